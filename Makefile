@@ -1,0 +1,46 @@
+# The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
+# what that is. The work is done by the scripts in scripts/.
+
+.PHONY: help run test build lint format bench servers v8-from-source clean
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.* ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
+
+run: ## start a server with the module and show the quick start; PORT=, REDIS_SERVER=
+	@scripts/setup run
+	@scripts/cargo build --release
+	@scripts/run
+
+test: ## every test, on every server there is; REDIS_SERVER=, PYTEST_ARGS=
+	@scripts/setup test
+	@scripts/test
+
+build: ## target/release/libredisgears.so
+	@scripts/setup build
+	@scripts/cargo build --release
+
+lint: ## formatting and clippy, warnings as errors
+	@scripts/setup lint
+	@scripts/cargo fmt --check
+	@scripts/cargo clippy --release --all-targets -- -D warnings
+
+format: ## format the Rust code
+	@scripts/setup lint
+	@scripts/cargo fmt
+
+bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
+	@scripts/setup bench
+	@scripts/cargo build --release
+	@target/venv/bin/python benches/run.py $(BENCH_ARGS)
+
+servers: ## fetch Redis 8 and Valkey 9, for make test and REDIS_SERVER=
+	@scripts/setup servers
+	@scripts/get-servers
+
+v8-from-source: ## build V8's library: an hour or two on two cores
+	@scripts/setup build
+	@scripts/v8-from-source
+
+clean: ## remove what was built, but for V8's library
+	@if [ -d target ]; then find target -mindepth 1 -maxdepth 1 ! -name 'v8*' -exec rm -rf {} +; fi

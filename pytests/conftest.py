@@ -1,0 +1,103 @@
+"""Fixtures: one server per test file, put back to empty before each test."""
+
+import os
+
+import pytest
+
+from support import MODULE, REDIS_SERVER, Server
+
+_measurements = []
+
+
+def pytest_configure(config):
+    """Says at once when there is nothing to test."""
+    if not os.path.exists(MODULE) and not config.option.collectonly:
+        raise pytest.UsageError(f"there is no module at {MODULE}: build it, or name one in MODULE")
+
+
+def pytest_report_header():
+    """What is tested."""
+    return f"server: {REDIS_SERVER}, module: {MODULE}"
+
+
+class Keeper:
+    """Keeps one server over the tests of a file; a new one takes the place of one that died."""
+
+    def __init__(self, start):
+        self._start = start
+        self._server = None
+
+    def get(self):
+        """The server, empty."""
+        if self._server is not None and not self._server.is_alive():
+            self.stop()
+        if self._server is None:
+            self._server = self._start()
+        self._server.reset()
+        return self._server
+
+    def stop(self):
+        """Ends the server."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+def _keep(tmp_path_factory, **options):
+    keeper = Keeper(lambda: Server(tmp_path_factory.mktemp("server"), **options))
+    yield keeper
+    keeper.stop()
+
+
+@pytest.fixture(scope="module")
+def _single(tmp_path_factory):
+    yield from _keep(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def _pair(tmp_path_factory):
+    yield from _keep(tmp_path_factory, replica=True)
+
+
+@pytest.fixture
+def server(_single):
+    """A server with the module, without data and libraries. Its death fails the test."""
+    node = _single.get()
+    yield node
+    node.assert_alive()
+
+
+@pytest.fixture
+def pair(_pair):
+    """The same with a replica, ``pair.replica``."""
+    node = _pair.get()
+    yield node
+    node.assert_alive()
+
+
+@pytest.fixture
+def start_server(tmp_path_factory):
+    """Starts servers with options of their own; ends them after the test."""
+    servers = []
+
+    def start(**options):
+        servers.append(Server(tmp_path_factory.mktemp("server"), **options))
+        return servers[-1]
+
+    yield start
+    for one in servers:
+        one.stop()
+
+
+@pytest.fixture
+def measured():
+    """Takes a line of figures, to be printed after the run."""
+    return _measurements.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the figures that tests measured."""
+    if _measurements:
+        terminalreporter.section("measured")
+        for line in _measurements:
+            terminalreporter.write_line(line)

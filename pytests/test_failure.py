@@ -1,0 +1,128 @@
+"""Callbacks that fail: noted, and the next entry comes all the same."""
+
+import pytest
+from redis import ResponseError
+
+from support import RELEASE, consumer
+
+# A callback that fails in several ways on the entry "bad", and logs the others.
+FAILURES = {
+    "throw": "(client, data) => { if (value(data) === 'bad') throw new Error('went wrong'); saw(data); }",
+    "throw in an async function": "async (client, data) => {"
+    " if (value(data) === 'bad') throw new Error('went wrong'); saw(data); }",
+    "throw after await": "async (client, data) => { await null;"
+    " if (value(data) === 'bad') throw new Error('went wrong'); saw(data); }",
+    "rejected promise": "(client, data) => {"
+    " if (value(data) === 'bad') return Promise.reject(new Error('went wrong')); saw(data); }",
+    "engine error": "(client, data) => { if (value(data) === 'bad') (void 'went wrong').went.wrong; saw(data); }",
+}
+
+
+@pytest.mark.parametrize("trim", [False, True])
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_failure_is_noted_and_later_entries_are_handled(server, kind, trim):
+    server.load(consumer(trim=trim, callback=FAILURES[kind]))
+    server.add("stream", "first", "bad", "second", "third")
+    server.wait_seen("stream first", "stream second", "stream third")
+    server.wait_stream(total_record_processed=4)
+    stream = server.stream("stream")
+    assert "went" in stream["last_error"]
+    assert stream["pending_ids"] == []
+    server.wait(lambda: server.run("XLEN", "stream") == (0 if trim else 4), "the trim is missing")
+
+
+def test_the_error_keeps_its_message_and_where_it_came_from(server):
+    server.load(
+        "function breaks() { throw new TypeError('of this kind'); }", consumer(callback="(client, data) => breaks()")
+    )
+    server.add("stream", 1)
+    error = server.stream("stream")["last_error"]
+    assert "of this kind" in error
+    text = error + server.log_text()
+    assert "breaks" in text, "neither the error nor the log names the function"
+
+
+def test_the_error_belongs_to_the_stream_and_consumer_that_failed(server):
+    server.load(
+        consumer("bad", callback="(client, data) => { if (value(data) === 'bad') throw 'no'; }"), consumer("good")
+    )
+    server.add("stream:1", "bad")
+    server.add("stream:2", "fine")
+    assert server.stream("stream:1", "bad")["last_error"] == "no"
+    assert server.stream("stream:2", "bad")["last_error"] == "None"
+    assert server.stream("stream:1", "good")["last_error"] == "None"
+    assert server.seen() == ["stream:1 bad", "stream:2 fine"]
+
+
+def test_the_last_of_several_errors_is_shown(server):
+    server.load(consumer(callback="(client, data) => { throw `error ${value(data)}`; }"))
+    server.add("stream", 1, 2, 3)
+    assert server.stream("stream")["last_error"] == "error 3"
+
+
+def test_an_error_beside_entries_in_flight_ends_only_its_own(server):
+    server.load(
+        consumer(
+            window=3,
+            callback="async (client, data) => { if (value(data) === '1') throw new Error('no');"
+            " return holding(client, data); }",
+        ),
+        RELEASE,
+    )
+    ids = server.add("stream", 0, 1, 2, 3)
+    server.wait_stream(pending_ids=[ids[0], ids[2], ids[3]])
+    server.wait_message("start 3 ")
+    server.release(0, 2, 3)
+    server.wait_stream(total_record_processed=4)
+
+
+NON_ERRORS = {
+    "undefined": "undefined",
+    "null": "null",
+    "a number": "42",
+    "a BigInt": "10n",
+    "a Symbol": "Symbol('sign')",
+    "an object without prototype": "Object.create(null)",
+    "an object whose toString throws": "{ toString() { throw new Error('again'); } }",
+    "an object whose toString throws itself": "(() => { const o = { toString() { throw o; } }; return o; })()",
+    "an object whose toString gives an object": "{ toString() { return {}; } }",
+    "a function": "() => {}",
+    "a Proxy that throws at every touch": "new Proxy({}, { get() { throw 1; }, getPrototypeOf() { throw 2; },"
+    " has() { throw 3; }, ownKeys() { throw 4; } })",
+    "a revoked Proxy": "(() => { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy; })()",
+    "an Error whose message and stack throw": "Object.defineProperties(new Error(),"
+    " { message: { get() { throw 1; } }, stack: { get() { throw 2; } } })",
+    "an Error whose stack is no text": "Object.assign(new Error('message'), { stack: Symbol('s'), message: 7n })",
+    "an object whose toString never ends": "{ toString() { for (;;); } }",
+    "a huge string": "'x'.repeat(1 << 26)",
+    "a string with NUL and line ends": "'a\\0b\\r\\n+OK\\r\\n'",
+    "a lone surrogate": "'\\ud800'",
+}
+
+
+@pytest.mark.parametrize("what", NON_ERRORS)
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_whatever_a_callback_throws_is_noted_as_an_error(server, what, kind):
+    server.set_timeout(100)
+    start = {"sync": "(client, data)", "async": "async (client, data)"}[kind]
+    server.load(consumer(trim=True, callback=f"{start} => {{ saw(data); throw ({NON_ERRORS[what]}); }}"))
+    server.add("stream", 1)
+    server.wait_stream(total_record_processed=1)
+    error = server.stream("stream")["last_error"]
+    assert error != "None"
+    assert len(error) < 100_000
+    server.add("stream", 2)
+    server.wait_seen("stream 1", "stream 2")
+    server.wait(lambda: server.run("XLEN", "stream") == 0, "the trim is missing")
+
+
+@pytest.mark.parametrize("what", NON_ERRORS)
+def test_whatever_a_library_throws_at_load_is_an_error_reply(server, what):
+    server.set_timeout(100)
+    server.load(consumer("standing"), name="standing")
+    code = f"#!js name=lib\nthrow ({NON_ERRORS[what]});"
+    with pytest.raises(ResponseError, match="Failed loading library") as caught:
+        server.run("RG.FUNCTION", "LOAD", code)
+    assert len(str(caught.value)) < 100_000
+    assert server.run("PING")
+    assert server.libraries() == ["standing"]

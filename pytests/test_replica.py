@@ -1,0 +1,102 @@
+"""A primary and its replica hold the same, and only the primary runs callbacks."""
+
+import pytest
+
+from support import RELEASE, consumer
+
+
+def digest(node):
+    return node.run("DEBUG", "DIGEST")
+
+
+def wait_equal(pair):
+    """Waits until the replica holds what the primary holds."""
+    pair.wait(lambda: digest(pair) == digest(pair.replica), lambda: (digest(pair), digest(pair.replica)))
+
+
+def test_after_sync_processing_with_trim_both_hold_the_same(pair):
+    pair.load(consumer(trim=True))
+    pair.run("SET", "other", "key")
+    for number in range(200):
+        pair.add(f"stream:{number % 7}", number)
+    wait_equal(pair)
+    assert digest(pair.replica) != "0" * 40
+    for node in (pair, pair.replica):
+        assert [node.run("XLEN", f"stream:{number}") for number in range(7)] == [0] * 7
+
+
+def test_after_a_pipeline_and_a_transaction_both_hold_the_same(pair):
+    pair.load(consumer(trim=True))
+    for transaction in (False, True):
+        pipe = pair.client.pipeline(transaction=transaction)
+        for number in range(100):
+            pipe.execute_command("XADD", "stream", "*", "n", number)
+            pipe.execute_command("INCR", "counter")
+        pipe.execute()
+    wait_equal(pair)
+    assert pair.replica.run("GET", "counter") == "200"
+    assert pair.replica.run("XLEN", "stream") == 0
+
+
+def test_after_async_processing_with_trim_both_hold_the_same(pair):
+    pair.load(consumer(trim=True, window=5, callback="async (client, data) => saw(data)"))
+    pair.add("stream", *range(500))
+    pair.wait(lambda: pair.run("XLEN", "stream") == 0, "the stream is not trimmed")
+    wait_equal(pair)
+    assert pair.replica.run("XLEN", "stream") == 0
+
+
+def test_a_trim_in_another_database_reaches_the_same_database_of_the_replica(pair):
+    pair.load(consumer(trim=True))
+    pair.add("stream", "a", client=pair.connect(db=3))
+    pair.run("RG.FUNCTION", "DEL", "lib")
+    pair.add("stream", "stays")
+    wait_equal(pair)
+    assert pair.replica.run("XLEN", "stream") == 1
+    assert pair.replica.connect(db=3).execute_command("XLEN", "stream") == 0
+
+
+def test_what_a_slow_consumer_keeps_the_replica_keeps(pair):
+    pair.load(consumer(trim=True, callback="holding"), RELEASE)
+    pair.add("stream", 1, 2)
+    pair.wait_message("start 1 ")
+    wait_equal(pair)
+    assert pair.replica.run("XLEN", "stream") == 2
+    pair.release(1)
+    pair.wait(lambda: pair.replica.run("XLEN", "stream") == 1, "the trim did not reach the replica")
+
+
+@pytest.fixture
+def independent(pair):
+    """The pair, the replica made a primary of its own; put back after the test."""
+    replica = pair.replica
+    replica.run("REPLICAOF", "NO", "ONE")
+    replica.reset()
+    yield pair
+    if replica.is_alive():
+        replica.run("REPLICAOF", "NO", "ONE")
+        replica.reset()
+        become_replica(pair)
+
+
+def become_replica(pair):
+    replica = pair.replica
+    replica.run("REPLICAOF", "127.0.0.1", pair.port)
+    replica.wait(lambda: replica.client.info("replication")["master_link_status"] == "up", "no link")
+
+
+def test_a_replica_runs_no_callbacks_and_a_promoted_one_goes_on(independent):
+    replica = independent.replica
+    replica.load(consumer())
+    replica.add("stream", "own")
+    assert replica.seen() == ["stream own"]
+    become_replica(independent)
+
+    independent.add("stream", *range(5))
+    replica.wait(lambda: replica.run("XLEN", "stream") == 5, "the entries did not arrive")
+    assert replica.seen() == ["stream own"]
+
+    replica.run("REPLICAOF", "NO", "ONE")
+    replica.wait_seen("stream own", *(f"stream {number}" for number in range(5)))
+    replica.add("stream", "later")
+    assert replica.seen()[6:] == ["stream later"]

@@ -1,0 +1,204 @@
+//! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
+
+use crate::app::App;
+use crate::host::{Context, Reply};
+use crate::library::{Consumer, Library};
+use crate::stream::{Delivery, EntryId, StreamView};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    with_code: bool,
+    verbosity: u8,
+    /// All where none is named.
+    libraries: Vec<String>,
+}
+
+pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let options = match parse(arguments) {
+        Ok(options) => options,
+        Err(error) => return Reply::error(error),
+    };
+    let registry = app.registry.borrow();
+    // What the workers have just done belongs into the picture.
+    app.driver.take_reports();
+    let shown = registry.iter().filter(|(name, _)| {
+        options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
+    });
+    app.driver.inspect(|delivery| {
+        Reply::Array(
+            shown
+                .map(|(name, library)| describe_library(name, library, delivery, &options))
+                .collect(),
+        )
+    })
+}
+
+fn parse(arguments: &[&[u8]]) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let option = std::str::from_utf8(argument)
+            .map_err(|_| "Binary option is not allowed".to_owned())?
+            .to_lowercase();
+        let more = match option.as_str() {
+            "withcode" => {
+                options.with_code = true;
+                0
+            }
+            "verbose" | "v" => 1,
+            "vv" => 2,
+            "vvv" => 3,
+            "library" => {
+                let name = arguments.next().ok_or("Library name was not given")?;
+                let name = std::str::from_utf8(name).map_err(|_| "Library name is not a string")?;
+                options.libraries.push(name.to_owned());
+                0
+            }
+            _ => return Err(format!("Unknown option '{option}'")),
+        };
+        options.verbosity = options.verbosity.saturating_add(more);
+    }
+    Ok(options)
+}
+
+fn describe_library(
+    name: &str,
+    library: &Library,
+    delivery: &Delivery,
+    options: &Options,
+) -> Reply {
+    let consumers = library
+        .consumers
+        .iter()
+        .map(|(name, consumer)| {
+            if options.verbosity == 0 {
+                Reply::text(name.as_str())
+            } else {
+                describe_consumer(name, consumer, delivery, options.verbosity)
+            }
+        })
+        .collect();
+    let mut fields = vec![
+        ("engine", Reply::text(library.engine)),
+        ("name", Reply::text(name)),
+    ];
+    if let Some(config) = &library.config {
+        fields.push(("configuration", Reply::text(config.as_str())));
+    }
+    fields.extend([
+        ("pending_jobs", Reply::count(library.runner.waiting())),
+        ("user", Reply::text(library.user.as_str())),
+        ("functions", Reply::Array(Vec::new())),
+        ("stream_consumers", Reply::Array(consumers)),
+        ("notifications_consumers", Reply::Array(Vec::new())),
+    ]);
+    if options.with_code {
+        fields.push(("code", Reply::text(library.code.as_str())));
+    }
+    if options.verbosity >= 1 {
+        fields.push(("gears_box_info", Reply::Null));
+    }
+    Reply::Map(fields)
+}
+
+fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbosity: u8) -> Reply {
+    let (window, trim) = delivery
+        .spec(consumer.key)
+        .map_or((0, false), |spec| (spec.window, spec.trim));
+    let mut fields = vec![
+        ("name", Reply::text(name)),
+        ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
+        ("window", Reply::count(window)),
+        (
+            "trim",
+            Reply::text(if trim { "enabled" } else { "disabled" }),
+        ),
+        (
+            "num_streams",
+            Reply::count(delivery.stream_count(consumer.key)),
+        ),
+    ];
+    if verbosity >= 2 {
+        let streams = delivery
+            .streams_of(consumer.key)
+            .map(|stream| describe_stream(&stream, verbosity))
+            .collect();
+        fields.push(("streams", Reply::Array(streams)));
+    }
+    Reply::Map(fields)
+}
+
+fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
+    let stats = stream.stats;
+    let last = stream.last_started();
+    let last = if last == EntryId::ZERO {
+        "None".to_owned()
+    } else {
+        last.to_string()
+    };
+    let mut fields = vec![
+        ("name", Reply::Bulk(stream.name.to_vec())),
+        ("last_processed_time", Reply::count(stats.last_processed_ms)),
+        (
+            "avg_processed_time",
+            Reply::Double(stats.average(stats.total_processed_ms)),
+        ),
+        ("last_lag", Reply::count(stats.last_lag_ms)),
+        ("avg_lag", Reply::Double(stats.average(stats.total_lag_ms))),
+        ("total_record_processed", Reply::count(stats.finished)),
+        ("id_to_read_from", Reply::text(last)),
+        (
+            "last_error",
+            Reply::text(stats.last_error.as_deref().unwrap_or("None")),
+        ),
+    ];
+    if verbosity >= 3 {
+        let pending = stream
+            .in_flight()
+            .map(|id| Reply::text(id.to_string()))
+            .collect();
+        fields.push(("pending_ids", Reply::Array(pending)));
+    }
+    if stream.db != 0 {
+        fields.push(("db", Reply::count(stream.db)));
+    }
+    Reply::Map(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_add_up_and_libraries_may_be_several() {
+        let options = parse(&[
+            b"v",
+            b"VERBOSE",
+            b"library",
+            b"a",
+            b"WITHCODE",
+            b"LIBRARY",
+            b"b",
+        ]);
+        assert_eq!(
+            options,
+            Ok(Options {
+                with_code: true,
+                verbosity: 2,
+                libraries: vec!["a".into(), "b".into()],
+            })
+        );
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        let wrong = |arguments: &[&[u8]]| parse(arguments).unwrap_err();
+        assert_eq!(wrong(&[b"\xff"]), "Binary option is not allowed");
+        assert_eq!(wrong(&[b"LIBRARY"]), "Library name was not given");
+        assert_eq!(
+            wrong(&[b"LIBRARY", b"\xff"]),
+            "Library name is not a string"
+        );
+        assert_eq!(wrong(&[b"Vvvv"]), "Unknown option 'vvvv'");
+    }
+}

@@ -1,0 +1,93 @@
+//! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
+
+use crate::app::App;
+use crate::host::{Context, Reply};
+use crate::library::LoadRequest;
+
+/// Who owns a library that was loaded by no connection of a user.
+const NO_USER: &str = "default";
+
+pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let user = context.user().unwrap_or_else(|| NO_USER.to_owned());
+    let request = match parse(arguments, &user) {
+        Ok(request) => request,
+        Err(error) => return Reply::error(error),
+    };
+    let loaded = app
+        .loader
+        .load(&mut app.registry.borrow_mut(), &app.driver, &request);
+    match loaded {
+        Ok(has_new) => {
+            if has_new {
+                app.rescan();
+            }
+            app.driver.wake();
+            Reply::Simple("OK")
+        }
+        Err(error) => Reply::error(error),
+    }
+}
+
+/// Options come first; the first argument that is none is the code. What follows it is ignored.
+fn parse<'a>(arguments: &[&'a [u8]], user: &'a str) -> Result<LoadRequest<'a>, &'static str> {
+    let mut upgrade = false;
+    let mut config = None;
+    let mut arguments = arguments.iter();
+    loop {
+        let argument = arguments.next().ok_or("Could not find library payload")?;
+        if argument.eq_ignore_ascii_case(b"upgrade") {
+            upgrade = true;
+        } else if argument.eq_ignore_ascii_case(b"config") {
+            let value = arguments
+                .next()
+                .ok_or("configuration value was not given")?;
+            let value = std::str::from_utf8(value)
+                .map_err(|_| "given configuration value is not a valid string")?;
+            config = Some(value);
+        } else {
+            let code =
+                std::str::from_utf8(argument).map_err(|_| "lib code must be a valid string")?;
+            return Ok(LoadRequest {
+                code,
+                config,
+                upgrade,
+                user,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed<'a>(
+        arguments: &[&'a [u8]],
+    ) -> Result<(&'a str, Option<&'a str>, bool), &'static str> {
+        parse(arguments, "someone").map(|request| (request.code, request.config, request.upgrade))
+    }
+
+    #[test]
+    fn options_come_before_the_code_in_any_order() {
+        assert_eq!(parsed(&[b"code"]), Ok(("code", None, false)));
+        assert_eq!(
+            parsed(&[b"config", b"{}", b"UPGRADE", b"code", b"more"]),
+            Ok(("code", Some("{}"), true))
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_no_text_is_named() {
+        assert_eq!(parsed(&[]), Err("Could not find library payload"));
+        assert_eq!(parsed(&[b"UPGRADE"]), Err("Could not find library payload"));
+        assert_eq!(
+            parsed(&[b"CONFIG"]),
+            Err("configuration value was not given")
+        );
+        assert_eq!(
+            parsed(&[b"CONFIG", b"\xff", b"code"]),
+            Err("given configuration value is not a valid string")
+        );
+        assert_eq!(parsed(&[b"\xff"]), Err("lib code must be a valid string"));
+    }
+}

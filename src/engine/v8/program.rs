@@ -1,0 +1,192 @@
+//! One library's isolate and context.
+//!
+//! Life: [`V8Program::compile`] on the main thread, `evaluate` once, then `enter` from whichever
+//! thread has a call to make, one at a time. Everything that refers into the heap is a `Global`,
+//! which may be dropped on any thread; the isolate goes last but for the watch, which V8 may
+//! still call while the isolate is torn down.
+
+use std::sync::Arc;
+
+use crate::engine::{Program, Registrations, ScriptError, Session, Settled, Source};
+
+use super::api_v1::Loading;
+use super::session::V8Session;
+use super::watchdog::{Reason, Watch, Watchdog};
+use super::{api_v1, bootstrap, memory, text};
+
+/// See the module's description.
+pub(super) struct V8Program {
+    pub(super) callbacks: Vec<v8::Global<v8::Function>>,
+    pub(super) invoke: v8::Global<v8::Function>,
+    script: Option<v8::Global<v8::Script>>,
+    context: v8::Global<v8::Context>,
+    isolate: v8::SharedIsolate,
+    pub(super) watch: Arc<Watch>,
+    pub(super) memory: usize,
+}
+
+/// Promises that were settled and not asked for yet. Lives in the isolate's slot.
+#[derive(Default)]
+pub(super) struct SettledSlot(pub(super) Vec<Settled>);
+
+impl V8Program {
+    pub(super) fn compile(
+        source: &Source<'_>,
+        memory: usize,
+        watchdog: &Watchdog,
+    ) -> Result<Self, ScriptError> {
+        let watch = watchdog.watch();
+        let isolate = new_isolate(memory, &watch)?;
+        watch.attach(isolate.thread_safe_handle());
+        watch.start();
+        let built = build(&isolate, source);
+        let ended = watch.stop();
+        let (context, invoke, script) = match ended {
+            Some(reason) => return Err(ScriptError::new(reason.describe())),
+            None => built?,
+        };
+        Ok(Self {
+            callbacks: Vec::new(),
+            invoke,
+            script: Some(script),
+            context,
+            isolate,
+            watch,
+            memory,
+        })
+    }
+
+    /// Locks and enters the isolate and its context for `work`.
+    fn with_scope<R>(&self, work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
+        let mut locker = self.isolate.lock();
+        v8::scope!(let scope, &mut *locker);
+        let context = v8::Local::new(scope, &self.context);
+        let scope = &mut v8::ContextScope::new(scope, context);
+        work(scope)
+    }
+
+    /// What is left to do after a run was ended from outside.
+    pub(super) fn recover(&self, isolate: &mut v8::Isolate, reason: Reason) -> ScriptError {
+        if reason == Reason::Memory {
+            memory::recover_heap(isolate, &self.watch, self.memory);
+        }
+        ScriptError::new(reason.describe())
+    }
+}
+
+impl Program for V8Program {
+    fn evaluate(&mut self) -> Result<Registrations, ScriptError> {
+        let script = self
+            .script
+            .take()
+            .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
+        let (result, loading) = self.with_scope(|scope| {
+            scope.set_slot(Loading::default());
+            self.watch.start();
+            let script = v8::Local::new(scope, script);
+            let mut result = run(scope, script);
+            let loading = scope.remove_slot::<Loading>().unwrap_or_default();
+            if let Some(reason) = self.watch.stop() {
+                result = Err(self.recover(scope, reason));
+            }
+            (result, loading)
+        });
+        result?;
+        self.callbacks = loading.callbacks;
+        Ok(loading.registrations)
+    }
+
+    fn enter(&mut self, work: &mut dyn FnMut(&mut dyn Session)) {
+        self.with_scope(|scope| {
+            let mut session = V8Session::new(scope, self);
+            work(&mut session);
+            // Tasks of V8 itself, such as the end of a concurrent collection.
+            session.pump();
+        });
+    }
+}
+
+fn new_isolate(memory: usize, watch: &Arc<Watch>) -> Result<v8::SharedIsolate, ScriptError> {
+    let mut isolate = v8::Isolate::new(memory::create_params(memory));
+    isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
+    // A script that waits would hold its thread.
+    isolate.set_allow_atomics_wait(false);
+    isolate.set_slot(SettledSlot::default());
+    memory::guard_heap(&mut isolate, watch);
+    // SAFETY: everything that hangs off the isolate may move between threads: the slots hold
+    // vectors of plain data and of `Global`s, the callbacks are plain functions, their data is
+    // the watch (shared, `Sync`) and the allocator's counter (likewise).
+    unsafe { isolate.try_into_shared() }.map_err(|error| ScriptError::new(error.to_string()))
+}
+
+type Built = (
+    v8::Global<v8::Context>,
+    v8::Global<v8::Function>,
+    v8::Global<v8::Script>,
+);
+
+fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, ScriptError> {
+    let mut locker = isolate.lock();
+    v8::scope!(let scope, &mut *locker);
+    let context = v8::Context::new(scope, v8::ContextOptions::default());
+    let scope = &mut v8::ContextScope::new(scope, context);
+    v8::tc_scope!(let scope, scope);
+    let built = (|| {
+        let invoke = bootstrap::install(scope)?;
+        api_v1::install(scope, source.config)?;
+        let code = v8::String::new(scope, source.code)?;
+        let name = v8::String::new(scope, source.library)?;
+        let origin = v8::ScriptOrigin::new(
+            scope,
+            name.into(),
+            0,
+            0,
+            false,
+            0,
+            None,
+            false,
+            false,
+            false,
+            None,
+        );
+        let script = v8::Script::compile(scope, code, Some(&origin))?;
+        Some((
+            v8::Global::new(scope, context),
+            v8::Global::new(scope, invoke),
+            v8::Global::new(scope, script),
+        ))
+    })();
+    built.ok_or_else(|| {
+        let line = scope
+            .message()
+            .and_then(|message| message.get_line_number(scope));
+        let mut error = match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("the library does not fit into its memory"),
+        };
+        if let Some(line) = line {
+            error.message = format!("{} (line {line})", error.message);
+        }
+        error
+    })
+}
+
+/// Runs the top level and what it left to be done at once.
+fn run(scope: &mut v8::PinScope, script: v8::Local<v8::Script>) -> Result<(), ScriptError> {
+    v8::tc_scope!(let scope, scope);
+    let value = script.run(scope);
+    scope.perform_microtask_checkpoint();
+    let Some(value) = value else {
+        return Err(match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("the library did not run to its end"),
+        });
+    };
+    match v8::Local::<v8::Promise>::try_from(value) {
+        Ok(promise) if promise.state() == v8::PromiseState::Rejected => {
+            let reason = promise.result(scope);
+            Err(text::describe(scope, reason))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Strings and exceptions, from V8 and to it.
+
+use crate::engine::ScriptError;
+
+/// Characters of an exception's text that are kept.
+const MESSAGE_MAX: usize = 4096;
+/// Characters of an exception's stack that are kept.
+const STACK_MAX: usize = 16 * 1024;
+
+/// Bytes as a string; `None` where they are not UTF-8, or too many for V8.
+pub(super) fn from_bytes<'s>(
+    scope: &v8::PinScope<'s, '_, ()>,
+    bytes: &[u8],
+    kind: v8::NewStringType,
+) -> Option<v8::Local<'s, v8::String>> {
+    if bytes.is_ascii() {
+        v8::String::new_from_one_byte(scope, bytes, kind)
+    } else if std::str::from_utf8(bytes).is_ok() {
+        v8::String::new_from_utf8(scope, bytes, kind)
+    } else {
+        None
+    }
+}
+
+/// A short text of our own as a string.
+pub(super) fn short<'s>(scope: &v8::PinScope<'s, '_, ()>, text: &str) -> v8::Local<'s, v8::String> {
+    v8::String::new(scope, text).unwrap_or_else(|| v8::String::empty(scope))
+}
+
+/// The text of a string, cut off after `max` UTF-16 units: scripts may make strings of 500 MB.
+pub(super) fn to_rust(scope: &v8::Isolate, text: v8::Local<v8::String>, max: usize) -> String {
+    if text.length() <= max {
+        return text.to_rust_string_lossy(scope);
+    }
+    let mut units = vec![0u16; max];
+    text.write_v2(scope, 0, &mut units, v8::WriteFlags::empty());
+    String::from_utf16_lossy(&units) + "..."
+}
+
+/// What was thrown, as text. Runs the script's own code (`toString`, getters), so it belongs
+/// inside a watched run.
+pub(super) fn describe(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
+    v8::tc_scope!(let scope, scope);
+    let text = if thrown.is_symbol() {
+        thrown.to_detail_string(scope)
+    } else {
+        thrown.to_string(scope)
+    };
+    let message = match text {
+        Some(text) => to_rust(scope, text, MESSAGE_MAX),
+        None => "an exception that has no text".to_owned(),
+    };
+    scope.reset();
+    ScriptError {
+        message,
+        stack: stack_of(scope, thrown),
+    }
+}
+
+fn stack_of(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> Option<String> {
+    v8::tc_scope!(let scope, scope);
+    if !thrown.is_native_error() {
+        return None;
+    }
+    let error = v8::Local::<v8::Object>::try_from(thrown).ok()?;
+    let key = short(scope, "stack");
+    let stack = error.get(scope, key.into())?;
+    let stack = v8::Local::<v8::String>::try_from(stack).ok()?;
+    Some(to_rust(scope, stack, STACK_MAX))
+}
+
+/// Throws an `Error` into the script that is running.
+pub(super) fn throw(scope: &v8::PinScope, message: &str) {
+    let message = short(scope, message);
+    let error = v8::Exception::error(scope, message);
+    scope.throw_exception(error);
+}
+
+/// Throws a `TypeError` into the script that is running.
+pub(super) fn throw_type_error(scope: &v8::PinScope, message: &str) {
+    let message = short(scope, message);
+    let error = v8::Exception::type_error(scope, message);
+    scope.throw_exception(error);
+}

@@ -1,0 +1,326 @@
+//! The main thread's side: asks the delivery core what to do, does it, and tells it what happened.
+//!
+//! A *turn* comes once per round of the server's event loop, before it sleeps, and, where the
+//! server can, right after a command that added entries. What a turn hands over:
+//!
+//! * to sync consumers, every entry that was added since the last turn, however long it takes,
+//!   so that writers find their entries processed when their replies arrive;
+//! * everything else (backlogs, and batches for workers) as far as the time budget reaches; the
+//!   rest is for the next turn, which then comes at once.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slotmap::SecondaryMap;
+
+use crate::engine::RecordBatch;
+use crate::stream::{
+    ConsumerKey, ConsumerSpec, Delivery, Event, HandOver, Notice, ReadRequest, SubscriptionKey,
+    Trim,
+};
+
+use super::report::{Clock, Report, Reports};
+use super::runner::Runner;
+use super::stage::Target;
+
+/// Access to the server's streams. Both calls may come back with events before they return.
+pub trait Streams {
+    /// Reads entries; the second value says whether the stream holds nothing behind them. A key
+    /// that is not there, or no stream, has no entries.
+    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
+
+    /// Trims a stream, here and on the replicas.
+    fn trim(&self, trim: &Trim);
+}
+
+/// How far a turn may go.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnLimits {
+    /// Only what sync consumers must be given before the writers get their replies.
+    pub only_urgent: bool,
+    /// Time for everything else.
+    pub budget: Duration,
+    /// How long to wait for a library whose code runs on a worker.
+    pub patience: Duration,
+}
+
+/// Where a consumer's callback is.
+#[derive(Debug)]
+struct Binding {
+    runner: Arc<Runner>,
+    target: Target,
+}
+
+/// See the module's description. Used by the main thread only.
+pub struct Driver {
+    delivery: RefCell<Delivery>,
+    bindings: RefCell<SecondaryMap<ConsumerKey, Binding>>,
+    reports: Arc<Reports>,
+    /// Subscriptions whose library was busy: for the next turn.
+    stalled: RefCell<Vec<SubscriptionKey>>,
+}
+
+impl Driver {
+    /// A driver of an empty core.
+    #[must_use]
+    pub fn new(primary: bool, reports: Arc<Reports>) -> Self {
+        Self {
+            delivery: RefCell::new(Delivery::new(primary)),
+            bindings: RefCell::default(),
+            reports,
+            stalled: RefCell::default(),
+        }
+    }
+
+    /// Tells the core a fact.
+    pub fn on(&self, event: Event<'_>) {
+        self.delivery.borrow_mut().on(event);
+    }
+
+    /// Looks at the core.
+    pub fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
+        look(&self.delivery.borrow())
+    }
+
+    /// Whether a sync consumer has entries to process before the writers get their replies.
+    #[must_use]
+    pub fn has_urgent(&self) -> bool {
+        self.delivery.borrow().has_urgent()
+    }
+
+    /// Adds a consumer whose callback is `target` of `runner`.
+    pub fn add_consumer(
+        &self,
+        spec: ConsumerSpec,
+        runner: &Arc<Runner>,
+        target: Target,
+    ) -> ConsumerKey {
+        let key = self.delivery.borrow_mut().add_consumer(spec);
+        self.bind(key, runner, target);
+        key
+    }
+
+    /// Gives a consumer new code, window and trim.
+    pub fn change_consumer(
+        &self,
+        key: ConsumerKey,
+        window: usize,
+        trim: bool,
+        runner: &Arc<Runner>,
+        target: Target,
+    ) {
+        let mut delivery = self.delivery.borrow_mut();
+        delivery.change_consumer(key, window, trim, target.mode);
+        drop(delivery);
+        // The recalls are for the code that has the entries.
+        self.pass_notices();
+        self.bind(key, runner, target);
+    }
+
+    /// Removes a consumer with its progress.
+    pub fn remove_consumer(&self, key: ConsumerKey) {
+        self.delivery.borrow_mut().remove_consumer(key);
+        self.bindings.borrow_mut().remove(key);
+    }
+
+    fn bind(&self, key: ConsumerKey, runner: &Arc<Runner>, target: Target) {
+        let runner = Arc::clone(runner);
+        self.bindings
+            .borrow_mut()
+            .insert(key, Binding { runner, target });
+    }
+
+    /// One turn. See the module's description.
+    pub fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
+        self.take_reports();
+        self.pass_notices();
+        let end = Instant::now() + limits.budget;
+        while let Some(hand_over) = self.next_hand_over(limits.only_urgent) {
+            match hand_over {
+                HandOver::Read(request) => self.read_ahead(streams, &request),
+                HandOver::Run {
+                    sub,
+                    consumer,
+                    must,
+                } => self.run(streams, sub, consumer, must, end, limits.patience),
+            }
+            if !limits.only_urgent && Instant::now() >= end {
+                self.run_urgent(streams, end, limits.patience);
+                break;
+            }
+        }
+        self.pass_notices();
+        if limits.only_urgent {
+            return;
+        }
+        while let Some(trim) = self.next_trim() {
+            streams.trim(&trim);
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        if self.delivery.borrow().has_work() {
+            self.reports.wake();
+        }
+    }
+
+    /// Makes sure that another turn comes soon.
+    pub fn wake(&self) {
+        self.reports.wake();
+    }
+
+    fn run_urgent(&self, streams: &dyn Streams, end: Instant, patience: Duration) {
+        while let Some(HandOver::Run {
+            sub,
+            consumer,
+            must,
+        }) = self.next_hand_over(true)
+        {
+            self.run(streams, sub, consumer, must, end, patience);
+        }
+    }
+
+    fn next_hand_over(&self, only_urgent: bool) -> Option<HandOver> {
+        self.delivery.borrow_mut().next_hand_over(only_urgent)
+    }
+
+    fn next_trim(&self) -> Option<Trim> {
+        self.delivery.borrow_mut().next_trim()
+    }
+
+    /// Takes note of what the workers reported. Part of every turn; alone where there is none,
+    /// on a replica.
+    pub fn take_reports(&self) {
+        let mut reports = Vec::new();
+        self.reports.take(&mut reports);
+        let mut delivery = self.delivery.borrow_mut();
+        for report in reports {
+            delivery.on(report.into());
+        }
+        for sub in self.stalled.take() {
+            delivery.on(Event::Yielded(sub));
+        }
+    }
+
+    fn pass_notices(&self) {
+        loop {
+            let Some(notice) = self.delivery.borrow_mut().next_notice() else {
+                return;
+            };
+            let (Notice::Drop { consumer, .. }
+            | Notice::Recall { consumer, .. }
+            | Notice::Window { consumer, .. }) = notice;
+            if let Some(binding) = self.bindings.borrow().get(consumer) {
+                binding.runner.send_notice(notice);
+            }
+        }
+    }
+
+    fn binding(&self, consumer: ConsumerKey) -> Option<(Arc<Runner>, Target)> {
+        let bindings = self.bindings.borrow();
+        let binding = bindings.get(consumer)?;
+        Some((Arc::clone(&binding.runner), binding.target))
+    }
+
+    /// Reads entries and tells the core.
+    fn read(&self, streams: &dyn Streams, request: &ReadRequest) -> RecordBatch {
+        let (batch, end) = streams.read(request);
+        let entries: Vec<_> = batch.sizes().collect();
+        self.on(Event::Read {
+            sub: request.sub,
+            entries: &entries,
+            end,
+        });
+        batch
+    }
+
+    /// Reads entries for an async callback and sends them to its worker.
+    fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
+        let Some((runner, target)) = self.binding(request.consumer) else {
+            return;
+        };
+        let batch = self.read(streams, request);
+        // Reading may find the key expired, and the subscription gone with it.
+        if batch.is_empty() || !self.delivery.borrow().may_start(request.sub) {
+            return;
+        }
+        let window = self.delivery.borrow().lane_window(request.sub);
+        runner.send_records(
+            request.sub,
+            target,
+            Arc::clone(&request.name),
+            window,
+            batch,
+        );
+    }
+
+    /// Runs a sync callback over what it must get now, and over more until `end`.
+    fn run(
+        &self,
+        streams: &dyn Streams,
+        sub: SubscriptionKey,
+        consumer: ConsumerKey,
+        must: u64,
+        end: Instant,
+        patience: Duration,
+    ) {
+        let Some((runner, target)) = self.binding(consumer) else {
+            return;
+        };
+        let patience = if must > 0 { patience } else { Duration::ZERO };
+        let Some(mut stage) = runner.take_stage(patience) else {
+            self.stalled.borrow_mut().push(sub);
+            return;
+        };
+        let clock = Clock::start();
+        let mut reports = Vec::new();
+        let mut must = must;
+        stage.enter(|book, session| {
+            let mut now = Instant::now();
+            loop {
+                if !self.delivery.borrow().may_start(sub) {
+                    break;
+                }
+                if must == 0 && now >= end {
+                    break;
+                }
+                let Some(after) = book.run_one(session, sub, &clock, now, &mut reports) else {
+                    // Nothing waits, or the window is full.
+                    let Some(request) = self.next_read(sub) else {
+                        break;
+                    };
+                    let batch = self.read(streams, &request);
+                    if batch.is_empty() {
+                        break;
+                    }
+                    runner.note_waiting(batch.len());
+                    let window = self.delivery.borrow().lane_window(sub);
+                    book.lane(sub, target, &request.name, window).push(batch);
+                    now = Instant::now();
+                    continue;
+                };
+                now = after;
+                must = must.saturating_sub(1);
+                self.tell(&mut reports);
+            }
+        });
+        let has_ready = stage.book.has_ready();
+        drop(stage);
+        if has_ready {
+            runner.queue();
+        }
+        self.on(Event::Yielded(sub));
+    }
+
+    fn next_read(&self, sub: SubscriptionKey) -> Option<ReadRequest> {
+        self.delivery.borrow_mut().read_request(sub)
+    }
+
+    fn tell(&self, reports: &mut Vec<Report>) {
+        let mut delivery = self.delivery.borrow_mut();
+        for report in reports.drain(..) {
+            delivery.on(report.into());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What workers tell the main thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::stream::{EntryId, Event, SubscriptionKey};
+
+/// Something that happened to an entry. Each becomes an event of the delivery core.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// The callback has the entry and is not done with it.
+    Started {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The entry.
+        id: EntryId,
+    },
+    /// The callback is done with the entry.
+    Finished {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The entry.
+        id: EntryId,
+        /// From hand-over to finish.
+        took: Duration,
+        /// Wall clock at the finish, Unix milliseconds.
+        now_ms: u64,
+        /// What went wrong.
+        error: Option<Arc<str>>,
+    },
+    /// What waited in the lane was dropped.
+    Recalled {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The last entry the callback was given.
+        started: EntryId,
+    },
+}
+
+impl From<Report> for Event<'_> {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Started { sub, id } => Event::Started { sub, id },
+            Report::Finished {
+                sub,
+                id,
+                took,
+                now_ms,
+                error,
+            } => Event::Finished {
+                sub,
+                id,
+                took,
+                now_ms,
+                error,
+            },
+            Report::Recalled { sub, started } => Event::Recalled { sub, started },
+        }
+    }
+}
+
+/// Wakes the main thread; called from any thread.
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The way of the reports, and of the wish for another turn, to the main thread.
+pub struct Reports {
+    queue: Mutex<Vec<Report>>,
+    /// Whether the main thread was woken and has not come by yet.
+    woken: AtomicBool,
+    wake: Wake,
+}
+
+impl Reports {
+    /// A way that uses `wake` to get the main thread out of its sleep.
+    #[must_use]
+    pub fn new(wake: Wake) -> Self {
+        Self {
+            queue: Mutex::new(Vec::new()),
+            woken: AtomicBool::new(false),
+            wake,
+        }
+    }
+
+    /// Sends reports, which are moved out of the vector.
+    pub fn send(&self, reports: &mut Vec<Report>) {
+        if !reports.is_empty() {
+            self.queue.lock().append(reports);
+            self.wake();
+        }
+    }
+
+    /// Makes sure that the main thread takes another turn soon.
+    pub fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    /// Takes what was sent. To be called by the main thread at the beginning of its turn.
+    pub fn take(&self, into: &mut Vec<Report>) {
+        self.woken.store(false, Ordering::Release);
+        std::mem::swap(&mut *self.queue.lock(), into);
+    }
+}
+
+/// A clock that gives both the time that passes and the wall's time for one look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    began: Instant,
+    began_ms: u64,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            began_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The wall clock at `instant`, Unix milliseconds.
+    pub(super) fn wall_ms(&self, instant: Instant) -> u64 {
+        let passed = instant.saturating_duration_since(self.began).as_millis();
+        self.began_ms
+            .saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,230 @@
+//! Commands, with what `COMMAND INFO` and `COMMAND DOCS` tell of them.
+
+use std::ffi::{CString, c_char, c_int};
+use std::ptr::{null, null_mut};
+
+use redis_module::raw::{
+    self, RedisModuleCommand, RedisModuleCommandArg, RedisModuleCommandInfo,
+    RedisModuleCommandInfoVersion, RedisModuleCtx, RedisModuleString,
+};
+
+use super::api;
+use super::context::Context;
+
+type Entry = unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
+
+/// A command, or a subcommand of one.
+pub(crate) struct Command {
+    /// Its name, lower case; of a subcommand without its parent's.
+    pub(crate) name: &'static str,
+    /// What runs; none for a command that only holds subcommands.
+    pub(crate) entry: Option<Entry>,
+    /// Flags, as the server calls them.
+    pub(crate) flags: &'static str,
+    /// Categories for access control, on servers that let modules choose (7.2 and later).
+    pub(crate) categories: &'static str,
+    /// What it does, in one line.
+    pub(crate) summary: &'static str,
+    /// How long it takes.
+    pub(crate) complexity: &'static str,
+    /// Words it takes: exactly, or at least where negative.
+    pub(crate) arity: c_int,
+    /// Its arguments.
+    pub(crate) args: &'static [Arg],
+    /// Its subcommands.
+    pub(crate) subcommands: &'static [Command],
+}
+
+/// An argument of a command.
+pub(crate) struct Arg {
+    /// What it stands for.
+    pub(crate) name: &'static str,
+    /// The word that comes before it, if any.
+    pub(crate) token: Option<&'static str>,
+    /// What it is.
+    pub(crate) kind: ArgKind,
+    /// Whether it may be left out.
+    pub(crate) optional: bool,
+    /// Whether it may come several times.
+    pub(crate) multiple: bool,
+}
+
+/// What an argument is.
+#[derive(Clone, Copy)]
+pub(crate) enum ArgKind {
+    /// A string.
+    Text,
+    /// Nothing but its token.
+    Token,
+    /// One of several.
+    OneOf(&'static [Arg]),
+}
+
+/// The version of the module in which commands came.
+const SINCE: &str = "0.1.0";
+
+static VERSION: RedisModuleCommandInfoVersion = RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<RedisModuleCommandArg>(),
+};
+
+/// Registers a command with its subcommands.
+///
+/// # Errors
+/// With the name of the one the server refuses.
+pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(), &'static str> {
+    let name = text(command.name);
+    let flags = text(command.flags);
+    // SAFETY: the context is live; the server copies the strings.
+    let created = unsafe {
+        api!(RedisModule_CreateCommand)(
+            context.as_ptr(),
+            name.as_ptr(),
+            command.entry,
+            flags.as_ptr(),
+            0,
+            0,
+            0,
+        )
+    };
+    // SAFETY: as above.
+    let parent = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), name.as_ptr()) };
+    if created != raw::REDISMODULE_OK as c_int || parent.is_null() {
+        return Err(command.name);
+    }
+    describe(parent, command)?;
+    for sub in command.subcommands {
+        let sub_name = text(sub.name);
+        let flags = text(sub.flags);
+        let full_name = text(&format!("{}|{}", command.name, sub.name));
+        // SAFETY: as above; the parent is a command of ours.
+        let created = unsafe {
+            api!(RedisModule_CreateSubcommand)(
+                parent,
+                sub_name.as_ptr(),
+                sub.entry,
+                flags.as_ptr(),
+                0,
+                0,
+                0,
+            )
+        };
+        // SAFETY: as above.
+        let child = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), full_name.as_ptr()) };
+        if created != raw::REDISMODULE_OK as c_int || child.is_null() {
+            return Err(sub.name);
+        }
+        describe(child, sub)?;
+    }
+    Ok(())
+}
+
+fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'static str> {
+    let mut strings = Strings::default();
+    let mut args = strings.args(command.args);
+    let info = RedisModuleCommandInfo {
+        version: &raw const VERSION,
+        summary: strings.keep(command.summary),
+        complexity: strings.keep(command.complexity),
+        since: strings.keep(SINCE),
+        history: null_mut(),
+        tips: null(),
+        arity: command.arity,
+        key_specs: null_mut(),
+        args: args.as_mut_ptr(),
+    };
+    // SAFETY: all pointers live as long as the call; the server copies what it needs.
+    let done = unsafe { api!(RedisModule_SetCommandInfo)(handle, &raw const info) };
+    if done != raw::REDISMODULE_OK as c_int {
+        return Err(command.name);
+    }
+    // SAFETY: reading what the server has set once.
+    if let Some(set_categories) = unsafe { raw::RedisModule_SetCommandACLCategories }
+        && !command.categories.is_empty()
+    {
+        let categories = text(command.categories);
+        // SAFETY: as above.
+        if unsafe { set_categories(handle, categories.as_ptr()) } != raw::REDISMODULE_OK as c_int {
+            return Err(command.name);
+        }
+    }
+    Ok(())
+}
+
+/// C strings and lists that live until the server has copied them.
+#[derive(Default)]
+struct Strings {
+    strings: Vec<CString>,
+    lists: Vec<Vec<RedisModuleCommandArg>>,
+}
+
+impl Strings {
+    /// A C string that stays where it is: moving the owner does not move its bytes.
+    fn keep(&mut self, string: &str) -> *const c_char {
+        let string = text(string);
+        let start = string.as_ptr();
+        self.strings.push(string);
+        start
+    }
+
+    /// The arguments in the server's form, with an empty one at the end.
+    fn args(&mut self, args: &[Arg]) -> Vec<RedisModuleCommandArg> {
+        let mut list: Vec<_> = args.iter().map(|arg| self.arg(arg)).collect();
+        // SAFETY: all-zero is the server's end of the list: null pointers and numbers.
+        list.push(unsafe { std::mem::zeroed() });
+        list
+    }
+
+    fn arg(&mut self, arg: &Arg) -> RedisModuleCommandArg {
+        let (kind, subargs) = match arg.kind {
+            ArgKind::Text => (
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+                None,
+            ),
+            ArgKind::Token => (
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
+                None,
+            ),
+            ArgKind::OneOf(choices) => (
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+                Some(self.args(choices)),
+            ),
+        };
+        let mut flags = raw::REDISMODULE_CMD_ARG_NONE;
+        if arg.optional {
+            flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
+        }
+        if arg.multiple {
+            flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE;
+            if arg.token.is_some() {
+                flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE_TOKEN;
+            }
+        }
+        let subargs = match subargs {
+            Some(mut list) => {
+                let start = list.as_mut_ptr();
+                self.lists.push(list);
+                start
+            }
+            None => null_mut(),
+        };
+        RedisModuleCommandArg {
+            name: self.keep(arg.name),
+            type_: kind,
+            key_spec_index: -1,
+            token: arg.token.map_or(null(), |token| self.keep(token)),
+            summary: null(),
+            since: null(),
+            flags: c_int::try_from(flags).unwrap_or(0),
+            deprecated_since: null(),
+            subargs,
+            display_text: null(),
+        }
+    }
+}
+
+fn text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}

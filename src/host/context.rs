@@ -1,0 +1,155 @@
+//! Calls into the server. A [`Context`] is only handed out while the server waits for an answer on
+//! its main thread, which is what makes its methods safe to call.
+
+use std::ffi::{CStr, c_int};
+use std::ptr::null_mut;
+
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
+
+use super::api;
+
+/// The server's context of the call that is going on.
+#[derive(Debug)]
+pub(crate) struct Context(*mut RedisModuleCtx);
+
+/// The bytes of a string of the server.
+///
+/// # Safety
+/// `string` must be a live string, and stay so for the lifetime of the result.
+pub(super) unsafe fn bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
+    let mut length = 0;
+    // SAFETY: the caller vouches for the string.
+    unsafe {
+        let start = api!(RedisModule_StringPtrLen)(string, &raw mut length);
+        std::slice::from_raw_parts(start.cast(), length)
+    }
+}
+
+/// A string of the server that we own.
+pub(super) struct OwnedString(*mut RedisModuleString);
+
+impl OwnedString {
+    pub(super) fn as_ptr(&self) -> *mut RedisModuleString {
+        self.0
+    }
+}
+
+impl Drop for OwnedString {
+    fn drop(&mut self) {
+        // SAFETY: made by `Context::string`, freed once. No context: none manages its memory.
+        unsafe { api!(RedisModule_FreeString)(null_mut(), self.0) };
+    }
+}
+
+/// A key that is open.
+pub(super) struct OpenKey(*mut RedisModuleKey);
+
+impl OpenKey {
+    pub(super) fn as_ptr(&self) -> *mut RedisModuleKey {
+        self.0
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        // SAFETY: the key is open.
+        let kind = unsafe { api!(RedisModule_KeyType)(self.0) };
+        kind == raw::REDISMODULE_KEYTYPE_STREAM as c_int
+    }
+}
+
+impl Drop for OpenKey {
+    fn drop(&mut self) {
+        // SAFETY: opened by `Context::open_for_reading`, closed once.
+        unsafe { api!(RedisModule_CloseKey)(self.0) };
+    }
+}
+
+impl Context {
+    pub(crate) fn from_raw(context: *mut RedisModuleCtx) -> Self {
+        Self(context)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut RedisModuleCtx {
+        self.0
+    }
+
+    /// Whether the server is a primary.
+    pub(crate) fn is_primary(&self) -> bool {
+        self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int == 0
+    }
+
+    fn flags(&self) -> c_int {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetContextFlags)(self.0) }
+    }
+
+    /// The database that commands of this context work on.
+    pub(super) fn db(&self) -> c_int {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetSelectedDb)(self.0) }
+    }
+
+    /// Changes the database; false where there is none of that number.
+    pub(super) fn select(&self, db: c_int) -> bool {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_SelectDb)(self.0, db) == raw::REDISMODULE_OK as c_int }
+    }
+
+    /// Keys in the selected database.
+    pub(super) fn key_count(&self) -> u64 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_DbSize)(self.0) }
+    }
+
+    pub(super) fn string(&self, bytes: &[u8]) -> OwnedString {
+        // SAFETY: the server copies the bytes.
+        OwnedString(unsafe {
+            api!(RedisModule_CreateString)(null_mut(), bytes.as_ptr().cast(), bytes.len())
+        })
+    }
+
+    /// Opens a key of the selected database without counting as a use of it; `None` where it does
+    /// not exist. A key found expired is deleted, with the events that belong to it.
+    pub(super) fn open_for_reading(&self, name: *mut RedisModuleString) -> Option<OpenKey> {
+        let mode = raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
+        // SAFETY: the context is live, and so is the name.
+        let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, mode) };
+        (!key.is_null()).then_some(OpenKey(key))
+    }
+
+    /// Name of the user of the connection; `None` for commands that come from no connection.
+    pub(crate) fn user(&self) -> Option<String> {
+        // By the connection's ID: asking for the current user ends the process where a command
+        // comes from another module and has none.
+        // SAFETY: the context is live; the name is ours to free.
+        let name = unsafe {
+            let client = api!(RedisModule_GetClientId)(self.0);
+            api!(RedisModule_GetClientUserNameById)(self.0, client)
+        };
+        if name.is_null() {
+            return None;
+        }
+        let name = OwnedString(name);
+        // SAFETY: the string lives until the end of this function.
+        let text = unsafe { bytes(name.as_ptr()) };
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// Runs a command of four words whose second is a key, and has it replicated.
+    pub(super) fn call_on_key(&self, command: &CStr, key: &[u8], option: &CStr, value: &CStr) {
+        // SAFETY: the format names what follows: a buffer with its length, two C strings.
+        unsafe {
+            let reply = api!(RedisModule_Call)(
+                self.0,
+                command.as_ptr(),
+                c"!bcc".as_ptr(),
+                key.as_ptr(),
+                key.len(),
+                option.as_ptr(),
+                value.as_ptr(),
+            );
+            if !reply.is_null() {
+                api!(RedisModule_FreeCallReply)(reply);
+            }
+        }
+    }
+}

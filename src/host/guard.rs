@@ -1,0 +1,71 @@
+//! Nothing crosses back into C as a panic: the process would end.
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::raw::{RedisModuleCtx, RedisModuleString};
+
+use super::context::{Context, bytes};
+use super::reply::Reply;
+
+/// Runs what the server asked for in `place`; a panic becomes a line in the log.
+pub(super) fn run(place: &str, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        log::error!("internal error in {place}");
+    }
+}
+
+/// Runs a command; a panic becomes an error reply.
+pub(crate) fn entry(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    handler: fn(&Context, &[&[u8]]) -> Reply,
+) -> c_int {
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        let context = Context::from_raw(context);
+        // SAFETY: the server gives `argc` strings, which live as long as the command runs.
+        let arguments = unsafe { arguments(argv, argc) };
+        handler(&context, &arguments).send(&context);
+    }));
+    if answered.is_err() {
+        log::error!("internal error in a command");
+        Reply::error("ERR internal error, see the server's log").send(&Context::from_raw(context));
+    }
+    redis_module::raw::REDISMODULE_OK as c_int
+}
+
+/// Runs the module's entry; a panic or an error keeps the module from being loaded.
+pub(crate) fn load_entry(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    load: fn(&Context, &[&[u8]]) -> Result<(), String>,
+) -> c_int {
+    let loaded = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the server gives `argc` live strings.
+        load(&Context::from_raw(context), &unsafe {
+            arguments(argv, argc)
+        })
+    }));
+    match loaded {
+        Ok(Ok(())) => return redis_module::raw::REDISMODULE_OK as c_int,
+        Ok(Err(error)) => log::error!("{error}"),
+        Err(_) => log::error!("internal error while the module was loaded"),
+    }
+    redis_module::raw::REDISMODULE_ERR as c_int
+}
+
+/// # Safety
+/// `argv` must point to `argc` strings that stay alive while the result is used.
+unsafe fn arguments<'a>(argv: *mut *mut RedisModuleString, argc: c_int) -> Vec<&'a [u8]> {
+    let argc = usize::try_from(argc).unwrap_or(0);
+    if argc == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the caller vouches for the strings.
+    unsafe { std::slice::from_raw_parts(argv, argc) }
+        .iter()
+        .map(|argument| unsafe { bytes(*argument) })
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! The server. The only room that touches the Redis Module API.
+//!
+//! ```text
+//! alloc      Rust's allocator: the server's
+//! context    calls into the server, safe to make on the main thread
+//! guard      nothing crosses back into C as a panic
+//! log        the server's log for `log::info!` and friends
+//! settings   module configs and module arguments
+//! command    commands with their documentation
+//! reply      replies
+//! keyspace   what happens to keys, as events of the delivery core
+//! events     the server's own events: its event loop, its role, flushes, loading
+//! streams    reading and trimming
+//! scan       finding the streams that are there already
+//! wake       getting the main thread out of its sleep
+//! ```
+//!
+//! What one server can do and another cannot is asked for here, by the functions it has; no
+//! other room knows a version.
+
+pub(crate) mod alloc;
+mod command;
+mod context;
+mod events;
+mod guard;
+mod keyspace;
+mod log;
+mod main_thread;
+mod reply;
+mod scan;
+mod settings;
+mod streams;
+mod wake;
+
+use crate::stream::{Event, KeyRef};
+
+pub(crate) use command::{Arg, ArgKind, Command, register as register_commands};
+pub(crate) use context::Context;
+pub(crate) use guard::{entry, load_entry};
+pub(crate) use log::install as install_log;
+pub(crate) use main_thread::MainThread;
+pub(crate) use reply::Reply;
+pub(crate) use scan::Scan;
+pub(crate) use settings::{Settings, apply_arguments, register as register_settings};
+pub(crate) use wake::wake_main_thread;
+
+use redis_module::raw;
+
+/// A function of the server, which it is known to have: it is older than the oldest server that
+/// loads this module.
+macro_rules! api {
+    ($name:ident) => {
+        redis_module::raw::$name.expect(concat!("the server has no ", stringify!($name)))
+    };
+}
+pub(crate) use api;
+
+/// What the server tells the module. All of it comes on the main thread.
+pub(crate) trait Hooks {
+    /// Something happened to a key, a database or the server's role.
+    fn on_event(&self, event: Event<'_>);
+
+    /// Whether a consumer knows the stream of this name.
+    fn is_tracked(&self, key: KeyRef<'_>) -> bool;
+
+    /// Whether a sync callback has to run before the command that is executing gets its reply.
+    fn has_urgent(&self) -> bool;
+
+    /// A command is done and entries of it wait for sync callbacks.
+    fn after_command(&self, context: &Context);
+
+    /// The event loop is about to sleep.
+    fn before_sleep(&self, context: &Context);
+
+    /// Streams may be there that were not heard of: the data set or the role changed.
+    fn rescan(&self);
+}
+
+/// Begins to listen to the server.
+///
+/// # Errors
+/// With the name of what the server refuses.
+pub(crate) fn listen(context: &Context, hooks: Box<dyn Hooks>) -> Result<(), &'static str> {
+    HOOKS.set(hooks);
+    keyspace::subscribe(context)?;
+    events::subscribe(context)
+}
+
+static HOOKS: MainThread<Box<dyn Hooks>> = MainThread::new();
+
+/// Whether streams are consumed here now: writes of ours would be lost or refused otherwise.
+pub(crate) fn is_paused() -> bool {
+    // SAFETY: no arguments, and on the main thread like all that asks.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic }.is_some_and(|avoid| unsafe { avoid() } != 0)
+}

@@ -1,0 +1,143 @@
+//! Reading and trimming streams.
+//!
+//! The API gives every field as a string of its own; its bytes go straight into the batch and the
+//! string is freed. The iterator is started once for all entries of a read: finding its place in
+//! the stream costs about as much as reading a dozen entries.
+
+use std::cell::Cell;
+use std::ffi::{CString, c_int};
+use std::ptr::null_mut;
+
+use redis_module::raw::{self, RedisModuleStreamID};
+
+use crate::engine::RecordBatch;
+use crate::exec::Streams;
+use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
+
+use super::context::{Context, OpenKey, bytes};
+use super::{MainThread, api};
+
+/// Whether the trim that is going on is ours: its event is no news.
+static TRIMMING: MainThread<Cell<bool>> = MainThread::new();
+
+pub(super) fn is_trimming() -> bool {
+    TRIMMING.get().is_some_and(Cell::get)
+}
+
+fn set_trimming(on: bool) {
+    if TRIMMING.get().is_none() {
+        TRIMMING.set(Cell::new(false));
+    }
+    if let Some(flag) = TRIMMING.get() {
+        flag.set(on);
+    }
+}
+
+impl Streams for Context {
+    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool) {
+        let mut batch = RecordBatch::default();
+        if !self.select(request.db) {
+            return (batch, true);
+        }
+        let name = self.string(&request.name);
+        let Some(key) = self.open_for_reading(name.as_ptr()) else {
+            return (batch, true);
+        };
+        if !key.is_stream() {
+            return (batch, true);
+        }
+        let Some(entries) = Entries::behind(&key, request.after) else {
+            return (batch, true);
+        };
+        let end = loop {
+            // Looking for one more tells whether there is more, and saves asking again.
+            let Some((id, fields)) = entries.next() else {
+                break true;
+            };
+            if batch.len() >= request.max || batch.bytes() >= READ_BYTES {
+                break false;
+            }
+            batch.begin(id);
+            for _ in 0..fields {
+                entries.read_field(&mut batch);
+            }
+        };
+        (batch, end)
+    }
+
+    fn trim(&self, trim: &Trim) {
+        if !self.select(trim.db) {
+            return;
+        }
+        set_trimming(true);
+        match trim.to {
+            TrimBound::Below(id) => {
+                let id = CString::new(id.to_string()).unwrap_or_default();
+                self.call_on_key(c"XTRIM", &trim.name, c"MINID", &id);
+            }
+            TrimBound::Everything => self.call_on_key(c"XTRIM", &trim.name, c"MAXLEN", c"0"),
+        }
+        set_trimming(false);
+    }
+}
+
+/// The entries of an open stream behind an ID.
+struct Entries<'a>(&'a OpenKey);
+
+impl<'a> Entries<'a> {
+    /// `None` where no ID can be behind it.
+    fn behind(key: &'a OpenKey, after: EntryId) -> Option<Self> {
+        let mut start = RedisModuleStreamID {
+            ms: after.ms,
+            seq: after.seq,
+        };
+        let exclusive = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
+        // SAFETY: the key is an open stream; no end means up to the last entry.
+        let started = unsafe {
+            api!(RedisModule_StreamIteratorStart)(
+                key.as_ptr(),
+                exclusive,
+                &raw mut start,
+                null_mut(),
+            )
+        };
+        (started == raw::REDISMODULE_OK as c_int).then_some(Self(key))
+    }
+
+    /// The next entry's ID and its number of fields.
+    fn next(&self) -> Option<(EntryId, i64)> {
+        let mut id = RedisModuleStreamID { ms: 0, seq: 0 };
+        let mut fields = 0;
+        // SAFETY: the iterator is started.
+        let found = unsafe {
+            api!(RedisModule_StreamIteratorNextID)(self.0.as_ptr(), &raw mut id, &raw mut fields)
+        };
+        (found == raw::REDISMODULE_OK as c_int).then(|| (EntryId::new(id.ms, id.seq), fields))
+    }
+
+    /// Adds the next field and its value to the record begun last.
+    fn read_field(&self, batch: &mut RecordBatch) {
+        let (mut field, mut value) = (null_mut(), null_mut());
+        // SAFETY: the iterator is at an entry with a field left. Both strings are ours to free.
+        unsafe {
+            let found = api!(RedisModule_StreamIteratorNextField)(
+                self.0.as_ptr(),
+                &raw mut field,
+                &raw mut value,
+            );
+            if found == raw::REDISMODULE_OK as c_int {
+                batch.push(bytes(field));
+                batch.push(bytes(value));
+                api!(RedisModule_FreeString)(null_mut(), field);
+                api!(RedisModule_FreeString)(null_mut(), value);
+            }
+        }
+    }
+}
+
+impl Drop for Entries<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the iterator is started, and stopped once.
+        unsafe { api!(RedisModule_StreamIteratorStop)(self.0.as_ptr()) };
+    }
+}

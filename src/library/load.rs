@@ -1,0 +1,260 @@
+//! Loading, upgrading and deleting libraries.
+//!
+//! A library is staged as a whole before anything live is touched, so that whatever is wrong
+//! with it leaves the one it should replace as it was, callbacks included.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+
+use thiserror::Error;
+
+use crate::engine::{Engine, Program, Registrations, ScriptError, Source, StreamConsumer};
+use crate::exec::{Driver, Pool, Reports, Runner, Target};
+use crate::stream::ConsumerSpec;
+
+use super::prologue::{Prologue, PrologueError};
+use super::registry::{Consumer, Library, Registry};
+
+/// Bytes of code a library may have.
+const CODE_MAX: usize = 16 << 20;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadRequest<'a> {
+    /// The library's text.
+    pub code: &'a str,
+    /// Its configuration: a JSON object.
+    pub config: Option<&'a str>,
+    /// Whether it may replace a library of the same name.
+    pub upgrade: bool,
+    /// Who asks.
+    pub user: &'a str,
+}
+
+/// Why a library was not loaded.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LoadError {
+    #[error("library code is too large: {0} bytes given, at most {CODE_MAX} are allowed")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Prologue(#[from] PrologueError),
+    #[error("configuration must be a valid json, '{text}', {error}.")]
+    ConfigSyntax {
+        text: String,
+        error: serde_json::Error,
+    },
+    #[error("configuration must be a valid json object")]
+    ConfigNoObject,
+    #[error("Unknown backend {0}")]
+    UnknownEngine(String),
+    #[error("Failed library compilation Failed compiling code, {0}")]
+    Compilation(String),
+    #[error("Library {0} already exists")]
+    Exists(String),
+    #[error("Failed loading library, Failed evaluating module: {0}")]
+    Evaluation(String),
+    #[error("No function nor registrations was registered")]
+    Nothing,
+    #[error(
+        "Can not upgrade an existing consumer with different prefix, consumer: '{consumer}', old_prefix: {old}, new_prefix: {new}."
+    )]
+    OtherPrefix {
+        consumer: String,
+        old: String,
+        new: String,
+    },
+}
+
+/// What loading needs of the rest of the module.
+pub struct Loader {
+    /// The engines there are.
+    pub engines: Vec<Box<dyn Engine>>,
+    /// How much of an error is told: 1 the message, 2 the stack too.
+    pub verbosity: Arc<AtomicU8>,
+    /// The way back from the workers.
+    pub reports: Arc<Reports>,
+    /// The workers.
+    pub pool: Pool,
+}
+
+/// A library that is known to be good, and not live yet.
+struct Staged {
+    program: Box<dyn Program>,
+    registrations: Registrations,
+}
+
+impl Loader {
+    /// Loads a library, or upgrades it. True where streams that are there already may have got a
+    /// new consumer.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; nothing has changed then.
+    pub fn load(
+        &self,
+        registry: &mut Registry,
+        driver: &Driver,
+        request: &LoadRequest<'_>,
+    ) -> Result<bool, LoadError> {
+        if request.code.len() > CODE_MAX {
+            return Err(LoadError::TooLarge(request.code.len()));
+        }
+        check_config(request.config)?;
+        let prologue = Prologue::parse(request.code)?;
+        let engine = self
+            .engines
+            .iter()
+            .find(|engine| engine.name() == prologue.engine)
+            .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
+        let old = registry.get(prologue.name);
+        let staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
+
+        let runner = Runner::new(
+            prologue.name,
+            staged.program,
+            Arc::clone(&self.verbosity),
+            Arc::clone(&self.reports),
+            self.pool.clone(),
+        );
+        let old = registry.remove(prologue.name);
+        let has_new = staged.registrations.stream_consumers.iter().any(|new| {
+            old.as_ref()
+                .is_none_or(|old| !old.consumers.contains_key(&new.name))
+        });
+        let consumers = swap(driver, &runner, old, staged.registrations);
+        registry.insert(
+            prologue.name.to_owned(),
+            Library {
+                engine: engine.name(),
+                user: request.user.to_owned(),
+                config: request.config.map(str::to_owned),
+                code: request.code.to_owned(),
+                consumers,
+                runner,
+            },
+        );
+        Ok(has_new)
+    }
+
+    fn stage(
+        &self,
+        engine: &dyn Engine,
+        name: &str,
+        request: &LoadRequest<'_>,
+        old: Option<&Library>,
+    ) -> Result<Staged, LoadError> {
+        let source = Source {
+            library: name,
+            code: request.code,
+            config: request.config,
+        };
+        let text = |error: ScriptError| {
+            error.text(self.verbosity.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let mut program = engine
+            .compile(&source)
+            .map_err(|error| LoadError::Compilation(text(error)))?;
+        if old.is_some() && !request.upgrade {
+            return Err(LoadError::Exists(name.to_owned()));
+        }
+        let registrations = program
+            .evaluate()
+            .map_err(|error| LoadError::Evaluation(text(error)))?;
+        if registrations.is_empty() {
+            return Err(LoadError::Nothing);
+        }
+        if let Some(old) = old {
+            for new in &registrations.stream_consumers {
+                check_prefix(old, new)?;
+            }
+        }
+        Ok(Staged {
+            program,
+            registrations,
+        })
+    }
+}
+
+/// Deletes a library with its consumers' progress; false where there is none of that name.
+pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bool {
+    let Some(library) = registry.remove(name) else {
+        return false;
+    };
+    for consumer in library.consumers.into_values() {
+        driver.remove_consumer(consumer.key);
+    }
+    library.runner.retire();
+    true
+}
+
+fn check_config(config: Option<&str>) -> Result<(), LoadError> {
+    let Some(text) = config else {
+        return Ok(());
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| LoadError::ConfigSyntax {
+            text: text.chars().take(1000).collect(),
+            error,
+        })?;
+    if value.is_object() {
+        Ok(())
+    } else {
+        Err(LoadError::ConfigNoObject)
+    }
+}
+
+fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
+    match old.consumers.get(&new.name) {
+        Some(consumer) if *consumer.prefix != *new.prefix => Err(LoadError::OtherPrefix {
+            consumer: new.name.clone(),
+            old: String::from_utf8_lossy(&consumer.prefix).into_owned(),
+            new: String::from_utf8_lossy(&new.prefix).into_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the new consumers live, those of the same name with the progress of the old ones.
+fn swap(
+    driver: &Driver,
+    runner: &Arc<Runner>,
+    old: Option<Library>,
+    registrations: Registrations,
+) -> BTreeMap<String, Consumer> {
+    let (mut known, old_runner) = match old {
+        Some(library) => (library.consumers, Some(library.runner)),
+        None => (BTreeMap::new(), None),
+    };
+    let mut consumers = BTreeMap::new();
+    for new in registrations.stream_consumers {
+        let target = Target {
+            callback: new.callback,
+            mode: new.mode,
+        };
+        let consumer = if let Some(consumer) = known.remove(&new.name) {
+            driver.change_consumer(consumer.key, new.window, new.trim, runner, target);
+            consumer
+        } else {
+            let prefix: Arc<[u8]> = new.prefix.into();
+            let spec = ConsumerSpec {
+                prefix: Arc::clone(&prefix),
+                window: new.window,
+                trim: new.trim,
+                mode: new.mode,
+            };
+            Consumer {
+                key: driver.add_consumer(spec, runner, target),
+                prefix,
+            }
+        };
+        consumers.insert(new.name, consumer);
+    }
+    for gone in known.into_values() {
+        driver.remove_consumer(gone.key);
+    }
+    if let Some(old_runner) = old_runner {
+        old_runner.retire();
+    }
+    consumers
+}

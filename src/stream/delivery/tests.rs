@@ -1,0 +1,125 @@
+//! What the model test found, each in its shortest form.
+
+use super::*;
+
+const KEY: KeyRef<'static> = KeyRef {
+    db: 0,
+    name: b"s:1",
+};
+
+fn id(seq: u64) -> EntryId {
+    EntryId::new(1, seq)
+}
+
+fn spec(mode: Mode, window: usize) -> ConsumerSpec {
+    ConsumerSpec {
+        prefix: Arc::from(&b"s:"[..]),
+        window,
+        trim: false,
+        mode,
+    }
+}
+
+/// A primary with one consumer and one stream with an entry nobody read.
+fn core(mode: Mode, window: usize) -> (Delivery, ConsumerKey) {
+    let mut core = Delivery::new(true);
+    let consumer = core.add_consumer(spec(mode, window));
+    core.on(Event::Appended(KEY));
+    (core, consumer)
+}
+
+/// Carries out the read that is due, with these entries.
+fn read(core: &mut Delivery, entries: std::ops::RangeInclusive<u64>) -> SubscriptionKey {
+    let Some(HandOver::Read(request)) = core.next_hand_over(false) else {
+        panic!("a read is due");
+    };
+    let entries: Vec<_> = entries.map(|seq| (id(seq), 10)).collect();
+    core.on(Event::Read {
+        sub: request.sub,
+        entries: &entries,
+        end: true,
+    });
+    request.sub
+}
+
+fn finish(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
+    core.on(Event::Finished {
+        sub,
+        id: id(seq),
+        took: std::time::Duration::ZERO,
+        now_ms: 0,
+        error: None,
+    });
+}
+
+fn notices(core: &mut Delivery) -> Vec<Notice> {
+    std::iter::from_fn(|| core.next_notice()).collect()
+}
+
+#[test]
+fn what_was_added_while_a_replica_is_backlog_and_not_work_of_the_turn_that_promotes_it() {
+    let mut core = Delivery::new(false);
+    core.add_consumer(spec(Mode::Sync, 1));
+    core.on(Event::Appended(KEY));
+    core.on(Event::RoleChanged { primary: true });
+    assert!(!core.has_urgent());
+    let run = core.next_hand_over(false);
+    assert!(
+        matches!(run, Some(HandOver::Run { must: 0, .. })),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn what_was_added_while_a_consumer_could_not_run_is_backlog_when_it_can() {
+    let (mut core, consumer) = core(Mode::Async, 1);
+    core.on(Event::Appended(KEY));
+    core.change_consumer(consumer, 1, false, Mode::Sync);
+    assert!(!core.has_urgent());
+    let run = core.next_hand_over(false);
+    assert!(
+        matches!(run, Some(HandOver::Run { must: 0, .. })),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_consumer_that_became_async_is_read_for_and_not_run() {
+    let (mut core, consumer) = core(Mode::Sync, 1);
+    assert!(core.has_urgent());
+    core.change_consumer(consumer, 1, false, Mode::Async);
+    assert_eq!(core.next_hand_over(true), None);
+    read(&mut core, 1..=1);
+}
+
+#[test]
+fn a_demotion_in_an_upgrade_leaves_what_is_with_the_old_code_in_the_window() {
+    let (mut core, consumer) = core(Mode::Async, 2);
+    let sub = read(&mut core, 1..=3);
+    core.change_consumer(consumer, 2, false, Mode::Async);
+    core.on(Event::RoleChanged { primary: false });
+    // One question, so that one answer is enough.
+    assert_eq!(notices(&mut core), [Notice::Recall { consumer, sub }]);
+    core.on(Event::Recalled {
+        sub,
+        started: id(2),
+    });
+    core.on(Event::RoleChanged { primary: true });
+    assert_eq!(core.lane_window(sub), 0);
+    finish(&mut core, sub, 1);
+    assert_eq!(core.lane_window(sub), 1);
+}
+
+#[test]
+fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
+    let (mut core, consumer) = core(Mode::Async, 2);
+    let sub = read(&mut core, 1..=3);
+    core.on(Event::RoleChanged { primary: false });
+    core.change_consumer(consumer, 2, false, Mode::Async);
+    assert_eq!(notices(&mut core), [Notice::Recall { consumer, sub }]);
+    core.on(Event::Recalled {
+        sub,
+        started: id(2),
+    });
+    assert_eq!(core.lane_window(sub), 0);
+}

@@ -1,0 +1,68 @@
+//! The ID of a stream entry: a time in milliseconds and a sequence number.
+//!
+//! IDs of one stream only grow. Arithmetic carries from the sequence number into the
+//! milliseconds and ends at [`EntryId::MAX`]; nothing here wraps.
+
+use std::fmt;
+
+/// The ID of one entry, as Redis orders it: first by time, then by sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// Unix time in milliseconds, or whatever the writer gave in its place.
+    pub ms: u64,
+    /// Sequence number within the millisecond.
+    pub seq: u64,
+}
+
+impl EntryId {
+    /// Below every entry: a stream never holds 0-0.
+    pub const ZERO: Self = Self { ms: 0, seq: 0 };
+    /// The last ID a stream can hold.
+    pub const MAX: Self = Self {
+        ms: u64::MAX,
+        seq: u64::MAX,
+    };
+
+    /// An ID of its two parts.
+    #[must_use]
+    pub const fn new(ms: u64, seq: u64) -> Self {
+        Self { ms, seq }
+    }
+
+    /// The smallest ID above this one, or `None` after [`EntryId::MAX`].
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self.seq.checked_add(1) {
+            Some(seq) => Some(Self { ms: self.ms, seq }),
+            None => match self.ms.checked_add(1) {
+                Some(ms) => Some(Self { ms, seq: 0 }),
+                None => None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_id_carries_into_the_milliseconds_and_ends_at_the_maximum() {
+        assert_eq!(EntryId::new(5, 7).next(), Some(EntryId::new(5, 8)));
+        assert_eq!(EntryId::new(5, u64::MAX).next(), Some(EntryId::new(6, 0)));
+        assert_eq!(EntryId::MAX.next(), None);
+    }
+
+    #[test]
+    fn ids_order_by_time_first() {
+        assert!(EntryId::new(1, 9) < EntryId::new(2, 0));
+        assert!(EntryId::new(2, 0) < EntryId::new(2, 1));
+        assert_eq!(EntryId::new(2, 1).to_string(), "2-1");
+    }
+}

@@ -1,0 +1,48 @@
+//! The delivery core: which entry goes to which consumer, and when an entry may go.
+//!
+//! Pure: it is told facts ([`Event`]) and asked for decisions ([`HandOver`], [`Trim`],
+//! [`Notice`]); it knows neither the server nor the script engine, reads no clock and starts no
+//! thread. Whoever drives it carries the decisions out and reports back.
+//!
+//! ```text
+//! XADD ── Appended ──> Delivery ── HandOver ──> reader ── Read ──> Delivery
+//!                          ^                       └─ entries ──> callback
+//!                          └──── Started, Finished ─────────────────┘
+//!                     Delivery ── Trim ──> XTRIM, once a stream and turn
+//! ```
+//!
+//! What it keeps true, on a primary:
+//! * an entry is handed to each consumer that matches its stream exactly once, in ID order;
+//! * at most a consumer's window of entries of one stream is with its callback at once;
+//! * a trim never reaches an entry that a matching consumer is not done with, nor one that a
+//!   matching consumer has not seen yet;
+//! * every state belongs to a key in a database, and follows what happens to that key.
+
+mod cursor;
+mod delivery;
+mod event;
+mod id;
+mod lane;
+mod names;
+mod prefix;
+mod stats;
+mod subscription;
+
+pub use cursor::TrimBound;
+pub use delivery::{ConsumerSpec, Delivery, Mode, StreamView};
+pub use event::{Event, HandOver, KeyRef, Notice, ReadRequest, Trim};
+pub use id::EntryId;
+pub use lane::Lane;
+pub use stats::Stats;
+
+slotmap::new_key_type! {
+    /// A consumer, from its registration to its removal; survives an upgrade of its library.
+    pub struct ConsumerKey;
+    /// One consumer's interest in one stream. A key that is removed and created anew gets another.
+    pub struct SubscriptionKey;
+    /// A stream that some consumer matches.
+    pub(crate) struct StreamKey;
+}
+
+/// Bytes of entries that may wait beside a callback beyond its window, and that one read gives.
+pub const READ_BYTES: usize = 256 * 1024;
