@@ -33,7 +33,7 @@ RECURSIONS = {
     "function": "(function down() { return 1 + down(); })();",
     "getter": "const o = { get a() { return this.a; } }; o.a;",
     "proxy": "const p = new Proxy({}, { get(t, k, r) { return r[k]; } }); p.a;",
-    "JSON": "let deep = []; for (let n = 0; n < 1e6; n++) deep = [deep]; JSON.stringify(deep);",
+    "JSON": "const o = { toJSON() { return JSON.stringify(this); } }; JSON.stringify(o);",
 }
 
 STARTS = {"sync": "(client, data)", "async": "async (client, data)"}

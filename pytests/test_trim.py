@@ -141,9 +141,10 @@ def test_a_deleted_slow_consumer_no_longer_holds_back_the_trim(server):
 def test_each_stream_is_trimmed_on_its_own(server):
     server.load(consumer("quick", trim=True))
     server.load(consumer("slow", "stream:slow", callback="holding"), RELEASE, name="slow")
-    server.add("stream:slow", 1)
+    ids = server.add("stream:slow", 1)
     server.add("stream:quick", 1)
     assert length(server, "stream:quick") == 0
+    server.wait(lambda: server.stream("stream:slow", "slow", "slow")["pending_ids"] == ids)
     assert length(server, "stream:slow") == 1
     server.release(1)
     wait_length(server, 0, "stream:slow")

@@ -130,6 +130,10 @@ impl Book {
             in_ready: false,
         });
         lane.lane.set_window(window);
+        if !Arc::ptr_eq(&lane.stream, stream) {
+            // The stream was renamed.
+            lane.stream = Arc::clone(stream);
+        }
         lane
     }
 

@@ -10,7 +10,7 @@ use super::watchdog::Watch;
 /// The young generation: small, as records live short; V8's default lets RSS grow by 100 MB.
 const YOUNG_GENERATION: usize = 8 << 20;
 /// What a script that is being ended may still take until it notices, at least.
-const HEADROOM: usize = 64 << 20;
+const HEADROOM: usize = 512 << 20;
 
 /// Settings for an isolate whose heap and whose array buffers are each bounded by `limit` bytes.
 pub(super) fn create_params(limit: usize) -> v8::CreateParams {
