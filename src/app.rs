@@ -12,7 +12,7 @@ use crate::stream::{Delivery, Event, KeyRef};
 
 /// Time in which a turn of the event loop works on what is not urgent. Other clients wait that
 /// long at most; and a backlog moves on once per turn, so shorter slices would waste more of it.
-const SLICE: Duration = Duration::from_millis(4);
+const SLICE: Duration = Duration::from_millis(2);
 
 /// All there is. Used by the main thread only.
 pub(crate) struct App {

@@ -21,7 +21,7 @@ use std::ffi::{c_char, c_int};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use crate::app::{App, AppHooks};
-use crate::host::{Context, Settings};
+use crate::host::{API_VERSION, Context, ERR, OK, Settings};
 
 #[global_allocator]
 static ALLOCATOR: host::alloc::ServerAllocator = host::alloc::ServerAllocator;
@@ -48,10 +48,10 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
             context,
             NAME.as_ptr().cast::<c_char>(),
             VERSION,
-            raw::REDISMODULE_APIVER_1 as c_int,
+            API_VERSION,
         )
     };
-    if initialised != raw::REDISMODULE_OK as c_int {
+    if initialised != OK {
         return initialised;
     }
     host::load_entry(context, argv, argc, load)
@@ -76,5 +76,5 @@ fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(_context: *mut RedisModuleCtx) -> c_int {
     log::error!("the module cannot be unloaded: V8 cannot be started twice in one process");
-    raw::REDISMODULE_ERR as c_int
+    ERR
 }

@@ -18,6 +18,12 @@ pub struct RecordBatch {
 }
 
 impl RecordBatch {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
     /// Begins the next record.
     pub fn begin(&mut self, id: EntryId) {
         self.records.push((id, self.bytes.len()));
@@ -135,7 +141,9 @@ mod tests {
             let mut batch = RecordBatch::default();
             for (seq, parts) in (1u64..).zip(&records) {
                 batch.begin(EntryId::new(1, seq));
-                parts.iter().for_each(|part| batch.push(part));
+                for part in parts {
+                    batch.push(part);
+                }
             }
             prop_assert_eq!(batch.len(), records.len());
             for (at, parts) in records.iter().enumerate() {

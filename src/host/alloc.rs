@@ -12,11 +12,37 @@ use redis_module::raw;
 /// Alignment that the server's allocators (jemalloc, glibc) give for any size of at least that.
 const NATURAL: usize = 16;
 
+/// Over-aligned blocks keep the address they were allocated at just below themselves.
+const HEADER: usize = size_of::<*mut u8>();
+
 /// See the module's description.
 pub(crate) struct ServerAllocator;
 
-/// Over-aligned blocks keep the address they were allocated at just below themselves.
-const HEADER: usize = size_of::<*mut u8>();
+/// The server's functions; `None` where there is no server.
+#[derive(Clone, Copy)]
+struct Functions {
+    alloc: unsafe extern "C" fn(usize) -> *mut c_void,
+    calloc: unsafe extern "C" fn(usize, usize) -> *mut c_void,
+    realloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void),
+}
+
+fn server() -> Option<Functions> {
+    // SAFETY: they are set once, by the module's entry, before anything is allocated there.
+    unsafe {
+        Some(Functions {
+            alloc: raw::RedisModule_Alloc?,
+            calloc: raw::RedisModule_Calloc?,
+            realloc: raw::RedisModule_Realloc?,
+            free: raw::RedisModule_Free?,
+        })
+    }
+}
+
+/// The size to ask for where the natural alignment will do: no smaller than the alignment.
+fn natural_size(layout: Layout) -> Option<usize> {
+    (layout.align() <= NATURAL).then(|| layout.size().max(layout.align()))
+}
 
 // SAFETY: every block comes from the server's allocator or, where there is none, from the
 // system's; which of the two does not change while blocks exist. Blocks of at most natural
@@ -24,17 +50,19 @@ const HEADER: usize = size_of::<*mut u8>();
 // larger block, aligned by hand, behind a header with that block's address.
 unsafe impl GlobalAlloc for ServerAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the functions are set once, before anything is allocated.
-        let Some(alloc) = (unsafe { raw::RedisModule_Alloc }) else {
+        let Some(server) = server() else {
+            // SAFETY: the caller's promises are the system's too.
             return unsafe { System.alloc(layout) };
         };
-        if layout.align() <= NATURAL {
-            return unsafe { alloc(layout.size().max(layout.align())) }.cast();
+        if let Some(size) = natural_size(layout) {
+            // SAFETY: no precondition.
+            return unsafe { (server.alloc)(size) }.cast();
         }
         let Some(size) = layout.size().checked_add(layout.align() + HEADER) else {
             return std::ptr::null_mut();
         };
-        let block: *mut u8 = unsafe { alloc(size) }.cast();
+        // SAFETY: no precondition.
+        let block: *mut u8 = unsafe { (server.alloc)(size) }.cast();
         if block.is_null() {
             return block;
         }
@@ -48,53 +76,55 @@ unsafe impl GlobalAlloc for ServerAllocator {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match unsafe { raw::RedisModule_Calloc } {
-            Some(calloc) if layout.align() <= NATURAL => {
-                unsafe { calloc(1, layout.size().max(layout.align())) }.cast()
+        let Some(server) = server() else {
+            // SAFETY: the caller's promises are the system's too.
+            return unsafe { System.alloc_zeroed(layout) };
+        };
+        if let Some(size) = natural_size(layout) {
+            // SAFETY: no precondition.
+            return unsafe { (server.calloc)(1, size) }.cast();
+        }
+        // SAFETY: as the caller promises; the block has the size that is zeroed.
+        unsafe {
+            let place = self.alloc(layout);
+            if !place.is_null() {
+                place.write_bytes(0, layout.size());
             }
-            Some(_) => {
-                let place = unsafe { self.alloc(layout) };
-                if !place.is_null() {
-                    unsafe { place.write_bytes(0, layout.size()) };
-                }
-                place
-            }
-            None => unsafe { System.alloc_zeroed(layout) },
+            place
         }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        let Some(free) = (unsafe { raw::RedisModule_Free }) else {
-            return unsafe { System.dealloc(place, layout) };
-        };
-        let block = if layout.align() <= NATURAL {
-            place
-        } else {
-            // SAFETY: `alloc` wrote it there.
-            unsafe { place.sub(HEADER).cast::<*mut u8>().read_unaligned() }
-        };
-        unsafe { free(block.cast::<c_void>()) };
+        // SAFETY: the block came from the same allocator; `alloc` wrote the header.
+        unsafe {
+            match server() {
+                None => System.dealloc(place, layout),
+                Some(server) if natural_size(layout).is_some() => (server.free)(place.cast()),
+                Some(server) => {
+                    let block = place.sub(HEADER).cast::<*mut u8>().read_unaligned();
+                    (server.free)(block.cast());
+                }
+            }
+        }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        match unsafe { raw::RedisModule_Realloc } {
-            Some(realloc) if layout.align() <= NATURAL => {
-                unsafe { realloc(place.cast(), new_size.max(layout.align())) }.cast()
-            }
-            Some(_) => {
-                // SAFETY: the caller vouches for the size; the new block is no smaller than what
-                // is copied into it.
-                let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-                let moved = unsafe { self.alloc(new) };
-                if !moved.is_null() {
-                    unsafe {
+        // SAFETY: the caller vouches for block and sizes; the new block is no smaller than what is
+        // copied into it.
+        unsafe {
+            let new = Layout::from_size_align_unchecked(new_size, layout.align());
+            match (server(), natural_size(new)) {
+                (None, _) => System.realloc(place, layout, new_size),
+                (Some(server), Some(size)) => (server.realloc)(place.cast(), size).cast(),
+                (Some(_), None) => {
+                    let moved = self.alloc(new);
+                    if !moved.is_null() {
                         moved.copy_from_nonoverlapping(place, layout.size().min(new_size));
                         self.dealloc(place, layout);
                     }
+                    moved
                 }
-                moved
             }
-            None => unsafe { System.realloc(place, layout, new_size) },
         }
     }
 }

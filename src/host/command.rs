@@ -9,6 +9,7 @@ use redis_module::raw::{
 };
 
 use super::api;
+use super::constants::OK;
 use super::context::Context;
 
 type Entry = unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
@@ -91,7 +92,7 @@ pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(
     };
     // SAFETY: as above.
     let parent = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), name.as_ptr()) };
-    if created != raw::REDISMODULE_OK as c_int || parent.is_null() {
+    if created != OK || parent.is_null() {
         return Err(command.name);
     }
     describe(parent, command)?;
@@ -113,7 +114,7 @@ pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(
         };
         // SAFETY: as above.
         let child = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), full_name.as_ptr()) };
-        if created != raw::REDISMODULE_OK as c_int || child.is_null() {
+        if created != OK || child.is_null() {
             return Err(sub.name);
         }
         describe(child, sub)?;
@@ -137,7 +138,7 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
     };
     // SAFETY: all pointers live as long as the call; the server copies what it needs.
     let done = unsafe { api!(RedisModule_SetCommandInfo)(handle, &raw const info) };
-    if done != raw::REDISMODULE_OK as c_int {
+    if done != OK {
         return Err(command.name);
     }
     // SAFETY: reading what the server has set once.
@@ -146,7 +147,7 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
     {
         let categories = text(command.categories);
         // SAFETY: as above.
-        if unsafe { set_categories(handle, categories.as_ptr()) } != raw::REDISMODULE_OK as c_int {
+        if unsafe { set_categories(handle, categories.as_ptr()) } != OK {
             return Err(command.name);
         }
     }

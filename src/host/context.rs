@@ -4,9 +4,10 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
 
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
+use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleString};
 
 use super::api;
+use super::constants::{FLAG_REPLICA, KEY_TYPE_STREAM, OK, READ_QUIETLY};
 
 /// The server's context of the call that is going on.
 #[derive(Debug)]
@@ -29,6 +30,13 @@ pub(super) unsafe fn bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
 pub(super) struct OwnedString(*mut RedisModuleString);
 
 impl OwnedString {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        // SAFETY: the server copies the bytes; it needs no context for that.
+        Self(unsafe {
+            api!(RedisModule_CreateString)(null_mut(), bytes.as_ptr().cast(), bytes.len())
+        })
+    }
+
     pub(super) fn as_ptr(&self) -> *mut RedisModuleString {
         self.0
     }
@@ -36,7 +44,7 @@ impl OwnedString {
 
 impl Drop for OwnedString {
     fn drop(&mut self) {
-        // SAFETY: made by `Context::string`, freed once. No context: none manages its memory.
+        // SAFETY: it is ours, and freed once. No context: none manages its memory.
         unsafe { api!(RedisModule_FreeString)(null_mut(), self.0) };
     }
 }
@@ -52,7 +60,7 @@ impl OpenKey {
     pub(super) fn is_stream(&self) -> bool {
         // SAFETY: the key is open.
         let kind = unsafe { api!(RedisModule_KeyType)(self.0) };
-        kind == raw::REDISMODULE_KEYTYPE_STREAM as c_int
+        kind == KEY_TYPE_STREAM
     }
 }
 
@@ -74,7 +82,7 @@ impl Context {
 
     /// Whether the server is a primary.
     pub(crate) fn is_primary(&self) -> bool {
-        self.flags() & raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int == 0
+        self.flags() & FLAG_REPLICA == 0
     }
 
     fn flags(&self) -> c_int {
@@ -91,7 +99,7 @@ impl Context {
     /// Changes the database; false where there is none of that number.
     pub(super) fn select(&self, db: c_int) -> bool {
         // SAFETY: the context is live.
-        unsafe { api!(RedisModule_SelectDb)(self.0, db) == raw::REDISMODULE_OK as c_int }
+        unsafe { api!(RedisModule_SelectDb)(self.0, db) == OK }
     }
 
     /// Keys in the selected database.
@@ -100,19 +108,11 @@ impl Context {
         unsafe { api!(RedisModule_DbSize)(self.0) }
     }
 
-    pub(super) fn string(&self, bytes: &[u8]) -> OwnedString {
-        // SAFETY: the server copies the bytes.
-        OwnedString(unsafe {
-            api!(RedisModule_CreateString)(null_mut(), bytes.as_ptr().cast(), bytes.len())
-        })
-    }
-
     /// Opens a key of the selected database without counting as a use of it; `None` where it does
     /// not exist. A key found expired is deleted, with the events that belong to it.
     pub(super) fn open_for_reading(&self, name: *mut RedisModuleString) -> Option<OpenKey> {
-        let mode = raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
         // SAFETY: the context is live, and so is the name.
-        let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, mode) };
+        let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, READ_QUIETLY) };
         (!key.is_null()).then_some(OpenKey(key))
     }
 

@@ -1,11 +1,12 @@
 //! The server's own events.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 
 use crate::stream::Event;
 
+use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
 use super::{HOOKS, Hooks, api, guard};
 
@@ -33,7 +34,7 @@ pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
         let subscribed = unsafe {
             api!(RedisModule_SubscribeToServerEvent)(context.as_ptr(), event, Some(callback))
         };
-        if subscribed != raw::REDISMODULE_OK as c_int {
+        if subscribed != OK {
             return Err(name);
         }
     }
@@ -68,7 +69,7 @@ unsafe extern "C" fn on_role(
     _data: *mut c_void,
 ) {
     with_hooks("a change of role", |hooks| {
-        let primary = which == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER as u64;
+        let primary = which == ROLE_PRIMARY;
         hooks.on_event(Event::RoleChanged { primary });
         hooks.rescan();
     });

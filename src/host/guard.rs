@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 
+use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
 use super::reply::Reply;
 
@@ -32,7 +33,7 @@ pub(crate) fn entry(
         log::error!("internal error in a command");
         Reply::error("ERR internal error, see the server's log").send(&Context::from_raw(context));
     }
-    redis_module::raw::REDISMODULE_OK as c_int
+    OK
 }
 
 /// Runs the module's entry; a panic or an error keeps the module from being loaded.
@@ -49,11 +50,11 @@ pub(crate) fn load_entry(
         })
     }));
     match loaded {
-        Ok(Ok(())) => return redis_module::raw::REDISMODULE_OK as c_int,
+        Ok(Ok(())) => return OK,
         Ok(Err(error)) => log::error!("{error}"),
         Err(_) => log::error!("internal error while the module was loaded"),
     }
-    redis_module::raw::REDISMODULE_ERR as c_int
+    ERR
 }
 
 /// # Safety

@@ -12,6 +12,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use crate::stream::{Event, KeyRef};
 
+use super::constants::OK;
 use super::context::{Context, bytes};
 use super::{HOOKS, Hooks, MainThread, api, guard, streams};
 
@@ -47,7 +48,7 @@ pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
     let subscribed = unsafe {
         api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), CLASSES, Some(on_key_event))
     };
-    if subscribed == raw::REDISMODULE_OK as c_int {
+    if subscribed == OK {
         Ok(())
     } else {
         Err("key-space notifications")
@@ -89,7 +90,7 @@ unsafe extern "C" fn on_key_event(
             await_end_of_command(&context, state);
         }
     });
-    raw::REDISMODULE_OK as c_int
+    OK
 }
 
 fn on_generic(
@@ -145,7 +146,7 @@ fn await_end_of_command(context: &Context, state: &RefCell<State>) {
     }
     // SAFETY: the context is live; the job needs no data.
     let added = unsafe { add_job(context.as_ptr(), Some(after_command), null_mut(), None) };
-    state.borrow_mut().job_queued = added == raw::REDISMODULE_OK as c_int;
+    state.borrow_mut().job_queued = added == OK;
 }
 
 unsafe extern "C" fn after_command(context: *mut RedisModuleCtx, _data: *mut c_void) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! alloc      Rust's allocator: the server's
+//! constants  the API's numbers
 //! context    calls into the server, safe to make on the main thread
 //! guard      nothing crosses back into C as a panic
 //! log        the server's log for `log::info!` and friends
@@ -20,6 +21,7 @@
 
 pub(crate) mod alloc;
 mod command;
+mod constants;
 mod context;
 mod events;
 mod guard;
@@ -35,6 +37,7 @@ mod wake;
 use crate::stream::{Event, KeyRef};
 
 pub(crate) use command::{Arg, ArgKind, Command, register as register_commands};
+pub(crate) use constants::{API_VERSION, ERR, OK};
 pub(crate) use context::Context;
 pub(crate) use guard::{entry, load_entry};
 pub(crate) use log::install as install_log;

@@ -28,6 +28,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// An error.
+    #[expect(clippy::needless_pass_by_value, reason = "errors are given away")]
     pub(crate) fn error(text: impl ToString) -> Self {
         Self::Error(text.to_string())
     }
@@ -78,7 +79,9 @@ impl Reply {
                 }
                 Self::Array(items) => {
                     api!(RedisModule_ReplyWithArray)(ctx, length(items.len()));
-                    items.iter().for_each(|item| item.send(context));
+                    for item in items {
+                        item.send(context);
+                    }
                 }
                 Self::Map(fields) => {
                     // The server makes a flat array of it for RESP2 clients.

@@ -11,6 +11,7 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleScanCursor, R
 use crate::stream::{Event, KeyRef};
 
 use super::api;
+use super::constants::KEY_TYPE_STREAM;
 use super::context::{Context, bytes};
 
 /// Steps between two looks at the clock; each visits a bucket of the key space.
@@ -130,7 +131,7 @@ unsafe extern "C" fn note_stream(
                     .is_some_and(|key| key.is_stream())
             } else {
                 let kind = api!(RedisModule_KeyType)(key);
-                kind == redis_module::raw::REDISMODULE_KEYTYPE_STREAM as i32
+                kind == KEY_TYPE_STREAM
             };
             if is_stream {
                 names.push(bytes(name).to_vec());

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use redis_module::raw::{self, RedisModuleString};
 
 use super::api;
+use super::constants::{ERR, OK};
 use super::context::Context;
 use crate::engine::v8::Limits;
 
@@ -144,13 +145,13 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
                 std::ptr::from_ref(setting).cast_mut().cast(),
             )
         };
-        if registered != raw::REDISMODULE_OK as c_int {
+        if registered != OK {
             return Err(setting.name);
         }
     }
     // SAFETY: the context is live, all configs are registered.
     let loaded = unsafe { api!(RedisModule_LoadConfigs)(context.as_ptr()) };
-    if loaded == raw::REDISMODULE_OK as c_int {
+    if loaded == OK {
         Ok(())
     } else {
         Err("the values of the configuration file")
@@ -170,9 +171,9 @@ unsafe extern "C" fn set(
 ) -> c_int {
     // SAFETY: `register` gave a static setting.
     match unsafe { &*data.cast::<Setting>() }.set(value) {
-        Ok(()) => raw::REDISMODULE_OK as c_int,
+        Ok(()) => OK,
         // The server checks the range before and has the better message.
-        Err(_) => raw::REDISMODULE_ERR as c_int,
+        Err(_) => ERR,
     }
 }
 

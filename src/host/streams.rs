@@ -5,16 +5,17 @@
 //! the stream costs about as much as reading a dozen entries.
 
 use std::cell::Cell;
-use std::ffi::{CString, c_int};
+use std::ffi::CString;
 use std::ptr::null_mut;
 
-use redis_module::raw::{self, RedisModuleStreamID};
+use redis_module::raw::RedisModuleStreamID;
 
 use crate::engine::RecordBatch;
 use crate::exec::Streams;
 use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
 
-use super::context::{Context, OpenKey, bytes};
+use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, OK};
+use super::context::{Context, OpenKey, OwnedString, bytes};
 use super::{MainThread, api};
 
 /// Whether the trim that is going on is ours: its event is no news.
@@ -39,14 +40,18 @@ impl Streams for Context {
         if !self.select(request.db) {
             return (batch, true);
         }
-        let name = self.string(&request.name);
+        let name = OwnedString::new(&request.name);
         let Some(key) = self.open_for_reading(name.as_ptr()) else {
             return (batch, true);
         };
         if !key.is_stream() {
             return (batch, true);
         }
-        let Some(entries) = Entries::behind(&key, request.after) else {
+        if request.fresh == 1 && read_last(&key, request.after, &mut batch) {
+            return (batch, true);
+        }
+        batch.clear();
+        let Some(entries) = Entries::behind(&key, request.after, Direction::Forward) else {
             return (batch, true);
         };
         let end = loop {
@@ -57,10 +62,7 @@ impl Streams for Context {
             if batch.len() >= request.max || batch.bytes() >= READ_BYTES {
                 break false;
             }
-            batch.begin(id);
-            for _ in 0..fields {
-                entries.read_field(&mut batch);
-            }
+            entries.read_fields(id, fields, &mut batch);
         };
         (batch, end)
     }
@@ -81,27 +83,44 @@ impl Streams for Context {
     }
 }
 
+/// Reads the one entry behind `after` from the end of the stream, where an entry that was just
+/// added lies: from the front, half a node of the stream would have to be passed. False where
+/// there is more than that one.
+fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
+    let Some(entries) = Entries::behind(key, after, Direction::Backward) else {
+        return true;
+    };
+    if let Some((id, fields)) = entries.next() {
+        entries.read_fields(id, fields, batch);
+    }
+    entries.next().is_none()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
 /// The entries of an open stream behind an ID.
 struct Entries<'a>(&'a OpenKey);
 
 impl<'a> Entries<'a> {
     /// `None` where no ID can be behind it.
-    fn behind(key: &'a OpenKey, after: EntryId) -> Option<Self> {
+    fn behind(key: &'a OpenKey, after: EntryId, direction: Direction) -> Option<Self> {
         let mut start = RedisModuleStreamID {
             ms: after.ms,
             seq: after.seq,
         };
-        let exclusive = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
+        let mut flags = ITERATE_BEHIND;
+        if direction == Direction::Backward {
+            flags |= ITERATE_BACKWARD;
+        }
         // SAFETY: the key is an open stream; no end means up to the last entry.
         let started = unsafe {
-            api!(RedisModule_StreamIteratorStart)(
-                key.as_ptr(),
-                exclusive,
-                &raw mut start,
-                null_mut(),
-            )
+            api!(RedisModule_StreamIteratorStart)(key.as_ptr(), flags, &raw mut start, null_mut())
         };
-        (started == raw::REDISMODULE_OK as c_int).then_some(Self(key))
+        (started == OK).then_some(Self(key))
     }
 
     /// The next entry's ID and its number of fields.
@@ -112,7 +131,15 @@ impl<'a> Entries<'a> {
         let found = unsafe {
             api!(RedisModule_StreamIteratorNextID)(self.0.as_ptr(), &raw mut id, &raw mut fields)
         };
-        (found == raw::REDISMODULE_OK as c_int).then(|| (EntryId::new(id.ms, id.seq), fields))
+        (found == OK).then(|| (EntryId::new(id.ms, id.seq), fields))
+    }
+
+    /// Adds the entry that [`Entries::next`] gave last.
+    fn read_fields(&self, id: EntryId, fields: i64, batch: &mut RecordBatch) {
+        batch.begin(id);
+        for _ in 0..fields {
+            self.read_field(batch);
+        }
     }
 
     /// Adds the next field and its value to the record begun last.
@@ -125,7 +152,7 @@ impl<'a> Entries<'a> {
                 &raw mut field,
                 &raw mut value,
             );
-            if found == raw::REDISMODULE_OK as c_int {
+            if found == OK {
                 batch.push(bytes(field));
                 batch.push(bytes(value));
                 api!(RedisModule_FreeString)(null_mut(), field);

@@ -448,6 +448,7 @@ impl Delivery {
             name: Arc::clone(&stream.name),
             after: state.cursor.read(),
             max,
+            fresh: state.fresh,
         })
     }
 

@@ -100,6 +100,8 @@ pub struct ReadRequest {
     pub after: EntryId,
     /// At most that many.
     pub max: usize,
+    /// Entries that were added since the stream was read last: a hint at how many there are.
+    pub fresh: u64,
 }
 
 /// What to hand over next.

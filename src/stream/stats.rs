@@ -111,7 +111,7 @@ mod tests {
         let mut stats = Stats::default();
         assert_eq!(stats.latency_us(), None);
         for _ in 0..100 {
-            stats.note_finished(EntryId::ZERO, Duration::from_micros(1000), 0, None);
+            stats.note_finished(EntryId::ZERO, Duration::from_millis(1), 0, None);
         }
         assert_eq!(stats.latency_us(), Some(1000));
         for _ in 0..200 {

@@ -7,6 +7,7 @@
 use crate::engine::{CallbackId, Registrations, StreamConsumer};
 use crate::stream::Mode;
 
+use super::callback::callback;
 use super::{platform, text};
 
 /// The largest window: its entries are held in memory.
@@ -15,6 +16,10 @@ const WINDOW_MAX: f64 = 1_000_000.0;
 const LOG_MAX: usize = 64 * 1024;
 /// What marks a script's own lines for the server's log.
 pub(crate) const SCRIPT_TARGET: &str = "script";
+
+callback!(register_stream_consumer_entry => register_stream_consumer);
+callback!(log_entry => log);
+callback!(v8_version_entry => v8_version);
 
 /// What the library registered so far. Lives in the isolate's slot while it is being loaded.
 #[derive(Default)]
@@ -38,10 +43,10 @@ pub(super) fn install(scope: &mut v8::PinScope, config: Option<&str>) -> Option<
     let functions = [
         (
             "register_stream_consumer",
-            v8::Function::new(scope, register_stream_consumer)?,
+            v8::Function::new(scope, register_stream_consumer_entry)?,
         ),
-        ("log", v8::Function::new(scope, log)?),
-        ("v8_version", v8::Function::new(scope, v8_version)?),
+        ("log", v8::Function::new(scope, log_entry)?),
+        ("v8_version", v8::Function::new(scope, v8_version_entry)?),
     ];
     for (name, function) in functions {
         let key = text::short(scope, name);
@@ -63,10 +68,10 @@ pub(super) fn install(scope: &mut v8::PinScope, config: Option<&str>) -> Option<
 /// `redis.register_stream_consumer(name, prefix, window, trim, callback)`
 fn register_stream_consumer(
     scope: &mut v8::PinScope,
-    args: v8::FunctionCallbackArguments,
+    args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    let consumer = match parse_stream_consumer(scope, &args) {
+    let consumer = match parse_stream_consumer(scope, args) {
         Ok(consumer) => consumer,
         Err(message) => return text::throw_type_error(scope, &message),
     };
@@ -178,7 +183,7 @@ fn bytes_of(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Option<Vec
 /// `redis.log(message)`
 fn log(
     scope: &mut v8::PinScope,
-    args: v8::FunctionCallbackArguments,
+    args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
     if args.length() != 1 {
@@ -193,7 +198,7 @@ fn log(
 /// `redis.v8_version()`
 fn v8_version(
     scope: &mut v8::PinScope,
-    _args: v8::FunctionCallbackArguments,
+    _args: &v8::FunctionCallbackArguments,
     mut result: v8::ReturnValue<v8::Value>,
 ) {
     result.set(text::short(scope, platform::version()).into());

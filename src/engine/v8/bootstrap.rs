@@ -12,7 +12,10 @@
 
 use crate::engine::record::Parts;
 
+use super::callback::callback;
 use super::text;
+
+callback!(unpack_entry => unpack);
 
 const SOURCE: &str = r#"(function (unpack_with) {
   "use strict";
@@ -81,7 +84,7 @@ pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<
     );
     let script = v8::Script::compile(scope, source, Some(&origin))?;
     let maker = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
-    let unpack_with = v8::Function::new(scope, unpack)?;
+    let unpack_with = v8::Function::new(scope, unpack_entry)?;
     let nothing = v8::undefined(scope).into();
     let invoke = maker.call(scope, nothing, &[unpack_with.into()])?;
     v8::Local::try_from(invoke).ok()
@@ -90,7 +93,7 @@ pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<
 /// `unpack_with(packed, allocate)`: the parts of a packed record as `ArrayBuffer`s.
 fn unpack<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    args: v8::FunctionCallbackArguments<'s>,
+    args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
     let (Ok(packed), Ok(allocate)) = (

@@ -6,6 +6,7 @@
 //! session    calling callbacks while the isolate is entered
 //! api_v1     the `redis` object, as API version 1 has it
 //! bootstrap  the JavaScript side of a call: builds the record object
+//! callback   functions that scripts call: no panic leaves them
 //! watchdog   ends code that runs too long or takes too much memory
 //! memory     array buffers, counted and bounded per library
 //! text       strings and exceptions, from V8 and to it
@@ -15,6 +16,7 @@
 
 mod api_v1;
 mod bootstrap;
+mod callback;
 mod memory;
 mod platform;
 mod program;

@@ -14,6 +14,9 @@ use super::session::V8Session;
 use super::watchdog::{Reason, Watch, Watchdog};
 use super::{api_v1, bootstrap, memory, text};
 
+/// How often the program is entered between two looks for tasks of V8 itself.
+const ENTERS_PER_PUMP: u32 = 64;
+
 /// See the module's description.
 pub(super) struct V8Program {
     pub(super) callbacks: Vec<v8::Global<v8::Function>>,
@@ -23,6 +26,7 @@ pub(super) struct V8Program {
     isolate: v8::SharedIsolate,
     pub(super) watch: Arc<Watch>,
     pub(super) memory: usize,
+    entered: u32,
 }
 
 /// Promises that were settled and not asked for yet. Lives in the isolate's slot.
@@ -53,6 +57,7 @@ impl V8Program {
             isolate,
             watch,
             memory,
+            entered: 0,
         })
     }
 
@@ -97,11 +102,16 @@ impl Program for V8Program {
     }
 
     fn enter(&mut self, work: &mut dyn FnMut(&mut dyn Session)) {
+        self.entered = self.entered.wrapping_add(1);
+        let entered = self.entered;
         self.with_scope(|scope| {
             let mut session = V8Session::new(scope, self);
             work(&mut session);
-            // Tasks of V8 itself, such as the end of a concurrent collection.
-            session.pump();
+            // Tasks of V8 itself, such as the end of a concurrent collection. Entering is too
+            // frequent to look for them each time.
+            if entered.is_multiple_of(ENTERS_PER_PUMP) {
+                session.pump();
+            }
         });
     }
 }

@@ -6,8 +6,12 @@
 use crate::engine::{Call, CallbackId, Outcome, ScriptError, Session, Settled};
 use smallvec::SmallVec;
 
+use super::callback::callback;
 use super::program::{SettledSlot, V8Program};
 use super::text;
+
+callback!(fulfilled_entry => on_fulfilled);
+callback!(rejected_entry => on_rejected);
 
 /// Arguments of `invoke` before the parts.
 const FIXED_ARGUMENTS: usize = 6;
@@ -217,10 +221,10 @@ fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8:
 /// Has the settling of a promise noted under `token`.
 fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: u64) -> Option<()> {
     let token: v8::Local<v8::Value> = v8::BigInt::new_from_u64(scope, token).into();
-    let fulfilled = v8::Function::builder(on_fulfilled)
+    let fulfilled = v8::Function::builder(fulfilled_entry)
         .data(token)
         .build(scope)?;
-    let rejected = v8::Function::builder(on_rejected)
+    let rejected = v8::Function::builder(rejected_entry)
         .data(token)
         .build(scope)?;
     promise.then2(scope, fulfilled, rejected).map(|_| ())
@@ -228,19 +232,19 @@ fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: u64)
 
 fn on_fulfilled(
     scope: &mut v8::PinScope,
-    args: v8::FunctionCallbackArguments,
+    args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    note_settled(scope, &args, Ok(()));
+    note_settled(scope, args, Ok(()));
 }
 
 fn on_rejected(
     scope: &mut v8::PinScope,
-    args: v8::FunctionCallbackArguments,
+    args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
     let error = text::describe(scope, args.get(0));
-    note_settled(scope, &args, Err(error));
+    note_settled(scope, args, Err(error));
 }
 
 fn note_settled(

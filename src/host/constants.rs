@@ -1,0 +1,22 @@
+//! Constants of the Redis Module API, in the type that its functions take.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the header gives them as other types; all of them are small"
+)]
+
+use std::ffi::c_int;
+
+use redis_module::raw;
+
+pub(crate) const OK: c_int = raw::REDISMODULE_OK as c_int;
+pub(crate) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+pub(crate) const API_VERSION: c_int = raw::REDISMODULE_APIVER_1 as c_int;
+pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_int;
+pub(super) const READ_QUIETLY: c_int =
+    raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
+pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;
+pub(super) const ITERATE_BEHIND: c_int = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
+pub(super) const ITERATE_BACKWARD: c_int = raw::REDISMODULE_STREAM_ITERATOR_REVERSE as c_int;
+pub(super) const ROLE_PRIMARY: u64 = raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;

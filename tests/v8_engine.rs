@@ -1,0 +1,311 @@
+//! The V8 engine through its backend-neutral face. Several programs share one process here, and
+//! each test its own thread, as in the module.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use redisgears::engine::v8::{Limits, Protection, V8Engine, initialize};
+use redisgears::engine::{
+    Call, Engine, Outcome, Program, RecordBatch, Registrations, ScriptError, Settled, Source,
+};
+use redisgears::stream::{EntryId, Mode};
+
+static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
+    initialize(Protection::Off);
+    let limits = Limits {
+        run_ms: AtomicU64::new(200),
+        memory: AtomicUsize::new(64 << 20),
+    };
+    V8Engine::new(Arc::new(limits)).expect("a thread")
+});
+
+fn compile(code: &str) -> Result<Box<dyn Program>, ScriptError> {
+    ENGINE.compile(&Source {
+        library: "lib",
+        code,
+        config: Some(r#"{"deep": {"list": [1, 2]}}"#),
+    })
+}
+
+fn load(code: &str) -> Result<(Box<dyn Program>, Registrations), ScriptError> {
+    let mut program = compile(code)?;
+    let registrations = program.evaluate()?;
+    Ok((program, registrations))
+}
+
+/// A library with one consumer, whose callback is given.
+fn consumer(callback: &str) -> (Box<dyn Program>, Registrations) {
+    let code = format!("redis.register_stream_consumer('c', 's', 1, false, {callback});");
+    load(&code).unwrap_or_else(|error| panic!("{callback}: {error}"))
+}
+
+fn batch(parts: &[&[u8]]) -> RecordBatch {
+    let mut batch = RecordBatch::default();
+    batch.begin(EntryId::new(7, u64::MAX));
+    for part in parts {
+        batch.push(part);
+    }
+    batch
+}
+
+/// Calls the first callback once with a record of these parts.
+fn call(program: &mut dyn Program, registrations: &Registrations, parts: &[&[u8]]) -> Outcome {
+    let batch = batch(parts);
+    let mut outcome = None;
+    program.enter(&mut |session| {
+        outcome = Some(session.call(&Call {
+            callback: registrations.stream_consumers[0].callback,
+            stream: b"stream:\xff",
+            record: batch.get(0),
+            token: 1,
+        }));
+    });
+    outcome.expect("entered")
+}
+
+/// What the callback throws when it gets this record.
+fn thrown(callback: &str, parts: &[&[u8]]) -> String {
+    let (mut program, registrations) = consumer(callback);
+    match call(program.as_mut(), &registrations, parts) {
+        Outcome::Failed(error) => error.message,
+        other => panic!("{callback}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_library_registers_what_it_says() {
+    let (_, registrations) = load(
+        "redis.register_stream_consumer('a', 'p', 3, true, () => {});
+         redis.register_stream_consumer('b', new Uint8Array([255, 0]).buffer, 1n, false, async () => {});",
+    )
+    .unwrap();
+    let [a, b] = &registrations.stream_consumers[..] else {
+        panic!("{registrations:?}");
+    };
+    assert_eq!(
+        (a.name.as_str(), &a.prefix[..], a.window, a.trim, a.mode),
+        ("a", &b"p"[..], 3, true, Mode::Sync)
+    );
+    assert_eq!(
+        (b.name.as_str(), &b.prefix[..], b.window, b.trim, b.mode),
+        ("b", &b"\xff\0"[..], 1, false, Mode::Async)
+    );
+}
+
+#[test]
+fn the_record_is_the_one_of_the_contract() {
+    let show = "(client, data) => { throw JSON.stringify(data, (key, value) => typeof value === 'bigint' ? value.toString() : value); }";
+    assert_eq!(
+        thrown(show, &[b"f", b"v", b"f", "ü€".as_bytes()]),
+        r#"{"id":["7","18446744073709551615"],"stream_name":null,"record":[["f","v"],["f","ü€"]]}"#
+    );
+    assert_eq!(
+        thrown(show, &[b"\xff", b"v"]),
+        r#"{"id":["7","18446744073709551615"],"stream_name":null,"record":[[null,"v"]]}"#
+    );
+}
+
+#[test]
+fn the_raw_views_hold_the_bytes_and_outlive_the_text() {
+    let show = "(client, data) => {
+        const bytes = buffer => Array.from(new Uint8Array(buffer)).join();
+        data.record = null;
+        if (data.record_raw !== data.record_raw) throw 'not the same twice';
+        throw bytes(data.stream_name_raw) + ';' + data.record_raw.map(pair => pair.map(bytes).join('=')).join(';');
+    }";
+    assert_eq!(
+        thrown(show, &[b"a", b"\0\xff", b"", b"z"]),
+        "115,116,114,101,97,109,58,255;97=0,255;=122"
+    );
+}
+
+#[test]
+fn spoiled_built_ins_do_not_spoil_the_record() {
+    let show = "(client, data) => {
+        Object.defineProperty(Object.prototype, 'id', { set() { throw 'setter'; } });
+        Array.prototype.map = Array.prototype.push = ArrayBuffer = undefined;
+        throw `${data.id[0]} ${data.record[0][1]} ${data.record_raw[0][1].byteLength}`;
+    }";
+    assert_eq!(thrown(show, &[b"f", b"value"]), "7 value 5");
+}
+
+#[test]
+fn the_configuration_is_there_as_an_object() {
+    assert_eq!(
+        thrown("() => { throw redis.config.deep.list[1]; }", &[]),
+        "2"
+    );
+}
+
+#[test]
+fn exceptions_keep_their_message_and_their_stack() {
+    let (mut program, registrations) =
+        consumer("function f() { throw new TypeError('of this kind'); }");
+    let Outcome::Failed(error) = call(program.as_mut(), &registrations, &[]) else {
+        panic!("it throws");
+    };
+    assert_eq!(error.message, "TypeError: of this kind");
+    assert!(error.stack.unwrap().contains("at f (lib:1:"));
+}
+
+#[test]
+fn whatever_is_thrown_has_a_text() {
+    for (what, text) in [
+        ("null", "null"),
+        ("undefined", "undefined"),
+        ("Symbol('s')", "Symbol(s)"),
+        (
+            "{ toString() { throw 1; } }",
+            "an exception that has no text",
+        ),
+        (
+            "new Proxy({}, { get() { throw 1; } })",
+            "an exception that has no text",
+        ),
+        ("Object.create(null)", "an exception that has no text"),
+    ] {
+        assert_eq!(
+            thrown(&format!("() => {{ throw {what}; }}"), &[]),
+            text,
+            "{what}"
+        );
+    }
+    let long = thrown("() => { throw 'x'.repeat(1e8); }", &[]);
+    assert!(long.len() < 5000 && long.ends_with("..."));
+}
+
+#[test]
+fn syntax_errors_name_the_line() {
+    let error = compile("#!js name=lib\n\nlet let = 1;")
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error.message.starts_with("SyntaxError:") && error.message.ends_with("(line 3)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_rejected_promise_at_the_end_of_the_library_is_a_failure() {
+    let error = load(
+        "redis.register_stream_consumer('c', 's', 1, false, () => {}); (async () => { throw new Error('late'); })()",
+    );
+    assert_eq!(error.map(drop).unwrap_err().message, "Error: late");
+}
+
+#[test]
+fn registering_is_possible_while_the_library_is_loaded_and_not_later() {
+    let late = "() => redis.register_stream_consumer('d', 's', 1, false, () => {})";
+    assert_eq!(
+        thrown(late, &[]),
+        "Error: Called 'register_stream_consumer' out of context"
+    );
+}
+
+#[test]
+fn a_promise_is_followed_until_it_is_settled() {
+    let (mut program, registrations) = consumer(
+        "(client, data) => new Promise((resolve, reject) => {
+            if (globalThis.settle) { globalThis.settle(new Error('in the end')); resolve(); }
+            else globalThis.settle = reject;
+        })",
+    );
+    let batch = batch(&[]);
+    let mut outcomes = Vec::new();
+    let mut settled: Vec<Settled> = Vec::new();
+    program.enter(&mut |session| {
+        for token in [10, 11] {
+            outcomes.push(session.call(&Call {
+                callback: registrations.stream_consumers[0].callback,
+                stream: b"s",
+                record: batch.get(0),
+                token,
+            }));
+            session.take_settled(&mut settled);
+        }
+    });
+    assert!(
+        matches!(outcomes[..], [Outcome::Pending, Outcome::Done]),
+        "{outcomes:?}"
+    );
+    let [one] = &settled[..] else {
+        panic!("{settled:?}")
+    };
+    assert_eq!(one.token, 10);
+    assert_eq!(
+        one.result.as_ref().unwrap_err().message,
+        "Error: in the end"
+    );
+}
+
+#[test]
+fn what_does_not_end_is_ended_and_the_next_call_works() {
+    for forever in [
+        "for (;;);",
+        "for (;;) { try { for (;;); } finally { continue; } }",
+        "(function again() { Promise.resolve().then(again); })();",
+        "throw { toString() { for (;;); } };",
+        // V8's loop unrolling made this one endless.
+        "const bag = []; for (;;) bag.push(new Array(1000).fill(bag.length));",
+    ] {
+        let (mut program, registrations) = consumer(&format!(
+            "(client, data) => {{ if (data.record.length) {{ {forever} }} }}"
+        ));
+        let start = Instant::now();
+        let outcome = call(program.as_mut(), &registrations, &[b"f", b"v"]);
+        assert!(
+            matches!(outcome, Outcome::Killed(_)),
+            "{forever}: {outcome:?}"
+        );
+        assert!(start.elapsed() < Duration::from_secs(30), "{forever}");
+        let outcome = call(program.as_mut(), &registrations, &[]);
+        assert!(matches!(outcome, Outcome::Done), "{forever}: {outcome:?}");
+    }
+}
+
+#[test]
+fn memory_without_end_is_an_error_and_the_next_call_works() {
+    for bomb in [
+        "const bag = []; for (;;) bag.push({ n: bag.length });",
+        "const bag = []; for (;;) bag.push(new Uint8Array(1 << 20));",
+        "let s = 'x'; for (;;) s += s;",
+    ] {
+        let (mut program, registrations) = consumer(&format!(
+            "(client, data) => {{ if (data.record.length) {{ {bomb} }} }}"
+        ));
+        let outcome = call(program.as_mut(), &registrations, &[b"f", b"v"]);
+        assert!(
+            matches!(outcome, Outcome::Killed(_) | Outcome::Failed(_)),
+            "{bomb}: {outcome:?}"
+        );
+        let outcome = call(program.as_mut(), &registrations, &[]);
+        assert!(matches!(outcome, Outcome::Done), "{bomb}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_entry_too_large_for_the_library_is_an_error_of_that_entry() {
+    let (mut program, registrations) = consumer("() => {}");
+    let value = vec![b'x'; 20 << 20];
+    let outcome = call(program.as_mut(), &registrations, &[b"f", &value]);
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_program_runs_on_whichever_thread_enters_it() {
+    let (mut program, registrations) =
+        consumer("() => { globalThis.n = (globalThis.n ?? 0) + 1; if (n == 3) throw n; }");
+    for expected in [false, false, true] {
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let outcome = call(program.as_mut(), &registrations, &[]);
+                    assert_eq!(matches!(outcome, Outcome::Failed(_)), expected);
+                })
+                .join()
+                .unwrap();
+        });
+    }
+    std::thread::spawn(move || drop(program)).join().unwrap();
+}
