@@ -50,8 +50,9 @@ def _keep(tmp_path_factory, **options):
 
 
 @pytest.fixture(scope="module")
-def _single(tmp_path_factory):
-    yield from _keep(tmp_path_factory)
+def _single(request, tmp_path_factory):
+    # A file may say which arguments its server's module gets.
+    yield from _keep(tmp_path_factory, module_args=getattr(request.module, "MODULE_ARGS", ""))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,9 @@ from redis import ResponseError
 
 from support import RELEASE, consumer, library
 
+# Little memory, so that what takes too much of it does so soon.
+MODULE_ARGS = "library-maxmemory 32mb"
+
 ENDED = "terminated|time|memory|heap|limit"
 
 # Each without end, or without bound, unless it is stopped.

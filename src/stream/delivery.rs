@@ -277,6 +277,7 @@ impl Delivery {
             let state = &mut self.subs[sub];
             state.behind = true;
             state.fresh += appended;
+            state.owed += appended;
             self.schedule(sub);
         }
     }
@@ -288,10 +289,13 @@ impl Delivery {
         for (id, bytes) in entries {
             state.cursor.note_read(*id, *bytes);
         }
-        state.fresh = state.fresh.saturating_sub(entries.len() as u64);
+        let count = entries.len() as u64;
+        state.fresh = state.fresh.saturating_sub(count);
+        state.owed = state.owed.saturating_sub(count);
         if end {
             state.behind = false;
             state.fresh = 0;
+            state.owed = 0;
         }
         if self.consumers[state.consumer].spec.mode == Mode::Async {
             self.schedule(sub);
@@ -396,7 +400,9 @@ impl Delivery {
                 continue;
             };
             state.in_urgent = false;
-            let (consumer, must) = (state.consumer, state.fresh);
+            let consumer = state.consumer;
+            // Where the run cannot be carried out now, the writers do not wait for another.
+            let must = std::mem::take(&mut state.owed);
             if must > 0 && self.is_runnable(sub) {
                 return Some(HandOver::Run {
                     sub,
@@ -548,12 +554,12 @@ impl Delivery {
         let is_sync = self.consumers[state.consumer].spec.mode == Mode::Sync;
         if !(runnable && is_sync) {
             // No writer waits for what cannot be run in its turn.
-            state.fresh = 0;
+            state.owed = 0;
         }
         if !runnable {
             return;
         }
-        if state.fresh > 0 {
+        if state.owed > 0 {
             if !state.in_urgent {
                 state.in_urgent = true;
                 self.urgent.push_back(sub);

@@ -41,6 +41,8 @@ pub(super) struct Subscription {
     pub(super) behind: bool,
     /// Entries added since the last read reached the end, not yet read.
     pub(super) fresh: u64,
+    /// Those among them whose writers wait in this turn for a sync callback that can run.
+    pub(super) owed: u64,
     pub(super) recall: Recall,
     /// Entries up to this one that are in flight are with the code of an earlier upgrade.
     inherited: EntryId,
@@ -58,6 +60,7 @@ impl Subscription {
             stats: Stats::default(),
             behind: true,
             fresh: 0,
+            owed: 0,
             recall: Recall::None,
             inherited: EntryId::ZERO,
             in_urgent: false,

@@ -84,6 +84,26 @@ fn what_was_added_while_a_consumer_could_not_run_is_backlog_when_it_can() {
 }
 
 #[test]
+fn what_a_run_that_was_not_carried_out_owed_is_backlog_afterwards() {
+    let (mut core, _) = core(Mode::Sync, 1);
+    let run = core.next_hand_over(true);
+    let Some(HandOver::Run { sub, must: 1, .. }) = run else {
+        panic!("{run:?}");
+    };
+    core.on(Event::Yielded(sub));
+    assert!(!core.has_urgent());
+    let run = core.next_hand_over(false);
+    assert!(matches!(run, Some(HandOver::Run { must: 0, .. })), "{run:?}");
+}
+
+#[test]
+fn a_read_for_an_async_consumer_says_how_many_entries_were_added() {
+    let (mut core, _) = core(Mode::Async, 1);
+    let read = core.next_hand_over(false);
+    assert!(matches!(&read, Some(HandOver::Read(request)) if request.fresh == 1), "{read:?}");
+}
+
+#[test]
 fn a_consumer_that_became_async_is_read_for_and_not_run() {
     let (mut core, consumer) = core(Mode::Sync, 1);
     assert!(core.has_urgent());
