@@ -1,7 +1,7 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::host::{Context, Reply};
+use crate::host::{Context, Reply, listen_to_keys};
 use crate::library::LoadRequest;
 
 /// Who owns a library that was loaded by no connection of a user.
@@ -13,6 +13,9 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Ok(request) => request,
         Err(error) => return Reply::error(error),
     };
+    if let Err(refused) = listen_to_keys(context) {
+        return Reply::error(format!("ERR the server refuses {refused}"));
+    }
     let loaded = app
         .loader
         .load(&mut app.registry.borrow_mut(), &app.driver, &request);

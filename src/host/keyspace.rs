@@ -42,17 +42,24 @@ struct State {
 
 static STATE: MainThread<RefCell<State>> = MainThread::new();
 
-pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
-    STATE.set(RefCell::default());
+/// Begins to listen, once. Not before there is a library: each notification costs every command
+/// a little, and servers before 8.0 do not let a module stop listening.
+///
+/// # Errors
+/// With the name of what the server refuses.
+pub(crate) fn listen_to_keys(context: &Context) -> Result<(), &'static str> {
+    if STATE.get().is_some() {
+        return Ok(());
+    }
     // SAFETY: the context is live, the callback has the form the server asks for.
     let subscribed = unsafe {
         api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), CLASSES, Some(on_key_event))
     };
-    if subscribed == OK {
-        Ok(())
-    } else {
-        Err("key-space notifications")
+    if subscribed != OK {
+        return Err("key-space notifications");
     }
+    STATE.set(RefCell::default());
+    Ok(())
 }
 
 unsafe extern "C" fn on_key_event(

@@ -40,6 +40,7 @@ pub(crate) use command::{Arg, ArgKind, Command, register as register_commands};
 pub(crate) use constants::{API_VERSION, ERR, OK};
 pub(crate) use context::Context;
 pub(crate) use guard::{entry, load_entry};
+pub(crate) use keyspace::listen_to_keys;
 pub(crate) use log::install as install_log;
 pub(crate) use main_thread::MainThread;
 pub(crate) use reply::Reply;
@@ -79,13 +80,12 @@ pub(crate) trait Hooks {
     fn rescan(&self);
 }
 
-/// Begins to listen to the server.
+/// Begins to listen to the server's events, those of keys not among them.
 ///
 /// # Errors
 /// With the name of what the server refuses.
 pub(crate) fn listen(context: &Context, hooks: Box<dyn Hooks>) -> Result<(), &'static str> {
     HOOKS.set(hooks);
-    keyspace::subscribe(context)?;
     events::subscribe(context)
 }
 
