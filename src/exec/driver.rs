@@ -196,7 +196,7 @@ impl Driver {
         self.reports.take(&mut reports);
         let mut delivery = self.delivery.borrow_mut();
         for report in reports {
-            delivery.on(report.into());
+            delivery.on(report);
         }
         for sub in self.stalled.take() {
             delivery.on(Event::Yielded(sub));
@@ -320,7 +320,7 @@ impl Driver {
     fn tell(&self, reports: &mut Vec<Report>) {
         let mut delivery = self.delivery.borrow_mut();
         for report in reports.drain(..) {
-            delivery.on(report.into());
+            delivery.on(report);
         }
     }
 }

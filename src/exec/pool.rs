@@ -9,15 +9,19 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::runner::Runner;
-
 /// Stack of a worker in bytes: JavaScript may use about one megabyte of it.
 const STACK: usize = 8 << 20;
 
+/// Something workers do.
+pub(super) trait Job: Send + Sync {
+    /// Does a slice of it.
+    fn work(self: Arc<Self>);
+}
+
 /// A handle to the worker threads, which live as long as the process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pool {
-    queue: Sender<Arc<Runner>>,
+    queue: Sender<Arc<dyn Job>>,
 }
 
 impl Pool {
@@ -28,13 +32,13 @@ impl Pool {
     pub fn start(threads: usize) -> std::io::Result<Self> {
         let (queue, jobs) = unbounded();
         for number in 0..threads {
-            let jobs: Receiver<Arc<Runner>> = jobs.clone();
+            let jobs: Receiver<Arc<dyn Job>> = jobs.clone();
             std::thread::Builder::new()
                 .name(format!("rg-worker-{number}"))
                 .stack_size(STACK)
                 .spawn(move || {
-                    while let Ok(runner) = jobs.recv() {
-                        runner.work();
+                    while let Ok(job) = jobs.recv() {
+                        job.work();
                     }
                 })?;
         }
@@ -42,8 +46,8 @@ impl Pool {
     }
 
     /// Queues a library. It sees to it that it is queued once.
-    pub(super) fn submit(&self, runner: Arc<Runner>) {
+    pub(super) fn submit(&self, job: Arc<dyn Job>) {
         // The workers hold the other end and never leave.
-        let _ = self.queue.send(runner);
+        let _ = self.queue.send(job);
     }
 }

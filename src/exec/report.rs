@@ -1,66 +1,14 @@
 //! What workers tell the main thread.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::stream::{EntryId, Event, SubscriptionKey};
+use crate::stream::Event;
 
-/// Something that happened to an entry. Each becomes an event of the delivery core.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// The callback has the entry and is not done with it.
-    Started {
-        /// The subscription.
-        sub: SubscriptionKey,
-        /// The entry.
-        id: EntryId,
-    },
-    /// The callback is done with the entry.
-    Finished {
-        /// The subscription.
-        sub: SubscriptionKey,
-        /// The entry.
-        id: EntryId,
-        /// From hand-over to finish.
-        took: Duration,
-        /// Wall clock at the finish, Unix milliseconds.
-        now_ms: u64,
-        /// What went wrong.
-        error: Option<Arc<str>>,
-    },
-    /// What waited in the lane was dropped.
-    Recalled {
-        /// The subscription.
-        sub: SubscriptionKey,
-        /// The last entry the callback was given.
-        started: EntryId,
-    },
-}
-
-impl From<Report> for Event<'_> {
-    fn from(report: Report) -> Self {
-        match report {
-            Report::Started { sub, id } => Event::Started { sub, id },
-            Report::Finished {
-                sub,
-                id,
-                took,
-                now_ms,
-                error,
-            } => Event::Finished {
-                sub,
-                id,
-                took,
-                now_ms,
-                error,
-            },
-            Report::Recalled { sub, started } => Event::Recalled { sub, started },
-        }
-    }
-}
+/// Something that happened to an entry: an event of the delivery core that borrows nothing.
+pub type Report = Event<'static>;
 
 /// Wakes the main thread; called from any thread.
 type Wake = Box<dyn Fn() + Send + Sync>;

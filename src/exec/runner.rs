@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::{Program, RecordBatch, ScriptError};
-use crate::stream::{Notice, SubscriptionKey};
+use crate::stream::{Event, Notice, SubscriptionKey};
 
-use super::pool::Pool;
+use super::pool::{Job, Pool};
 use super::report::{Clock, Report, Reports};
 use super::stage::{Book, Stage, Target};
 
@@ -134,7 +134,7 @@ impl Runner {
     /// Puts the library into the workers' queue, unless it is there.
     pub(super) fn queue(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.pool.submit(Arc::clone(self));
+            self.pool.submit(Arc::clone(self) as Arc<dyn Job>);
         }
     }
 
@@ -158,25 +158,6 @@ impl Runner {
     /// Counts entries that were put into a lane by the main thread.
     pub(super) fn note_waiting(&self, entries: usize) {
         self.waiting.fetch_add(entries, Ordering::Relaxed);
-    }
-
-    /// One slice, on a worker.
-    pub(super) fn work(self: &Arc<Self>) {
-        let mut reports = Vec::new();
-        let slice = catch_unwind(AssertUnwindSafe(|| self.slice(&mut reports)));
-        let more = slice.unwrap_or_else(|_| {
-            log::error!("internal error in a worker, library '{}'", self.library);
-            false
-        });
-        self.reports.send(&mut reports);
-        if self.wanted.swap(false, Ordering::AcqRel) {
-            // It may have given up waiting: it will try again.
-            self.reports.wake();
-        }
-        self.queued.store(false, Ordering::Release);
-        if more || self.has_mail.load(Ordering::Acquire) {
-            self.queue();
-        }
     }
 
     /// Runs what is there to run; whether there is more.
@@ -226,7 +207,7 @@ impl Runner {
                 }
                 Message::Lane(Notice::Recall { sub, .. }) => {
                     let started = book.recall(sub);
-                    reports.push(Report::Recalled { sub, started });
+                    reports.push(Event::Recalled { sub, started });
                 }
                 Message::Lane(Notice::Drop { sub, .. }) => book.drop_lane(sub),
                 Message::Lane(Notice::Window { sub, window, .. }) => book.set_window(sub, window),
@@ -238,6 +219,26 @@ impl Runner {
                     book.fail_pending(&error, clock, reports);
                 }
             }
+        }
+    }
+}
+
+impl Job for Runner {
+    fn work(self: Arc<Self>) {
+        let mut reports = Vec::new();
+        let slice = catch_unwind(AssertUnwindSafe(|| self.slice(&mut reports)));
+        let more = slice.unwrap_or_else(|_| {
+            log::error!("internal error in a worker, library '{}'", self.library);
+            false
+        });
+        self.reports.send(&mut reports);
+        if self.wanted.swap(false, Ordering::AcqRel) {
+            // It may have given up waiting: it will try again.
+            self.reports.wake();
+        }
+        self.queued.store(false, Ordering::Release);
+        if more || self.has_mail.load(Ordering::Acquire) {
+            self.queue();
         }
     }
 }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use crate::engine::{
     Call, CallbackId, Outcome, Program, RecordBatch, ScriptError, Session, Settled,
 };
-use crate::stream::{EntryId, Lane, Mode, SubscriptionKey};
+use crate::stream::{EntryId, Event, Lane, Mode, SubscriptionKey};
 
 use super::report::{Clock, Report};
 
@@ -220,7 +220,7 @@ impl Book {
         let now = Instant::now();
         let mut finish = |lane: &mut StreamLane, error: Option<Arc<str>>| {
             lane.lane.finish();
-            reports.push(Report::Finished {
+            reports.push(Event::Finished {
                 sub,
                 id,
                 took: now.saturating_duration_since(began),
@@ -238,7 +238,7 @@ impl Book {
                     since: began,
                 };
                 self.pending.insert(token, pending);
-                reports.push(Report::Started { sub, id });
+                reports.push(Event::Started { sub, id });
             }
             Outcome::Killed(error) => {
                 finish(lane, Some(error.text(self.verbosity).into()));
@@ -308,7 +308,7 @@ impl Book {
         reports: &mut Vec<Report>,
     ) {
         let took: Duration = now.saturating_duration_since(pending.since);
-        reports.push(Report::Finished {
+        reports.push(Event::Finished {
             sub: pending.sub,
             id: pending.id,
             took,

@@ -68,21 +68,7 @@ const SOURCE: &str = r#"(function (unpack_with) {
 /// Makes `invoke` in the context that is entered.
 pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Function>> {
     let source = text::short(scope, SOURCE);
-    let name = text::short(scope, "<redisgears>");
-    let origin = v8::ScriptOrigin::new(
-        scope,
-        name.into(),
-        0,
-        0,
-        false,
-        0,
-        None,
-        false,
-        false,
-        false,
-        None,
-    );
-    let script = v8::Script::compile(scope, source, Some(&origin))?;
+    let script = text::compile(scope, "<redisgears>", source)?;
     let maker = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
     let unpack_with = v8::Function::new(scope, unpack_entry)?;
     let nothing = v8::undefined(scope).into();

@@ -5,7 +5,8 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::watchdog::Watch;
+use super::watchdog::{Reason, Watch};
+use crate::engine::ScriptError;
 
 /// The young generation: small, as records live short; V8's default lets RSS grow by 100 MB.
 const YOUNG_GENERATION: usize = 8 << 20;
@@ -32,11 +33,25 @@ pub(super) fn guard_heap(isolate: &mut v8::Isolate, watch: &Arc<Watch>) {
     isolate.add_near_heap_limit_callback(near_heap_limit, watch_pointer(watch));
 }
 
-/// After a script was ended for its memory: collects garbage and sets the limit back.
-pub(super) fn recover_heap(isolate: &mut v8::Isolate, watch: &Arc<Watch>, limit: usize) {
-    isolate.low_memory_notification();
-    isolate.remove_near_heap_limit_callback(near_heap_limit, limit);
-    isolate.add_near_heap_limit_callback(near_heap_limit, watch_pointer(watch));
+/// The bounds of one library's runs.
+pub(super) struct Bounds {
+    /// Bounds their time, and ends them for either.
+    pub(super) watch: Arc<Watch>,
+    /// Bytes of heap.
+    pub(super) memory: usize,
+}
+
+impl Bounds {
+    /// Ends a run; the error if it was ended from outside. The heap is then as good as before.
+    pub(super) fn end_run(&self, isolate: &mut v8::Isolate) -> Option<ScriptError> {
+        let reason = self.watch.stop()?;
+        if reason == Reason::Memory {
+            isolate.low_memory_notification();
+            isolate.remove_near_heap_limit_callback(near_heap_limit, self.memory);
+            guard_heap(isolate, &self.watch);
+        }
+        Some(ScriptError::new(reason.describe()))
+    }
 }
 
 fn watch_pointer(watch: &Arc<Watch>) -> *mut c_void {

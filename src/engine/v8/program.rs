@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Program, Registrations, ScriptError, Session, Settled, Source};
+use crate::engine::{Program, Registrations, ScriptError, Session, Source};
 
 use super::api_v1::Loading;
-use super::session::V8Session;
-use super::watchdog::{Reason, Watch, Watchdog};
+use super::memory::Bounds;
+use super::session::{Callbacks, SettledSlot, V8Session};
+use super::watchdog::{Watch, Watchdog};
 use super::{api_v1, bootstrap, memory, text};
 
 /// How often the program is entered between two looks for tasks of V8 itself.
@@ -19,19 +20,13 @@ const ENTERS_PER_PUMP: u32 = 64;
 
 /// See the module's description.
 pub(super) struct V8Program {
-    pub(super) callbacks: Vec<v8::Global<v8::Function>>,
-    pub(super) invoke: v8::Global<v8::Function>,
     script: Option<v8::Global<v8::Script>>,
+    callbacks: Callbacks,
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
-    pub(super) watch: Arc<Watch>,
-    pub(super) memory: usize,
+    bounds: Bounds,
     entered: u32,
 }
-
-/// Promises that were settled and not asked for yet. Lives in the isolate's slot.
-#[derive(Default)]
-pub(super) struct SettledSlot(pub(super) Vec<Settled>);
 
 impl V8Program {
     pub(super) fn compile(
@@ -39,24 +34,28 @@ impl V8Program {
         memory: usize,
         watchdog: &Watchdog,
     ) -> Result<Self, ScriptError> {
-        let watch = watchdog.watch();
-        let isolate = new_isolate(memory, &watch)?;
-        watch.attach(isolate.thread_safe_handle());
-        watch.start();
+        let bounds = Bounds {
+            watch: watchdog.watch(),
+            memory,
+        };
+        let isolate = new_isolate(memory, &bounds.watch)?;
+        bounds.watch.attach(isolate.thread_safe_handle());
+        bounds.watch.start();
         let built = build(&isolate, source);
-        let ended = watch.stop();
+        let ended = bounds.watch.stop();
         let (context, invoke, script) = match ended {
             Some(reason) => return Err(ScriptError::new(reason.describe())),
             None => built?,
         };
         Ok(Self {
-            callbacks: Vec::new(),
-            invoke,
             script: Some(script),
+            callbacks: Callbacks {
+                invoke,
+                functions: Vec::new(),
+            },
             context,
             isolate,
-            watch,
-            memory,
+            bounds,
             entered: 0,
         })
     }
@@ -69,14 +68,6 @@ impl V8Program {
         let scope = &mut v8::ContextScope::new(scope, context);
         work(scope)
     }
-
-    /// What is left to do after a run was ended from outside.
-    pub(super) fn recover(&self, isolate: &mut v8::Isolate, reason: Reason) -> ScriptError {
-        if reason == Reason::Memory {
-            memory::recover_heap(isolate, &self.watch, self.memory);
-        }
-        ScriptError::new(reason.describe())
-    }
 }
 
 impl Program for V8Program {
@@ -87,17 +78,17 @@ impl Program for V8Program {
             .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
         let (result, loading) = self.with_scope(|scope| {
             scope.set_slot(Loading::default());
-            self.watch.start();
+            self.bounds.watch.start();
             let script = v8::Local::new(scope, script);
             let mut result = run(scope, script);
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
-            if let Some(reason) = self.watch.stop() {
-                result = Err(self.recover(scope, reason));
+            if let Some(error) = self.bounds.end_run(scope) {
+                result = Err(error);
             }
             (result, loading)
         });
         result?;
-        self.callbacks = loading.callbacks;
+        self.callbacks.functions = loading.callbacks;
         Ok(loading.registrations)
     }
 
@@ -105,7 +96,7 @@ impl Program for V8Program {
         self.entered = self.entered.wrapping_add(1);
         let entered = self.entered;
         self.with_scope(|scope| {
-            let mut session = V8Session::new(scope, self);
+            let mut session = V8Session::new(scope, &self.callbacks, &self.bounds);
             work(&mut session);
             // Tasks of V8 itself, such as the end of a concurrent collection. Entering is too
             // frequent to look for them each time.
@@ -145,21 +136,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
         let invoke = bootstrap::install(scope)?;
         api_v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
-        let name = v8::String::new(scope, source.library)?;
-        let origin = v8::ScriptOrigin::new(
-            scope,
-            name.into(),
-            0,
-            0,
-            false,
-            0,
-            None,
-            false,
-            false,
-            false,
-            None,
-        );
-        let script = v8::Script::compile(scope, code, Some(&origin))?;
+        let script = text::compile(scope, source.library, code)?;
         Some((
             v8::Global::new(scope, context),
             v8::Global::new(scope, invoke),

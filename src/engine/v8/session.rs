@@ -7,7 +7,7 @@ use crate::engine::{Call, CallbackId, Outcome, ScriptError, Session, Settled};
 use smallvec::SmallVec;
 
 use super::callback::callback;
-use super::program::{SettledSlot, V8Program};
+use super::memory::Bounds;
 use super::text;
 
 callback!(fulfilled_entry => on_fulfilled);
@@ -16,10 +16,23 @@ callback!(rejected_entry => on_rejected);
 /// Arguments of `invoke` before the parts.
 const FIXED_ARGUMENTS: usize = 6;
 
+/// What there is to call.
+pub(super) struct Callbacks {
+    /// Builds the record and calls a function with it; see the bootstrap.
+    pub(super) invoke: v8::Global<v8::Function>,
+    /// What the library registered, by [`CallbackId`].
+    pub(super) functions: Vec<v8::Global<v8::Function>>,
+}
+
+/// Promises that were settled and not asked for yet. Lives in the isolate's slot.
+#[derive(Default)]
+pub(super) struct SettledSlot(Vec<Settled>);
+
 /// See the module's description.
 pub(super) struct V8Session<'a, 's, 'i> {
     scope: &'a mut v8::PinScope<'s, 'i>,
-    program: &'a V8Program,
+    callbacks: &'a Callbacks,
+    bounds: &'a Bounds,
     invoke: v8::Local<'s, v8::Function>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
     stream: Option<StreamName<'s>>,
@@ -39,11 +52,16 @@ struct Field<'s> {
 }
 
 impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
-    pub(super) fn new(scope: &'a mut v8::PinScope<'s, 'i>, program: &'a V8Program) -> Self {
-        let invoke = v8::Local::new(scope, &program.invoke);
+    pub(super) fn new(
+        scope: &'a mut v8::PinScope<'s, 'i>,
+        callbacks: &'a Callbacks,
+        bounds: &'a Bounds,
+    ) -> Self {
+        let invoke = v8::Local::new(scope, &callbacks.invoke);
         Self {
             scope,
-            program,
+            callbacks,
+            bounds,
             invoke,
             callback: None,
             stream: None,
@@ -61,7 +79,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         match self.callback {
             Some((known, callback)) if known == id => Some(callback),
             _ => {
-                let callback = self.program.callbacks.get(id.0 as usize)?;
+                let callback = self.callbacks.functions.get(id.0 as usize)?;
                 let callback = v8::Local::new(self.scope, callback);
                 self.callback = Some((id, callback));
                 Some(callback)
@@ -120,7 +138,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             ))
         };
         // Three copies at worst: packed, and as text of two bytes a character.
-        if call.record.packed().len().saturating_add(call.stream.len()) > self.program.memory / 4 {
+        if call.record.packed().len().saturating_add(call.stream.len()) > self.bounds.memory / 4 {
             return too_large();
         }
         let Some(callback) = self.callback(call.callback) else {
@@ -185,11 +203,11 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
 
 impl Session for V8Session<'_, '_, '_> {
     fn call(&mut self, call: &Call<'_>) -> Outcome {
-        self.program.watch.start();
+        self.bounds.watch.start();
         let outcome = self.call_watched(call);
-        match self.program.watch.stop() {
+        match self.bounds.end_run(self.scope) {
             None => outcome,
-            Some(reason) => Outcome::Killed(self.program.recover(self.scope, reason)),
+            Some(error) => Outcome::Killed(error),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Strings and exceptions, from V8 and to it.
+//! Text, from V8 and to it: strings, exceptions, scripts.
 
 use crate::engine::ScriptError;
 
@@ -81,4 +81,27 @@ pub(super) fn throw_type_error(scope: &v8::PinScope, message: &str) {
     let message = short(scope, message);
     let error = v8::Exception::type_error(scope, message);
     scope.throw_exception(error);
+}
+
+/// Compiles a script; `name` is what stacks call it. `None` where an exception is pending.
+pub(super) fn compile<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    name: &str,
+    source: v8::Local<v8::String>,
+) -> Option<v8::Local<'s, v8::Script>> {
+    let name = v8::String::new(scope, name)?;
+    let origin = v8::ScriptOrigin::new(
+        scope,
+        name.into(),
+        0,
+        0,
+        false,
+        0,
+        None,
+        false,
+        false,
+        false,
+        None,
+    );
+    v8::Script::compile(scope, source, Some(&origin))
 }

@@ -93,14 +93,20 @@ fn what_a_run_that_was_not_carried_out_owed_is_backlog_afterwards() {
     core.on(Event::Yielded(sub));
     assert!(!core.has_urgent());
     let run = core.next_hand_over(false);
-    assert!(matches!(run, Some(HandOver::Run { must: 0, .. })), "{run:?}");
+    assert!(
+        matches!(run, Some(HandOver::Run { must: 0, .. })),
+        "{run:?}"
+    );
 }
 
 #[test]
 fn a_read_for_an_async_consumer_says_how_many_entries_were_added() {
     let (mut core, _) = core(Mode::Async, 1);
     let read = core.next_hand_over(false);
-    assert!(matches!(&read, Some(HandOver::Read(request)) if request.fresh == 1), "{read:?}");
+    assert!(
+        matches!(&read, Some(HandOver::Read(request)) if request.fresh == 1),
+        "{read:?}"
+    );
 }
 
 #[test]
