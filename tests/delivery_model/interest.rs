@@ -1,0 +1,103 @@
+//! What one consumer was given of one stream, entry by entry.
+
+use std::sync::Arc;
+
+use redisgears::stream::{ConsumerKey, EntryId, SubscriptionKey};
+
+/// An entry that a callback was given.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) id: EntryId,
+    /// Number of the code whose callback it was.
+    pub(crate) code: u64,
+    pub(crate) done: bool,
+    /// Whether the core heard that it is done.
+    pub(crate) told_done: bool,
+}
+
+/// Whether what waits beside a callback is to be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recall {
+    None,
+    /// The core must ask for it.
+    Due,
+    /// It did, once; the answer is on its way.
+    Asked,
+}
+
+/// One consumer and one incarnation of a stream that it matches.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    pub(crate) consumer: ConsumerKey,
+    pub(crate) incarnation: u64,
+    pub(crate) sub: Option<SubscriptionKey>,
+    /// Every entry that was read and not taken back.
+    pub(crate) read: Vec<EntryId>,
+    /// Every entry that a callback was given, in that order.
+    pub(crate) given: Vec<Given>,
+    /// The core heard that the callback was given the entries up to this one.
+    pub(crate) told_started: EntryId,
+    pub(crate) recall: Recall,
+    /// Earlier code is done with an entry: the lane must hear that its window grew.
+    pub(crate) window_due: bool,
+    /// When the last turn ended, a sync callback had been given everything, and was done.
+    pub(crate) was_idle: bool,
+    pub(crate) total_processed_ms: u64,
+    pub(crate) total_lag_ms: u64,
+    pub(crate) last_error: Option<Arc<str>>,
+}
+
+impl Interest {
+    pub(crate) fn new(consumer: ConsumerKey, incarnation: u64) -> Self {
+        Self {
+            consumer,
+            incarnation,
+            sub: None,
+            read: Vec::new(),
+            given: Vec::new(),
+            told_started: EntryId::ZERO,
+            recall: Recall::None,
+            window_due: false,
+            was_idle: false,
+            total_processed_ms: 0,
+            total_lag_ms: 0,
+            last_error: None,
+        }
+    }
+
+    pub(crate) fn was_given(&self, id: EntryId) -> bool {
+        self.given.iter().any(|given| given.id == id)
+    }
+
+    pub(crate) fn told_done(&self, id: EntryId) -> bool {
+        self.given
+            .iter()
+            .any(|given| given.id == id && given.told_done)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.given.iter().filter(|given| !given.done).count()
+    }
+
+    /// Entries with a callback, as far as the core can know.
+    pub(crate) fn told_in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
+        let open = self.given.iter().filter(|given| !given.told_done);
+        open.map(|given| given.id)
+            .filter(|id| *id <= self.told_started)
+    }
+
+    /// Entries that were read and are not done, as far as the core can know.
+    pub(crate) fn told_unfinished(&self) -> usize {
+        let done = self.given.iter().filter(|given| given.told_done).count();
+        self.read.len() - done
+    }
+
+    /// What becomes due when the library's code or the server's role changes.
+    pub(crate) fn take_back(&mut self) {
+        self.was_idle = false;
+        self.window_due = false;
+        if self.recall == Recall::None && self.told_unfinished() > 0 {
+            self.recall = Recall::Due;
+        }
+    }
+}
