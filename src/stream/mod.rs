@@ -18,6 +18,7 @@
 //!   matching consumer has not seen yet;
 //! * every state belongs to a key in a database, and follows what happens to that key.
 
+mod consumer;
 mod cursor;
 mod delivery;
 mod event;
@@ -28,8 +29,9 @@ mod prefix;
 mod stats;
 mod subscription;
 
+pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::TrimBound;
-pub use delivery::{ConsumerSpec, Delivery, Mode, StreamView};
+pub use delivery::{Delivery, StreamView};
 pub use event::{Event, HandOver, KeyRef, Notice, ReadRequest, Trim};
 pub use id::EntryId;
 pub use lane::Lane;

@@ -1,7 +1,7 @@
 //! One consumer's interest in one stream: its cursor, its counters, and what it waits for.
 
+use super::consumer::{ConsumerSpec, Mode};
 use super::cursor::Cursor;
-use super::delivery::{ConsumerSpec, Mode};
 use super::id::EntryId;
 use super::stats::Stats;
 use super::{ConsumerKey, READ_BYTES, StreamKey};

@@ -1,5 +1,6 @@
 //! What the model test found, each in its shortest form.
 
+use super::super::event::HandOver;
 use super::*;
 
 const KEY: KeyRef<'static> = KeyRef {

@@ -1,0 +1,115 @@
+//! What to hand over, what to trim, and whom to tell.
+
+use std::sync::Arc;
+
+use super::super::SubscriptionKey;
+use super::super::consumer::Mode;
+use super::super::cursor::TrimBound;
+use super::super::event::{HandOver, Notice, ReadRequest, Trim};
+use super::super::subscription::Recall;
+use super::Delivery;
+
+impl Delivery {
+    /// The next thing to hand over, in fair order. With `only_urgent`, only what a sync consumer
+    /// must be given before the writers of this turn get their replies.
+    pub fn next_hand_over(&mut self, only_urgent: bool) -> Option<HandOver> {
+        while let Some(sub) = self.urgent.pop_front() {
+            let Some(state) = self.subs.get_mut(sub) else {
+                continue;
+            };
+            state.in_urgent = false;
+            let consumer = state.consumer;
+            // Where the run cannot be carried out now, the writers do not wait for another.
+            let must = std::mem::take(&mut state.owed);
+            if must > 0 && self.is_runnable(sub) {
+                return Some(HandOver::Run {
+                    sub,
+                    consumer,
+                    must,
+                });
+            }
+            self.schedule(sub);
+        }
+        if only_urgent {
+            return None;
+        }
+        while let Some(sub) = self.ready.pop_front() {
+            let Some(state) = self.subs.get_mut(sub) else {
+                continue;
+            };
+            state.in_ready = false;
+            let consumer = state.consumer;
+            if !self.is_runnable(sub) {
+                continue;
+            }
+            return Some(match self.consumers[consumer].spec.mode {
+                Mode::Sync => HandOver::Run {
+                    sub,
+                    consumer,
+                    must: 0,
+                },
+                Mode::Async => HandOver::Read(self.read_request(sub)?),
+            });
+        }
+        None
+    }
+
+    /// What a consumer may read now; `None` where it is at the end or has no room.
+    pub fn read_request(&mut self, sub: SubscriptionKey) -> Option<ReadRequest> {
+        if !self.is_active() {
+            return None;
+        }
+        let state = self.subs.get(sub)?;
+        let max = state.room(self.consumers[state.consumer].spec.window);
+        if !state.behind || max == 0 || state.recall != Recall::None {
+            return None;
+        }
+        let stream = &self.streams[state.stream];
+        Some(ReadRequest {
+            sub,
+            consumer: state.consumer,
+            db: stream.db,
+            name: Arc::clone(&stream.name),
+            after: state.cursor.read(),
+            max,
+            fresh: state.fresh,
+        })
+    }
+
+    /// The next stream to trim. Each comes once, however many entries were finished.
+    pub fn next_trim(&mut self) -> Option<Trim> {
+        while let Some(key) = self.trims.pop_front() {
+            let Some(stream) = self.streams.get_mut(key) else {
+                continue;
+            };
+            stream.trim_queued = false;
+            if !self.is_active() {
+                continue;
+            }
+            self.refresh(key);
+            let stream = &self.streams[key];
+            let mut wanted = false;
+            let mut to = TrimBound::Everything;
+            for sub in &stream.subs {
+                let sub = &self.subs[*sub];
+                wanted |= self.consumers[sub.consumer].spec.trim;
+                to = to.min(sub.cursor.trim_bound());
+            }
+            if wanted && to > stream.trimmed {
+                let stream = &mut self.streams[key];
+                stream.trimmed = to;
+                return Some(Trim {
+                    db: stream.db,
+                    name: Arc::clone(&stream.name),
+                    to,
+                });
+            }
+        }
+        None
+    }
+
+    /// The next thing the keeper of the lanes has to know.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+}

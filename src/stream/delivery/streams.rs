@@ -1,0 +1,166 @@
+//! Streams come into sight, change their names, and go.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::cursor::TrimBound;
+use super::super::event::{KeyRef, Notice};
+use super::super::id::EntryId;
+use super::super::subscription::Subscription;
+use super::super::{StreamKey, SubscriptionKey};
+use super::{Delivery, Stream};
+
+impl Delivery {
+    /// A stream was touched, and `appended` entries were added to it.
+    pub(super) fn touched(&mut self, key: KeyRef<'_>, appended: u64) {
+        let stream = match self.names.get(key) {
+            Some(stream) => stream,
+            None if self.prefixes.matches(key.name) => self.track(key),
+            None => return,
+        };
+        self.refresh(stream);
+        // By index: scheduling needs the whole core, and the list does not change meanwhile.
+        for at in 0..self.streams[stream].subs.len() {
+            let sub = self.streams[stream].subs[at];
+            let state = &mut self.subs[sub];
+            state.behind = true;
+            state.fresh += appended;
+            state.owed += appended;
+            self.schedule(sub);
+        }
+    }
+
+    pub(super) fn moved(&mut self, from: KeyRef<'_>, to: KeyRef<'_>) {
+        if from == to {
+            return;
+        }
+        self.drop_named(to);
+        let Some(stream) = self.names.remove(from) else {
+            self.touched(to, 0);
+            return;
+        };
+        let name: Arc<[u8]> = to.name.into();
+        let state = &mut self.streams[stream];
+        state.db = to.db;
+        state.name = Arc::clone(&name);
+        // Consumers that match only the new name join when it is matched again.
+        state.matched_at = 0;
+        let mut leave = Vec::new();
+        state.subs.retain(|sub| {
+            let prefix = &self.consumers[self.subs[*sub].consumer].spec.prefix;
+            let stays = name.starts_with(prefix);
+            if !stays {
+                leave.push(*sub);
+            }
+            stays
+        });
+        self.names.insert(to.db, name, stream);
+        for sub in leave {
+            self.drop_subscription(sub);
+        }
+        self.touched(to, 0);
+        if self.streams[stream].subs.is_empty() {
+            self.untrack(stream);
+        } else {
+            self.queue_trim(stream);
+        }
+    }
+
+    pub(super) fn swapped(&mut self, a: i32, b: i32) {
+        self.names.swap(a, b);
+        for db in [a, b] {
+            for stream in self.names.of_database(db) {
+                self.streams[stream].db = db;
+            }
+        }
+    }
+
+    pub(super) fn flushed(&mut self, db: Option<i32>) {
+        let streams: Vec<_> = match db {
+            Some(db) => self.names.of_database(db),
+            None => self.streams.keys().collect(),
+        };
+        for stream in streams {
+            self.drop_stream(stream);
+        }
+    }
+
+    pub(super) fn track(&mut self, key: KeyRef<'_>) -> StreamKey {
+        let name: Arc<[u8]> = key.name.into();
+        let stream = self.streams.insert(Stream {
+            db: key.db,
+            name: Arc::clone(&name),
+            subs: SmallVec::new(),
+            matched_at: 0,
+            // No entry is below it, so there is nothing to gain from trimming to it.
+            trimmed: TrimBound::Below(EntryId::new(0, 1)),
+            trim_queued: false,
+        });
+        self.names.insert(key.db, name, stream);
+        stream
+    }
+
+    /// Subscribes the consumers that match a stream and do not know it yet.
+    pub(super) fn refresh(&mut self, key: StreamKey) {
+        let stream = &mut self.streams[key];
+        if stream.matched_at == self.epoch {
+            return;
+        }
+        stream.matched_at = self.epoch;
+        let name = Arc::clone(&stream.name);
+        for consumer in self.prefixes.matching(&name) {
+            let known = stream
+                .subs
+                .iter()
+                .any(|sub| self.subs[*sub].consumer == consumer);
+            if !known {
+                self.discovered += 1;
+                let sub = self
+                    .subs
+                    .insert(Subscription::new(consumer, key, self.discovered));
+                stream.subs.push(sub);
+                self.consumers[consumer].subs.insert(self.discovered, sub);
+            }
+        }
+        for at in 0..self.streams[key].subs.len() {
+            self.schedule(self.streams[key].subs[at]);
+        }
+    }
+
+    pub(super) fn drop_named(&mut self, key: KeyRef<'_>) {
+        if let Some(stream) = self.names.get(key) {
+            self.drop_stream(stream);
+        }
+    }
+
+    pub(super) fn drop_stream(&mut self, stream: StreamKey) {
+        for sub in std::mem::take(&mut self.streams[stream].subs) {
+            self.drop_subscription(sub);
+        }
+        self.untrack(stream);
+    }
+
+    pub(super) fn drop_subscription(&mut self, sub: SubscriptionKey) {
+        if let Some(state) = self.subs.remove(sub) {
+            self.consumers[state.consumer]
+                .subs
+                .remove(&state.discovered);
+            if state.cursor.unfinished() > 0 {
+                self.notices.push_back(Notice::Drop {
+                    consumer: state.consumer,
+                    sub,
+                });
+            }
+        }
+    }
+
+    pub(super) fn untrack(&mut self, stream: StreamKey) {
+        if let Some(state) = self.streams.remove(stream) {
+            self.names.remove(KeyRef {
+                db: state.db,
+                name: &state.name,
+            });
+        }
+    }
+}
