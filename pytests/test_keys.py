@@ -253,3 +253,17 @@ def test_names_and_fields_that_are_no_text_come_as_null_and_as_bytes(server):
         r'["stream\u0000:\u0000",[["a\u0000b","\u0000"]],"115.116.114.101.97.109.0.58.0",[["97.0.98","0"]]]',
     ]
     assert server.consumer("binary")["num_streams"] == 2
+
+
+@pytest.mark.parametrize("kind", ["(client, data) => saw(data)", "async (client, data) => saw(data)"])
+def test_an_entry_deleted_in_the_transaction_that_added_it_does_no_harm(server, kind):
+    server.load(consumer(callback=kind))
+    server.run("XADD", "stream", "1-1", "n", "first")
+    server.wait_seen("stream first")
+    for ms in range(2, 20):
+        with server.client.pipeline(transaction=True) as transaction:
+            transaction.execute_command("XADD", "stream", f"{ms}-1", "n", "deleted")
+            transaction.execute_command("XDEL", "stream", f"{ms}-1")
+            transaction.execute()
+    server.run("XADD", "stream", "20-1", "n", "last")
+    server.wait_seen("stream first", "stream last")

@@ -265,6 +265,21 @@ fn what_does_not_end_is_ended_and_the_next_call_works() {
 }
 
 #[test]
+fn what_runs_when_objects_are_collected_is_ended_too() {
+    let (mut program, registrations) = consumer(
+        "(() => {
+            const registry = new FinalizationRegistry(() => { for (;;); });
+            return () => { for (let n = 0; n < 2000; n++) registry.register({ n }, 1); };
+        })()",
+    );
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        call(program.as_mut(), &registrations, &[]);
+    }
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn memory_without_end_is_an_error_and_the_next_call_works() {
     for bomb in [
         "const bag = []; for (;;) bag.push({ n: bag.length });",

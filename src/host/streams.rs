@@ -90,9 +90,11 @@ fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
     let Some(entries) = Entries::behind(key, after, Direction::Backward) else {
         return true;
     };
-    if let Some((id, fields)) = entries.next() {
-        entries.read_fields(id, fields, batch);
-    }
+    // An iterator that is at its end must not be asked again: the server would fail an assertion.
+    let Some((id, fields)) = entries.next() else {
+        return true;
+    };
+    entries.read_fields(id, fields, batch);
     entries.next().is_none()
 }
 

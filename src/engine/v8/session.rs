@@ -13,6 +13,8 @@ use super::text;
 callback!(fulfilled_entry => on_fulfilled);
 callback!(rejected_entry => on_rejected);
 
+/// Tasks of V8 run at once; the rest waits for the next time.
+const TASKS_PER_PUMP: usize = 16;
 /// Arguments of `invoke` before the parts.
 const FIXED_ARGUMENTS: usize = 6;
 
@@ -69,10 +71,21 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
     }
 
-    /// Runs V8's own tasks that have to run on a thread that holds the isolate.
+    /// Runs V8's own tasks that have to run on a thread that holds the isolate. They may run
+    /// code of the script, such as the callback of a `FinalizationRegistry`, so each is watched.
     pub(super) fn pump(&mut self) {
         let platform = v8::V8::get_current_platform();
-        while v8::Platform::pump_message_loop(&platform, self.scope, false) {}
+        for _ in 0..TASKS_PER_PUMP {
+            self.bounds.watch.start();
+            let ran = v8::Platform::pump_message_loop(&platform, self.scope, false);
+            self.scope.perform_microtask_checkpoint();
+            if let Some(error) = self.bounds.end_run(self.scope) {
+                log::warn!("a task behind a script's back was ended: {error}");
+            }
+            if !ran {
+                break;
+            }
+        }
     }
 
     fn callback(&mut self, id: CallbackId) -> Option<v8::Local<'s, v8::Function>> {
