@@ -1,5 +1,7 @@
 """Scripts that would take a server down: they end with an error, and the server goes on."""
 
+import time
+
 import pytest
 from redis import ResponseError
 
@@ -216,3 +218,15 @@ def test_a_library_that_spoils_the_built_ins_harms_only_itself(bystander):
     bystander.add("stream", "x")
     bystander.wait_seen("stream x")
     bystander.wait_seen("stream x", tag="async")
+
+
+def test_many_entries_for_a_loop_hold_the_server_up_no_longer_than_one(bystander):
+    bystander.load(consumer(callback="(client, data) => { for (;;); }"))
+    start = time.monotonic()
+    with bystander.client.pipeline(transaction=False) as pipeline:
+        for n in range(50):
+            pipeline.execute_command("XADD", "stream", "*", "n", n)
+        pipeline.execute()
+    # 50 entries of 100 ms each, if none were put off.
+    assert time.monotonic() - start < 2.5
+    bystander.wait_stream(total_record_processed=50)

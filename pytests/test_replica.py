@@ -2,7 +2,12 @@
 
 import pytest
 
-from support import RELEASE, consumer
+from support import RELEASE, consumer, fields
+
+
+def pending_jobs(node):
+    [library] = node.run("RG.FUNCTION", "LIST", "LIBRARY", "lib")
+    return fields(library)["pending_jobs"]
 
 
 def digest(node):
@@ -100,3 +105,20 @@ def test_a_replica_runs_no_callbacks_and_a_promoted_one_goes_on(independent):
     replica.wait_seen("stream own", *(f"stream {number}" for number in range(5)))
     replica.add("stream", "later")
     assert replica.seen()[6:] == ["stream later"]
+
+
+def test_a_server_that_becomes_a_replica_starts_no_further_entries(server):
+    takes_5_ms = "async (client, data) => { const end = Date.now() + 5; while (Date.now() < end); saw(data); }"
+    server.load(consumer(window=50, callback=takes_5_ms))
+    server.add("stream", *range(200))
+    server.wait(lambda: len(server.seen()) >= 3, server.seen)
+    server.run("REPLICAOF", "127.0.0.1", "1")
+    try:
+        # One may be running, and the order to stop is on its way for a turn.
+        at_most = len(server.seen()) + 20
+        server.wait(lambda: pending_jobs(server) == 0 and server.stream("stream")["pending_ids"] == [])
+        assert len(server.seen()) <= at_most
+    finally:
+        server.run("REPLICAOF", "NO", "ONE")
+    server.wait(lambda: len(server.seen()) == 200, server.seen)
+    assert server.seen() == [f"stream {n}" for n in range(200)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::v8::{Protection, V8Engine, initialize};
 use crate::exec::{Driver, Pool, Reports, TurnLimits};
-use crate::host::{Context, Hooks, MainThread, Scan, Settings, is_paused, wake_main_thread};
+use crate::host::{Context, Hooks, RedisLocked, Scan, Settings, is_paused, wake_main_thread};
 use crate::library::{Loader, Registry};
 use crate::stream::{Delivery, Event, KeyRef};
 
@@ -26,7 +26,7 @@ pub(crate) struct App {
     settings: Settings,
 }
 
-static APP: MainThread<App> = MainThread::new();
+static APP: RedisLocked<App> = RedisLocked::new();
 
 impl App {
     /// Sets everything up: V8 first, then the threads that will run its code.
@@ -64,15 +64,15 @@ impl App {
     }
 
     fn limits(&self, only_urgent: bool) -> TurnLimits {
-        let patience = self
+        let hold = self
             .settings
             .limits
             .run_ms
             .load(std::sync::atomic::Ordering::Relaxed);
         TurnLimits {
             only_urgent,
-            budget: SLICE,
-            patience: Duration::from_millis(patience),
+            budget: if only_urgent { Duration::ZERO } else { SLICE },
+            hold: Duration::from_millis(hold),
         }
     }
 
@@ -83,7 +83,7 @@ impl App {
     fn turn(&self, context: &Context) {
         self.settings.refresh();
         if !self.is_active() {
-            self.driver.take_reports();
+            self.driver.catch_up();
             return;
         }
         let scanning = self.scan.borrow().is_pending();

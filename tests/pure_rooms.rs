@@ -62,11 +62,7 @@ fn the_pure_rooms_know_neither_server_nor_engine_nor_clock_nor_threads() {
             files.push(file);
         }
     }
-    assert!(
-        files
-            .iter()
-            .any(|file| file.ends_with("stream/mod.rs"))
-    );
+    assert!(files.iter().any(|file| file.ends_with("stream/mod.rs")));
     let mut impure = Vec::new();
     for file in &files {
         let text = fs::read_to_string(file).expect("source files are text");

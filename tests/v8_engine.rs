@@ -285,6 +285,7 @@ fn memory_without_end_is_an_error_and_the_next_call_works() {
         "const bag = []; for (;;) bag.push({ n: bag.length });",
         "const bag = []; for (;;) bag.push(new Uint8Array(1 << 20));",
         "let s = 'x'; for (;;) s += s;",
+        "const a = new Array(2e7).fill(0); a.concat(a, a, a, a, a);",
     ] {
         let (mut program, registrations) = consumer(&format!(
             "(client, data) => {{ if (data.record.length) {{ {bomb} }} }}"
@@ -305,6 +306,33 @@ fn an_entry_too_large_for_the_library_is_an_error_of_that_entry() {
     let value = vec![b'x'; 20 << 20];
     let outcome = call(program.as_mut(), &registrations, &[b"f", &value]);
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_record_may_have_as_many_fields_as_a_stream_allows() {
+    for fields in [3, 70, 499, 501, 200_000] {
+        let parts: Vec<Vec<u8>> = (0..2 * fields)
+            .map(|n| format!("{n}").into_bytes())
+            .collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let show = "(client, data) => { const last = data.record.at(-1); throw `${data.record.length} ${last[0]} ${last[1]}`; }";
+        assert_eq!(
+            thrown(show, &parts),
+            format!("{fields} {} {}", 2 * fields - 2, 2 * fields - 1)
+        );
+    }
+}
+
+#[test]
+fn generator_functions_are_refused_since_nothing_of_them_would_run() {
+    for callback in ["function*() {}", "async function*() {}"] {
+        let code = format!("redis.register_stream_consumer('c', 's', 1, false, {callback})");
+        let error = load(&code).map(drop).unwrap_err();
+        assert!(
+            error.message.contains("not a generator function"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

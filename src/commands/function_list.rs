@@ -20,7 +20,7 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     let registry = app.registry.borrow();
     // What the workers have just done belongs into the picture.
-    app.driver.take_reports();
+    app.driver.catch_up();
     let shown = registry.iter().filter(|(name, _)| {
         options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
     });

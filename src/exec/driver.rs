@@ -3,12 +3,13 @@
 //! A *turn* comes once per round of the server's event loop, before it sleeps, and, where the
 //! server can, right after a command that added entries. What a turn hands over:
 //!
-//! * to sync consumers, every entry that was added since the last turn, however long it takes,
-//!   so that writers find their entries processed when their replies arrive;
+//! * to sync consumers, every entry that was added since the last turn, so that writers find their
+//!   entries processed when their replies arrive; unless that holds up the server for longer than
+//!   scripts may;
 //! * everything else (backlogs, and batches for workers) as far as the time budget reaches; the
 //!   rest is for the next turn, which then comes at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,18 @@ pub struct TurnLimits {
     pub only_urgent: bool,
     /// Time for everything else.
     pub budget: Duration,
-    /// How long to wait for a library whose code runs on a worker.
-    pub patience: Duration,
+    /// How long scripts may hold up one round of the event loop, whatever is urgent: what is left
+    /// then is backlog.
+    pub hold: Duration,
+}
+
+/// When a turn ends.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    /// For what is not urgent.
+    end: Instant,
+    /// For everything.
+    latest: Instant,
 }
 
 /// Where a consumer's callback is.
@@ -59,6 +70,8 @@ pub struct Driver {
     reports: Arc<Reports>,
     /// Subscriptions whose library was busy: for the next turn.
     stalled: RefCell<Vec<SubscriptionKey>>,
+    /// Time that urgent work of this round of the event loop has taken.
+    held: Cell<Duration>,
 }
 
 impl Driver {
@@ -70,6 +83,7 @@ impl Driver {
             bindings: RefCell::default(),
             reports,
             stalled: RefCell::default(),
+            held: Cell::default(),
         }
     }
 
@@ -133,30 +147,30 @@ impl Driver {
 
     /// One turn. See the module's description.
     pub fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
-        self.take_reports();
-        self.pass_notices();
-        let end = Instant::now() + limits.budget;
+        self.catch_up();
+        let start = Instant::now();
+        let deadline = Deadline {
+            end: start + limits.budget,
+            latest: start + limits.hold.saturating_sub(self.held.get()),
+        };
         while let Some(hand_over) = self.next_hand_over(limits.only_urgent) {
-            match hand_over {
-                HandOver::Read(request) => self.read_ahead(streams, &request),
-                HandOver::Run {
-                    sub,
-                    consumer,
-                    must,
-                } => self.run(streams, sub, consumer, must, end, limits.patience),
-            }
-            if !limits.only_urgent && Instant::now() >= end {
-                self.run_urgent(streams, end, limits.patience);
+            self.carry_out(streams, hand_over, deadline);
+            if !limits.only_urgent && Instant::now() >= deadline.end {
                 break;
             }
         }
+        while let Some(hand_over) = self.next_hand_over(true) {
+            self.carry_out(streams, hand_over, deadline);
+        }
         self.pass_notices();
         if limits.only_urgent {
+            self.held.set(self.held.get() + start.elapsed());
             return;
         }
+        self.held.set(Duration::ZERO);
         while let Some(trim) = self.next_trim() {
             streams.trim(&trim);
-            if Instant::now() >= end {
+            if Instant::now() >= deadline.end {
                 break;
             }
         }
@@ -165,20 +179,20 @@ impl Driver {
         }
     }
 
+    fn carry_out(&self, streams: &dyn Streams, hand_over: HandOver, deadline: Deadline) {
+        match hand_over {
+            HandOver::Read(request) => self.read_ahead(streams, &request),
+            HandOver::Run {
+                sub,
+                consumer,
+                must,
+            } => self.run(streams, sub, consumer, must, deadline),
+        }
+    }
+
     /// Makes sure that another turn comes soon.
     pub fn wake(&self) {
         self.reports.wake();
-    }
-
-    fn run_urgent(&self, streams: &dyn Streams, end: Instant, patience: Duration) {
-        while let Some(HandOver::Run {
-            sub,
-            consumer,
-            must,
-        }) = self.next_hand_over(true)
-        {
-            self.run(streams, sub, consumer, must, end, patience);
-        }
     }
 
     fn next_hand_over(&self, only_urgent: bool) -> Option<HandOver> {
@@ -189,9 +203,14 @@ impl Driver {
         self.delivery.borrow_mut().next_trim()
     }
 
-    /// Takes note of what the workers reported. Part of every turn; alone where there is none,
-    /// on a replica.
-    pub fn take_reports(&self) {
+    /// Takes note of what the workers reported, and tells them what they have to know. Part of
+    /// every turn; alone where there is none, on a replica.
+    pub fn catch_up(&self) {
+        self.take_reports();
+        self.pass_notices();
+    }
+
+    fn take_reports(&self) {
         let mut reports = Vec::new();
         self.reports.take(&mut reports);
         let mut delivery = self.delivery.borrow_mut();
@@ -255,20 +274,24 @@ impl Driver {
         );
     }
 
-    /// Runs a sync callback over what it must get now, and over more until `end`.
+    /// Runs a sync callback over what it must get now, and over more while there is time.
     fn run(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
         consumer: ConsumerKey,
         must: u64,
-        end: Instant,
-        patience: Duration,
+        deadline: Deadline,
     ) {
         let Some((runner, target)) = self.binding(consumer) else {
             return;
         };
-        let patience = if must > 0 { patience } else { Duration::ZERO };
+        let patience = if must > 0 {
+            deadline.latest
+        } else {
+            deadline.end
+        };
+        let patience = patience.saturating_duration_since(Instant::now());
         let Some(mut stage) = runner.take_stage(patience) else {
             self.stalled.borrow_mut().push(sub);
             return;
@@ -276,13 +299,15 @@ impl Driver {
         let clock = Clock::start();
         let mut reports = Vec::new();
         let mut must = must;
+        let window = self.delivery.borrow().lane_window(sub);
+        stage.book.set_window(sub, window);
         stage.enter(|book, session| {
             let mut now = Instant::now();
             loop {
                 if !self.delivery.borrow().may_start(sub) {
                     break;
                 }
-                if must == 0 && now >= end {
+                if now >= deadline.latest || (must == 0 && now >= deadline.end) {
                     break;
                 }
                 let Some(after) = book.run_one(session, sub, &clock, now, &mut reports) else {
@@ -305,6 +330,7 @@ impl Driver {
                 self.tell(&mut reports);
             }
         });
+        stage.book.sweep();
         let has_ready = stage.book.has_ready();
         drop(stage);
         if has_ready {

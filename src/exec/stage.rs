@@ -17,6 +17,8 @@ use crate::stream::{EntryId, Event, Lane, Mode, SubscriptionKey};
 
 use super::report::{Clock, Report};
 
+/// Lanes below which sweeping is not worth it.
+const SWEEP_MIN: usize = 64;
 /// Records of one lane before the next lane's turn.
 const LANE_RECORDS: usize = 64;
 
@@ -76,6 +78,7 @@ pub(super) struct Book {
     lanes: HashMap<SubscriptionKey, StreamLane>,
     /// Async lanes that may have something to start.
     ready: VecDeque<SubscriptionKey>,
+    sweep_at: usize,
     pending: HashMap<u64, Pending>,
     next_token: u64,
     settled: Vec<Settled>,
@@ -91,6 +94,7 @@ impl Stage {
             book: Book {
                 lanes: HashMap::new(),
                 ready: VecDeque::new(),
+                sweep_at: SWEEP_MIN,
                 pending: HashMap::new(),
                 next_token: 0,
                 settled: Vec::new(),
@@ -186,10 +190,14 @@ impl Book {
         self.pending.retain(|_, pending| pending.sub != sub);
     }
 
-    /// Forgets lanes that hold nothing.
+    /// Forgets lanes that hold nothing, once there are twice as many as were left the last time:
+    /// those of streams in use stay, those of streams that are no more do not pile up.
     pub(super) fn sweep(&mut self) {
-        self.lanes
-            .retain(|_, lane| lane.in_ready || !lane.lane.is_idle());
+        if self.lanes.len() >= self.sweep_at {
+            self.lanes
+                .retain(|_, lane| lane.in_ready || !lane.lane.is_idle());
+            self.sweep_at = (2 * self.lanes.len()).max(SWEEP_MIN);
+        }
     }
 
     /// Starts the next entry of a lane, if its window has room, and runs it as far as it goes.
@@ -228,6 +236,7 @@ impl Book {
                 error,
             });
         };
+        let mut killed = None;
         match outcome {
             Outcome::Done => finish(lane, None),
             Outcome::Failed(error) => finish(lane, Some(error.text(self.verbosity).into())),
@@ -242,7 +251,7 @@ impl Book {
             }
             Outcome::Killed(error) => {
                 finish(lane, Some(error.text(self.verbosity).into()));
-                self.fail_pending(&error, clock, reports);
+                killed = Some(error);
             }
         }
         session.take_settled(&mut self.settled);
@@ -251,6 +260,9 @@ impl Book {
             if let Some(pending) = self.pending.remove(&settled.token) {
                 self.settle(&pending, error.as_ref(), clock, now, reports);
             }
+        }
+        if let Some(error) = killed {
+            self.fail_pending(&error, clock, reports);
         }
         Some(now)
     }

@@ -14,7 +14,7 @@ use crate::stream::{Event, KeyRef};
 
 use super::constants::OK;
 use super::context::{Context, bytes};
-use super::{HOOKS, Hooks, MainThread, api, guard, streams};
+use super::{HOOKS, Hooks, RedisLocked, api, guard, streams};
 
 /// What the module listens to: everything that can create, fill, replace or remove a key.
 const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
@@ -40,7 +40,7 @@ struct State {
     job_queued: bool,
 }
 
-static STATE: MainThread<RefCell<State>> = MainThread::new();
+static STATE: RedisLocked<RefCell<State>> = RedisLocked::new();
 
 /// Begins to listen, once. Not before there is a library: each notification costs every command
 /// a little, and servers before 8.0 do not let a module stop listening.
@@ -93,7 +93,7 @@ unsafe extern "C" fn on_key_event(
             // Written with another type.
             hooks.on_event(Event::Removed(place));
         }
-        if hooks.has_urgent() {
+        if HOOKS.is_main() && hooks.has_urgent() {
             await_end_of_command(&context, state);
         }
     });

@@ -27,7 +27,7 @@ mod events;
 mod guard;
 mod keyspace;
 mod log;
-mod main_thread;
+mod redis_locked;
 mod reply;
 mod scan;
 mod settings;
@@ -42,7 +42,7 @@ pub(crate) use context::Context;
 pub(crate) use guard::{entry, load_entry};
 pub(crate) use keyspace::listen_to_keys;
 pub(crate) use log::install as install_log;
-pub(crate) use main_thread::MainThread;
+pub(crate) use redis_locked::RedisLocked;
 pub(crate) use reply::Reply;
 pub(crate) use scan::Scan;
 pub(crate) use settings::{Settings, apply_arguments, register as register_settings};
@@ -59,7 +59,7 @@ macro_rules! api {
 }
 pub(crate) use api;
 
-/// What the server tells the module. All of it comes on the main thread.
+/// What the server tells the module, under the Redis lock; but for key events on the main thread.
 pub(crate) trait Hooks {
     /// Something happened to a key, a database or the server's role.
     fn on_event(&self, event: Event<'_>);
@@ -89,7 +89,7 @@ pub(crate) fn listen(context: &Context, hooks: Box<dyn Hooks>) -> Result<(), &'s
     events::subscribe(context)
 }
 
-static HOOKS: MainThread<Box<dyn Hooks>> = MainThread::new();
+static HOOKS: RedisLocked<Box<dyn Hooks>> = RedisLocked::new();
 
 /// Whether streams are consumed here now: writes of ours would be lost or refused otherwise.
 pub(crate) fn is_paused() -> bool {

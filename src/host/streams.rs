@@ -16,10 +16,10 @@ use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, OK};
 use super::context::{Context, OpenKey, OwnedString, bytes};
-use super::{MainThread, api};
+use super::{RedisLocked, api};
 
 /// Whether the trim that is going on is ours: its event is no news.
-static TRIMMING: MainThread<Cell<bool>> = MainThread::new();
+static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
 
 pub(super) fn is_trimming() -> bool {
     TRIMMING.get().is_some_and(Cell::get)

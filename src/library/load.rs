@@ -16,7 +16,7 @@ use crate::stream::ConsumerSpec;
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Consumer, Library, Registry};
 
-/// Bytes of code a library may have.
+/// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
 
 /// What is asked for.
@@ -45,6 +45,8 @@ pub enum LoadError {
         text: String,
         error: serde_json::Error,
     },
+    #[error("configuration is too large: {0} bytes given, at most {CODE_MAX} are allowed")]
+    ConfigTooLarge(usize),
     #[error("configuration must be a valid json object")]
     ConfigNoObject,
     #[error("Unknown backend {0}")]
@@ -192,6 +194,9 @@ fn check_config(config: Option<&str>) -> Result<(), LoadError> {
     let Some(text) = config else {
         return Ok(());
     };
+    if text.len() > CODE_MAX {
+        return Err(LoadError::ConfigTooLarge(text.len()));
+    }
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| LoadError::ConfigSyntax {
             text: text.chars().take(1000).collect(),

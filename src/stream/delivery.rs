@@ -112,8 +112,10 @@ impl Delivery {
             }
             Event::Read { sub, entries, end } => self.read(sub, entries, end),
             Event::Started { sub, id } => {
-                if let Some(sub) = self.subs.get_mut(sub) {
-                    sub.cursor.note_started(id);
+                if let Some(state) = self.subs.get_mut(sub) {
+                    state.cursor.note_started(id);
+                    // Large entries may have waited for this one to start.
+                    self.schedule(sub);
                 }
             }
             Event::Finished {

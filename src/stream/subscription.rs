@@ -78,7 +78,9 @@ impl Subscription {
             }
         };
         let unfinished = self.cursor.unfinished();
-        if unfinished >= window && self.cursor.unfinished_bytes() >= READ_BYTES {
+        // Large entries are not copied before their time, whatever the window.
+        let enough = unfinished >= window || self.cursor.has_waiting();
+        if enough && self.cursor.unfinished_bytes() >= READ_BYTES {
             return 0;
         }
         window

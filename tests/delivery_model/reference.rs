@@ -507,7 +507,11 @@ impl Reference {
             if interest.recall != Recall::None || is_stalled {
                 continue;
             }
-            let has_room = interest.told_unfinished() < spec.window;
+            // Where an entry waits for its callback, the next one may have to wait in the stream:
+            // it may be large. The start of the one that waits lets the core go on.
+            let last_read = interest.read.last().copied().unwrap_or_default();
+            let nothing_waits = last_read <= interest.told_started;
+            let has_room = interest.told_unfinished() < spec.window && nothing_waits;
             let unread = entries.any(|entry| !interest.read.contains(&entry.id));
             assert!(
                 !(has_room && unread),

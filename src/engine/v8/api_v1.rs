@@ -12,11 +12,14 @@ use super::{platform, text};
 
 /// The largest window: its entries are held in memory.
 const WINDOW_MAX: f64 = 1_000_000.0;
+/// Stream consumers of one library: each one that matches a stream costs it a little.
+const CONSUMERS_MAX: usize = 1000;
+/// Characters of a consumer's name.
+const NAME_MAX: usize = 1000;
+/// Bytes of a prefix.
+const PREFIX_MAX: usize = 64 * 1024;
 /// Characters of a message to the log; the rest is cut off.
 const LOG_MAX: usize = 64 * 1024;
-/// What marks a script's own lines for the server's log.
-pub(crate) const SCRIPT_TARGET: &str = "script";
-
 callback!(register_stream_consumer_entry => register_stream_consumer);
 callback!(log_entry => log);
 callback!(v8_version_entry => v8_version);
@@ -83,6 +86,12 @@ fn register_stream_consumer(
         return text::throw(scope, "Called 'register_stream_consumer' out of context");
     };
     let registered = &mut loading.registrations.stream_consumers;
+    if registered.len() >= CONSUMERS_MAX {
+        return text::throw(
+            scope,
+            &format!("A library can register at most {CONSUMERS_MAX} stream consumers"),
+        );
+    }
     if registered.iter().any(|other| other.name == consumer.name) {
         return text::throw(scope, "Stream registration already exists");
     }
@@ -111,9 +120,15 @@ fn parse_stream_consumer(
     let Ok(name) = v8::Local::<v8::String>::try_from(args.get(0)) else {
         return wrong("First", "a string representing the consumer name");
     };
+    if name.length() > NAME_MAX {
+        return wrong("First", &format!("at most {NAME_MAX} characters long"));
+    }
     let Some(prefix) = bytes_of(scope, args.get(1)) else {
         return wrong("Second", "a String or ArrayBuffer representing the prefix");
     };
+    if prefix.len() > PREFIX_MAX {
+        return wrong("Second", &format!("at most {PREFIX_MAX} bytes long"));
+    }
     let window = match window_of(args.get(2)) {
         Some(window) if (1.0..=WINDOW_MAX).contains(&window) => window,
         Some(_) => return wrong("Third", &format!("between 1 and {WINDOW_MAX}")),
@@ -125,8 +140,12 @@ fn parse_stream_consumer(
     if !args.get(4).is_function() {
         return wrong("Fifth", "a function");
     }
+    if args.get(4).is_generator_function() {
+        // Calling it would run nothing of its body, and every entry would count as processed.
+        return wrong("Fifth", "a function, not a generator function");
+    }
     Ok(StreamConsumer {
-        name: text::to_rust(scope, name, LOG_MAX),
+        name: text::to_rust(scope, name, NAME_MAX),
         prefix,
         #[expect(
             clippy::cast_possible_truncation,
@@ -192,7 +211,7 @@ fn log(
     let Ok(message) = v8::Local::<v8::String>::try_from(args.get(0)) else {
         return text::throw_type_error(scope, "First argument to 'log' must be a string message");
     };
-    log::info!(target: SCRIPT_TARGET, "{}", text::to_rust(scope, message, LOG_MAX));
+    log::info!("{}", text::to_rust(scope, message, LOG_MAX));
 }
 
 /// `redis.v8_version()`

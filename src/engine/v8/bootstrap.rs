@@ -54,6 +54,8 @@ const SOURCE: &str = r#"(function (unpack_with) {
   }
   const client = Object.freeze(new Client());
   return function invoke(callback, ms, seq, text, name, packed, ...parts) {
+    // Too many to be arguments come as one array, which no pairs of parts look like.
+    if (parts.length === 1) parts = parts[0];
     let record;
     if (parts.length === 2) {
       record = [[parts[0], parts[1]]];

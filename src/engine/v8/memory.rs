@@ -10,8 +10,9 @@ use crate::engine::ScriptError;
 
 /// The young generation: small, as records live short; V8's default lets RSS grow by 100 MB.
 const YOUNG_GENERATION: usize = 8 << 20;
-/// What a script that is being ended may still take until it notices, at least.
-const HEADROOM: usize = 512 << 20;
+/// What a script that is being ended may still take until it notices, each time it is asked. The
+/// largest array takes 1 GiB, and one built-in function may need two beside its arguments.
+const HEADROOM: usize = 3 << 30;
 
 /// Settings for an isolate whose heap and whose array buffers are each bounded by `limit` bytes.
 pub(super) fn create_params(limit: usize) -> v8::CreateParams {
@@ -65,7 +66,7 @@ unsafe extern "C" fn near_heap_limit(data: *mut c_void, current: usize, _initial
     // isolate; only that isolate calls back.
     let watch = unsafe { &*data.cast::<Watch>() };
     watch.end_for_memory();
-    current.saturating_add((current / 2).max(HEADROOM))
+    current.saturating_add(HEADROOM)
 }
 
 /// The array buffers of one library.

@@ -15,6 +15,14 @@ callback!(rejected_entry => on_rejected);
 
 /// Tasks of V8 run at once; the rest waits for the next time.
 const TASKS_PER_PUMP: usize = 16;
+/// Places of a record whose field names are kept from record to record.
+const FIELDS_KEPT: usize = 64;
+/// Length in bytes of a field name that is kept.
+const FIELD_BYTES_KEPT: usize = 64;
+/// New field names that are kept in one session.
+const NEW_FIELDS_KEPT: usize = 1024;
+/// Fields and values that are given as arguments; more are given as one array.
+const PARTS_AS_ARGUMENTS: usize = 1000;
 /// Arguments of `invoke` before the parts.
 const FIXED_ARGUMENTS: usize = 6;
 
@@ -39,6 +47,8 @@ pub(super) struct V8Session<'a, 's, 'i> {
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
     stream: Option<StreamName<'s>>,
     fields: Vec<Field<'s>>,
+    /// How often a field name was new in this session.
+    new_fields: usize,
 }
 
 struct StreamName<'s> {
@@ -68,6 +78,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             callback: None,
             stream: None,
             fields: Vec::new(),
+            new_fields: 0,
         }
     }
 
@@ -121,12 +132,18 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         self.stream.as_ref().map(|name| (name.text, name.raw))
     }
 
-    fn field(&mut self, place: usize, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
+    /// The name of the field at this place, if it is worth keeping.
+    fn field(&mut self, place: usize, bytes: &[u8]) -> Option<v8::Local<'s, v8::Value>> {
         if let Some(field) = self.fields.get(place)
             && field.bytes.as_slice() == bytes
         {
-            return field.text;
+            return Some(field.text);
         }
+        // What is kept lives as long as the session: neither large names nor ever new ones.
+        if bytes.len() > FIELD_BYTES_KEPT || self.new_fields >= NEW_FIELDS_KEPT {
+            return None;
+        }
+        self.new_fields += 1;
         let field = Field {
             bytes: SmallVec::from_slice(bytes),
             text: self.part(bytes),
@@ -137,7 +154,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         } else if place == self.fields.len() {
             self.fields.push(field);
         }
-        text
+        Some(text)
     }
 
     fn part(&self, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
@@ -162,7 +179,8 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         };
         // Before the inner scope is opened: field names outlive it.
         let mut fields: SmallVec<[_; 8]> = SmallVec::new();
-        for (place, bytes) in call.record.parts().step_by(2).enumerate() {
+        let names = call.record.parts().step_by(2).take(FIELDS_KEPT);
+        for (place, bytes) in names.enumerate() {
             fields.push(self.field(place, bytes));
         }
         let invoke = self.invoke;
@@ -180,10 +198,18 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
                 name_raw,
                 packed,
             ]);
-        let values = call.record.parts().skip(1).step_by(2);
-        for (field, value) in fields.iter().zip(values) {
-            arguments.push(*field);
-            arguments.push(part(scope, value));
+        let mut parts: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::new();
+        for (at, bytes) in call.record.parts().enumerate() {
+            let known = fields.get(at / 2).copied().flatten();
+            parts.push(match known {
+                Some(name) if at % 2 == 0 => name,
+                _ => part(scope, bytes),
+            });
+        }
+        if parts.len() > PARTS_AS_ARGUMENTS {
+            arguments.push(v8::Array::new_with_elements(scope, &parts).into());
+        } else {
+            arguments.extend_from_slice(&parts);
         }
         let nothing = v8::undefined(scope).into();
         let returned = invoke.call(scope, nothing, &arguments);

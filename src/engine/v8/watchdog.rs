@@ -100,10 +100,12 @@ impl Watch {
     fn end_for_time(&self, run: u64) {
         let _guard = self.ending.lock();
         // Announced before the second look: a run that stops in between sees it, and waits.
-        let before = self.ended.load(Ordering::SeqCst);
-        self.ended.store(Reason::Time as u8, Ordering::SeqCst);
-        if self.runs.load(Ordering::SeqCst) != run {
-            self.ended.store(before, Ordering::SeqCst);
+        if self.ended.swap(Reason::Time as u8, Ordering::SeqCst) == Reason::Memory as u8 {
+            // That it is being ended for its memory must not be forgotten: the heap's limit is
+            // to be set back.
+            self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
+        } else if self.runs.load(Ordering::SeqCst) != run {
+            self.ended.store(0, Ordering::SeqCst);
         } else if let Some(isolate) = self.isolate.get() {
             isolate.terminate_execution();
         }
