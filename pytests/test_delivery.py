@@ -214,3 +214,14 @@ def test_loading_and_adding_in_one_pipeline_hands_over_every_entry(server):
         pipe.execute_command("XADD", "stream", "*", "n", number)
     pipe.execute()
     server.wait_seen(*(f"stream {number}" for number in range(50)))
+
+
+def test_an_entry_never_waits_for_longer_than_the_promise_before_it(server):
+    """The main thread settles each promise while its worker is just about to rest."""
+    count = 400
+    server.load(consumer(callback="holding"), RELEASE)
+    server.add("stream", *range(count))
+    for number in range(count):
+        server.wait_message(f"start {number} ")
+        server.release(number)
+    server.wait_stream(total_record_processed=count, pending_ids=[])

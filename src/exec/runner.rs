@@ -49,6 +49,9 @@ pub struct Runner {
     has_mail: AtomicBool,
     /// Whether it is in the pool's queue or with a worker.
     queued: AtomicBool,
+    /// Whether there was something to do since its worker began the slice at hand. A worker that
+    /// ends looks here after it gave up `queued`, so that no wish falls between the two.
+    asked: AtomicBool,
     /// Whether the main thread waits for the stage.
     wanted: AtomicBool,
     waiting: Arc<AtomicUsize>,
@@ -82,6 +85,7 @@ impl Runner {
             mail: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             waiting,
             verbosity,
@@ -133,7 +137,8 @@ impl Runner {
 
     /// Puts the library into the workers' queue, unless it is there.
     pub(super) fn queue(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
+        self.asked.store(true, Ordering::SeqCst);
+        if !self.queued.swap(true, Ordering::SeqCst) {
             self.pool.submit(Arc::clone(self) as Arc<dyn Job>);
         }
     }
@@ -225,6 +230,7 @@ impl Runner {
 
 impl Job for Runner {
     fn work(self: Arc<Self>) {
+        self.asked.store(false, Ordering::SeqCst);
         let mut reports = Vec::new();
         let slice = catch_unwind(AssertUnwindSafe(|| self.slice(&mut reports)));
         let more = slice.unwrap_or_else(|_| {
@@ -236,8 +242,8 @@ impl Job for Runner {
             // It may have given up waiting: it will try again.
             self.reports.wake();
         }
-        self.queued.store(false, Ordering::Release);
-        if more || self.has_mail.load(Ordering::Acquire) {
+        self.queued.store(false, Ordering::SeqCst);
+        if more || self.asked.load(Ordering::SeqCst) {
             self.queue();
         }
     }
