@@ -38,7 +38,7 @@ servers: ## fetch Redis 8 and Valkey 9, for make test and REDIS_SERVER=
 	@scripts/setup servers
 	@scripts/get-servers
 
-v8-from-source: ## build V8's library: an hour or two on two cores
+v8-from-source: ## build V8's library: half an hour to an hour on two cores
 	@scripts/setup build
 	@scripts/v8-from-source
 

@@ -110,7 +110,7 @@ use_v8() {
   if curl -fsIL --retry 2 --connect-timeout 5 --max-time 20 -o /dev/null "$url" 2>/dev/null; then return 0; fi
   say "V8's library is not at hand: RUSTY_V8_ARCHIVE is not set, there is no ../shared/v8/$name,"
   say "and the release at github.com/denoland/rusty_v8 cannot be reached."
-  say "So it is built from source, once: about 1 to 2 hours on two cores. The result stays in target/v8."
+  say "So it is built from source, once: half an hour to an hour on two cores. The result stays in target/v8."
   want python3 have python3
   install_missing
   scripts/v8-from-source
