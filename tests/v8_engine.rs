@@ -301,6 +301,47 @@ fn memory_without_end_is_an_error_and_the_next_call_works() {
 }
 
 #[test]
+fn built_ins_that_would_end_the_process_throw_instead() {
+    for (code, error) in [
+        ("Array.prototype.sort.call({ length: 2 ** 53 - 1 })", "sort"),
+        (
+            "Array.prototype.toSorted.call({ length: 2 ** 32 - 1 })",
+            "toSorted",
+        ),
+        (
+            "Array.prototype.toReversed.call({ length: 2 ** 32 - 1 })",
+            "toReversed",
+        ),
+        ("'x'.repeat(2 ** 28).split('')", "split"),
+        (
+            "String.prototype.split.call({ toString: () => 'x'.repeat(2 ** 28) }, '')",
+            "split",
+        ),
+        ("JSON.parse('[' + '1,'.repeat(2 ** 27) + '1]')", "parse"),
+    ] {
+        let thrown = thrown(&format!("() => {{ {code}; }}"), &[]);
+        assert!(
+            thrown.starts_with(&format!("RangeError: {error}: more than")),
+            "{code}: {thrown}"
+        );
+    }
+}
+
+#[test]
+fn guarded_built_ins_are_otherwise_what_they_were() {
+    let show = "() => { throw JSON.stringify([
+        [3, 1, 2].sort(), [1, 2].toReversed(), 'a,b,c'.split(',', 2), 'a1b'.split(/[0-9]/), JSON.parse('{\"a\":[1]}', (k, v) => v),
+        Array.prototype.sort.length, String.prototype.split.name, JSON.parse.length, Object.keys(JSON).length,
+    ]); }";
+    assert_eq!(
+        thrown(show, &[]),
+        r#"[[1,2,3],[2,1],["a","b"],["a","b"],{"a":[1]},1,"split",2,0]"#
+    );
+    assert!(thrown("() => { JSON.parse(); }", &[]).starts_with("SyntaxError"));
+    assert!(thrown("() => { String.prototype.split.call(null); }", &[]).starts_with("TypeError"));
+}
+
+#[test]
 fn an_entry_too_large_for_the_library_is_an_error_of_that_entry() {
     let (mut program, registrations) = consumer("() => {}");
     let value = vec![b'x'; 20 << 20];

@@ -7,6 +7,7 @@
 //! api_v1     the `redis` object, as API version 1 has it
 //! bootstrap  the JavaScript side of a call: builds the record object
 //! callback   functions that scripts call: no panic leaves them
+//! guards     built-ins that would end the process throw instead
 //! watchdog   ends code that runs too long or takes too much memory
 //! memory     array buffers, counted and bounded per library
 //! text       strings and exceptions, from V8 and to it
@@ -17,6 +18,7 @@
 mod api_v1;
 mod bootstrap;
 mod callback;
+mod guards;
 mod memory;
 mod platform;
 mod program;

@@ -13,7 +13,7 @@ use super::api_v1::Loading;
 use super::memory::Bounds;
 use super::session::{Callbacks, SettledSlot, V8Session};
 use super::watchdog::{Watch, Watchdog};
-use super::{api_v1, bootstrap, memory, text};
+use super::{api_v1, bootstrap, guards, memory, text};
 
 /// How often the program is entered between two looks for tasks of V8 itself.
 const ENTERS_PER_PUMP: u32 = 64;
@@ -133,6 +133,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
     let scope = &mut v8::ContextScope::new(scope, context);
     v8::tc_scope!(let scope, scope);
     let built = (|| {
+        guards::install(scope)?;
         let invoke = bootstrap::install(scope)?;
         api_v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
