@@ -267,3 +267,19 @@ def test_an_entry_deleted_in_the_transaction_that_added_it_does_no_harm(server, 
             transaction.execute()
     server.run("XADD", "stream", "20-1", "n", "last")
     server.wait_seen("stream first", "stream last")
+
+
+@pytest.mark.parametrize("kind", ["(client, data) => saw(data)", "async (client, data) => saw(data)"])
+@pytest.mark.parametrize("trim", [True, False])
+def test_a_last_id_that_is_set_back_brings_new_entries_and_no_old_ones(server, kind, trim):
+    server.load(consumer(callback=kind, trim=trim))
+    for ms in (50, 100):
+        server.run("XADD", "stream", f"{ms}-1", "n", ms)
+    server.wait_seen("stream 50", "stream 100")
+    server.run("XTRIM", "stream", "MAXLEN", "0")
+    server.run("XSETID", "stream", "60-0")
+    server.run("XADD", "stream", "70-1", "n", 70)
+    server.wait_seen("stream 50", "stream 100", "stream 70")
+    server.run("XSETID", "stream", "200-0")
+    server.run("XADD", "stream", "*", "n", "now")
+    server.wait_seen("stream 50", "stream 100", "stream 70", "stream now")

@@ -134,6 +134,44 @@ impl Context {
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// Runs a reading command of three words whose last is a key; the elements of its reply as
+    /// texts, empty for those that are none. Nothing where the command fails.
+    pub(super) fn call_for_texts(&self, command: &CStr, option: &CStr, key: &[u8]) -> Vec<String> {
+        // SAFETY: the format names what follows: a C string, a buffer with its length. The texts
+        // are copied before the reply is freed.
+        unsafe {
+            let reply = api!(RedisModule_Call)(
+                self.0,
+                command.as_ptr(),
+                c"cb".as_ptr(),
+                option.as_ptr(),
+                key.as_ptr(),
+                key.len(),
+            );
+            if reply.is_null() {
+                return Vec::new();
+            }
+            let length = api!(RedisModule_CallReplyLength)(reply);
+            let texts = (0..length).map(|at| {
+                let element = api!(RedisModule_CallReplyArrayElement)(reply, at);
+                let mut length = 0;
+                let text = if element.is_null() {
+                    std::ptr::null()
+                } else {
+                    api!(RedisModule_CallReplyStringPtr)(element, &raw mut length)
+                };
+                if text.is_null() {
+                    return String::new();
+                }
+                let bytes = std::slice::from_raw_parts(text.cast(), length);
+                String::from_utf8_lossy(bytes).into_owned()
+            });
+            let texts = texts.collect();
+            api!(RedisModule_FreeCallReply)(reply);
+            texts
+        }
+    }
+
     /// Runs a command of four words whose second is a key, and has it replicated.
     pub(super) fn call_on_key(&self, command: &CStr, key: &[u8], option: &CStr, value: &CStr) {
         // SAFETY: the format names what follows: a buffer with its length, two C strings.

@@ -82,6 +82,10 @@ unsafe extern "C" fn on_key_event(
         if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
             if event == b"xadd" {
                 hooks.on_event(Event::Appended(place));
+            } else if event == b"xsetid" && hooks.is_tracked(place) {
+                if let Some(last) = streams::last_id(&context, name) {
+                    hooks.on_event(Event::Rewound { key: place, last });
+                }
             } else if !streams::is_trimming() {
                 hooks.on_event(Event::Found(place));
             }

@@ -83,6 +83,16 @@ impl Streams for Context {
     }
 }
 
+/// The ID that the next entry of a stream will be above.
+pub(super) fn last_id(context: &Context, name: &[u8]) -> Option<EntryId> {
+    let fields = context.call_for_texts(c"XINFO", c"STREAM", name);
+    let at = fields
+        .iter()
+        .position(|field| field == "last-generated-id")?;
+    let (ms, seq) = fields.get(at + 1)?.split_once('-')?;
+    Some(EntryId::new(ms.parse().ok()?, seq.parse().ok()?))
+}
+
 /// Reads the one entry behind `after` from the end of the stream, where an entry that was just
 /// added lies: from the front, half a node of the stream would have to be passed. False where
 /// there is more than that one.

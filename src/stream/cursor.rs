@@ -140,6 +140,19 @@ impl Cursor {
         true
     }
 
+    /// Forgets all IDs above `last`: they are not those of the entries that were read.
+    pub(super) fn rewind(&mut self, last: EntryId) {
+        while let Some(entry) = self.unfinished.back() {
+            if entry.id <= last {
+                break;
+            }
+            self.bytes -= entry.bytes;
+            self.unfinished.pop_back();
+        }
+        self.read = self.read.min(last);
+        self.started = self.started.min(last);
+    }
+
     /// Puts back what was read and not started: it will be read again.
     pub(super) fn put_back_waiting(&mut self) {
         while let Some(last) = self.unfinished.back() {
@@ -210,6 +223,17 @@ mod tests {
         assert_eq!(cursor.unfinished(), 2);
         assert_eq!(cursor.unfinished_bytes(), 20);
         assert!(cursor.note_read(id(3), 10));
+    }
+
+    #[test]
+    fn ids_above_the_one_that_was_set_back_to_can_be_read_again() {
+        let mut cursor = cursor(1..=5);
+        cursor.note_started(id(4));
+        cursor.rewind(id(2));
+        assert_eq!((cursor.read(), cursor.started()), (id(2), id(2)));
+        assert_eq!((cursor.unfinished(), cursor.unfinished_bytes()), (2, 20));
+        assert!(!cursor.note_finished(id(3)));
+        assert!(cursor.note_read(id(3), 1));
     }
 
     #[test]

@@ -97,12 +97,14 @@ impl Delivery {
                 self.touched(key, 0);
             }
             Event::Moved { from, to } if !self.loading => self.moved(from, to),
+            Event::Rewound { key, last } if !self.loading => self.rewound(key, last),
             Event::Swapped(a, b) if !self.loading => self.swapped(a, b),
             Event::Appended(_)
             | Event::Found(_)
             | Event::Removed(_)
             | Event::Replaced(_)
             | Event::Moved { .. }
+            | Event::Rewound { .. }
             | Event::Swapped(..) => {}
             Event::Flushed(db) => self.flushed(db),
             Event::RoleChanged { primary } => self.role_changed(primary),

@@ -34,6 +34,13 @@ pub enum Event<'a> {
         /// Where it is.
         to: KeyRef<'a>,
     },
+    /// The stream's last ID was set back: IDs above `last` may come again, for other entries.
+    Rewound {
+        /// The stream.
+        key: KeyRef<'a>,
+        /// The ID the next entry will be above.
+        last: EntryId,
+    },
     /// Two databases changed places.
     Swapped(i32, i32),
     /// A database was emptied, or all of them.

@@ -22,7 +22,7 @@ const AHEAD_FIRST: usize = 16;
 pub(super) enum Recall {
     #[default]
     None,
-    /// The server became a replica: nothing more is started.
+    /// The server became a replica, or IDs come again: nothing of it is started.
     Demotion,
     /// The library has new code: what waits is for that, what runs stays with the old.
     Upgrade,

@@ -7,9 +7,12 @@ use smallvec::SmallVec;
 use super::super::cursor::TrimBound;
 use super::super::event::{KeyRef, Notice};
 use super::super::id::EntryId;
-use super::super::subscription::Subscription;
+use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
 use super::{Delivery, Stream};
+
+/// No entry is below it, so there is nothing to gain from trimming to it.
+const NOTHING_TRIMMED: TrimBound = TrimBound::Below(EntryId::new(0, 1));
 
 impl Delivery {
     /// A stream was touched, and `appended` entries were added to it.
@@ -67,6 +70,25 @@ impl Delivery {
         }
     }
 
+    /// The last ID of a stream was set back.
+    pub(super) fn rewound(&mut self, key: KeyRef<'_>, last: EntryId) {
+        let Some(stream) = self.names.get(key) else {
+            return;
+        };
+        self.streams[stream].trimmed = NOTHING_TRIMMED;
+        for at in 0..self.streams[stream].subs.len() {
+            let sub = self.streams[stream].subs[at];
+            if self.subs[sub].cursor.read() <= last {
+                continue;
+            }
+            // What waits beside the callback may be of IDs that come again.
+            self.recall(sub, Recall::Demotion);
+            self.subs[sub].cursor.rewind(last);
+            self.subs[sub].behind = true;
+            self.schedule(sub);
+        }
+    }
+
     pub(super) fn swapped(&mut self, a: i32, b: i32) {
         self.names.swap(a, b);
         for db in [a, b] {
@@ -93,8 +115,7 @@ impl Delivery {
             name: Arc::clone(&name),
             subs: SmallVec::new(),
             matched_at: 0,
-            // No entry is below it, so there is nothing to gain from trimming to it.
-            trimmed: TrimBound::Below(EntryId::new(0, 1)),
+            trimmed: NOTHING_TRIMMED,
             trim_queued: false,
         });
         self.names.insert(key.db, name, stream);
