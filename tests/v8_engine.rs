@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use redisgears::engine::v8::{Limits, Protection, V8Engine, initialize};
+use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Call, Engine, Outcome, Program, RecordBatch, Registrations, ScriptError, Settled, Source,
+    Call, Engine, Limits, Outcome, Program, RecordBatch, Registrations, ScriptError, Settled,
+    Source,
 };
 use redisgears::stream::{EntryId, Mode};
 

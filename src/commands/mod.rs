@@ -78,13 +78,7 @@ static RG_FUNCTION: Command = Command {
                     optional: true,
                     multiple: false,
                 },
-                Arg {
-                    name: "code",
-                    token: None,
-                    kind: ArgKind::Text,
-                    optional: false,
-                    multiple: false,
-                },
+                text("code"),
             ],
             subcommands: &[],
         },
@@ -128,13 +122,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Deletes a library with its consumers and their progress",
             complexity: "O(N) where N is the number of streams its consumers know",
             arity: -2,
-            args: &[Arg {
-                name: "library",
-                token: None,
-                kind: ArgKind::Text,
-                optional: false,
-                multiple: false,
-            }],
+            args: &[text("library")],
             subcommands: &[],
         },
         Command {
@@ -151,6 +139,18 @@ static RG_FUNCTION: Command = Command {
     ],
 };
 
+/// An argument that must be there.
+const fn text(name: &'static str) -> Arg {
+    Arg {
+        name,
+        token: None,
+        kind: ArgKind::Text,
+        optional: false,
+        multiple: false,
+    }
+}
+
+/// A word that may be there.
 const fn token(name: &'static str, token: &'static str) -> Arg {
     Arg {
         name,

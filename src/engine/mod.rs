@@ -8,6 +8,7 @@ mod record;
 pub mod v8;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 pub use record::{Record, RecordBatch};
 
@@ -23,6 +24,16 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// What the compiler says.
     fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError>;
+}
+
+/// Bounds for every library. May be changed at any time; the heap's bound holds for libraries
+/// loaded after that.
+#[derive(Debug)]
+pub struct Limits {
+    /// Milliseconds that JavaScript may run without a break.
+    pub run_ms: AtomicU64,
+    /// Bytes of heap, and of array buffers, that a library may use.
+    pub memory: AtomicUsize,
 }
 
 /// A library before it is loaded.

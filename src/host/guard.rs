@@ -64,9 +64,9 @@ unsafe fn arguments<'a>(argv: *mut *mut RedisModuleString, argc: c_int) -> Vec<&
     if argc == 0 {
         return Vec::new();
     }
-    // SAFETY: the caller vouches for the strings.
-    unsafe { std::slice::from_raw_parts(argv, argc) }
-        .iter()
-        .map(|argument| unsafe { bytes(*argument) })
-        .collect()
+    // SAFETY: the caller vouches for the list.
+    let strings = unsafe { std::slice::from_raw_parts(argv, argc) };
+    // SAFETY: and for each string in it.
+    let bytes = strings.iter().map(|string| unsafe { bytes(*string) });
+    bytes.collect()
 }

@@ -91,8 +91,8 @@ pub(crate) fn listen(context: &Context, hooks: Box<dyn Hooks>) -> Result<(), &'s
 
 static HOOKS: RedisLocked<Box<dyn Hooks>> = RedisLocked::new();
 
-/// Whether streams are consumed here now: writes of ours would be lost or refused otherwise.
+/// Whether writes of ours have to wait: clients are paused, or a failover is on its way.
 pub(crate) fn is_paused() -> bool {
-    // SAFETY: no arguments, and on the main thread like all that asks.
-    unsafe { raw::RedisModule_AvoidReplicaTraffic }.is_some_and(|avoid| unsafe { avoid() } != 0)
+    // SAFETY: the function takes no arguments, and is called under the Redis lock like all others.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
 }

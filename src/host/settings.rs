@@ -10,7 +10,7 @@ use redis_module::raw::{self, RedisModuleString};
 use super::api;
 use super::constants::{ERR, OK};
 use super::context::Context;
-use crate::engine::v8::Limits;
+use crate::engine::Limits;
 
 /// One setting.
 struct Setting {

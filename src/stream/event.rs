@@ -82,6 +82,7 @@ pub enum Event<'a> {
         error: Option<Arc<str>>,
     },
     /// Entries that waited beside the callback were dropped there, as [`Notice::Recall`] asked.
+    /// Comes behind the reports of all that was started before it.
     Recalled {
         /// The subscription.
         sub: SubscriptionKey,
@@ -139,7 +140,8 @@ pub struct Trim {
     pub to: TrimBound,
 }
 
-/// Something the keeper of a consumer's lanes has to know.
+/// Something the keeper of a consumer's lanes has to know. Where a consumer gets new code, what
+/// was decided before that is for the keeper of the old code's lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Drop the lane: the subscription is no more.

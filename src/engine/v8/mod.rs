@@ -27,22 +27,12 @@ mod text;
 mod watchdog;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 pub use platform::{Protection, initialize};
 use program::V8Program;
 
-use super::{Engine, Program, ScriptError, Source};
-
-/// Bounds for every library. May be changed at any time; the heap's bound holds for libraries
-/// loaded after that.
-#[derive(Debug)]
-pub struct Limits {
-    /// Milliseconds that JavaScript may run without a break.
-    pub run_ms: AtomicU64,
-    /// Bytes of heap, and of array buffers, that a library may use.
-    pub memory: AtomicUsize,
-}
+use super::{Engine, Limits, Program, ScriptError, Source};
 
 /// The engine named `js`.
 #[derive(Debug)]

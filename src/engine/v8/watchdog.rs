@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Limits;
+use crate::engine::Limits;
 
 /// Rounds without any run after which the watchdog goes to sleep.
 const IDLE_ROUNDS: u32 = 20;
