@@ -86,3 +86,22 @@ fn a_mention_is_a_word_and_no_part_of_one() {
     assert!(!mentions("/// Instantly.", "Instant"));
     assert!(!mentions("let not_redis_module = 1;", "redis_module"));
 }
+
+/// Rooms that may contain unsafe code, and must say why it is sound.
+const UNSAFE_ROOMS: [&str; 2] = ["src/host/", "src/engine/v8/"];
+
+#[test]
+fn unsafe_code_is_in_the_rooms_for_it_and_nowhere_else() {
+    let mut files = Vec::new();
+    rust_files(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    let stray = files.iter().filter(|file| {
+        let path = file.to_string_lossy();
+        let text = fs::read_to_string(file).expect("source files are text");
+        !UNSAFE_ROOMS.iter().any(|room| path.contains(room))
+            && text.lines().any(|line| mentions(line, "unsafe"))
+    });
+    assert_eq!(stray.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+}

@@ -5,12 +5,8 @@ mod function_help;
 mod function_list;
 mod function_load;
 
-use std::ffi::c_int;
-
-use redis_module::raw::{RedisModuleCtx, RedisModuleString};
-
 use crate::app::App;
-use crate::host::{Arg, ArgKind, Command, Context, Reply, entry, register_commands};
+use crate::host::{Arg, ArgKind, Command, Context, Reply, command_entry, register_commands};
 
 /// What a command does with its arguments, the command's own words not among them.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
@@ -23,25 +19,26 @@ fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Reply {
     }
 }
 
-/// The C function of a subcommand.
-macro_rules! command_entry {
-    ($name:ident, $handler:path) => {
-        unsafe extern "C" fn $name(
-            context: *mut RedisModuleCtx,
-            argv: *mut *mut RedisModuleString,
-            argc: c_int,
-        ) -> c_int {
-            entry(context, argv, argc, |context, arguments| {
-                run(context, arguments, $handler)
-            })
-        }
-    };
-}
-
-command_entry!(load_entry, function_load::run);
-command_entry!(list_entry, function_list::run);
-command_entry!(del_entry, function_del::run);
-command_entry!(help_entry, function_help::run);
+command_entry!(load_entry, |context, arguments| run(
+    context,
+    arguments,
+    function_load::run
+));
+command_entry!(list_entry, |context, arguments| run(
+    context,
+    arguments,
+    function_list::run
+));
+command_entry!(del_entry, |context, arguments| run(
+    context,
+    arguments,
+    function_del::run
+));
+command_entry!(help_entry, |context, arguments| run(
+    context,
+    arguments,
+    function_help::run
+));
 
 /// Registers all commands.
 ///

@@ -12,6 +12,21 @@ use super::api;
 use super::constants::OK;
 use super::context::Context;
 
+/// `command_entry!(name, handler)`: the C function of a command whose handler is
+/// `fn(&Context, &[&[u8]]) -> Reply`.
+macro_rules! command_entry {
+    ($name:ident, $handler:expr) => {
+        unsafe extern "C" fn $name(
+            context: *mut redis_module::raw::RedisModuleCtx,
+            argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::ffi::c_int,
+        ) -> std::ffi::c_int {
+            $crate::host::run_command(context, argv, argc, $handler)
+        }
+    };
+}
+pub(crate) use command_entry;
+
 type Entry = unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
 
 /// A command, or a subcommand of one.

@@ -17,7 +17,7 @@ pub(super) fn run(place: &str, work: impl FnOnce()) {
 }
 
 /// Runs a command; a panic becomes an error reply.
-pub(crate) fn entry(
+pub(crate) fn run_command(
     context: *mut RedisModuleCtx,
     argv: *mut *mut RedisModuleString,
     argc: c_int,
@@ -37,7 +37,7 @@ pub(crate) fn entry(
 }
 
 /// Runs the module's entry; a panic or an error keeps the module from being loaded.
-pub(crate) fn load_entry(
+pub(super) fn load_entry(
     context: *mut RedisModuleCtx,
     argv: *mut *mut RedisModuleString,
     argc: c_int,

@@ -4,6 +4,7 @@
 //! alloc      Rust's allocator: the server's
 //! constants  the API's numbers
 //! context    calls into the server, safe to make on the main thread
+//! entry      loading and unloading the module
 //! guard      nothing crosses back into C as a panic
 //! log        the server's log for `log::info!` and friends
 //! settings   module configs and module arguments
@@ -23,6 +24,7 @@ pub(crate) mod alloc;
 mod command;
 mod constants;
 mod context;
+mod entry;
 mod events;
 mod guard;
 mod keyspace;
@@ -36,10 +38,9 @@ mod wake;
 
 use crate::stream::{Event, KeyRef};
 
-pub(crate) use command::{Arg, ArgKind, Command, register as register_commands};
-pub(crate) use constants::{API_VERSION, ERR, OK};
+pub(crate) use command::{Arg, ArgKind, Command, command_entry, register as register_commands};
 pub(crate) use context::Context;
-pub(crate) use guard::{entry, load_entry};
+pub(crate) use guard::run_command;
 pub(crate) use keyspace::listen_to_keys;
 pub(crate) use log::install as install_log;
 pub(crate) use redis_locked::RedisLocked;
