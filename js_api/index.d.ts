@@ -110,19 +110,21 @@ declare namespace RedisGears {
          *
          * Only while the library is loaded, that is, from its top-level code.
          *
-         * @param name - The consumer's name; unique among the stream consumers of the library.
+         * @param name - The consumer's name, at most 1000 characters; unique among the stream consumers of
+         *   the library.
          * @param prefix - What the keys of the streams start with. No pattern: `*` is a plain character,
-         *   and `""` matches every stream. Bytes that are not UTF-8 are given as an ArrayBuffer or a
+         *   and `""` matches every stream. At most 65,536 bytes. Bytes that are not UTF-8 are given as an ArrayBuffer or a
          *   view of one. An upgrade of the library cannot change it.
          * @param window - How many entries of one stream may be in the callback's hands at once: a whole
          *   number of entries, 1 to 1,000,000. With 1, entries of a stream are processed strictly one after
          *   another.
          * @param trim - Whether entries that every matching consumer is done with are removed from the
          *   stream. One consumer that asks for it is enough.
-         * @param callback - Gets each entry.
+         * @param callback - Gets each entry. A generator function is refused: nothing of its body would run.
          * @throws TypeError If the number of arguments or the type of one is wrong, or `window` is not a
          *   whole number in its range.
-         * @throws Error If the name is taken in this library, or the call comes after loading.
+         * @throws Error If the name is taken in this library, the library has 1000 stream consumers already,
+         *   or the call comes after loading.
          *   What the top-level code does not catch makes `RG.FUNCTION LOAD` fail; nothing of the library
          *   stays behind.
          */

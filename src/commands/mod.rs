@@ -19,26 +19,10 @@ fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Reply {
     }
 }
 
-command_entry!(load_entry, |context, arguments| run(
-    context,
-    arguments,
-    function_load::run
-));
-command_entry!(list_entry, |context, arguments| run(
-    context,
-    arguments,
-    function_list::run
-));
-command_entry!(del_entry, |context, arguments| run(
-    context,
-    arguments,
-    function_del::run
-));
-command_entry!(help_entry, |context, arguments| run(
-    context,
-    arguments,
-    function_help::run
-));
+command_entry!(load_entry, run, function_load::run);
+command_entry!(list_entry, run, function_list::run);
+command_entry!(del_entry, run, function_del::run);
+command_entry!(help_entry, run, function_help::run);
 
 /// Registers all commands.
 ///

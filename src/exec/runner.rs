@@ -145,15 +145,14 @@ impl Runner {
 
     /// Takes the stage for the main thread, waiting for a worker at most for `patience`.
     pub(super) fn take_stage(&self, patience: Duration) -> Option<MutexGuard<'_, Stage>> {
-        if let Some(mut stage) = self.stage.try_lock() {
+        let mut stage = if let Some(stage) = self.stage.try_lock() {
             stage
-                .book
-                .set_verbosity(self.verbosity.load(Ordering::Relaxed));
-            return Some(stage);
-        }
-        self.wanted.store(true, Ordering::Release);
-        let mut stage = self.stage.try_lock_for(patience)?;
-        self.wanted.store(false, Ordering::Release);
+        } else {
+            self.wanted.store(true, Ordering::Release);
+            let stage = self.stage.try_lock_for(patience)?;
+            self.wanted.store(false, Ordering::Release);
+            stage
+        };
         stage
             .book
             .set_verbosity(self.verbosity.load(Ordering::Relaxed));

@@ -12,16 +12,18 @@ use super::api;
 use super::constants::OK;
 use super::context::Context;
 
-/// `command_entry!(name, handler)`: the C function of a command whose handler is
-/// `fn(&Context, &[&[u8]]) -> Reply`.
+/// `command_entry!(name, run, handler)`: the C function of a command that is run as
+/// `run(&Context, &[&[u8]], handler) -> Reply`.
 macro_rules! command_entry {
-    ($name:ident, $handler:expr) => {
+    ($name:ident, $run:path, $handler:path) => {
         unsafe extern "C" fn $name(
             context: *mut redis_module::raw::RedisModuleCtx,
             argv: *mut *mut redis_module::raw::RedisModuleString,
             argc: std::ffi::c_int,
         ) -> std::ffi::c_int {
-            $crate::host::run_command(context, argv, argc, $handler)
+            $crate::host::run_command(context, argv, argc, |context, arguments| {
+                $run(context, arguments, $handler)
+            })
         }
     };
 }
