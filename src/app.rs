@@ -1,12 +1,15 @@
 //! The module's state, and what ties the server's events to it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::exec::{Driver, Pool, Reports, TurnLimits};
-use crate::host::{Context, Hooks, RedisLocked, Scan, Settings, is_paused, wake_main_thread};
+use crate::exec::{Driver, Pool, Reports, Shared, TurnLimits};
+use crate::host::{
+    Context, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused,
+    wake_main_thread,
+};
 use crate::library::{Loader, Registry};
 use crate::stream::{Delivery, Event, KeyRef};
 
@@ -23,8 +26,15 @@ pub(crate) struct App {
     /// The delivery core at work.
     pub(crate) driver: Driver,
     scan: RefCell<Scan>,
-    settings: Settings,
+    /// What users have set.
+    pub(crate) settings: Settings,
+    /// When workers were last looked after.
+    looked_after: Cell<Instant>,
 }
+
+/// How often workers are looked after: whether one is stuck, and whether a promise waits for the
+/// engine's own tasks.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 static APP: RedisLocked<App> = RedisLocked::new();
 
@@ -42,13 +52,17 @@ impl App {
             registry: RefCell::default(),
             loader: Loader {
                 engines: vec![Box::new(engine)],
-                verbosity: Arc::clone(&settings.verbosity),
-                reports: Arc::clone(&reports),
-                pool,
+                shared: Shared {
+                    verbosity: Arc::clone(&settings.verbosity),
+                    reports: Arc::clone(&reports),
+                    pool,
+                    lock: Arc::new(GlobalLock),
+                },
             },
             driver: Driver::new(context.is_primary(), reports),
             scan: RefCell::default(),
             settings,
+            looked_after: Cell::new(Instant::now()),
         });
         Ok(())
     }
@@ -67,7 +81,7 @@ impl App {
         let hold = self
             .settings
             .limits
-            .run_ms
+            .locked_ms
             .load(std::sync::atomic::Ordering::Relaxed);
         TurnLimits {
             only_urgent,
@@ -76,12 +90,59 @@ impl App {
         }
     }
 
+    fn info(&self) -> Vec<Section> {
+        let registry = self.registry.borrow();
+        let mut total = 0;
+        let mut libraries = Vec::new();
+        for (name, library) in registry.iter() {
+            let memory = library.runner.memory();
+            total += memory.heap + memory.buffers;
+            let numbers = vec![
+                ("used_heap", memory.heap as u64),
+                ("used_buffers", memory.buffers as u64),
+                ("memory_limit", memory.limit as u64),
+                ("functions", library.functions.len() as u64),
+                ("stream_consumers", library.consumers.len() as u64),
+                ("pending_jobs", library.runner.waiting() as u64),
+            ];
+            libraries.push(Field::Numbers(format!("library_{name}"), numbers));
+        }
+        let limit = &self.settings.limits.total_memory;
+        let limit = limit.load(std::sync::atomic::Ordering::Relaxed);
+        vec![
+            Section {
+                name: "memory",
+                fields: vec![
+                    Field::Number("used_by_libraries", total as u64),
+                    Field::Number("limit_of_libraries", limit as u64),
+                ],
+            },
+            Section {
+                name: "libraries",
+                fields: libraries,
+            },
+        ]
+    }
+
     fn is_active(&self) -> bool {
         self.driver.inspect(Delivery::is_active) && !is_paused()
     }
 
+    fn look_after_workers(&self) {
+        let now = Instant::now();
+        if now.duration_since(self.looked_after.get()) < LOOK_AFTER {
+            return;
+        }
+        self.looked_after.set(now);
+        self.loader.shared.pool.relieve();
+        for library in self.registry.borrow().values() {
+            library.runner.poke();
+        }
+    }
+
     fn turn(&self, context: &Context) {
         self.settings.refresh();
+        self.look_after_workers();
         if !self.is_active() {
             self.driver.catch_up();
             return;
@@ -121,6 +182,22 @@ impl Hooks for AppHooks {
 
     fn has_urgent(&self) -> bool {
         App::get().is_some_and(|app| app.driver.has_urgent())
+    }
+
+    fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
+        App::get().and_then(|app| app.driver.refuses_append(key))
+    }
+
+    fn after_background(&self) {
+        Self::with(|app| {
+            if app.driver.inspect(Delivery::has_work) {
+                app.driver.wake();
+            }
+        });
+    }
+
+    fn info(&self) -> Vec<Section> {
+        App::get().map(App::info).unwrap_or_default()
     }
 
     fn after_command(&self, context: &Context) {

@@ -29,6 +29,7 @@ fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
     host::register_settings(context).map_err(refused)?;
     host::apply_arguments(arguments)?;
     commands::register(context).map_err(refused)?;
+    host::register_info(context).map_err(refused)?;
     App::start(context, Settings::new()).map_err(|error| format!("no threads: {error}"))?;
     host::listen(context, Box::new(AppHooks)).map_err(refused)?;
     log::info!("RedisGears v{} is ready", env!("CARGO_PKG_VERSION"));

@@ -1,25 +1,53 @@
 //! The V8 engine through its backend-neutral face. Several programs share one process here, and
 //! each test its own thread, as in the module.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Call, Engine, Limits, Outcome, Program, RecordBatch, Registrations, ScriptError, Settled,
-    Source,
+    Call, Engine, Grant, Limits, News, Outcome, Program, RecordBatch, Registrations, ScriptError,
+    Server, Source, Words,
 };
 use redisgears::stream::{EntryId, Mode};
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
     let limits = Limits {
-        run_ms: AtomicU64::new(200),
+        locked_ms: AtomicU64::new(200),
+        unlocked_ms: AtomicU64::new(200),
         memory: AtomicUsize::new(64 << 20),
+        total_memory: AtomicUsize::new(1 << 40),
+        lenient: AtomicBool::new(false),
     };
     V8Engine::new(Arc::new(limits)).expect("a thread")
 });
+
+/// A place without a server: nothing can be called.
+struct NoServer;
+
+impl Server for NoServer {
+    fn is_locked(&self) -> bool {
+        true
+    }
+
+    fn call(&self, _command: &Words, _read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        Err("no server")
+    }
+
+    fn may_block(&self) -> bool {
+        false
+    }
+
+    fn grant(&self) -> Option<Grant> {
+        None
+    }
+
+    fn lock(&self, _grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        work(Err("no server".into()));
+    }
+}
 
 fn compile(code: &str) -> Result<Box<dyn Program>, ScriptError> {
     ENGINE.compile(&Source {
@@ -51,24 +79,26 @@ fn batch(parts: &[&[u8]]) -> RecordBatch {
 }
 
 /// Calls the first callback once with a record of these parts.
-fn call(program: &mut dyn Program, registrations: &Registrations, parts: &[&[u8]]) -> Outcome {
+fn call(program: &dyn Program, registrations: &Registrations, parts: &[&[u8]]) -> Outcome {
     let batch = batch(parts);
     let mut outcome = None;
     program.enter(&mut |session| {
-        outcome = Some(session.call(&Call {
+        let call = Call {
             callback: registrations.stream_consumers[0].callback,
+            background: None,
             stream: b"stream:\xff",
             record: batch.get(0),
             token: 1,
-        }));
+        };
+        outcome = Some(session.call(&call, &NoServer));
     });
     outcome.expect("entered")
 }
 
 /// What the callback throws when it gets this record.
 fn thrown(callback: &str, parts: &[&[u8]]) -> String {
-    let (mut program, registrations) = consumer(callback);
-    match call(program.as_mut(), &registrations, parts) {
+    let (program, registrations) = consumer(callback);
+    match call(program.as_ref(), &registrations, parts) {
         Outcome::Failed(error) => error.message,
         other => panic!("{callback}: {other:?}"),
     }
@@ -141,9 +171,9 @@ fn the_configuration_is_there_as_an_object() {
 
 #[test]
 fn exceptions_keep_their_message_and_their_stack() {
-    let (mut program, registrations) =
+    let (program, registrations) =
         consumer("function f() { throw new TypeError('of this kind'); }");
-    let Outcome::Failed(error) = call(program.as_mut(), &registrations, &[]) else {
+    let Outcome::Failed(error) = call(program.as_ref(), &registrations, &[]) else {
         panic!("it throws");
     };
     assert_eq!(error.message, "TypeError: of this kind");
@@ -206,7 +236,7 @@ fn registering_is_possible_while_the_library_is_loaded_and_not_later() {
 
 #[test]
 fn a_promise_is_followed_until_it_is_settled() {
-    let (mut program, registrations) = consumer(
+    let (program, registrations) = consumer(
         "(client, data) => new Promise((resolve, reject) => {
             if (globalThis.settle) { globalThis.settle(new Error('in the end')); resolve(); }
             else globalThis.settle = reject;
@@ -214,24 +244,26 @@ fn a_promise_is_followed_until_it_is_settled() {
     );
     let batch = batch(&[]);
     let mut outcomes = Vec::new();
-    let mut settled: Vec<Settled> = Vec::new();
+    let mut news = News::default();
     program.enter(&mut |session| {
         for token in [10, 11] {
-            outcomes.push(session.call(&Call {
+            let call = Call {
                 callback: registrations.stream_consumers[0].callback,
+                background: None,
                 stream: b"s",
                 record: batch.get(0),
                 token,
-            }));
-            session.take_settled(&mut settled);
+            };
+            outcomes.push(session.call(&call, &NoServer));
+            session.take_news(&mut news);
         }
     });
     assert!(
-        matches!(outcomes[..], [Outcome::Pending, Outcome::Done]),
+        matches!(outcomes[..], [Outcome::Pending, Outcome::Done(_)]),
         "{outcomes:?}"
     );
-    let [one] = &settled[..] else {
-        panic!("{settled:?}")
+    let [one] = &news.settled[..] else {
+        panic!("{news:?}")
     };
     assert_eq!(one.token, 10);
     assert_eq!(
@@ -250,24 +282,27 @@ fn what_does_not_end_is_ended_and_the_next_call_works() {
         // V8's loop unrolling made this one endless.
         "const bag = []; for (;;) bag.push(new Array(1000).fill(bag.length));",
     ] {
-        let (mut program, registrations) = consumer(&format!(
+        let (program, registrations) = consumer(&format!(
             "(client, data) => {{ if (data.record.length) {{ {forever} }} }}"
         ));
         let start = Instant::now();
-        let outcome = call(program.as_mut(), &registrations, &[b"f", b"v"]);
+        let outcome = call(program.as_ref(), &registrations, &[b"f", b"v"]);
         assert!(
             matches!(outcome, Outcome::Killed(_)),
             "{forever}: {outcome:?}"
         );
         assert!(start.elapsed() < Duration::from_secs(30), "{forever}");
-        let outcome = call(program.as_mut(), &registrations, &[]);
-        assert!(matches!(outcome, Outcome::Done), "{forever}: {outcome:?}");
+        let outcome = call(program.as_ref(), &registrations, &[]);
+        assert!(
+            matches!(outcome, Outcome::Done(_)),
+            "{forever}: {outcome:?}"
+        );
     }
 }
 
 #[test]
 fn what_runs_when_objects_are_collected_is_ended_too() {
-    let (mut program, registrations) = consumer(
+    let (program, registrations) = consumer(
         "(() => {
             const registry = new FinalizationRegistry(() => { for (;;); });
             return () => { for (let n = 0; n < 2000; n++) registry.register({ n }, 1); };
@@ -275,7 +310,7 @@ fn what_runs_when_objects_are_collected_is_ended_too() {
     );
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {
-        call(program.as_mut(), &registrations, &[]);
+        call(program.as_ref(), &registrations, &[]);
     }
     assert!(start.elapsed() < Duration::from_secs(30));
 }
@@ -288,16 +323,16 @@ fn memory_without_end_is_an_error_and_the_next_call_works() {
         "let s = 'x'; for (;;) s += s;",
         "const a = new Array(2e7).fill(0); a.concat(a, a, a, a, a);",
     ] {
-        let (mut program, registrations) = consumer(&format!(
+        let (program, registrations) = consumer(&format!(
             "(client, data) => {{ if (data.record.length) {{ {bomb} }} }}"
         ));
-        let outcome = call(program.as_mut(), &registrations, &[b"f", b"v"]);
+        let outcome = call(program.as_ref(), &registrations, &[b"f", b"v"]);
         assert!(
             matches!(outcome, Outcome::Killed(_) | Outcome::Failed(_)),
             "{bomb}: {outcome:?}"
         );
-        let outcome = call(program.as_mut(), &registrations, &[]);
-        assert!(matches!(outcome, Outcome::Done), "{bomb}: {outcome:?}");
+        let outcome = call(program.as_ref(), &registrations, &[]);
+        assert!(matches!(outcome, Outcome::Done(_)), "{bomb}: {outcome:?}");
     }
 }
 
@@ -344,9 +379,9 @@ fn guarded_built_ins_are_otherwise_what_they_were() {
 
 #[test]
 fn an_entry_too_large_for_the_library_is_an_error_of_that_entry() {
-    let (mut program, registrations) = consumer("() => {}");
+    let (program, registrations) = consumer("() => {}");
     let value = vec![b'x'; 20 << 20];
-    let outcome = call(program.as_mut(), &registrations, &[b"f", &value]);
+    let outcome = call(program.as_ref(), &registrations, &[b"f", &value]);
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
 }
 
@@ -379,13 +414,13 @@ fn generator_functions_are_refused_since_nothing_of_them_would_run() {
 
 #[test]
 fn a_program_runs_on_whichever_thread_enters_it() {
-    let (mut program, registrations) =
+    let (program, registrations) =
         consumer("() => { globalThis.n = (globalThis.n ?? 0) + 1; if (n == 3) throw n; }");
     for expected in [false, false, true] {
         std::thread::scope(|scope| {
             scope
                 .spawn(|| {
-                    let outcome = call(program.as_mut(), &registrations, &[]);
+                    let outcome = call(program.as_ref(), &registrations, &[]);
                     assert_eq!(matches!(outcome, Outcome::Failed(_)), expected);
                 })
                 .join()

@@ -1,7 +1,8 @@
 //! `RG.FUNCTION DEL name`
 
 use crate::app::App;
-use crate::host::{Context, Reply};
+use crate::engine::Reply;
+use crate::host::Context;
 use crate::library;
 
 use super::wrong_arity;
@@ -15,7 +16,7 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let deleted = std::str::from_utf8(name)
         .is_ok_and(|name| library::delete(&mut app.registry.borrow_mut(), &app.driver, name));
     if deleted {
-        Reply::Simple("OK")
+        Reply::OK
     } else {
         Reply::error("library does not exists")
     }

@@ -1,7 +1,8 @@
 //! `RG.FUNCTION HELP`
 
 use crate::app::App;
-use crate::host::{Context, Reply};
+use crate::engine::Reply;
+use crate::host::Context;
 
 const TEXT: &[&str] = &[
     "RG.FUNCTION <subcommand> [<arg> [value] ...]. Subcommands are:",

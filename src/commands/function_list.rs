@@ -1,7 +1,8 @@
 //! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
 
 use crate::app::App;
-use crate::host::{Context, Reply};
+use crate::engine::{Flags, Function, Reply};
+use crate::host::Context;
 use crate::library::{Consumer, Library};
 use crate::stream::{Delivery, EntryId, StreamView};
 
@@ -78,6 +79,17 @@ fn describe_library(
             }
         })
         .collect();
+    let functions = library
+        .functions
+        .values()
+        .map(|function| {
+            if options.verbosity == 0 {
+                Reply::text(function.name.as_str())
+            } else {
+                describe_function(function)
+            }
+        })
+        .collect();
     let mut fields = vec![
         ("engine", Reply::text(library.engine)),
         ("name", Reply::text(name)),
@@ -87,8 +99,8 @@ fn describe_library(
     }
     fields.extend([
         ("pending_jobs", Reply::count(library.runner.waiting())),
-        ("user", Reply::text(library.user.as_str())),
-        ("functions", Reply::Array(Vec::new())),
+        ("user", Reply::text(&*library.user)),
+        ("functions", Reply::Array(functions)),
         ("stream_consumers", Reply::Array(consumers)),
         ("notifications_consumers", Reply::Array(Vec::new())),
     ]);
@@ -98,7 +110,20 @@ fn describe_library(
     if options.verbosity >= 1 {
         fields.push(("gears_box_info", Reply::Null));
     }
-    Reply::Map(fields)
+    Reply::record(fields)
+}
+
+fn describe_function(function: &Function) -> Reply {
+    let flags = Flags::NAMES
+        .iter()
+        .filter(|(_, flag)| function.flags.contains(*flag));
+    Reply::record(vec![
+        ("name", Reply::text(function.name.as_str())),
+        (
+            "flags",
+            Reply::Array(flags.map(|(name, _)| Reply::text(*name)).collect()),
+        ),
+    ])
 }
 
 fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbosity: u8) -> Reply {
@@ -125,7 +150,7 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
             .collect();
         fields.push(("streams", Reply::Array(streams)));
     }
-    Reply::Map(fields)
+    Reply::record(fields)
 }
 
 fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
@@ -162,7 +187,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
     if stream.db != 0 {
         fields.push(("db", Reply::count(stream.db)));
     }
-    Reply::Map(fields)
+    Reply::record(fields)
 }
 
 #[cfg(test)]

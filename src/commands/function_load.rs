@@ -1,7 +1,8 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::host::{Context, Reply, listen_to_keys};
+use crate::engine::Reply;
+use crate::host::{Context, listen_to_keys};
 use crate::library::LoadRequest;
 
 /// Who owns a library that was loaded by no connection of a user.
@@ -25,7 +26,7 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
                 app.rescan();
             }
             app.driver.wake();
-            Reply::Simple("OK")
+            Reply::OK
         }
         Err(error) => Reply::error(error),
     }

@@ -1,36 +1,144 @@
 //! The commands: each parses its arguments, asks the library room, and answers.
 
+mod config;
+mod fcall;
+mod function_debug;
 mod function_del;
 mod function_help;
 mod function_list;
 mod function_load;
 
 use crate::app::App;
-use crate::host::{Arg, ArgKind, Command, Context, Reply, command_entry, register_commands};
+use crate::engine::Reply;
+use crate::host::{Arg, ArgKind, Command, Context, command_entry, register_commands};
 
 /// What a command does with its arguments, the command's own words not among them.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
 
 /// Runs a subcommand of a command of two words.
-fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Reply {
-    match App::get() {
+#[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
+fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
+    Some(match App::get() {
         Some(app) => handler(app, context, arguments.get(2..).unwrap_or_default()),
-        None => Reply::error("ERR the module is not ready"),
+        None => not_ready(),
+    })
+}
+
+/// What a command does that may leave its client waiting.
+type WaitingHandler = fn(&App, &Context, &[&[u8]]) -> Option<Reply>;
+
+/// Runs a command of one word.
+fn run_waiting(context: &Context, arguments: &[&[u8]], handler: WaitingHandler) -> Option<Reply> {
+    match App::get() {
+        Some(app) => handler(app, context, arguments.get(1..).unwrap_or_default()),
+        None => Some(not_ready()),
     }
+}
+
+fn not_ready() -> Reply {
+    Reply::error("ERR the module is not ready")
 }
 
 command_entry!(load_entry, run, function_load::run);
 command_entry!(list_entry, run, function_list::run);
 command_entry!(del_entry, run, function_del::run);
+command_entry!(debug_entry, run, function_debug::run);
 command_entry!(help_entry, run, function_help::run);
+command_entry!(fcall_entry, run_waiting, fcall::run);
+command_entry!(config_get_entry, run, config::get);
+command_entry!(config_set_entry, run, config::set);
 
 /// Registers all commands.
 ///
 /// # Errors
 /// With the name of the one the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
-    register_commands(context, &RG_FUNCTION)
+    for command in [&RG_FUNCTION, &RG_FCALL, &RG_FCALLASYNC, &RG_CONFIG] {
+        register_commands(context, command)?;
+    }
+    Ok(())
 }
+
+static RG_FCALL: Command = Command {
+    name: "rg.fcall",
+    summary: "Calls a function of a library",
+    ..CALL
+};
+
+static RG_FCALLASYNC: Command = Command {
+    name: "rg.fcallasync",
+    summary: "Calls a function of a library whose result may take a while",
+    ..CALL
+};
+
+const CALL: Command = Command {
+    name: "",
+    entry: Some(fcall_entry),
+    flags: "may-replicate deny-script no-mandatory-keys",
+    categories: "write scripting slow",
+    summary: "",
+    complexity: "Depends on the function",
+    arity: -4,
+    key_count_at: Some(3),
+    args: &[
+        text("library"),
+        text("function"),
+        Arg {
+            kind: ArgKind::Number,
+            ..text("numkeys")
+        },
+        Arg {
+            kind: ArgKind::Key,
+            optional: true,
+            multiple: true,
+            ..text("key")
+        },
+        Arg {
+            optional: true,
+            multiple: true,
+            ..text("arg")
+        },
+    ],
+    subcommands: &[],
+};
+
+static RG_CONFIG: Command = Command {
+    name: "rg.config",
+    entry: None,
+    flags: "",
+    categories: "admin slow dangerous",
+    summary: "A container for commands about settings",
+    complexity: "Depends on subcommand",
+    arity: -2,
+    key_count_at: None,
+    args: &[],
+    subcommands: &[
+        Command {
+            name: "get",
+            entry: Some(config_get_entry),
+            flags: "admin deny-script",
+            categories: "admin slow dangerous",
+            summary: "Reads a setting of the module",
+            complexity: "O(1)",
+            arity: -3,
+            key_count_at: None,
+            args: &[text("name")],
+            subcommands: &[],
+        },
+        Command {
+            name: "set",
+            entry: Some(config_set_entry),
+            flags: "admin deny-script",
+            categories: "admin slow dangerous",
+            summary: "Changes a setting of the module",
+            complexity: "O(1)",
+            arity: -4,
+            key_count_at: None,
+            args: &[text("name"), text("value")],
+            subcommands: &[],
+        },
+    ],
+};
 
 static RG_FUNCTION: Command = Command {
     name: "rg.function",
@@ -40,6 +148,7 @@ static RG_FUNCTION: Command = Command {
     summary: "A container for commands about libraries",
     complexity: "Depends on subcommand",
     arity: -2,
+    key_count_at: None,
     args: &[],
     subcommands: &[
         Command {
@@ -50,6 +159,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Loads a library, or upgrades it",
             complexity: "O(N) where N is the size of the library's code, plus what its top level does",
             arity: -2,
+            key_count_at: None,
             args: &[
                 token("upgrade", "UPGRADE"),
                 Arg {
@@ -71,6 +181,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Lists the libraries, their consumers and the streams these know",
             complexity: "O(N) where N is the number of libraries, consumers and streams shown",
             arity: -2,
+            key_count_at: None,
             args: &[
                 token("withcode", "WITHCODE"),
                 Arg {
@@ -103,7 +214,23 @@ static RG_FUNCTION: Command = Command {
             summary: "Deletes a library with its consumers and their progress",
             complexity: "O(N) where N is the number of streams its consumers know",
             arity: -2,
+            key_count_at: None,
             args: &[text("library")],
+            subcommands: &[],
+        },
+        Command {
+            name: "debug",
+            entry: Some(debug_entry),
+            flags: "admin deny-script",
+            categories: "admin scripting slow dangerous",
+            summary: "For tests and for finding faults",
+            complexity: "Depends on its arguments",
+            arity: -2,
+            key_count_at: None,
+            args: &[Arg {
+                multiple: true,
+                ..text("argument")
+            }],
             subcommands: &[],
         },
         Command {
@@ -114,6 +241,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Shows the subcommands of RG.FUNCTION",
             complexity: "O(1)",
             arity: 2,
+            key_count_at: None,
             args: &[],
             subcommands: &[],
         },

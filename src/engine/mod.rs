@@ -5,12 +5,18 @@
 //! than as many sessions.
 
 mod record;
+mod reply;
+pub mod resp;
+mod server;
 pub mod v8;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 pub use record::{Record, RecordBatch};
+pub use reply::Reply;
+pub use server::{Flags, Grant, Server, Words};
 
 use crate::stream::Mode;
 
@@ -22,18 +28,31 @@ pub trait Engine: Send + Sync {
     /// Compiles a library.
     ///
     /// # Errors
-    /// What the compiler says.
+    /// What the compiler says, or that there is no memory for another library.
     fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError>;
+
+    /// What `RG.FUNCTION DEBUG <engine> ...` asks for.
+    ///
+    /// # Errors
+    /// Where there is no such subcommand.
+    fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String>;
 }
 
 /// Bounds for every library. May be changed at any time; the heap's bound holds for libraries
 /// loaded after that.
 #[derive(Debug)]
 pub struct Limits {
-    /// Milliseconds that JavaScript may run without a break.
-    pub run_ms: AtomicU64,
+    /// Milliseconds that JavaScript may hold the server's lock without a break.
+    pub locked_ms: AtomicU64,
+    /// Milliseconds that it may run without a break elsewhere.
+    pub unlocked_ms: AtomicU64,
     /// Bytes of heap, and of array buffers, that a library may use.
     pub memory: AtomicUsize,
+    /// Bytes that all libraries together may use.
+    pub total_memory: AtomicUsize,
+    /// Whether what goes beyond a limit is let run: then the process may hang, or end for lack
+    /// of memory.
+    pub lenient: AtomicBool,
 }
 
 /// A library before it is loaded.
@@ -47,26 +66,62 @@ pub struct Source<'a> {
     pub config: Option<&'a str>,
 }
 
-/// A compiled library. Used by one thread at a time, whichever.
-pub trait Program: Send {
+/// A compiled library. Entered by one thread at a time, whichever: its keeper sees to that.
+pub trait Program: Send + Sync {
     /// Runs the library's top level once, and says what it registered.
     ///
     /// # Errors
     /// What the script threw, or why it was ended.
     fn evaluate(&mut self) -> Result<Registrations, ScriptError>;
 
-    /// Takes the program's lock for as long as `work` runs.
-    fn enter(&mut self, work: &mut dyn FnMut(&mut dyn Session));
+    /// Takes the program's lock for as long as `work` runs. While a script waits for the server's
+    /// lock, the program's is open to others.
+    fn enter(&self, work: &mut dyn FnMut(&mut dyn Session));
+
+    /// What the library takes, as far as known without entering it.
+    fn memory(&self) -> MemoryUse;
 }
 
-/// A program that is entered.
-pub trait Session {
-    /// Calls a callback with one record. Where it answers [`Outcome::Pending`], `token` will come
-    /// up in [`Session::take_settled`], once.
-    fn call(&mut self, call: &Call<'_>) -> Outcome;
+/// Memory of a library in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Objects on the heap.
+    pub heap: usize,
+    /// Array buffers.
+    pub buffers: usize,
+    /// What each of the two may be.
+    pub limit: usize,
+}
 
-    /// Moves what was settled since the last time into `settled`.
-    fn take_settled(&mut self, settled: &mut Vec<Settled>);
+/// A program that is entered. Every run gets the server as its place sees it.
+pub trait Session {
+    /// Calls a stream consumer's callback with one record.
+    fn call(&mut self, call: &Call<'_>, server: &dyn Server) -> Outcome;
+
+    /// Calls a function.
+    fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
+
+    /// Runs the background part that was begun first, of those that wait; says why it was ended
+    /// from outside, if it was.
+    fn run_job(&mut self, server: &dyn Server) -> Option<ScriptError>;
+
+    /// Forgets the background parts that wait.
+    fn clear_jobs(&mut self);
+
+    /// Runs what the engine itself left to be done on a thread that has entered.
+    fn pump(&mut self);
+
+    /// Moves what came of the runs since the last time into `news`.
+    fn take_news(&mut self, news: &mut News);
+}
+
+/// What came of runs, beside their outcome.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Calls whose promise was pending and is settled now.
+    pub settled: Vec<Settled>,
+    /// Background parts that were begun: each wants a [`Session::run_job`].
+    pub jobs: usize,
 }
 
 /// One call of a stream consumer's callback.
@@ -74,6 +129,8 @@ pub trait Session {
 pub struct Call<'a> {
     /// Which callback.
     pub callback: CallbackId,
+    /// What an async callback acts with; `None` for a sync one.
+    pub background: Option<&'a Arc<Grant>>,
     /// Name of the stream: any bytes.
     pub stream: &'a [u8],
     /// The entry.
@@ -82,14 +139,29 @@ pub struct Call<'a> {
     pub token: u64,
 }
 
+/// One call of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation<'a> {
+    /// Which callback.
+    pub callback: CallbackId,
+    /// What an async function acts with; `None` for a sync one.
+    pub background: Option<&'a Arc<Grant>>,
+    /// Its arguments.
+    pub arguments: &'a [&'a [u8]],
+    /// Whether it wants them as bytes.
+    pub raw: bool,
+    /// What a pending outcome will be known by.
+    pub token: u64,
+}
+
 /// How a call ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The callback is done with the entry.
-    Done,
+    /// The callback is done; a function's result, nothing of a consumer's.
+    Done(Reply),
     /// It threw, or its promise was rejected.
     Failed(ScriptError),
-    /// It gave a promise that is not settled yet.
+    /// It gave a promise that is not settled yet: its token will come up in [`News`], once.
     Pending,
     /// It was ended for its use of time or memory. Whatever the program had pending is void.
     Killed(ScriptError),
@@ -101,7 +173,7 @@ pub struct Settled {
     /// The token of its call.
     pub token: u64,
     /// How it was settled.
-    pub result: Result<(), ScriptError>,
+    pub result: Result<Reply, ScriptError>,
 }
 
 /// Names a callback within its program.
@@ -111,7 +183,9 @@ pub struct CallbackId(pub u32);
 /// What a library's top level registered.
 #[derive(Debug, Default)]
 pub struct Registrations {
-    /// Stream consumers, in the order of their registration; their names differ.
+    /// Functions, in the order of their registration; their names differ.
+    pub functions: Vec<Function>,
+    /// Stream consumers, likewise.
     pub stream_consumers: Vec<StreamConsumer>,
 }
 
@@ -119,8 +193,21 @@ impl Registrations {
     /// Whether nothing was registered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.stream_consumers.is_empty()
+        self.functions.is_empty() && self.stream_consumers.is_empty()
     }
+}
+
+/// A function as its library registered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name, unique among the functions of the library.
+    pub name: String,
+    /// What it said of itself.
+    pub flags: Flags,
+    /// What to call.
+    pub callback: CallbackId,
+    /// Where to call it.
+    pub mode: Mode,
 }
 
 /// A stream consumer as its library registered it.

@@ -15,18 +15,31 @@ use std::time::{Duration, Instant};
 
 use slotmap::SecondaryMap;
 
-use crate::engine::RecordBatch;
+use crate::engine::{Flags, Grant, RecordBatch, Server};
 use crate::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, Event, HandOver, Notice, ReadRequest, SubscriptionKey,
-    Trim,
+    ConsumerKey, ConsumerSpec, Delivery, Event, HandOver, KeyRef, Notice, ReadRequest,
+    SubscriptionKey, Trim,
 };
 
+use super::book::Target;
+use super::chain::{Chain, DEPTH_MAX};
 use super::report::{Clock, Report, Reports};
-use super::runner::Runner;
-use super::stage::Target;
+use super::runner::{OnStage, Runner};
 
-/// Access to the server's streams. Both calls may come back with events before they return.
+/// How long a consumer waits that was refused its stream, before it is tried again.
+const REFUSED: Duration = Duration::from_millis(200);
+
+/// Access to the server's streams. All calls may come back with events before they return.
 pub trait Streams {
+    /// Whether a user may have the entries of a stream, and `trims` it.
+    ///
+    /// # Errors
+    /// With what the user lacks.
+    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
+
+    /// Runs `work` with the server as it is to that user, its lock being held.
+    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server));
+
     /// Reads entries; the second value says whether the stream holds nothing behind them. A key
     /// that is not there, or no stream, has no entries.
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
@@ -57,10 +70,13 @@ struct Deadline {
 }
 
 /// Where a consumer's callback is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Binding {
     runner: Arc<Runner>,
     target: Target,
+    /// In whose name it acts, in the database its streams were in last.
+    grant: Arc<Grant>,
+    trims: bool,
 }
 
 /// See the module's description. Used by the main thread only.
@@ -70,6 +86,9 @@ pub struct Driver {
     reports: Arc<Reports>,
     /// Subscriptions whose library was busy: for the next turn.
     stalled: RefCell<Vec<SubscriptionKey>>,
+    /// Subscriptions whose owner may not have the stream, and when to try again.
+    refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
+    chain: Chain,
     /// Time that urgent work of this round of the event loop has taken.
     held: Cell<Duration>,
 }
@@ -83,13 +102,27 @@ impl Driver {
             bindings: RefCell::default(),
             reports,
             stalled: RefCell::default(),
+            refused: RefCell::default(),
+            chain: Chain::default(),
             held: Cell::default(),
         }
     }
 
     /// Tells the core a fact.
     pub fn on(&self, event: Event<'_>) {
+        if let Event::Appended(key) = event {
+            self.chain.note_added(key);
+        }
         self.delivery.borrow_mut().on(event);
+    }
+
+    /// Why an entry must not be added to this stream now, if it must not.
+    pub fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
+        (self.chain.is_at_end() && self.delivery.borrow().has_sync_consumer(key)).then(|| {
+            format!(
+                "ERR callbacks of stream consumers are nested too deeply: this entry would be processed {DEPTH_MAX} callbacks away from the one a client added"
+            )
+        })
     }
 
     /// Looks at the core.
@@ -109,13 +142,15 @@ impl Driver {
         spec: ConsumerSpec,
         runner: &Arc<Runner>,
         target: Target,
+        user: &Arc<str>,
     ) -> ConsumerKey {
+        let trims = spec.trim;
         let key = self.delivery.borrow_mut().add_consumer(spec);
-        self.bind(key, runner, target);
+        self.bind(key, runner, target, user, trims);
         key
     }
 
-    /// Gives a consumer new code, window and trim.
+    /// Gives a consumer new code, window, trim and owner.
     pub fn change_consumer(
         &self,
         key: ConsumerKey,
@@ -123,13 +158,14 @@ impl Driver {
         trim: bool,
         runner: &Arc<Runner>,
         target: Target,
+        user: &Arc<str>,
     ) {
         let mut delivery = self.delivery.borrow_mut();
         delivery.change_consumer(key, window, trim, target.mode);
         drop(delivery);
         // The recalls are for the code that has the entries.
         self.pass_notices();
-        self.bind(key, runner, target);
+        self.bind(key, runner, target, user, trim);
     }
 
     /// Removes a consumer with its progress.
@@ -138,11 +174,25 @@ impl Driver {
         self.bindings.borrow_mut().remove(key);
     }
 
-    fn bind(&self, key: ConsumerKey, runner: &Arc<Runner>, target: Target) {
-        let runner = Arc::clone(runner);
-        self.bindings
-            .borrow_mut()
-            .insert(key, Binding { runner, target });
+    fn bind(
+        &self,
+        key: ConsumerKey,
+        runner: &Arc<Runner>,
+        target: Target,
+        user: &Arc<str>,
+        trims: bool,
+    ) {
+        let binding = Binding {
+            runner: Arc::clone(runner),
+            target,
+            grant: Arc::new(Grant {
+                user: Arc::clone(user),
+                db: 0,
+                flags: Flags::default(),
+            }),
+            trims,
+        };
+        self.bindings.borrow_mut().insert(key, binding);
     }
 
     /// One turn. See the module's description.
@@ -162,6 +212,7 @@ impl Driver {
         while let Some(hand_over) = self.next_hand_over(true) {
             self.carry_out(streams, hand_over, deadline);
         }
+        self.chain.end();
         self.pass_notices();
         if limits.only_urgent {
             self.held.set(self.held.get() + start.elapsed());
@@ -220,6 +271,17 @@ impl Driver {
         for sub in self.stalled.take() {
             delivery.on(Event::Yielded(sub));
         }
+        let mut refused = self.refused.borrow_mut();
+        if !refused.is_empty() {
+            let now = Instant::now();
+            refused.retain(|(sub, until)| {
+                let waits = now < *until;
+                if !waits {
+                    delivery.on(Event::Yielded(*sub));
+                }
+                waits
+            });
+        }
     }
 
     fn pass_notices(&self) {
@@ -236,10 +298,41 @@ impl Driver {
         }
     }
 
-    fn binding(&self, consumer: ConsumerKey) -> Option<(Arc<Runner>, Target)> {
-        let bindings = self.bindings.borrow();
-        let binding = bindings.get(consumer)?;
-        Some((Arc::clone(&binding.runner), binding.target))
+    /// Where a consumer's callback is, and what it acts with in this database.
+    fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
+        let mut bindings = self.bindings.borrow_mut();
+        let binding = bindings.get_mut(consumer)?;
+        if binding.grant.db != db {
+            let mut grant = (*binding.grant).clone();
+            grant.db = db;
+            binding.grant = Arc::new(grant);
+        }
+        Some(binding.clone())
+    }
+
+    /// Whether the owner may have the stream. Where not, it is tried again a little later: nothing
+    /// is lost.
+    fn admit(
+        &self,
+        streams: &dyn Streams,
+        sub: SubscriptionKey,
+        binding: &Binding,
+        stream: &[u8],
+    ) -> bool {
+        let Err(error) = streams.admit(&binding.grant, stream, binding.trims) else {
+            return true;
+        };
+        self.on(Event::Refused {
+            sub,
+            error: error.into(),
+        });
+        let mut refused = self.refused.borrow_mut();
+        let again = Instant::now() + REFUSED;
+        match refused.iter_mut().find(|(other, _)| *other == sub) {
+            Some((_, until)) => *until = again,
+            None => refused.push((sub, again)),
+        }
+        false
     }
 
     /// Reads entries and tells the core.
@@ -256,19 +349,23 @@ impl Driver {
 
     /// Reads entries for an async callback and sends them to its worker.
     fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
-        let Some((runner, target)) = self.binding(request.consumer) else {
+        let Some(binding) = self.binding(request.consumer, request.db) else {
             return;
         };
+        if !self.admit(streams, request.sub, &binding, &request.name) {
+            return;
+        }
         let batch = self.read(streams, request);
         // Reading may find the key expired, and the subscription gone with it.
         if batch.is_empty() || !self.delivery.borrow().may_start(request.sub) {
             return;
         }
         let window = self.delivery.borrow().lane_window(request.sub);
-        runner.send_records(
+        binding.runner.send_records(
             request.sub,
-            target,
+            binding.target,
             Arc::clone(&request.name),
+            binding.grant,
             window,
             batch,
         );
@@ -283,25 +380,57 @@ impl Driver {
         must: u64,
         deadline: Deadline,
     ) {
-        let Some((runner, target)) = self.binding(consumer) else {
+        let Some((db, name)) = self.delivery.borrow().stream_of(sub) else {
             return;
         };
+        let Some(binding) = self.binding(consumer, db) else {
+            return;
+        };
+        if !self.admit(streams, sub, &binding, &name) {
+            return;
+        }
         let patience = if must > 0 {
             deadline.latest
         } else {
             deadline.end
         };
         let patience = patience.saturating_duration_since(Instant::now());
-        let Some(mut stage) = runner.take_stage(patience) else {
+        let Some(stage) = binding.runner.take_stage(patience) else {
             self.stalled.borrow_mut().push(sub);
             return;
         };
+        stage.set_window(sub, self.delivery.borrow().lane_window(sub));
+        self.chain.run(KeyRef { db, name: &name }, || {
+            streams.act(&binding.grant, &mut |server| {
+                self.run_entries(
+                    streams,
+                    server,
+                    &stage,
+                    &binding.target,
+                    sub,
+                    must,
+                    deadline,
+                );
+            });
+        });
+        drop(stage);
+        self.on(Event::Yielded(sub));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step of `run`")]
+    fn run_entries(
+        &self,
+        streams: &dyn Streams,
+        server: &dyn Server,
+        stage: &OnStage<'_>,
+        target: &Target,
+        sub: SubscriptionKey,
+        mut must: u64,
+        deadline: Deadline,
+    ) {
         let clock = Clock::start();
         let mut reports = Vec::new();
-        let mut must = must;
-        let window = self.delivery.borrow().lane_window(sub);
-        stage.book.set_window(sub, window);
-        stage.enter(|book, session| {
+        stage.enter(|session| {
             let mut now = Instant::now();
             loop {
                 if !self.delivery.borrow().may_start(sub) {
@@ -310,18 +439,26 @@ impl Driver {
                 if now >= deadline.latest || (must == 0 && now >= deadline.end) {
                     break;
                 }
-                let Some(after) = book.run_one(session, sub, &clock, now, &mut reports) else {
+                let ran = stage.run_entry(session, server, sub, &clock, now, &mut reports);
+                let Some(after) = ran else {
                     // Nothing waits, or the window is full.
                     let Some(request) = self.next_read(sub) else {
                         break;
                     };
+                    let key = KeyRef {
+                        db: request.db,
+                        name: &request.name,
+                    };
+                    if self.chain.has_added(key) {
+                        // Deeper than this run.
+                        break;
+                    }
                     let batch = self.read(streams, &request);
                     if batch.is_empty() {
                         break;
                     }
-                    runner.note_waiting(batch.len());
                     let window = self.delivery.borrow().lane_window(sub);
-                    book.lane(sub, target, &request.name, window).push(batch);
+                    stage.push_records(sub, target, &request.name, window, batch);
                     now = Instant::now();
                     continue;
                 };
@@ -330,13 +467,6 @@ impl Driver {
                 self.tell(&mut reports);
             }
         });
-        stage.book.sweep();
-        let has_ready = stage.book.has_ready();
-        drop(stage);
-        if has_ready {
-            runner.queue();
-        }
-        self.on(Event::Yielded(sub));
     }
 
     fn next_read(&self, sub: SubscriptionKey) -> Option<ReadRequest> {

@@ -1,8 +1,8 @@
 //! One loaded library at work.
 //!
 //! The main thread sends it messages; a worker runs what they bring, a slice at a time. The main
-//! thread may ask for the stage itself, to run a sync callback: the worker then lets go of it
-//! after the record at hand.
+//! thread may take the stage itself, to run sync code: the worker then lets go of it after the
+//! call at hand.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,39 +12,64 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::engine::{Program, RecordBatch, ScriptError};
+use crate::engine::{
+    Call, Invocation, MemoryUse, News, Outcome, Program, RecordBatch, Reply, ScriptError, Server,
+    Session,
+};
+use crate::engine::{Function, Grant};
 use crate::stream::{Event, Notice, SubscriptionKey};
 
-use super::pool::{Job, Pool};
+use super::book::{Book, Caller, FunctionCall, Job, Target, Work};
+use super::pool::{self, Pool};
 use super::report::{Clock, Report, Reports};
-use super::stage::{Book, Stage, Target};
+use super::stage::{OffLock, ServerLock, Stage};
 
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);
 /// Reports that are sent at once at the latest.
 const REPORTS: usize = 256;
+/// Entries of one lane before the next lane's turn, and jobs before the next lane's.
+const TURN: usize = 64;
 
 /// What the main thread tells a library's worker.
-#[derive(Debug)]
 enum Message {
     /// Entries for an async callback.
     Records {
         sub: SubscriptionKey,
         target: Target,
         stream: Arc<[u8]>,
+        grant: Arc<Grant>,
         window: usize,
         batch: RecordBatch,
     },
+    /// A call of an async function.
+    Function(FunctionCall),
     /// A decision of the delivery core about a lane.
     Lane(Notice),
-    /// The library was replaced or deleted: start nothing more, end what cannot end by itself.
+    /// A client that waited is gone.
+    CallerGone,
+    /// The library was replaced or deleted: start no more entries, end what cannot end by itself.
     Retire,
+}
+
+/// What the runners of all libraries share.
+#[derive(Clone)]
+pub struct Shared {
+    /// How much of an error is told.
+    pub verbosity: Arc<AtomicU8>,
+    /// The way to the main thread.
+    pub reports: Arc<Reports>,
+    /// The workers.
+    pub pool: Pool,
+    /// How they get the server's lock.
+    pub lock: Arc<dyn ServerLock>,
 }
 
 /// See the module's description.
 pub struct Runner {
     library: Arc<str>,
-    stage: Mutex<Stage>,
+    stage: Stage,
+    book: Mutex<Book>,
     mail: Mutex<Vec<Message>>,
     has_mail: AtomicBool,
     /// Whether it is in the pool's queue or with a worker.
@@ -52,12 +77,11 @@ pub struct Runner {
     /// Whether there was something to do since its worker began the slice at hand. A worker that
     /// ends looks here after it gave up `queued`, so that no wish falls between the two.
     asked: AtomicBool,
-    /// Whether the main thread waits for the stage.
-    wanted: AtomicBool,
+    /// Whether the library was replaced or deleted.
+    retired: AtomicBool,
     waiting: Arc<AtomicUsize>,
-    verbosity: Arc<AtomicU8>,
-    reports: Arc<Reports>,
-    pool: Pool,
+    last_worker: AtomicUsize,
+    shared: Shared,
 }
 
 impl fmt::Debug for Runner {
@@ -68,37 +92,46 @@ impl fmt::Debug for Runner {
     }
 }
 
+/// The main thread on a library's stage.
+pub(super) struct OnStage<'a> {
+    runner: &'a Arc<Runner>,
+    /// Kept for as long as the main thread is there.
+    _guard: MutexGuard<'a, ()>,
+}
+
 impl Runner {
-    /// Puts a program to work. `verbosity` says how much of an error is told.
+    /// Puts a program to work.
     #[must_use]
-    pub fn new(
-        library: &str,
-        program: Box<dyn Program>,
-        verbosity: Arc<AtomicU8>,
-        reports: Arc<Reports>,
-        pool: Pool,
-    ) -> Arc<Self> {
+    pub fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
         Arc::new(Self {
             library: library.into(),
-            stage: Mutex::new(Stage::new(program, Arc::clone(&waiting))),
+            stage: Stage::new(program, Arc::clone(&shared.lock)),
+            book: Mutex::new(Book::new(Arc::clone(&waiting))),
             mail: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
-            wanted: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             waiting,
-            verbosity,
-            reports,
-            pool,
+            last_worker: AtomicUsize::new(usize::MAX),
+            shared,
         })
     }
 
-    /// Entries that wait for a callback and are not with it.
+    /// Entries, calls and background parts that wait for their beginning.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
+
+    /// What the library takes.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        self.stage.program.memory()
+    }
+
+    // --- messages -------------------------------------------------------------------------------
 
     /// Sends entries for an async callback.
     pub(super) fn send_records(
@@ -106,14 +139,16 @@ impl Runner {
         sub: SubscriptionKey,
         target: Target,
         stream: Arc<[u8]>,
+        grant: Arc<Grant>,
         window: usize,
         batch: RecordBatch,
     ) {
-        self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
+        self.note_waiting(batch.len());
         self.send(Message::Records {
             sub,
             target,
             stream,
+            grant,
             window,
             batch,
         });
@@ -124,8 +159,22 @@ impl Runner {
         self.send(Message::Lane(notice));
     }
 
-    /// Lets the library end: nothing is started any more. To be sent after the recalls.
-    pub fn retire(self: &Arc<Self>) {
+    /// Has an async function called on a worker.
+    pub fn send_function(self: &Arc<Self>, call: FunctionCall) {
+        self.send(Message::Function(call));
+    }
+
+    /// Tells that a client that waited is gone.
+    pub fn note_caller_gone(self: &Arc<Self>) {
+        self.send(Message::CallerGone);
+    }
+
+    /// Lets the library end: no entry is started any more, what runs may finish. `deleted`: no
+    /// other takes its place. To be sent after the recalls.
+    pub fn retire(self: &Arc<Self>, deleted: bool) {
+        if deleted {
+            self.stage.set_deleted();
+        }
         self.send(Message::Retire);
     }
 
@@ -136,99 +185,368 @@ impl Runner {
     }
 
     /// Puts the library into the workers' queue, unless it is there.
-    pub(super) fn queue(self: &Arc<Self>) {
+    fn queue(self: &Arc<Self>) {
         self.asked.store(true, Ordering::SeqCst);
         if !self.queued.swap(true, Ordering::SeqCst) {
-            self.pool.submit(Arc::clone(self) as Arc<dyn Job>);
+            self.shared
+                .pool
+                .submit(Arc::clone(self) as Arc<dyn pool::Job>);
         }
     }
 
-    /// Takes the stage for the main thread, waiting for a worker at most for `patience`.
-    pub(super) fn take_stage(&self, patience: Duration) -> Option<MutexGuard<'_, Stage>> {
-        let mut stage = if let Some(stage) = self.stage.try_lock() {
-            stage
-        } else {
-            self.wanted.store(true, Ordering::Release);
-            let stage = self.stage.try_lock_for(patience)?;
-            self.wanted.store(false, Ordering::Release);
-            stage
+    /// Lets a worker look for what the engine itself has to do, if a promise may wait for that.
+    pub fn poke(self: &Arc<Self>) {
+        if self.book.try_lock().is_some_and(|book| book.has_pending()) {
+            self.queue();
+        }
+    }
+
+    // --- the main thread --------------------------------------------------------------------------
+
+    /// Lets the main thread on the stage; see [`Stage::pass_main`].
+    pub(super) fn take_stage(self: &Arc<Self>, patience: Duration) -> Option<OnStage<'_>> {
+        let guard = self.stage.pass_main(patience)?;
+        self.follow_verbosity();
+        Some(OnStage {
+            runner: self,
+            _guard: guard,
+        })
+    }
+
+    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
+    /// can wait, `wait` gives the error.
+    pub fn call_function(
+        self: &Arc<Self>,
+        function: &Function,
+        arguments: &[&[u8]],
+        raw: bool,
+        server: &dyn Server,
+        patience: Duration,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+    ) -> Option<Reply> {
+        let Some(stage) = self.take_stage(patience) else {
+            return Some(Reply::error(format!(
+                "Err library '{}' is busy: other code of it runs for too long",
+                self.library
+            )));
         };
-        stage
-            .book
-            .set_verbosity(self.verbosity.load(Ordering::Relaxed));
-        Some(stage)
+        let mut answer = None;
+        stage.enter(|session| {
+            let token = self.book.lock().token();
+            let outcome = session.invoke(
+                &Invocation {
+                    callback: function.callback,
+                    background: None,
+                    arguments,
+                    raw,
+                    token,
+                },
+                server,
+            );
+            answer = match outcome {
+                Outcome::Done(reply) => Some(reply),
+                Outcome::Failed(error) => Some(Reply::Error(self.book.lock().text(&error))),
+                Outcome::Killed(error) => {
+                    stage.void(session, &error);
+                    Some(Reply::Error(self.book.lock().text(&error)))
+                }
+                outcome @ Outcome::Pending => match wait() {
+                    Ok(caller) => {
+                        self.book.lock().note_function(caller, token, outcome);
+                        None
+                    }
+                    Err(refused) => Some(refused),
+                },
+            };
+            stage.take_news(session);
+        });
+        answer
     }
 
     /// Counts entries that were put into a lane by the main thread.
-    pub(super) fn note_waiting(&self, entries: usize) {
+    fn note_waiting(&self, entries: usize) {
         self.waiting.fetch_add(entries, Ordering::Relaxed);
     }
 
-    /// Runs what is there to run; whether there is more.
-    fn slice(&self, reports: &mut Vec<Report>) -> bool {
-        let mut stage = self.stage.lock();
-        stage
-            .book
-            .set_verbosity(self.verbosity.load(Ordering::Relaxed));
-        let clock = Clock::start();
-        let end = Instant::now() + SLICE;
-        self.read_mail(&mut stage.book, &clock, reports);
-        if stage.book.has_ready() {
-            stage.enter(|book, session| {
-                book.run_ready(session, &clock, reports, |book, reports, now| {
-                    if self.has_mail.load(Ordering::Acquire) {
-                        self.read_mail(book, &clock, reports);
-                    }
-                    if reports.len() >= REPORTS {
-                        self.reports.send(reports);
-                    }
-                    now < end && !self.wanted.load(Ordering::Acquire)
-                });
-            });
-        }
-        stage.book.sweep();
-        let more = stage.book.has_ready();
-        if self.wanted.load(Ordering::Acquire) {
-            MutexGuard::unlock_fair(stage);
-        }
-        more
+    fn follow_verbosity(&self) {
+        let verbosity = self.shared.verbosity.load(Ordering::Relaxed);
+        self.book.lock().set_verbosity(verbosity);
     }
 
-    fn read_mail(&self, book: &mut Book, clock: &Clock, reports: &mut Vec<Report>) {
+    // --- a worker -----------------------------------------------------------------------------------
+
+    /// Runs what is there to run; whether there is more.
+    fn slice(&self, reports: &mut Vec<Report>) -> bool {
+        let server = self.stage.pass_worker();
+        self.follow_verbosity();
+        let clock = Clock::start();
+        let end = Instant::now() + SLICE;
+        self.read_mail(reports);
+        let (ready, pending) = {
+            let book = self.book.lock();
+            (book.has_ready(), book.has_pending())
+        };
+        if ready || pending {
+            self.stage.program.enter(&mut |session| {
+                self.run_ready(session, &server, &clock, end, reports);
+                if pending {
+                    session.pump();
+                    self.take_news(session, &clock, reports);
+                }
+            });
+        }
+        let mut book = self.book.lock();
+        book.sweep();
+        if self.retired.load(Ordering::Acquire) && !book.has_ready() {
+            let error = ScriptError::new(
+                "The library was replaced or deleted, nothing can settle the promise any more",
+            );
+            book.fail_pending(&error, &clock, reports);
+        }
+        book.has_ready()
+    }
+
+    fn run_ready(
+        &self,
+        session: &mut dyn Session,
+        server: &OffLock<'_>,
+        clock: &Clock,
+        end: Instant,
+        reports: &mut Vec<Report>,
+    ) {
+        let mut now = Instant::now();
+        let mut go_on = true;
+        while go_on {
+            let Some(work) = self.book.lock().next_work() else {
+                return;
+            };
+            for _ in 0..TURN {
+                let after = match &work {
+                    Work::Entry(sub) => self.run_entry(session, server, *sub, clock, now, reports),
+                    Work::Job => self.run_job(session, server, clock, reports),
+                };
+                let Some(after) = after else {
+                    break;
+                };
+                now = after;
+                if self.has_mail.load(Ordering::Acquire) {
+                    self.read_mail(reports);
+                }
+                if reports.len() >= REPORTS {
+                    self.shared.reports.send(reports);
+                }
+                go_on = now < end && !self.stage.is_wanted();
+                if !go_on {
+                    break;
+                }
+            }
+            if let Work::Entry(sub) = work {
+                self.book.lock().end_turn(sub);
+            }
+        }
+    }
+
+    /// Starts the next entry of a lane and runs it as far as it goes. `began` is the current time;
+    /// gives the time after the call, or `None` where nothing was started.
+    fn run_entry(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        sub: SubscriptionKey,
+        clock: &Clock,
+        began: Instant,
+        reports: &mut Vec<Report>,
+    ) -> Option<Instant> {
+        let started = self.book.lock().start(sub)?;
+        let call = Call {
+            callback: started.callback,
+            background: started.background.as_ref(),
+            stream: &started.stream,
+            record: started.item.record(),
+            token: started.token,
+        };
+        let outcome = session.call(&call, server);
+        let now = Instant::now();
+        self.book
+            .lock()
+            .note_entry(&started, &outcome, began, now, clock, reports);
+        if let Outcome::Killed(error) = &outcome {
+            self.void(session, error, clock, reports);
+        }
+        self.take_news(session, clock, reports);
+        Some(now)
+    }
+
+    /// Runs the first job of the queue as far as it goes.
+    fn run_job(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) -> Option<Instant> {
+        let (job, token) = {
+            let mut book = self.book.lock();
+            (book.take_job()?, book.token())
+        };
+        let killed = match job {
+            Job::Background => session.run_job(server),
+            Job::Function(call) => {
+                let arguments: Vec<_> = call.arguments.iter().collect();
+                let outcome = session.invoke(
+                    &Invocation {
+                        callback: call.callback,
+                        background: Some(&call.grant),
+                        arguments: &arguments,
+                        raw: call.raw,
+                        token,
+                    },
+                    server,
+                );
+                let killed = match &outcome {
+                    Outcome::Killed(error) => Some(error.clone()),
+                    _ => None,
+                };
+                self.book.lock().note_function(call.caller, token, outcome);
+                killed
+            }
+        };
+        if let Some(error) = killed {
+            self.void(session, &error, clock, reports);
+        }
+        self.take_news(session, clock, reports);
+        Some(Instant::now())
+    }
+
+    /// A run was ended, and what the program had pending with it.
+    fn void(
+        &self,
+        session: &mut dyn Session,
+        error: &ScriptError,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        session.clear_jobs();
+        let mut book = self.book.lock();
+        book.clear_background();
+        book.fail_pending(error, clock, reports);
+    }
+
+    fn take_news(&self, session: &mut dyn Session, clock: &Clock, reports: &mut Vec<Report>) {
+        let mut news = News::default();
+        session.take_news(&mut news);
+        if !news.settled.is_empty() || news.jobs > 0 {
+            self.book.lock().note_news(&mut news, clock, reports);
+        }
+    }
+
+    fn read_mail(&self, reports: &mut Vec<Report>) {
         self.has_mail.store(false, Ordering::Release);
         let mail = std::mem::take(&mut *self.mail.lock());
+        let mut book = self.book.lock();
         for message in mail {
             match message {
                 Message::Records {
                     sub,
                     target,
                     stream,
+                    grant,
                     window,
                     batch,
-                } => {
-                    book.lane(sub, target, &stream, window).push(batch);
-                    book.make_ready(sub);
-                }
+                } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
+                Message::Function(call) => book.push_job(Job::Function(call)),
                 Message::Lane(Notice::Recall { sub, .. }) => {
                     let started = book.recall(sub);
                     reports.push(Event::Recalled { sub, started });
                 }
                 Message::Lane(Notice::Drop { sub, .. }) => book.drop_lane(sub),
                 Message::Lane(Notice::Window { sub, window, .. }) => book.set_window(sub, window),
+                Message::CallerGone => book.forget_gone(),
                 Message::Retire => {
-                    let error = ScriptError::new(
-                        "The library was replaced or deleted, nothing can settle the callback's promise any more",
-                    );
                     book.clear_waiting();
-                    book.fail_pending(&error, clock, reports);
+                    self.retired.store(true, Ordering::Release);
                 }
             }
         }
     }
 }
 
-impl Job for Runner {
-    fn work(self: Arc<Self>) {
+impl OnStage<'_> {
+    /// Enters the program once for all that `work` does.
+    pub(super) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
+        self.runner
+            .stage
+            .program
+            .enter(&mut |session| work(session));
+    }
+
+    /// Puts entries into the lane of a sync consumer.
+    pub(super) fn push_records(
+        &self,
+        sub: SubscriptionKey,
+        target: &Target,
+        stream: &Arc<[u8]>,
+        window: usize,
+        batch: RecordBatch,
+    ) {
+        self.runner.note_waiting(batch.len());
+        let mut book = self.runner.book.lock();
+        book.push_records(sub, target, stream, None, window, batch);
+    }
+
+    /// Sets the window of a lane.
+    pub(super) fn set_window(&self, sub: SubscriptionKey, window: usize) {
+        self.runner.book.lock().set_window(sub, window);
+    }
+
+    /// See [`Runner::run_entry`].
+    pub(super) fn run_entry(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        sub: SubscriptionKey,
+        clock: &Clock,
+        began: Instant,
+        reports: &mut Vec<Report>,
+    ) -> Option<Instant> {
+        self.runner
+            .run_entry(session, server, sub, clock, began, reports)
+    }
+
+    fn void(&self, session: &mut dyn Session, error: &ScriptError) {
+        let mut reports = Vec::new();
+        self.runner
+            .void(session, error, &Clock::start(), &mut reports);
+        self.runner.shared.reports.send(&mut reports);
+    }
+
+    fn take_news(&self, session: &mut dyn Session) {
+        let mut news = News::default();
+        session.take_news(&mut news);
+        if !news.settled.is_empty() || news.jobs > 0 {
+            let mut reports = Vec::new();
+            self.runner
+                .book
+                .lock()
+                .note_news(&mut news, &Clock::start(), &mut reports);
+            self.runner.shared.reports.send(&mut reports);
+        }
+    }
+}
+
+impl Drop for OnStage<'_> {
+    fn drop(&mut self) {
+        let mut book = self.runner.book.lock();
+        book.sweep();
+        if book.has_ready() {
+            drop(book);
+            self.runner.queue();
+        }
+    }
+}
+
+impl pool::Job for Runner {
+    fn work(self: Arc<Self>) -> bool {
         self.asked.store(false, Ordering::SeqCst);
         let mut reports = Vec::new();
         let slice = catch_unwind(AssertUnwindSafe(|| self.slice(&mut reports)));
@@ -236,14 +554,16 @@ impl Job for Runner {
             log::error!("internal error in a worker, library '{}'", self.library);
             false
         });
-        self.reports.send(&mut reports);
-        if self.wanted.swap(false, Ordering::AcqRel) {
+        self.shared.reports.send(&mut reports);
+        if self.stage.take_wanted() {
             // It may have given up waiting: it will try again.
-            self.reports.wake();
+            self.shared.reports.wake();
         }
         self.queued.store(false, Ordering::SeqCst);
-        if more || self.asked.load(Ordering::SeqCst) {
-            self.queue();
-        }
+        (more || self.asked.load(Ordering::SeqCst)) && !self.queued.swap(true, Ordering::SeqCst)
+    }
+
+    fn last_worker(&self) -> &AtomicUsize {
+        &self.last_worker
     }
 }

@@ -13,7 +13,7 @@ use super::constants::OK;
 use super::context::Context;
 
 /// `command_entry!(name, run, handler)`: the C function of a command that is run as
-/// `run(&Context, &[&[u8]], handler) -> Reply`.
+/// `run(&Context, &[&[u8]], handler) -> Option<Reply>`.
 macro_rules! command_entry {
     ($name:ident, $run:path, $handler:path) => {
         unsafe extern "C" fn $name(
@@ -47,6 +47,8 @@ pub(crate) struct Command {
     pub(crate) complexity: &'static str,
     /// Words it takes: exactly, or at least where negative.
     pub(crate) arity: c_int,
+    /// The word that tells how many keys follow it, by its place; none for a command without keys.
+    pub(crate) key_count_at: Option<c_int>,
     /// Its arguments.
     pub(crate) args: &'static [Arg],
     /// Its subcommands.
@@ -72,6 +74,10 @@ pub(crate) struct Arg {
 pub(crate) enum ArgKind {
     /// A string.
     Text,
+    /// A whole number.
+    Number,
+    /// A key; of the only list of keys that its command has.
+    Key,
     /// Nothing but its token.
     Token,
     /// One of several.
@@ -142,6 +148,7 @@ pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(
 fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'static str> {
     let mut strings = Strings::default();
     let mut args = strings.args(command.args);
+    let mut keys = command.key_count_at.map(key_specs);
     let info = RedisModuleCommandInfo {
         version: &raw const VERSION,
         summary: strings.keep(command.summary),
@@ -150,7 +157,7 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
         history: null_mut(),
         tips: null(),
         arity: command.arity,
-        key_specs: null_mut(),
+        key_specs: keys.as_mut().map_or(null_mut(), |keys| keys.as_mut_ptr()),
         args: args.as_mut_ptr(),
     };
     // SAFETY: all pointers live as long as the call; the server copies what it needs.
@@ -169,6 +176,28 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
         }
     }
     Ok(())
+}
+
+/// Where the keys are: behind the word at this place, which tells how many. What a function does
+/// with them is not known. With an empty one at the end.
+fn key_specs(count_at: c_int) -> [raw::RedisModuleCommandKeySpec; 2] {
+    // SAFETY: all-zero is the server's end of the list: null pointers and numbers.
+    let end: raw::RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };
+    let mut keys = end;
+    keys.flags = u64::from(
+        raw::REDISMODULE_CMD_KEY_RW
+            | raw::REDISMODULE_CMD_KEY_ACCESS
+            | raw::REDISMODULE_CMD_KEY_UPDATE,
+    );
+    keys.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    keys.bs.index = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos: count_at };
+    keys.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+    keys.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 {
+        keynumidx: 0,
+        firstkey: 1,
+        keystep: 1,
+    };
+    [keys, end]
 }
 
 /// C strings and lists that live until the server has copied them.
@@ -201,6 +230,14 @@ impl Strings {
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
                 None,
             ),
+            ArgKind::Number => (
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+                None,
+            ),
+            ArgKind::Key => (
+                raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+                None,
+            ),
             ArgKind::Token => (
                 raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
                 None,
@@ -231,7 +268,11 @@ impl Strings {
         RedisModuleCommandArg {
             name: self.keep(arg.name),
             type_: kind,
-            key_spec_index: -1,
+            key_spec_index: if matches!(arg.kind, ArgKind::Key) {
+                0
+            } else {
+                -1
+            },
             token: arg.token.map_or(null(), |token| self.keep(token)),
             summary: null(),
             since: null(),

@@ -17,6 +17,10 @@ pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_i
 pub(super) const READ_QUIETLY: c_int =
     raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;
+pub(super) const FLAG_OOM: c_int = raw::REDISMODULE_CTX_FLAGS_OOM as c_int;
+pub(super) const FLAG_DENY_BLOCKING: c_int = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING as c_int;
+pub(super) const KEY_ACCESS: c_int = raw::REDISMODULE_CMD_KEY_ACCESS as c_int;
+pub(super) const KEY_DELETE: c_int = raw::REDISMODULE_CMD_KEY_DELETE as c_int;
 pub(super) const ITERATE_BEHIND: c_int = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
 pub(super) const ITERATE_BACKWARD: c_int = raw::REDISMODULE_STREAM_ITERATOR_REVERSE as c_int;
 pub(super) const ROLE_PRIMARY: u64 = raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;

@@ -7,7 +7,9 @@ use std::ptr::null_mut;
 use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleString};
 
 use super::api;
-use super::constants::{FLAG_REPLICA, KEY_TYPE_STREAM, OK, READ_QUIETLY};
+use super::constants::{
+    FLAG_DENY_BLOCKING, FLAG_OOM, FLAG_REPLICA, KEY_TYPE_STREAM, OK, READ_QUIETLY,
+};
 
 /// The server's context of the call that is going on.
 #[derive(Debug)]
@@ -85,13 +87,23 @@ impl Context {
         self.flags() & FLAG_REPLICA == 0
     }
 
-    fn flags(&self) -> c_int {
+    /// Whether the client of the command can be kept waiting: not in a transaction or a script.
+    pub(crate) fn may_block(&self) -> bool {
+        self.flags() & FLAG_DENY_BLOCKING == 0
+    }
+
+    /// Whether the server uses more memory than it may.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.flags() & FLAG_OOM != 0
+    }
+
+    pub(super) fn flags(&self) -> c_int {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetContextFlags)(self.0) }
     }
 
     /// The database that commands of this context work on.
-    pub(super) fn db(&self) -> c_int {
+    pub(crate) fn db(&self) -> c_int {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetSelectedDb)(self.0) }
     }

@@ -7,7 +7,8 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 
 use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
-use super::reply::Reply;
+use super::reply;
+use crate::engine::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
 pub(super) fn run(place: &str, work: impl FnOnce()) {
@@ -16,22 +17,25 @@ pub(super) fn run(place: &str, work: impl FnOnce()) {
     }
 }
 
-/// Runs a command; a panic becomes an error reply.
+/// Runs a command, which gives no reply where its client waits; a panic becomes an error reply.
 pub(crate) fn run_command(
     context: *mut RedisModuleCtx,
     argv: *mut *mut RedisModuleString,
     argc: c_int,
-    handler: fn(&Context, &[&[u8]]) -> Reply,
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
 ) -> c_int {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         let context = Context::from_raw(context);
         // SAFETY: the server gives `argc` strings, which live as long as the command runs.
         let arguments = unsafe { arguments(argv, argc) };
-        handler(&context, &arguments).send(&context);
+        if let Some(answer) = handler(&context, &arguments) {
+            reply::send(&answer, &context);
+        }
     }));
     if answered.is_err() {
         log::error!("internal error in a command");
-        Reply::error("ERR internal error, see the server's log").send(&Context::from_raw(context));
+        let error = Reply::error("ERR internal error, see the server's log");
+        reply::send(&error, &Context::from_raw(context));
     }
     OK
 }

@@ -97,6 +97,7 @@ unsafe extern "C" fn on_key_event(
             // Written with another type.
             hooks.on_event(Event::Removed(place));
         }
+        // On another thread nothing is run here; who holds the lock there wakes the main thread.
         if HOOKS.is_main() && hooks.has_urgent() {
             await_end_of_command(&context, state);
         }

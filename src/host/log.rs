@@ -14,7 +14,7 @@ use super::{Context, api};
 /// Bytes of a message per line.
 const LINE: usize = 1000;
 
-/// A context for logging, which may be used from any thread; null before the module is loaded.
+/// See [`detached`]; null before the module is loaded.
 static DETACHED: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(std::ptr::null_mut());
 
 struct ServerLog;
@@ -25,8 +25,14 @@ pub(crate) fn install(context: &Context) {
     let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(context.as_ptr()) };
     DETACHED.store(detached, Ordering::Release);
     if log::set_logger(&ServerLog).is_ok() {
-        log::set_max_level(LevelFilter::Debug);
+        log::set_max_level(LevelFilter::Trace);
     }
+}
+
+/// A context that is never freed, of no client: for logging from any thread, and for commands
+/// under the server's lock.
+pub(super) fn detached() -> *mut RedisModuleCtx {
+    DETACHED.load(Ordering::Acquire)
 }
 
 impl Log for ServerLog {
@@ -42,7 +48,7 @@ impl Log for ServerLog {
             Level::Trace => c"debug",
         };
         let text = escape(&record.args().to_string());
-        let context = DETACHED.load(Ordering::Acquire);
+        let context = detached();
         for line in lines(&text) {
             // Escaping left no NUL.
             let line = CString::new(line).unwrap_or_default();

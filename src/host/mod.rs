@@ -9,7 +9,12 @@
 //! log        the server's log for `log::info!` and friends
 //! settings   module configs and module arguments
 //! command    commands with their documentation
-//! reply      replies
+//! reply      sending replies
+//! unit       the server as scripts reach it while its lock is held
+//! lock       that lock, for workers
+//! user       users, and what they may do
+//! blocked    clients that wait for a function's result
+//! info       sections of INFO
 //! keyspace   what happens to keys, as events of the delivery core
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading and trimming
@@ -21,32 +26,43 @@
 //! other room knows a version.
 
 pub(crate) mod alloc;
+mod blocked;
 mod command;
 mod constants;
 mod context;
 mod entry;
 mod events;
 mod guard;
+mod info;
 mod keyspace;
+mod lock;
 mod log;
 mod redis_locked;
 mod reply;
 mod scan;
 mod settings;
 mod streams;
+mod unit;
+mod user;
 mod wake;
 
 use crate::stream::{Event, KeyRef};
 
+pub(crate) use blocked::BlockedClient;
 pub(crate) use command::{Arg, ArgKind, Command, command_entry, register as register_commands};
 pub(crate) use context::Context;
 pub(crate) use guard::run_command;
+pub(crate) use info::{Field, Section, register as register_info};
 pub(crate) use keyspace::listen_to_keys;
+pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
 pub(crate) use redis_locked::RedisLocked;
-pub(crate) use reply::Reply;
 pub(crate) use scan::Scan;
-pub(crate) use settings::{Settings, apply_arguments, register as register_settings};
+pub(crate) use settings::{
+    Settings, apply_arguments, change as change_setting, debug_is_enabled, read as read_setting,
+    register as register_settings,
+};
+pub(crate) use unit::{Unit, allow_unsafe_commands};
 pub(crate) use wake::wake_main_thread;
 
 use redis_module::raw;
@@ -60,7 +76,8 @@ macro_rules! api {
 }
 pub(crate) use api;
 
-/// What the server tells the module, under the Redis lock; but for key events on the main thread.
+/// What the server tells the module, under the Redis lock; but for key events, and where it is
+/// said, on the main thread.
 pub(crate) trait Hooks {
     /// Something happened to a key, a database or the server's role.
     fn on_event(&self, event: Event<'_>);
@@ -70,6 +87,15 @@ pub(crate) trait Hooks {
 
     /// Whether a sync callback has to run before the command that is executing gets its reply.
     fn has_urgent(&self) -> bool;
+
+    /// Why an entry must not be added to a stream now, if it must not.
+    fn refuses_append(&self, key: KeyRef<'_>) -> Option<String>;
+
+    /// A worker is about to give up the server's lock. Called on its thread.
+    fn after_background(&self);
+
+    /// What INFO is to show.
+    fn info(&self) -> Vec<Section>;
 
     /// A command is done and entries of it wait for sync callbacks.
     fn after_command(&self, context: &Context);

@@ -2,8 +2,9 @@
 //! with the same names, arguments of the module, which win over the file.
 
 use std::ffi::{CString, c_char, c_int, c_longlong, c_void};
+use std::ptr::from_ref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use redis_module::raw::{self, RedisModuleString};
 
@@ -12,23 +13,28 @@ use super::constants::{ERR, OK};
 use super::context::Context;
 use crate::engine::Limits;
 
-/// One setting.
+/// One setting. The value of a choice is its place in the list.
 struct Setting {
     name: &'static str,
     default: i64,
-    min: i64,
-    max: i64,
+    kind: Kind,
     flags: u32,
     value: AtomicI64,
 }
 
+/// What values a setting takes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Number { min: i64, max: i64 },
+    Choice(&'static [&'static str]),
+}
+
 impl Setting {
-    const fn new(name: &'static str, default: i64, min: i64, max: i64, flags: u32) -> Self {
+    const fn new(name: &'static str, default: i64, kind: Kind, flags: u32) -> Self {
         Self {
             name,
             default,
-            min,
-            max,
+            kind,
             flags,
             value: AtomicI64::new(default),
         }
@@ -38,51 +44,178 @@ impl Setting {
         self.value.load(Ordering::Relaxed)
     }
 
+    fn is_on(&self) -> bool {
+        self.get() != 0
+    }
+
     fn set(&self, value: i64) -> Result<(), String> {
-        if (self.min..=self.max).contains(&value) {
+        let (min, max) = match self.kind {
+            Kind::Number { min, max } => (min, max),
+            Kind::Choice(names) => (0, i64::try_from(names.len()).unwrap_or(0) - 1),
+        };
+        if (min..=max).contains(&value) {
             self.value.store(value, Ordering::Relaxed);
             Ok(())
         } else {
             Err(format!(
-                "argument must be between {} and {} inclusive",
-                self.min, self.max
+                "argument must be between {min} and {max} inclusive"
             ))
         }
+    }
+
+    /// The value as users write it.
+    fn text(&self) -> String {
+        let value = self.get();
+        match self.kind {
+            Kind::Number { .. } => value.to_string(),
+            Kind::Choice(names) => usize::try_from(value)
+                .ok()
+                .and_then(|at| names.get(at))
+                .map_or_else(String::new, |name| (*name).to_owned()),
+        }
+    }
+
+    /// The value that a text stands for.
+    fn parse(&self, text: &str) -> Result<i64, String> {
+        match self.kind {
+            Kind::Number { .. } => {
+                parse(text, self.flags).ok_or_else(|| format!("'{text}' is not a number"))
+            }
+            Kind::Choice(names) => names
+                .iter()
+                .position(|name| name.eq_ignore_ascii_case(text))
+                .and_then(|at| i64::try_from(at).ok())
+                .ok_or_else(|| {
+                    format!(
+                        "Unknown configuration value '{text}', options are {}",
+                        names.join(", ")
+                    )
+                }),
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.flags & raw::REDISMODULE_CONFIG_IMMUTABLE != 0
     }
 }
 
 const MEGABYTE: i64 = 1 << 20;
+const MILLISECONDS: Kind = Kind::Number {
+    min: 100,
+    max: 1_000_000_000,
+};
+const NO_OR_YES: Kind = Kind::Choice(&["no", "yes"]);
 
 static EXECUTION_THREADS: Setting = Setting::new(
     "execution-threads",
     1,
-    1,
-    32,
+    Kind::Number { min: 1, max: 32 },
     raw::REDISMODULE_CONFIG_IMMUTABLE,
 );
 static LOCK_REDIS_TIMEOUT: Setting = Setting::new(
     "lock-redis-timeout",
     500,
-    100,
-    1_000_000_000,
+    MILLISECONDS,
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
+static BACKGROUND_TIMEOUT: Setting = Setting::new(
+    "background-timeout",
+    5000,
+    MILLISECONDS,
     raw::REDISMODULE_CONFIG_DEFAULT,
 );
 static LIBRARY_MAXMEMORY: Setting = Setting::new(
     "library-maxmemory",
     1024 * MEGABYTE,
-    16 * MEGABYTE,
-    2048 * MEGABYTE,
+    Kind::Number {
+        min: 16 * MEGABYTE,
+        max: 2048 * MEGABYTE,
+    },
     raw::REDISMODULE_CONFIG_IMMUTABLE | raw::REDISMODULE_CONFIG_MEMORY,
 );
-static ERROR_VERBOSITY: Setting =
-    Setting::new("error-verbosity", 1, 1, 2, raw::REDISMODULE_CONFIG_DEFAULT);
+static V8_MAXMEMORY: Setting = Setting::new(
+    "v8-maxmemory",
+    2048 * MEGABYTE,
+    Kind::Number {
+        min: 50 * MEGABYTE,
+        max: 1024 * 1024 * MEGABYTE,
+    },
+    raw::REDISMODULE_CONFIG_MEMORY,
+);
+static FATAL_FAILURE_POLICY: Setting = Setting::new(
+    "library-fatal-failure-policy",
+    0,
+    Kind::Choice(&["abort", "kill"]),
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
+static ERROR_VERBOSITY: Setting = Setting::new(
+    "error-verbosity",
+    1,
+    Kind::Number { min: 1, max: 2 },
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
+static ENABLE_DEBUG_COMMAND: Setting = Setting::new(
+    "enable-debug-command",
+    0,
+    NO_OR_YES,
+    raw::REDISMODULE_CONFIG_IMMUTABLE,
+);
 
-static ALL: [&Setting; 4] = [
+static ALL: [&Setting; 8] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
+    &BACKGROUND_TIMEOUT,
     &LIBRARY_MAXMEMORY,
+    &V8_MAXMEMORY,
+    &FATAL_FAILURE_POLICY,
     &ERROR_VERBOSITY,
+    &ENABLE_DEBUG_COMMAND,
 ];
+
+/// Whether `RG.FUNCTION DEBUG` is for use.
+pub(crate) fn debug_is_enabled() -> bool {
+    ENABLE_DEBUG_COMMAND.is_on()
+}
+
+fn find(name: &str) -> Result<&'static Setting, String> {
+    ALL.into_iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| format!("No such configuration {name}"))
+}
+
+/// The value of a setting, as users write it.
+///
+/// # Errors
+/// Where there is none of that name.
+pub(crate) fn read(name: &str) -> Result<String, String> {
+    find(name).map(Setting::text)
+}
+
+/// Changes a setting while the server runs.
+///
+/// # Errors
+/// Where there is none of that name, or it cannot be changed, or not to that.
+pub(crate) fn change(name: &str, text: &str) -> Result<(), String> {
+    let setting = find(name)?;
+    if setting.is_fixed() {
+        return Err(format!(
+            "Configuration {name} can not be changed at runtime"
+        ));
+    }
+    let value = setting.parse(text).map_err(|error| match setting.kind {
+        Kind::Number { .. } => format!("Failed parsing value '{text}' as a number."),
+        Kind::Choice(_) => error,
+    })?;
+    match setting.kind {
+        Kind::Number { min, .. } if value < min => Err(format!(
+            "Value '{text}' is less then minimum value allowed '{min}'"
+        )),
+        Kind::Number { max, .. } if value > max => Err(format!(
+            "Value '{text}' is greater then maximum value allowed '{max}'"
+        )),
+        _ => setting.set(value),
+    }
+}
 
 /// The settings, as the other rooms use them. Changes show in what is shared.
 #[derive(Clone, Debug)]
@@ -101,8 +234,11 @@ impl Settings {
         let settings = Self {
             threads: usize::try_from(EXECUTION_THREADS.get()).unwrap_or(1),
             limits: Arc::new(Limits {
-                run_ms: AtomicU64::new(0),
+                locked_ms: AtomicU64::new(0),
+                unlocked_ms: AtomicU64::new(0),
                 memory: AtomicUsize::new(0),
+                total_memory: AtomicUsize::new(0),
+                lenient: AtomicBool::new(false),
             }),
             verbosity: Arc::new(AtomicU8::new(1)),
         };
@@ -112,11 +248,19 @@ impl Settings {
 
     /// Takes over what was changed since. Cheap enough for every turn of the event loop.
     pub(crate) fn refresh(&self) {
-        self.limits
-            .run_ms
-            .store(LOCK_REDIS_TIMEOUT.get().unsigned_abs(), Ordering::Relaxed);
-        let memory = usize::try_from(LIBRARY_MAXMEMORY.get()).unwrap_or(usize::MAX);
-        self.limits.memory.store(memory, Ordering::Relaxed);
+        let limits = &self.limits;
+        let milliseconds = |setting: &Setting| setting.get().unsigned_abs();
+        let bytes = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        let order = Ordering::Relaxed;
+        limits
+            .locked_ms
+            .store(milliseconds(&LOCK_REDIS_TIMEOUT), order);
+        limits
+            .unlocked_ms
+            .store(milliseconds(&BACKGROUND_TIMEOUT), order);
+        limits.memory.store(bytes(&LIBRARY_MAXMEMORY), order);
+        limits.total_memory.store(bytes(&V8_MAXMEMORY), order);
+        limits.lenient.store(FATAL_FAILURE_POLICY.is_on(), order);
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
     }
@@ -128,24 +272,7 @@ impl Settings {
 /// With the name of what the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     for setting in ALL {
-        let name = CString::new(setting.name).unwrap_or_default();
-        // SAFETY: the context is live; the callbacks get the setting as their data, which is
-        // static.
-        let registered = unsafe {
-            api!(RedisModule_RegisterNumericConfig)(
-                context.as_ptr(),
-                name.as_ptr(),
-                setting.default,
-                setting.flags,
-                setting.min,
-                setting.max,
-                Some(get),
-                Some(set),
-                None,
-                std::ptr::from_ref(setting).cast_mut().cast(),
-            )
-        };
-        if registered != OK {
+        if register_one(context, setting) != OK {
             return Err(setting.name);
         }
     }
@@ -158,23 +285,97 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     }
 }
 
-unsafe extern "C" fn get(_name: *const c_char, data: *mut c_void) -> c_longlong {
-    // SAFETY: `register` gave a static setting.
-    unsafe { &*data.cast::<Setting>() }.get()
+fn register_one(context: &Context, setting: &'static Setting) -> c_int {
+    let name = CString::new(setting.name).unwrap_or_default();
+    let data = from_ref(setting).cast_mut().cast();
+    let default = c_int::try_from(setting.default).unwrap_or(0);
+    // SAFETY: the context is live; the callbacks get the setting as their data, which is static;
+    // the server copies the names.
+    unsafe {
+        match setting.kind {
+            Kind::Number { min, max } => api!(RedisModule_RegisterNumericConfig)(
+                context.as_ptr(),
+                name.as_ptr(),
+                setting.default,
+                setting.flags,
+                min,
+                max,
+                Some(get_number),
+                Some(set_number),
+                None,
+                data,
+            ),
+            Kind::Choice(["no", "yes"]) => api!(RedisModule_RegisterBoolConfig)(
+                context.as_ptr(),
+                name.as_ptr(),
+                default,
+                setting.flags,
+                Some(get_choice),
+                Some(set_choice),
+                None,
+                data,
+            ),
+            Kind::Choice(names) => {
+                let texts: Vec<_> = names
+                    .iter()
+                    .map(|name| CString::new(*name).unwrap_or_default())
+                    .collect();
+                let mut pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+                let values: Vec<c_int> = (0..).take(names.len()).collect();
+                api!(RedisModule_RegisterEnumConfig)(
+                    context.as_ptr(),
+                    name.as_ptr(),
+                    default,
+                    setting.flags,
+                    pointers.as_mut_ptr(),
+                    values.as_ptr(),
+                    c_int::try_from(names.len()).unwrap_or(0),
+                    Some(get_choice),
+                    Some(set_choice),
+                    None,
+                    data,
+                )
+            }
+        }
+    }
 }
 
-unsafe extern "C" fn set(
-    _name: *const c_char,
-    value: c_longlong,
-    data: *mut c_void,
-    _error: *mut *mut RedisModuleString,
-) -> c_int {
-    // SAFETY: `register` gave a static setting.
+fn set(data: *mut c_void, value: i64) -> c_int {
+    // SAFETY: `register_one` gave a static setting.
     match unsafe { &*data.cast::<Setting>() }.set(value) {
         Ok(()) => OK,
         // The server checks the range before and has the better message.
         Err(_) => ERR,
     }
+}
+
+unsafe extern "C" fn get_number(_name: *const c_char, data: *mut c_void) -> c_longlong {
+    // SAFETY: as in `set`.
+    unsafe { &*data.cast::<Setting>() }.get()
+}
+
+unsafe extern "C" fn set_number(
+    _name: *const c_char,
+    value: c_longlong,
+    data: *mut c_void,
+    _error: *mut *mut RedisModuleString,
+) -> c_int {
+    set(data, value)
+}
+
+unsafe extern "C" fn get_choice(_name: *const c_char, data: *mut c_void) -> c_int {
+    // SAFETY: as in `set`.
+    let value = unsafe { &*data.cast::<Setting>() }.get();
+    c_int::try_from(value).unwrap_or(0)
+}
+
+unsafe extern "C" fn set_choice(
+    _name: *const c_char,
+    value: c_int,
+    data: *mut c_void,
+    _error: *mut *mut RedisModuleString,
+) -> c_int {
+    set(data, value.into())
 }
 
 /// Applies the module's arguments: names and values in turn.
@@ -192,8 +393,9 @@ pub(crate) fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
             .find(|setting| setting.name.eq_ignore_ascii_case(&name))
             .ok_or_else(|| format!("Unknown module argument '{name}'"))?;
         let value = String::from_utf8_lossy(value);
-        let number = parse(&value, setting.flags)
-            .ok_or_else(|| format!("Module argument '{name}': '{value}' is not a number"))?;
+        let number = setting
+            .parse(&value)
+            .map_err(|error| format!("Module argument '{name}': {error}"))?;
         setting
             .set(number)
             .map_err(|error| format!("Module argument '{name}': {error}"))?;
@@ -243,5 +445,25 @@ mod tests {
         assert!(wrong(&[b"execution-threads", b"x"]).contains("'x' is not a number"));
         assert!(wrong(&[b"execution-threads", b"33"]).contains("between 1 and 32"));
         assert!(wrong(&[b"\xff", b"1"]).contains("Unknown"));
+        assert!(wrong(&[b"enable-debug-command", b"maybe"]).contains("options are no, yes"));
+    }
+
+    #[test]
+    fn no_is_no_and_yes_is_yes() {
+        assert_eq!(ENABLE_DEBUG_COMMAND.parse("no"), Ok(0));
+        assert_eq!(ENABLE_DEBUG_COMMAND.parse("YES"), Ok(1));
+        assert_eq!(FATAL_FAILURE_POLICY.parse("kill"), Ok(1));
+        assert_eq!(read("library-fatal-failure-policy"), Ok("abort".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_says_why() {
+        let wrong = |name, value| change(name, value).unwrap_err();
+        assert_eq!(wrong("nothing", "1"), "No such configuration nothing");
+        assert!(wrong("execution-threads", "2").contains("can not be changed at runtime"));
+        assert!(wrong("lock-redis-timeout", "x").contains("Failed parsing value 'x'"));
+        assert!(wrong("lock-redis-timeout", "99").contains("minimum value allowed '100'"));
+        assert!(wrong("lock-redis-timeout", "1000000001").contains("maximum value allowed"));
+        assert!(wrong("library-fatal-failure-policy", "x").contains("options are abort, kill"));
     }
 }

@@ -10,12 +10,14 @@ use std::ptr::null_mut;
 
 use redis_module::raw::RedisModuleStreamID;
 
-use crate::engine::RecordBatch;
+use crate::engine::{Grant, RecordBatch, Server};
 use crate::exec::Streams;
 use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
 
-use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, OK};
+use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
 use super::context::{Context, OpenKey, OwnedString, bytes};
+use super::unit::{Unit, WhenFull};
+use super::user::User;
 use super::{RedisLocked, api};
 
 /// Whether the trim that is going on is ours: its event is no news.
@@ -35,6 +37,37 @@ fn set_trimming(on: bool) {
 }
 
 impl Streams for Context {
+    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String> {
+        let lacks = |what: &str| {
+            let key = std::str::from_utf8(stream).unwrap_or("[binary data]");
+            let user = &grant.user;
+            Err(format!(
+                "User '{user}' has no permissions on key '{key}', {what}"
+            ))
+        };
+        let Some(user) = User::find(&grant.user) else {
+            return lacks("User does not exists or disabled.");
+        };
+        // What a consumer does is what its owner could do with these two.
+        let may_read = user.may_run(&[b"XREAD", b"STREAMS", stream, b"0"]);
+        if may_read && (!trims || user.may_run(&[b"XTRIM", stream, b"MAXLEN", b"0"])) {
+            return Ok(());
+        }
+        let rights = KEY_ACCESS | if trims { KEY_DELETE } else { 0 };
+        if !user.may_use(stream, rights) {
+            return lacks("User does not have permissions on key.");
+        }
+        lacks(if may_read {
+            "User may not run XTRIM."
+        } else {
+            "User may not run XREAD."
+        })
+    }
+
+    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
+        work(&Unit::of_grant(grant, WhenFull::Refuse));
+    }
+
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool) {
         let mut batch = RecordBatch::default();
         if !self.select(request.db) {

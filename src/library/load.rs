@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
 use crate::engine::{Engine, Program, Registrations, ScriptError, Source, StreamConsumer};
-use crate::exec::{Driver, Pool, Reports, Runner, Target};
+use crate::exec::{Driver, Runner, Shared, Target};
 use crate::stream::ConsumerSpec;
 
 use super::prologue::{Prologue, PrologueError};
@@ -73,12 +73,8 @@ pub enum LoadError {
 pub struct Loader {
     /// The engines there are.
     pub engines: Vec<Box<dyn Engine>>,
-    /// How much of an error is told: 1 the message, 2 the stack too.
-    pub verbosity: Arc<AtomicU8>,
-    /// The way back from the workers.
-    pub reports: Arc<Reports>,
-    /// The workers.
-    pub pool: Pool,
+    /// What the libraries' runners share.
+    pub shared: Shared,
 }
 
 /// A library that is known to be good, and not live yet.
@@ -112,26 +108,31 @@ impl Loader {
         let old = registry.get(prologue.name);
         let staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
 
-        let runner = Runner::new(
-            prologue.name,
-            staged.program,
-            Arc::clone(&self.verbosity),
-            Arc::clone(&self.reports),
-            self.pool.clone(),
-        );
+        let runner = Runner::new(prologue.name, staged.program, self.shared.clone());
         let old = registry.remove(prologue.name);
         let has_new = staged.registrations.stream_consumers.iter().any(|new| {
             old.as_ref()
                 .is_none_or(|old| !old.consumers.contains_key(&new.name))
         });
-        let consumers = swap(driver, &runner, old, staged.registrations);
+        let user: Arc<str> = request.user.into();
+        let consumers = swap(
+            driver,
+            &runner,
+            &user,
+            old,
+            staged.registrations.stream_consumers,
+        );
+        let functions = staged.registrations.functions.into_iter();
         registry.insert(
             prologue.name.to_owned(),
             Library {
                 engine: engine.name(),
-                user: request.user.to_owned(),
+                user,
                 config: request.config.map(str::to_owned),
                 code: request.code.to_owned(),
+                functions: functions
+                    .map(|function| (function.name.clone(), function))
+                    .collect(),
                 consumers,
                 runner,
             },
@@ -151,9 +152,7 @@ impl Loader {
             code: request.code,
             config: request.config,
         };
-        let text = |error: ScriptError| {
-            error.text(self.verbosity.load(std::sync::atomic::Ordering::Relaxed))
-        };
+        let text = |error: ScriptError| error.text(self.shared.verbosity.load(Ordering::Relaxed));
         let mut program = engine
             .compile(&source)
             .map_err(|error| LoadError::Compilation(text(error)))?;
@@ -186,7 +185,7 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     for consumer in library.consumers.into_values() {
         driver.remove_consumer(consumer.key);
     }
-    library.runner.retire();
+    library.runner.retire(true);
     true
 }
 
@@ -224,21 +223,22 @@ fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
 fn swap(
     driver: &Driver,
     runner: &Arc<Runner>,
+    user: &Arc<str>,
     old: Option<Library>,
-    registrations: Registrations,
+    registered: Vec<StreamConsumer>,
 ) -> BTreeMap<String, Consumer> {
     let (mut known, old_runner) = match old {
         Some(library) => (library.consumers, Some(library.runner)),
         None => (BTreeMap::new(), None),
     };
     let mut consumers = BTreeMap::new();
-    for new in registrations.stream_consumers {
+    for new in registered {
         let target = Target {
             callback: new.callback,
             mode: new.mode,
         };
         let consumer = if let Some(consumer) = known.remove(&new.name) {
-            driver.change_consumer(consumer.key, new.window, new.trim, runner, target);
+            driver.change_consumer(consumer.key, new.window, new.trim, runner, target, user);
             consumer
         } else {
             let prefix: Arc<[u8]> = new.prefix.into();
@@ -249,7 +249,7 @@ fn swap(
                 mode: new.mode,
             };
             Consumer {
-                key: driver.add_consumer(spec, runner, target),
+                key: driver.add_consumer(spec, runner, target, user),
                 prefix,
             }
         };
@@ -259,7 +259,7 @@ fn swap(
         driver.remove_consumer(gone.key);
     }
     if let Some(old_runner) = old_runner {
-        old_runner.retire();
+        old_runner.retire(false);
     }
     consumers
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::Function;
 use crate::exec::Runner;
 use crate::stream::ConsumerKey;
 
@@ -12,11 +13,13 @@ pub struct Library {
     /// The engine it runs on.
     pub engine: &'static str,
     /// The user who loaded it.
-    pub user: String,
+    pub user: Arc<str>,
     /// The JSON text it was configured with.
     pub config: Option<String>,
     /// Its whole text.
     pub code: String,
+    /// Its functions by name.
+    pub functions: BTreeMap<String, Function>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, Consumer>,
     /// Where it runs.

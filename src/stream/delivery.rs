@@ -143,6 +143,11 @@ impl Delivery {
                     self.schedule(sub);
                 }
             }
+            Event::Refused { sub, error } => {
+                if let Some(state) = self.subs.get_mut(sub) {
+                    state.stats.last_error = Some(error);
+                }
+            }
             Event::Yielded(sub) => self.schedule(sub),
         }
     }
@@ -223,6 +228,21 @@ impl Delivery {
     #[must_use]
     pub fn is_tracked(&self, key: KeyRef<'_>) -> bool {
         self.names.get(key).is_some()
+    }
+
+    /// Whether an entry of this stream would be given to a sync callback.
+    #[must_use]
+    pub fn has_sync_consumer(&self, key: KeyRef<'_>) -> bool {
+        self.prefixes
+            .matching(key.name)
+            .any(|consumer| self.consumers[consumer].spec.mode == Mode::Sync)
+    }
+
+    /// The stream of a subscription: its database and name.
+    #[must_use]
+    pub fn stream_of(&self, sub: SubscriptionKey) -> Option<(i32, Arc<[u8]>)> {
+        let stream = &self.streams[self.subs.get(sub)?.stream];
+        Some((stream.db, Arc::clone(&stream.name)))
     }
 
     /// Whether the subscription is still there, and may start entries.

@@ -89,7 +89,16 @@ pub enum Event<'a> {
         /// The last entry the callback was given.
         started: EntryId,
     },
-    /// A [`HandOver::Run`] ended, whether or not there is more to do.
+    /// A hand-over was refused for now: nothing was read. [`Event::Yielded`] comes when it may be
+    /// tried again.
+    Refused {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// Why.
+        error: Arc<str>,
+    },
+    /// A [`HandOver::Run`] ended, or what was refused may be tried again, whether or not there is
+    /// more to do.
     Yielded(SubscriptionKey),
 }
 

@@ -1,95 +1,87 @@
-//! The JavaScript side of a call.
+//! The JavaScript side of the engine, and how it is reached. See `bootstrap.js`.
 //!
-//! One call of `invoke` takes plain values and builds the record object in JavaScript, where the
-//! JIT compiler makes it a few allocations; building it through V8's API costs a call each for
-//! every property and element. It is compiled before the library and keeps no reference that the
-//! library could reach or replace.
-//!
-//! The raw views are made on demand, from the packed bytes of the record, which ride along as a
-//! one-byte string: bytes that belong to the garbage collector like every other value, so that a
-//! record may outlive its callback. They are accessors of the class and do not enumerate, so
-//! `JSON.stringify` prints the three properties of the record and nothing else.
+//! The raw views of a record are made on demand, from the packed bytes of the record, which ride
+//! along as a one-byte string: bytes that belong to the garbage collector like every other value,
+//! so that a record may outlive its callback. They are accessors of the class and do not
+//! enumerate, so `JSON.stringify` prints the three properties of the record and nothing else.
 
 use crate::engine::record::Parts;
 
 use super::callback::callback;
-use super::text;
+use super::{client, run, text};
 
 callback!(unpack_entry => unpack);
 
-const SOURCE: &str = r#"(function (unpack_with) {
-  "use strict";
-  // The constructor throws where the library has no memory left; V8's API ends the process.
-  const Buffer = ArrayBuffer;
-  const allocate = (length) => new Buffer(length);
-  const unpack = (packed) => unpack_with(packed, allocate);
-  class Client {}
-  class StreamRecord {
-    #name;
-    #packed;
-    #raw;
-    id;
-    stream_name;
-    record;
-    constructor(ms, seq, text, name, record, packed) {
-      this.id = [ms, seq];
-      this.stream_name = text;
-      this.record = record;
-      this.#name = name;
-      this.#packed = packed;
-    }
-    get stream_name_raw() {
-      return (typeof this.#name === "string") ? (this.#name = unpack(this.#name)[0]) : this.#name;
-    }
-    get record_raw() {
-      if (this.#raw === undefined) {
-        const parts = unpack(this.#packed);
-        const raw = [];
-        for (let at = 0; at < parts.length; at += 2) raw[at / 2] = [parts[at], parts[at + 1]];
-        this.#raw = raw;
-        this.#packed = undefined;
-      }
-      return this.#raw;
-    }
-  }
-  const client = Object.freeze(new Client());
-  return function invoke(callback, ms, seq, text, name, packed, ...parts) {
-    // Too many to be arguments come as one array, which no pairs of parts look like.
-    if (parts.length === 1) parts = parts[0];
-    let record;
-    if (parts.length === 2) {
-      record = [[parts[0], parts[1]]];
-    } else {
-      record = [];
-      for (let at = 0; at < parts.length; at += 2) record[at / 2] = [parts[at], parts[at + 1]];
-    }
-    return callback(client, new StreamRecord(ms, seq, text, name, record, packed));
-  };
-})"#;
+const SOURCE: &str = include_str!("bootstrap.js");
 
-/// Makes `invoke` in the context that is entered.
-pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Function>> {
+/// The functions of the bootstrap, for the engine to call.
+#[derive(Clone)]
+pub(super) struct Helpers {
+    /// `call_consumer(callback, client, ms, seq, text, name, packed, ...parts)`
+    pub(super) call_consumer: v8::Global<v8::Function>,
+    /// `call_function(callback, client, ...arguments)`
+    pub(super) call_function: v8::Global<v8::Function>,
+    /// `run_job(job)`
+    pub(super) run_job: v8::Global<v8::Function>,
+    /// `make_async_client(user, db, flags)`
+    pub(super) make_async_client: v8::Global<v8::Function>,
+    /// `make_error(text)`: a Redis error.
+    pub(super) make_error: v8::Global<v8::Function>,
+    /// `tag(value, type, format)`: the value with what kind of reply it was.
+    pub(super) tag: v8::Global<v8::Function>,
+    /// `allocate(length)`: an `ArrayBuffer`.
+    pub(super) allocate: v8::Global<v8::Function>,
+    /// `close()`: no client is open any more.
+    pub(super) close: v8::Global<v8::Function>,
+}
+
+/// Runs the bootstrap in the context that is entered. `None` where an exception is pending.
+pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
     let source = text::short(scope, SOURCE);
     let script = text::compile(scope, "<redisgears>", source)?;
     let maker = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
-    let unpack_with = v8::Function::new(scope, unpack_entry)?;
+    let native = v8::Object::new(scope);
+    let unpack = v8::Function::new(scope, unpack_entry)?;
+    let functions = client::functions(scope)?;
+    for (name, function) in functions.into_iter().chain([("unpack", unpack)]) {
+        let key = text::short(scope, name);
+        native.create_data_property(scope, key.into(), function.into())?;
+    }
     let nothing = v8::undefined(scope).into();
-    let invoke = maker.call(scope, nothing, &[unpack_with.into()])?;
-    v8::Local::try_from(invoke).ok()
+    let made = maker.call(scope, nothing, &[native.into()])?;
+    let made = v8::Local::<v8::Object>::try_from(made).ok()?;
+    let helper = |name: &str| {
+        let key = text::short(scope, name);
+        let function = v8::Local::<v8::Function>::try_from(made.get(scope, key.into())?).ok()?;
+        Some(v8::Global::new(scope, function))
+    };
+    let helpers = Helpers {
+        call_consumer: helper("call_consumer")?,
+        call_function: helper("call_function")?,
+        run_job: helper("run_job")?,
+        make_async_client: helper("make_async_client")?,
+        make_error: helper("make_error")?,
+        tag: helper("tag")?,
+        allocate: helper("allocate")?,
+        close: helper("close")?,
+    };
+    run::set_helpers(scope, helpers);
+    Some(())
 }
 
-/// `unpack_with(packed, allocate)`: the parts of a packed record as `ArrayBuffer`s.
+/// `unpack(packed)`: the parts of a packed record as `ArrayBuffer`s.
 fn unpack<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let (Ok(packed), Ok(allocate)) = (
+    let (Ok(packed), Some(helpers)) = (
         v8::Local::<v8::String>::try_from(args.get(0)),
-        v8::Local::<v8::Function>::try_from(args.get(1)),
+        run::helpers(scope),
     ) else {
         return;
     };
+    let allocate = v8::Local::new(scope, &helpers.allocate);
     let mut bytes = vec![0u8; packed.length()];
     packed.write_one_byte_v2(scope, 0, &mut bytes, v8::WriteFlags::empty());
     let mut buffers: Vec<v8::Local<v8::Value>> = Vec::new();
@@ -103,7 +95,8 @@ fn unpack<'s>(
     result.set(v8::Array::new_with_elements(scope, &buffers).into());
 }
 
-fn filled_buffer<'s>(
+/// A buffer with these bytes. `None` where an exception is pending.
+pub(super) fn filled_buffer<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     allocate: v8::Local<v8::Function>,
     bytes: &[u8],

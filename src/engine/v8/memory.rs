@@ -1,12 +1,17 @@
 //! What a library may take: a heap with a bound that is an error and not the end of the process,
-//! and array buffers, which lie outside that heap and are counted here.
+//! array buffers, which lie outside that heap and are counted here, and its part of what all
+//! libraries may take together.
+//!
+//! The heap is measured after each collection. Where it is beyond its bound, or where all
+//! libraries together are beyond theirs and this one takes more than an equal share, the run that
+//! goes on is ended.
 
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::watchdog::{Reason, Watch};
-use crate::engine::ScriptError;
+use crate::engine::{Limits, MemoryUse, ScriptError};
 
 /// The young generation: small, as records live short; V8's default lets RSS grow by 100 MB.
 const YOUNG_GENERATION: usize = 8 << 20;
@@ -14,134 +19,294 @@ const YOUNG_GENERATION: usize = 8 << 20;
 /// largest array takes 1 GiB, and one built-in function may need two beside its arguments.
 const HEADROOM: usize = 3 << 30;
 
-/// Settings for an isolate whose heap and whose array buffers are each bounded by `limit` bytes.
-pub(super) fn create_params(limit: usize) -> v8::CreateParams {
-    let buffers = Arc::new(ArrayBuffers {
-        used: AtomicUsize::new(0),
-        limit,
-    });
-    // SAFETY: the handle comes from `Arc::into_raw` and is given back by `drop` of the table,
-    // which V8 calls once, after the last buffer is freed; the table is for this very type.
-    let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(buffers), &ArrayBuffers::TABLE) };
-    v8::Isolate::create_params()
-        .heap_limits(0, limit)
-        .set_max_young_generation_size_in_bytes(YOUNG_GENERATION)
-        .array_buffer_allocator(allocator.make_shared())
+/// What all libraries take together.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    limits: Arc<Limits>,
+    total: AtomicUsize,
+    libraries: AtomicUsize,
 }
 
-/// Lets `watch` end the running script when the heap comes near its limit.
-pub(super) fn guard_heap(isolate: &mut v8::Isolate, watch: &Arc<Watch>) {
-    isolate.add_near_heap_limit_callback(near_heap_limit, watch_pointer(watch));
+impl Ledger {
+    pub(super) fn new(limits: Arc<Limits>) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            total: AtomicUsize::new(0),
+            libraries: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether all is taken that there is.
+    pub(super) fn is_full(&self) -> bool {
+        self.total.load(Ordering::Relaxed) >= self.limit()
+    }
+
+    fn limit(&self) -> usize {
+        self.limits.total_memory.load(Ordering::Relaxed)
+    }
+
+    /// Whether one that takes `own` is to give way, if `more` is wanted.
+    fn refuses(&self, own: usize, more: usize) -> bool {
+        let limit = self.limit();
+        let share = limit / self.libraries.load(Ordering::Relaxed).max(1);
+        self.total.load(Ordering::Relaxed).saturating_add(more) > limit
+            && own.saturating_add(more) > share
+    }
 }
 
-/// The bounds of one library's runs.
+/// The bounds of one library's runs, and what it takes. V8 keeps a pointer to it.
+#[derive(Debug)]
 pub(super) struct Bounds {
     /// Bounds their time, and ends them for either.
     pub(super) watch: Arc<Watch>,
-    /// Bytes of heap.
+    /// Bytes of heap, and of array buffers.
     pub(super) memory: usize,
+    heap: AtomicUsize,
+    buffers: AtomicUsize,
+    ledger: Arc<Ledger>,
 }
 
 impl Bounds {
+    pub(super) fn new(watch: Arc<Watch>, memory: usize, ledger: &Arc<Ledger>) -> Arc<Self> {
+        ledger.libraries.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self {
+            watch,
+            memory,
+            heap: AtomicUsize::new(0),
+            buffers: AtomicUsize::new(0),
+            ledger: Arc::clone(ledger),
+        })
+    }
+
+    /// What the library takes, as of the last collection.
+    pub(super) fn memory_use(&self) -> MemoryUse {
+        MemoryUse {
+            heap: self.heap.load(Ordering::Relaxed),
+            buffers: self.buffers.load(Ordering::Relaxed),
+            limit: self.memory,
+        }
+    }
+
+    fn taken(&self) -> usize {
+        self.heap
+            .load(Ordering::Relaxed)
+            .saturating_add(self.buffers.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of the size of the heap.
+    pub(super) fn measure(&self, isolate: &mut v8::Isolate) {
+        let now = isolate.get_heap_statistics().used_heap_size();
+        let before = self.heap.swap(now, Ordering::Relaxed);
+        self.ledger.total.fetch_add(now, Ordering::Relaxed);
+        self.ledger.total.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.heap.load(Ordering::Relaxed) > self.memory || self.ledger.refuses(self.taken(), 0)
+    }
+
     /// Ends a run; the error if it was ended from outside. The heap is then as good as before.
     pub(super) fn end_run(&self, isolate: &mut v8::Isolate) -> Option<ScriptError> {
         let reason = self.watch.stop()?;
         if reason == Reason::Memory {
-            isolate.low_memory_notification();
-            isolate.remove_near_heap_limit_callback(near_heap_limit, self.memory);
-            guard_heap(isolate, &self.watch);
+            self.recover(isolate);
         }
         Some(ScriptError::new(reason.describe()))
     }
+
+    /// Collects what the ended run left behind, and sets the heap's limit back.
+    fn recover(&self, isolate: &mut v8::Isolate) {
+        isolate.low_memory_notification();
+        isolate.remove_near_heap_limit_callback(near_heap_limit, self.memory);
+        isolate.add_near_heap_limit_callback(near_heap_limit, self.as_data());
+    }
+
+    fn as_data(&self) -> *mut c_void {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Counts the bytes of a buffer, if they fit.
+    fn reserve(&self, length: usize) -> bool {
+        if self.ledger.refuses(self.taken(), length) {
+            return false;
+        }
+        let reserved = self
+            .buffers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(length).filter(|sum| *sum <= self.memory)
+            });
+        if reserved.is_ok() {
+            self.ledger.total.fetch_add(length, Ordering::Relaxed);
+        }
+        reserved.is_ok()
+    }
+
+    fn release(&self, length: usize) {
+        self.buffers.fetch_sub(length, Ordering::Relaxed);
+        self.ledger.total.fetch_sub(length, Ordering::Relaxed);
+    }
 }
 
-fn watch_pointer(watch: &Arc<Watch>) -> *mut c_void {
-    Arc::as_ptr(watch).cast_mut().cast()
+impl Drop for Bounds {
+    fn drop(&mut self) {
+        self.ledger.libraries.fetch_sub(1, Ordering::Relaxed);
+        self.ledger.total.fetch_sub(self.taken(), Ordering::Relaxed);
+    }
+}
+
+/// Settings for an isolate with these bounds.
+pub(super) fn create_params(bounds: &Arc<Bounds>) -> v8::CreateParams {
+    // SAFETY: the handle comes from `Arc::into_raw` and is given back by `drop` of the table,
+    // which V8 calls once, after the last buffer is freed; the table is for this very type.
+    let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(Arc::clone(bounds)), &BUFFERS) };
+    v8::Isolate::create_params()
+        .heap_limits(0, bounds.memory)
+        .set_max_young_generation_size_in_bytes(YOUNG_GENERATION)
+        .array_buffer_allocator(allocator.make_shared())
+}
+
+/// Has the heap of an isolate measured and bounded. The program drops its bounds after the
+/// isolate.
+pub(super) fn guard_heap(isolate: &mut v8::Isolate, bounds: &Arc<Bounds>) {
+    isolate.add_near_heap_limit_callback(near_heap_limit, bounds.as_data());
+    isolate.add_gc_epilogue_callback(after_collection, bounds.as_data(), v8::GCType::kGCTypeAll);
+    isolate.set_oom_error_handler(report_out_of_memory);
 }
 
 /// Asks for the end of the script. V8 notices only when it returns to JavaScript, so the limit
 /// that is given back must leave room until then: the same one again would end the process.
 unsafe extern "C" fn near_heap_limit(data: *mut c_void, current: usize, _initial: usize) -> usize {
-    // SAFETY: `data` is the pointer of the program's watch, which the program drops after its
-    // isolate; only that isolate calls back.
-    let watch = unsafe { &*data.cast::<Watch>() };
-    watch.end_for_memory();
+    // SAFETY: `data` is what `Bounds::as_data` gave; the program drops its bounds after its
+    // isolate, and only that isolate calls back.
+    let bounds = unsafe { &*data.cast::<Bounds>() };
+    if bounds.ledger.limits.lenient.load(Ordering::Relaxed) {
+        log::error!(
+            "library '{}' is out of memory, and the policy is to end the process",
+            bounds.watch.library()
+        );
+        return current;
+    }
+    bounds.watch.end_for_memory();
     current.saturating_add(HEADROOM)
 }
 
-/// The array buffers of one library.
-#[derive(Debug)]
-struct ArrayBuffers {
-    used: AtomicUsize,
-    limit: usize,
+unsafe extern "C" fn after_collection(
+    isolate: v8::UnsafeRawIsolatePtr,
+    _kind: v8::GCType,
+    _flags: v8::GCCallbackFlags,
+    data: *mut c_void,
+) {
+    // SAFETY: as in `near_heap_limit`; V8 gives the isolate that has just collected, on the
+    // thread that holds it.
+    let (bounds, mut isolate) = unsafe {
+        (
+            &*data.cast::<Bounds>(),
+            v8::Isolate::from_raw_isolate_ptr(isolate),
+        )
+    };
+    bounds.measure(&mut isolate);
+    let lenient = bounds.ledger.limits.lenient.load(Ordering::Relaxed);
+    if bounds.watch.is_running() && bounds.is_exceeded() && !lenient {
+        bounds.watch.end_for_memory();
+    }
 }
 
-impl ArrayBuffers {
-    const TABLE: v8::RustAllocatorVtable<Self> = v8::RustAllocatorVtable {
-        allocate: Self::allocate,
-        allocate_uninitialized: Self::allocate_uninitialized,
-        free: Self::free,
-        drop: Self::drop,
+/// V8 has no memory left and is about to end the process.
+unsafe extern "C" fn report_out_of_memory(
+    _place: *const std::ffi::c_char,
+    details: &v8::OomDetails,
+) {
+    let kind = if details.is_heap_oom {
+        "heap"
+    } else {
+        "process"
     };
+    log::error!("V8 is out of memory ({kind}): this process ends now");
+}
 
-    fn reserve(&self, len: usize) -> bool {
-        let taken = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(len).filter(|sum| *sum <= self.limit)
-            });
-        taken.is_ok()
-    }
+/// The functions V8 allocates array buffers with.
+const BUFFERS: v8::RustAllocatorVtable<Bounds> = v8::RustAllocatorVtable {
+    allocate,
+    allocate_uninitialized,
+    free,
+    drop: drop_bounds,
+};
 
-    /// V8 turns null into a `RangeError`.
-    fn take(&self, len: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
-        if !self.reserve(len) {
-            return std::ptr::null_mut();
-        }
-        let data = allocate();
-        if data.is_null() {
-            self.used.fetch_sub(len, Ordering::Relaxed);
-        }
-        data
+/// V8 turns null into a `RangeError`.
+fn take(bounds: &Bounds, length: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    if !bounds.reserve(length) {
+        return std::ptr::null_mut();
     }
+    let data = allocate();
+    if data.is_null() {
+        bounds.release(length);
+    }
+    data
+}
 
-    unsafe extern "C" fn allocate(&self, len: usize) -> *mut c_void {
-        // SAFETY: calloc has no precondition; the result is freed by `free` only.
-        self.take(len, || unsafe { libc::calloc(len.max(1), 1) })
-    }
+unsafe extern "C" fn allocate(bounds: &Bounds, length: usize) -> *mut c_void {
+    // SAFETY: calloc has no precondition; the result is freed by `free` only.
+    take(bounds, length, || unsafe { libc::calloc(length.max(1), 1) })
+}
 
-    unsafe extern "C" fn allocate_uninitialized(&self, len: usize) -> *mut c_void {
-        // SAFETY: as above.
-        self.take(len, || unsafe { libc::malloc(len.max(1)) })
-    }
+unsafe extern "C" fn allocate_uninitialized(bounds: &Bounds, length: usize) -> *mut c_void {
+    // SAFETY: as above.
+    take(bounds, length, || unsafe { libc::malloc(length.max(1)) })
+}
 
-    unsafe extern "C" fn free(&self, data: *mut c_void, len: usize) {
-        self.used.fetch_sub(len, Ordering::Relaxed);
-        // SAFETY: V8 gives back what one of the two functions above gave it.
-        unsafe { libc::free(data) };
-    }
+unsafe extern "C" fn free(bounds: &Bounds, data: *mut c_void, length: usize) {
+    bounds.release(length);
+    // SAFETY: V8 gives back what one of the two functions above gave it.
+    unsafe { libc::free(data) };
+}
 
-    unsafe extern "C" fn drop(handle: *const Self) {
-        // SAFETY: the pointer is the one of `create_params`; V8 calls this once.
-        drop(unsafe { Arc::from_raw(handle) });
-    }
+unsafe extern "C" fn drop_bounds(handle: *const Bounds) {
+    // SAFETY: the pointer is the one of `create_params`; V8 calls this once.
+    drop(unsafe { Arc::from_raw(handle) });
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::watchdog::Watchdog;
     use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    fn ledger(total: usize) -> Arc<Ledger> {
+        Ledger::new(Arc::new(Limits {
+            locked_ms: AtomicU64::new(1000),
+            unlocked_ms: AtomicU64::new(1000),
+            memory: AtomicUsize::new(100),
+            total_memory: AtomicUsize::new(total),
+            lenient: AtomicBool::new(false),
+        }))
+    }
+
+    fn bounds(ledger: &Arc<Ledger>) -> Arc<Bounds> {
+        let watchdog = Watchdog::start(Arc::clone(&ledger.limits)).expect("a thread");
+        Bounds::new(watchdog.watch("lib"), 100, ledger)
+    }
 
     #[test]
-    fn array_buffers_beyond_the_limit_are_refused_and_freed_ones_count_no_more() {
-        let buffers = ArrayBuffers {
-            used: AtomicUsize::new(0),
-            limit: 100,
-        };
-        assert!(buffers.reserve(60));
-        assert!(!buffers.reserve(41));
-        assert!(!buffers.reserve(usize::MAX));
-        assert!(buffers.reserve(40));
-        buffers.used.fetch_sub(60, Ordering::Relaxed);
-        assert!(buffers.reserve(60));
+    fn buffers_beyond_the_limit_are_refused_and_freed_ones_count_no_more() {
+        let bounds = bounds(&ledger(1000));
+        assert!(bounds.reserve(60));
+        assert!(!bounds.reserve(41));
+        assert!(!bounds.reserve(usize::MAX));
+        assert!(bounds.reserve(40));
+        bounds.release(60);
+        assert!(bounds.reserve(60));
+    }
+
+    #[test]
+    fn when_all_is_taken_only_those_give_way_that_take_more_than_their_share() {
+        let ledger = ledger(120);
+        let (large, small) = (bounds(&ledger), bounds(&ledger));
+        assert!(large.reserve(100));
+        assert!(!large.reserve(21));
+        assert!(small.reserve(50), "up to its share, whatever others take");
+        assert!(ledger.is_full());
+        assert!(!small.reserve(11));
+        drop(large);
+        assert!(small.reserve(11) && !ledger.is_full());
     }
 }

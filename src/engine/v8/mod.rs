@@ -4,13 +4,18 @@
 //! platform   V8 for the whole process, once, before any thread that runs JavaScript
 //! program    an isolate with its context: compile, evaluate, enter
 //! session    calling callbacks while the isolate is entered
+//! run        what a run has around it: bounds, the server, what comes of it
 //! api_v1     the `redis` object, as API version 1 has it
-//! bootstrap  the JavaScript side of a call: builds the record object
+//! client     what scripts call through their clients
+//! unlocked   giving up the isolate in the middle of a script
+//! bootstrap  the JavaScript side: records, clients
+//! to_js      replies of the server as values, from_js the other way
 //! callback   functions that scripts call: no panic leaves them
 //! guards     built-ins that would end the process throw instead
 //! watchdog   ends code that runs too long or takes too much memory
-//! memory     array buffers, counted and bounded per library
+//! memory     what a library may take, and what all may
 //! text       strings and exceptions, from V8 and to it
+//! debug      RG.FUNCTION DEBUG js
 //! ```
 //!
 //! Lock order: the Redis lock outside, the isolate inside. Nothing in here asks for the former.
@@ -18,27 +23,38 @@
 mod api_v1;
 mod bootstrap;
 mod callback;
+mod client;
+mod debug;
+mod from_js;
 mod guards;
 mod memory;
 mod platform;
 mod program;
+mod run;
 mod session;
 mod text;
+mod to_js;
+mod unlocked;
 mod watchdog;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::Mutex;
+
 pub use platform::{Protection, initialize};
 use program::V8Program;
 
-use super::{Engine, Limits, Program, ScriptError, Source};
+use super::{Engine, Limits, Program, Reply, ScriptError, Source};
 
 /// The engine named `js`.
 #[derive(Debug)]
 pub struct V8Engine {
     limits: Arc<Limits>,
     watchdog: watchdog::Watchdog,
+    ledger: Arc<memory::Ledger>,
+    /// All programs there were, for debugging.
+    programs: Mutex<debug::Tracked>,
 }
 
 impl V8Engine {
@@ -47,8 +63,12 @@ impl V8Engine {
     /// # Errors
     /// Where the operating system gives no thread.
     pub fn new(limits: Arc<Limits>) -> std::io::Result<Self> {
-        let watchdog = watchdog::Watchdog::start(Arc::clone(&limits))?;
-        Ok(Self { limits, watchdog })
+        Ok(Self {
+            watchdog: watchdog::Watchdog::start(Arc::clone(&limits))?,
+            ledger: memory::Ledger::new(Arc::clone(&limits)),
+            limits,
+            programs: Mutex::default(),
+        })
     }
 }
 
@@ -58,8 +78,19 @@ impl Engine for V8Engine {
     }
 
     fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError> {
+        if self.ledger.is_full() {
+            return Err(ScriptError::new(
+                "all memory that libraries may use together (v8-maxmemory) is taken",
+            ));
+        }
         let memory = self.limits.memory.load(Ordering::Relaxed);
-        let program = V8Program::compile(source, memory, &self.watchdog)?;
-        Ok(Box::new(program))
+        let watch = self.watchdog.watch(source.library);
+        let bounds = memory::Bounds::new(watch, memory, &self.ledger);
+        self.programs.lock().add(source.library, &bounds);
+        Ok(Box::new(V8Program::compile(source, bounds)?))
+    }
+
+    fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String> {
+        self.programs.lock().debug(arguments)
     }
 }

@@ -6,13 +6,14 @@
 //! still call while the isolate is torn down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::engine::{Program, Registrations, ScriptError, Session, Source};
+use crate::engine::{MemoryUse, Program, Registrations, ScriptError, Session, Source};
 
 use super::api_v1::Loading;
 use super::memory::Bounds;
-use super::session::{Callbacks, SettledSlot, V8Session};
-use super::watchdog::{Watch, Watchdog};
+use super::run::{self, RunState};
+use super::session::V8Session;
 use super::{api_v1, bootstrap, guards, memory, text};
 
 /// How often the program is entered between two looks for tasks of V8 itself.
@@ -21,42 +22,32 @@ const ENTERS_PER_PUMP: u32 = 64;
 /// See the module's description.
 pub(super) struct V8Program {
     script: Option<v8::Global<v8::Script>>,
-    callbacks: Callbacks,
+    /// What the library registered, by [`crate::engine::CallbackId`].
+    functions: Vec<v8::Global<v8::Function>>,
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
-    bounds: Bounds,
-    entered: u32,
+    bounds: Arc<Bounds>,
+    entered: AtomicU32,
 }
 
 impl V8Program {
-    pub(super) fn compile(
-        source: &Source<'_>,
-        memory: usize,
-        watchdog: &Watchdog,
-    ) -> Result<Self, ScriptError> {
-        let bounds = Bounds {
-            watch: watchdog.watch(),
-            memory,
-        };
-        let isolate = new_isolate(memory, &bounds.watch)?;
+    pub(super) fn compile(source: &Source<'_>, bounds: Arc<Bounds>) -> Result<Self, ScriptError> {
+        let isolate = new_isolate(&bounds)?;
         bounds.watch.attach(isolate.thread_safe_handle());
-        bounds.watch.start();
+        bounds.watch.start(true);
         let built = build(&isolate, source);
         let ended = bounds.watch.stop();
-        let (context, invoke, script) = match ended {
+        let (context, script) = match ended {
             Some(reason) => return Err(ScriptError::new(reason.describe())),
             None => built?,
         };
         Ok(Self {
             script: Some(script),
-            callbacks: Callbacks {
-                invoke,
-                functions: Vec::new(),
-            },
+            functions: Vec::new(),
             context,
             isolate,
             bounds,
-            entered: 0,
+            entered: AtomicU32::new(0),
         })
     }
 
@@ -78,25 +69,26 @@ impl Program for V8Program {
             .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
         let (result, loading) = self.with_scope(|scope| {
             scope.set_slot(Loading::default());
-            self.bounds.watch.start();
-            let script = v8::Local::new(scope, script);
-            let mut result = run(scope, script);
+            // Loading happens on the main thread: the limit is that of code that holds its lock.
+            let result = run::watched_with_lock(scope, &self.bounds, |scope| {
+                let script = v8::Local::new(scope, script);
+                run_script(scope, script)
+            });
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
-            if let Some(error) = self.bounds.end_run(scope) {
-                result = Err(error);
-            }
-            (result, loading)
+            self.bounds.measure(scope);
+            (result.and_then(|result| result), loading)
         });
         result?;
-        self.callbacks.functions = loading.callbacks;
+        self.functions = loading.callbacks;
         Ok(loading.registrations)
     }
 
-    fn enter(&mut self, work: &mut dyn FnMut(&mut dyn Session)) {
-        self.entered = self.entered.wrapping_add(1);
-        let entered = self.entered;
+    fn enter(&self, work: &mut dyn FnMut(&mut dyn Session)) {
+        let entered = self.entered.fetch_add(1, Ordering::Relaxed);
         self.with_scope(|scope| {
-            let mut session = V8Session::new(scope, &self.callbacks, &self.bounds);
+            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds) else {
+                return;
+            };
             work(&mut session);
             // Tasks of V8 itself, such as the end of a concurrent collection. Entering is too
             // frequent to look for them each time.
@@ -105,26 +97,27 @@ impl Program for V8Program {
             }
         });
     }
+
+    fn memory(&self) -> MemoryUse {
+        self.bounds.memory_use()
+    }
 }
 
-fn new_isolate(memory: usize, watch: &Arc<Watch>) -> Result<v8::SharedIsolate, ScriptError> {
-    let mut isolate = v8::Isolate::new(memory::create_params(memory));
+fn new_isolate(bounds: &Arc<Bounds>) -> Result<v8::SharedIsolate, ScriptError> {
+    let mut isolate = v8::Isolate::new(memory::create_params(bounds));
     isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
-    isolate.set_slot(SettledSlot::default());
-    memory::guard_heap(&mut isolate, watch);
-    // SAFETY: everything that hangs off the isolate may move between threads: the slots hold
-    // vectors of plain data and of `Global`s, the callbacks are plain functions, their data is
-    // the watch (shared, `Sync`) and the allocator's counter (likewise).
+    isolate.set_promise_reject_callback(run::on_rejection);
+    isolate.set_slot(RunState::new(Arc::clone(bounds)));
+    memory::guard_heap(&mut isolate, bounds);
+    // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
+    // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread
+    // only, a pointer; the callbacks are plain functions, their data is the bounds.
     unsafe { isolate.try_into_shared() }.map_err(|error| ScriptError::new(error.to_string()))
 }
 
-type Built = (
-    v8::Global<v8::Context>,
-    v8::Global<v8::Function>,
-    v8::Global<v8::Script>,
-);
+type Built = (v8::Global<v8::Context>, v8::Global<v8::Script>);
 
 fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, ScriptError> {
     let mut locker = isolate.lock();
@@ -134,13 +127,12 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
     v8::tc_scope!(let scope, scope);
     let built = (|| {
         guards::install(scope)?;
-        let invoke = bootstrap::install(scope)?;
+        bootstrap::install(scope)?;
         api_v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
         let script = text::compile(scope, source.library, code)?;
         Some((
             v8::Global::new(scope, context),
-            v8::Global::new(scope, invoke),
             v8::Global::new(scope, script),
         ))
     })();
@@ -160,7 +152,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
 }
 
 /// Runs the top level and what it left to be done at once.
-fn run(scope: &mut v8::PinScope, script: v8::Local<v8::Script>) -> Result<(), ScriptError> {
+fn run_script(scope: &mut v8::PinScope, script: v8::Local<v8::Script>) -> Result<(), ScriptError> {
     v8::tc_scope!(let scope, scope);
     let value = script.run(scope);
     scope.perform_microtask_checkpoint();

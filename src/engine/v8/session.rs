@@ -3,12 +3,20 @@
 //! What records of one session have in common is made once: the callback, the stream's name, and
 //! field names as long as they repeat from record to record, as they mostly do.
 
-use crate::engine::{Call, CallbackId, Outcome, ScriptError, Session, Settled};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
+use crate::engine::{
+    Call, CallbackId, Grant, Invocation, News, Outcome, Reply, ScriptError, Server, Session,
+    Settled,
+};
+
+use super::bootstrap::{Helpers, filled_buffer};
 use super::callback::callback;
 use super::memory::Bounds;
-use super::text;
+use super::{client, from_js, run, text};
 
 callback!(fulfilled_entry => on_fulfilled);
 callback!(rejected_entry => on_rejected);
@@ -21,30 +29,23 @@ const FIELDS_KEPT: usize = 64;
 const FIELD_BYTES_KEPT: usize = 64;
 /// New field names that are kept in one session.
 const NEW_FIELDS_KEPT: usize = 1024;
-/// Fields and values that are given as arguments; more are given as one array.
+/// Values that are given as arguments; more are given as one array.
 const PARTS_AS_ARGUMENTS: usize = 1000;
-/// Arguments of `invoke` before the parts.
-const FIXED_ARGUMENTS: usize = 6;
-
-/// What there is to call.
-pub(super) struct Callbacks {
-    /// Builds the record and calls a function with it; see the bootstrap.
-    pub(super) invoke: v8::Global<v8::Function>,
-    /// What the library registered, by [`CallbackId`].
-    pub(super) functions: Vec<v8::Global<v8::Function>>,
-}
-
-/// Promises that were settled and not asked for yet. Lives in the isolate's slot.
-#[derive(Default)]
-pub(super) struct SettledSlot(Vec<Settled>);
+/// Arguments that a function may get: V8 takes no more in one call.
+const ARGUMENTS_MAX: usize = 60_000;
+/// Arguments of `call_consumer` before the parts.
+const FIXED_ARGUMENTS: usize = 7;
 
 /// See the module's description.
 pub(super) struct V8Session<'a, 's, 'i> {
     scope: &'a mut v8::PinScope<'s, 'i>,
-    callbacks: &'a Callbacks,
+    functions: &'a [v8::Global<v8::Function>],
     bounds: &'a Bounds,
-    invoke: v8::Local<'s, v8::Function>,
+    helpers: Arc<Helpers>,
+    call_consumer: v8::Local<'s, v8::Function>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
+    /// The async client made last.
+    client: Option<(Arc<Grant>, v8::Local<'s, v8::Value>)>,
     stream: Option<StreamName<'s>>,
     fields: Vec<Field<'s>>,
     /// How often a field name was new in this session.
@@ -64,51 +65,56 @@ struct Field<'s> {
 }
 
 impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
+    /// `None` where the program was never built to its end.
     pub(super) fn new(
         scope: &'a mut v8::PinScope<'s, 'i>,
-        callbacks: &'a Callbacks,
+        functions: &'a [v8::Global<v8::Function>],
         bounds: &'a Bounds,
-    ) -> Self {
-        let invoke = v8::Local::new(scope, &callbacks.invoke);
-        Self {
+    ) -> Option<Self> {
+        let helpers = run::helpers(scope)?;
+        let call_consumer = v8::Local::new(scope, &helpers.call_consumer);
+        Some(Self {
             scope,
-            callbacks,
+            functions,
             bounds,
-            invoke,
+            helpers,
+            call_consumer,
             callback: None,
+            client: None,
             stream: None,
             fields: Vec::new(),
             new_fields: 0,
-        }
-    }
-
-    /// Runs V8's own tasks that have to run on a thread that holds the isolate. They may run
-    /// code of the script, such as the callback of a `FinalizationRegistry`, so each is watched.
-    pub(super) fn pump(&mut self) {
-        let platform = v8::V8::get_current_platform();
-        for _ in 0..TASKS_PER_PUMP {
-            self.bounds.watch.start();
-            let ran = v8::Platform::pump_message_loop(&platform, self.scope, false);
-            self.scope.perform_microtask_checkpoint();
-            if let Some(error) = self.bounds.end_run(self.scope) {
-                log::warn!("a task behind a script's back was ended: {error}");
-            }
-            if !ran {
-                break;
-            }
-        }
+        })
     }
 
     fn callback(&mut self, id: CallbackId) -> Option<v8::Local<'s, v8::Function>> {
         match self.callback {
             Some((known, callback)) if known == id => Some(callback),
             _ => {
-                let callback = self.callbacks.functions.get(id.0 as usize)?;
+                let callback = self.functions.get(id.0 as usize)?;
                 let callback = v8::Local::new(self.scope, callback);
                 self.callback = Some((id, callback));
                 Some(callback)
             }
         }
+    }
+
+    /// The client an async callback gets; `undefined` for a sync one.
+    fn client(&mut self, grant: Option<&Arc<Grant>>) -> Option<v8::Local<'s, v8::Value>> {
+        let Some(grant) = grant else {
+            return Some(v8::undefined(self.scope).into());
+        };
+        if let Some((known, client)) = &self.client
+            && Arc::ptr_eq(known, grant)
+        {
+            return Some(*client);
+        }
+        let parts = client::grant_parts(self.scope, grant).map(|(_, value)| value);
+        let make = v8::Local::new(self.scope, &self.helpers.make_async_client);
+        let nothing = v8::undefined(self.scope).into();
+        let client = make.call(self.scope, nothing, &parts)?;
+        self.client = Some((Arc::clone(grant), client));
+        Some(client)
     }
 
     fn stream_name(
@@ -174,7 +180,9 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         let Some(callback) = self.callback(call.callback) else {
             return Outcome::Failed(ScriptError::new("the callback is gone"));
         };
-        let Some((name, name_raw)) = self.stream_name(call.stream) else {
+        let (Some((name, name_raw)), Some(client)) =
+            (self.stream_name(call.stream), self.client(call.background))
+        else {
             return too_large();
         };
         // Before the inner scope is opened: field names outlive it.
@@ -183,15 +191,15 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         for (place, bytes) in names.enumerate() {
             fields.push(self.field(place, bytes));
         }
-        let invoke = self.invoke;
+        let call_consumer = self.call_consumer;
         v8::scope!(let scope, &mut *self.scope);
-        v8::tc_scope!(let scope, scope);
         let Some(packed) = one_byte(scope, call.record.packed()) else {
             return too_large();
         };
         let mut arguments: SmallVec<[v8::Local<v8::Value>; FIXED_ARGUMENTS + 16]> =
             SmallVec::from_slice(&[
                 callback.into(),
+                client,
                 v8::BigInt::new_from_u64(scope, call.record.id.ms).into(),
                 v8::BigInt::new_from_u64(scope, call.record.id.seq).into(),
                 name,
@@ -211,51 +219,183 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         } else {
             arguments.extend_from_slice(&parts);
         }
-        let nothing = v8::undefined(scope).into();
-        let returned = invoke.call(scope, nothing, &arguments);
-        scope.perform_microtask_checkpoint();
-        let Some(returned) = returned else {
-            return Outcome::Failed(match scope.exception() {
-                Some(exception) => text::describe(scope, exception),
-                None => ScriptError::new("the callback did not run to its end"),
-            });
+        let token = Token {
+            number: call.token,
+            wants_result: false,
         };
-        let Ok(promise) = v8::Local::<v8::Promise>::try_from(returned) else {
-            return Outcome::Done;
-        };
-        match promise.state() {
-            v8::PromiseState::Fulfilled => Outcome::Done,
-            v8::PromiseState::Rejected => {
-                promise.mark_as_handled();
-                let reason = promise.result(scope);
-                Outcome::Failed(text::describe(scope, reason))
-            }
-            v8::PromiseState::Pending => match follow(scope, promise, call.token) {
-                Some(()) => Outcome::Pending,
-                None => Outcome::Failed(ScriptError::new(
-                    "the callback's promise cannot be followed",
-                )),
-            },
+        perform(scope, call_consumer, &arguments, &token, 0)
+    }
+
+    fn invoke_watched(&mut self, invocation: &Invocation<'_>) -> Outcome {
+        let failed = |message: &str| Outcome::Failed(ScriptError::new(message));
+        let words = invocation.arguments;
+        let bytes: usize = words.iter().map(|word| word.len()).sum();
+        if bytes > self.bounds.memory / 4 || words.len() > ARGUMENTS_MAX {
+            return failed("The arguments do not fit into the library's memory");
         }
+        let Some(callback) = self.callback(invocation.callback) else {
+            return failed("the function is gone");
+        };
+        let Some(client) = self.client(invocation.background) else {
+            return failed("The library has no memory left");
+        };
+        let helpers = Arc::clone(&self.helpers);
+        let memory = self.bounds.memory;
+        v8::scope!(let scope, &mut *self.scope);
+        let call_function = v8::Local::new(scope, &helpers.call_function);
+        let mut arguments: SmallVec<[v8::Local<v8::Value>; 16]> =
+            SmallVec::from_slice(&[callback.into(), client]);
+        for word in words {
+            let argument = if invocation.raw {
+                let allocate = v8::Local::new(scope, &helpers.allocate);
+                v8::tc_scope!(let scope, scope);
+                filled_buffer(scope, allocate, word)
+            } else {
+                text::from_bytes(scope, word, v8::NewStringType::Normal).map(Into::into)
+            };
+            let Some(argument) = argument else {
+                return failed(if invocation.raw {
+                    "The arguments do not fit into the library's memory"
+                } else {
+                    "Can not convert argument to string"
+                });
+            };
+            arguments.push(argument);
+        }
+        let token = Token {
+            number: invocation.token,
+            wants_result: true,
+        };
+        perform(scope, call_function, &arguments, &token, memory)
+    }
+
+    /// A watched run of `work`.
+    fn watched(
+        &mut self,
+        server: Option<&dyn Server>,
+        work: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        let begun = run::begin(self.scope, self.bounds, server);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = work(self);
+            run::report_rejections(self.scope);
+            outcome
+        }));
+        run::end(self.scope, self.bounds, begun, result).unwrap_or_else(Outcome::Killed)
     }
 }
 
 impl Session for V8Session<'_, '_, '_> {
-    fn call(&mut self, call: &Call<'_>) -> Outcome {
-        self.bounds.watch.start();
-        let outcome = self.call_watched(call);
-        match self.bounds.end_run(self.scope) {
-            None => outcome,
-            Some(error) => Outcome::Killed(error),
+    fn call(&mut self, call: &Call<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.call_watched(call))
+    }
+
+    fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.invoke_watched(invocation))
+    }
+
+    fn run_job(&mut self, server: &dyn Server) -> Option<ScriptError> {
+        let job = run::next_job(self.scope)?;
+        let outcome = self.watched(Some(server), |session| {
+            let helpers = Arc::clone(&session.helpers);
+            v8::scope!(let scope, &mut *session.scope);
+            let run_job = v8::Local::new(scope, &helpers.run_job);
+            let job = v8::Local::new(scope, job).into();
+            let token = Token {
+                number: 0,
+                wants_result: false,
+            };
+            perform(scope, run_job, &[job], &token, 0)
+        });
+        match outcome {
+            Outcome::Killed(error) => Some(error),
+            _ => None,
         }
     }
 
-    fn take_settled(&mut self, settled: &mut Vec<Settled>) {
-        if let Some(slot) = self.scope.get_slot_mut::<SettledSlot>()
-            && !slot.0.is_empty()
-        {
-            settled.append(&mut slot.0);
+    fn clear_jobs(&mut self) {
+        run::clear_jobs(self.scope);
+    }
+
+    fn pump(&mut self) {
+        // Such tasks may run code of the script, the callback of a `FinalizationRegistry` say, so
+        // each is watched. They have no server: nobody asked for them.
+        let platform = v8::V8::get_current_platform();
+        for _ in 0..TASKS_PER_PUMP {
+            let ran = run::watched(self.scope, self.bounds, None, |scope| {
+                let ran = v8::Platform::pump_message_loop(&platform, scope, false);
+                scope.perform_microtask_checkpoint();
+                ran
+            });
+            match ran {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => log::warn!("a task behind a script's back was ended: {error}"),
+            }
         }
+    }
+
+    fn take_news(&mut self, news: &mut News) {
+        run::take_news(self.scope, news);
+    }
+}
+
+/// What a call's pending promise is known by.
+struct Token {
+    number: u64,
+    wants_result: bool,
+}
+
+/// Calls into the library, lets follow what it left to be done at once, and looks what came of it.
+/// A result is read up to so many bytes.
+fn perform(
+    scope: &mut v8::PinScope,
+    function: v8::Local<v8::Function>,
+    arguments: &[v8::Local<v8::Value>],
+    token: &Token,
+    result_bytes: usize,
+) -> Outcome {
+    v8::tc_scope!(let scope, scope);
+    let nothing = v8::undefined(scope).into();
+    let returned = function.call(scope, nothing, arguments);
+    let thrown = match (returned, scope.exception()) {
+        (None, Some(exception)) => Some(text::describe(scope, exception)),
+        _ => None,
+    };
+    scope.perform_microtask_checkpoint();
+    let Some(returned) = returned else {
+        return Outcome::Failed(
+            thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
+        );
+    };
+    let result = |scope: &mut v8::PinScope, value| {
+        if !token.wants_result {
+            return Outcome::Done(Reply::Null);
+        }
+        match from_js::reply(scope, value, result_bytes) {
+            Ok(reply) => Outcome::Done(reply),
+            Err(error) => Outcome::Failed(error),
+        }
+    };
+    let Ok(promise) = v8::Local::<v8::Promise>::try_from(returned) else {
+        return result(scope, returned);
+    };
+    match promise.state() {
+        v8::PromiseState::Fulfilled => {
+            let value = promise.result(scope);
+            result(scope, value)
+        }
+        v8::PromiseState::Rejected => {
+            promise.mark_as_handled();
+            let reason = promise.result(scope);
+            Outcome::Failed(text::describe(scope, reason))
+        }
+        v8::PromiseState::Pending => match follow(scope, promise, token) {
+            Some(()) => Outcome::Pending,
+            None => Outcome::Failed(ScriptError::new(
+                "the callback's promise cannot be followed",
+            )),
+        },
     }
 }
 
@@ -276,8 +416,9 @@ fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8:
 }
 
 /// Has the settling of a promise noted under `token`.
-fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: u64) -> Option<()> {
-    let token: v8::Local<v8::Value> = v8::BigInt::new_from_u64(scope, token).into();
+fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: &Token) -> Option<()> {
+    let words = [token.number, token.wants_result.into()];
+    let token: v8::Local<v8::Value> = v8::BigInt::new_from_words(scope, false, &words)?.into();
     let fulfilled = v8::Function::builder(fulfilled_entry)
         .data(token)
         .build(scope)?;
@@ -287,12 +428,32 @@ fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: u64)
     promise.then2(scope, fulfilled, rejected).map(|_| ())
 }
 
+fn token_of(args: &v8::FunctionCallbackArguments) -> Option<Token> {
+    let token = v8::Local::<v8::BigInt>::try_from(args.data()).ok()?;
+    let mut words = [0; 2];
+    token.to_words_array(&mut words);
+    Some(Token {
+        number: words[0],
+        wants_result: words[1] != 0,
+    })
+}
+
 fn on_fulfilled(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    note_settled(scope, args, Ok(()));
+    let Some(token) = token_of(args) else {
+        return;
+    };
+    let result = if token.wants_result {
+        let bytes = run::bounds(scope).map_or(0, |bounds| bounds.memory);
+        from_js::reply(scope, args.get(0), bytes)
+    } else {
+        Ok(Reply::Null)
+    };
+    let token = token.number;
+    run::note_settled(scope, Settled { token, result });
 }
 
 fn on_rejected(
@@ -300,19 +461,10 @@ fn on_rejected(
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    let error = text::describe(scope, args.get(0));
-    note_settled(scope, args, Err(error));
-}
-
-fn note_settled(
-    scope: &mut v8::PinScope,
-    args: &v8::FunctionCallbackArguments,
-    result: Result<(), ScriptError>,
-) {
-    if let Ok(token) = v8::Local::<v8::BigInt>::try_from(args.data())
-        && let Some(slot) = scope.get_slot_mut::<SettledSlot>()
-    {
-        let (token, _) = token.u64_value();
-        slot.0.push(Settled { token, result });
-    }
+    let Some(token) = token_of(args) else {
+        return;
+    };
+    let result = Err(text::describe(scope, args.get(0)));
+    let token = token.number;
+    run::note_settled(scope, Settled { token, result });
 }

@@ -66,7 +66,12 @@ fn stack_of(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> Option<St
     let key = short(scope, "stack");
     let stack = error.get(scope, key.into())?;
     let stack = v8::Local::<v8::String>::try_from(stack).ok()?;
-    Some(to_rust(scope, stack, STACK_MAX))
+    let stack = to_rust(scope, stack, STACK_MAX);
+    // The module's own JavaScript is nobody's business.
+    let lines = stack
+        .lines()
+        .filter(|line| !line.contains("(<redisgears>:"));
+    Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Throws an `Error` into the script that is running.

@@ -5,6 +5,9 @@
 //! milliseconds: a counter that stays at the same odd number for longer than the limit belongs
 //! to a run that has to end. While nothing runs the thread sleeps; the first run wakes it.
 //!
+//! Two limits hold: one for runs that hold the server's lock, one for all others. A run that waits
+//! for that lock is paused; what it took before counts on when it resumes.
+//!
 //! A run is ended by V8's `terminate_execution`, which scripts cannot catch. The termination must
 //! not hit a later run: it is asked for under a lock and only if the counter still stands where
 //! it stood, and [`Watch::stop`] takes back whatever was asked for until then.
@@ -43,10 +46,25 @@ impl Reason {
     }
 }
 
+/// A run that is paused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paused {
+    locked: bool,
+    /// Milliseconds, as exact as the watchdog's rounds.
+    took_ms: u64,
+}
+
 /// The state of one library's runs. See the module's description.
 #[derive(Debug)]
 pub(super) struct Watch {
+    library: String,
     runs: AtomicU64,
+    /// Whether the run holds the server's lock.
+    locked: AtomicBool,
+    /// Milliseconds that the run took before it was paused.
+    before_ms: AtomicU64,
+    /// When it began or went on, by the watchdog's own clock.
+    began_ms: AtomicU64,
     ended: AtomicU8,
     ending: Mutex<()>,
     isolate: OnceLock<v8::IsolateHandle>,
@@ -60,12 +78,56 @@ impl Watch {
         let _ = self.isolate.set(isolate);
     }
 
-    /// Begins a run.
-    pub(super) fn start(&self) {
+    /// The library whose runs these are.
+    pub(super) fn library(&self) -> &str {
+        &self.library
+    }
+
+    /// Begins a run. `locked`: it holds the server's lock.
+    pub(super) fn start(&self, locked: bool) {
+        self.resume(Paused { locked, took_ms: 0 });
+    }
+
+    /// Goes on with a paused run; what it took before counts.
+    pub(super) fn resume(&self, paused: Paused) {
+        // Before the counter: who sees the run's number sees these too.
+        self.locked.store(paused.locked, Ordering::SeqCst);
+        self.before_ms.store(paused.took_ms, Ordering::SeqCst);
         self.runs.fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.shared.wake();
         }
+        let now = self.shared.now_ms.load(Ordering::Relaxed);
+        self.began_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Pauses a run; `None` where it is being ended, and goes on until it notices.
+    pub(super) fn pause(&self) -> Option<Paused> {
+        let began = self.began_ms.load(Ordering::Relaxed);
+        let now = self.shared.now_ms.load(Ordering::Relaxed);
+        let before = self.before_ms.load(Ordering::SeqCst);
+        let paused = Paused {
+            locked: self.locked.load(Ordering::SeqCst),
+            took_ms: before.saturating_add(now.saturating_sub(began)),
+        };
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        // Whoever is just asking for the end does so before this lock is had.
+        let _guard = self.ending.lock();
+        if self.ended.load(Ordering::SeqCst) == 0 {
+            return Some(paused);
+        }
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+
+    /// Whether a run goes on.
+    pub(super) fn is_running(&self) -> bool {
+        self.runs.load(Ordering::SeqCst) % 2 == 1
+    }
+
+    /// Whether the run that goes on is being ended.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) != 0
     }
 
     /// Ends a run; says why, if it was ended from outside.
@@ -115,14 +177,23 @@ impl Watch {
 #[derive(Debug)]
 struct Shared {
     watches: Mutex<Vec<Weak<Watch>>>,
+    /// Milliseconds since the start, as of the watchdog's last round or awakening.
+    now_ms: AtomicU64,
+    start: Instant,
     asleep: AtomicBool,
     wake_up: Condvar,
     sleeping: Mutex<()>,
 }
 
 impl Shared {
+    fn tick(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.store(now, Ordering::Relaxed);
+    }
+
     fn wake(&self) {
         let _guard = self.sleeping.lock();
+        self.tick();
         self.asleep.store(false, Ordering::SeqCst);
         self.wake_up.notify_one();
     }
@@ -138,6 +209,8 @@ impl Watchdog {
     pub(super) fn start(limits: Arc<Limits>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             watches: Mutex::new(Vec::new()),
+            now_ms: AtomicU64::new(0),
+            start: Instant::now(),
             asleep: AtomicBool::new(false),
             wake_up: Condvar::new(),
             sleeping: Mutex::new(()),
@@ -150,9 +223,13 @@ impl Watchdog {
     }
 
     /// A watch that is looked at from now on, until it is dropped.
-    pub(super) fn watch(&self) -> Arc<Watch> {
+    pub(super) fn watch(&self, library: &str) -> Arc<Watch> {
         let watch = Arc::new(Watch {
+            library: library.to_owned(),
             runs: AtomicU64::new(0),
+            locked: AtomicBool::new(false),
+            before_ms: AtomicU64::new(0),
+            began_ms: AtomicU64::new(0),
             ended: AtomicU8::new(0),
             ending: Mutex::new(()),
             isolate: OnceLock::new(),
@@ -168,20 +245,26 @@ struct Seen {
     watch: Weak<Watch>,
     run: u64,
     since: Instant,
+    /// Whether the log knows that it takes too long.
+    reported: bool,
 }
 
 fn guard(shared: &Shared, limits: &Limits) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
     loop {
-        let limit = Duration::from_millis(limits.run_ms.load(Ordering::Relaxed));
-        std::thread::sleep((limit / 10).clamp(*ROUND.start(), *ROUND.end()));
+        let limit = limits.locked_ms.load(Ordering::Relaxed);
+        let shortest = limit.min(limits.unlocked_ms.load(Ordering::Relaxed));
+        let round = Duration::from_millis(shortest) / 10;
+        std::thread::sleep(round.clamp(*ROUND.start(), *ROUND.end()));
+        shared.tick();
         seen.extend(shared.watches.lock().drain(..).map(|watch| Seen {
             watch,
             run: 0,
             since: Instant::now(),
+            reported: false,
         }));
-        if look(&mut seen, limit) {
+        if look(&mut seen, limits) {
             idle_rounds = 0;
             continue;
         }
@@ -192,7 +275,7 @@ fn guard(shared: &Shared, limits: &Limits) {
         let mut sleeping = shared.sleeping.lock();
         shared.asleep.store(true, Ordering::SeqCst);
         // A run that began before the flag was up did not see it: look once more.
-        if look(&mut seen, limit) || !shared.watches.lock().is_empty() {
+        if look(&mut seen, limits) || !shared.watches.lock().is_empty() {
             shared.asleep.store(false, Ordering::SeqCst);
         }
         while shared.asleep.load(Ordering::SeqCst) {
@@ -203,7 +286,7 @@ fn guard(shared: &Shared, limits: &Limits) {
 }
 
 /// Ends what runs too long; says whether anything runs.
-fn look(seen: &mut Vec<Seen>, limit: Duration) -> bool {
+fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
     let now = Instant::now();
     let mut busy = false;
     seen.retain_mut(|one| {
@@ -216,11 +299,42 @@ fn look(seen: &mut Vec<Seen>, limit: Duration) -> bool {
             if run != one.run {
                 one.run = run;
                 one.since = now;
-            } else if now.duration_since(one.since) >= limit {
-                watch.end_for_time(run);
+                one.reported = false;
             }
+            judge(one, &watch, now, limits);
         }
         true
     });
     busy
+}
+
+fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
+    let locked = watch.locked.load(Ordering::SeqCst);
+    let (limit, place) = if locked {
+        (&limits.locked_ms, "with the server's lock held")
+    } else {
+        (&limits.unlocked_ms, "in the background")
+    };
+    let limit = limit.load(Ordering::Relaxed);
+    let seen = u64::try_from(now.duration_since(one.since).as_millis()).unwrap_or(u64::MAX);
+    let took = seen.saturating_add(watch.before_ms.load(Ordering::SeqCst));
+    if took < limit {
+        return;
+    }
+    let lenient = limits.lenient.load(Ordering::Relaxed);
+    if !one.reported {
+        one.reported = true;
+        let fate = if lenient {
+            "and goes on"
+        } else {
+            "and is ended"
+        };
+        log::warn!(
+            "library '{}' runs for {took} ms {place}, the timeout is {limit} ms, {fate}",
+            watch.library
+        );
+    }
+    if !lenient {
+        watch.end_for_time(one.run);
+    }
 }

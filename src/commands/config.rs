@@ -1,0 +1,32 @@
+//! `RG.CONFIG GET name` and `RG.CONFIG SET name value`: the settings by their own names, for
+//! clients that know them from the original. `CONFIG GET redisgears_2.*` shows the same.
+
+use crate::app::App;
+use crate::engine::Reply;
+use crate::host::{Context, change_setting, read_setting};
+
+use super::wrong_arity;
+
+pub(super) fn get(_app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let [name] = arguments else {
+        return wrong_arity("rg.config|get");
+    };
+    read_setting(&String::from_utf8_lossy(name)).map_or_else(Reply::Error, Reply::text)
+}
+
+pub(super) fn set(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let [name, value] = arguments else {
+        return wrong_arity("rg.config|set");
+    };
+    let (name, value) = (
+        String::from_utf8_lossy(name),
+        String::from_utf8_lossy(value),
+    );
+    match change_setting(&name, &value) {
+        Ok(()) => {
+            app.settings.refresh();
+            Reply::OK
+        }
+        Err(error) => Reply::Error(error),
+    }
+}

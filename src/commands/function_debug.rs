@@ -1,0 +1,48 @@
+//! `RG.FUNCTION DEBUG subcommand [argument ...]`, for tests and for finding faults. It answers
+//! only where the setting `enable-debug-command` says so.
+
+use crate::app::App;
+use crate::engine::Reply;
+use crate::host::{Context, allow_unsafe_commands, debug_is_enabled};
+
+const HELP: &[&str] = &[
+    "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
+    "allow_unsafe_redis_commands - scripts may call every command from now on, until the server ends",
+    "js <subcommand> - about the JavaScript engine, 'js help' tells more",
+    "help - print this help",
+];
+
+pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    debug(app, arguments).unwrap_or_else(Reply::Error)
+}
+
+fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
+    if !debug_is_enabled() {
+        return Err("Debug command are disabled".into());
+    }
+    let [name, more @ ..] = arguments else {
+        return Err("Subcommand was not provided".into());
+    };
+    let name = std::str::from_utf8(name).map_err(|_| "Failed converting arguments to string")?;
+    match name.to_lowercase().as_str() {
+        "help" => Ok(Reply::Array(
+            HELP.iter().map(|line| Reply::text(*line)).collect(),
+        )),
+        "panic_on_thread_pool" => {
+            app.loader.shared.pool.panic();
+            Ok(Reply::OK)
+        }
+        "allow_unsafe_redis_commands" => {
+            allow_unsafe_commands();
+            Ok(Reply::OK)
+        }
+        other => {
+            let mut engines = app.loader.engines.iter();
+            match engines.find(|engine| engine.name() == other) {
+                Some(engine) => engine.debug(more),
+                None if more.is_empty() => Err(format!("Unknown subcommand '{other}'")),
+                None => Err(format!("Backend '{other}' does not exists")),
+            }
+        }
+    }
+}

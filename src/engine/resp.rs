@@ -1,0 +1,197 @@
+//! Reading what the server answers: RESP3, as the server itself writes it.
+//!
+//! A [`Reader`] gives one item after the other; the items of an aggregate follow its head. Input
+//! that is no RESP ends the reading, and whatever it is, nothing here panics.
+
+/// One item of a reply.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// `+OK`
+    Simple(&'a [u8]),
+    /// An error: code and message.
+    Error(&'a [u8]),
+    /// An integer.
+    Integer(i64),
+    /// A double.
+    Double(f64),
+    /// True or false.
+    Bool(bool),
+    /// A whole number of any size, in decimal digits.
+    BigNumber(&'a [u8]),
+    /// A string of any bytes.
+    Bulk(&'a [u8]),
+    /// A text with its format.
+    Verbatim {
+        /// Three characters.
+        format: &'a [u8],
+        /// The text.
+        text: &'a [u8],
+    },
+    /// Nothing.
+    Null,
+    /// So many items follow.
+    Array(usize),
+    /// So many items follow.
+    Set(usize),
+    /// So many pairs of items follow.
+    Map(usize),
+}
+
+/// Reads a reply from its bytes.
+#[derive(Clone, Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// A reader of these bytes.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn line(&mut self) -> Option<&'a [u8]> {
+        let end = self.0.windows(2).position(|two| two == b"\r\n")?;
+        let (line, rest) = self.0.split_at(end);
+        self.0 = &rest[2..];
+        Some(line)
+    }
+
+    /// A string whose length the line tells.
+    fn blob(&mut self, line: &[u8]) -> Option<&'a [u8]> {
+        let length = usize::try_from(number(line)?).ok()?;
+        let (blob, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest.strip_prefix(b"\r\n")?;
+        Some(blob)
+    }
+
+    fn aggregate(line: &[u8], make: impl FnOnce(usize) -> Item<'a>) -> Option<Item<'a>> {
+        Some(usize::try_from(number(line)?).map_or(Item::Null, make))
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        let (kind, rest) = self.0.split_first()?;
+        self.0 = rest;
+        let line = self.line()?;
+        match kind {
+            b'+' => Some(Item::Simple(line)),
+            b'-' => Some(Item::Error(line)),
+            b':' => number(line).map(Item::Integer),
+            b',' => std::str::from_utf8(line)
+                .ok()?
+                .parse()
+                .ok()
+                .map(Item::Double),
+            b'#' => Some(Item::Bool(line == b"t")),
+            b'(' => Some(Item::BigNumber(line)),
+            b'_' => Some(Item::Null),
+            // RESP2's form of nothing.
+            b'$' if line == b"-1" => Some(Item::Null),
+            b'$' => self.blob(line).map(Item::Bulk),
+            b'!' => self.blob(line).map(Item::Error),
+            b'=' => {
+                let blob = self.blob(line)?;
+                let (format, text) = blob.split_at_checked(4)?;
+                Some(Item::Verbatim {
+                    format: &format[..3],
+                    text,
+                })
+            }
+            b'*' | b'>' => Self::aggregate(line, Item::Array),
+            b'~' => Self::aggregate(line, Item::Set),
+            b'%' => Self::aggregate(line, Item::Map),
+            b'|' => {
+                // Attributes ride in front of what they describe; nothing here asks for them.
+                for _ in 0..number(line)?.checked_mul(2)? {
+                    skip(self, 0)?;
+                }
+                self.next()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Aggregates within aggregates that are read; the server itself makes a handful.
+pub const DEPTH_MAX: usize = 128;
+
+fn skip(reader: &mut Reader<'_>, depth: usize) -> Option<()> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let items = match reader.next()? {
+        Item::Array(items) | Item::Set(items) => items,
+        Item::Map(pairs) => pairs.checked_mul(2)?,
+        _ => 0,
+    };
+    for _ in 0..items {
+        skip(reader, depth + 1)?;
+    }
+    Some(())
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn items(bytes: &[u8]) -> Vec<Item<'_>> {
+        Reader::new(bytes).collect()
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        for (bytes, item) in [
+            (&b"+OK\r\n"[..], Item::Simple(b"OK")),
+            (b"-ERR no\r\n", Item::Error(b"ERR no")),
+            (b"!6\r\nERR no\r\n", Item::Error(b"ERR no")),
+            (b":-7\r\n", Item::Integer(-7)),
+            (b",-0.5\r\n", Item::Double(-0.5)),
+            (b",-inf\r\n", Item::Double(f64::NEG_INFINITY)),
+            (b"#t\r\n", Item::Bool(true)),
+            (b"#f\r\n", Item::Bool(false)),
+            (b"(123\r\n", Item::BigNumber(b"123")),
+            (b"$3\r\na\r\n\r\n", Item::Bulk(b"a\r\n")),
+            (b"$-1\r\n", Item::Null),
+            (b"*-1\r\n", Item::Null),
+            (b"_\r\n", Item::Null),
+            (b"*2\r\n", Item::Array(2)),
+            (b">2\r\n", Item::Array(2)),
+            (b"~2\r\n", Item::Set(2)),
+            (b"%2\r\n", Item::Map(2)),
+            (
+                b"=5\r\ntxt:x\r\n",
+                Item::Verbatim {
+                    format: b"txt",
+                    text: b"x",
+                },
+            ),
+        ] {
+            assert_eq!(items(bytes), [item], "{}", String::from_utf8_lossy(bytes));
+        }
+        assert!(matches!(items(b",nan\r\n")[0], Item::Double(number) if number.is_nan()));
+    }
+
+    #[test]
+    fn attributes_are_passed_over() {
+        assert_eq!(
+            items(b"|1\r\n+key\r\n*2\r\n:1\r\n:2\r\n:7\r\n"),
+            [Item::Integer(7)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_no_resp_ends_the_reading(
+            bytes in prop::collection::vec(prop::sample::select(b"+-:,#($!=*~%|_>0123456789\r\nab".to_vec()), 0..60),
+        ) {
+            prop_assert!(items(&bytes).len() <= bytes.len());
+        }
+    }
+}

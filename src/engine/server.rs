@@ -1,0 +1,144 @@
+//! The server, as a run of a script sees it.
+//!
+//! Every run is given a [`Server`]. On the main thread, and inside `block` on a worker, it holds
+//! the server's lock and runs commands; elsewhere on a worker it can only take that lock.
+
+use std::sync::Arc;
+
+use bitflags::bitflags;
+use smallvec::SmallVec;
+
+bitflags! {
+    /// What a function said of itself when it was registered.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        /// It writes nothing: it may run on a replica and when memory is out.
+        const NO_WRITES = 1;
+        /// It may run when memory is out.
+        const ALLOW_OOM = 2;
+        /// Its arguments are given as bytes.
+        const RAW_ARGUMENTS = 4;
+    }
+}
+
+impl Flags {
+    /// Flags and what scripts call them.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("no-writes", Self::NO_WRITES),
+        ("allow-oom", Self::ALLOW_OOM),
+        ("raw-arguments", Self::RAW_ARGUMENTS),
+    ];
+}
+
+/// In whose name, where, and under which flags a script acts: what a background part keeps of the
+/// call it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The user, by name.
+    pub user: Arc<str>,
+    /// The database.
+    pub db: i32,
+    /// The flags of the function.
+    pub flags: Flags,
+}
+
+/// What a run of a script may ask of its surroundings.
+pub trait Server {
+    /// Whether the server's lock is held: commands can be run.
+    fn is_locked(&self) -> bool;
+
+    /// Runs a command and gives its reply, in RESP3, to `read`. What goes wrong is an error reply.
+    ///
+    /// # Errors
+    /// Where the lock is not held.
+    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str>;
+
+    /// Whether the caller can be kept waiting.
+    fn may_block(&self) -> bool;
+
+    /// What background parts of this run act with; `None` where the user is not known.
+    fn grant(&self) -> Option<Grant>;
+
+    /// Takes the lock for as long as `work` runs, unless this run holds it already. Where that is
+    /// refused, `work` gets the reason; it is called once in any case.
+    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>));
+}
+
+/// Words of a command, or arguments of a function: strings of any bytes, in one block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ends: SmallVec<[usize; 8]>,
+}
+
+impl Words {
+    /// The words of a list.
+    pub fn of<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut all = Self::default();
+        for word in words {
+            all.push(word);
+        }
+        all
+    }
+
+    /// Empties it, and keeps its memory if it is not much.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(64 << 10);
+        self.ends.clear();
+    }
+
+    /// Adds a word.
+    pub fn push(&mut self, word: &[u8]) {
+        self.push_with(|bytes| bytes.extend_from_slice(word));
+    }
+
+    /// Adds a word that is appended to the bytes of those before it.
+    pub fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        append(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all words together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The words in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let word = &self.bytes[start..*end];
+            start = *end;
+            word
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_their_bounds() {
+        let words = Words::of([&b"SET"[..], b"", b"a\0b"]);
+        assert_eq!(
+            words.iter().collect::<Vec<_>>(),
+            [&b"SET"[..], b"", b"a\0b"]
+        );
+        assert_eq!((words.len(), words.bytes()), (3, 6));
+    }
+}

@@ -1,0 +1,188 @@
+// What of the module is written in JavaScript: the records, the clients, and the functions through
+// which the engine calls into a library. It runs before the library and keeps no reference that the
+// library could reach or replace. The JIT compiler makes a record a few allocations here; V8's API
+// would cost a call for every property.
+(function (native) {
+  "use strict";
+  const { unpack, call, call_raw, may_block, grant, lock, begin, is_async_function } = native;
+  const { freeze, defineProperty } = Object;
+  const Later = Promise;
+  // The constructor throws where the library has no memory left; V8's API ends the process.
+  const Buffer = ArrayBuffer;
+  const allocate = (length) => new Buffer(length);
+
+  // --- records -------------------------------------------------------------------------------
+
+  class StreamRecord {
+    #name;
+    #packed;
+    #raw;
+    id;
+    stream_name;
+    record;
+    constructor(ms, seq, text, name, record, packed) {
+      this.id = [ms, seq];
+      this.stream_name = text;
+      this.record = record;
+      this.#name = name;
+      this.#packed = packed;
+    }
+    get stream_name_raw() {
+      return (typeof this.#name === "string") ? (this.#name = unpack(this.#name)[0]) : this.#name;
+    }
+    get record_raw() {
+      if (this.#raw === undefined) {
+        const parts = unpack(this.#packed);
+        const raw = [];
+        for (let at = 0; at < parts.length; at += 2) raw[at / 2] = [parts[at], parts[at + 1]];
+        this.#raw = raw;
+        this.#packed = undefined;
+      }
+      return this.#raw;
+    }
+  }
+
+  // --- replies -------------------------------------------------------------------------------
+
+  // A Redis error: an Error that reads like the plain text.
+  class RedisError extends Error {
+    toString() {
+      return this.message;
+    }
+  }
+  defineProperty(RedisError.prototype, "name", { value: "RedisError", configurable: true });
+  const make_error = (text) => new RedisError(text);
+  // Strings and buffers that say what kind of reply they were.
+  const tag = (value, type, format) => {
+    const tagged = typeof value === "string" ? new String(value) : value;
+    tagged.__reply_type = type;
+    if (format !== undefined) {
+      tagged.__format = format;
+      tagged.__ext = format;
+    }
+    return tagged;
+  };
+
+  // --- clients -------------------------------------------------------------------------------
+
+  // The client of the sync code that runs now: no other may be used.
+  let open = null;
+  const check = (client) => {
+    if (client !== open) throw new Error("Used on invalid client");
+  };
+
+  class AsyncClient {
+    #user;
+    #db;
+    #flags;
+    constructor(user, db, flags) {
+      this.#user = user;
+      this.#db = db;
+      this.#flags = flags;
+    }
+    block(work) {
+      if (typeof work !== "function") throw new TypeError("Argument to 'block' must be a function");
+      if (open !== null) throw new Error("Main thread is already blocked");
+      try {
+        return lock(this.#user, this.#db, this.#flags, run_sync, work);
+      } finally {
+        open = null;
+      }
+    }
+  }
+
+  class Client {
+    call(...words) {
+      check(this);
+      return call(...words);
+    }
+    call_raw(...words) {
+      check(this);
+      return call_raw(...words);
+    }
+    allow_block(...none) {
+      if (none.length !== 0) throw new TypeError("Wrong number of arguments to 'allow_block' function");
+      check(this);
+      return may_block();
+    }
+    run_on_background(...args) {
+      if (args.length !== 1) throw new TypeError("Wrong number of arguments to 'run_on_background' function");
+      const work = args[0];
+      if (!is_async_function(work)) {
+        throw new TypeError("First argument to 'run_on_background' must be an async function");
+      }
+      check(this);
+      const { user, db, flags } = grant();
+      const client = new AsyncClient(user, db, flags);
+      return new Later((resolve, reject) => {
+        begin(() => {
+          try {
+            resolve(work(client));
+          } catch (error) {
+            reject(error);
+          }
+        });
+      });
+    }
+  }
+  freeze(Client.prototype);
+  freeze(AsyncClient.prototype);
+
+  const run_sync = (work) => {
+    const client = new Client();
+    open = client;
+    try {
+      return work(client);
+    } finally {
+      open = null;
+    }
+  };
+
+  // --- what the engine calls -------------------------------------------------------------------
+
+  // `client` is undefined for sync callbacks: each call of those gets one that ends with it.
+  const call_consumer = (callback, client, ms, seq, text, name, packed, ...parts) => {
+    // Too many to be arguments come as one array, which no pairs of parts look like.
+    if (parts.length === 1) parts = parts[0];
+    let record;
+    if (parts.length === 2) {
+      record = [[parts[0], parts[1]]];
+    } else {
+      record = [];
+      for (let at = 0; at < parts.length; at += 2) record[at / 2] = [parts[at], parts[at + 1]];
+    }
+    const data = new StreamRecord(ms, seq, text, name, record, packed);
+    if (client !== undefined) {
+      open = null;
+      return callback(client, data);
+    }
+    open = client = new Client();
+    try {
+      return callback(client, data);
+    } finally {
+      open = null;
+    }
+  };
+  const call_function = (callback, client, ...args) => {
+    if (client !== undefined) {
+      open = null;
+      return callback(client, ...args);
+    }
+    open = client = new Client();
+    try {
+      return callback(client, ...args);
+    } finally {
+      open = null;
+    }
+  };
+  const run_job = (job) => {
+    open = null;
+    job();
+  };
+  const make_async_client = (user, db, flags) => new AsyncClient(user, db, flags);
+  // After a run that was ended from outside: nothing of it cleaned up behind itself.
+  const close = () => {
+    open = null;
+  };
+  return { allocate, call_consumer, call_function, run_job, make_async_client, make_error, tag, close };
+})

@@ -1,0 +1,296 @@
+//! What scripts call through their clients: commands, background parts, the server's lock.
+//!
+//! The classes around these functions are in the bootstrap, which sees to it that a client is
+//! used only while its call lasts.
+
+use std::sync::Arc;
+
+use crate::engine::resp::Reader;
+use crate::engine::{Flags, Grant, Server};
+
+use super::callback::callback;
+use super::from_js::{NoWord, push_word};
+use super::memory::Bounds;
+use super::to_js::{Form, Maker, throw_redis_error};
+use super::unlocked::Unlocked;
+use super::watchdog::Reason;
+use super::{run, text};
+
+callback!(call_entry => call);
+callback!(call_raw_entry => call_raw);
+callback!(may_block_entry => may_block);
+callback!(grant_entry => grant);
+callback!(begin_entry => begin);
+callback!(lock_entry => lock);
+callback!(is_async_function_entry => is_async_function);
+
+/// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
+const REPLY_SHARE: usize = 2;
+
+/// The functions and what the bootstrap calls them.
+pub(super) fn functions<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 7]> {
+    Some([
+        ("call", v8::Function::new(scope, call_entry)?),
+        ("call_raw", v8::Function::new(scope, call_raw_entry)?),
+        ("may_block", v8::Function::new(scope, may_block_entry)?),
+        ("grant", v8::Function::new(scope, grant_entry)?),
+        ("begin", v8::Function::new(scope, begin_entry)?),
+        ("lock", v8::Function::new(scope, lock_entry)?),
+        (
+            "is_async_function",
+            v8::Function::new(scope, is_async_function_entry)?,
+        ),
+    ])
+}
+
+const NOT_LOCKED: &str = "Main thread is not locked";
+
+// --- commands ------------------------------------------------------------------------------------
+
+/// `call(name, ...arguments)`
+fn call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Text);
+}
+
+/// `call_raw(name, ...arguments)`
+fn call_raw<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Raw);
+}
+
+fn run_command<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+    form: Form,
+) {
+    if args.length() == 0 {
+        return text::throw_type_error(scope, "Wrong number of arguments to 'call' function");
+    }
+    let name = args.get(0);
+    if !(name.is_string() || name.is_string_object()) {
+        return text::throw_type_error(scope, "First argument to 'command' must be a string");
+    }
+    let mut words = run::take_words(scope);
+    for at in 0..args.length() {
+        let message = match push_word(scope, &mut words, args.get(at)) {
+            Ok(()) => continue,
+            Err(NoWord::Thrown) => return,
+            Err(NoWord::Type) => {
+                "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
+            }
+            Err(NoWord::Size) => "Bad argument was given to 'call', it is larger than 512 MB",
+        };
+        return text::throw_type_error(scope, message);
+    }
+    let Some(helpers) = run::helpers(scope) else {
+        return;
+    };
+    let called = run::use_server(scope, |scope, server| {
+        let memory = run::bounds(scope).map_or(0, |bounds| bounds.memory);
+        server.call(&words, &mut |reply| {
+            if reply.len() > memory / REPLY_SHARE {
+                let message = "The reply does not fit into the library's memory";
+                return text::throw(scope, message);
+            }
+            let mut maker = Maker {
+                helpers: &helpers,
+                form,
+                reader: Reader::new(reply),
+            };
+            if let Some(value) = maker.value(scope, 0) {
+                result.set(value);
+            }
+        })
+    });
+    run::give_words_back(scope, words);
+    if !matches!(called, Some(Ok(()))) {
+        text::throw(scope, NOT_LOCKED);
+    }
+}
+
+/// `may_block()`
+fn may_block(
+    scope: &mut v8::PinScope,
+    _args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    let may = run::use_server(scope, |_, server| server.may_block());
+    result.set_bool(may.unwrap_or(false));
+}
+
+// --- background parts --------------------------------------------------------------------------------
+
+/// `grant()`: what a background part of this run acts with.
+fn grant<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    _args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let grant = run::use_server(scope, |_, server| server.grant()).flatten();
+    let Some(grant) = grant else {
+        return text::throw(scope, "Called 'run_on_background' out of context");
+    };
+    let object = v8::Object::new(scope);
+    for (name, value) in grant_parts(scope, &grant) {
+        let key = text::short(scope, name);
+        if object
+            .create_data_property(scope, key.into(), value)
+            .is_none()
+        {
+            return;
+        }
+    }
+    result.set(object.into());
+}
+
+/// A grant as the values its client keeps.
+pub(super) fn grant_parts<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    grant: &Grant,
+) -> [(&'static str, v8::Local<'s, v8::Value>); 3] {
+    [
+        ("user", text::short(scope, &grant.user).into()),
+        ("db", v8::Integer::new(scope, grant.db).into()),
+        (
+            "flags",
+            v8::Integer::new_from_unsigned(scope, grant.flags.bits()).into(),
+        ),
+    ]
+}
+
+/// `begin(job)`: has a function called later, on a worker.
+fn begin(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    if let Ok(job) = v8::Local::<v8::Function>::try_from(args.get(0)) {
+        let job = v8::Global::new(scope, job);
+        run::begin_job(scope, job);
+    }
+}
+
+/// `is_async_function(value)`
+fn is_async_function(
+    _scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    let value = args.get(0);
+    result.set_bool(value.is_async_function() && !value.is_generator_function());
+}
+
+// --- the server's lock -------------------------------------------------------------------------------
+
+/// `lock(user, db, flags, run, work)`: calls `run(work)` with the server's lock held.
+///
+/// Lock order: the server's outside, the isolate's inside. So the isolate is given up first, and
+/// had again once the server's lock is held.
+fn lock<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let (Ok(run_sync), Some(bounds)) = (
+        v8::Local::<v8::Function>::try_from(args.get(3)),
+        run::bounds(scope),
+    ) else {
+        return;
+    };
+    let grant = Grant {
+        user: args.get(0).to_rust_string_lossy(scope).into(),
+        db: args.get(1).int32_value(scope).unwrap_or(0),
+        flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
+    };
+    let work = args.get(4);
+    let returned = run::use_server(scope, |scope, server| {
+        if server.is_locked() {
+            // A continuation on the main thread: part of the run that goes on.
+            let mut returned = None;
+            server.lock(&grant, &mut |admitted| {
+                returned = run_admitted(scope, admitted, run_sync, work);
+            });
+            returned
+        } else {
+            run_with_lock(scope, &bounds, server, &grant, run_sync, work)
+        }
+    });
+    match returned {
+        None => text::throw(scope, NOT_LOCKED),
+        Some(Some(value)) => result.set(value),
+        // An exception is pending.
+        Some(None) => {}
+    }
+}
+
+fn run_with_lock<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    bounds: &Arc<Bounds>,
+    server: &dyn Server,
+    grant: &Grant,
+    run_sync: v8::Local<'s, v8::Function>,
+    work: v8::Local<'s, v8::Value>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    // Where the run is being ended, V8 ends it on the way back.
+    let paused = bounds.watch.pause()?;
+    let mut unlocked = Some(Unlocked::new(scope));
+    let mut returned = None;
+    let mut ended = None;
+    server.lock(grant, &mut |admitted| {
+        drop(unlocked.take());
+        bounds.watch.start(true);
+        returned = run_admitted(scope, admitted, run_sync, work);
+        ended = bounds.watch.stop();
+    });
+    drop(unlocked.take());
+    bounds.watch.resume(paused);
+    match ended {
+        None => {}
+        Some(Reason::Time) => {
+            // The async function may catch it: its promise is settled in any case.
+            throw_plainly(scope, Reason::Time.describe());
+            return None;
+        }
+        Some(Reason::Memory) => {
+            // All of the run has to unwind before there is memory again.
+            bounds.watch.end_for_memory();
+            return None;
+        }
+    }
+    returned
+}
+
+/// Throws an error that reads like its plain text, as those of commands do.
+fn throw_plainly(scope: &mut v8::PinScope, message: &str) {
+    if let Some(helpers) = run::helpers(scope) {
+        throw_redis_error(scope, &helpers, message.as_bytes());
+    }
+}
+
+fn run_admitted<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    admitted: Result<&dyn Server, String>,
+    run_sync: v8::Local<'s, v8::Function>,
+    work: v8::Local<'s, v8::Value>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    match admitted {
+        Err(message) => {
+            throw_plainly(scope, &message);
+            None
+        }
+        Ok(server) => run::with_server(scope, Some(server), |scope| {
+            let nothing = v8::undefined(scope).into();
+            run_sync.call(scope, nothing, &[work])
+        }),
+    }
+}

@@ -1,0 +1,439 @@
+//! What a library has to do: entries in their lanes, functions and background parts in their
+//! queue, and calls whose promise is pending.
+//!
+//! It is looked into for a moment at a time, never while a script runs: the script may wait for
+//! the server's lock, and another thread run the library meanwhile. The lanes of sync and of async
+//! consumers lie side by side: a promise of the one may be settled by a callback of the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+use crate::engine::{CallbackId, Grant, News, Outcome, RecordBatch, Reply, ScriptError, Words};
+use crate::stream::{EntryId, Event, Lane, Mode, SubscriptionKey};
+
+use super::report::{Clock, Report};
+
+/// Lanes below which sweeping is not worth it.
+const SWEEP_MIN: usize = 64;
+
+/// One record, in the batch it was read with.
+pub(super) struct Item {
+    batch: Arc<RecordBatch>,
+    at: usize,
+}
+
+/// What a lane's entries are given to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The callback in the library's program.
+    pub callback: CallbackId,
+    /// Who runs it.
+    pub mode: Mode,
+}
+
+/// Whoever waits for a function's result, on a thread of the server's own.
+pub trait Caller: Send {
+    /// Gives the result, once.
+    fn answer(self: Box<Self>, reply: Reply);
+
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool;
+}
+
+/// A call of an async function.
+pub struct FunctionCall {
+    /// The function.
+    pub callback: CallbackId,
+    /// In whose name it acts.
+    pub grant: Arc<Grant>,
+    /// Its arguments.
+    pub arguments: Words,
+    /// Whether it wants them as bytes.
+    pub raw: bool,
+    /// Who waits.
+    pub caller: Box<dyn Caller>,
+}
+
+/// What waits in a library's queue.
+pub(super) enum Job {
+    /// A function to begin.
+    Function(FunctionCall),
+    /// A background part that the engine keeps.
+    Background,
+}
+
+/// What is to be done next.
+pub(super) enum Work {
+    /// An entry of this lane.
+    Entry(SubscriptionKey),
+    /// The first of the queue.
+    Job,
+}
+
+/// The lane of one subscription, and what its calls need.
+pub(super) struct StreamLane {
+    pub(super) lane: Lane<Item>,
+    target: Target,
+    stream: Arc<[u8]>,
+    /// What an async callback acts with.
+    background: Option<Arc<Grant>>,
+    /// The last entry started.
+    pub(super) started: EntryId,
+    in_ready: bool,
+}
+
+impl StreamLane {
+    fn push(&mut self, batch: RecordBatch) {
+        let batch = Arc::new(batch);
+        for at in 0..batch.len() {
+            self.lane.push(Item {
+                batch: Arc::clone(&batch),
+                at,
+            });
+        }
+    }
+}
+
+/// An entry that is given to its callback.
+pub(super) struct Started {
+    pub(super) sub: SubscriptionKey,
+    pub(super) item: Item,
+    pub(super) callback: CallbackId,
+    pub(super) background: Option<Arc<Grant>>,
+    pub(super) stream: Arc<[u8]>,
+    pub(super) token: u64,
+}
+
+impl Item {
+    pub(super) fn record(&self) -> crate::engine::Record<'_> {
+        self.batch.get(self.at)
+    }
+}
+
+/// A call whose promise is not settled.
+enum Pending {
+    Entry {
+        sub: SubscriptionKey,
+        id: EntryId,
+        since: Instant,
+    },
+    Function(Box<dyn Caller>),
+}
+
+/// See the module's description.
+pub(super) struct Book {
+    lanes: HashMap<SubscriptionKey, StreamLane>,
+    jobs: VecDeque<Job>,
+    /// Async lanes that may have something to start.
+    ready: VecDeque<SubscriptionKey>,
+    /// Whether the queue's turn comes before the next lane's.
+    jobs_first: bool,
+    sweep_at: usize,
+    pending: HashMap<u64, Pending>,
+    next_token: u64,
+    /// Entries and jobs that wait, for users to see.
+    waiting: Arc<AtomicUsize>,
+    verbosity: u8,
+}
+
+impl Book {
+    pub(super) fn new(waiting: Arc<AtomicUsize>) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            jobs: VecDeque::new(),
+            ready: VecDeque::new(),
+            jobs_first: false,
+            sweep_at: SWEEP_MIN,
+            pending: HashMap::new(),
+            next_token: 0,
+            waiting,
+            verbosity: 1,
+        }
+    }
+
+    /// Sets how much of an error is told.
+    pub(super) fn set_verbosity(&mut self, verbosity: u8) {
+        self.verbosity = verbosity;
+    }
+
+    /// The text of an error, as much of it as is told.
+    pub(super) fn text(&self, error: &ScriptError) -> String {
+        error.text(self.verbosity)
+    }
+
+    // --- what there is to do ------------------------------------------------------------------
+
+    /// Adds a job to the queue.
+    pub(super) fn push_job(&mut self, job: Job) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.jobs.push_back(job);
+    }
+
+    /// Takes the next job.
+    pub(super) fn take_job(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(job)
+    }
+
+    /// Forgets the background parts that wait.
+    pub(super) fn clear_background(&mut self) {
+        let before = self.jobs.len();
+        self.jobs.retain(|job| matches!(job, Job::Function(_)));
+        self.waiting
+            .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
+    }
+
+    /// Whether there is something to start: an async entry, or a job.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.jobs.is_empty()
+    }
+
+    /// Whether a promise is pending that only the engine's own tasks may settle.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// What is to be done next: lanes and queue take turns.
+    pub(super) fn next_work(&mut self) -> Option<Work> {
+        self.jobs_first = !self.jobs_first;
+        if !self.jobs.is_empty() && (self.jobs_first || self.ready.is_empty()) {
+            return Some(Work::Job);
+        }
+        self.ready.pop_front().map(Work::Entry)
+    }
+
+    /// The turn of a lane that [`Book::next_work`] gave is over.
+    pub(super) fn end_turn(&mut self, sub: SubscriptionKey) {
+        if let Some(lane) = self.lanes.get_mut(&sub) {
+            lane.in_ready = false;
+        }
+        self.make_ready(sub);
+    }
+
+    /// A number for the next call.
+    pub(super) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    // --- lanes --------------------------------------------------------------------------------
+
+    /// Puts entries into the lane of a subscription, which is made where there is none.
+    pub(super) fn push_records(
+        &mut self,
+        sub: SubscriptionKey,
+        target: &Target,
+        stream: &Arc<[u8]>,
+        background: Option<&Arc<Grant>>,
+        window: usize,
+        batch: RecordBatch,
+    ) {
+        let lane = self.lanes.entry(sub).or_insert_with(|| StreamLane {
+            lane: Lane::new(window),
+            target: target.clone(),
+            stream: Arc::clone(stream),
+            background: background.cloned(),
+            started: EntryId::ZERO,
+            in_ready: false,
+        });
+        lane.lane.set_window(window);
+        if !Arc::ptr_eq(&lane.stream, stream) {
+            // The stream was renamed, or moved to another database.
+            lane.stream = Arc::clone(stream);
+            lane.background = background.cloned();
+        }
+        lane.push(batch);
+        self.make_ready(sub);
+    }
+
+    /// Puts a lane into the list of those that have something to start.
+    fn make_ready(&mut self, sub: SubscriptionKey) {
+        if let Some(lane) = self.lanes.get_mut(&sub)
+            && lane.target.mode == Mode::Async
+            && !lane.in_ready
+            && lane.lane.is_ready()
+        {
+            lane.in_ready = true;
+            self.ready.push_back(sub);
+        }
+    }
+
+    pub(super) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
+        if let Some(lane) = self.lanes.get_mut(&sub) {
+            lane.lane.set_window(window);
+        }
+        self.make_ready(sub);
+    }
+
+    /// Drops what waits in a lane; the last entry it started.
+    pub(super) fn recall(&mut self, sub: SubscriptionKey) -> EntryId {
+        self.lanes.get_mut(&sub).map_or(EntryId::ZERO, |lane| {
+            self.waiting
+                .fetch_sub(lane.lane.waiting(), Ordering::Relaxed);
+            lane.lane.clear_waiting();
+            lane.started
+        })
+    }
+
+    /// Drops what waits in any lane.
+    pub(super) fn clear_waiting(&mut self) {
+        let subs: Vec<_> = self.lanes.keys().copied().collect();
+        for sub in subs {
+            self.recall(sub);
+        }
+    }
+
+    /// Forgets a lane. What it has with callbacks ends unheard.
+    pub(super) fn drop_lane(&mut self, sub: SubscriptionKey) {
+        self.recall(sub);
+        self.lanes.remove(&sub);
+        self.pending.retain(
+            |_, pending| !matches!(pending, Pending::Entry { sub: other, .. } if *other == sub),
+        );
+    }
+
+    /// Forgets lanes that hold nothing, once there are twice as many as were left the last time:
+    /// those of streams in use stay, those of streams that are no more do not pile up.
+    pub(super) fn sweep(&mut self) {
+        if self.lanes.len() >= self.sweep_at {
+            self.lanes
+                .retain(|_, lane| lane.in_ready || !lane.lane.is_idle());
+            self.sweep_at = (2 * self.lanes.len()).max(SWEEP_MIN);
+        }
+    }
+
+    /// Starts the next entry of a lane, if its window has room.
+    pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<Started> {
+        let lane = self.lanes.get_mut(&sub)?;
+        let item = lane.lane.start()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        lane.started = item.record().id;
+        self.next_token += 1;
+        Some(Started {
+            sub,
+            callback: lane.target.callback,
+            background: lane.background.clone(),
+            stream: Arc::clone(&lane.stream),
+            token: self.next_token,
+            item,
+        })
+    }
+
+    // --- what came of it --------------------------------------------------------------------------
+
+    /// Takes note of how the call with an entry ended. `began` and `now` are before and after it.
+    pub(super) fn note_entry(
+        &mut self,
+        started: &Started,
+        outcome: &Outcome,
+        began: Instant,
+        now: Instant,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        let (sub, id) = (started.sub, started.item.record().id);
+        let error = match outcome {
+            Outcome::Pending => {
+                let pending = Pending::Entry {
+                    sub,
+                    id,
+                    since: began,
+                };
+                self.pending.insert(started.token, pending);
+                reports.push(Event::Started { sub, id });
+                return;
+            }
+            Outcome::Done(_) => None,
+            Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(error)),
+        };
+        if let Some(lane) = self.lanes.get_mut(&sub) {
+            lane.lane.finish();
+        }
+        reports.push(Event::Finished {
+            sub,
+            id,
+            took: now.saturating_duration_since(began),
+            now_ms: clock.wall_ms(now),
+            error: error.map(Into::into),
+        });
+    }
+
+    /// Answers a function's caller, or has it wait for the promise.
+    pub(super) fn note_function(&mut self, caller: Box<dyn Caller>, token: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Pending => {
+                self.pending.insert(token, Pending::Function(caller));
+            }
+            Outcome::Done(reply) => caller.answer(reply),
+            Outcome::Failed(error) | Outcome::Killed(error) => {
+                caller.answer(Reply::Error(self.text(&error)));
+            }
+        }
+    }
+
+    /// Takes note of what came of runs beside their outcome.
+    pub(super) fn note_news(&mut self, news: &mut News, clock: &Clock, reports: &mut Vec<Report>) {
+        let now = Instant::now();
+        for settled in news.settled.drain(..) {
+            if let Some(pending) = self.pending.remove(&settled.token) {
+                self.settle(pending, settled.result, clock, now, reports);
+            }
+        }
+        for _ in 0..std::mem::take(&mut news.jobs) {
+            self.push_job(Job::Background);
+        }
+    }
+
+    /// Ends every call whose promise is pending: nothing can settle it any more.
+    pub(super) fn fail_pending(
+        &mut self,
+        error: &ScriptError,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        let now = Instant::now();
+        for (_, pending) in std::mem::take(&mut self.pending) {
+            self.settle(pending, Err(error.clone()), clock, now, reports);
+        }
+    }
+
+    /// Forgets calls nobody waits for any more.
+    pub(super) fn forget_gone(&mut self) {
+        self.pending
+            .retain(|_, pending| !matches!(pending, Pending::Function(caller) if caller.is_gone()));
+    }
+
+    fn settle(
+        &mut self,
+        pending: Pending,
+        result: Result<Reply, ScriptError>,
+        clock: &Clock,
+        now: Instant,
+        reports: &mut Vec<Report>,
+    ) {
+        match pending {
+            Pending::Entry { sub, id, since } => {
+                reports.push(Event::Finished {
+                    sub,
+                    id,
+                    took: now.saturating_duration_since(since),
+                    now_ms: clock.wall_ms(now),
+                    error: result.err().map(|error| self.text(&error).into()),
+                });
+                if let Some(lane) = self.lanes.get_mut(&sub) {
+                    lane.lane.finish();
+                }
+                self.make_ready(sub);
+            }
+            Pending::Function(caller) => caller.answer(match result {
+                Ok(reply) => reply,
+                Err(error) => Reply::Error(self.text(&error)),
+            }),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The server as scripts reach it while its lock is held: one atomic unit of commands.
+//!
+//! All of a unit is replicated as one transaction, behind what caused it: the server collects
+//! the writes of a command, of an event, or of a thread that holds the lock, and sends them when
+//! that is over.
+
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
+use smallvec::SmallVec;
+
+use crate::engine::{Flags, Grant, Server, Words};
+use crate::stream::KeyRef;
+
+use super::context::{Context, OwnedString};
+use super::user::User;
+use super::{HOOKS, api, log};
+
+/// Whether commands that are not for scripts may be called all the same: a debugging aid.
+static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
+
+/// Lets scripts call every command, until the server ends.
+pub(crate) fn allow_unsafe_commands() {
+    UNSAFE_COMMANDS.store(true, Ordering::Relaxed);
+}
+
+/// In whose name commands run.
+enum Acting {
+    /// The client whose command this is.
+    Client,
+    /// A user, by name.
+    User(User),
+    /// A user that is no more, or is disabled.
+    Nobody,
+}
+
+/// What happens to writes that need memory when there is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// They are let through: the unit as a whole was admitted.
+    Admitted,
+    /// Each is refused.
+    Refuse,
+}
+
+/// See the module's description.
+pub(crate) struct Unit {
+    context: *mut RedisModuleCtx,
+    acting: Acting,
+    /// `None` for the database of the client.
+    db: Option<i32>,
+    flags: Flags,
+    format: &'static CStr,
+    may_block: bool,
+    /// What its background parts act with; `None` for what the client says.
+    grant: Option<Grant>,
+}
+
+/// The options of a call: its effects are replicated (`!`), errors are replies (`E`), replies are
+/// RESP3 (`3`), the user's rights count (`C`); only commands for scripts (`S`), no writes (`W`),
+/// no use of memory beyond the limit (`M`); and the arguments come as a list (`v`).
+fn format(flags: Flags, full: WhenFull) -> &'static CStr {
+    let safe = !UNSAFE_COMMANDS.load(Ordering::Relaxed);
+    match (safe, flags.contains(Flags::NO_WRITES), full) {
+        (true, false, WhenFull::Admitted) => c"!E3CSv",
+        (true, false, WhenFull::Refuse) => c"!E3CSMv",
+        (true, true, _) => c"!E3CSWv",
+        (false, false, _) => c"!E3Cv",
+        (false, true, _) => c"!E3CWv",
+    }
+}
+
+impl Unit {
+    /// The unit of a command: it acts as the client, in the client's database.
+    pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
+        Self {
+            context: context.as_ptr(),
+            acting: Acting::Client,
+            db: None,
+            flags,
+            format: format(flags, WhenFull::Admitted),
+            may_block: context.may_block(),
+            grant: None,
+        }
+    }
+
+    /// A unit that acts as the grant says, the server's lock being held.
+    pub(super) fn of_grant(grant: &Grant, full: WhenFull) -> Self {
+        Self {
+            context: log::detached(),
+            acting: User::find(&grant.user).map_or(Acting::Nobody, Acting::User),
+            db: Some(grant.db),
+            flags: grant.flags,
+            format: format(grant.flags, full),
+            may_block: true,
+            grant: Some(grant.clone()),
+        }
+    }
+
+    /// Runs a command whose name holds no NUL.
+    fn run(&self, name: &CStr, arguments: &[OwnedString], read: &mut dyn FnMut(&[u8])) {
+        let pointers: SmallVec<[*mut RedisModuleString; 16]> =
+            arguments.iter().map(OwnedString::as_ptr).collect();
+        // SAFETY: the context is live for as long as the unit is: the command's own, or one that
+        // is never freed, used under the lock; the format says what follows: a list with its
+        // length, whose strings live until this function ends.
+        let reply = unsafe {
+            if let Acting::User(user) = &self.acting {
+                api!(RedisModule_SetContextUser)(self.context, user.as_ptr());
+            }
+            if let Some(db) = self.db {
+                api!(RedisModule_SelectDb)(self.context, db);
+            }
+            api!(RedisModule_Call)(
+                self.context,
+                name.as_ptr(),
+                self.format.as_ptr(),
+                pointers.as_ptr(),
+                pointers.len(),
+            )
+        };
+        if let Acting::User(_) = &self.acting {
+            // SAFETY: no user is the server's own word for none.
+            unsafe { api!(RedisModule_SetContextUser)(self.context, std::ptr::null()) };
+        }
+        if reply.is_null() {
+            read(b"-ERR the server did not run the command\r\n");
+            return;
+        }
+        let reply = OwnedReply(reply);
+        let mut length = 0;
+        // SAFETY: the reply is live; its bytes are until it is freed, at the end of this function.
+        let bytes = unsafe {
+            let start = api!(RedisModule_CallReplyProto)(reply.0, &raw mut length);
+            std::slice::from_raw_parts(start.cast::<u8>(), length)
+        };
+        read(bytes);
+    }
+}
+
+/// A reply, freed at its end.
+struct OwnedReply(*mut RedisModuleCallReply);
+
+impl Drop for OwnedReply {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and freed once.
+        unsafe { api!(RedisModule_FreeCallReply)(self.0) };
+    }
+}
+
+impl Server for Unit {
+    fn is_locked(&self) -> bool {
+        true
+    }
+
+    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        let mut words = command.iter();
+        let name = words.next().unwrap_or_default();
+        let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(name);
+        name.push(0);
+        let Ok(name) = CStr::from_bytes_with_nul(&name) else {
+            read(b"-ERR unknown command: its name holds a NUL\r\n");
+            return Ok(());
+        };
+        if let Acting::Nobody = self.acting {
+            read(b"-Failed authenticating client\r\n");
+            return Ok(());
+        }
+        if name.to_bytes().eq_ignore_ascii_case(b"xadd")
+            && let Some(key) = command.iter().nth(1)
+            && let Some(refused) = self.refuses_append(key)
+        {
+            read(format!("-{refused}\r\n").as_bytes());
+            return Ok(());
+        }
+        if name.to_bytes().eq_ignore_ascii_case(b"select") {
+            // It would change nothing, and be taken for done.
+            read(b"-ERR SELECT is not allowed here: a script stays in its caller's database\r\n");
+            return Ok(());
+        }
+        let arguments: SmallVec<[OwnedString; 16]> = words.map(OwnedString::new).collect();
+        self.run(name, &arguments, read);
+        Ok(())
+    }
+
+    fn may_block(&self) -> bool {
+        self.may_block
+    }
+
+    fn grant(&self) -> Option<Grant> {
+        if let Some(grant) = &self.grant {
+            return Some(grant.clone());
+        }
+        let context = Context::from_raw(self.context);
+        Some(Grant {
+            user: context.user()?.into(),
+            db: context.db(),
+            flags: self.flags,
+        })
+    }
+
+    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        match super::lock::check(&Context::from_raw(self.context), grant.flags) {
+            Ok(()) => work(Ok(&Self::of_grant(grant, WhenFull::Admitted))),
+            Err(refused) => work(Err(refused)),
+        }
+    }
+}
+
+impl Unit {
+    fn refuses_append(&self, name: &[u8]) -> Option<String> {
+        let db = self
+            .db
+            .unwrap_or_else(|| Context::from_raw(self.context).db());
+        HOOKS.get()?.refuses_append(KeyRef { db, name })
+    }
+}
+
+/// A text as a C string; empty where it holds a NUL.
+pub(super) fn c_text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
