@@ -59,7 +59,7 @@ impl App {
                     lock: Arc::new(GlobalLock),
                 },
             },
-            driver: Driver::new(context.is_primary(), reports),
+            driver: Driver::new(context.state().is_primary, reports),
             scan: RefCell::default(),
             settings,
             looked_after: Cell::new(Instant::now()),
@@ -209,7 +209,10 @@ impl Hooks for AppHooks {
     }
 
     fn before_sleep(&self, context: &Context) {
-        Self::with(|app| app.turn(context));
+        Self::with(|app| {
+            app.turn(context);
+            app.driver.leave_stage();
+        });
     }
 
     fn rescan(&self) {

@@ -15,12 +15,18 @@ const CANNOT_WAIT: &str = "Can not block client for background execution, Blocki
 /// `None` where the client waits for the answer.
 pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     match prepare(app, context, arguments) {
-        Ok((runner, function, arguments)) => call(app, context, &runner, &function, arguments),
+        Ok(prepared) => call(app, context, &prepared),
         Err(error) => Some(Reply::Error(error)),
     }
 }
 
-type Prepared<'a, 'b> = (Arc<Runner>, Function, &'a [&'b [u8]]);
+/// A call that may be made.
+struct Prepared<'a, 'b> {
+    runner: Arc<Runner>,
+    function: Arc<Function>,
+    arguments: &'a [&'b [u8]],
+    may_block: bool,
+}
 
 fn prepare<'a, 'b>(
     app: &App,
@@ -45,11 +51,12 @@ fn prepare<'a, 'b>(
         .get(function)
         .ok_or_else(|| format!("Unknown function {function}"))?;
     let flags = function.flags;
+    let state = context.state();
     if !flags.contains(Flags::NO_WRITES) {
-        if !context.is_primary() {
+        if !state.is_primary {
             return Err("Err can not run a function that might perform writes on a replica".into());
         }
-        if !flags.contains(Flags::ALLOW_OOM) && context.is_out_of_memory() {
+        if !flags.contains(Flags::ALLOW_OOM) && state.is_out_of_memory {
             return Err("OOM can not run the function when out of memory".into());
         }
     }
@@ -59,20 +66,24 @@ fn prepare<'a, 'b>(
             "Not enough arguments was given, expected at least {key_count} arguments, got {given} arguments."
         ));
     }
-    Ok((Arc::clone(&library.runner), function.clone(), arguments))
+    Ok(Prepared {
+        runner: Arc::clone(&library.runner),
+        function: Arc::clone(function),
+        arguments,
+        may_block: state.may_block,
+    })
 }
 
-fn call(
-    app: &App,
-    context: &Context,
-    runner: &Arc<Runner>,
-    function: &Function,
-    arguments: &[&[u8]],
-) -> Option<Reply> {
-    let unit = Unit::of_command(context, function.flags);
-    let raw = function.flags.contains(Flags::RAW_ARGUMENTS);
+fn call(app: &App, context: &Context, prepared: &Prepared<'_, '_>) -> Option<Reply> {
+    let Prepared {
+        runner,
+        function,
+        arguments,
+        may_block,
+    } = prepared;
+    let unit = Unit::of_command(context, function.flags, *may_block);
     let wait = || {
-        if unit.may_block() {
+        if *may_block {
             let runner = Arc::clone(runner);
             let on_gone = Box::new(move || runner.note_caller_gone());
             Ok(Box::new(BlockedClient::new(context, on_gone)) as Box<dyn Caller>)
@@ -83,7 +94,9 @@ fn call(
     if function.mode == Mode::Sync {
         let patience = app.settings.limits.locked_ms.load(Ordering::Relaxed);
         let patience = Duration::from_millis(patience);
-        return runner.call_function(function, arguments, raw, &unit, patience, &mut || wait());
+        return app
+            .driver
+            .call_function(runner, function, arguments, &unit, patience, &mut || wait());
     }
     let Some(grant) = unit.grant() else {
         return Some(Reply::error("Failed authenticating client"));
@@ -94,7 +107,7 @@ fn call(
                 callback: function.callback,
                 grant: Arc::new(grant),
                 arguments: Words::of(arguments.iter().copied()),
-                raw,
+                raw: function.flags.contains(Flags::RAW_ARGUMENTS),
                 caller,
             });
             None

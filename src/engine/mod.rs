@@ -78,9 +78,16 @@ pub trait Program: Send + Sync {
     /// lock, the program's is open to others.
     fn enter(&self, work: &mut dyn FnMut(&mut dyn Session));
 
+    /// Takes the program's lock and keeps it until the result is dropped, by the same thread:
+    /// entering costs that thread less meanwhile. The result must not outlive the program.
+    fn keep_entered(&self) -> Box<dyn KeptEntered>;
+
     /// What the library takes, as far as known without entering it.
     fn memory(&self) -> MemoryUse;
 }
+
+/// A program that a thread keeps the lock of.
+pub trait KeptEntered {}
 
 /// Memory of a library in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

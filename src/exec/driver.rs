@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 
 use slotmap::SecondaryMap;
 
-use crate::engine::{Flags, Grant, RecordBatch, Server};
+use crate::engine::{Flags, Function, Grant, RecordBatch, Reply, Server};
 use crate::stream::{
     ConsumerKey, ConsumerSpec, Delivery, Event, HandOver, KeyRef, Notice, ReadRequest,
     SubscriptionKey, Trim,
 };
 
-use super::book::Target;
+use super::book::{Caller, Target};
 use super::chain::{Chain, DEPTH_MAX};
+use super::podium::Podium;
 use super::report::{Clock, Report, Reports};
 use super::runner::{OnStage, Runner};
 
@@ -89,6 +90,7 @@ pub struct Driver {
     /// Subscriptions whose owner may not have the stream, and when to try again.
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
     chain: Chain,
+    podium: Podium,
     /// Time that urgent work of this round of the event loop has taken.
     held: Cell<Duration>,
 }
@@ -104,6 +106,7 @@ impl Driver {
             stalled: RefCell::default(),
             refused: RefCell::default(),
             chain: Chain::default(),
+            podium: Podium::default(),
             held: Cell::default(),
         }
     }
@@ -123,6 +126,30 @@ impl Driver {
                 "ERR callbacks of stream consumers are nested too deeply: this entry would be processed {DEPTH_MAX} callbacks away from the one a client added"
             )
         })
+    }
+
+    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
+    /// can wait, `wait` gives the error.
+    pub fn call_function(
+        &self,
+        runner: &Arc<Runner>,
+        function: &Function,
+        arguments: &[&[u8]],
+        server: &dyn Server,
+        patience: Duration,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+    ) -> Option<Reply> {
+        self.podium
+            .with(runner, patience, |stage| {
+                stage.call_function(function, arguments, server, wait)
+            })
+            .unwrap_or_else(|| Some(runner.busy()))
+    }
+
+    /// Leaves the stage where the main thread may still be. To be called before it sleeps, and
+    /// before another library is loaded.
+    pub fn leave_stage(&self) {
+        self.podium.leave();
     }
 
     /// Looks at the core.
@@ -395,25 +422,19 @@ impl Driver {
             deadline.end
         };
         let patience = patience.saturating_duration_since(Instant::now());
-        let Some(stage) = binding.runner.take_stage(patience) else {
-            self.stalled.borrow_mut().push(sub);
-            return;
-        };
-        stage.set_window(sub, self.delivery.borrow().lane_window(sub));
-        self.chain.run(KeyRef { db, name: &name }, || {
-            streams.act(&binding.grant, &mut |server| {
-                self.run_entries(
-                    streams,
-                    server,
-                    &stage,
-                    &binding.target,
-                    sub,
-                    must,
-                    deadline,
-                );
+        let ran = self.podium.with(&binding.runner, patience, |stage| {
+            stage.set_window(sub, self.delivery.borrow().lane_window(sub));
+            self.chain.run(KeyRef { db, name: &name }, || {
+                streams.act(&binding.grant, &mut |server| {
+                    let target = &binding.target;
+                    self.run_entries(streams, server, stage, target, sub, must, deadline);
+                });
             });
         });
-        drop(stage);
+        if ran.is_none() {
+            self.stalled.borrow_mut().push(sub);
+            return;
+        }
         self.on(Event::Yielded(sub));
     }
 

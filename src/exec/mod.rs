@@ -15,6 +15,7 @@
 mod book;
 mod chain;
 mod driver;
+mod podium;
 mod pool;
 mod report;
 mod runner;

@@ -10,19 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::engine::{
-    Call, Invocation, MemoryUse, News, Outcome, Program, RecordBatch, Reply, ScriptError, Server,
-    Session,
+    Call, Flags, Function, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program,
+    RecordBatch, Reply, ScriptError, Server, Session,
 };
-use crate::engine::{Function, Grant};
 use crate::stream::{Event, Notice, SubscriptionKey};
 
 use super::book::{Book, Caller, FunctionCall, Job, Target, Work};
 use super::pool::{self, Pool};
 use super::report::{Clock, Report, Reports};
-use super::stage::{OffLock, ServerLock, Stage};
+use super::stage::{MainPass, OffLock, ServerLock, Stage};
 
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);
@@ -95,8 +94,6 @@ impl fmt::Debug for Runner {
 /// The main thread on a library's stage.
 pub(super) struct OnStage<'a> {
     runner: &'a Arc<Runner>,
-    /// Kept for as long as the main thread is there.
-    _guard: MutexGuard<'a, ()>,
 }
 
 impl Runner {
@@ -204,63 +201,37 @@ impl Runner {
     // --- the main thread --------------------------------------------------------------------------
 
     /// Lets the main thread on the stage; see [`Stage::pass_main`].
-    pub(super) fn take_stage(self: &Arc<Self>, patience: Duration) -> Option<OnStage<'_>> {
-        let guard = self.stage.pass_main(patience)?;
+    pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
+        let pass = self.stage.pass_main(patience)?;
         self.follow_verbosity();
-        Some(OnStage {
-            runner: self,
-            _guard: guard,
-        })
+        Some(pass)
     }
 
-    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
-    /// can wait, `wait` gives the error.
-    pub fn call_function(
-        self: &Arc<Self>,
-        function: &Function,
-        arguments: &[&[u8]],
-        raw: bool,
-        server: &dyn Server,
-        patience: Duration,
-        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
-    ) -> Option<Reply> {
-        let Some(stage) = self.take_stage(patience) else {
-            return Some(Reply::error(format!(
-                "Err library '{}' is busy: other code of it runs for too long",
-                self.library
-            )));
+    /// See [`Program::keep_entered`].
+    pub(super) fn keep_entered(&self) -> Box<dyn KeptEntered> {
+        self.stage.program.keep_entered()
+    }
+
+    /// The main thread has done something on the stage; whether it has to leave: a worker wants
+    /// to be there.
+    pub(super) fn leave_main(self: &Arc<Self>) -> bool {
+        let has_ready = {
+            let mut book = self.book.lock();
+            book.sweep();
+            book.has_ready()
         };
-        let mut answer = None;
-        stage.enter(|session| {
-            let token = self.book.lock().token();
-            let outcome = session.invoke(
-                &Invocation {
-                    callback: function.callback,
-                    background: None,
-                    arguments,
-                    raw,
-                    token,
-                },
-                server,
-            );
-            answer = match outcome {
-                Outcome::Done(reply) => Some(reply),
-                Outcome::Failed(error) => Some(Reply::Error(self.book.lock().text(&error))),
-                Outcome::Killed(error) => {
-                    stage.void(session, &error);
-                    Some(Reply::Error(self.book.lock().text(&error)))
-                }
-                outcome @ Outcome::Pending => match wait() {
-                    Ok(caller) => {
-                        self.book.lock().note_function(caller, token, outcome);
-                        None
-                    }
-                    Err(refused) => Some(refused),
-                },
-            };
-            stage.take_news(session);
-        });
-        answer
+        if has_ready {
+            self.queue();
+        }
+        has_ready || self.queued.load(Ordering::SeqCst)
+    }
+
+    /// The error for those who wait for the stage in vain.
+    pub(super) fn busy(&self) -> Reply {
+        Reply::error(format!(
+            "Err library '{}' is busy: other code of it runs for too long",
+            self.library
+        ))
     }
 
     /// Counts entries that were put into a lane by the main thread.
@@ -471,7 +442,52 @@ impl Runner {
     }
 }
 
-impl OnStage<'_> {
+impl<'a> OnStage<'a> {
+    /// To be made by who holds the pass to the stage.
+    pub(super) fn of(runner: &'a Arc<Runner>) -> Self {
+        Self { runner }
+    }
+
+    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
+    /// can wait, `wait` gives the error.
+    pub(super) fn call_function(
+        &self,
+        function: &Function,
+        arguments: &[&[u8]],
+        server: &dyn Server,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+    ) -> Option<Reply> {
+        let book = &self.runner.book;
+        let token = book.lock().token();
+        let invocation = Invocation {
+            callback: function.callback,
+            background: None,
+            arguments,
+            raw: function.flags.contains(Flags::RAW_ARGUMENTS),
+            token,
+        };
+        let mut answer = None;
+        self.enter(|session| {
+            answer = match session.invoke(&invocation, server) {
+                Outcome::Done(reply) => Some(reply),
+                Outcome::Failed(error) => Some(Reply::Error(book.lock().text(&error))),
+                Outcome::Killed(error) => {
+                    self.void(session, &error);
+                    Some(Reply::Error(book.lock().text(&error)))
+                }
+                outcome @ Outcome::Pending => match wait() {
+                    Ok(caller) => {
+                        book.lock().note_function(caller, token, outcome);
+                        None
+                    }
+                    Err(refused) => Some(refused),
+                },
+            };
+            self.take_news(session);
+        });
+        answer
+    }
+
     /// Enters the program once for all that `work` does.
     pub(super) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
         self.runner
@@ -530,17 +546,6 @@ impl OnStage<'_> {
                 .lock()
                 .note_news(&mut news, &Clock::start(), &mut reports);
             self.runner.shared.reports.send(&mut reports);
-        }
-    }
-}
-
-impl Drop for OnStage<'_> {
-    fn drop(&mut self) {
-        let mut book = self.runner.book.lock();
-        book.sweep();
-        if book.has_ready() {
-            drop(book);
-            self.runner.queue();
         }
     }
 }

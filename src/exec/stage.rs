@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::lock_api::ArcMutexGuard;
+use parking_lot::{Mutex, MutexGuard, RawMutex};
 
 use crate::engine::{Grant, Program, Server, Words};
 
@@ -21,10 +22,13 @@ pub trait ServerLock: Send + Sync {
     fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>));
 }
 
+/// The main thread's right to be on a stage.
+pub(super) type MainPass = ArcMutexGuard<RawMutex, ()>;
+
 /// See the module's description.
 pub(super) struct Stage {
     pub(super) program: Box<dyn Program>,
-    gate: Mutex<()>,
+    gate: Arc<Mutex<()>>,
     /// Whether the main thread waits for the gate.
     wanted: AtomicBool,
     /// How often a worker went through the gate.
@@ -40,7 +44,7 @@ impl Stage {
     pub(super) fn new(program: Box<dyn Program>, lock: Arc<dyn ServerLock>) -> Self {
         Self {
             program,
-            gate: Mutex::new(()),
+            gate: Arc::default(),
             wanted: AtomicBool::new(false),
             passes: AtomicU64::new(0),
             given_up: AtomicU64::new(u64::MAX),
@@ -66,8 +70,8 @@ impl Stage {
 
     /// Lets the main thread in, which waits for a worker at most for `patience`, and for the same
     /// slice of a worker's only once.
-    pub(super) fn pass_main(&self, patience: Duration) -> Option<MutexGuard<'_, ()>> {
-        if let Some(guard) = self.gate.try_lock() {
+    pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
+        if let Some(guard) = self.gate.try_lock_arc() {
             return Some(guard);
         }
         self.wanted.store(true, Ordering::Release);
@@ -75,7 +79,7 @@ impl Stage {
         if self.given_up.load(Ordering::Relaxed) == pass {
             return None;
         }
-        let Some(guard) = self.gate.try_lock_for(patience) else {
+        let Some(guard) = self.gate.try_lock_arc_for(patience) else {
             self.given_up.store(pass, Ordering::Relaxed);
             return None;
         };

@@ -15,6 +15,17 @@ use super::constants::{
 #[derive(Debug)]
 pub(crate) struct Context(*mut RedisModuleCtx);
 
+/// See [`Context::state`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// Whether the server is a primary.
+    pub(crate) is_primary: bool,
+    /// Whether it uses more memory than it may.
+    pub(crate) is_out_of_memory: bool,
+    /// Whether the client can be kept waiting: not in a transaction or a script.
+    pub(crate) may_block: bool,
+}
+
 /// The bytes of a string of the server.
 ///
 /// # Safety
@@ -82,24 +93,15 @@ impl Context {
         self.0
     }
 
-    /// Whether the server is a primary.
-    pub(crate) fn is_primary(&self) -> bool {
-        self.flags() & FLAG_REPLICA == 0
-    }
-
-    /// Whether the client of the command can be kept waiting: not in a transaction or a script.
-    pub(crate) fn may_block(&self) -> bool {
-        self.flags() & FLAG_DENY_BLOCKING == 0
-    }
-
-    /// Whether the server uses more memory than it may.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.flags() & FLAG_OOM != 0
-    }
-
-    pub(super) fn flags(&self) -> c_int {
+    /// What the server and the client of the command are able to do.
+    pub(crate) fn state(&self) -> State {
         // SAFETY: the context is live.
-        unsafe { api!(RedisModule_GetContextFlags)(self.0) }
+        let flags = unsafe { api!(RedisModule_GetContextFlags)(self.0) };
+        State {
+            is_primary: flags & FLAG_REPLICA == 0,
+            is_out_of_memory: flags & FLAG_OOM != 0,
+            may_block: flags & FLAG_DENY_BLOCKING == 0,
+        }
     }
 
     /// The database that commands of this context work on.

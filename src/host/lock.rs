@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::engine::{Flags, Grant, Server};
 use crate::exec::ServerLock;
 
-use super::constants::{FLAG_OOM, FLAG_REPLICA};
 use super::context::Context;
 use super::unit::{Unit, WhenFull};
 use super::{HOOKS, api, is_paused, log};
@@ -67,14 +66,14 @@ pub(super) fn check(context: &Context, flags: Flags) -> Result<(), String> {
     if flags.contains(Flags::NO_WRITES) {
         return Ok(());
     }
-    let state = context.flags();
-    if state & FLAG_REPLICA != 0 {
+    let state = context.state();
+    if !state.is_primary {
         return Err("Can not lock Redis, Can not lock redis for write on replica".into());
     }
     if is_paused() {
         return Err("Can not lock Redis, clients are paused for too long".into());
     }
-    if state & FLAG_OOM != 0 && !flags.contains(Flags::ALLOW_OOM) {
+    if state.is_out_of_memory && !flags.contains(Flags::ALLOW_OOM) {
         return Err("Can not lock Redis, OOM Can not lock redis for write".into());
     }
     Ok(())

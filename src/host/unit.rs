@@ -73,14 +73,14 @@ fn format(flags: Flags, full: WhenFull) -> &'static CStr {
 
 impl Unit {
     /// The unit of a command: it acts as the client, in the client's database.
-    pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
+    pub(crate) fn of_command(context: &Context, flags: Flags, may_block: bool) -> Self {
         Self {
             context: context.as_ptr(),
             acting: Acting::Client,
             db: None,
             flags,
             format: format(flags, WhenFull::Admitted),
-            may_block: context.may_block(),
+            may_block,
             grant: None,
         }
     }

@@ -106,6 +106,8 @@ impl Loader {
             .find(|engine| engine.name() == prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
         let old = registry.get(prologue.name);
+        // V8 lets a thread enter one isolate at a time.
+        driver.leave_stage();
         let staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
 
         let runner = Runner::new(prologue.name, staged.program, self.shared.clone());
@@ -131,7 +133,7 @@ impl Loader {
                 config: request.config.map(str::to_owned),
                 code: request.code.to_owned(),
                 functions: functions
-                    .map(|function| (function.name.clone(), function))
+                    .map(|function| (function.name.clone(), Arc::new(function)))
                     .collect(),
                 consumers,
                 runner,
@@ -182,6 +184,7 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     let Some(library) = registry.remove(name) else {
         return false;
     };
+    driver.leave_stage();
     for consumer in library.consumers.into_values() {
         driver.remove_consumer(consumer.key);
     }

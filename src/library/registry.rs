@@ -19,7 +19,7 @@ pub struct Library {
     /// Its whole text.
     pub code: String,
     /// Its functions by name.
-    pub functions: BTreeMap<String, Function>,
+    pub functions: BTreeMap<String, Arc<Function>>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, Consumer>,
     /// Where it runs.

@@ -80,9 +80,11 @@ fn run_command<'s>(
     if !(name.is_string() || name.is_string_object()) {
         return text::throw_type_error(scope, "First argument to 'command' must be a string");
     }
-    let mut words = run::take_words(scope);
+    let Some(mut desk) = run::take_desk(scope) else {
+        return text::throw(scope, NOT_LOCKED);
+    };
     for at in 0..args.length() {
-        let message = match push_word(scope, &mut words, args.get(at)) {
+        let message = match push_word(scope, &mut desk.words, args.get(at)) {
             Ok(()) => continue,
             Err(NoWord::Thrown) => return,
             Err(NoWord::Type) => {
@@ -92,28 +94,22 @@ fn run_command<'s>(
         };
         return text::throw_type_error(scope, message);
     }
-    let Some(helpers) = run::helpers(scope) else {
-        return;
-    };
-    let called = run::use_server(scope, |scope, server| {
-        let memory = run::bounds(scope).map_or(0, |bounds| bounds.memory);
-        server.call(&words, &mut |reply| {
-            if reply.len() > memory / REPLY_SHARE {
-                let message = "The reply does not fit into the library's memory";
-                return text::throw(scope, message);
-            }
-            let mut maker = Maker {
-                helpers: &helpers,
-                form,
-                reader: Reader::new(reply),
-            };
-            if let Some(value) = maker.value(scope, 0) {
-                result.set(value);
-            }
-        })
+    let called = desk.server().call(&desk.words, &mut |reply| {
+        if reply.len() > desk.memory / REPLY_SHARE {
+            let message = "The reply does not fit into the library's memory";
+            return text::throw(scope, message);
+        }
+        let mut maker = Maker {
+            helpers: &desk.helpers,
+            form,
+            reader: Reader::new(reply),
+        };
+        if let Some(value) = maker.value(scope, 0) {
+            result.set(value);
+        }
     });
-    run::give_words_back(scope, words);
-    if !matches!(called, Some(Ok(()))) {
+    run::give_words_back(scope, desk.words);
+    if called.is_err() {
         text::throw(scope, NOT_LOCKED);
     }
 }

@@ -11,6 +11,10 @@ use super::{run, text};
 const DEPTH_MAX: usize = 100;
 /// Bytes that an element counts beside its own.
 const ELEMENT: usize = size_of::<Reply>();
+/// Bytes of UTF-8 per unit of UTF-16, at most.
+const UTF8_MAX: usize = 3;
+/// Units of a string that is short.
+const SHORT: usize = 1024;
 /// Bytes of one word of a command, as the server has it for clients.
 const WORD_MAX: usize = 512 << 20;
 
@@ -321,7 +325,7 @@ pub(super) fn push_word(
     } else {
         return Err(NoWord::Type);
     };
-    if string.utf8_length(scope) > WORD_MAX {
+    if string.length() > WORD_MAX / UTF8_MAX && string.utf8_length(scope) > WORD_MAX {
         return Err(NoWord::Size);
     }
     words.push_with(|bytes| append_text(scope, string, bytes));
@@ -332,11 +336,20 @@ pub(super) fn push_word(
 
 /// Appends a string as UTF-8. A surrogate without its other half becomes U+FFFD.
 fn append_text(scope: &v8::Isolate, string: v8::Local<v8::String>, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    bytes.resize(start + string.utf8_length(scope), 0);
+    let units = string.length();
+    // Looking how long it will be costs as much as writing it: for a short one there is room.
+    let room = if units <= SHORT {
+        units * UTF8_MAX
+    } else {
+        string.utf8_length(scope)
+    };
+    bytes.reserve(room);
     let flags = v8::WriteFlags::kReplaceInvalidUtf8;
-    let written = string.write_utf8_v2(scope, &mut bytes[start..], flags, None);
-    bytes.truncate(start + written);
+    let spare = &mut bytes.spare_capacity_mut()[..room];
+    let written = string.write_utf8_uninit_v2(scope, spare, flags, None);
+    let length = bytes.len() + written;
+    // SAFETY: so many bytes behind the old ones were just written.
+    unsafe { bytes.set_len(length) };
 }
 
 /// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one.

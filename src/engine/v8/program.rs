@@ -5,10 +5,11 @@
 //! which may be dropped on any thread; the isolate goes last but for the watch, which V8 may
 //! still call while the isolate is torn down.
 
+use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::engine::{MemoryUse, Program, Registrations, ScriptError, Session, Source};
+use crate::engine::{KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source};
 
 use super::api_v1::Loading;
 use super::memory::Bounds;
@@ -28,6 +29,8 @@ pub(super) struct V8Program {
     isolate: v8::SharedIsolate,
     bounds: Arc<Bounds>,
     entered: AtomicU32,
+    /// The isolate's address, while the thread that may enter keeps it entered; else null.
+    kept: Arc<AtomicPtr<c_void>>,
 }
 
 impl V8Program {
@@ -48,13 +51,28 @@ impl V8Program {
             isolate,
             bounds,
             entered: AtomicU32::new(0),
+            kept: Arc::default(),
         })
     }
 
     /// Locks and enters the isolate and its context for `work`.
     fn with_scope<R>(&self, work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
-        let mut locker = self.isolate.lock();
-        v8::scope!(let scope, &mut *locker);
+        let kept = self.kept.load(Ordering::Acquire);
+        if !kept.is_null() {
+            // SAFETY: the isolate is locked and entered: only one thread at a time may enter the
+            // program, and it is the one that keeps it.
+            let mut isolate = unsafe { v8::Isolate::from_raw_ptr(kept.cast()) };
+            return self.with_isolate(&mut isolate, work);
+        }
+        self.with_isolate(&mut self.isolate.lock(), work)
+    }
+
+    fn with_isolate<R>(
+        &self,
+        isolate: &mut v8::Isolate,
+        work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R,
+    ) -> R {
+        v8::scope!(let scope, isolate);
         let context = v8::Local::new(scope, &self.context);
         let scope = &mut v8::ContextScope::new(scope, context);
         work(scope)
@@ -98,8 +116,36 @@ impl Program for V8Program {
         });
     }
 
+    fn keep_entered(&self) -> Box<dyn KeptEntered> {
+        let locker = self.isolate.lock();
+        // SAFETY: the pointer is one, and is used only while the isolate is kept.
+        let isolate = unsafe {
+            std::mem::transmute::<v8::UnsafeRawIsolatePtr, *mut c_void>(locker.as_raw_isolate_ptr())
+        };
+        self.kept.store(isolate, Ordering::Release);
+        Box::new(Kept {
+            kept: Arc::clone(&self.kept),
+            // SAFETY: the caller lets go of it before the program and its isolate end.
+            _locker: unsafe { std::mem::transmute::<v8::Locker<'_>, v8::Locker<'static>>(locker) },
+        })
+    }
+
     fn memory(&self) -> MemoryUse {
         self.bounds.memory_use()
+    }
+}
+
+/// See [`Program::keep_entered`].
+struct Kept {
+    kept: Arc<AtomicPtr<c_void>>,
+    _locker: v8::Locker<'static>,
+}
+
+impl KeptEntered for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.kept.store(std::ptr::null_mut(), Ordering::Release);
     }
 }
 

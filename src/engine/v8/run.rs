@@ -192,12 +192,37 @@ pub(super) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
     }
 }
 
-/// The memory for a command's words; to be given back.
-pub(super) fn take_words(isolate: &mut v8::Isolate) -> Words {
-    let mut words =
-        state(isolate).map_or_else(Words::default, |state| std::mem::take(&mut state.words));
+/// What calling a command needs, taken at once.
+pub(super) struct Desk {
+    server: NonNull<dyn Server>,
+    pub(super) helpers: Arc<Helpers>,
+    /// Bytes that the library may use.
+    pub(super) memory: usize,
+    /// Memory for the command's words, to be given back.
+    pub(super) words: Words,
+}
+
+impl Desk {
+    /// The server of the run.
+    pub(super) fn server(&self) -> &dyn Server {
+        // SAFETY: `with_server` or `begin` put it there, further up this thread's stack, and what
+        // is made of it here is gone before they end: the desk does not leave its caller.
+        unsafe { self.server.as_ref() }
+    }
+}
+
+/// `None` where the run has no server.
+pub(super) fn take_desk(isolate: &mut v8::Isolate) -> Option<Desk> {
+    let state = state(isolate)?;
+    let server = state.server?;
+    let mut words = std::mem::take(&mut state.words);
     words.clear();
-    words
+    Some(Desk {
+        server,
+        helpers: Arc::clone(state.helpers.as_ref()?),
+        memory: state.bounds.memory,
+        words,
+    })
 }
 
 pub(super) fn give_words_back(isolate: &mut v8::Isolate, words: Words) {

@@ -1,0 +1,62 @@
+//! The main thread's place on a library's stage.
+//!
+//! Coming and going costs as much as a small function. So within one round of the event loop the
+//! main thread stays where it was last, as long as no worker wants to be there, and leaves at the
+//! latest before it sleeps, or goes to another library's stage: V8 lets a thread enter one
+//! isolate at a time.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::KeptEntered;
+
+use super::runner::{OnStage, Runner};
+use super::stage::MainPass;
+
+/// See the module's description. Used by the main thread only.
+#[derive(Default)]
+pub(super) struct Podium {
+    kept: RefCell<Option<Kept>>,
+}
+
+/// Dropped in this order: the program is left, then the stage.
+struct Kept {
+    _entered: Box<dyn KeptEntered>,
+    _pass: MainPass,
+    runner: Arc<Runner>,
+}
+
+impl Podium {
+    /// Runs `work` on a library's stage; `None` where a worker is there for longer than
+    /// `patience`. Calls of this do not nest.
+    pub(super) fn with<R>(
+        &self,
+        runner: &Arc<Runner>,
+        patience: Duration,
+        work: impl FnOnce(&OnStage<'_>) -> R,
+    ) -> Option<R> {
+        let kept = match self.kept.take() {
+            Some(kept) if Arc::ptr_eq(&kept.runner, runner) => kept,
+            other => {
+                drop(other);
+                let pass = runner.pass_main(patience)?;
+                Kept {
+                    _entered: runner.keep_entered(),
+                    _pass: pass,
+                    runner: Arc::clone(runner),
+                }
+            }
+        };
+        let result = work(&OnStage::of(runner));
+        if !runner.leave_main() {
+            self.kept.replace(Some(kept));
+        }
+        Some(result)
+    }
+
+    /// Leaves the stage where the main thread is, if it is at one.
+    pub(super) fn leave(&self) {
+        drop(self.kept.take());
+    }
+}
