@@ -9,7 +9,7 @@ declare function assert_type<_ extends true>(): void;
 // --- the record ---------------------------------------------------------------------------------
 
 redis.register_stream_consumer("record", "stream", 1, false, (client, data) => {
-    assert_type<Same<typeof client, RedisGears.StreamClient>>();
+    assert_type<Same<typeof client, RedisGears.EitherClient>>();
     assert_type<Same<typeof data, RedisGears.StreamRecord>>();
 
     const [ms, seq] = data.id;
@@ -45,8 +45,6 @@ redis.register_stream_consumer("record", "stream", 1, false, (client, data) => {
     data.stream_name_raw = new ArrayBuffer(1);
     // @ts-expect-error there is no such member
     data.key;
-    // @ts-expect-error callbacks cannot run Redis commands yet
-    client.call("PING");
     return number;
 });
 
@@ -72,6 +70,194 @@ redis.register_stream_consumer("c", "stream", 1, false, (data: RedisGears.Stream
 // @ts-expect-error a function, not its name
 redis.register_stream_consumer("c", "stream", 1, false, "named");
 
+// --- the client of a callback -------------------------------------------------------------------
+
+// Where nothing says what it is, it has the members of both.
+redis.register_stream_consumer("c", "stream", 1, false, (client) => client.call("PING"));
+redis.register_stream_consumer("c", "stream", 1, false, async (client) => client.block(() => 1));
+redis.register_function("f", (client) => client.call("PING"));
+redis.register_function("f", async (client) => client.block((locked) => locked.call("PING")));
+// @ts-expect-error what neither has
+redis.register_function("f", (client) => client.execute("PING"));
+
+// Where it is said, wrong use is found.
+redis.register_stream_consumer("c", "stream", 1, false, (client: RedisGears.Client, data) => {
+    assert_type<Same<typeof data, RedisGears.StreamRecord>>();
+    client.call("XLEN", data.stream_name_raw);
+    // @ts-expect-error a plain callback has the lock already
+    client.block(() => {});
+});
+redis.register_stream_consumer("c", "stream", 1, false, async (client: RedisGears.AsyncClient, data) => {
+    assert_type<Same<typeof data, RedisGears.StreamRecord>>();
+    // @ts-expect-error without the lock there are no commands
+    client.call("PING");
+    // @ts-expect-error nor is it known whether somebody could be kept waiting
+    client.allow_block();
+    // @ts-expect-error it is in the background
+    client.run_on_background(async () => {});
+    client.block((locked) => {
+        assert_type<Same<typeof locked, RedisGears.Client>>();
+        // @ts-expect-error the lock is not taken twice
+        locked.block(() => {});
+    });
+});
+// @ts-expect-error a function that gets an async client is async
+redis.register_stream_consumer("c", "stream", 1, false, (client: RedisGears.AsyncClient) => {});
+// @ts-expect-error likewise
+redis.register_function("f", (client: RedisGears.AsyncClient) => 1);
+const plain: RedisGears.FunctionCallback<RedisGears.Client> = (client, key) => client.call("GET", key);
+redis.register_function("f", plain);
+const background: RedisGears.FunctionCallback<RedisGears.AsyncClient> = async (client, key) =>
+    client.block((locked) => locked.call("GET", key));
+redis.register_function("f", background);
+// @ts-expect-error a string is no client
+redis.register_function("f", (client: string) => client);
+
+// --- functions ----------------------------------------------------------------------------------
+
+redis.register_function("f", () => {});
+redis.register_function("f", (_client, key, limit) => {
+    assert_type<Same<typeof key, string>>();
+    return Number(limit);
+});
+redis.register_function("f", (_client, ...words) => words.length, ["no-writes", "allow-oom"]);
+redis.register_function("f", (_client, key) => {
+    assert_type<Same<typeof key, ArrayBuffer>>();
+    return key.byteLength;
+}, ["raw-arguments"]);
+redis.register_function("f", (_client, key) => key.byteLength, ["no-writes", "allow-oom", "raw-arguments"]);
+redis.register_function("f", (_client, key?: string) => key ?? "nothing was given");
+
+// @ts-expect-error there is no such flag
+redis.register_function("f", () => 1, ["no-write"]);
+// @ts-expect-error flags are a list
+redis.register_function("f", () => 1, "no-writes");
+// @ts-expect-error arguments are strings
+redis.register_function("f", (_client, count: number) => count);
+// @ts-expect-error without the flag they are no bytes
+redis.register_function("f", (_client, key: ArrayBuffer) => key.byteLength, ["no-writes"]);
+// @ts-expect-error with it they are no text
+redis.register_function("f", (_client, key: string) => key.length, ["raw-arguments"]);
+// @ts-expect-error the function is missing
+redis.register_function("f");
+// @ts-expect-error the name is a string
+redis.register_function(1, () => 1);
+// @ts-expect-error there is no fourth argument
+redis.register_function("f", () => 1, [], {});
+
+// Results.
+redis.register_function("f", () => 1n);
+redis.register_function("f", () => [1, "two", null, undefined, [true, new Set(["x"])], new Map([["a", 1]])]);
+redis.register_function("f", () => ({ name: "x", nested: { at: new Date() } }));
+redis.register_function("f", () => new Uint8Array([1, 2]));
+redis.register_function("f", () => new Error("replied as an error"));
+redis.register_function("f", async () => ({ late: true }));
+redis.register_function("f", () => Promise.all([Promise.resolve(1)]));
+redis.register_function("f", (client) => client.call("GET", "key"));
+redis.register_function("f", (client) => client.call_raw("GET", "key"));
+// @ts-expect-error a function cannot be sent
+redis.register_function("f", () => () => 1);
+// @ts-expect-error a symbol neither
+redis.register_function("f", () => Symbol("x"));
+// @ts-expect-error nor a promise of one
+redis.register_function("f", async () => Symbol("x"));
+// @ts-expect-error nor what only looks like a promise: it is not waited for
+redis.register_function("f", () => ({ then: () => 1 }));
+
+redis.register_async_function("f", async (client, key) => {
+    assert_type<Same<typeof client, RedisGears.AsyncClient>>();
+    assert_type<Same<typeof key, string>>();
+    // @ts-expect-error known to be async: no commands without the lock
+    client.call("GET", key);
+    return client.block((locked) => locked.call("GET", key));
+}, ["no-writes"]);
+redis.register_async_function("f", async (_client, key) => key.byteLength, ["no-writes", "raw-arguments"]);
+// @ts-expect-error it is for async functions
+redis.register_async_function("f", () => 1);
+
+// --- commands -----------------------------------------------------------------------------------
+
+redis.register_function("commands", (client: RedisGears.Client, key) => {
+    const reply = client.call("GET", key);
+    assert_type<Same<typeof reply, RedisGears.Reply>>();
+    if (typeof reply === "bigint") {
+        assert_type<Same<typeof reply, bigint>>();
+    }
+    if (Array.isArray(reply)) {
+        assert_type<Same<typeof reply, RedisGears.Reply[]>>();
+    }
+    if (reply instanceof Set) {
+        assert_type<Same<typeof reply, Set<RedisGears.Reply>>>();
+    }
+    client.call("SET", key, 1);
+    client.call("SET", key, 1.5, "PX", 10n);
+    client.call("SET", key, true);
+    client.call("SET", key, new String("text"));
+    client.call(new String("SET"), key, new ArrayBuffer(1));
+    client.call("SET", new Uint8Array([0xff]), new DataView(new ArrayBuffer(1)));
+    client.call("SET", key, new SharedArrayBuffer(1));
+    const status = client.call("PING") as RedisGears.StatusReply;
+    assert_type<Same<typeof status.__reply_type, "status">>();
+    client.call("SET", key, status);
+    const text = client.call("LOLWUT") as RedisGears.VerbatimReply;
+    assert_type<Same<typeof text.__format, string>>();
+    const raw = client.call_raw("GET", key);
+    assert_type<Same<typeof raw, RedisGears.RawReply>>();
+    if (raw instanceof ArrayBuffer) {
+        client.call("SET", key, raw);
+    }
+    assert_type<Same<ReturnType<typeof client.allow_block>, boolean>>();
+
+    // @ts-expect-error a command is missing
+    client.call();
+    // @ts-expect-error its name is a string
+    client.call(new ArrayBuffer(3), key);
+    // @ts-expect-error null is no word of a command
+    client.call("SET", key, null);
+    // @ts-expect-error neither is undefined
+    client.call("SET", key, undefined);
+    // @ts-expect-error an array is not spread
+    client.call("DEL", [key]);
+    // @ts-expect-error an object is not made text
+    client.call("SET", key, { a: 1 });
+    // @ts-expect-error there may be nothing
+    reply.length;
+    // @ts-expect-error integers are BigInts, and a reply may be something else
+    const count: number = client.call("INCR", key);
+    // @ts-expect-error bytes, where bytes were asked for
+    const bytes: string = client.call_raw("GET", key);
+    // @ts-expect-error it takes nothing
+    client.allow_block(true);
+    return [count, bytes];
+});
+
+redis.register_function("background", (client: RedisGears.Client) => {
+    const later = client.run_on_background(async (worker) => {
+        assert_type<Same<typeof worker, RedisGears.AsyncClient>>();
+        return worker.block((locked) => locked.allow_block());
+    });
+    assert_type<Same<typeof later, Promise<boolean>>>();
+    // @ts-expect-error the function is async
+    client.run_on_background(() => 1);
+    // @ts-expect-error and has no lock
+    client.run_on_background(async (worker) => worker.call("PING"));
+    return later;
+});
+
+redis.register_function("errors", (client: RedisGears.Client, key) => {
+    try {
+        return client.call("INCR", key);
+    } catch (error) {
+        const refused = error as RedisGears.RedisError;
+        assert_type<Same<typeof refused.name, "RedisError">>();
+        assert_type<Same<typeof refused.message, string>>();
+        // @ts-expect-error the code is the first word of the message
+        refused.code;
+        // @ts-expect-error there is no global of this name
+        return error instanceof RedisError;
+    }
+});
+
 // --- the other arguments ------------------------------------------------------------------------
 
 // @ts-expect-error the callback is missing
@@ -94,12 +280,16 @@ redis.register_stream_consumer("c", "stream", 1, "disabled", named);
 // --- the rest of redis --------------------------------------------------------------------------
 
 redis.log("text");
+redis.log("text", "warning");
+redis.log("text", undefined);
+// @ts-expect-error there is no such level
+redis.log("text", "error");
 // @ts-expect-error a message is missing
 redis.log();
 // @ts-expect-error only strings
 redis.log(42);
 // @ts-expect-error one message
-redis.log("one", "two");
+redis.log("one", "notice", "two");
 
 assert_type<Same<ReturnType<typeof redis.v8_version>, string>>();
 // @ts-expect-error it takes no argument
@@ -117,8 +307,11 @@ redis.config.retries = 3;
 // @ts-expect-error nor can it be replaced
 redis.config = {};
 
+redis.register_function("count", () => count);
 // @ts-expect-error not in this release
-redis.register_function("f", () => count);
+redis.register_notifications_consumer("n", "key", () => {});
+// @ts-expect-error commands are run through a client
+redis.call("PING");
 
 // --- what scripts do not have -------------------------------------------------------------------
 

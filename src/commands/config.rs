@@ -7,6 +7,20 @@ use crate::host::{Context, change_setting, read_setting};
 
 use super::wrong_arity;
 
+const HELP: &[&str] = &[
+    "RG.CONFIG <subcommand> [<arg> [value] ...]. Subcommands are:",
+    "GET <name>",
+    "    Read a setting of the module.",
+    "SET <name> <value>",
+    "    Change a setting of the module.",
+    "HELP",
+    "    Print this help.",
+];
+
+pub(super) fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    Reply::Array(HELP.iter().map(|line| Reply::text(*line)).collect())
+}
+
 pub(super) fn get(_app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let [name] = arguments else {
         return wrong_arity("rg.config|get");

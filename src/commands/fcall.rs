@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::app::App;
 use crate::engine::{Flags, Function, Reply, Server, Words};
 use crate::exec::{Caller, FunctionCall, Runner};
-use crate::host::{BlockedClient, Context, Unit};
+use crate::host::{BlockedClient, Context, Unit, key_count};
 use crate::stream::Mode;
 
 const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
@@ -33,15 +33,13 @@ fn prepare<'a, 'b>(
     context: &Context,
     arguments: &'a [&'b [u8]],
 ) -> Result<Prepared<'a, 'b>, String> {
-    let [library, function, key_count, arguments @ ..] = arguments else {
+    let [library, function, count, arguments @ ..] = arguments else {
         return Err("ERR wrong number of arguments for 'rg.fcall' command".into());
     };
     let text =
         |bytes| std::str::from_utf8(bytes).map_err(|_| "Couldn't parse as UTF-8 string".to_owned());
     let (library, function) = (text(library)?, text(function)?);
-    let key_count = text(key_count)?
-        .parse::<usize>()
-        .map_err(|error| format!("ERR {error}"))?;
+    let key_count = key_count(count)?;
     let registry = app.registry.borrow();
     let library = registry
         .get(library)

@@ -15,6 +15,8 @@ const TEXT: &[&str] = &[
     "    of the entries that are with callbacks. WITHCODE shows the code too.",
     "DEL <name>",
     "    Delete a library with its consumers and their progress.",
+    "DEBUG <subcommand>",
+    "    For tests and for finding faults; needs the setting 'enable-debug-command'.",
     "HELP",
     "    Print this help.",
 ];

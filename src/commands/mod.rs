@@ -10,7 +10,9 @@ mod function_load;
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::host::{Arg, ArgKind, Command, Context, command_entry, register_commands};
+use crate::host::{
+    Arg, ArgKind, Command, Context, command_entry, keyed_command_entry, register_commands,
+};
 
 /// What a command does with its arguments, the command's own words not among them.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
@@ -23,6 +25,9 @@ fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply
         None => not_ready(),
     })
 }
+
+/// The word of RG.FCALL that tells how many keys follow.
+const KEY_COUNT: i32 = 3;
 
 /// What a command does that may leave its client waiting.
 type WaitingHandler = fn(&App, &Context, &[&[u8]]) -> Option<Reply>;
@@ -44,9 +49,10 @@ command_entry!(list_entry, run, function_list::run);
 command_entry!(del_entry, run, function_del::run);
 command_entry!(debug_entry, run, function_debug::run);
 command_entry!(help_entry, run, function_help::run);
-command_entry!(fcall_entry, run_waiting, fcall::run);
+keyed_command_entry!(fcall_entry, KEY_COUNT, run_waiting, fcall::run);
 command_entry!(config_get_entry, run, config::get);
 command_entry!(config_set_entry, run, config::set);
+command_entry!(config_help_entry, run, config::help);
 
 /// Registers all commands.
 ///
@@ -74,12 +80,12 @@ static RG_FCALLASYNC: Command = Command {
 const CALL: Command = Command {
     name: "",
     entry: Some(fcall_entry),
-    flags: "may-replicate deny-script no-mandatory-keys",
+    flags: "may-replicate deny-script no-mandatory-keys getkeys-api",
     categories: "write scripting slow",
     summary: "",
     complexity: "Depends on the function",
     arity: -4,
-    key_count_at: Some(3),
+    key_count_at: Some(KEY_COUNT),
     args: &[
         text("library"),
         text("function"),
@@ -135,6 +141,18 @@ static RG_CONFIG: Command = Command {
             arity: -4,
             key_count_at: None,
             args: &[text("name"), text("value")],
+            subcommands: &[],
+        },
+        Command {
+            name: "help",
+            entry: Some(config_help_entry),
+            flags: "deny-script",
+            categories: "admin slow",
+            summary: "Shows the subcommands of RG.CONFIG",
+            complexity: "O(1)",
+            arity: 2,
+            key_count_at: None,
+            args: &[],
             subcommands: &[],
         },
     ],

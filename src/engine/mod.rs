@@ -239,7 +239,7 @@ pub struct StreamConsumer {
 pub struct ScriptError {
     /// The exception as a string.
     pub message: String,
-    /// Where it came from, one frame a line, where the exception says so.
+    /// Where it came from, one frame a line, where the exception says so; without the message.
     pub stack: Option<String>,
 }
 
@@ -257,7 +257,9 @@ impl ScriptError {
     #[must_use]
     pub fn text(&self, verbosity: u8) -> String {
         match &self.stack {
-            Some(stack) if verbosity >= 2 => stack.replace('\n', "|"),
+            Some(stack) if verbosity >= 2 && !stack.is_empty() => {
+                format!("{}|{}", self.message, stack.replace('\n', "|"))
+            }
             _ => self.message.clone(),
         }
     }
@@ -279,10 +281,13 @@ mod tests {
     fn the_stack_shows_on_one_line_and_only_when_asked_for() {
         let error = ScriptError {
             message: "Error: no".into(),
-            stack: Some("Error: no\n    at f (lib:3:1)".into()),
+            stack: Some("    at f (lib:3:1)\n    at g (lib:5:1)".into()),
         };
         assert_eq!(error.text(1), "Error: no");
-        assert_eq!(error.text(2), "Error: no|    at f (lib:3:1)");
+        assert_eq!(
+            error.text(2),
+            "Error: no|    at f (lib:3:1)|    at g (lib:5:1)"
+        );
         assert_eq!(ScriptError::new("x").text(2), "x");
     }
 }

@@ -28,6 +28,11 @@ pub(super) struct Chain {
 type StreamName = (i32, Box<[u8]>);
 
 impl Chain {
+    /// Whether a callback runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.get().is_some()
+    }
+
     /// An entry was added.
     pub(super) fn note_added(&self, key: KeyRef<'_>) {
         if let Some(depth) = self.running.get() {
@@ -42,24 +47,34 @@ impl Chain {
         self.running.get().is_some_and(|depth| depth >= DEPTH_MAX)
     }
 
-    /// Runs `work`, which processes what was added to this stream.
-    pub(super) fn run<R>(&self, key: KeyRef<'_>, work: impl FnOnce() -> R) -> R {
-        let depth = if self.added.borrow().is_empty() {
-            0
-        } else {
-            let key = (key.db, key.name.into());
-            self.added.borrow_mut().remove(&key).unwrap_or(0)
-        };
+    /// Runs `work`, which processes what was added to this stream, and says whether it got to the
+    /// end of it.
+    pub(super) fn run(&self, key: KeyRef<'_>, work: impl FnOnce() -> bool) {
+        let depth = self.depth_of(key);
         let outer = self.running.replace(Some(depth));
-        let result = work();
+        let is_done = work();
         self.running.set(outer);
-        result
+        // Deeper entries that were added meanwhile are not part of it.
+        if depth > 0 && is_done && self.depth_of(key) == depth {
+            let key = (key.db, key.name.into());
+            self.added.borrow_mut().remove(&key);
+        }
     }
 
-    /// Whether a callback added to this stream what is not processed yet.
-    pub(super) fn has_added(&self, key: KeyRef<'_>) -> bool {
+    fn depth_of(&self, key: KeyRef<'_>) -> u32 {
         let added = self.added.borrow();
-        !added.is_empty() && added.contains_key(&(key.db, key.name.into()))
+        if added.is_empty() {
+            return 0;
+        }
+        let depth = added.get(&(key.db, key.name.into()));
+        depth.copied().unwrap_or(0)
+    }
+
+    /// Whether the callback that runs, or one before it in this run, added to this stream.
+    pub(super) fn has_deeper(&self, key: KeyRef<'_>) -> bool {
+        self.running
+            .get()
+            .is_some_and(|depth| self.depth_of(key) > depth)
     }
 
     /// Everything that was added is processed.
@@ -79,30 +94,57 @@ mod tests {
     #[test]
     fn a_chain_gets_deeper_with_each_callback_that_adds_and_has_an_end() {
         let chain = Chain::default();
-        chain.note_added(key(b"a"));
         let mut steps = 0;
-        while chain.run(key(b"a"), || {
-            let more = !chain.is_at_end();
-            if more {
-                chain.note_added(key(b"a"));
-            }
-            more
-        }) {
-            steps += 1;
+        let mut more = true;
+        while more {
+            chain.run(key(b"a"), || {
+                more = !chain.is_at_end();
+                if more {
+                    chain.note_added(key(b"a"));
+                    steps += 1;
+                }
+                true
+            });
         }
         assert_eq!(steps, DEPTH_MAX);
-        chain.end();
-        assert!(!chain.run(key(b"a"), || chain.is_at_end()));
+        chain.run(key(b"a"), || {
+            assert!(!chain.is_at_end(), "what clients add begins anew");
+            true
+        });
     }
 
     #[test]
     fn streams_have_depths_of_their_own() {
         let chain = Chain::default();
-        chain.run(key(b"a"), || chain.note_added(key(b"b")));
+        chain.run(key(b"a"), || {
+            chain.note_added(key(b"b"));
+            assert!(chain.has_deeper(key(b"b")) && !chain.has_deeper(key(b"a")));
+            true
+        });
         chain.run(key(b"b"), || {
             assert_eq!(chain.running.get(), Some(1));
+            true
         });
-        chain.run(key(b"c"), || assert_eq!(chain.running.get(), Some(0)));
+        chain.run(key(b"c"), || {
+            assert_eq!(chain.running.get(), Some(0));
+            true
+        });
         assert_eq!(chain.running.get(), None);
+    }
+
+    #[test]
+    fn what_a_run_has_no_time_for_stays_as_deep_as_it_is() {
+        let chain = Chain::default();
+        chain.run(key(b"a"), || {
+            chain.note_added(key(b"a"));
+            true
+        });
+        for is_done in [false, false, true] {
+            chain.run(key(b"a"), || {
+                assert_eq!(chain.running.get(), Some(1));
+                is_done
+            });
+        }
+        assert_eq!(chain.depth_of(key(b"a")), 0);
     }
 }

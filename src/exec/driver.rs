@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashSet;
 use slotmap::SecondaryMap;
 
 use crate::engine::{Flags, Function, Grant, RecordBatch, Reply, Server};
@@ -87,6 +88,8 @@ pub struct Driver {
     reports: Arc<Reports>,
     /// Subscriptions whose library was busy: for the next turn.
     stalled: RefCell<Vec<SubscriptionKey>>,
+    /// Subscriptions whose owner may have the stream, as of this round of the event loop.
+    admitted: RefCell<HashSet<SubscriptionKey>>,
     /// Subscriptions whose owner may not have the stream, and when to try again.
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
     chain: Chain,
@@ -104,6 +107,7 @@ impl Driver {
             bindings: RefCell::default(),
             reports,
             stalled: RefCell::default(),
+            admitted: RefCell::default(),
             refused: RefCell::default(),
             chain: Chain::default(),
             podium: Podium::default(),
@@ -113,7 +117,10 @@ impl Driver {
 
     /// Tells the core a fact.
     pub fn on(&self, event: Event<'_>) {
-        if let Event::Appended(key) = event {
+        if let Event::Appended(key) = event
+            && self.chain.is_running()
+            && self.delivery.borrow().has_sync_consumer(key)
+        {
             self.chain.note_added(key);
         }
         self.delivery.borrow_mut().on(event);
@@ -219,6 +226,8 @@ impl Driver {
             }),
             trims,
         };
+        // Another owner may have other rights.
+        self.admitted.borrow_mut().clear();
         self.bindings.borrow_mut().insert(key, binding);
     }
 
@@ -239,13 +248,16 @@ impl Driver {
         while let Some(hand_over) = self.next_hand_over(true) {
             self.carry_out(streams, hand_over, deadline);
         }
-        self.chain.end();
+        if !self.delivery.borrow().has_work() {
+            self.chain.end();
+        }
         self.pass_notices();
         if limits.only_urgent {
             self.held.set(self.held.get() + start.elapsed());
             return;
         }
         self.held.set(Duration::ZERO);
+        self.admitted.borrow_mut().clear();
         while let Some(trim) = self.next_trim() {
             streams.trim(&trim);
             if Instant::now() >= deadline.end {
@@ -346,7 +358,11 @@ impl Driver {
         binding: &Binding,
         stream: &[u8],
     ) -> bool {
+        if self.admitted.borrow().contains(&sub) {
+            return true;
+        }
         let Err(error) = streams.admit(&binding.grant, stream, binding.trims) else {
+            self.admitted.borrow_mut().insert(sub);
             return true;
         };
         self.on(Event::Refused {
@@ -429,6 +445,7 @@ impl Driver {
                     let target = &binding.target;
                     self.run_entries(streams, server, stage, target, sub, must, deadline);
                 });
+                self.delivery.borrow().is_caught_up(sub)
             });
         });
         if ran.is_none() {
@@ -470,7 +487,7 @@ impl Driver {
                         db: request.db,
                         name: &request.name,
                     };
-                    if self.chain.has_added(key) {
+                    if self.chain.has_deeper(key) {
                         // Deeper than this run.
                         break;
                     }

@@ -166,6 +166,8 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
             wake_up.wait(&mut state);
             continue;
         };
+        // It may have been woken by nobody, and still count as idle.
+        state.idle.retain(|idle| *idle != number);
         if let Some(worker) = state.workers.get_mut(&number) {
             worker.since = Some(Instant::now());
         }

@@ -337,6 +337,7 @@ impl Runner {
             token: started.token,
         };
         let outcome = session.call(&call, server);
+        self.stage.note_run();
         let now = Instant::now();
         self.book
             .lock()
@@ -361,7 +362,11 @@ impl Runner {
             (book.take_job()?, book.token())
         };
         let killed = match job {
-            Job::Background => session.run_job(server),
+            Job::Background => {
+                let killed = session.run_job(server);
+                self.stage.note_run();
+                killed
+            }
             Job::Function(call) => {
                 let arguments: Vec<_> = call.arguments.iter().collect();
                 let outcome = session.invoke(
@@ -374,6 +379,7 @@ impl Runner {
                     },
                     server,
                 );
+                self.stage.note_run();
                 let killed = match &outcome {
                     Outcome::Killed(error) => Some(error.clone()),
                     _ => None,

@@ -31,9 +31,9 @@ pub(super) struct Stage {
     gate: Arc<Mutex<()>>,
     /// Whether the main thread waits for the gate.
     wanted: AtomicBool,
-    /// How often a worker went through the gate.
-    passes: AtomicU64,
-    /// The pass on which the main thread gave up waiting: it does not wait for that one again.
+    /// How often a worker entered, or ended a run.
+    steps: AtomicU64,
+    /// The step at which the main thread gave up waiting: it does not wait for that one again.
     given_up: AtomicU64,
     /// Whether the library was deleted: its background parts get the server's lock no more.
     deleted: AtomicBool,
@@ -46,7 +46,7 @@ impl Stage {
             program,
             gate: Arc::default(),
             wanted: AtomicBool::new(false),
-            passes: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
             given_up: AtomicU64::new(u64::MAX),
             deleted: AtomicBool::new(false),
             lock,
@@ -68,19 +68,25 @@ impl Stage {
         self.deleted.store(true, Ordering::Release);
     }
 
+    /// A worker has ended a run; nobody knows of its result yet.
+    pub(super) fn note_run(&self) {
+        self.steps.fetch_add(1, Ordering::Release);
+    }
+
     /// Lets the main thread in, which waits for a worker at most for `patience`, and for the same
-    /// slice of a worker's only once.
+    /// run of a worker's only once.
     pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
         if let Some(guard) = self.gate.try_lock_arc() {
             return Some(guard);
         }
         self.wanted.store(true, Ordering::Release);
-        let pass = self.passes.load(Ordering::Acquire);
-        if self.given_up.load(Ordering::Relaxed) == pass {
+        let step = self.steps.load(Ordering::Acquire);
+        if self.given_up.load(Ordering::Relaxed) == step {
             return None;
         }
         let Some(guard) = self.gate.try_lock_arc_for(patience) else {
-            self.given_up.store(pass, Ordering::Relaxed);
+            let step = self.steps.load(Ordering::Acquire);
+            self.given_up.store(step, Ordering::Relaxed);
             return None;
         };
         self.wanted.store(false, Ordering::Release);
@@ -98,7 +104,7 @@ impl Stage {
 
     fn enter_gate(&self) -> MutexGuard<'_, ()> {
         let guard = self.gate.lock();
-        self.passes.fetch_add(1, Ordering::Release);
+        self.note_run();
         guard
     }
 }

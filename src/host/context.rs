@@ -50,6 +50,11 @@ impl OwnedString {
         })
     }
 
+    /// Takes over a string that is ours to free.
+    pub(super) fn from_raw(string: *mut RedisModuleString) -> Self {
+        Self(string)
+    }
+
     pub(super) fn as_ptr(&self) -> *mut RedisModuleString {
         self.0
     }
@@ -142,7 +147,7 @@ impl Context {
         if name.is_null() {
             return None;
         }
-        let name = OwnedString(name);
+        let name = OwnedString::from_raw(name);
         // SAFETY: the string lives until the end of this function.
         let text = unsafe { bytes(name.as_ptr()) };
         Some(String::from_utf8_lossy(text).into_owned())

@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 
+use super::command::key_count;
 use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
-use super::reply;
+use super::{api, reply};
 use crate::engine::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
@@ -37,6 +38,36 @@ pub(crate) fn run_command(
         let error = Reply::error("ERR internal error, see the server's log");
         reply::send(&error, &Context::from_raw(context));
     }
+    OK
+}
+
+/// Runs a command as [`run_command`] does, or tells the server where its keys are: behind the word
+/// at `count_at`, which tells how many.
+pub(crate) fn run_keyed_command(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    count_at: c_int,
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
+) -> c_int {
+    // SAFETY: the server gives a live context.
+    if unsafe { api!(RedisModule_IsKeysPositionRequest)(context) } == 0 {
+        return run_command(context, argv, argc, handler);
+    }
+    run("the search for keys", || {
+        // SAFETY: the server gives `argc` strings, which live as long as this call.
+        let arguments = unsafe { arguments(argv, argc) };
+        let count = usize::try_from(count_at)
+            .ok()
+            .and_then(|at| arguments.get(at))
+            .and_then(|count| key_count(count).ok())
+            .and_then(|count| c_int::try_from(count).ok())
+            .filter(|count| *count < argc - count_at);
+        for key in 0..count.unwrap_or(0) {
+            // SAFETY: as above; such a place there is.
+            unsafe { api!(RedisModule_KeyAtPos)(context, count_at + 1 + key) };
+        }
+    });
     OK
 }
 

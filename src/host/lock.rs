@@ -6,7 +6,7 @@ use crate::engine::{Flags, Grant, Server};
 use crate::exec::ServerLock;
 
 use super::context::Context;
-use super::unit::{Unit, WhenFull};
+use super::unit::Unit;
 use super::{HOOKS, api, is_paused, log};
 
 /// How often a worker looks whether clients are still paused, and for how long.
@@ -48,7 +48,7 @@ impl ServerLock for GlobalLock {
             }
         }
         match check(&Context::from_raw(log::detached()), grant.flags) {
-            Ok(()) => work(Ok(&Unit::of_grant(grant, WhenFull::Admitted))),
+            Ok(()) => work(Ok(&Unit::of_grant(grant))),
             Err(refused) => work(Err(refused)),
         }
         if let Some(hooks) = HOOKS.get() {

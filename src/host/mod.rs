@@ -49,9 +49,12 @@ mod wake;
 use crate::stream::{Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
-pub(crate) use command::{Arg, ArgKind, Command, command_entry, register as register_commands};
+pub(crate) use command::{
+    Arg, ArgKind, Command, command_entry, key_count, keyed_command_entry,
+    register as register_commands,
+};
 pub(crate) use context::Context;
-pub(crate) use guard::run_command;
+pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
 pub(crate) use keyspace::listen_to_keys;
 pub(crate) use lock::GlobalLock;

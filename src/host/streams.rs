@@ -16,7 +16,7 @@ use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
 use super::context::{Context, OpenKey, OwnedString, bytes};
-use super::unit::{Unit, WhenFull};
+use super::unit::Unit;
 use super::user::User;
 use super::{RedisLocked, api};
 
@@ -45,7 +45,7 @@ impl Streams for Context {
                 "User '{user}' has no permissions on key '{key}', {what}"
             ))
         };
-        let Some(user) = User::find(&grant.user) else {
+        let Some(user) = User::find_enabled(&grant.user) else {
             return lacks("User does not exists or disabled.");
         };
         // What a consumer does is what its owner could do with these two.
@@ -65,7 +65,7 @@ impl Streams for Context {
     }
 
     fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
-        work(&Unit::of_grant(grant, WhenFull::Refuse));
+        work(&Unit::of_consumer(grant));
     }
 
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool) {

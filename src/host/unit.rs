@@ -37,7 +37,7 @@ enum Acting {
 
 /// What happens to writes that need memory when there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhenFull {
+enum WhenFull {
     /// They are let through: the unit as a whole was admitted.
     Admitted,
     /// Each is refused.
@@ -85,11 +85,20 @@ impl Unit {
         }
     }
 
+    /// A unit of a consumer: whether its owner is still enabled was just looked at.
+    pub(super) fn of_consumer(grant: &Grant) -> Self {
+        Self::of_user(User::find(&grant.user), grant, WhenFull::Refuse)
+    }
+
     /// A unit that acts as the grant says, the server's lock being held.
-    pub(super) fn of_grant(grant: &Grant, full: WhenFull) -> Self {
+    pub(super) fn of_grant(grant: &Grant) -> Self {
+        Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
+    }
+
+    fn of_user(user: Option<User>, grant: &Grant, full: WhenFull) -> Self {
         Self {
             context: log::detached(),
-            acting: User::find(&grant.user).map_or(Acting::Nobody, Acting::User),
+            acting: user.map_or(Acting::Nobody, Acting::User),
             db: Some(grant.db),
             flags: grant.flags,
             format: format(grant.flags, full),
@@ -202,7 +211,7 @@ impl Server for Unit {
 
     fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         match super::lock::check(&Context::from_raw(self.context), grant.flags) {
-            Ok(()) => work(Ok(&Self::of_grant(grant, WhenFull::Admitted))),
+            Ok(()) => work(Ok(&Self::of_grant(grant))),
             Err(refused) => work(Err(refused)),
         }
     }

@@ -4,18 +4,41 @@ use redis_module::raw::RedisModuleUser;
 
 use super::api;
 use super::constants::OK;
-use super::context::OwnedString;
+use super::context::{OwnedString, bytes};
 
-/// A user that exists and is not disabled.
+/// A user that exists.
 pub(super) struct User(*mut RedisModuleUser);
 
 impl User {
+    /// The user of this name, unless it is disabled.
+    pub(super) fn find_enabled(name: &str) -> Option<Self> {
+        Self::find(name).filter(Self::is_enabled)
+    }
+
     /// The user of this name.
     pub(super) fn find(name: &str) -> Option<Self> {
         let name = OwnedString::new(name.as_bytes());
         // SAFETY: the name is a live string. The lock is held, as for all calls of this room.
         let user = unsafe { api!(RedisModule_GetModuleUserFromUserName)(name.as_ptr()) };
-        (!user.is_null()).then_some(Self(user))
+        // Not made before it is known to be one: dropping frees it.
+        (!user.is_null()).then(|| Self(user))
+    }
+
+    /// Whether the user may log in. The server has no other way to ask than its description,
+    /// which begins with that.
+    fn is_enabled(&self) -> bool {
+        // SAFETY: the user is live; the text is ours to free.
+        let text = unsafe { api!(RedisModule_GetModuleUserACLString)(self.0) };
+        if text.is_null() {
+            return true;
+        }
+        let text = OwnedString::from_raw(text);
+        // SAFETY: the text lives until the end of this function.
+        let words = unsafe { bytes(text.as_ptr()) };
+        words
+            .split(u8::is_ascii_whitespace)
+            .next()
+            .is_none_or(|first| first != b"off")
     }
 
     pub(super) fn as_ptr(&self) -> *const RedisModuleUser {

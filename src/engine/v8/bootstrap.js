@@ -5,8 +5,12 @@
 (function (native) {
   "use strict";
   const { unpack, call, call_raw, may_block, grant, lock, begin, is_async_function } = native;
-  const { freeze, defineProperty } = Object;
+  // Kept here, since the library may replace the globals; for the same reason nothing below
+  // iterates, spreads or assigns where a prototype has a say.
+  const { freeze } = Object;
+  const { apply, defineProperty } = Reflect;
   const Later = Promise;
+  const Text = String;
   // The constructor throws where the library has no memory left; V8's API ends the process.
   const Buffer = ArrayBuffer;
   const allocate = (length) => new Buffer(length);
@@ -53,12 +57,15 @@
   defineProperty(RedisError.prototype, "name", { value: "RedisError", configurable: true });
   const make_error = (text) => new RedisError(text);
   // Strings and buffers that say what kind of reply they were.
+  const property = (value) => ({ __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  const types = { __proto__: null };
+  for (const type of ["status", "big_number", "verbatim"]) types[type] = property(type);
   const tag = (value, type, format) => {
-    const tagged = typeof value === "string" ? new String(value) : value;
-    tagged.__reply_type = type;
+    const tagged = typeof value === "string" ? new Text(value) : value;
+    defineProperty(tagged, "__reply_type", types[type]);
     if (format !== undefined) {
-      tagged.__format = format;
-      tagged.__ext = format;
+      defineProperty(tagged, "__format", property(format));
+      defineProperty(tagged, "__ext", property(format));
     }
     return tagged;
   };
@@ -68,7 +75,7 @@
   // The client of the sync code that runs now: no other may be used.
   let open = null;
   const check = (client) => {
-    if (client !== open) throw new Error("Used on invalid client");
+    if (open === null || client !== open) throw new Error("Used on invalid client");
   };
 
   class AsyncClient {
@@ -94,11 +101,11 @@
   class Client {
     call(...words) {
       check(this);
-      return call(...words);
+      return apply(call, undefined, words);
     }
     call_raw(...words) {
       check(this);
-      return call_raw(...words);
+      return apply(call_raw, undefined, words);
     }
     allow_block(...none) {
       if (none.length !== 0) throw new TypeError("Wrong number of arguments to 'allow_block' function");
@@ -163,14 +170,29 @@
       open = null;
     }
   };
-  const call_function = (callback, client, ...args) => {
+  const apply_to = (callback, client, args) => {
+    switch (args.length) {
+      case 1:
+        return callback(client);
+      case 2:
+        return callback(client, args[1]);
+      case 3:
+        return callback(client, args[1], args[2]);
+      default:
+        args[0] = client;
+        return apply(callback, undefined, args);
+    }
+  };
+  // The first of the arguments keeps the client's place; too many come as one array.
+  const call_function = (callback, client, many, ...args) => {
+    if (many !== undefined) args = many;
     if (client !== undefined) {
       open = null;
-      return callback(client, ...args);
+      return apply_to(callback, client, args);
     }
     open = client = new Client();
     try {
-      return callback(client, ...args);
+      return apply_to(callback, client, args);
     } finally {
       open = null;
     }

@@ -19,7 +19,7 @@ const SOURCE: &str = include_str!("bootstrap.js");
 pub(super) struct Helpers {
     /// `call_consumer(callback, client, ms, seq, text, name, packed, ...parts)`
     pub(super) call_consumer: v8::Global<v8::Function>,
-    /// `call_function(callback, client, ...arguments)`
+    /// `call_function(callback, client, many, ...arguments)`
     pub(super) call_function: v8::Global<v8::Function>,
     /// `run_job(job)`
     pub(super) run_job: v8::Global<v8::Function>,

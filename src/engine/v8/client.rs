@@ -85,7 +85,8 @@ fn run_command<'s>(
     };
     for at in 0..args.length() {
         let message = match push_word(scope, &mut desk.words, args.get(at)) {
-            Ok(()) => continue,
+            Ok(()) if desk.words.bytes() <= desk.memory => continue,
+            Ok(()) => "The command does not fit into the library's memory",
             Err(NoWord::Thrown) => return,
             Err(NoWord::Type) => {
                 "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"

@@ -15,6 +15,8 @@ const ELEMENT: usize = size_of::<Reply>();
 const UTF8_MAX: usize = 3;
 /// Units of a string that is short.
 const SHORT: usize = 1024;
+/// Bytes of a reply that are written between two looks at the time.
+const LOOK: usize = 256 << 10;
 /// Bytes of one word of a command, as the server has it for clients.
 const WORD_MAX: usize = 512 << 20;
 
@@ -31,7 +33,10 @@ pub(super) fn reply(
     bytes: usize,
 ) -> Result<Reply, ScriptError> {
     v8::tc_scope!(let scope, scope);
-    let mut writer = Writer { left: bytes };
+    let mut writer = Writer {
+        left: bytes,
+        since_look: 0,
+    };
     match writer.value(scope, value, 0) {
         Ok(reply) => Ok(reply),
         Err(Problem::Refused(message)) => Err(ScriptError::new(message)),
@@ -53,14 +58,26 @@ type Written = Result<Reply, Problem>;
 struct Writer {
     /// Bytes that the reply may still take.
     left: usize,
+    /// Bytes since the last look whether the run is being ended: V8 does not look while none of
+    /// its code runs.
+    since_look: usize,
 }
 
 impl Writer {
-    fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+    /// Takes so many bytes, and those of an element.
+    fn take(&mut self, scope: &mut v8::PinScope, bytes: usize) -> Result<(), Problem> {
+        let bytes = bytes.saturating_add(ELEMENT);
         self.left = self
             .left
-            .checked_sub(bytes.saturating_add(ELEMENT))
+            .checked_sub(bytes)
             .ok_or(Problem::Refused("The result is too large for a reply"))?;
+        self.since_look += bytes;
+        if self.since_look > LOOK {
+            self.since_look = 0;
+            if run::is_ending(scope) {
+                return Err(Problem::Thrown);
+            }
+        }
         Ok(())
     }
 
@@ -70,7 +87,7 @@ impl Writer {
         value: v8::Local<v8::Value>,
         depth: usize,
     ) -> Written {
-        self.take(0)?;
+        self.take(scope, 0)?;
         if value.is_int32() {
             return Ok(Reply::Integer(value.int32_value(scope).unwrap_or(0).into()));
         }
@@ -81,7 +98,13 @@ impl Writer {
             return Ok(Reply::Null);
         }
         if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
-            return Ok(Reply::Double(number.value()));
+            let number = number.value();
+            // Without a sign, which means nothing: there are several NaNs.
+            return Ok(Reply::Double(if number.is_nan() {
+                f64::NAN
+            } else {
+                number
+            }));
         }
         if let Ok(number) = v8::Local::<v8::BigInt>::try_from(value) {
             return match number.i64_value() {
@@ -95,9 +118,6 @@ impl Writer {
         let Ok(object) = v8::Local::<v8::Object>::try_from(value) else {
             return Err(Problem::Refused("A symbol can not be sent as a reply"));
         };
-        if depth >= DEPTH_MAX {
-            return Err(Problem::Refused("nesting level reached"));
-        }
         self.object(scope, object, depth)
     }
 
@@ -112,7 +132,7 @@ impl Writer {
             return Ok(Reply::Array(self.elements(scope, array, depth)?));
         }
         if let Some(length) = byte_length(value) {
-            self.take(length)?;
+            self.take(scope, length)?;
             let mut bytes = Vec::new();
             append_bytes(value, &mut bytes);
             return Ok(Reply::Bulk(bytes));
@@ -130,7 +150,7 @@ impl Writer {
         }
         if value.is_native_error() {
             let error = text::describe(scope, value);
-            self.take(error.message.len())?;
+            self.take(scope, error.message.len())?;
             return Ok(Reply::Error(error.message));
         }
         if value.is_date() {
@@ -154,7 +174,11 @@ impl Writer {
             let method = object.get(scope, key.into()).ok_or(Problem::Thrown)?;
             if let Ok(method) = v8::Local::<v8::Function>::try_from(method) {
                 let inner = method.call(scope, value, &[]).ok_or(Problem::Thrown)?;
-                return self.value(scope, inner, depth + 1);
+                if inner.is_object() {
+                    // It might give another such object, and that one too.
+                    return Err(Problem::Refused("nesting level reached"));
+                }
+                return self.value(scope, inner, depth);
             }
         }
         if value.is_reg_exp() || value.is_symbol_object() {
@@ -169,11 +193,11 @@ impl Writer {
         array: v8::Local<v8::Array>,
         depth: usize,
     ) -> Result<Vec<Reply>, Problem> {
+        check_depth(depth)?;
         let length = array.length();
-        self.take((length as usize).saturating_mul(ELEMENT))?;
+        self.take(scope, (length as usize).saturating_mul(ELEMENT))?;
         let mut elements = Vec::with_capacity(length as usize);
         for at in 0..length {
-            check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let element = array.get_index(scope, at).ok_or(Problem::Thrown)?;
             elements.push(self.value(scope, element, depth + 1)?);
@@ -187,6 +211,7 @@ impl Writer {
         object: v8::Local<v8::Object>,
         depth: usize,
     ) -> Written {
+        check_depth(depth)?;
         let names = v8::GetPropertyNamesArgs {
             mode: v8::KeyCollectionMode::OwnOnly,
             key_conversion: v8::KeyConversionMode::ConvertToString,
@@ -197,11 +222,10 @@ impl Writer {
             .ok_or(Problem::Thrown)?;
         let mut fields = Vec::new();
         for at in 0..names.length() {
-            check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let name = names.get_index(scope, at).ok_or(Problem::Thrown)?;
             let value = object.get(scope, name).ok_or(Problem::Thrown)?;
-            self.take(0)?;
+            self.take(scope, 0)?;
             let name = Reply::text(self.text_of(scope, name)?);
             fields.push((name, self.value(scope, value, depth + 1)?));
         }
@@ -254,7 +278,7 @@ impl Writer {
         value: v8::Local<v8::Value>,
     ) -> Result<String, Problem> {
         let string = value.to_string(scope).ok_or(Problem::Thrown)?;
-        self.take(string.length())?;
+        self.take(scope, utf8_length(scope, string))?;
         Ok(string.to_rust_string_lossy(scope))
     }
 
@@ -263,19 +287,19 @@ impl Writer {
         scope: &mut v8::PinScope,
         string: v8::Local<v8::String>,
     ) -> Result<Vec<u8>, Problem> {
-        self.take(string.length())?;
+        self.take(scope, utf8_length(scope, string))?;
         let mut bytes = Vec::new();
         append_text(scope, string, &mut bytes);
         Ok(bytes)
     }
 }
 
-/// Fails now and then where the run is being ended: V8 does not look while none of its code runs.
-fn check_time(scope: &mut v8::PinScope, at: u32) -> Result<(), Problem> {
-    if at % 1024 == 1023 && run::is_ending(scope) {
-        return Err(Problem::Thrown);
+fn check_depth(depth: usize) -> Result<(), Problem> {
+    if depth < DEPTH_MAX {
+        Ok(())
+    } else {
+        Err(Problem::Refused("nesting level reached"))
     }
-    Ok(())
 }
 
 fn is_big_number(text: &str) -> bool {
@@ -336,13 +360,7 @@ pub(super) fn push_word(
 
 /// Appends a string as UTF-8. A surrogate without its other half becomes U+FFFD.
 fn append_text(scope: &v8::Isolate, string: v8::Local<v8::String>, bytes: &mut Vec<u8>) {
-    let units = string.length();
-    // Looking how long it will be costs as much as writing it: for a short one there is room.
-    let room = if units <= SHORT {
-        units * UTF8_MAX
-    } else {
-        string.utf8_length(scope)
-    };
+    let room = utf8_length(scope, string);
     bytes.reserve(room);
     let flags = v8::WriteFlags::kReplaceInvalidUtf8;
     let spare = &mut bytes.spare_capacity_mut()[..room];
@@ -350,6 +368,15 @@ fn append_text(scope: &v8::Isolate, string: v8::Local<v8::String>, bytes: &mut V
     let length = bytes.len() + written;
     // SAFETY: so many bytes behind the old ones were just written.
     unsafe { bytes.set_len(length) };
+}
+
+/// How many bytes a string is as UTF-8, at most: looking costs as much as writing, so that a short
+/// one is taken for as long as it can be.
+fn utf8_length(scope: &v8::Isolate, string: v8::Local<v8::String>) -> usize {
+    match string.length() {
+        units if units <= SHORT => units * UTF8_MAX,
+        _ => string.utf8_length(scope),
+    }
 }
 
 /// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one.

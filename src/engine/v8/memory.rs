@@ -8,7 +8,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::watchdog::{Reason, Watch};
 use crate::engine::{Limits, MemoryUse, ScriptError};
@@ -63,6 +63,10 @@ pub(super) struct Bounds {
     pub(super) memory: usize,
     heap: AtomicUsize,
     buffers: AtomicUsize,
+    /// Whether a buffer was just refused: V8 then tries its last resort, as if its heap were full.
+    refused: AtomicBool,
+    /// Whether the heap's limit was raised for that, and is to be set back.
+    raised: AtomicBool,
     ledger: Arc<Ledger>,
 }
 
@@ -74,6 +78,8 @@ impl Bounds {
             memory,
             heap: AtomicUsize::new(0),
             buffers: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
+            raised: AtomicBool::new(false),
             ledger: Arc::clone(ledger),
         })
     }
@@ -107,16 +113,19 @@ impl Bounds {
 
     /// Ends a run; the error if it was ended from outside. The heap is then as good as before.
     pub(super) fn end_run(&self, isolate: &mut v8::Isolate) -> Option<ScriptError> {
-        let reason = self.watch.stop()?;
-        if reason == Reason::Memory {
-            self.recover(isolate);
+        let reason = self.watch.stop();
+        if reason == Some(Reason::Memory) {
+            // What the ended run left behind.
+            isolate.low_memory_notification();
+            self.set_limit_back(isolate);
+        } else if self.raised.load(Ordering::Relaxed) {
+            self.set_limit_back(isolate);
         }
-        Some(ScriptError::new(reason.describe()))
+        reason.map(|reason| ScriptError::new(reason.describe()))
     }
 
-    /// Collects what the ended run left behind, and sets the heap's limit back.
-    fn recover(&self, isolate: &mut v8::Isolate) {
-        isolate.low_memory_notification();
+    fn set_limit_back(&self, isolate: &mut v8::Isolate) {
+        self.raised.store(false, Ordering::Relaxed);
         isolate.remove_near_heap_limit_callback(near_heap_limit, self.memory);
         isolate.add_near_heap_limit_callback(near_heap_limit, self.as_data());
     }
@@ -186,7 +195,13 @@ unsafe extern "C" fn near_heap_limit(data: *mut c_void, current: usize, _initial
         );
         return current;
     }
-    bounds.watch.end_for_memory();
+    let is_buffer = bounds.refused.swap(false, Ordering::Relaxed);
+    if is_buffer && bounds.heap.load(Ordering::Relaxed) < bounds.memory / 2 {
+        // Not the heap is full: the script gets a `RangeError`.
+        bounds.raised.store(true, Ordering::Relaxed);
+    } else {
+        bounds.watch.end_for_memory();
+    }
     current.saturating_add(HEADROOM)
 }
 
@@ -235,6 +250,7 @@ const BUFFERS: v8::RustAllocatorVtable<Bounds> = v8::RustAllocatorVtable {
 /// V8 turns null into a `RangeError`.
 fn take(bounds: &Bounds, length: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
     if !bounds.reserve(length) {
+        bounds.refused.store(true, Ordering::Relaxed);
         return std::ptr::null_mut();
     }
     let data = allocate();
@@ -269,7 +285,7 @@ unsafe extern "C" fn drop_bounds(handle: *const Bounds) {
 mod tests {
     use super::super::watchdog::Watchdog;
     use super::*;
-    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::atomic::AtomicU64;
 
     fn ledger(total: usize) -> Arc<Ledger> {
         Ledger::new(Arc::new(Limits {

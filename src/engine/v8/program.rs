@@ -172,8 +172,9 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
     let scope = &mut v8::ContextScope::new(scope, context);
     v8::tc_scope!(let scope, scope);
     let built = (|| {
-        guards::install(scope)?;
+        // Before the guards: the module's own code needs none.
         bootstrap::install(scope)?;
+        guards::install(scope)?;
         api_v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
         let script = text::compile(scope, source.library, code)?;

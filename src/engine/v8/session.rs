@@ -243,8 +243,9 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         let memory = self.bounds.memory;
         v8::scope!(let scope, &mut *self.scope);
         let call_function = v8::Local::new(scope, &helpers.call_function);
-        let mut arguments: SmallVec<[v8::Local<v8::Value>; 16]> =
-            SmallVec::from_slice(&[callback.into(), client]);
+        let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
+        // The first keeps the client's place.
+        let mut given: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::from_slice(&[nothing]);
         for word in words {
             let argument = if invocation.raw {
                 let allocate = v8::Local::new(scope, &helpers.allocate);
@@ -260,7 +261,14 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
                     "Can not convert argument to string"
                 });
             };
-            arguments.push(argument);
+            given.push(argument);
+        }
+        let mut arguments: SmallVec<[v8::Local<v8::Value>; 16]> =
+            SmallVec::from_slice(&[callback.into(), client, nothing]);
+        if given.len() > PARTS_AS_ARGUMENTS {
+            arguments[2] = v8::Array::new_with_elements(scope, &given).into();
+        } else {
+            arguments.extend_from_slice(&given);
         }
         let token = Token {
             number: invocation.token,

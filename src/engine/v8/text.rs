@@ -67,11 +67,11 @@ fn stack_of(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> Option<St
     let stack = error.get(scope, key.into())?;
     let stack = v8::Local::<v8::String>::try_from(stack).ok()?;
     let stack = to_rust(scope, stack, STACK_MAX);
-    // The module's own JavaScript is nobody's business.
-    let lines = stack
+    // The message comes first, and is known. The module's own JavaScript is nobody's business.
+    let frames = stack
         .lines()
-        .filter(|line| !line.contains("(<redisgears>:"));
-    Some(lines.collect::<Vec<_>>().join("\n"))
+        .filter(|line| line.starts_with("    at ") && !line.contains("<redisgears>:"));
+    Some(frames.collect::<Vec<_>>().join("\n"))
 }
 
 /// Throws an `Error` into the script that is running.

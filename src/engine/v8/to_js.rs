@@ -110,7 +110,9 @@ impl Maker<'_, '_> {
             }
             return Some(v8::Array::new_with_elements(scope, &elements));
         }
-        let array = v8::Array::new(scope, 0);
+        // With elements of its own from the beginning: setting them asks no prototype.
+        let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
+        let array = v8::Array::new_with_elements(scope, &vec![nothing; items]);
         for at in 0..u32::try_from(items).ok()? {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);

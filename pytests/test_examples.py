@@ -1,0 +1,303 @@
+"""The libraries in examples/: each is loaded as its first lines say, and does what they say."""
+
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import ResponseError
+
+from support import REPOSITORY, fields
+
+EXAMPLES = REPOSITORY / "examples"
+CARD = "4111111111111111"
+NO_CARD = "4111111111111112"
+
+
+def load(server, name, *options):
+    """Loads an example; gives the name of its library."""
+    code = (EXAMPLES / f"{name}.js").read_text()
+    assert server.run("RG.FUNCTION", "LOAD", *options, code) == "OK"
+    return code.splitlines()[0].removeprefix("#!js name=")
+
+
+def fcall(server, *words):
+    """Calls a function."""
+    return server.run("RG.FCALL", *words)
+
+
+def at_once(server, *batches):
+    """Sends each batch of commands on a connection of its own, all at the same time; the replies of each."""
+
+    def send(commands):
+        pipeline = server.connect().pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return pipeline.execute(raise_on_error=False)
+
+    with ThreadPoolExecutor(len(batches)) as threads:
+        return list(threads.map(send, batches))
+
+
+# --- every one of them
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.js")), ids=lambda path: path.stem)
+def test_every_example_is_tested_here_and_says_how_to_try_it(path):
+    assert f'load(server, "{path.stem}"' in Path(__file__).read_text()
+    text = path.read_text()
+    assert "//   redis-cli -x RG.FUNCTION LOAD" in text
+    assert f"< examples/{path.name}\n" in text
+
+
+# --- quickstart
+
+
+def test_the_quick_start_logs_each_entry(server):
+    load(server, "quickstart")
+    entry_id = server.run("XADD", "stream:1", "*", "foo1", "bar1")
+    ms, seq = entry_id.split("-")
+    assert server.messages() == [f'{{"id":["{ms}","{seq}"],"stream_name":"stream:1","record":[["foo1","bar1"]]}}']
+
+
+# --- async-window
+
+
+def test_a_webhook_that_is_not_valid_fails_on_its_own(server):
+    library = load(server, "async-window")
+    for payload in ('{"event":"order.paid","amount":1250}', '{"event":', '{"event":1}', '{"event":"order.sent"}'):
+        server.run("XADD", "webhook:shop", "*", "payload", payload)
+    server.wait(lambda: server.stream("webhook:shop", "check", library)["total_record_processed"] == 4)
+    assert server.messages() == ["webhook:shop: order.paid", "webhook:shop: order.sent"]
+    assert server.stream("webhook:shop", "check", library)["last_error"] == "Error: the payload names no event"
+
+
+# --- binary
+
+
+def test_a_sensors_sample_is_read_from_its_bytes(server):
+    library = load(server, "binary")
+    server.run("XADD", "sensor:1", "*", "sample", struct.pack(">f", 123.456))
+    assert server.messages() == ["sensor:1 sample 123.456"]
+    server.run("XADD", "sensor:1", "*", "sample", b"\x00")
+    error = server.stream("sensor:1", "decode", library)["last_error"]
+    assert error == "Error: sample: 4 bytes expected, 1 found"
+
+
+# --- config
+
+
+def test_the_configuration_says_what_is_watched(server):
+    load(server, "config", "CONFIG", '{"prefix":"meter:","limit":90}')
+    server.run("XADD", "meter:boiler", "*", "degrees", 71)
+    server.run("XADD", "meter:boiler", "*", "degrees", 95)
+    assert server.messages() == ["meter:boiler: degrees is 95, above 90"]
+
+
+def test_a_wrong_configuration_is_found_when_the_library_is_loaded(server):
+    with pytest.raises(ResponseError, match='"limit" must be a number'):
+        load(server, "config", "CONFIG", '{"limit":"much"}')
+    assert server.libraries() == []
+
+
+# --- trim
+
+
+def test_a_queue_is_emptied_when_both_consumers_are_done(server):
+    load(server, "trim")
+    server.run("XADD", "visits:eu", "*", "page", "/home")
+    server.run("XADD", "visits:eu", "*", "page", "/home")
+    server.wait(lambda: server.run("XLEN", "visits:eu") == 0, "the trim is missing")
+    counts = [message for message in server.messages() if not message.startswith("audit")]
+    assert counts == ["/home: 1 visits", "/home: 2 visits"]
+    assert len(server.messages("audit: visits:eu ")) == 2
+
+
+# --- rate-limiter
+
+
+def test_a_caller_is_allowed_as_often_as_the_limit_says(server):
+    library = load(server, "rate-limiter")
+    replies = [fcall(server, library, "allow", 1, "limit:anna", 3, 60) for _ in range(5)]
+    assert [reply[:2] for reply in replies] == [[1, 2], [1, 1], [1, 0], [0, 0], [0, 0]]
+    assert [reply[2] for reply in replies[:3]] == [0, 0, 0]
+    assert all(0 < reply[2] <= 60_000 for reply in replies[3:])
+    assert server.run("ZCARD", "limit:anna") == 3
+    assert 0 < server.run("PTTL", "limit:anna") <= 60_000
+
+
+def test_callers_have_limits_of_their_own(server):
+    library = load(server, "rate-limiter")
+    assert fcall(server, library, "allow", 1, "limit:anna", 1, 60)[0] == 1
+    assert fcall(server, library, "allow", 1, "limit:anna", 1, 60)[0] == 0
+    assert fcall(server, library, "allow", 1, "limit:bert", 1, 60)[0] == 1
+
+
+def test_a_caller_may_come_back_when_the_window_has_passed(server):
+    library = load(server, "rate-limiter")
+    assert fcall(server, library, "allow", 1, "limit:anna", 1, 1)[0] == 1
+    refused = fcall(server, library, "allow", 1, "limit:anna", 1, 1)
+    assert refused[0] == 0 and 0 < refused[2] <= 1000
+    server.wait(lambda: fcall(server, library, "allow", 1, "limit:anna", 1, 1)[0] == 1, "still refused")
+
+
+def test_no_caller_is_let_through_between_looking_and_counting(server):
+    library = load(server, "rate-limiter")
+    calls = [("RG.FCALL", library, "allow", 1, "limit:all", 30, 60)] * 20
+    replies = sum(at_once(server, *[calls] * 4), [])
+    assert sum(reply[0] for reply in replies) == 30
+
+
+@pytest.mark.parametrize("arguments", [["0", "60"], ["3", "x"], ["1.5", "60"], ["3"], []])
+def test_a_limit_that_is_none_is_refused_and_nothing_counted(server, arguments):
+    library = load(server, "rate-limiter")
+    with pytest.raises(ResponseError, match="must be a positive whole number"):
+        fcall(server, library, "allow", 1, "limit:anna", *arguments)
+    assert server.run("EXISTS", "limit:anna") == 0
+
+
+def test_the_limiter_answers_with_a_boolean_to_a_client_of_resp3(server):
+    library = load(server, "rate-limiter")
+    client = server.connect(protocol=3)
+    assert client.execute_command("RG.FCALL", library, "allow", 1, "limit:anna", 2, 60) == [True, 1, 0]
+
+
+# --- inventory
+
+
+def stock(server):
+    """How many lamps there are."""
+    return int(server.run("HGET", "stock", "lamp"))
+
+
+@pytest.fixture
+def inventory(server):
+    """A server with the library and five lamps."""
+    assert load(server, "inventory") == "inventory"
+    server.run("HSET", "stock", "lamp", 5)
+    return server
+
+
+def order(server, name, count, card=CARD, item="lamp"):
+    """Orders so many of an item."""
+    return fcall(server, "inventory", "order", 2, "stock", name, item, count, card)
+
+
+def test_an_order_that_is_paid_takes_its_goods(inventory):
+    reply = order(inventory, "order:1", 2)
+    assert fields(reply) == {"item": "lamp", "count": "2", "state": "paid"}
+    assert stock(inventory) == 3
+    assert inventory.run("HGET", "order:1", "state") == "paid"
+
+
+def test_an_order_whose_payment_is_refused_gives_its_goods_back(inventory):
+    with pytest.raises(ResponseError, match="^Error: the payment was refused$"):
+        order(inventory, "order:2", 2, NO_CARD)
+    assert stock(inventory) == 5
+    assert inventory.run("HGET", "order:2", "state") == "refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "item", "error"),
+    [
+        ("order:1", 6, "lamp", "only 5 of lamp left"),
+        ("order:1", 1, "chair", "only 0 of chair left"),
+        ("order:0", 1, "lamp", "there is such an order already"),
+        ("order:1", 0, "lamp", "the count must be a positive whole number"),
+    ],
+)
+def test_an_order_that_cannot_be_reserved_changes_nothing(inventory, name, count, item, error):
+    order(inventory, "order:0", 5)
+    inventory.run("HSET", "stock", "lamp", 5)
+    with pytest.raises(ResponseError, match=error):
+        order(inventory, name, count, item=item)
+    assert stock(inventory) == 5
+    assert inventory.run("EXISTS", "order:1") == 0
+    assert inventory.run("HGET", "order:0", "state") == "paid"
+
+
+def test_the_goods_of_an_order_that_was_left_reserved_are_given_back_once(inventory):
+    inventory.run("HSET", "order:3", "item", "lamp", "count", 2, "state", "reserved")
+    inventory.run("HINCRBY", "stock", "lamp", -2)
+    assert fcall(inventory, "inventory", "release", 2, "stock", "order:3") == 1
+    assert fcall(inventory, "inventory", "release", 2, "stock", "order:3") == 0
+    assert stock(inventory) == 5
+    assert inventory.run("HGET", "order:3", "state") == "refused"
+
+
+def test_many_orders_at_once_sell_no_more_than_there_is(inventory):
+    inventory.run("HSET", "stock", "lamp", 10)
+    names = [[f"order:{client}-{number}" for number in range(10)] for client in range(3)]
+    cards = [NO_CARD if number % 3 == 0 else CARD for number in range(10)]
+    at_once(
+        inventory,
+        *[
+            [
+                ("RG.FCALL", "inventory", "order", 2, "stock", name, "lamp", 1, card)
+                for name, card in zip(batch, cards, strict=True)
+            ]
+            for batch in names
+        ],
+    )
+    states = [inventory.run("HGET", name, "state") for batch in names for name in batch]
+    assert stock(inventory) >= 0
+    assert states.count("paid") == 10 - stock(inventory) > 0
+    assert states.count("reserved") == 0
+
+
+# --- enrichment
+
+
+def entries(server, stream):
+    """All entries of a stream."""
+    return server.run("XRANGE", stream, "-", "+")
+
+
+def test_an_entry_is_enriched_when_its_writer_has_the_reply(server):
+    load(server, "enrichment")
+    server.run("HSET", "user:7", "name", "Anna", "country", "SE")
+    entry_id = server.run("XADD", "purchase:web", "*", "user", 7, "item", "lamp")
+    expected = {"user": "7", "item": "lamp", "name": "Anna", "country": "SE"}
+    assert entries(server, "enriched:purchase:web") == [(entry_id, expected)]
+
+
+def test_an_entry_of_somebody_unknown_is_copied_all_the_same(server):
+    load(server, "enrichment")
+    server.run("XADD", "purchase:web", "*", "item", "lamp")
+    [(_, copied)] = entries(server, "enriched:purchase:web")
+    assert copied == {"item": "lamp", "name": "unknown", "country": "unknown"}
+
+
+def test_values_that_are_not_text_are_copied_as_they_are(server):
+    load(server, "enrichment")
+    client = server.connect(decode_responses=False)
+    client.execute_command("XADD", "purchase:web", "*", "user", 7, b"\xff\x00", b"\x00\xfe")
+    [(_, copied)] = client.xrange("enriched:purchase:web")
+    assert copied[b"\xff\x00"] == b"\x00\xfe"
+
+
+def test_entries_that_come_again_are_not_copied_twice(server):
+    library = load(server, "enrichment")
+    ids = [server.run("XADD", "purchase:web", "*", "user", user, "item", "lamp") for user in range(3)]
+    server.run("RG.FUNCTION", "DEL", library)
+    load(server, "enrichment")
+    server.wait(lambda: server.stream("purchase:web", "enrich", library).get("total_record_processed") == 3)
+    assert [entry_id for entry_id, _ in entries(server, "enriched:purchase:web")] == ids
+    assert server.stream("purchase:web", "enrich", library)["last_error"] == "None"
+
+
+def test_what_goes_wrong_while_an_entry_is_enriched_is_noted(server):
+    library = load(server, "enrichment")
+    server.run("SET", "user:7", "no hash")
+    server.run("XADD", "purchase:web", "*", "user", 7)
+    assert server.stream("purchase:web", "enrich", library)["last_error"].startswith("WRONGTYPE ")
+    assert server.run("EXISTS", "enriched:purchase:web") == 0
+
+
+def test_the_enriched_stream_reaches_a_replica(pair):
+    load(pair, "enrichment")
+    pair.run("HSET", "user:7", "name", "Anna", "country", "SE")
+    pair.run("XADD", "purchase:web", "*", "user", 7)
+    expected = entries(pair, "enriched:purchase:web")
+    assert len(expected) == 1
+    pair.wait(lambda: entries(pair.replica, "enriched:purchase:web") == expected, "the replica has no such entry")
