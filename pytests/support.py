@@ -12,9 +12,11 @@ the server's log. ``library()`` puts a few JavaScript helpers in front of a test
 The callback ``holding`` needs the consumer ``RELEASE`` in the same library.
 """
 
+import json
 import os
 import re
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -58,6 +60,12 @@ def consumer(name="consumer", prefix="stream", window=1, trim=False, callback="(
     return f"redis.register_stream_consumer('{name}', '{prefix}', {window}, {str(trim).lower()}, {callback});"
 
 
+def function(name="f", callback="(client, ...args) => args", flags=None):
+    """JavaScript that registers a function."""
+    more = "" if flags is None else f", {json.dumps(flags)}"
+    return f"redis.register_function('{name}', {callback}{more});"
+
+
 RELEASE = consumer("release", "release", callback="(client, data) => { held.get(value(data))(0); }")
 
 
@@ -80,6 +88,29 @@ def eventually(check, what=None, deadline=DEADLINE):
 def fields(flat):
     """A flat list of names and values as a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class Sent:
+    """A command on a connection of its own, whose reply may take a while."""
+
+    def __init__(self, client, arguments):
+        self._client = client
+        self._connection = client.connection_pool.get_connection()
+        self._connection.send_command("CLIENT", "ID")
+        self.client_id = self._connection.read_response()
+        self._connection.send_command(*arguments)
+
+    def is_answered(self):
+        """Whether a reply is there."""
+        return self._connection.can_read(0)
+
+    def reply(self):
+        """Waits for the reply; an error is thrown."""
+        return self._connection.read_response()
+
+    def disconnect(self):
+        """Leaves without waiting any longer."""
+        self._connection.disconnect()
 
 
 class Node:
@@ -108,6 +139,30 @@ class Node:
     def run(self, *arguments):
         """One command."""
         return self.client.execute_command(*arguments)
+
+    def send(self, *arguments, **options):
+        """Sends a command on a connection of its own, with these options, and does not wait for its reply."""
+        return Sent(self.connect(**({"socket_timeout": DEADLINE} | options)), arguments)
+
+    @contextmanager
+    def setting(self, name, value):
+        """Another value of a configuration parameter, for a while."""
+        [_, before] = self.run("CONFIG", "GET", name)
+        self.run("CONFIG", "SET", name, value)
+        try:
+            yield
+        finally:
+            self.run("CONFIG", "SET", name, before)
+
+    # functions
+
+    def call(self, function, *args, keys=(), library="lib", client=None, command="RG.FCALL"):
+        """Calls a function of a library."""
+        return (client or self.client).execute_command(command, library, function, len(keys), *keys, *args)
+
+    def send_call(self, function, *args, keys=(), library="lib", command="RG.FCALL", **options):
+        """Calls a function on a connection of its own, and does not wait for its result."""
+        return self.send(command, library, function, len(keys), *keys, *args, **options)
 
     # libraries
 

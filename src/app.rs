@@ -11,7 +11,7 @@ use crate::host::{
     wake_main_thread,
 };
 use crate::library::{Loader, Registry};
-use crate::stream::{Delivery, Event, KeyRef};
+use crate::stream::{Delivery, EntryId, Event, KeyRef};
 
 /// Time in which a turn of the event loop works on what is not urgent. Other clients wait that
 /// long at most; and a backlog moves on once per turn, so shorter slices would waste more of it.
@@ -182,6 +182,10 @@ impl Hooks for AppHooks {
 
     fn has_urgent(&self) -> bool {
         App::get().is_some_and(|app| app.driver.has_urgent())
+    }
+
+    fn on_added(&self, key: KeyRef<'_>, id: EntryId) {
+        Self::with(|app| app.driver.note_added(key, id));
     }
 
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {

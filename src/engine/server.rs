@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
+use super::News;
+
 bitflags! {
     /// What a function said of itself when it was registered.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub trait Server {
 
     /// What background parts of this run act with; `None` where the user is not known.
     fn grant(&self) -> Option<Grant>;
+
+    /// Takes what came of runs, before the script at hand waits for the lock: others may want it.
+    fn note_news(&self, _news: &mut News) {}
 
     /// Takes the lock for as long as `work` runs, unless this run holds it already. Where that is
     /// refused, `work` gets the reason; it is called once in any case.

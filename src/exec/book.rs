@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -137,11 +137,12 @@ pub(super) struct Book {
     next_token: u64,
     /// Entries and jobs that wait, for users to see.
     waiting: Arc<AtomicUsize>,
-    verbosity: u8,
+    /// How much of an error is told.
+    verbosity: Arc<AtomicU8>,
 }
 
 impl Book {
-    pub(super) fn new(waiting: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(waiting: Arc<AtomicUsize>, verbosity: Arc<AtomicU8>) -> Self {
         Self {
             lanes: HashMap::new(),
             jobs: VecDeque::new(),
@@ -151,18 +152,13 @@ impl Book {
             pending: HashMap::new(),
             next_token: 0,
             waiting,
-            verbosity: 1,
+            verbosity,
         }
-    }
-
-    /// Sets how much of an error is told.
-    pub(super) fn set_verbosity(&mut self, verbosity: u8) {
-        self.verbosity = verbosity;
     }
 
     /// The text of an error, as much of it as is told.
     pub(super) fn text(&self, error: &ScriptError) -> String {
-        error.text(self.verbosity)
+        error.text(self.verbosity.load(Ordering::Relaxed))
     }
 
     // --- what there is to do ------------------------------------------------------------------

@@ -5,76 +5,105 @@
 //! is processed after the callback that added it, so the depth costs no stack; but a chain without
 //! an end would hold the server up, round after round. So it gets a bound, and the callback that
 //! would go beyond it an error.
+//!
+//! Of a stream only those IDs are kept from which on another depth holds: IDs only grow.
 
 use std::cell::{Cell, RefCell};
 
 use hashbrown::HashMap;
 
-use crate::stream::KeyRef;
+use crate::stream::{EntryId, KeyRef};
 
 /// The deepest entry there may be.
 pub(super) const DEPTH_MAX: u32 = 32;
+/// Changes of depth that are kept of one stream.
+const CHANGES_MAX: usize = 1024;
 
 /// See the module's description.
 #[derive(Default)]
 pub(super) struct Chain {
     /// Depth of the callback that runs.
     running: Cell<Option<u32>>,
-    /// Depth of what callbacks added to a stream and what was not processed yet.
-    added: RefCell<HashMap<StreamName, u32>>,
+    /// What callbacks added, and is perhaps not processed yet.
+    added: RefCell<HashMap<StreamName, Depths>>,
 }
 
 /// Database and name of a stream.
 type StreamName = (i32, Box<[u8]>);
 
-impl Chain {
-    /// Whether a callback runs.
-    pub(super) fn is_running(&self) -> bool {
-        self.running.get().is_some()
+/// The depths of a stream's entries.
+#[derive(Default)]
+struct Depths {
+    /// From which ID on which depth holds, ascending; before the first it is 0.
+    changes: Vec<(EntryId, u32)>,
+    /// The last entry that a callback added.
+    last: EntryId,
+}
+
+impl Depths {
+    fn of(&self, id: EntryId) -> u32 {
+        let behind = self.changes.partition_point(|(from, _)| *from <= id);
+        behind.checked_sub(1).map_or(0, |at| self.changes[at].1)
     }
 
-    /// An entry was added.
-    pub(super) fn note_added(&self, key: KeyRef<'_>) {
+    fn change(&mut self, from: EntryId, depth: u32) {
+        if self.changes.last().map_or(0, |(_, last)| *last) == depth {
+            return;
+        }
+        if self.changes.len() >= CHANGES_MAX {
+            // The older ones are most likely processed.
+            self.changes.drain(..CHANGES_MAX / 2);
+        }
+        self.changes.push((from, depth));
+    }
+}
+
+fn name_of(key: KeyRef<'_>) -> StreamName {
+    (key.db, key.name.into())
+}
+
+impl Chain {
+    /// A callback added an entry.
+    pub(super) fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
         if let Some(depth) = self.running.get() {
             let mut added = self.added.borrow_mut();
-            let of_key = added.entry((key.db, key.name.into())).or_default();
-            *of_key = (*of_key).max(depth + 1);
+            let depths = added.entry(name_of(key)).or_default();
+            depths.change(id, depth + 1);
+            depths.last = id;
         }
     }
 
-    /// Whether an entry that is added now would be too deep.
+    /// An entry was added, perhaps by a client.
+    pub(super) fn note_appended(&self, key: KeyRef<'_>) {
+        if self.running.get().is_some() || self.added.borrow().is_empty() {
+            return;
+        }
+        if let Some(depths) = self.added.borrow_mut().get_mut(&name_of(key))
+            && let Some(next) = depths.last.next()
+        {
+            depths.change(next, 0);
+        }
+    }
+
+    /// The callback of this entry is about to run.
+    pub(super) fn begin(&self, key: KeyRef<'_>, id: EntryId) {
+        let added = self.added.borrow();
+        let depths = if added.is_empty() {
+            None
+        } else {
+            added.get(&name_of(key))
+        };
+        self.running.set(Some(depths.map_or(0, |depths| depths.of(id))));
+    }
+
+    /// No callback runs.
+    pub(super) fn pause(&self) {
+        self.running.set(None);
+    }
+
+    /// Whether an entry that the callback adds now would be too deep.
     pub(super) fn is_at_end(&self) -> bool {
         self.running.get().is_some_and(|depth| depth >= DEPTH_MAX)
-    }
-
-    /// Runs `work`, which processes what was added to this stream, and says whether it got to the
-    /// end of it.
-    pub(super) fn run(&self, key: KeyRef<'_>, work: impl FnOnce() -> bool) {
-        let depth = self.depth_of(key);
-        let outer = self.running.replace(Some(depth));
-        let is_done = work();
-        self.running.set(outer);
-        // Deeper entries that were added meanwhile are not part of it.
-        if depth > 0 && is_done && self.depth_of(key) == depth {
-            let key = (key.db, key.name.into());
-            self.added.borrow_mut().remove(&key);
-        }
-    }
-
-    fn depth_of(&self, key: KeyRef<'_>) -> u32 {
-        let added = self.added.borrow();
-        if added.is_empty() {
-            return 0;
-        }
-        let depth = added.get(&(key.db, key.name.into()));
-        depth.copied().unwrap_or(0)
-    }
-
-    /// Whether the callback that runs, or one before it in this run, added to this stream.
-    pub(super) fn has_deeper(&self, key: KeyRef<'_>) -> bool {
-        self.running
-            .get()
-            .is_some_and(|depth| self.depth_of(key) > depth)
     }
 
     /// Everything that was added is processed.
@@ -91,60 +120,65 @@ mod tests {
         KeyRef { db: 0, name }
     }
 
+    fn id(ms: u64) -> EntryId {
+        EntryId::new(ms, 0)
+    }
+
     #[test]
     fn a_chain_gets_deeper_with_each_callback_that_adds_and_has_an_end() {
         let chain = Chain::default();
-        let mut steps = 0;
-        let mut more = true;
-        while more {
-            chain.run(key(b"a"), || {
-                more = !chain.is_at_end();
-                if more {
-                    chain.note_added(key(b"a"));
-                    steps += 1;
-                }
-                true
-            });
+        let mut last = 1;
+        chain.begin(key(b"a"), id(last));
+        while !chain.is_at_end() {
+            chain.note_added(key(b"a"), id(last + 1));
+            last += 1;
+            chain.begin(key(b"a"), id(last));
         }
-        assert_eq!(steps, DEPTH_MAX);
-        chain.run(key(b"a"), || {
-            assert!(!chain.is_at_end(), "what clients add begins anew");
-            true
-        });
+        assert_eq!(last, 1 + u64::from(DEPTH_MAX));
+        chain.pause();
+        chain.note_appended(key(b"a"));
+        chain.begin(key(b"a"), id(last + 1));
+        assert!(!chain.is_at_end(), "what clients add begins anew");
+    }
+
+    #[test]
+    fn entries_of_clients_keep_their_depth_beside_those_of_callbacks() {
+        let chain = Chain::default();
+        // Of five entries of clients each has its callback add one behind them.
+        for client in 1..=5 {
+            chain.begin(key(b"a"), id(client));
+            assert_eq!(chain.running.get(), Some(0));
+            chain.note_added(key(b"a"), id(client + 10));
+        }
+        for added in 11..=15 {
+            chain.begin(key(b"a"), id(added));
+            assert_eq!(chain.running.get(), Some(1));
+        }
     }
 
     #[test]
     fn streams_have_depths_of_their_own() {
         let chain = Chain::default();
-        chain.run(key(b"a"), || {
-            chain.note_added(key(b"b"));
-            assert!(chain.has_deeper(key(b"b")) && !chain.has_deeper(key(b"a")));
-            true
-        });
-        chain.run(key(b"b"), || {
-            assert_eq!(chain.running.get(), Some(1));
-            true
-        });
-        chain.run(key(b"c"), || {
-            assert_eq!(chain.running.get(), Some(0));
-            true
-        });
-        assert_eq!(chain.running.get(), None);
+        chain.begin(key(b"a"), id(1));
+        chain.note_added(key(b"b"), id(5));
+        for (stream, depth) in [(b"b", 1), (b"a", 0), (b"c", 0)] {
+            chain.begin(key(stream), id(5));
+            assert_eq!(chain.running.get(), Some(depth));
+        }
+        chain.end();
+        chain.begin(key(b"b"), id(5));
+        assert_eq!(chain.running.get(), Some(0));
     }
 
     #[test]
-    fn what_a_run_has_no_time_for_stays_as_deep_as_it_is() {
+    fn what_is_kept_of_a_stream_is_bounded() {
         let chain = Chain::default();
-        chain.run(key(b"a"), || {
-            chain.note_added(key(b"a"));
-            true
-        });
-        for is_done in [false, false, true] {
-            chain.run(key(b"a"), || {
-                assert_eq!(chain.running.get(), Some(1));
-                is_done
-            });
+        for round in 0..10_000 {
+            chain.begin(key(b"b"), id(1));
+            chain.note_added(key(b"a"), id(2 * round + 1));
+            chain.pause();
+            chain.note_appended(key(b"a"));
         }
-        assert_eq!(chain.depth_of(key(b"a")), 0);
+        assert!(chain.added.borrow()[&name_of(key(b"a"))].changes.len() <= CHANGES_MAX);
     }
 }

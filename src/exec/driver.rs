@@ -18,7 +18,7 @@ use slotmap::SecondaryMap;
 
 use crate::engine::{Flags, Function, Grant, RecordBatch, Reply, Server};
 use crate::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, Event, HandOver, KeyRef, Notice, ReadRequest,
+    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, ReadRequest,
     SubscriptionKey, Trim,
 };
 
@@ -117,13 +117,17 @@ impl Driver {
 
     /// Tells the core a fact.
     pub fn on(&self, event: Event<'_>) {
-        if let Event::Appended(key) = event
-            && self.chain.is_running()
-            && self.delivery.borrow().has_sync_consumer(key)
-        {
-            self.chain.note_added(key);
+        if let Event::Appended(key) = event {
+            self.chain.note_appended(key);
         }
         self.delivery.borrow_mut().on(event);
+    }
+
+    /// A script added an entry.
+    pub fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
+        if self.delivery.borrow().has_sync_consumer(key) {
+            self.chain.note_added(key, id);
+        }
     }
 
     /// Why an entry must not be added to this stream now, if it must not.
@@ -440,14 +444,12 @@ impl Driver {
         let patience = patience.saturating_duration_since(Instant::now());
         let ran = self.podium.with(&binding.runner, patience, |stage| {
             stage.set_window(sub, self.delivery.borrow().lane_window(sub));
-            self.chain.run(KeyRef { db, name: &name }, || {
-                streams.act(&binding.grant, &mut |server| {
-                    let target = &binding.target;
-                    self.run_entries(streams, server, stage, target, sub, must, deadline);
-                });
-                self.delivery.borrow().is_caught_up(sub)
+            streams.act(&binding.grant, &mut |server| {
+                let target = &binding.target;
+                self.run_entries(streams, server, stage, target, sub, must, deadline);
             });
         });
+        self.chain.pause();
         if ran.is_none() {
             self.stalled.borrow_mut().push(sub);
             return;
@@ -477,20 +479,18 @@ impl Driver {
                 if now >= deadline.latest || (must == 0 && now >= deadline.end) {
                     break;
                 }
-                let ran = stage.run_entry(session, server, sub, &clock, now, &mut reports);
+                let mut begin = |id| {
+                    if let Some((db, name)) = self.delivery.borrow().stream_of(sub) {
+                        self.chain.begin(KeyRef { db, name: &name }, id);
+                    }
+                };
+                let ran =
+                    stage.run_entry(session, server, sub, &clock, now, &mut begin, &mut reports);
                 let Some(after) = ran else {
                     // Nothing waits, or the window is full.
                     let Some(request) = self.next_read(sub) else {
                         break;
                     };
-                    let key = KeyRef {
-                        db: request.db,
-                        name: &request.name,
-                    };
-                    if self.chain.has_deeper(key) {
-                        // Deeper than this run.
-                        break;
-                    }
                     let batch = self.read(streams, &request);
                     if batch.is_empty() {
                         break;

@@ -5,7 +5,7 @@
 //! latest before it sleeps, or goes to another library's stage: V8 lets a thread enter one
 //! isolate at a time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use super::stage::MainPass;
 #[derive(Default)]
 pub(super) struct Podium {
     kept: RefCell<Option<Kept>>,
+    /// Whether something is done on a stage.
+    in_use: Cell<bool>,
 }
 
 /// Dropped in this order: the program is left, then the stage.
@@ -27,10 +29,32 @@ struct Kept {
     runner: Arc<Runner>,
 }
 
+struct InUse<'a>(&'a Cell<bool>);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Podium {
     /// Runs `work` on a library's stage; `None` where a worker is there for longer than
-    /// `patience`. Calls of this do not nest.
+    /// `patience`, or something is done on a stage already.
     pub(super) fn with<R>(
+        &self,
+        runner: &Arc<Runner>,
+        patience: Duration,
+        work: impl FnOnce(&OnStage<'_>) -> R,
+    ) -> Option<R> {
+        if self.in_use.replace(true) {
+            return None;
+        }
+        // Also where `work` panics.
+        let _in_use = InUse(&self.in_use);
+        self.with_stage(runner, patience, work)
+    }
+
+    fn with_stage<R>(
         &self,
         runner: &Arc<Runner>,
         patience: Duration,

@@ -16,7 +16,7 @@ use crate::engine::{
     Call, Flags, Function, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program,
     RecordBatch, Reply, ScriptError, Server, Session,
 };
-use crate::stream::{Event, Notice, SubscriptionKey};
+use crate::stream::{EntryId, Event, Notice, SubscriptionKey};
 
 use super::book::{Book, Caller, FunctionCall, Job, Target, Work};
 use super::pool::{self, Pool};
@@ -104,7 +104,10 @@ impl Runner {
         Arc::new(Self {
             library: library.into(),
             stage: Stage::new(program, Arc::clone(&shared.lock)),
-            book: Mutex::new(Book::new(Arc::clone(&waiting))),
+            book: Mutex::new(Book::new(
+                Arc::clone(&waiting),
+                Arc::clone(&shared.verbosity),
+            )),
             mail: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -202,9 +205,7 @@ impl Runner {
 
     /// Lets the main thread on the stage; see [`Stage::pass_main`].
     pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
-        let pass = self.stage.pass_main(patience)?;
-        self.follow_verbosity();
-        Some(pass)
+        self.stage.pass_main(patience)
     }
 
     /// See [`Program::keep_entered`].
@@ -239,18 +240,17 @@ impl Runner {
         self.waiting.fetch_add(entries, Ordering::Relaxed);
     }
 
-    fn follow_verbosity(&self) {
-        let verbosity = self.shared.verbosity.load(Ordering::Relaxed);
-        self.book.lock().set_verbosity(verbosity);
-    }
-
     // --- a worker -----------------------------------------------------------------------------------
 
     /// Runs what is there to run; whether there is more.
     fn slice(&self, reports: &mut Vec<Report>) -> bool {
-        let server = self.stage.pass_worker();
-        self.follow_verbosity();
         let clock = Clock::start();
+        let note_news = |news: &mut News| {
+            let mut reports = Vec::new();
+            self.book.lock().note_news(news, &clock, &mut reports);
+            self.shared.reports.send(&mut reports);
+        };
+        let server = self.stage.pass_worker(&note_news);
         let end = Instant::now() + SLICE;
         self.read_mail(reports);
         let (ready, pending) = {
@@ -293,7 +293,9 @@ impl Runner {
             };
             for _ in 0..TURN {
                 let after = match &work {
-                    Work::Entry(sub) => self.run_entry(session, server, *sub, clock, now, reports),
+                    Work::Entry(sub) => {
+                        self.run_entry(session, server, *sub, clock, now, &mut |_| {}, reports)
+                    }
                     Work::Job => self.run_job(session, server, clock, reports),
                 };
                 let Some(after) = after else {
@@ -318,7 +320,9 @@ impl Runner {
     }
 
     /// Starts the next entry of a lane and runs it as far as it goes. `began` is the current time;
-    /// gives the time after the call, or `None` where nothing was started.
+    /// gives the time after the call, or `None` where nothing was started. `begin` is told of the
+    /// entry just before.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
     fn run_entry(
         &self,
         session: &mut dyn Session,
@@ -326,9 +330,11 @@ impl Runner {
         sub: SubscriptionKey,
         clock: &Clock,
         began: Instant,
+        begin: &mut dyn FnMut(EntryId),
         reports: &mut Vec<Report>,
     ) -> Option<Instant> {
         let started = self.book.lock().start(sub)?;
+        begin(started.item.record().id);
         let call = Call {
             callback: started.callback,
             background: started.background.as_ref(),
@@ -522,6 +528,7 @@ impl<'a> OnStage<'a> {
     }
 
     /// See [`Runner::run_entry`].
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
     pub(super) fn run_entry(
         &self,
         session: &mut dyn Session,
@@ -529,10 +536,11 @@ impl<'a> OnStage<'a> {
         sub: SubscriptionKey,
         clock: &Clock,
         began: Instant,
+        begin: &mut dyn FnMut(EntryId),
         reports: &mut Vec<Report>,
     ) -> Option<Instant> {
         self.runner
-            .run_entry(session, server, sub, clock, began, reports)
+            .run_entry(session, server, sub, clock, began, begin, reports)
     }
 
     fn void(&self, session: &mut dyn Session, error: &ScriptError) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::lock_api::ArcMutexGuard;
 use parking_lot::{Mutex, MutexGuard, RawMutex};
 
-use crate::engine::{Grant, Program, Server, Words};
+use crate::engine::{Grant, News, Program, Server, Words};
 
 /// How a worker gets the server's lock.
 pub trait ServerLock: Send + Sync {
@@ -93,11 +93,12 @@ impl Stage {
         Some(guard)
     }
 
-    /// Lets a worker in.
-    pub(super) fn pass_worker(&self) -> OffLock<'_> {
+    /// Lets a worker in. `note_news` takes what came of runs when a script is about to wait.
+    pub(super) fn pass_worker<'a>(&'a self, note_news: &'a dyn Fn(&mut News)) -> OffLock<'a> {
         let guard = self.enter_gate();
         OffLock {
             stage: self,
+            note_news,
             guard: RefCell::new(Some(guard)),
         }
     }
@@ -112,6 +113,7 @@ impl Stage {
 /// A worker on the stage. To its scripts it is the server, without its lock.
 pub(super) struct OffLock<'a> {
     stage: &'a Stage,
+    note_news: &'a dyn Fn(&mut News),
     guard: RefCell<Option<MutexGuard<'a, ()>>>,
 }
 
@@ -130,6 +132,10 @@ impl Server for OffLock<'_> {
 
     fn grant(&self) -> Option<Grant> {
         None
+    }
+
+    fn note_news(&self, news: &mut News) {
+        (self.note_news)(news);
     }
 
     fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {

@@ -24,6 +24,8 @@ pub(crate) fn install(context: &Context) {
     // SAFETY: the context is live; the new one is kept for good.
     let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(context.as_ptr()) };
     DETACHED.store(detached, Ordering::Release);
+    // The default one would write a backtrace, with an allocator that need not be the server's.
+    std::panic::set_hook(Box::new(|panic| log::error!("internal error: {panic}")));
     if log::set_logger(&ServerLog).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }

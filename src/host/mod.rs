@@ -46,7 +46,7 @@ mod unit;
 mod user;
 mod wake;
 
-use crate::stream::{Event, KeyRef};
+use crate::stream::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
 pub(crate) use command::{
@@ -90,6 +90,9 @@ pub(crate) trait Hooks {
 
     /// Whether a sync callback has to run before the command that is executing gets its reply.
     fn has_urgent(&self) -> bool;
+
+    /// A script added an entry to a stream.
+    fn on_added(&self, key: KeyRef<'_>, id: EntryId);
 
     /// Why an entry must not be added to a stream now, if it must not.
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String>;

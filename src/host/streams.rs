@@ -122,8 +122,7 @@ pub(super) fn last_id(context: &Context, name: &[u8]) -> Option<EntryId> {
     let at = fields
         .iter()
         .position(|field| field == "last-generated-id")?;
-    let (ms, seq) = fields.get(at + 1)?.split_once('-')?;
-    Some(EntryId::new(ms.parse().ok()?, seq.parse().ok()?))
+    EntryId::parse(fields.get(at + 1)?)
 }
 
 /// Reads the one entry behind `after` from the end of the stream, where an entry that was just

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
+use crate::engine::resp::{Item, Reader};
 use crate::engine::{Flags, Grant, Server, Words};
-use crate::stream::KeyRef;
+use crate::stream::{EntryId, KeyRef};
 
 use super::context::{Context, OwnedString};
 use super::user::User;
@@ -176,10 +177,9 @@ impl Server for Unit {
             read(b"-Failed authenticating client\r\n");
             return Ok(());
         }
-        if name.to_bytes().eq_ignore_ascii_case(b"xadd")
-            && let Some(key) = command.iter().nth(1)
-            && let Some(refused) = self.refuses_append(key)
-        {
+        let is_xadd = name.to_bytes().eq_ignore_ascii_case(b"xadd");
+        let stream = command.iter().nth(1).filter(|_| is_xadd);
+        if let Some(refused) = stream.and_then(|stream| self.refuses_append(stream)) {
             read(format!("-{refused}\r\n").as_bytes());
             return Ok(());
         }
@@ -189,7 +189,13 @@ impl Server for Unit {
             return Ok(());
         }
         let arguments: SmallVec<[OwnedString; 16]> = words.map(OwnedString::new).collect();
-        self.run(name, &arguments, read);
+        match stream {
+            None => self.run(name, &arguments, read),
+            Some(stream) => self.run(name, &arguments, &mut |reply| {
+                self.note_added(stream, reply);
+                read(reply);
+            }),
+        }
         Ok(())
     }
 
@@ -218,11 +224,24 @@ impl Server for Unit {
 }
 
 impl Unit {
-    fn refuses_append(&self, name: &[u8]) -> Option<String> {
-        let db = self
-            .db
-            .unwrap_or_else(|| Context::from_raw(self.context).db());
-        HOOKS.get()?.refuses_append(KeyRef { db, name })
+    fn key<'a>(&self, name: &'a [u8]) -> KeyRef<'a> {
+        let db = self.db;
+        let db = db.unwrap_or_else(|| Context::from_raw(self.context).db());
+        KeyRef { db, name }
+    }
+
+    fn refuses_append(&self, stream: &[u8]) -> Option<String> {
+        HOOKS.get()?.refuses_append(self.key(stream))
+    }
+
+    /// Tells of the entry that XADD replied with.
+    fn note_added(&self, stream: &[u8], reply: &[u8]) {
+        if let Some(Item::Bulk(id)) = Reader::new(reply).next()
+            && let Some(id) = std::str::from_utf8(id).ok().and_then(EntryId::parse)
+            && let Some(hooks) = HOOKS.get()
+        {
+            hooks.on_added(self.key(stream), id);
+        }
     }
 }
 

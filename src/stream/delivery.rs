@@ -238,14 +238,6 @@ impl Delivery {
             .any(|consumer| self.consumers[consumer].spec.mode == Mode::Sync)
     }
 
-    /// Whether a subscription is gone, or was given all entries that its stream is known to hold.
-    #[must_use]
-    pub fn is_caught_up(&self, sub: SubscriptionKey) -> bool {
-        self.subs
-            .get(sub)
-            .is_none_or(|state| !state.behind && state.cursor.unfinished() == 0)
-    }
-
     /// The stream of a subscription: its database and name.
     #[must_use]
     pub fn stream_of(&self, sub: SubscriptionKey) -> Option<(i32, Arc<[u8]>)> {

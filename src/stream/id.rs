@@ -29,6 +29,13 @@ impl EntryId {
         Self { ms, seq }
     }
 
+    /// Reads an ID as Redis writes it: `<ms>-<seq>`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (ms, seq) = text.split_once('-')?;
+        Some(Self::new(ms.parse().ok()?, seq.parse().ok()?))
+    }
+
     /// The smallest ID above this one, or `None` after [`EntryId::MAX`].
     #[must_use]
     pub const fn next(self) -> Option<Self> {

@@ -78,11 +78,15 @@
     if (open === null || client !== open) throw new Error("Used on invalid client");
   };
 
+  // Who has this may make clients: a library that could, could act as another user.
+  const KEY = freeze({});
+
   class AsyncClient {
     #user;
     #db;
     #flags;
-    constructor(user, db, flags) {
+    constructor(key, user, db, flags) {
+      if (key !== KEY) throw new TypeError("Illegal constructor");
       this.#user = user;
       this.#db = db;
       this.#flags = flags;
@@ -120,7 +124,7 @@
       }
       check(this);
       const { user, db, flags } = grant();
-      const client = new AsyncClient(user, db, flags);
+      const client = new AsyncClient(KEY, user, db, flags);
       return new Later((resolve, reject) => {
         begin(() => {
           try {
@@ -201,7 +205,7 @@
     open = null;
     job();
   };
-  const make_async_client = (user, db, flags) => new AsyncClient(user, db, flags);
+  const make_async_client = (user, db, flags) => new AsyncClient(KEY, user, db, flags);
   // After a run that was ended from outside: nothing of it cleaned up behind itself.
   const close = () => {
     open = null;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::engine::resp::Reader;
-use crate::engine::{Flags, Grant, Server};
+use crate::engine::{Flags, Grant, News, Server};
 
 use super::callback::callback;
 use super::from_js::{NoWord, push_word};
@@ -26,6 +26,9 @@ callback!(is_async_function_entry => is_async_function);
 
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
+
+/// Bytes of a command's words that are taken between two looks at the time.
+const LOOK: usize = 256 << 10;
 
 /// The functions and what the bootstrap calls them.
 pub(super) fn functions<'s>(
@@ -83,10 +86,22 @@ fn run_command<'s>(
     let Some(mut desk) = run::take_desk(scope) else {
         return text::throw(scope, NOT_LOCKED);
     };
+    let mut looked_at = 0;
     for at in 0..args.length() {
         let message = match push_word(scope, &mut desk.words, args.get(at)) {
-            Ok(()) if desk.words.bytes() <= desk.memory => continue,
-            Ok(()) => "The command does not fit into the library's memory",
+            Ok(()) if desk.words.bytes() > desk.bounds.memory => {
+                "The command does not fit into the library's memory"
+            }
+            Ok(()) => {
+                // V8 does not look at the time while none of its code runs.
+                if desk.words.bytes() - looked_at > LOOK {
+                    looked_at = desk.words.bytes();
+                    if desk.bounds.watch.is_ending() {
+                        return;
+                    }
+                }
+                continue;
+            }
             Err(NoWord::Thrown) => return,
             Err(NoWord::Type) => {
                 "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
@@ -95,8 +110,11 @@ fn run_command<'s>(
         };
         return text::throw_type_error(scope, message);
     }
+    if desk.bounds.watch.is_ending() {
+        return;
+    }
     let called = desk.server().call(&desk.words, &mut |reply| {
-        if reply.len() > desk.memory / REPLY_SHARE {
+        if reply.len() > desk.bounds.memory / REPLY_SHARE {
             let message = "The reply does not fit into the library's memory";
             return text::throw(scope, message);
         }
@@ -240,6 +258,11 @@ fn run_with_lock<'s>(
 ) -> Option<v8::Local<'s, v8::Value>> {
     // Where the run is being ended, V8 ends it on the way back.
     let paused = bounds.watch.pause()?;
+    let mut news = News::default();
+    run::take_news(scope, &mut news);
+    if !news.settled.is_empty() || news.jobs > 0 {
+        server.note_news(&mut news);
+    }
     let mut unlocked = Some(Unlocked::new(scope));
     let mut returned = None;
     let mut ended = None;

@@ -196,8 +196,7 @@ pub(super) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
 pub(super) struct Desk {
     server: NonNull<dyn Server>,
     pub(super) helpers: Arc<Helpers>,
-    /// Bytes that the library may use.
-    pub(super) memory: usize,
+    pub(super) bounds: Arc<Bounds>,
     /// Memory for the command's words, to be given back.
     pub(super) words: Words,
 }
@@ -220,7 +219,7 @@ pub(super) fn take_desk(isolate: &mut v8::Isolate) -> Option<Desk> {
     Some(Desk {
         server,
         helpers: Arc::clone(state.helpers.as_ref()?),
-        memory: state.bounds.memory,
+        bounds: Arc::clone(&state.bounds),
         words,
     })
 }
