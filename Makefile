@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run test build lint format bench servers v8-from-source clean
+.PHONY: help run test build lint format bench soak sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -33,6 +33,15 @@ bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
 	@scripts/cargo build --release
 	@target/venv/bin/python benches/run.py $(BENCH_ARGS)
+
+soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=
+	@scripts/setup test
+	@scripts/cargo build --release
+	@target/venv/bin/python soak/run.py $(SOAK_ARGS)
+
+sanitize: ## the Rust tests under AddressSanitizer
+	@scripts/setup test
+	@scripts/sanitize
 
 servers: ## fetch Redis 8 and Valkey 9, for make test and REDIS_SERVER=
 	@scripts/setup servers

@@ -93,7 +93,8 @@ impl Chain {
         } else {
             added.get(&name_of(key))
         };
-        self.running.set(Some(depths.map_or(0, |depths| depths.of(id))));
+        self.running
+            .set(Some(depths.map_or(0, |depths| depths.of(id))));
     }
 
     /// No callback runs.
