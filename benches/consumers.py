@@ -8,10 +8,14 @@ from server import BenchError, Server, wait_for
 
 STREAM = "stream:bench"
 GROUP = "bench"
+# What consumers with an effect count in.
+PROCESSED = "processed"
 WORKER = Path(__file__).with_name("xreadgroup_worker.py")
 
 EMPTY = "function () {}"
 EMPTY_ASYNC = "async function () {}"
+INCR = f'function (client) {{ client.call("INCR", "{PROCESSED}"); }}'
+INCR_ASYNC = f'async function (client) {{ client.block(locked => locked.call("INCR", "{PROCESSED}")); }}'
 # What the first example of the documentation does with an entry, less the logging.
 TO_JSON = """function (client, data) {
     JSON.stringify(data, (key, value) =>
@@ -23,11 +27,18 @@ TO_JSON = """function (client, data) {
 class Nobody:
     """No reader; and what every reader has to offer."""
 
+    # What the clients send.
+    command: tuple[str, ...] = ("XADD", STREAM, "*", "field", "value")
+
+    def count(self, server: Server) -> int:
+        """How often the server has done it."""
+        return server.client.xinfo_stream(STREAM)["entries-added"]
+
     def start(self, server: Server, deadline: float) -> None:
         """Is ready for entries when this returns."""
 
     def is_done(self, server: Server, entries: int) -> bool:
-        """Whether all the `entries` of the stream are processed; called after the last XADD."""
+        """Whether all that was sent, that many times, is processed; called after the last answer."""
         return True
 
     def stop(self) -> None:
@@ -59,19 +70,25 @@ class Library(Nobody):
         expected = entries if self._matches else 0
         if processed > expected:
             raise BenchError(f"{processed} entries were processed, expected {expected}")
+        if processed == expected and PROCESSED in self._code and count_processed(server) != entries:
+            raise BenchError(f"{entries} entries were processed, {count_processed(server)} effects are there")
         return processed == expected
 
 
 class Worker(Nobody):
-    """A process of its own that reads through a consumer group, `count` entries at a time."""
+    """A process of its own that reads through a consumer group, `count` entries at a time.
 
-    def __init__(self, count: int):
+    `effect`: for each it does an INCR."""
+
+    def __init__(self, count: int, effect: bool = False):
         self._count = count
+        self._effect = effect
 
     def start(self, server: Server, deadline: float) -> None:
         server.client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         self._process = subprocess.Popen(
             [sys.executable, WORKER, str(server.port), STREAM, GROUP, str(self._count)]
+            + ([PROCESSED] if self._effect else [])
         )
         wait_for("the worker's first XREADGROUP", lambda: self._waits_for_entries(server), deadline)
 
@@ -79,7 +96,11 @@ class Worker(Nobody):
         self._check_alive()
         last_added = server.client.xinfo_stream(STREAM)["last-generated-id"]
         [group] = server.client.xinfo_groups(STREAM)
-        return group["last-delivered-id"] == last_added and group["pending"] == 0
+        if group["last-delivered-id"] != last_added or group["pending"] != 0:
+            return False
+        if self._effect and count_processed(server) != entries:
+            raise BenchError(f"{entries} entries were processed, {count_processed(server)} effects are there")
+        return True
 
     def stop(self) -> None:
         process = getattr(self, "_process", None)
@@ -94,6 +115,11 @@ class Worker(Nobody):
     def _check_alive(self) -> None:
         if self._process.poll() is not None:
             raise BenchError(f"the worker ended with code {self._process.returncode}")
+
+
+def count_processed(server: Server) -> int:
+    """How many effects there are."""
+    return int(server.client.get(PROCESSED) or 0)
 
 
 def fields(flat: list) -> dict:

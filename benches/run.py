@@ -1,6 +1,6 @@
-"""How fast a stream is written and processed: with and without the module, and by a Python worker.
+"""How fast a stream is written and processed, and a function is called: with and without the module.
 
-Prints a Markdown table. README.md beside this file says what the rows mean and how to read them.
+Prints two Markdown tables. README.md beside this file says what the rows mean and how to read them.
 """
 
 import argparse
@@ -21,7 +21,8 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: run `make bench`, or `pip install redis hiredis` first")
 
-from consumers import EMPTY, EMPTY_ASYNC, STREAM, TO_JSON, Library, Nobody, Worker
+from consumers import EMPTY, EMPTY_ASYNC, INCR, INCR_ASYNC, TO_JSON, Library, Nobody, Worker
+from functions import Command, JavaScript, Lua
 from server import HOST, BenchError, Server, find_program, wait_for
 
 CLIENTS = 50
@@ -31,24 +32,26 @@ MODULE = Path(__file__).resolve().parent.parent / "target" / "release" / "libred
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of a table."""
 
     key: str
     title: str
+    # What the clients meet.
     consumer: Callable[[], Nobody] = Nobody
     module: bool = True
+    # The row it is compared with, by key. It comes first.
+    baseline: str = "bare"
+    pipeline: int = PIPELINE
     # Whether the clock runs on until the consumer has processed everything. Where it does not,
-    # everything has to be processed by the time that the last XADD is answered.
+    # everything has to be processed by the time of the last answer.
     drain: bool = False
     # A slow consumer gets fewer entries: the rate is what counts.
     max_requests: int | None = None
 
 
-BARE = Row("bare", "bare XADD, no module", module=False)
-
 # fmt: off
-ROWS = [
-    BARE,
+STREAM_ROWS = [
+    Row("bare", "bare XADD, no module", module=False),
     Row("idle", "module loaded, no library"),
     Row("other-prefix", "library whose prefix does not match",
         lambda: Library(EMPTY, prefix="other:")),
@@ -58,6 +61,8 @@ ROWS = [
         lambda: Library(EMPTY, trim=True)),
     Row("sync-json", "sync consumer, entry to JSON",
         lambda: Library(TO_JSON)),
+    Row("sync-incr", "sync consumer, INCR",
+        lambda: Library(INCR)),
     Row("async-1", "async consumer, empty, window 1; drained",
         lambda: Library(EMPTY_ASYNC, window=1), drain=True),
     Row("async-50", "async consumer, empty, window 50; drained",
@@ -66,49 +71,104 @@ ROWS = [
         lambda: Library(EMPTY_ASYNC, window=50, trim=True), drain=True),
     Row("async-50-json", "async consumer, entry to JSON, window 50; drained",
         lambda: Library(f"async {TO_JSON}", window=50), drain=True),
+    Row("async-50-incr", "async consumer, INCR, window 50; drained",
+        lambda: Library(INCR_ASYNC, window=50), drain=True),
     Row("worker-100", "Python XREADGROUP worker, COUNT 100, trim; drained",
         lambda: Worker(100), module=False, drain=True),
+    Row("worker-100-incr", "Python XREADGROUP worker, INCR, COUNT 100, trim; drained",
+        lambda: Worker(100, effect=True), module=False, drain=True),
     Row("worker-1", "Python XREADGROUP worker, COUNT 1, trim; drained",
         lambda: Worker(1), module=False, drain=True, max_requests=20_000),
+    Row("worker-1-incr", "Python XREADGROUP worker, INCR, COUNT 1, trim; drained",
+        lambda: Worker(1, effect=True), module=False, drain=True, max_requests=20_000),
+]
+# Without a pipeline there are fewer calls per second.
+SINGLE = {"pipeline": 1, "max_requests": 200_000}
+WAITING = {"max_requests": 200_000}
+FUNCTION_ROWS = [
+    Row("ping-1", "PING, pipeline 1",
+        lambda: Command("PING"), module=False, baseline="ping-1", **SINGLE),
+    Row("lua-empty-1", "Lua, empty, pipeline 1",
+        lambda: Lua("empty"), module=False, baseline="ping-1", **SINGLE),
+    Row("js-empty-1", "JavaScript, empty, pipeline 1",
+        lambda: JavaScript("empty"), baseline="lua-empty-1", **SINGLE),
+    Row("js-async-1", "JavaScript, async, empty, pipeline 1",
+        lambda: JavaScript("async_empty"), baseline="lua-empty-1", **SINGLE),
+    Row("ping", "PING",
+        lambda: Command("PING"), module=False, baseline="ping"),
+    Row("lua-empty", "Lua, empty",
+        lambda: Lua("empty"), module=False, baseline="ping"),
+    Row("js-empty", "JavaScript, empty",
+        lambda: JavaScript("empty"), baseline="lua-empty"),
+    Row("js-async", "JavaScript, async, empty",
+        lambda: JavaScript("async_empty"), baseline="lua-empty", **WAITING),
+    Row("lua-get", "Lua, one GET of 100 bytes",
+        lambda: Lua("get"), module=False, baseline="ping"),
+    Row("js-get", "JavaScript, one GET of 100 bytes",
+        lambda: JavaScript("get"), baseline="lua-get"),
+    Row("lua-set", "Lua, one SET of 100 bytes",
+        lambda: Lua("set"), module=False, baseline="ping"),
+    Row("js-set", "JavaScript, one SET of 100 bytes",
+        lambda: JavaScript("set"), baseline="lua-set"),
+    Row("lua-incr", "Lua, one INCR",
+        lambda: Lua("incr"), module=False, baseline="ping"),
+    Row("js-incr", "JavaScript, one INCR",
+        lambda: JavaScript("incr"), baseline="lua-incr"),
+    Row("js-async-incr", "JavaScript, async, one INCR",
+        lambda: JavaScript("async_incr"), baseline="lua-incr", **WAITING),
+    Row("js-background-incr", "JavaScript, one INCR in the background",
+        lambda: JavaScript("background_incr"), baseline="lua-incr", **WAITING),
+    Row("lua-get-10", "Lua, ten GETs",
+        lambda: Lua("get10"), module=False, baseline="ping"),
+    Row("js-get-10", "JavaScript, ten GETs",
+        lambda: JavaScript("get10"), baseline="lua-get-10"),
+    Row("lua-incr-10", "Lua, ten INCRs",
+        lambda: Lua("incr10"), module=False, baseline="ping"),
+    Row("js-incr-10", "JavaScript, ten INCRs",
+        lambda: JavaScript("incr10"), baseline="lua-incr-10"),
 ]
 # fmt: on
+ROWS = STREAM_ROWS + FUNCTION_ROWS
+BY_KEY = {row.key: row for row in ROWS}
 
 
 @dataclass(frozen=True)
 class Sample:
     """What one run of a row gave."""
 
+    # Entries or calls.
     entries: int
-    # Entries per second: the figure of the table.
+    # As many per second: the figure of the table.
     rps: float
     # What redis-benchmark itself reported: the same, or how fast the writers were before the drain.
-    xadd_rps: float
+    client_rps: float
 
 
 @dataclass
 class Result:
-    """All runs of a row; `ratios` are to the bare XADD of the same round."""
+    """All runs of a row; `ratios` are to the baseline's run of the same round."""
 
     row: Row
     samples: list[Sample] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     error: str | None = None
 
-    def add(self, sample: Sample, bare: Sample) -> None:
-        """One more run, with the bare XADD of its round."""
+    def add(self, sample: Sample, baseline: Sample) -> None:
+        """One more run, with the baseline's of its round."""
         self.samples.append(sample)
-        self.ratios.append(sample.rps / bare.rps)
+        self.ratios.append(sample.rps / baseline.rps)
 
     def median_rps(self) -> float:
         """The figure for the table."""
         return statistics.median(sample.rps for sample in self.samples)
 
 
-def add_entries(program: str, port: int, requests: int, deadline: float) -> float:
-    """Writes the entries with redis-benchmark and returns the rate that it reports."""
+def send(command: tuple[str, ...], row: Row, port: int, requests: int, options: argparse.Namespace) -> float:
+    """Sends a command with redis-benchmark, again and again, and returns the rate that it reports."""
+    deadline = options.deadline
     command = [
-        program, "-h", HOST, "-p", str(port), "-c", str(CLIENTS), "-P", str(PIPELINE),
-        "-n", str(requests), "--csv", "XADD", STREAM, "*", "field", "value",
+        options.benchmark, "-h", HOST, "-p", str(port), "-c", str(CLIENTS), "-P", str(row.pipeline),
+        "-n", str(requests), "--csv", *command,
     ]  # fmt: skip
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=deadline)
@@ -137,42 +197,42 @@ def measure(row: Row, options: argparse.Namespace) -> Sample:
 def measure_on(
     server: Server, consumer: Nobody, row: Row, requests: int, options: argparse.Namespace
 ) -> Sample:
-    """Writes the entries and sees to it that all of them have been added and processed."""
+    """Has the clients send, and sees to it that all of it has been done and processed."""
     start = time.monotonic()
-    xadd_rps = add_entries(options.benchmark, server.port, requests, options.deadline)
-    entries = server.client.xinfo_stream(STREAM)["entries-added"]
+    client_rps = send(consumer.command, row, server.port, requests, options)
+    entries = consumer.count(server)
     if entries < requests:
-        raise BenchError(f"the stream got {entries} entries instead of {requests}")
+        raise BenchError(f"the server has done {entries} of {requests}")
     if row.drain:
-        wait_for(
-            "the last entry's turn", lambda: consumer.is_done(server, entries), options.deadline
-        )
-        return Sample(entries, entries / (time.monotonic() - start), xadd_rps)
+        wait_for("the last entry's turn", lambda: consumer.is_done(server, entries), options.deadline)
+        return Sample(entries, entries / (time.monotonic() - start), client_rps)
     if not consumer.is_done(server, entries):
-        raise BenchError("XADD was answered before all entries were processed")
-    return Sample(entries, xadd_rps, xadd_rps)
+        raise BenchError("the last answer came before everything was processed")
+    return Sample(entries, client_rps, client_rps)
 
 
 def measure_all(rows: list[Row], options: argparse.Namespace) -> list[Result]:
     """All rows in turn, as many rounds as asked for; a row that fails is left out from then on."""
     results = [Result(row) for row in rows]
     for number in range(1, options.rounds + 1):
-        bare = None
+        samples: dict[str, Sample] = {}
         for result in results:
+            row = result.row
             if result.error:
+                continue
+            if row.baseline != row.key and row.baseline not in samples:
+                result.error = f"there is no {row.baseline} to compare with"
                 continue
             print(f"round {number}/{options.rounds}:", end=" ", file=sys.stderr)
             try:
-                sample = measure(result.row, options)
+                sample = measure(row, options)
             except (BenchError, redis.RedisError) as error:
                 result.error = str(error)
                 print("FAILED:", error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
-                if bare is None:
-                    sys.exit("there is nothing to compare with")
                 continue
-            bare = bare or sample
-            result.add(sample, bare)
-            print(f"{sample.rps:,.0f}/s, {ratio(result.ratios[-1])} of bare", file=sys.stderr)
+            samples[row.key] = sample
+            result.add(sample, samples[row.baseline])
+            print(f"{sample.rps:,.0f}/s, {ratio(result.ratios[-1])} of {row.baseline}", file=sys.stderr)
     return results
 
 
@@ -191,23 +251,31 @@ def machine_and_server(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def table(context: dict[str, object], results: list[Result]) -> str:
+def tables(context: dict[str, object], results: list[Result]) -> str:
     """The results as Markdown."""
     lines = [
         "{server} on {cores} cores (load {load_before} before); redis-benchmark -c {clients} "
         "-P {pipeline} -n {requests}; {rounds} rounds, medians".format(**context),
-        "",
-        "| row | entries/s | ratio to bare XADD (min–max) |",
-        "|---|---:|---:|",
     ]
-    for result in results:
-        if result.error:
-            figures = "failed | "
-        else:
-            low, middle, high = (f(result.ratios) for f in (min, statistics.median, max))
-            figures = f"{result.median_rps():,.0f} | {ratio(middle)} ({ratio(low)}–{ratio(high)})"
-        lines.append(f"| {result.row.title} | {figures} |")
+    for rows, head in (
+        (STREAM_ROWS, "| row | entries/s | ratio to bare XADD (min–max) |\n|---|---:|---:|"),
+        (FUNCTION_ROWS, "| row | calls/s | ratio (min–max) | to |\n|---|---:|---:|---|"),
+    ):
+        chosen = [result for result in results if result.row in rows]
+        if chosen:
+            lines += ["", head, *(line(result, rows is FUNCTION_ROWS) for result in chosen)]
     return "\n".join(lines)
+
+
+def line(result: Result, with_baseline: bool) -> str:
+    """A row as Markdown."""
+    if result.error:
+        figures = "failed | "
+    else:
+        low, middle, high = (f(result.ratios) for f in (min, statistics.median, max))
+        figures = f"{result.median_rps():,.0f} | {ratio(middle)} ({ratio(low)}–{ratio(high)})"
+    baseline = f" | {BY_KEY[result.row.baseline].title}" if with_baseline else ""
+    return f"| {result.row.title} | {figures}{baseline} |"
 
 
 def ratio(value: float) -> str:
@@ -223,8 +291,9 @@ def as_json(context: dict[str, object], results: list[Result]) -> str:
             "title": result.row.title,
             "error": result.error,
             "rps": [sample.rps for sample in result.samples],
+            "baseline": result.row.baseline,
             "ratio": result.ratios,
-            "xadd_rps": [sample.xadd_rps for sample in result.samples],
+            "client_rps": [sample.client_rps for sample in result.samples],
             "entries": [sample.entries for sample in result.samples],
         }
         for result in results
@@ -241,22 +310,29 @@ def positive(text: str) -> int:
 
 
 def chosen_rows(text: str) -> list[Row]:
-    """The rows of a comma-separated list, in the table's order, the bare one always among them."""
-    wanted = set(text.split(","))
-    unknown = wanted - {row.key for row in ROWS}
+    """The rows of a comma-separated list, in the table's order, with those they are compared with.
+
+    `streams` and `functions` stand for all rows of a table."""
+    groups = {"streams": STREAM_ROWS, "functions": FUNCTION_ROWS}
+    wanted = {row.key for word in text.split(",") for row in groups.get(word, ())}
+    wanted |= set(text.split(",")) - set(groups)
+    unknown = wanted - set(BY_KEY)
     if unknown:
-        known = ", ".join(row.key for row in ROWS)
+        known = ", ".join([*groups, *BY_KEY])
         raise argparse.ArgumentTypeError(f"no row {', '.join(sorted(unknown))}; there are: {known}")
-    return [row for row in ROWS if row is BARE or row.key in wanted]
+    for row in reversed(ROWS):
+        if row.key in wanted:
+            wanted.add(row.baseline)
+    return [row for row in ROWS if row.key in wanted]
 
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=positive, default=3, help="how often each row is run")
-    parser.add_argument("--requests", type=positive, default=400_000, help="entries per run")
+    parser.add_argument("--requests", type=positive, default=400_000, help="entries or calls per run")
     parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
-                        help=f"only these rows: {', '.join(row.key for row in ROWS)}")  # fmt: skip
+                        help=f"only these: streams, functions, {', '.join(BY_KEY)}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single run, as JSON")
     parser.add_argument("--module", type=Path, default=MODULE, help="default: %(default)s")
     parser.add_argument("--deadline", type=positive, default=120, metavar="SECONDS",
@@ -282,7 +358,7 @@ def main() -> None:
     except BenchError as error:
         sys.exit(f"bench: {error}")
     results = measure_all(options.rows, options)
-    print(table(context, results))
+    print(tables(context, results))
     if options.json:
         options.json.write_text(as_json(context, results) + "\n")
     if any(result.error for result in results):

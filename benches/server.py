@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -47,22 +47,34 @@ def free_port() -> int:
 
 
 class Server:
-    """A server without persistence, in a directory of its own, gone when the `with` block ends."""
+    """A server without persistence, in a directory of its own, gone when the `with` block ends.
 
-    def __init__(self, program: str, deadline: float, module: Path | None = None):
+    `options` are further words of its command line. A `directory` that is given is left as it is at the end.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        deadline: float,
+        module: Path | None = None,
+        options: Sequence[str] = (),
+        directory: Path | None = None,
+    ):
         self.port = free_port()
         self.client = redis.Redis(
             host=HOST, port=self.port, protocol=2, decode_responses=True, socket_timeout=deadline
         )
         self._deadline = deadline
-        self._directory = tempfile.TemporaryDirectory(prefix="bench-")
-        self._log = Path(self._directory.name) / "server.log"
+        self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="bench-")
+        self.directory = directory or Path(self._temporary.name)
+        self.log = self.directory / "server.log"
         self._command = [
             program,
             *("--bind", HOST, "--port", str(self.port)),
             *("--save", "", "--appendonly", "no"),
-            *("--dir", self._directory.name, "--logfile", str(self._log)),
+            *("--dir", str(self.directory), "--logfile", str(self.log)),
             *(("--loadmodule", str(module)) if module else ()),
+            *options,
         ]
 
     def __enter__(self) -> "Server":
@@ -86,12 +98,17 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._directory.cleanup()
+        if self._temporary:
+            self._temporary.cleanup()
 
     @property
     def pid(self) -> int:
         """The server's process id, for a profiler."""
         return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
 
     def version(self) -> str:
         """Name and version of the server."""
@@ -109,7 +126,7 @@ class Server:
 
     def _log_tail(self) -> str:
         try:
-            lines = self._log.read_text(errors="replace").splitlines()
+            lines = self.log.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return "(the server wrote no log)"
         return "\n".join(["--- server log, its end:", *lines[-LOG_LINES_SHOWN:]])

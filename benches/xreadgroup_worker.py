@@ -1,6 +1,7 @@
 """What one writes without the module: a loop around XREADGROUP that acknowledges and trims.
 
-Usage: xreadgroup_worker.py PORT STREAM GROUP COUNT. Runs until it is killed.
+Usage: xreadgroup_worker.py PORT STREAM GROUP COUNT [COUNTER]. With a counter, each entry is an INCR of it.
+Runs until it is killed.
 """
 
 import sys
@@ -18,16 +19,18 @@ def id_after(entry_id: bytes) -> bytes:
     return b"%b-%d" % (milliseconds, int(sequence) + 1)
 
 
-def main(port: str, stream: str, group: str, count: str) -> None:
+def main(port: str, stream: str, group: str, count: str, counter: str | None = None) -> None:
     """Reads, processes, acknowledges, trims; two round trips for `count` entries."""
     client = redis.Redis(host="127.0.0.1", port=int(port), protocol=2, socket_timeout=None)
     while True:
         reply = client.xreadgroup(group, "worker", {stream: ">"}, count=int(count), block=0)
         [(_, entries)] = reply
-        for _, entry in entries:
-            process(entry)
         ids = [entry_id for entry_id, _ in entries]
         with client.pipeline(transaction=False) as pipeline:
+            for _, entry in entries:
+                process(entry)
+                if counter is not None:
+                    pipeline.incr(counter)
             pipeline.xack(stream, group, *ids)
             pipeline.xtrim(stream, minid=id_after(ids[-1]), approximate=True)
             pipeline.execute()

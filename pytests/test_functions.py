@@ -1139,8 +1139,8 @@ def test_a_library_is_busy_no_more_when_its_call_is_answered(threads):
     threads.reset()
     threads.set_timeout(100)
     threads.load(BUSY, function("f", "client => client.call('INCR', 'n')"))
-    for count in range(1, 6):
-        busy = threads.send_call("busy", 300)
+    for count in range(1, 4):
+        busy = threads.send_call("busy", 1500)
         threads.wait_message("spinning", count)
         assert "library 'lib' is busy" in call_error(threads, "f")
         assert busy.reply() == "done"

@@ -384,7 +384,9 @@ fn write(reply: &Reply, bytes: &mut Vec<u8>) {
         }
         Reply::Array(items) | Reply::Set(items) => {
             line(format!("*{}\r\n", items.len()));
-            items.iter().for_each(|item| write(item, bytes));
+            for item in items {
+                write(item, bytes);
+            }
         }
         Reply::Map(pairs) => {
             line(format!("%{}\r\n", pairs.len()));
