@@ -24,9 +24,10 @@ use crate::stream::{
 
 use super::book::{Caller, Target};
 use super::chain::{Chain, DEPTH_MAX};
+use super::on_stage::OnStage;
 use super::podium::Podium;
 use super::report::{Clock, Report, Reports};
-use super::runner::{OnStage, Runner};
+use super::runner::Runner;
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);

@@ -15,6 +15,7 @@
 mod book;
 mod chain;
 mod driver;
+mod on_stage;
 mod podium;
 mod pool;
 mod report;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::engine::KeptEntered;
 
-use super::runner::{OnStage, Runner};
+use super::on_stage::OnStage;
+use super::runner::Runner;
 use super::stage::MainPass;
 
 /// See the module's description. Used by the main thread only.

@@ -1,0 +1,128 @@
+//! The main thread on a library's stage: running its sync code.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::{
+    Flags, Function, Invocation, News, Outcome, RecordBatch, Reply, ScriptError, Server, Session,
+};
+use crate::stream::{EntryId, SubscriptionKey};
+
+use super::book::{Caller, Target};
+use super::report::{Clock, Report};
+use super::runner::Runner;
+
+/// See the module's description. [`super::podium::Podium`] lets the thread there.
+pub(super) struct OnStage<'a> {
+    runner: &'a Arc<Runner>,
+}
+
+impl<'a> OnStage<'a> {
+    /// To be made by who holds the pass to the stage.
+    pub(super) fn of(runner: &'a Arc<Runner>) -> Self {
+        Self { runner }
+    }
+
+    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
+    /// can wait, `wait` gives the error.
+    pub(super) fn call_function(
+        &self,
+        function: &Function,
+        arguments: &[&[u8]],
+        server: &dyn Server,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+    ) -> Option<Reply> {
+        let book = &self.runner.book;
+        let token = book.lock().token();
+        let invocation = Invocation {
+            callback: function.callback,
+            background: None,
+            arguments,
+            raw: function.flags.contains(Flags::RAW_ARGUMENTS),
+            token,
+        };
+        let mut answer = None;
+        self.enter(|session| {
+            answer = match session.invoke(&invocation, server) {
+                Outcome::Done(reply) => Some(reply),
+                Outcome::Failed(error) => Some(Reply::Error(book.lock().text(&error))),
+                Outcome::Killed(error) => {
+                    self.void(session, &error);
+                    Some(Reply::Error(book.lock().text(&error)))
+                }
+                outcome @ Outcome::Pending => match wait() {
+                    Ok(caller) => {
+                        book.lock().note_function(caller, token, outcome);
+                        None
+                    }
+                    Err(refused) => Some(refused),
+                },
+            };
+            self.take_news(session);
+        });
+        answer
+    }
+
+    /// Enters the program once for all that `work` does.
+    pub(super) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
+        self.runner
+            .stage
+            .program
+            .enter(&mut |session| work(session));
+    }
+
+    /// Puts entries into the lane of a sync consumer.
+    pub(super) fn push_records(
+        &self,
+        sub: SubscriptionKey,
+        target: &Target,
+        stream: &Arc<[u8]>,
+        window: usize,
+        batch: RecordBatch,
+    ) {
+        self.runner.note_waiting(batch.len());
+        let mut book = self.runner.book.lock();
+        book.push_records(sub, target, stream, None, window, batch);
+    }
+
+    /// Sets the window of a lane.
+    pub(super) fn set_window(&self, sub: SubscriptionKey, window: usize) {
+        self.runner.book.lock().set_window(sub, window);
+    }
+
+    /// See [`Runner::run_entry`].
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
+    pub(super) fn run_entry(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        sub: SubscriptionKey,
+        clock: &Clock,
+        began: Instant,
+        begin: &mut dyn FnMut(EntryId),
+        reports: &mut Vec<Report>,
+    ) -> Option<Instant> {
+        self.runner
+            .run_entry(session, server, sub, clock, began, begin, reports)
+    }
+
+    fn void(&self, session: &mut dyn Session, error: &ScriptError) {
+        let mut reports = Vec::new();
+        self.runner
+            .void(session, error, &Clock::start(), &mut reports);
+        self.runner.shared.reports.send(&mut reports);
+    }
+
+    fn take_news(&self, session: &mut dyn Session) {
+        let mut news = News::default();
+        session.take_news(&mut news);
+        if !news.settled.is_empty() || news.jobs > 0 {
+            let mut reports = Vec::new();
+            self.runner
+                .book
+                .lock()
+                .note_news(&mut news, &Clock::start(), &mut reports);
+            self.runner.shared.reports.send(&mut reports);
+        }
+    }
+}
