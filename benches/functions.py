@@ -1,0 +1,113 @@
+"""What clients call: nothing, a function in Lua, or its twin in JavaScript."""
+
+from consumers import Nobody
+from server import BenchError, Server
+
+LUA = """#!lua name=bench
+local function once(command)
+    return function(keys, args) return redis.call(command, keys[1], unpack(args)) end
+end
+local function ten_times(command)
+    return function(keys, args)
+        local last
+        for _ = 1, 10 do last = redis.call(command, keys[1], unpack(args)) end
+        return last
+    end
+end
+redis.register_function('empty', function() end)
+redis.register_function('incr', once('INCR'))
+redis.register_function('incr10', ten_times('INCR'))
+redis.register_function('get', once('GET'))
+redis.register_function('get10', ten_times('GET'))
+redis.register_function('set', once('SET'))
+"""
+
+JAVASCRIPT = """#!js name=bench
+const once = command => (client, ...args) => client.call(command, ...args);
+const ten_times = command => (client, ...args) => {
+    let last;
+    for (let at = 0; at < 10; at += 1) last = client.call(command, ...args);
+    return last;
+};
+redis.register_function("empty", () => {});
+redis.register_function("incr", once("INCR"));
+redis.register_function("incr10", ten_times("INCR"));
+redis.register_function("get", once("GET"));
+redis.register_function("get10", ten_times("GET"));
+redis.register_function("set", once("SET"));
+redis.register_function("async_empty", async () => {});
+redis.register_function("async_incr", async (client, key) => client.block(locked => locked.call("INCR", key)));
+redis.register_function("background_incr", (client, key) =>
+    client.run_on_background(async free => free.block(locked => locked.call("INCR", key))));
+"""
+
+COUNTER = "counter"
+TEXT = "text"
+VALUE = "x" * 100
+ARGUMENTS = {
+    "incr": (1, COUNTER),
+    "incr10": (1, COUNTER),
+    "get": (1, TEXT),
+    "get10": (1, TEXT),
+    "set": (1, TEXT, VALUE),
+    "async_incr": (1, COUNTER),
+    "background_incr": (1, COUNTER),
+}
+
+
+class Command(Nobody):
+    """A command, that nobody but the server deals with."""
+
+    def __init__(self, *command: str):
+        self.command = command
+
+    def start(self, server: Server, deadline: float) -> None:
+        server.client.set(TEXT, VALUE)
+        self._load(server)
+        server.client.execute_command(*self.command)
+        server.client.delete(COUNTER)
+        server.client.config_resetstat()
+
+    def count(self, server: Server) -> int:
+        """How often it was called."""
+        errors = server.client.info("errorstats")
+        if errors:
+            raise BenchError(f"{' '.join(self.command)} was answered with errors: {errors}")
+        name = f"cmdstat_{self.command[0].lower()}"
+        return server.client.info("commandstats").get(name, {}).get("calls", 0)
+
+    def is_done(self, server: Server, entries: int) -> bool:
+        per_call = {"incr": 1, "incr10": 10, "async_incr": 1, "background_incr": 1}.get(self._function(), 0)
+        return int(server.client.get(COUNTER) or 0) == entries * per_call
+
+    def _function(self) -> str | None:
+        return None
+
+    def _load(self, server: Server) -> None:
+        """Nothing to load."""
+
+
+class Lua(Command):
+    """A function of the server's own."""
+
+    def __init__(self, function: str):
+        super().__init__("FCALL", function, *map(str, ARGUMENTS.get(function, (0,))))
+
+    def _function(self) -> str | None:
+        return self.command[1]
+
+    def _load(self, server: Server) -> None:
+        server.client.function_load(LUA)
+
+
+class JavaScript(Command):
+    """A function of the module's."""
+
+    def __init__(self, function: str):
+        super().__init__("RG.FCALL", "bench", function, *map(str, ARGUMENTS.get(function, (0,))))
+
+    def _function(self) -> str | None:
+        return self.command[2]
+
+    def _load(self, server: Server) -> None:
+        server.client.execute_command("RG.FUNCTION", "LOAD", JAVASCRIPT)
