@@ -6,6 +6,8 @@ import time
 from collections import Counter, defaultdict
 
 EXAMPLES = 3
+# Characters of a violation's text.
+TEXT = 2000
 VIOLATIONS_MAX = 200
 # Characters of a violation's text that are told.
 TEXT_MAX = 500

@@ -62,7 +62,7 @@ TASKS = ((Caller, 3), (Writer, 2), (Troublemaker, 2), (Deserter, 1), (Churner, 2
 MODULE_ARGUMENTS = (
     *("execution-threads", "2"),
     *("library-maxmemory", str(64 << 20)),
-    *("lock-redis-timeout", "300"),
+    *("lock-redis-timeout", "500"),
     *("background-timeout", "2000"),
 )
 LOOK_EVERY = 1.0

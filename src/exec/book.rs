@@ -184,6 +184,12 @@ impl Book {
             .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
     }
 
+    /// Forgets all jobs that wait; callers of functions get an error.
+    pub(super) fn clear_jobs(&mut self) {
+        self.waiting.fetch_sub(self.jobs.len(), Ordering::Relaxed);
+        self.jobs.clear();
+    }
+
     /// Whether there is something to start: an async entry, or a job.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.jobs.is_empty()

@@ -6,8 +6,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -29,6 +29,10 @@ const SLICE: Duration = Duration::from_millis(2);
 const REPORTS: usize = 256;
 /// Entries of one lane before the next lane's turn, and jobs before the next lane's.
 const TURN: usize = 64;
+
+/// How long a library that was replaced or deleted may go on with what it began: parts of it that
+/// begin one another would never end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What the main thread tells a library's worker.
 enum Message {
@@ -76,8 +80,8 @@ pub struct Runner {
     /// Whether there was something to do since its worker began the slice at hand. A worker that
     /// ends looks here after it gave up `queued`, so that no wish falls between the two.
     asked: AtomicBool,
-    /// Whether the library was replaced or deleted.
-    retired: AtomicBool,
+    /// When the library was replaced or deleted.
+    retired: OnceLock<Instant>,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
     pub(super) shared: Shared,
@@ -107,7 +111,7 @@ impl Runner {
             has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
+            retired: OnceLock::new(),
             waiting,
             last_worker: AtomicUsize::new(usize::MAX),
             shared,
@@ -263,7 +267,11 @@ impl Runner {
         }
         let mut book = self.book.lock();
         book.sweep();
-        if self.retired.load(Ordering::Acquire) && !book.has_ready() {
+        let time = self.retired.get().map(Instant::elapsed);
+        if time.is_some_and(|time| time >= GRACE) {
+            book.clear_jobs();
+        }
+        if time.is_some() && !book.has_ready() {
             let error = ScriptError::new(
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
@@ -442,7 +450,8 @@ impl Runner {
                 Message::CallerGone => book.forget_gone(),
                 Message::Retire => {
                     book.clear_waiting();
-                    self.retired.store(true, Ordering::Release);
+                    // Retired once is retired for good.
+                    let _ = self.retired.set(Instant::now());
                 }
             }
         }

@@ -88,10 +88,7 @@ fn run_command<'s>(
     };
     let mut looked_at = 0;
     for at in 0..args.length() {
-        let message = match push_word(scope, &mut desk.words, args.get(at)) {
-            Ok(()) if desk.words.bytes() > desk.bounds.memory => {
-                "The command does not fit into the library's memory"
-            }
+        let message = match push_word(scope, &mut desk.words, args.get(at), desk.bounds.memory) {
             Ok(()) => {
                 // V8 does not look at the time while none of its code runs.
                 if desk.words.bytes() - looked_at > LOOK {
@@ -106,6 +103,7 @@ fn run_command<'s>(
             Err(NoWord::Type) => {
                 "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
             }
+            Err(NoWord::Memory) => "The command does not fit into the library's memory",
             Err(NoWord::Size) => "Bad argument was given to 'call', it is larger than 512 MB",
         };
         return text::throw_type_error(scope, message);

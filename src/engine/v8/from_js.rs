@@ -321,6 +321,8 @@ pub(super) enum NoWord {
     Type,
     /// It is larger than the server takes.
     Size,
+    /// With those before it, it is larger than the library's memory.
+    Memory,
     /// An exception is pending.
     Thrown,
 }
@@ -331,13 +333,12 @@ pub(super) fn push_word(
     scope: &mut v8::PinScope,
     words: &mut Words,
     value: v8::Local<v8::Value>,
+    memory: usize,
 ) -> Result<(), NoWord> {
     let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         string
     } else if let Some(length) = byte_length(value) {
-        if length > WORD_MAX {
-            return Err(NoWord::Size);
-        }
+        check_size(length, words, memory)?;
         words.push_with(|bytes| append_bytes(value, bytes));
         return Ok(());
     } else if value.is_number()
@@ -349,11 +350,20 @@ pub(super) fn push_word(
     } else {
         return Err(NoWord::Type);
     };
-    if string.length() > WORD_MAX / UTF8_MAX && string.utf8_length(scope) > WORD_MAX {
-        return Err(NoWord::Size);
-    }
+    check_size(utf8_length(scope, string), words, memory)?;
     words.push_with(|bytes| append_text(scope, string, bytes));
     Ok(())
+}
+
+/// Before anything is copied.
+fn check_size(length: usize, words: &Words, memory: usize) -> Result<(), NoWord> {
+    if length > WORD_MAX {
+        Err(NoWord::Size)
+    } else if words.bytes().saturating_add(length) > memory {
+        Err(NoWord::Memory)
+    } else {
+        Ok(())
+    }
 }
 
 // --- bytes -----------------------------------------------------------------------------------------
