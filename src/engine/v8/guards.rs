@@ -51,7 +51,7 @@ const SOURCE: &str = r#"((is_proxy) => {
   }
   guard(Array.prototype, "sort", (self) => {
     const copied = list(self);
-    if (copied.self !== self) throw new TypeError("sort: not an array");
+    if (copied.self !== self && copied.elements <= ELEMENTS) throw new TypeError("sort: not an array");
     return copied;
   });
   delete globalThis.WebAssembly;
