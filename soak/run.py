@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Mixed load on one server with the module, for half an hour or as long as wanted, and what must hold meanwhile.
 
     make soak
@@ -22,7 +21,8 @@ What must hold:
     * each call that counts counts once; each entry has its effects in each consumer once, and window 1 keeps the order
     * hostile code is answered with an error, and its library is as good as before
     * PING is answered fast, and at any time within what the limits allow
-    * RSS is flat after the warm-up, and comes back when all libraries are deleted; threads and open files do not pile up
+    * RSS is flat after the warm-up, and comes back when all libraries are deleted
+    * threads and open files do not pile up
     * INFO agrees with RG.FUNCTION LIST
     * at the end nothing is pending, the replica equals its primary, and so does what a server without the module
       loads from the append-only file

@@ -11,7 +11,9 @@ redis.register_function("wait", async (client, token) => {
     }
     return token;
 });
-redis.register_stream_consumer("sync", "scratch:", 1, false, (client, data) => { client.call("INCR", "scratch-sync"); });
+redis.register_stream_consumer("sync", "scratch:", 1, false, (client, data) => {
+    client.call("INCR", "scratch-sync");
+});
 redis.register_stream_consumer("async", "scratch:", 5, false, async (client, data) => {
     client.block(locked => locked.call("INCR", "scratch-async"));
 });
