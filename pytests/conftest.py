@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from support import MODULE, REDIS_SERVER, Server
+from support import MODULE, REDIS_SERVER, KeptServer, Server
 
 _measurements = []
 
@@ -88,6 +88,20 @@ def start_server(tmp_path_factory):
     yield start
     for one in servers:
         one.stop()
+
+
+@pytest.fixture
+def keep(tmp_path_factory):
+    """Starts servers that can be killed and started again on their data; ends them after the test."""
+    servers = []
+
+    def start(*options):
+        servers.append(KeptServer(tmp_path_factory.mktemp("kept"), *options))
+        return servers[-1]
+
+    yield start
+    for one in servers:
+        one.kill()
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@ The callback ``holding`` needs the consumer ``RELEASE`` in the same library.
 import json
 import os
 import re
+import signal
+import socket
+import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -321,3 +324,72 @@ class Server(Node):
     def stop(self):
         """Ends the server and its replica."""
         self.env.stop()
+
+
+class KeptServer(Node):
+    """A server on a data directory that outlives it: it is killed, and started again."""
+
+    def __init__(self, directory, *options):
+        self.directory = directory
+        self.options = options
+        self.process = None
+        self.log = directory / "server.log"
+        self.mark = 0
+        self.start()
+
+    def start(self, *more, module=True):
+        """Starts on the data there is, and waits for it to be loaded."""
+        self.launch(*more, module=module)
+
+        def answers():
+            try:
+                return self.client.ping()
+            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+                return False
+
+        self.wait(answers, "the server does not answer")
+
+    def launch(self, *more, module=True):
+        """Starts without waiting."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        command = [REDIS_SERVER, configuration_file(self.directory), "--port", str(self.port)]
+        command += ["--dir", str(self.directory), "--logfile", str(self.log)]
+        command += ["--loadmodule", MODULE] if module else []
+        self.process = subprocess.Popen(
+            [*command, *self.options, *more],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.client = self.connect()
+
+    def kill(self):
+        """SIGKILL, to the children that write files too."""
+        if self.is_alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.client.close()
+
+    def restart(self, *more):
+        """SIGKILL, and a new start."""
+        self.kill()
+        self.start(*more)
+
+    def follow(self, primary):
+        """Becomes a replica, and waits for the link."""
+        self.run("REPLICAOF", "127.0.0.1", primary.port)
+        self.wait(lambda: self.client.info("replication")["master_link_status"] == "up", "no link")
+
+    def persistence(self, field):
+        """A field of INFO persistence."""
+        return self.client.info("persistence")[field]
+
+    def rewrite(self):
+        """BGREWRITEAOF, to its end."""
+        self.run("BGREWRITEAOF")
+        busy = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        self.wait(lambda: not any(self.persistence(field) for field in busy), "the rewrite does not end")
+        assert self.persistence("aof_last_bgrewrite_status") == "ok"

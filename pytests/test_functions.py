@@ -472,11 +472,17 @@ def test_a_cluster_finds_the_node_of_the_keys(start_server):
 
 @pytest.fixture
 def replica(pair):
-    """The replica of a pair; it keeps libraries of its own, which go with the test."""
-    yield pair.replica
-    if pair.replica.is_alive():
-        for name in pair.replica.libraries():
-            pair.replica.run("RG.FUNCTION", "DEL", name)
+    """The replica of a pair; what is loaded there is loaded by way of the primary."""
+    replica = pair.replica
+
+    def load(*statements):
+        pair.load(*statements)
+        replica.wait(lambda: replica.libraries() == ["lib"], replica.libraries)
+
+    replica.wait(lambda: replica.libraries() == [], replica.libraries)
+    replica.load = load
+    yield replica
+    del replica.load
 
 
 READERS = {
@@ -1011,15 +1017,23 @@ def test_a_server_with_waiting_calls_can_be_shut_down(start_server):
     assert "crashed" not in server.log_text()
 
 
-def test_waiting_calls_outlive_a_flush_and_a_reload_of_the_data(server):
+def test_waiting_calls_outlive_a_flush_of_the_data(server):
     server.load(HOLD)
     sent = server.send_call("hold", "k")
     wait_held(server, "k")
     server.run("FLUSHALL")
-    server.run("SET", "key", "value")
-    server.run("DEBUG", "RELOAD")
     server.call("settle", "k", "value")
     assert sent.reply() == "value"
+
+
+def test_a_call_that_waits_when_other_data_is_loaded_gets_an_error_for_its_library_is_another_one(server):
+    server.load(HOLD)
+    sent = server.send_call("hold", "k")
+    wait_held(server, "k")
+    server.run("DEBUG", "RELOAD")
+    with pytest.raises(ResponseError, match="The library was replaced or deleted"):
+        sent.reply()
+    assert server.libraries() == ["lib"]
 
 
 def test_while_clients_are_paused_background_parts_write_nothing(server):

@@ -4,13 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::commands::internals;
 use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::exec::{Driver, Pool, Reports, Shared, TurnLimits};
+use crate::exec::{Driver, Pool, Reports, Runner, Shared, TurnLimits};
 use crate::host::{
-    Context, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused,
-    wake_main_thread,
+    Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused,
+    listen_to_keys, wake_main_thread,
 };
-use crate::library::{Loader, Registry};
+use crate::library::{self, Library, Loader, Registry, dump_with_progress};
+use crate::persist::LibraryDump;
 use crate::stream::{Delivery, EntryId, Event, KeyRef};
 
 /// Time in which a turn of the event loop works on what is not urgent. Other clients wait that
@@ -30,6 +32,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// When workers were last looked after.
     looked_after: Cell<Instant>,
+    /// Whether a child was forked in this round of the event loop.
+    forked: Cell<bool>,
 }
 
 /// How often workers are looked after: whether one is stuck, and whether a promise waits for the
@@ -63,6 +67,7 @@ impl App {
             scan: RefCell::default(),
             settings,
             looked_after: Cell::new(Instant::now()),
+            forked: Cell::new(false),
         });
         Ok(())
     }
@@ -75,6 +80,36 @@ impl App {
     /// Asks for the streams that are there already.
     pub(crate) fn rescan(&self) {
         self.scan.borrow_mut().request();
+    }
+
+    /// Makes a library of what was kept of it.
+    pub(crate) fn restore(&self, dump: &LibraryDump) {
+        self.loader
+            .restore(&mut self.registry.borrow_mut(), &self.driver, dump);
+    }
+
+    fn dumps(&self) -> Vec<LibraryDump> {
+        let registry = self.registry.borrow();
+        self.driver.inspect(|delivery| {
+            let dump =
+                |(name, library): (&String, &Library)| dump_with_progress(name, library, delivery);
+            registry.iter().map(dump).collect()
+        })
+    }
+
+    /// An append-only file that is written anew as commands has no place for libraries. They go
+    /// into the one that is begun beside it, which is read behind it: at once, before anything
+    /// else is, so that they are there whenever the new file counts.
+    fn complete_rewrite(&self, context: &Context) {
+        if !self.forked.get() || is_paused() {
+            return;
+        }
+        self.forked.set(false);
+        if context.is_rewriting_as_commands() {
+            for dump in self.dumps() {
+                internals::send_library(context, &dump, Copies::LogOnly);
+            }
+        }
     }
 
     fn limits(&self, only_urgent: bool) -> TurnLimits {
@@ -93,9 +128,14 @@ impl App {
     fn info(&self) -> Vec<Section> {
         let registry = self.registry.borrow();
         let mut total = 0;
+        let mut quarantined = 0;
         let mut libraries = Vec::new();
         for (name, library) in registry.iter() {
-            let memory = library.runner.memory();
+            let Some(runner) = library.runner() else {
+                quarantined += 1;
+                continue;
+            };
+            let memory = runner.memory();
             total += memory.heap + memory.buffers;
             let numbers = vec![
                 ("used_heap", memory.heap as u64),
@@ -103,7 +143,7 @@ impl App {
                 ("memory_limit", memory.limit as u64),
                 ("functions", library.functions.len() as u64),
                 ("stream_consumers", library.consumers.len() as u64),
-                ("pending_jobs", library.runner.waiting() as u64),
+                ("pending_jobs", runner.waiting() as u64),
             ];
             libraries.push(Field::Numbers(format!("library_{name}"), numbers));
         }
@@ -116,6 +156,10 @@ impl App {
                     Field::Number("used_by_libraries", total as u64),
                     Field::Number("limit_of_libraries", limit as u64),
                 ],
+            },
+            Section {
+                name: "quarantine",
+                fields: vec![Field::Number("quarantined_libraries", quarantined)],
             },
             Section {
                 name: "libraries",
@@ -135,14 +179,17 @@ impl App {
         }
         self.looked_after.set(now);
         self.loader.shared.pool.relieve();
-        for library in self.registry.borrow().values() {
-            library.runner.poke();
-        }
+        let registry = self.registry.borrow();
+        registry
+            .values()
+            .filter_map(Library::runner)
+            .for_each(Runner::poke);
     }
 
     fn turn(&self, context: &Context) {
         self.settings.refresh();
         self.look_after_workers();
+        self.complete_rewrite(context);
         if !self.is_active() {
             self.driver.catch_up();
             return;
@@ -221,5 +268,32 @@ impl Hooks for AppHooks {
 
     fn rescan(&self) {
         Self::with(App::rescan);
+    }
+
+    fn dump(&self) -> Vec<Vec<u8>> {
+        let dumps = App::get().map(App::dumps).unwrap_or_default();
+        dumps.iter().map(LibraryDump::encode).collect()
+    }
+
+    fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
+        let app = App::get().ok_or("the module is not ready")?;
+        let dump = LibraryDump::decode(bytes).map_err(|error| format!("one of them {error}"))?;
+        listen_to_keys(context).map_err(|refused| format!("the server refuses {refused}"))?;
+        app.restore(&dump);
+        Ok(())
+    }
+
+    fn forget_libraries(&self) {
+        Self::with(|app| {
+            let mut registry = app.registry.borrow_mut();
+            let names: Vec<_> = registry.keys().cloned().collect();
+            for name in names {
+                library::delete(&mut registry, &app.driver, &name);
+            }
+        });
+    }
+
+    fn on_fork(&self) {
+        Self::with(|app| app.forked.set(true));
     }
 }

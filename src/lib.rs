@@ -6,6 +6,7 @@
 //! * [`engine`] runs scripts.
 //! * [`exec`] carries decisions out, on the main thread and on workers.
 //! * [`library`] knows what is loaded.
+//! * [`persist`] is what is kept of that. Pure.
 //! * `commands` answers users; `host` is the server; `app` ties them together.
 
 mod app;
@@ -14,6 +15,7 @@ pub mod engine;
 pub mod exec;
 mod host;
 pub mod library;
+pub mod persist;
 pub mod stream;
 
 use crate::app::{App, AppHooks};
@@ -29,6 +31,7 @@ fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
     host::register_settings(context).map_err(refused)?;
     host::apply_arguments(arguments)?;
     commands::register(context).map_err(refused)?;
+    host::register_dumps(context).map_err(refused)?;
     host::register_info(context).map_err(refused)?;
     App::start(context, Settings::new()).map_err(|error| format!("no threads: {error}"))?;
     host::listen(context, Box::new(AppHooks)).map_err(refused)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms that may not know of the others. One that does not exist yet is pure.
-const PURE_ROOMS: [&str; 2] = ["stream", "keyspace"];
+const PURE_ROOMS: [&str; 3] = ["stream", "keyspace", "persist"];
 
 /// What is the business of other rooms, in code and in comments.
 const FORBIDDEN: [&str; 15] = [

@@ -15,8 +15,8 @@ use redisgears::stream::{EntryId, Mode};
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
     let limits = Limits {
-        locked_ms: AtomicU64::new(500),
-        unlocked_ms: AtomicU64::new(500),
+        locked_ms: AtomicU64::new(2000),
+        unlocked_ms: AtomicU64::new(2000),
         memory: AtomicUsize::new(64 << 20),
         total_memory: AtomicUsize::new(1 << 40),
         lenient: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::engine::{Flags, Function, Reply, Server, Words};
 use crate::exec::{Caller, FunctionCall, Runner};
 use crate::host::{BlockedClient, Context, Unit, key_count};
+use crate::library::Standing;
 use crate::stream::Mode;
 
 const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
@@ -44,6 +45,12 @@ fn prepare<'a, 'b>(
     let library = registry
         .get(library)
         .ok_or_else(|| format!("Unknown library {library}"))?;
+    let runner = match &library.standing {
+        Standing::Live(runner) => Arc::clone(runner),
+        Standing::Quarantined { error } => {
+            return Err(format!("Err the library is in quarantine: {error}"));
+        }
+    };
     let function = library
         .functions
         .get(function)
@@ -65,7 +72,7 @@ fn prepare<'a, 'b>(
         ));
     }
     Ok(Prepared {
-        runner: Arc::clone(&library.runner),
+        runner,
         function: Arc::clone(function),
         arguments,
         may_block: state.may_block,

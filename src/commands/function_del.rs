@@ -5,9 +5,12 @@ use crate::engine::Reply;
 use crate::host::Context;
 use crate::library;
 
-use super::wrong_arity;
+use super::{READ_ONLY, internals, wrong_arity};
 
-pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
     let name = match arguments {
         [] => return Reply::error("function name was not given"),
         [name] => *name,
@@ -16,6 +19,7 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let deleted = std::str::from_utf8(name)
         .is_ok_and(|name| library::delete(&mut app.registry.borrow_mut(), &app.driver, name));
     if deleted {
+        internals::send_deletion(context, name);
         Reply::OK
     } else {
         Reply::error("library does not exists")

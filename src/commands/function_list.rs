@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::engine::{Flags, Function, Reply};
 use crate::host::Context;
-use crate::library::{Consumer, Library};
+use crate::library::{Consumer, Library, Standing};
 use crate::stream::{Delivery, EntryId, StreamView};
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,14 +91,17 @@ fn describe_library(
         })
         .collect();
     let mut fields = vec![
-        ("engine", Reply::text(library.engine)),
+        ("engine", Reply::text(library.engine.as_str())),
         ("name", Reply::text(name)),
     ];
     if let Some(config) = &library.config {
         fields.push(("configuration", Reply::text(config.as_str())));
     }
     fields.extend([
-        ("pending_jobs", Reply::count(library.runner.waiting())),
+        (
+            "pending_jobs",
+            Reply::count(library.runner().map_or(0, |runner| runner.waiting())),
+        ),
         ("user", Reply::text(&*library.user)),
         ("functions", Reply::Array(functions)),
         ("stream_consumers", Reply::Array(consumers)),
@@ -109,6 +112,9 @@ fn describe_library(
     }
     if options.verbosity >= 1 {
         fields.push(("gears_box_info", Reply::Null));
+    }
+    if let Standing::Quarantined { error } = &library.standing {
+        fields.push(("quarantine", Reply::text(error.as_str())));
     }
     Reply::record(fields)
 }
@@ -155,7 +161,7 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
 
 fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
     let stats = stream.stats;
-    let last = stream.last_started();
+    let last = stream.position();
     let last = if last == EntryId::ZERO {
         "None".to_owned()
     } else {
@@ -180,6 +186,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
     if verbosity >= 3 {
         let pending = stream
             .in_flight()
+            .chain(stream.redo())
             .map(|id| Reply::text(id.to_string()))
             .collect();
         fields.push(("pending_ids", Reply::Array(pending)));

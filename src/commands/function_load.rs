@@ -2,13 +2,18 @@
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::host::{Context, listen_to_keys};
-use crate::library::LoadRequest;
+use crate::host::{Context, Copies, listen_to_keys};
+use crate::library::{LoadRequest, Prologue, dump};
+
+use super::{READ_ONLY, internals};
 
 /// Who owns a library that was loaded by no connection of a user.
 const NO_USER: &str = "default";
 
 pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
     let user = context.user().unwrap_or_else(|| NO_USER.to_owned());
     let request = match parse(arguments, &user) {
         Ok(request) => request,
@@ -22,6 +27,7 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         .load(&mut app.registry.borrow_mut(), &app.driver, &request);
     match loaded {
         Ok(has_new) => {
+            replicate(app, context, request.code);
             if has_new {
                 app.rescan();
             }
@@ -29,6 +35,20 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             Reply::OK
         }
         Err(error) => Reply::error(error),
+    }
+}
+
+/// Sends the library as it is now to replicas and the append-only file. What its consumers have
+/// done so far is known there.
+fn replicate(app: &App, context: &Context, code: &str) {
+    let registry = app.registry.borrow();
+    if let Ok(prologue) = Prologue::parse(code)
+        && let Some(library) = registry.get(prologue.name)
+    {
+        let dump = app
+            .driver
+            .inspect(|delivery| dump(prologue.name, library, delivery));
+        internals::send_library(context, &dump, Copies::All);
     }
 }
 

@@ -7,6 +7,7 @@ mod function_del;
 mod function_help;
 mod function_list;
 mod function_load;
+pub(crate) mod internals;
 
 use crate::app::App;
 use crate::engine::Reply;
@@ -40,6 +41,9 @@ fn run_waiting(context: &Context, arguments: &[&[u8]], handler: WaitingHandler) 
     }
 }
 
+/// The error for who wants to change libraries on a replica: as the server's own.
+const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
+
 fn not_ready() -> Reply {
     Reply::error("ERR the module is not ready")
 }
@@ -53,13 +57,22 @@ keyed_command_entry!(fcall_entry, KEY_COUNT, run_waiting, fcall::run);
 command_entry!(config_get_entry, run, config::get);
 command_entry!(config_set_entry, run, config::set);
 command_entry!(config_help_entry, run, config::help);
+command_entry!(internal_library_entry, run, internals::library);
+command_entry!(internal_delete_entry, run, internals::delete);
+command_entry!(internal_cursor_entry, run, internals::cursor);
 
 /// Registers all commands.
 ///
 /// # Errors
 /// With the name of the one the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
-    for command in [&RG_FUNCTION, &RG_FCALL, &RG_FCALLASYNC, &RG_CONFIG] {
+    for command in [
+        &RG_FUNCTION,
+        &RG_FCALL,
+        &RG_FCALLASYNC,
+        &RG_CONFIG,
+        &RG_INTERNALS,
+    ] {
         register_commands(context, command)?;
     }
     Ok(())
@@ -105,6 +118,63 @@ const CALL: Command = Command {
             ..text("arg")
         },
     ],
+    subcommands: &[],
+};
+
+static RG_INTERNALS: Command = Command {
+    name: "_rg_internals",
+    entry: None,
+    flags: "",
+    categories: "admin slow dangerous",
+    summary: "A container for what the module tells itself on replicas and after a restart",
+    complexity: "Depends on subcommand",
+    arity: -2,
+    key_count_at: None,
+    args: &[],
+    subcommands: &[
+        Command {
+            name: "library",
+            entry: Some(internal_library_entry),
+            summary: "A library was loaded or upgraded",
+            args: &[text("dump")],
+            arity: 3,
+            ..INTERNAL
+        },
+        Command {
+            name: "delete",
+            entry: Some(internal_delete_entry),
+            summary: "A library was deleted",
+            args: &[text("library")],
+            arity: 3,
+            ..INTERNAL
+        },
+        Command {
+            name: "cursor",
+            entry: Some(internal_cursor_entry),
+            summary: "How far a consumer is in a stream",
+            args: &[
+                text("library"),
+                text("consumer"),
+                text("stream"),
+                text("position"),
+                text("pending"),
+            ],
+            arity: 7,
+            ..INTERNAL
+        },
+    ],
+};
+
+const INTERNAL: Command = Command {
+    name: "",
+    entry: None,
+    flags: "admin deny-script",
+    categories: "admin slow dangerous",
+    summary: "",
+    complexity: "O(1)",
+    arity: -2,
+    key_count_at: None,
+    args: &[],
     subcommands: &[],
 };
 

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -106,6 +106,10 @@ pub(super) struct Started {
     pub(super) background: Option<Arc<Grant>>,
     pub(super) stream: Arc<[u8]>,
     pub(super) token: u64,
+    /// See [`Book::locks`].
+    locks: u64,
+    /// Whether its place in the window stays taken if it had the server's lock.
+    is_async: bool,
 }
 
 impl Item {
@@ -120,6 +124,8 @@ enum Pending {
         sub: SubscriptionKey,
         id: EntryId,
         since: Instant,
+        /// How often the lock had been taken when it was started; `None` for a sync callback.
+        locks: Option<u64>,
     },
     Function(Box<dyn Caller>),
 }
@@ -137,12 +143,20 @@ pub(super) struct Book {
     next_token: u64,
     /// Entries and jobs that wait, for users to see.
     waiting: Arc<AtomicUsize>,
+    /// How often scripts of the library took the server's lock on a worker. An async callback
+    /// during which that changed may have written: its place in the window is taken until its
+    /// end is on record, so that no kill can repeat more than a window of what was written.
+    locks: Arc<AtomicU64>,
     /// How much of an error is told.
     verbosity: Arc<AtomicU8>,
 }
 
 impl Book {
-    pub(super) fn new(waiting: Arc<AtomicUsize>, verbosity: Arc<AtomicU8>) -> Self {
+    pub(super) fn new(
+        waiting: Arc<AtomicUsize>,
+        locks: Arc<AtomicU64>,
+        verbosity: Arc<AtomicU8>,
+    ) -> Self {
         Self {
             lanes: HashMap::new(),
             jobs: VecDeque::new(),
@@ -152,6 +166,7 @@ impl Book {
             pending: HashMap::new(),
             next_token: 0,
             waiting,
+            locks,
             verbosity,
         }
     }
@@ -272,6 +287,14 @@ impl Book {
         self.make_ready(sub);
     }
 
+    /// Frees places of a lane that were taken until their entries' ends were on record.
+    pub(super) fn free(&mut self, sub: SubscriptionKey, places: usize) {
+        if let Some(lane) = self.lanes.get_mut(&sub) {
+            (0..places).for_each(|_| lane.lane.finish());
+        }
+        self.make_ready(sub);
+    }
+
     /// Drops what waits in a lane; the last entry it started.
     pub(super) fn recall(&mut self, sub: SubscriptionKey) -> EntryId {
         self.lanes.get_mut(&sub).map_or(EntryId::ZERO, |lane| {
@@ -322,6 +345,8 @@ impl Book {
             background: lane.background.clone(),
             stream: Arc::clone(&lane.stream),
             token: self.next_token,
+            locks: self.locks.load(Ordering::Relaxed),
+            is_async: lane.target.mode == Mode::Async,
             item,
         })
     }
@@ -345,6 +370,7 @@ impl Book {
                     sub,
                     id,
                     since: began,
+                    locks: started.is_async.then_some(started.locks),
                 };
                 self.pending.insert(started.token, pending);
                 reports.push(Event::Started { sub, id });
@@ -353,15 +379,15 @@ impl Book {
             Outcome::Done(_) => None,
             Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(error)),
         };
-        if let Some(lane) = self.lanes.get_mut(&sub) {
-            lane.lane.finish();
-        }
+        let holds = started.is_async && self.was_locked_since(started.locks);
+        self.end(sub, holds);
         reports.push(Event::Finished {
             sub,
             id,
             took: now.saturating_duration_since(began),
             now_ms: clock.wall_ms(now),
             error: error.map(Into::into),
+            holds,
         });
     }
 
@@ -410,6 +436,17 @@ impl Book {
             .retain(|_, pending| !matches!(pending, Pending::Function(caller) if caller.is_gone()));
     }
 
+    fn was_locked_since(&self, locks: u64) -> bool {
+        self.locks.load(Ordering::Relaxed) != locks
+    }
+
+    /// The callback is done with an entry, whose place in the window is free unless it `holds`.
+    fn end(&mut self, sub: SubscriptionKey, holds: bool) {
+        if !holds && let Some(lane) = self.lanes.get_mut(&sub) {
+            lane.lane.finish();
+        }
+    }
+
     fn settle(
         &mut self,
         pending: Pending,
@@ -419,17 +456,22 @@ impl Book {
         reports: &mut Vec<Report>,
     ) {
         match pending {
-            Pending::Entry { sub, id, since } => {
+            Pending::Entry {
+                sub,
+                id,
+                since,
+                locks,
+            } => {
+                let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
                 reports.push(Event::Finished {
                     sub,
                     id,
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
                     error: result.err().map(|error| self.text(&error).into()),
+                    holds,
                 });
-                if let Some(lane) = self.lanes.get_mut(&sub) {
-                    lane.lane.finish();
-                }
+                self.end(sub, holds);
                 self.make_ready(sub);
             }
             Pending::Function(caller) => caller.answer(match result {

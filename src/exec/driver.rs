@@ -18,8 +18,8 @@ use slotmap::SecondaryMap;
 
 use crate::engine::{Flags, Function, Grant, RecordBatch, Reply, Server};
 use crate::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, ReadRequest,
-    SubscriptionKey, Trim,
+    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, Progress, Reach,
+    ReadRequest, SubscriptionKey, Trim,
 };
 
 use super::book::{Caller, Target};
@@ -40,15 +40,40 @@ pub trait Streams {
     /// With what the user lacks.
     fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
 
-    /// Runs `work` with the server as it is to that user, its lock being held.
-    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server));
+    /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
+    /// were run.
+    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool;
 
     /// Reads entries; the second value says whether the stream holds nothing behind them. A key
     /// that is not there, or no stream, has no entries.
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
 
+    /// Puts a consumer's progress on record, in the append-only file and on the replicas: as one
+    /// with what is written in the same turn.
+    fn record(&self, consumer: &ConsumerName, progress: &Progress);
+
     /// Trims a stream, here and on the replicas.
     fn trim(&self, trim: &Trim);
+}
+
+/// What a consumer is called outside of the delivery core.
+#[derive(Clone, Debug)]
+pub struct ConsumerName {
+    /// Its library.
+    pub library: Arc<str>,
+    /// Its name there.
+    pub consumer: Arc<str>,
+}
+
+/// A consumer's code, and in whose name it acts.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    /// The library's runner.
+    pub runner: &'a Arc<Runner>,
+    /// The callback there.
+    pub target: &'a Target,
+    /// The library's owner.
+    pub user: &'a Arc<str>,
 }
 
 /// How far a turn may go.
@@ -75,6 +100,7 @@ struct Deadline {
 /// Where a consumer's callback is.
 #[derive(Clone, Debug)]
 struct Binding {
+    name: ConsumerName,
     runner: Arc<Runner>,
     target: Target,
     /// In whose name it acts, in the database its streams were in last.
@@ -95,6 +121,8 @@ pub struct Driver {
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
     chain: Chain,
     podium: Podium,
+    /// Whether sync callbacks ran commands since progress was put on record.
+    acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
     held: Cell<Duration>,
 }
@@ -112,6 +140,7 @@ impl Driver {
             refused: RefCell::default(),
             chain: Chain::default(),
             podium: Podium::default(),
+            acted: Cell::default(),
             held: Cell::default(),
         }
     }
@@ -175,36 +204,49 @@ impl Driver {
         self.delivery.borrow().has_urgent()
     }
 
-    /// Adds a consumer whose callback is `target` of `runner`.
+    /// Adds a consumer with its code.
     pub fn add_consumer(
         &self,
+        name: ConsumerName,
         spec: ConsumerSpec,
-        runner: &Arc<Runner>,
-        target: Target,
-        user: &Arc<str>,
+        code: Code<'_>,
     ) -> ConsumerKey {
         let trims = spec.trim;
         let key = self.delivery.borrow_mut().add_consumer(spec);
-        self.bind(key, runner, target, user, trims);
+        self.bind(key, name, code, trims);
         key
+    }
+
+    /// Adds a consumer that waits for its code.
+    pub fn add_suspended_consumer(&self, spec: ConsumerSpec) -> ConsumerKey {
+        let mut delivery = self.delivery.borrow_mut();
+        let key = delivery.add_consumer(spec);
+        delivery.suspend_consumer(key);
+        key
+    }
+
+    /// Takes a consumer's code away: it waits for other code.
+    pub fn suspend_consumer(&self, key: ConsumerKey) {
+        self.delivery.borrow_mut().suspend_consumer(key);
+        self.pass_notices();
+        self.bindings.borrow_mut().remove(key);
     }
 
     /// Gives a consumer new code, window, trim and owner.
     pub fn change_consumer(
         &self,
         key: ConsumerKey,
+        name: ConsumerName,
         window: usize,
         trim: bool,
-        runner: &Arc<Runner>,
-        target: Target,
-        user: &Arc<str>,
+        code: Code<'_>,
     ) {
         let mut delivery = self.delivery.borrow_mut();
-        delivery.change_consumer(key, window, trim, target.mode);
+        delivery.change_consumer(key, window, trim, code.target.mode);
         drop(delivery);
         // The recalls are for the code that has the entries.
         self.pass_notices();
-        self.bind(key, runner, target, user, trim);
+        self.bind(key, name, code, trim);
     }
 
     /// Removes a consumer with its progress.
@@ -213,19 +255,13 @@ impl Driver {
         self.bindings.borrow_mut().remove(key);
     }
 
-    fn bind(
-        &self,
-        key: ConsumerKey,
-        runner: &Arc<Runner>,
-        target: Target,
-        user: &Arc<str>,
-        trims: bool,
-    ) {
+    fn bind(&self, key: ConsumerKey, name: ConsumerName, code: Code<'_>, trims: bool) {
         let binding = Binding {
-            runner: Arc::clone(runner),
-            target,
+            name,
+            runner: Arc::clone(code.runner),
+            target: code.target.clone(),
             grant: Arc::new(Grant {
-                user: Arc::clone(user),
+                user: Arc::clone(code.user),
                 db: 0,
                 flags: Flags::default(),
             }),
@@ -253,8 +289,13 @@ impl Driver {
         while let Some(hand_over) = self.next_hand_over(true) {
             self.carry_out(streams, hand_over, deadline);
         }
-        if !self.delivery.borrow().has_work() {
+        if !self.delivery.borrow().has_hand_overs() {
             self.chain.end();
+        }
+        // What was written goes with the progress that it means. Without that, progress may wait
+        // for the end of the event loop's round, and the next one of the same stream take its place.
+        if !limits.only_urgent || self.acted.get() {
+            self.put_on_record(streams);
         }
         self.pass_notices();
         if limits.only_urgent {
@@ -271,6 +312,20 @@ impl Driver {
         }
         if self.delivery.borrow().has_work() {
             self.reports.wake();
+        }
+    }
+
+    fn put_on_record(&self, streams: &dyn Streams) {
+        self.acted.set(false);
+        while let Some(progress) = self.next_progress() {
+            let name = self
+                .bindings
+                .borrow()
+                .get(progress.consumer)
+                .map(|one| one.name.clone());
+            if let Some(name) = name {
+                streams.record(&name, &progress);
+            }
         }
     }
 
@@ -298,10 +353,18 @@ impl Driver {
         self.delivery.borrow_mut().next_trim()
     }
 
+    fn next_progress(&self) -> Option<Progress> {
+        self.delivery.borrow_mut().next_progress()
+    }
+
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
     /// every turn; alone where there is none, on a replica.
     pub fn catch_up(&self) {
         self.take_reports();
+        if !self.delivery.borrow().is_active() {
+            // Nothing is put on record here; what waited for it goes on.
+            while self.next_progress().is_some() {}
+        }
         self.pass_notices();
     }
 
@@ -335,7 +398,8 @@ impl Driver {
             };
             let (Notice::Drop { consumer, .. }
             | Notice::Recall { consumer, .. }
-            | Notice::Window { consumer, .. }) = notice;
+            | Notice::Window { consumer, .. }
+            | Notice::Freed { consumer, .. }) = notice;
             if let Some(binding) = self.bindings.borrow().get(consumer) {
                 binding.runner.send_notice(notice);
             }
@@ -448,8 +512,9 @@ impl Driver {
             streams.act(&binding.grant, &mut |server| {
                 let target = &binding.target;
                 self.run_entries(streams, server, stage, target, sub, must, deadline);
-            });
+            })
         });
+        self.acted.set(self.acted.get() || ran == Some(true));
         self.chain.pause();
         if ran.is_none() {
             self.stalled.borrow_mut().push(sub);
@@ -494,6 +559,10 @@ impl Driver {
                     };
                     let batch = self.read(streams, &request);
                     if batch.is_empty() {
+                        if let Reach::Only(_) = request.reach {
+                            // That one is gone; there is more to read.
+                            continue;
+                        }
                         break;
                     }
                     let window = self.delivery.borrow().lane_window(sub);

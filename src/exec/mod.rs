@@ -23,7 +23,7 @@ mod runner;
 mod stage;
 
 pub use book::{Caller, FunctionCall, Target};
-pub use driver::{Driver, Streams, TurnLimits};
+pub use driver::{Code, ConsumerName, Driver, Streams, TurnLimits};
 pub use pool::Pool;
 pub use report::{Report, Reports};
 pub use runner::{Runner, Shared};

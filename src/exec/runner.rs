@@ -100,13 +100,15 @@ impl Runner {
     #[must_use]
     pub fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
+        let stage = Stage::new(program, Arc::clone(&shared.lock));
         Arc::new(Self {
             library: library.into(),
-            stage: Stage::new(program, Arc::clone(&shared.lock)),
             book: Mutex::new(Book::new(
                 Arc::clone(&waiting),
+                stage.locks(),
                 Arc::clone(&shared.verbosity),
             )),
+            stage,
             mail: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -447,6 +449,7 @@ impl Runner {
                 }
                 Message::Lane(Notice::Drop { sub, .. }) => book.drop_lane(sub),
                 Message::Lane(Notice::Window { sub, window, .. }) => book.set_window(sub, window),
+                Message::Lane(Notice::Freed { sub, places, .. }) => book.free(sub, places),
                 Message::CallerGone => book.forget_gone(),
                 Message::Retire => {
                     book.clear_waiting();

@@ -35,6 +35,8 @@ pub(super) struct Stage {
     steps: AtomicU64,
     /// The step at which the main thread gave up waiting: it does not wait for that one again.
     given_up: AtomicU64,
+    /// How often a worker's script took the server's lock.
+    locks: Arc<AtomicU64>,
     /// Whether the library was deleted: its background parts get the server's lock no more.
     deleted: AtomicBool,
     lock: Arc<dyn ServerLock>,
@@ -48,9 +50,15 @@ impl Stage {
             wanted: AtomicBool::new(false),
             steps: AtomicU64::new(0),
             given_up: AtomicU64::new(u64::MAX),
+            locks: Arc::default(),
             deleted: AtomicBool::new(false),
             lock,
         }
+    }
+
+    /// How often a worker's script took the server's lock.
+    pub(super) fn locks(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.locks)
     }
 
     /// Whether the main thread waits: a worker should leave soon.
@@ -143,6 +151,7 @@ impl Server for OffLock<'_> {
         self.stage.lock.with(grant, &mut |admitted| {
             // Nobody can be there: the main thread only passes with the server's lock held.
             *self.guard.borrow_mut() = Some(self.stage.enter_gate());
+            self.stage.locks.fetch_add(1, Ordering::Relaxed);
             if self.stage.deleted.load(Ordering::Acquire) {
                 work(Err("Function were unregistered".into()));
             } else {

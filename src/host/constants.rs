@@ -13,10 +13,16 @@ use redis_module::raw;
 pub(crate) const OK: c_int = raw::REDISMODULE_OK as c_int;
 pub(crate) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 pub(crate) const API_VERSION: c_int = raw::REDISMODULE_APIVER_1 as c_int;
+pub(super) const TYPE_METHODS: u64 = raw::REDISMODULE_TYPE_METHOD_VERSION as u64;
+pub(super) const AUX_BEFORE_KEYS: c_int = raw::REDISMODULE_AUX_BEFORE_RDB as c_int;
+pub(super) const OPTION_HANDLE_IO_ERRORS: c_int =
+    raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int;
 pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_int;
 pub(super) const READ_QUIETLY: c_int =
     raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;
+pub(super) const FLAG_LOADING: c_int = raw::REDISMODULE_CTX_FLAGS_LOADING as c_int;
+pub(super) const FLAG_REPLICATED: c_int = raw::REDISMODULE_CTX_FLAGS_REPLICATED as c_int;
 pub(super) const FLAG_OOM: c_int = raw::REDISMODULE_CTX_FLAGS_OOM as c_int;
 pub(super) const FLAG_DENY_BLOCKING: c_int = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING as c_int;
 pub(super) const KEY_ACCESS: c_int = raw::REDISMODULE_CMD_KEY_ACCESS as c_int;

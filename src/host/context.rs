@@ -5,10 +5,12 @@ use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleString};
+use smallvec::SmallVec;
 
 use super::api;
 use super::constants::{
-    FLAG_DENY_BLOCKING, FLAG_OOM, FLAG_REPLICA, KEY_TYPE_STREAM, OK, READ_QUIETLY,
+    FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK,
+    READ_QUIETLY,
 };
 
 /// The server's context of the call that is going on.
@@ -25,6 +27,18 @@ pub(crate) struct State {
     /// Whether the client can be kept waiting: not in a transaction or a script.
     pub(crate) may_block: bool,
 }
+
+/// Where what is replicated goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// To the append-only file and to the replicas.
+    All,
+    /// To the append-only file alone.
+    LogOnly,
+}
+
+/// The command by which the module speaks to itself on replicas, and after a restart.
+pub(crate) const INTERNALS: &CStr = c"_rg_internals";
 
 /// The bytes of a string of the server.
 ///
@@ -107,6 +121,63 @@ impl Context {
             is_out_of_memory: flags & FLAG_OOM != 0,
             may_block: flags & FLAG_DENY_BLOCKING == 0,
         }
+    }
+
+    /// Whether the command comes from the primary, or from the append-only file.
+    pub(crate) fn is_replicated(&self) -> bool {
+        // SAFETY: the context is live.
+        let flags = unsafe { api!(RedisModule_GetContextFlags)(self.0) };
+        flags & (FLAG_REPLICATED | FLAG_LOADING) != 0
+    }
+
+    /// Sends a command of the module to itself, on replicas and in the append-only file, in the
+    /// selected database: as one with what else is written now.
+    pub(crate) fn replicate(&self, words: &[&[u8]], copies: Copies) {
+        let format = match copies {
+            Copies::All => c"v",
+            Copies::LogOnly => c"vR",
+        };
+        let words: SmallVec<[OwnedString; 8]> =
+            words.iter().map(|word| OwnedString::new(word)).collect();
+        let pointers: SmallVec<[*mut RedisModuleString; 8]> =
+            words.iter().map(OwnedString::as_ptr).collect();
+        // SAFETY: the context is live; the format says what follows: a list with its length, of
+        // strings that live until this function ends. The server keeps its own references.
+        unsafe {
+            api!(RedisModule_Replicate)(
+                self.0,
+                INTERNALS.as_ptr(),
+                format.as_ptr(),
+                pointers.as_ptr(),
+                pointers.len(),
+            );
+        }
+    }
+
+    /// Whether a child is writing the append-only file anew, and as commands.
+    pub(crate) fn is_rewriting_as_commands(&self) -> bool {
+        self.info(c"persistence", c"aof_rewrite_in_progress") == 1
+            && self.call_for_texts(c"CONFIG", c"GET", b"aof-use-rdb-preamble")
+                == ["aof-use-rdb-preamble", "no"]
+    }
+
+    /// A number out of INFO; 0 where there is none.
+    fn info(&self, section: &CStr, field: &CStr) -> i64 {
+        let mut failed = 0;
+        // SAFETY: the context is live, the texts are C strings, and what is got is freed.
+        unsafe {
+            let info = api!(RedisModule_GetServerInfo)(self.0, section.as_ptr());
+            let number =
+                api!(RedisModule_ServerInfoGetFieldSigned)(info, field.as_ptr(), &raw mut failed);
+            api!(RedisModule_FreeServerInfo)(self.0, info);
+            number
+        }
+    }
+
+    /// Sends the command at hand on, to replicas and the append-only file, as it came.
+    pub(crate) fn replicate_verbatim(&self) {
+        // SAFETY: the context is that of a command.
+        unsafe { api!(RedisModule_ReplicateVerbatim)(self.0) };
     }
 
     /// The database that commands of this context work on.

@@ -13,7 +13,7 @@ use super::{HOOKS, Hooks, api, guard};
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
 pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
-    let events: [(&str, u64, Callback); 5] = [
+    let events: [(&str, u64, Callback); 6] = [
         (
             "event loop",
             raw::REDISMODULE_EVENT_EVENTLOOP,
@@ -27,6 +27,7 @@ pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
         ("flush", raw::REDISMODULE_EVENT_FLUSHDB, on_flush),
         ("loading", raw::REDISMODULE_EVENT_LOADING, on_loading),
         ("swapdb", raw::REDISMODULE_EVENT_SWAPDB, on_swap),
+        ("fork", raw::REDISMODULE_EVENT_FORK_CHILD, on_fork),
     ];
     for (name, id, callback) in events {
         let event = RedisModuleEvent { id, dataver: 1 };
@@ -99,6 +100,9 @@ unsafe extern "C" fn on_loading(
     with_hooks("loading", |hooks| {
         let ended = which == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
             || which == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;
+        if !ended {
+            hooks.forget_libraries();
+        }
         hooks.on_event(Event::Loading(!ended));
         if ended {
             hooks.rescan();
@@ -119,4 +123,15 @@ unsafe extern "C" fn on_swap(
         // A scan that is going on may have passed the one and not the other.
         hooks.rescan();
     });
+}
+
+unsafe extern "C" fn on_fork(
+    _context: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    which: u64,
+    _data: *mut c_void,
+) {
+    if which == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
+        with_hooks("a fork", |hooks| hooks.on_fork());
+    }
 }

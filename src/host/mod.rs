@@ -17,7 +17,8 @@
 //! info       sections of INFO
 //! keyspace   what happens to keys, as events of the delivery core
 //! events     the server's own events: its event loop, its role, flushes, loading
-//! streams    reading and trimming
+//! streams    reading, progress, trimming
+//! rdb        libraries in dumps of the data set
 //! scan       finding the streams that are there already
 //! wake       getting the main thread out of its sleep
 //! ```
@@ -37,6 +38,7 @@ mod info;
 mod keyspace;
 mod lock;
 mod log;
+mod rdb;
 mod redis_locked;
 mod reply;
 mod scan;
@@ -53,12 +55,13 @@ pub(crate) use command::{
     Arg, ArgKind, Command, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
-pub(crate) use context::Context;
+pub(crate) use context::{Context, Copies};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
 pub(crate) use keyspace::listen_to_keys;
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
+pub(crate) use rdb::register as register_dumps;
 pub(crate) use redis_locked::RedisLocked;
 pub(crate) use scan::Scan;
 pub(crate) use settings::{
@@ -111,6 +114,22 @@ pub(crate) trait Hooks {
 
     /// Streams may be there that were not heard of: the data set or the role changed.
     fn rescan(&self);
+
+    /// What is kept of the libraries. Called in a forked child too: nothing but memory guarded by
+    /// the server's lock may be touched.
+    fn dump(&self) -> Vec<Vec<u8>>;
+
+    /// Makes a library of what was kept of it.
+    ///
+    /// # Errors
+    /// Where the bytes cannot be read.
+    fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String>;
+
+    /// Another data set is about to be loaded: the libraries that there are go.
+    fn forget_libraries(&self);
+
+    /// A child was forked, to write a dump or another append-only file.
+    fn on_fork(&self);
 }
 
 /// Begins to listen to the server's events, those of keys not among them.

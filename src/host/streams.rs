@@ -11,11 +11,12 @@ use std::ptr::null_mut;
 use redis_module::raw::RedisModuleStreamID;
 
 use crate::engine::{Grant, RecordBatch, Server};
-use crate::exec::Streams;
-use crate::stream::{EntryId, READ_BYTES, ReadRequest, Trim, TrimBound};
+use crate::exec::{ConsumerName, Streams};
+use crate::persist::encode_pending;
+use crate::stream::{EntryId, Progress, READ_BYTES, Reach, ReadRequest, Trim, TrimBound};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
-use super::context::{Context, OpenKey, OwnedString, bytes};
+use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
 use super::unit::Unit;
 use super::user::User;
 use super::{RedisLocked, api};
@@ -64,8 +65,10 @@ impl Streams for Context {
         })
     }
 
-    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
-        work(&Unit::of_consumer(grant));
+    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool {
+        let unit = Unit::of_consumer(grant);
+        work(&unit);
+        unit.has_acted()
     }
 
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool) {
@@ -80,11 +83,18 @@ impl Streams for Context {
         if !key.is_stream() {
             return (batch, true);
         }
-        if request.fresh == 1 && read_last(&key, request.after, &mut batch) {
+        let after = match request.reach {
+            Reach::Behind(after) => after,
+            Reach::Only(id) => {
+                read_only(&key, id, &mut batch);
+                return (batch, false);
+            }
+        };
+        if request.fresh == 1 && read_last(&key, after, &mut batch) {
             return (batch, true);
         }
         batch.clear();
-        let Some(entries) = Entries::behind(&key, request.after, Direction::Forward) else {
+        let Some(entries) = Entries::behind(&key, after, Direction::Forward) else {
             return (batch, true);
         };
         let end = loop {
@@ -98,6 +108,23 @@ impl Streams for Context {
             entries.read_fields(id, fields, &mut batch);
         };
         (batch, end)
+    }
+
+    fn record(&self, consumer: &ConsumerName, progress: &Progress) {
+        if !self.select(progress.db) {
+            return;
+        }
+        let position = progress.checkpoint.position.to_string();
+        let pending = encode_pending(&progress.checkpoint);
+        let words: [&[u8]; 6] = [
+            b"cursor",
+            consumer.library.as_bytes(),
+            consumer.consumer.as_bytes(),
+            &progress.name,
+            position.as_bytes(),
+            &pending,
+        ];
+        self.replicate(&words, Copies::All);
     }
 
     fn trim(&self, trim: &Trim) {
@@ -138,6 +165,23 @@ fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
     };
     entries.read_fields(id, fields, batch);
     entries.next().is_none()
+}
+
+/// Reads the one entry of an ID, if it is there.
+fn read_only(key: &OpenKey, id: EntryId, batch: &mut RecordBatch) {
+    let mut place = RedisModuleStreamID {
+        ms: id.ms,
+        seq: id.seq,
+    };
+    let place = &raw mut place;
+    // SAFETY: the key is an open stream; the ID lives as long as this call.
+    let started = unsafe { api!(RedisModule_StreamIteratorStart)(key.as_ptr(), 0, place, place) };
+    if started == OK {
+        let entries = Entries(key);
+        if let Some((id, fields)) = entries.next() {
+            entries.read_fields(id, fields, batch);
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! the writes of a command, of an event, or of a thread that holds the lock, and sends them when
 //! that is over.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,6 +55,8 @@ pub(crate) struct Unit {
     flags: Flags,
     format: &'static CStr,
     may_block: bool,
+    /// Whether commands were run.
+    acted: Cell<bool>,
     /// What its background parts act with; `None` for what the client says.
     grant: Option<Grant>,
 }
@@ -82,6 +85,7 @@ impl Unit {
             flags,
             format: format(flags, WhenFull::Admitted),
             may_block,
+            acted: Cell::new(false),
             grant: None,
         }
     }
@@ -104,12 +108,19 @@ impl Unit {
             flags: grant.flags,
             format: format(grant.flags, full),
             may_block: true,
+            acted: Cell::new(false),
             grant: Some(grant.clone()),
         }
     }
 
+    /// Whether scripts ran commands in it.
+    pub(super) fn has_acted(&self) -> bool {
+        self.acted.get()
+    }
+
     /// Runs a command whose name holds no NUL.
     fn run(&self, name: &CStr, arguments: &[OwnedString], read: &mut dyn FnMut(&[u8])) {
+        self.acted.set(true);
         let pointers: SmallVec<[*mut RedisModuleString; 16]> =
             arguments.iter().map(OwnedString::as_ptr).collect();
         // SAFETY: the context is live for as long as the unit is: the command's own, or one that

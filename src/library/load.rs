@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use crate::engine::{Engine, Program, Registrations, ScriptError, Source, StreamConsumer};
-use crate::exec::{Driver, Runner, Shared, Target};
+use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target};
 use crate::stream::ConsumerSpec;
 
 use super::prologue::{Prologue, PrologueError};
-use super::registry::{Consumer, Library, Registry};
+use super::registry::{Consumer, Library, Registry, Standing};
 
 /// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
@@ -117,18 +117,18 @@ impl Loader {
                 .is_none_or(|old| !old.consumers.contains_key(&new.name))
         });
         let user: Arc<str> = request.user.into();
-        let consumers = swap(
+        let swap = Swap {
             driver,
-            &runner,
-            &user,
-            old,
-            staged.registrations.stream_consumers,
-        );
+            library: prologue.name.into(),
+            runner: &runner,
+            user: &user,
+        };
+        let consumers = swap.run(old, staged.registrations.stream_consumers);
         let functions = staged.registrations.functions.into_iter();
         registry.insert(
             prologue.name.to_owned(),
             Library {
-                engine: engine.name(),
+                engine: engine.name().to_owned(),
                 user,
                 config: request.config.map(str::to_owned),
                 code: request.code.to_owned(),
@@ -136,7 +136,7 @@ impl Loader {
                     .map(|function| (function.name.clone(), Arc::new(function)))
                     .collect(),
                 consumers,
-                runner,
+                standing: Standing::Live(runner),
             },
         );
         Ok(has_new)
@@ -188,7 +188,9 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     for consumer in library.consumers.into_values() {
         driver.remove_consumer(consumer.key);
     }
-    library.runner.retire(true);
+    if let Standing::Live(runner) = library.standing {
+        runner.retire(true);
+    }
     true
 }
 
@@ -222,47 +224,67 @@ fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
     }
 }
 
-/// Makes the new consumers live, those of the same name with the progress of the old ones.
-fn swap(
-    driver: &Driver,
-    runner: &Arc<Runner>,
-    user: &Arc<str>,
-    old: Option<Library>,
-    registered: Vec<StreamConsumer>,
-) -> BTreeMap<String, Consumer> {
-    let (mut known, old_runner) = match old {
-        Some(library) => (library.consumers, Some(library.runner)),
-        None => (BTreeMap::new(), None),
-    };
-    let mut consumers = BTreeMap::new();
-    for new in registered {
-        let target = Target {
-            callback: new.callback,
+/// A library that is about to take the place of an old one of its name, if there is one.
+struct Swap<'a> {
+    driver: &'a Driver,
+    library: Arc<str>,
+    runner: &'a Arc<Runner>,
+    user: &'a Arc<str>,
+}
+
+impl Swap<'_> {
+    /// Makes the new consumers live, those of the same name with the progress of the old ones.
+    fn run(
+        &self,
+        old: Option<Library>,
+        registered: Vec<StreamConsumer>,
+    ) -> BTreeMap<String, Consumer> {
+        let (mut known, standing) = match old {
+            Some(library) => (library.consumers, Some(library.standing)),
+            None => (BTreeMap::new(), None),
+        };
+        let mut consumers = BTreeMap::new();
+        for new in registered {
+            let known = known.remove(&new.name);
+            consumers.insert(new.name.clone(), self.register(known, new));
+        }
+        for gone in known.into_values() {
+            self.driver.remove_consumer(gone.key);
+        }
+        if let Some(Standing::Live(runner)) = standing {
+            runner.retire(false);
+        }
+        consumers
+    }
+
+    fn register(&self, known: Option<Consumer>, new: StreamConsumer) -> Consumer {
+        let name = ConsumerName {
+            library: Arc::clone(&self.library),
+            consumer: new.name.into(),
+        };
+        let code = Code {
+            runner: self.runner,
+            target: &Target {
+                callback: new.callback,
+                mode: new.mode,
+            },
+            user: self.user,
+        };
+        if let Some(consumer) = known {
+            self.driver
+                .change_consumer(consumer.key, name, new.window, new.trim, code);
+            return consumer;
+        }
+        let prefix: Arc<[u8]> = new.prefix.into();
+        let spec = ConsumerSpec {
+            prefix: Arc::clone(&prefix),
+            window: new.window,
+            trim: new.trim,
             mode: new.mode,
         };
-        let consumer = if let Some(consumer) = known.remove(&new.name) {
-            driver.change_consumer(consumer.key, new.window, new.trim, runner, target, user);
-            consumer
-        } else {
-            let prefix: Arc<[u8]> = new.prefix.into();
-            let spec = ConsumerSpec {
-                prefix: Arc::clone(&prefix),
-                window: new.window,
-                trim: new.trim,
-                mode: new.mode,
-            };
-            Consumer {
-                key: driver.add_consumer(spec, runner, target, user),
-                prefix,
-            }
-        };
-        consumers.insert(new.name, consumer);
+        Consumer {
+            key: self.driver.add_consumer(name, spec, code),
+            prefix,
+        }
     }
-    for gone in known.into_values() {
-        driver.remove_consumer(gone.key);
-    }
-    if let Some(old_runner) = old_runner {
-        old_runner.retire(false);
-    }
-    consumers
 }

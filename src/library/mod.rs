@@ -7,12 +7,18 @@
 //!                                                             │ swapped: nothing can fail any more
 //!                                            registry, delivery core, worker
 //! ```
+//!
+//! What is kept of a library over a restart, and sent to replicas, is its code and how far its
+//! consumers are. It is loaded anew from that, as an upgrade of itself: a library that cannot be
+//! loaded here stays as it is, in quarantine.
 
 mod load;
 mod prologue;
 mod registry;
+mod restore;
 
 pub(crate) use load::delete;
 pub use load::{LoadError, LoadRequest, Loader};
 pub use prologue::{Prologue, PrologueError};
-pub use registry::{Consumer, Library, Registry};
+pub use registry::{Consumer, Library, Registry, Standing};
+pub use restore::{dump, dump_with_progress};

@@ -1,4 +1,4 @@
-//! The libraries that are loaded.
+//! The libraries there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use crate::engine::Function;
 use crate::exec::Runner;
 use crate::stream::ConsumerKey;
 
-/// A loaded library. All that describes it is plain memory of ours; V8 is behind the runner.
+/// A library. All that describes it is plain memory of ours; V8 is behind the runner.
 #[derive(Debug)]
 pub struct Library {
-    /// The engine it runs on.
-    pub engine: &'static str,
+    /// The engine it is written for.
+    pub engine: String,
     /// The user who loaded it.
     pub user: Arc<str>,
     /// The JSON text it was configured with.
@@ -22,8 +22,32 @@ pub struct Library {
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, Consumer>,
-    /// Where it runs.
-    pub runner: Arc<Runner>,
+    /// Whether it runs.
+    pub standing: Standing,
+}
+
+/// Whether a library runs.
+#[derive(Debug)]
+pub enum Standing {
+    /// It does, here.
+    Live(Arc<Runner>),
+    /// It came with the data set, or from the primary, and could not be loaded. It is kept as it
+    /// was, with its consumers and their progress, until it is upgraded or deleted.
+    Quarantined {
+        /// Why.
+        error: String,
+    },
+}
+
+impl Library {
+    /// Where it runs, if it does.
+    #[must_use]
+    pub fn runner(&self) -> Option<&Arc<Runner>> {
+        match &self.standing {
+            Standing::Live(runner) => Some(runner),
+            Standing::Quarantined { .. } => None,
+        }
+    }
 }
 
 /// A stream consumer of a library.

@@ -13,8 +13,13 @@
 //! read that is not listed is finished. So the finished IDs above the low-water mark need no
 //! list of their own, and the state is bounded by the window, however late one entry is.
 //!
-//! Invariants: `unfinished` is strictly ascending; `started <= read`; no listed ID is above
-//! `read`; `bytes` is the sum over the listed entries.
+//! What outlives the process is a [`Checkpoint`]: a position, and the IDs up to it that were not
+//! finished. A cursor that goes on from one has these to *redo*: they are read one by one before
+//! anything behind the position, and everything else up to there is finished.
+//!
+//! Invariants: `unfinished` and then `redo` are strictly ascending; `started <= read`; no listed
+//! ID is above `read`; while there is something to redo, `read` is the position gone on from;
+//! `bytes` is the sum over the unfinished entries.
 
 use std::collections::VecDeque;
 
@@ -36,6 +41,25 @@ pub enum TrimBound {
     Everything,
 }
 
+/// What is to be read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Entries strictly behind this ID.
+    Behind(EntryId),
+    /// The entry of this ID, if it is still there, and no other.
+    Only(EntryId),
+}
+
+/// What is kept of a cursor: enough to go on without leaving out an entry, and to hand over no
+/// entry again that is known to be finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Every entry up to this one is finished, but for those that are pending.
+    pub position: EntryId,
+    /// IDs up to the position that are not finished, ascending.
+    pub pending: Vec<EntryId>,
+}
+
 /// See the module's description.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
@@ -43,10 +67,53 @@ pub(super) struct Cursor {
     started: EntryId,
     unfinished: VecDeque<Unfinished>,
     bytes: usize,
+    redo: VecDeque<EntryId>,
+    /// The position gone on from.
+    resumed: EntryId,
 }
 
 impl Cursor {
-    /// The last ID read: the next read goes on behind it.
+    /// A cursor that goes on from a checkpoint. What is listed out of place is left out.
+    pub(super) fn resume(checkpoint: &Checkpoint) -> Self {
+        let position = checkpoint.position;
+        let mut redo: VecDeque<EntryId> = VecDeque::with_capacity(checkpoint.pending.len());
+        for id in &checkpoint.pending {
+            if *id <= position && redo.back().is_none_or(|last| last < id) {
+                redo.push_back(*id);
+            }
+        }
+        Self {
+            read: position,
+            redo,
+            resumed: position,
+            ..Self::default()
+        }
+    }
+
+    /// What would have to be known to go on from here: entries that were read and not started
+    /// are as good as not read.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let position = self.position();
+        let open = self.unfinished.iter().map(|entry| entry.id);
+        Checkpoint {
+            position,
+            pending: open
+                .take_while(|id| *id <= position)
+                .chain(self.redo.iter().copied())
+                .collect(),
+        }
+    }
+
+    /// What the next read is to give.
+    #[must_use]
+    pub(super) fn reach(&self) -> Reach {
+        match self.redo.front() {
+            Some(id) => Reach::Only(*id),
+            None => Reach::Behind(self.read),
+        }
+    }
+
+    /// The last ID read: the next read goes on behind it, when nothing is left to redo.
     #[must_use]
     pub(super) fn read(&self) -> EntryId {
         self.read
@@ -56,6 +123,13 @@ impl Cursor {
     #[must_use]
     pub(super) fn started(&self) -> EntryId {
         self.started
+    }
+
+    /// The last ID handed to a callback, before the restart if not since then; 0-0 where there
+    /// was none.
+    #[must_use]
+    pub(super) fn position(&self) -> EntryId {
+        self.started.max(self.resumed)
     }
 
     /// Entries read and not finished, started or not.
@@ -84,6 +158,15 @@ impl Cursor {
         self.unfinished.iter().map(|entry| entry.id).take(count)
     }
 
+    /// IDs that were handed over before and will be again, ascending.
+    pub(super) fn redo(&self) -> impl Iterator<Item = EntryId> + '_ {
+        let waiting = self.unfinished.iter().map(|entry| entry.id);
+        waiting
+            .skip_while(|id| *id <= self.started)
+            .take_while(|id| *id <= self.resumed)
+            .chain(self.redo.iter().copied())
+    }
+
     /// How many entries are with the callback.
     #[must_use]
     pub(super) fn in_flight_count(&self) -> usize {
@@ -99,8 +182,9 @@ impl Cursor {
     /// The highest ID at or below which everything is finished that was ever read.
     #[must_use]
     pub(super) fn trim_bound(&self) -> TrimBound {
-        match self.unfinished.front() {
-            Some(first) => TrimBound::Below(first.id),
+        let first = self.unfinished.front().map(|entry| entry.id);
+        match first.or_else(|| self.redo.front().copied()) {
+            Some(first) => TrimBound::Below(first),
             None => self
                 .read
                 .next()
@@ -108,15 +192,29 @@ impl Cursor {
         }
     }
 
-    /// Notes an entry as read. IDs must ascend; others are refused, as a stream cannot hold them.
-    pub(super) fn note_read(&mut self, id: EntryId, bytes: usize) -> bool {
-        if id <= self.read {
-            return false;
+    /// Notes what [`Cursor::reach`] gave. IDs must ascend; others are refused, as a stream cannot
+    /// hold them. True where more may have to be read whatever the stream's end: something was
+    /// redone.
+    pub(super) fn note_read(&mut self, entries: &[(EntryId, usize)]) -> bool {
+        if let Some(id) = self.redo.pop_front() {
+            // It may be gone from the stream.
+            if let Some((_, bytes)) = entries.iter().find(|(found, _)| *found == id) {
+                self.push(id, *bytes);
+            }
+            return true;
         }
-        self.read = id;
+        for (id, bytes) in entries {
+            if *id > self.read {
+                self.read = *id;
+                self.push(*id, *bytes);
+            }
+        }
+        false
+    }
+
+    fn push(&mut self, id: EntryId, bytes: usize) {
         self.bytes += bytes;
         self.unfinished.push_back(Unfinished { id, bytes });
-        true
     }
 
     /// Notes that the callback was given every entry up to `id`.
@@ -142,27 +240,32 @@ impl Cursor {
 
     /// Forgets all IDs above `last`: they are not those of the entries that were read.
     pub(super) fn rewind(&mut self, last: EntryId) {
-        while let Some(entry) = self.unfinished.back() {
+        while let Some(entry) = self.unfinished.pop_back() {
             if entry.id <= last {
+                self.unfinished.push_back(entry);
                 break;
             }
             self.bytes -= entry.bytes;
-            self.unfinished.pop_back();
         }
+        self.redo.retain(|id| *id <= last);
         self.read = self.read.min(last);
         self.started = self.started.min(last);
+        self.resumed = self.resumed.min(last);
     }
 
     /// Puts back what was read and not started: it will be read again.
     pub(super) fn put_back_waiting(&mut self) {
-        while let Some(last) = self.unfinished.back() {
+        while let Some(last) = self.unfinished.pop_back() {
             if last.id <= self.started {
+                self.unfinished.push_back(last);
                 break;
             }
             self.bytes -= last.bytes;
-            self.unfinished.pop_back();
+            if last.id <= self.resumed {
+                self.redo.push_front(last.id);
+            }
         }
-        self.read = self.started;
+        self.read = self.position();
     }
 }
 
@@ -176,10 +279,16 @@ mod tests {
 
     fn cursor(read: std::ops::RangeInclusive<u64>) -> Cursor {
         let mut cursor = Cursor::default();
-        for seq in read {
-            assert!(cursor.note_read(id(seq), 10));
-        }
+        let entries: Vec<_> = read.map(|seq| (id(seq), 10)).collect();
+        cursor.note_read(&entries);
         cursor
+    }
+
+    fn checkpoint(position: u64, pending: &[u64]) -> Checkpoint {
+        Checkpoint {
+            position: id(position),
+            pending: pending.iter().map(|seq| id(*seq)).collect(),
+        }
     }
 
     #[test]
@@ -206,7 +315,7 @@ mod tests {
     #[test]
     fn the_bound_behind_the_last_possible_id_is_everything() {
         let mut cursor = Cursor::default();
-        assert!(cursor.note_read(EntryId::MAX, 1));
+        cursor.note_read(&[(EntryId::MAX, 1)]);
         assert_eq!(cursor.trim_bound(), TrimBound::Below(EntryId::MAX));
         assert!(cursor.note_finished(EntryId::MAX));
         assert_eq!(cursor.trim_bound(), TrimBound::Everything);
@@ -222,7 +331,8 @@ mod tests {
         assert_eq!(cursor.read(), id(2));
         assert_eq!(cursor.unfinished(), 2);
         assert_eq!(cursor.unfinished_bytes(), 20);
-        assert!(cursor.note_read(id(3), 10));
+        cursor.note_read(&[(id(3), 10)]);
+        assert_eq!(cursor.unfinished(), 3);
     }
 
     #[test]
@@ -233,14 +343,68 @@ mod tests {
         assert_eq!((cursor.read(), cursor.started()), (id(2), id(2)));
         assert_eq!((cursor.unfinished(), cursor.unfinished_bytes()), (2, 20));
         assert!(!cursor.note_finished(id(3)));
-        assert!(cursor.note_read(id(3), 1));
+        cursor.note_read(&[(id(3), 1)]);
+        assert_eq!(cursor.unfinished(), 3);
     }
 
     #[test]
     fn ids_that_do_not_ascend_are_refused() {
         let mut cursor = cursor(1..=5);
-        assert!(!cursor.note_read(id(5), 1));
-        assert!(!cursor.note_read(id(4), 1));
+        cursor.note_read(&[(id(5), 1), (id(4), 1)]);
         assert_eq!(cursor.unfinished(), 5);
+    }
+
+    #[test]
+    fn a_checkpoint_names_what_was_started_and_not_finished_and_nothing_that_only_waits() {
+        let mut cursor = cursor(1..=6);
+        cursor.note_started(id(4));
+        assert!(cursor.note_finished(id(1)));
+        assert!(cursor.note_finished(id(3)));
+        assert_eq!(cursor.checkpoint(), checkpoint(4, &[2, 4]));
+    }
+
+    #[test]
+    fn what_was_pending_at_a_checkpoint_is_read_again_one_by_one_and_then_what_is_behind() {
+        let mut cursor = Cursor::resume(&checkpoint(4, &[2, 4]));
+        assert_eq!(cursor.position(), id(4));
+        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
+        assert_eq!(cursor.reach(), Reach::Only(id(2)));
+        assert!(cursor.note_read(&[(id(2), 1)]));
+        assert_eq!(cursor.reach(), Reach::Only(id(4)));
+        assert!(cursor.note_read(&[]), "4 was deleted");
+        assert_eq!(cursor.reach(), Reach::Behind(id(4)));
+        assert_eq!(cursor.checkpoint(), checkpoint(4, &[2]));
+        cursor.note_read(&[(id(5), 1)]);
+        assert!(cursor.note_finished(id(2)));
+        assert_eq!(cursor.checkpoint(), checkpoint(4, &[]));
+        assert!(cursor.note_finished(id(5)));
+        assert_eq!(cursor.checkpoint(), checkpoint(5, &[]));
+    }
+
+    #[test]
+    fn what_was_to_be_redone_and_is_put_back_is_still_to_be_redone_and_nothing_finished_is() {
+        let mut cursor = Cursor::resume(&checkpoint(9, &[2, 5, 7]));
+        cursor.note_read(&[(id(2), 1)]);
+        cursor.note_read(&[(id(5), 1)]);
+        cursor.note_started(id(2));
+        let redo: Vec<_> = cursor.redo().collect();
+        assert_eq!(redo, [id(5), id(7)]);
+        cursor.put_back_waiting();
+        assert_eq!(cursor.reach(), Reach::Only(id(5)));
+        assert_eq!((cursor.read(), cursor.unfinished_bytes()), (id(9), 1));
+        assert_eq!(cursor.checkpoint(), checkpoint(9, &[2, 5, 7]));
+    }
+
+    #[test]
+    fn setting_the_last_id_back_forgets_what_was_to_be_redone_above_it() {
+        let mut cursor = Cursor::resume(&checkpoint(9, &[2, 5, 7]));
+        cursor.rewind(id(5));
+        assert_eq!(cursor.checkpoint(), checkpoint(5, &[2, 5]));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_out_of_order_does_no_harm() {
+        let cursor = Cursor::resume(&checkpoint(4, &[3, 2, 9, 3, 4]));
+        assert_eq!(cursor.checkpoint(), checkpoint(4, &[3, 4]));
     }
 }

@@ -20,7 +20,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use super::consumer::{ConsumerSpec, Mode};
-use super::cursor::TrimBound;
+use super::cursor::{Checkpoint, TrimBound};
 use super::event::{Event, KeyRef, Notice};
 use super::id::EntryId;
 use super::names::Names;
@@ -35,6 +35,8 @@ struct Consumer {
     spec: ConsumerSpec,
     /// In the order of discovery.
     subs: BTreeMap<u64, SubscriptionKey>,
+    /// Whether it has no code to run, and waits for some.
+    suspended: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ pub struct Delivery {
     loading: bool,
     urgent: VecDeque<SubscriptionKey>,
     ready: VecDeque<SubscriptionKey>,
+    progress: VecDeque<SubscriptionKey>,
     trims: VecDeque<StreamKey>,
     notices: VecDeque<Notice>,
 }
@@ -81,6 +84,7 @@ impl Delivery {
             loading: false,
             urgent: VecDeque::new(),
             ready: VecDeque::new(),
+            progress: VecDeque::new(),
             trims: VecDeque::new(),
             notices: VecDeque::new(),
         }
@@ -89,29 +93,24 @@ impl Delivery {
     /// Takes note of a fact. Facts about subscriptions that are no more are ignored.
     pub fn on(&mut self, event: Event<'_>) {
         match event {
-            Event::Appended(key) if !self.loading => self.touched(key, 1),
-            Event::Found(key) if !self.loading => self.touched(key, 0),
-            Event::Removed(key) if !self.loading => self.drop_named(key),
-            Event::Replaced(key) if !self.loading => {
+            Event::Appended(key) => self.touched(key, 1),
+            Event::Found(key) => self.touched(key, 0),
+            Event::Removed(key) => self.drop_named(key),
+            Event::Replaced(key) => {
                 self.drop_named(key);
                 self.touched(key, 0);
             }
-            Event::Moved { from, to } if !self.loading => self.moved(from, to),
-            Event::Rewound { key, last } if !self.loading => self.rewound(key, last),
-            Event::Swapped(a, b) if !self.loading => self.swapped(a, b),
-            Event::Appended(_)
-            | Event::Found(_)
-            | Event::Removed(_)
-            | Event::Replaced(_)
-            | Event::Moved { .. }
-            | Event::Rewound { .. }
-            | Event::Swapped(..) => {}
+            Event::Moved { from, to } => self.moved(from, to),
+            Event::Rewound { key, last } => self.rewound(key, last),
+            Event::Swapped(a, b) => self.swapped(a, b),
             Event::Flushed(db) => self.flushed(db),
             Event::RoleChanged { primary } => self.role_changed(primary),
-            Event::Loading(loading) => {
-                self.flushed(None);
-                self.loading = loading;
-            }
+            Event::Loading(loading) => self.loading(loading),
+            Event::Resumed {
+                consumer,
+                key,
+                checkpoint,
+            } => self.resumed(consumer, key, checkpoint),
             Event::Read { sub, entries, end } => self.read(sub, entries, end),
             Event::Started { sub, id } => {
                 if let Some(state) = self.subs.get_mut(sub) {
@@ -126,14 +125,19 @@ impl Delivery {
                 took,
                 now_ms,
                 error,
+                holds,
             } => {
                 let Some(state) = self.subs.get_mut(sub) else {
                     return;
                 };
+                if holds {
+                    state.hold(id);
+                }
                 if state.cursor.note_finished(id) {
                     state.stats.note_finished(id, took, now_ms, error);
                     self.after_finish(sub, id);
                 }
+                self.queue_progress(sub);
             }
             Event::Recalled { sub, started } => {
                 if let Some(state) = self.subs.get_mut(sub)
@@ -156,8 +160,10 @@ impl Delivery {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        for (id, bytes) in entries {
-            state.cursor.note_read(*id, *bytes);
+        if state.cursor.note_read(entries) {
+            // Something of old was redone, which says nothing about what is new.
+            self.after_redo(sub);
+            return;
         }
         let count = entries.len() as u64;
         state.fresh = state.fresh.saturating_sub(count);
@@ -170,6 +176,16 @@ impl Delivery {
         if self.consumers[state.consumer].spec.mode == Mode::Async {
             self.schedule(sub);
         }
+    }
+
+    /// An entry that was handed over before was read again, or is gone.
+    fn after_redo(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        if state.cursor.unfinished() == 0 {
+            // What held back a trim may be gone.
+            self.queue_trim(state.stream);
+        }
+        self.schedule(sub);
     }
 
     fn after_finish(&mut self, sub: SubscriptionKey, id: EntryId) {
@@ -195,9 +211,7 @@ impl Delivery {
         let subs: Vec<_> = self.subs.keys().collect();
         for sub in subs {
             if primary {
-                self.subs[sub].behind = true;
-                self.queue_trim(self.subs[sub].stream);
-                self.schedule(sub);
+                self.look_again(sub);
             } else {
                 self.recall(sub, Recall::Demotion);
                 self.schedule(sub);
@@ -205,11 +219,57 @@ impl Delivery {
         }
     }
 
-    /// Whether there is anything to hand over or to trim.
+    /// A data set begins or ended to be loaded. What becomes of its keys while it is loaded from
+    /// a log of commands is followed; nothing is handed over.
+    fn loading(&mut self, loading: bool) {
+        if loading {
+            self.flushed(None);
+        }
+        self.loading = loading;
+        let subs: Vec<_> = self.subs.keys().collect();
+        for sub in subs {
+            self.look_again(sub);
+        }
+    }
+
+    /// Nothing is known of what the stream holds behind the cursor.
+    fn look_again(&mut self, sub: SubscriptionKey) {
+        self.subs[sub].behind = true;
+        self.queue_trim(self.subs[sub].stream);
+        self.schedule(sub);
+    }
+
+    /// How far a consumer was in a stream. What it did here since is another server's past: its
+    /// callbacks that run end unheard.
+    fn resumed(&mut self, consumer: ConsumerKey, key: KeyRef<'_>, checkpoint: &Checkpoint) {
+        let matches = |one: &Consumer| key.name.starts_with(&one.spec.prefix);
+        if !self.consumers.get(consumer).is_some_and(matches) {
+            return;
+        }
+        let stream = self.names.get(key).unwrap_or_else(|| self.track(key));
+        self.refresh(stream);
+        let mut subs = self.streams[stream].subs.iter().copied();
+        let Some(mut sub) = subs.find(|sub| self.subs[*sub].consumer == consumer) else {
+            return;
+        };
+        if self.subs[sub].cursor.unfinished() > 0 || self.subs[sub].recall != Recall::None {
+            sub = self.renew(sub);
+        }
+        self.subs[sub].resume(checkpoint);
+        self.look_again(sub);
+    }
+
+    /// Whether there is anything to hand over, to put on record, or to trim.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.is_active()
-            && !(self.urgent.is_empty() && self.ready.is_empty() && self.trims.is_empty())
+        self.has_hand_overs()
+            || (self.is_active() && !(self.progress.is_empty() && self.trims.is_empty()))
+    }
+
+    /// Whether there is anything to hand over.
+    #[must_use]
+    pub fn has_hand_overs(&self) -> bool {
+        self.is_active() && !(self.urgent.is_empty() && self.ready.is_empty())
     }
 
     /// Whether a sync consumer has entries of this turn to process.
@@ -265,7 +325,8 @@ impl Delivery {
 
     fn is_runnable(&self, sub: SubscriptionKey) -> bool {
         let state = &self.subs[sub];
-        self.is_active() && state.is_runnable(&self.consumers[state.consumer].spec)
+        let consumer = &self.consumers[state.consumer];
+        self.is_active() && !consumer.suspended && state.is_runnable(&consumer.spec)
     }
 
     fn schedule(&mut self, sub: SubscriptionKey) {
@@ -290,6 +351,14 @@ impl Delivery {
         } else if !state.in_ready {
             state.in_ready = true;
             self.ready.push_back(sub);
+        }
+    }
+
+    fn queue_progress(&mut self, sub: SubscriptionKey) {
+        let state = &mut self.subs[sub];
+        if !state.in_progress {
+            state.in_progress = true;
+            self.progress.push_back(sub);
         }
     }
 

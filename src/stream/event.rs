@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cursor::TrimBound;
+use super::cursor::{Checkpoint, Reach, TrimBound};
 use super::id::EntryId;
 use super::{ConsumerKey, SubscriptionKey};
 
@@ -80,6 +80,18 @@ pub enum Event<'a> {
         now_ms: u64,
         /// What went wrong.
         error: Option<Arc<str>>,
+        /// Whether its place in the window stays taken until the finish is on record: an async
+        /// callback had the server's lock, and may have written.
+        holds: bool,
+    },
+    /// How far a consumer was in a stream, as it was put on record before, here or on the primary.
+    Resumed {
+        /// The consumer.
+        consumer: ConsumerKey,
+        /// The stream.
+        key: KeyRef<'a>,
+        /// How far it was.
+        checkpoint: &'a Checkpoint,
     },
     /// Entries that waited beside the callback were dropped there, as [`Notice::Recall`] asked.
     /// Comes behind the reports of all that was started before it.
@@ -113,8 +125,8 @@ pub struct ReadRequest {
     pub db: i32,
     /// Name of the stream.
     pub name: Arc<[u8]>,
-    /// Entries strictly behind this ID.
-    pub after: EntryId,
+    /// Which entries.
+    pub reach: Reach,
     /// At most that many.
     pub max: usize,
     /// Entries that were added since the stream was read last: a hint at how many there are.
@@ -136,6 +148,19 @@ pub enum HandOver {
         /// Entries that must be handed over before this turn ends, however long it takes.
         must: u64,
     },
+}
+
+/// Progress to put on record, for a restart and for the replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whose.
+    pub consumer: ConsumerKey,
+    /// Database of the stream.
+    pub db: i32,
+    /// Name of the stream.
+    pub name: Arc<[u8]>,
+    /// How far it is.
+    pub checkpoint: Checkpoint,
 }
 
 /// A stream that can be trimmed.
@@ -175,5 +200,14 @@ pub enum Notice {
         sub: SubscriptionKey,
         /// Entries that may be with the callback at once.
         window: usize,
+    },
+    /// Places of the window that were held are free.
+    Freed {
+        /// Whose lane.
+        consumer: ConsumerKey,
+        /// Which.
+        sub: SubscriptionKey,
+        /// How many.
+        places: usize,
     },
 }

@@ -1,13 +1,14 @@
 //! The delivery core: which entry goes to which consumer, and when an entry may go.
 //!
-//! Pure: it is told facts ([`Event`]) and asked for decisions ([`HandOver`], [`Trim`],
-//! [`Notice`]); it knows neither the server nor the script engine, reads no clock and starts no
+//! Pure: it is told facts ([`Event`]) and asked for decisions ([`HandOver`], [`Progress`],
+//! [`Trim`], [`Notice`]); it knows neither the server nor the script engine, reads no clock and starts no
 //! thread. Whoever drives it carries the decisions out and reports back.
 //!
 //! ```text
 //! XADD ── Appended ──> Delivery ── HandOver ──> reader ── Read ──> Delivery
 //!                          ^                       └─ entries ──> callback
 //!                          └──── Started, Finished ─────────────────┘
+//!                     Delivery ── Progress ──> on record, once a consumer, stream and turn
 //!                     Delivery ── Trim ──> XTRIM, once a stream and turn
 //! ```
 //!
@@ -16,7 +17,9 @@
 //! * at most a consumer's window of entries of one stream is with its callback at once;
 //! * a trim never reaches an entry that a matching consumer is not done with, nor one that a
 //!   matching consumer has not seen yet;
-//! * every state belongs to a key in a database, and follows what happens to that key.
+//! * every state belongs to a key in a database, and follows what happens to that key;
+//! * what is on record never claims an entry as done that is not, and lacks at most a window of
+//!   entries whose callbacks may have written.
 
 mod consumer;
 mod cursor;
@@ -30,9 +33,9 @@ mod stats;
 mod subscription;
 
 pub use consumer::{ConsumerSpec, Mode};
-pub use cursor::TrimBound;
+pub use cursor::{Checkpoint, Reach, TrimBound};
 pub use delivery::{Delivery, StreamView};
-pub use event::{Event, HandOver, KeyRef, Notice, ReadRequest, Trim};
+pub use event::{Event, HandOver, KeyRef, Notice, Progress, ReadRequest, Trim};
 pub use id::EntryId;
 pub use lane::Lane;
 pub use stats::Stats;

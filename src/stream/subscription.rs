@@ -1,7 +1,7 @@
 //! One consumer's interest in one stream: its cursor, its counters, and what it waits for.
 
 use super::consumer::{ConsumerSpec, Mode};
-use super::cursor::Cursor;
+use super::cursor::{Checkpoint, Cursor};
 use super::id::EntryId;
 use super::stats::Stats;
 use super::{ConsumerKey, READ_BYTES, StreamKey};
@@ -30,6 +30,10 @@ pub(super) enum Recall {
 
 /// See the module's description.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each list it may be in"
+)]
 pub(super) struct Subscription {
     pub(super) consumer: ConsumerKey,
     pub(super) stream: StreamKey,
@@ -43,11 +47,14 @@ pub(super) struct Subscription {
     pub(super) fresh: u64,
     /// Those among them whose writers wait in this turn for a sync callback that can run.
     pub(super) owed: u64,
+    /// Places of the window that are taken until the progress is on record.
+    pub(super) held: usize,
     pub(super) recall: Recall,
     /// Entries up to this one that are in flight are with the code of an earlier upgrade.
     inherited: EntryId,
     pub(super) in_urgent: bool,
     pub(super) in_ready: bool,
+    pub(super) in_progress: bool,
 }
 
 impl Subscription {
@@ -61,10 +68,12 @@ impl Subscription {
             behind: true,
             fresh: 0,
             owed: 0,
+            held: 0,
             recall: Recall::None,
             inherited: EntryId::ZERO,
             in_urgent: false,
             in_ready: false,
+            in_progress: false,
         }
     }
 
@@ -115,6 +124,20 @@ impl Subscription {
     /// Whether `id` is with earlier code of the library.
     pub(super) fn is_inherited(&self, id: EntryId) -> bool {
         id <= self.inherited
+    }
+
+    /// An entry is finished whose place in the window stays taken. Places of earlier code do not
+    /// count: its lane starts nothing any more.
+    pub(super) fn hold(&mut self, id: EntryId) {
+        if self.recall != Recall::Upgrade && !self.is_inherited(id) {
+            self.held += 1;
+        }
+    }
+
+    /// Goes on from a checkpoint. Nothing is with a callback.
+    pub(super) fn resume(&mut self, checkpoint: &Checkpoint) {
+        self.cursor = Cursor::resume(checkpoint);
+        self.inherited = EntryId::ZERO;
     }
 
     /// Ends a recall: what was not started will be read again.

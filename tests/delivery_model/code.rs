@@ -11,6 +11,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: bool,
     /// Whether it ended within the call, so that its start was not worth a report.
     pub(crate) at_once: bool,
+    /// Whether the callback may have written: async ones keep their place in the window then.
+    pub(crate) wrote: bool,
     pub(crate) took_ms: u64,
     pub(crate) now_ms: u64,
 }
@@ -21,6 +23,7 @@ pub(crate) struct Outcome {
 pub(crate) enum Message {
     Push(SubscriptionKey, Vec<EntryId>, usize),
     Window(SubscriptionKey, usize),
+    Freed(SubscriptionKey, usize),
     Recall(SubscriptionKey),
     Drop(SubscriptionKey),
 }
@@ -29,7 +32,8 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) enum Report {
     Started(SubscriptionKey, EntryId),
-    Finished(SubscriptionKey, EntryId, Outcome),
+    /// With whether its place in the window is held.
+    Finished(SubscriptionKey, EntryId, Outcome, bool),
     Recalled(SubscriptionKey, EntryId),
 }
 
@@ -86,6 +90,11 @@ impl Code {
                     beside.lane.set_window(window);
                 }
             }
+            Some(Message::Freed(sub, places)) => {
+                if let Some(beside) = self.lanes.get_mut(&sub) {
+                    (0..places).for_each(|_| beside.lane.finish());
+                }
+            }
             Some(Message::Recall(sub)) => {
                 // Lanes that idle may be forgotten: the core knows what was started from them.
                 let mut started = EntryId::ZERO;
@@ -123,12 +132,13 @@ impl Code {
         Some(id)
     }
 
-    /// Notes one of the running entries as done.
-    pub(crate) fn finish(&mut self, at: usize) -> (SubscriptionKey, EntryId) {
+    /// Notes one of the running entries as done; whether it holds its place.
+    pub(crate) fn finish(&mut self, at: usize, wrote: bool) -> (SubscriptionKey, EntryId, bool) {
         let (sub, id) = self.running.swap_remove(at);
-        if let Some(beside) = self.lanes.get_mut(&sub) {
+        let holds = wrote && self.mode == Mode::Async;
+        if !holds && let Some(beside) = self.lanes.get_mut(&sub) {
             beside.lane.finish();
         }
-        (sub, id)
+        (sub, id, holds)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redisgears::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Mode, Notice, ReadRequest,
-    SubscriptionKey,
+    Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Mode, Notice, Reach,
+    ReadRequest, SubscriptionKey,
 };
 
 use crate::code::{Code, Message, Outcome, Report};
@@ -34,6 +34,7 @@ pub(crate) enum Callback {
 pub(crate) struct Turn {
     /// Decisions carried out beyond the urgent ones.
     pub(crate) hand_overs: usize,
+    pub(crate) records: usize,
     pub(crate) trims: usize,
     /// Entries that a sync callback may be given beyond those it must.
     pub(crate) budget: u64,
@@ -50,6 +51,7 @@ impl Turn {
     fn full() -> Self {
         Self {
             hand_overs: usize::MAX,
+            records: usize::MAX,
             trims: usize::MAX,
             budget: u64::MAX,
             read_limit: usize::MAX,
@@ -256,10 +258,90 @@ impl Driver {
     }
 
     pub(crate) fn set_loading(&mut self, loading: bool) {
-        self.world.load_anew();
-        self.reference.all_streams_ended();
+        if loading {
+            self.world.load_anew();
+            self.reference.all_streams_ended();
+        }
         self.reference.loading = loading;
         self.core.on(Event::Loading(loading));
+    }
+
+    /// The process is gone with all that it had in memory, and another goes on from what is on
+    /// record: the last that was put there, or a dump of this moment.
+    pub(crate) fn crash(&mut self, dump: bool, primary: bool) {
+        let mut records = Vec::new();
+        for (consumer, incarnation, recorded) in self.reference.recorded() {
+            let mut streams = self.world.streams();
+            let stream = streams.find(|(_, stream)| stream.incarnation == incarnation);
+            let (key, _) = stream.expect("what is on record follows its stream");
+            records.push((consumer, key, recorded));
+        }
+        if dump {
+            records.clear();
+            for (consumer, _) in self.reference.specs() {
+                let views: Vec<_> = self.core.streams_of(consumer).collect();
+                for view in views.iter().rev() {
+                    let mut streams = self.world.streams();
+                    let key = streams.find(|(key, _)| (key.db, key.name) == (view.db, view.name));
+                    let (key, _) = key.expect("only streams are listed");
+                    records.push((consumer, key, view.checkpoint()));
+                }
+            }
+        }
+        let specs = self.reference.specs();
+        self.core = Delivery::new(primary);
+        self.codes.clear();
+        self.stalled.clear();
+        self.world.end_turn();
+        self.core.on(Event::Loading(true));
+        let mut keys = Vec::new();
+        for (_, spec) in &specs {
+            let key = self.core.add_consumer(spec.clone());
+            keys.push((key, self.add_code(key, spec.mode, spec.window)));
+        }
+        self.reference.restarted(&keys);
+        self.reference.primary = primary;
+        for (old, key, checkpoint) in records {
+            let at = specs.iter().position(|(one, _)| *one == old);
+            let (consumer, _) = keys[at.expect("it was among them")];
+            self.resume(consumer, key, &checkpoint);
+        }
+        self.reference.loading = false;
+        self.core.on(Event::Loading(false));
+    }
+
+    fn resume(&mut self, consumer: ConsumerKey, key: StaticKey, checkpoint: &Checkpoint) {
+        self.core.on(Event::Resumed {
+            consumer,
+            key: key.to_ref(),
+            checkpoint,
+        });
+        self.reference
+            .resumed(&self.world, consumer, key, checkpoint);
+    }
+
+    /// A replica hears how far a consumer is on the primary: at the entry at a place, with some
+    /// of those before it pending.
+    pub(crate) fn follow(&mut self, which: u8, key: StaticKey, at: usize, pending: u8) {
+        let (Some(consumer), Some(stream)) = (self.reference.pick(which), self.world.get(key))
+        else {
+            return;
+        };
+        if self.reference.is_active() || stream.entries.is_empty() {
+            return;
+        }
+        let at = at % stream.entries.len();
+        let upto = stream.entries[..=at].iter().rev().enumerate();
+        let mut pending: Vec<_> = upto
+            .filter(|(place, _)| *place < 8 && pending & (1 << place) != 0)
+            .map(|(_, entry)| entry.id)
+            .collect();
+        pending.reverse();
+        let checkpoint = Checkpoint {
+            position: stream.entries[at].id,
+            pending,
+        };
+        self.resume(consumer, key, &checkpoint);
     }
 
     pub(crate) fn found(&mut self, key: StaticKey) {
@@ -332,20 +414,25 @@ impl Driver {
         if let Some(at) = self.pick_code(which)
             && let Some(running) = usize::from(running).checked_rem(self.codes[at].running.len())
         {
-            let (sub, id) = self.finish_one(at, running);
+            let (sub, id, holds) = self.finish_one(at, running, outcome.wrote);
             let outbox = &mut self.codes[at].outbox;
             if outcome.at_once {
                 let of_this = |report: &Report| matches!(report, Report::Started(one, last) if (*one, *last) == (sub, id));
                 outbox.retain(|report| !of_this(report));
             }
-            outbox.push(Report::Finished(sub, id, outcome));
+            outbox.push(Report::Finished(sub, id, outcome, holds));
         }
     }
 
-    fn finish_one(&mut self, at: usize, running: usize) -> (SubscriptionKey, EntryId) {
-        let (sub, id) = self.codes[at].finish(running);
-        self.reference.note_done(sub, id);
-        (sub, id)
+    fn finish_one(
+        &mut self,
+        at: usize,
+        running: usize,
+        wrote: bool,
+    ) -> (SubscriptionKey, EntryId, bool) {
+        let (sub, id, holds) = self.codes[at].finish(running, wrote);
+        self.reference.note_done(sub, id, holds);
+        (sub, id, holds)
     }
 
     /// The main thread hears of reports, not always in the order in which they were made.
@@ -373,7 +460,7 @@ impl Driver {
                 Event::Recalled { sub, started },
                 self.reference.told_recalled(sub),
             ),
-            Report::Finished(sub, id, outcome) => {
+            Report::Finished(sub, id, outcome, holds) => {
                 let Outcome {
                     took_ms, now_ms, ..
                 } = outcome;
@@ -386,6 +473,7 @@ impl Driver {
                     took: Duration::from_millis(took_ms),
                     now_ms,
                     error,
+                    holds,
                 };
                 (event, alive)
             }
@@ -431,6 +519,7 @@ impl Driver {
             };
             self.carry_out(hand_over, turn.budget);
         }
+        self.put_on_record(turn.records);
         self.pass_on_notices();
         for _ in 0..turn.trims {
             let trim = self.core.next_trim();
@@ -449,6 +538,20 @@ impl Driver {
         self.reference.end_turn(&self.world);
     }
 
+    fn put_on_record(&mut self, records: usize) {
+        for _ in 0..records {
+            let progress = self.core.next_progress();
+            let Some(progress) = progress else {
+                if !self.reference.is_active() {
+                    self.reference.nothing_is_recorded();
+                }
+                return;
+            };
+            self.reference.learn(&self.world, &self.core);
+            self.reference.check_progress(&self.world, &progress);
+        }
+    }
+
     fn pass_on_notices(&mut self) {
         while let Some(notice) = self.core.next_notice() {
             let (consumer, message) = match notice {
@@ -465,6 +568,11 @@ impl Driver {
                     self.reference.note_window(sub, window);
                     (consumer, Message::Window(sub, window))
                 }
+                Notice::Freed {
+                    consumer,
+                    sub,
+                    places,
+                } => (consumer, Message::Freed(sub, places)),
             };
             if let Some(at) = self.current_code(consumer) {
                 self.codes[at].inbox.push_back(message);
@@ -512,10 +620,10 @@ impl Driver {
             name: &request.name,
         };
         let stream = self.world.get(key).expect("it was just checked");
-        let behind = stream
-            .entries
-            .iter()
-            .filter(|entry| entry.id > request.after);
+        let behind = stream.entries.iter().filter(|entry| match request.reach {
+            Reach::Behind(after) => entry.id > after,
+            Reach::Only(id) => entry.id == id,
+        });
         let entries: Vec<_> = behind
             .clone()
             .take(request.max.min(self.read_limit))
@@ -559,7 +667,8 @@ impl Driver {
                 let Some(request) = self.core.read_request(sub) else {
                     break;
                 };
-                if self.read(at, &request) == 0 {
+                let is_redo = matches!(request.reach, Reach::Only(_));
+                if self.read(at, &request) == 0 && !is_redo {
                     break;
                 }
             } else if let Some(id) = self.start_one(at, sub) {
@@ -593,14 +702,15 @@ impl Driver {
         let running = running
             .position(|one| *one == (sub, id))
             .expect("it was started");
-        self.finish_one(at, running);
+        self.finish_one(at, running, true);
         let outcome = Outcome {
             failed: matches!(callback, Callback::Throws),
             at_once: true,
+            wrote: true,
             took_ms: 0,
             now_ms: 5,
         };
-        self.tell(&Report::Finished(sub, id, outcome));
+        self.tell(&Report::Finished(sub, id, outcome, false));
     }
 
     // ---- rest -----------------------------------------------------------------------------
@@ -621,6 +731,7 @@ impl Driver {
         let outcome = Outcome {
             failed: false,
             at_once: false,
+            wrote: true,
             took_ms: 1,
             now_ms: 9,
         };
@@ -637,10 +748,10 @@ impl Driver {
                     }
                 }
                 while let Some(last) = self.codes[at].running.len().checked_sub(1) {
-                    let (sub, id) = self.finish_one(at, last);
+                    let (sub, id, holds) = self.finish_one(at, last, outcome.wrote);
                     self.codes[at]
                         .outbox
-                        .push(Report::Finished(sub, id, outcome));
+                        .push(Report::Finished(sub, id, outcome, holds));
                 }
                 while let Some(report) = self.codes[at].outbox.pop() {
                     self.tell(&report);

@@ -1,8 +1,11 @@
 //! What one consumer was given of one stream, entry by entry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use redisgears::stream::{ConsumerKey, EntryId, SubscriptionKey};
+use redisgears::stream::{Checkpoint, ConsumerKey, EntryId, SubscriptionKey};
+
+use crate::world::Entry;
 
 /// An entry that a callback was given.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub(crate) struct Given {
     pub(crate) done: bool,
     /// Whether the core heard that it is done.
     pub(crate) told_done: bool,
+    /// It is done, may have written, and is not on record: its place is taken.
+    pub(crate) held: bool,
 }
 
 /// Whether what waits beside a callback is to be taken back.
@@ -31,6 +36,12 @@ pub(crate) struct Interest {
     pub(crate) consumer: ConsumerKey,
     pub(crate) incarnation: u64,
     pub(crate) sub: Option<SubscriptionKey>,
+    /// What the record claimed as done when the server went on from it.
+    pub(crate) done_before: BTreeSet<EntryId>,
+    /// How far the record was.
+    pub(crate) resumed: EntryId,
+    /// What was last put on record.
+    pub(crate) recorded: Option<Checkpoint>,
     /// Every entry that was read and not taken back.
     pub(crate) read: Vec<EntryId>,
     /// Every entry that a callback was given, in that order.
@@ -42,6 +53,7 @@ pub(crate) struct Interest {
     pub(crate) window_due: bool,
     /// When the last turn ended, a sync callback had been given everything, and was done.
     pub(crate) was_idle: bool,
+    pub(crate) finished: u64,
     pub(crate) total_processed_ms: u64,
     pub(crate) total_lag_ms: u64,
     pub(crate) last_error: Option<Arc<str>>,
@@ -53,12 +65,16 @@ impl Interest {
             consumer,
             incarnation,
             sub: None,
+            done_before: BTreeSet::new(),
+            resumed: EntryId::ZERO,
+            recorded: None,
             read: Vec::new(),
             given: Vec::new(),
             told_started: EntryId::ZERO,
             recall: Recall::None,
             window_due: false,
             was_idle: false,
+            finished: 0,
             total_processed_ms: 0,
             total_lag_ms: 0,
             last_error: None,
@@ -66,17 +82,58 @@ impl Interest {
     }
 
     pub(crate) fn was_given(&self, id: EntryId) -> bool {
-        self.given.iter().any(|given| given.id == id)
+        self.done_before.contains(&id) || self.given.iter().any(|given| given.id == id)
+    }
+
+    /// Whether it was read since the start, or done before.
+    pub(crate) fn was_read(&self, id: EntryId) -> bool {
+        self.done_before.contains(&id) || self.read.contains(&id)
+    }
+
+    /// The server goes on from a record, in a stream with these entries.
+    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint, entries: &[Entry]) {
+        let claims = |id: &EntryId| *id <= checkpoint.position && !checkpoint.pending.contains(id);
+        self.done_before = entries
+            .iter()
+            .map(|entry| entry.id)
+            .filter(claims)
+            .collect();
+        self.resumed = checkpoint.position;
+        if self.told_unfinished() > 0 || self.recall != Recall::None {
+            // What still runs is another's past.
+            self.sub = None;
+        }
+        self.recorded = Some(checkpoint.clone());
+        self.read.clear();
+        self.given.clear();
+        self.told_started = EntryId::ZERO;
+        self.recall = Recall::None;
+        self.window_due = false;
+        self.was_idle = false;
     }
 
     pub(crate) fn told_done(&self, id: EntryId) -> bool {
-        self.given
-            .iter()
-            .any(|given| given.id == id && given.told_done)
+        let given = self.given.iter();
+        self.done_before.contains(&id)
+            || given.clone().any(|given| given.id == id && given.told_done)
     }
 
     pub(crate) fn in_flight(&self) -> usize {
         self.given.iter().filter(|given| !given.done).count()
+    }
+
+    /// Places of the window that are taken by entries that are done with this code.
+    pub(crate) fn held(&self, code: u64) -> usize {
+        let held = |given: &&Given| given.held && given.code == code;
+        self.given.iter().filter(held).count()
+    }
+
+    /// What the core knows to be done is on record: nobody waits for that any more.
+    pub(crate) fn note_recorded(&mut self) {
+        let given = self.given.iter_mut();
+        given
+            .filter(|given| given.told_done)
+            .for_each(|given| given.held = false);
     }
 
     /// Entries with a callback, as far as the core can know.

@@ -14,7 +14,7 @@
 //!
 //! What is held to be the promise, to the letter:
 //! * An entry is given to a consumer at most once for as long as the key is the same stream, has
-//!   a name that the consumer matches, and the server loads no other data set. A change of role
+//!   a name that the consumer matches, and the server loads no data set. A change of role
 //!   or code by itself repeats nothing: what was not started is read again, what was started is
 //!   reported by whoever has it.
 //! * It is given in ID order, none that is still in the stream is skipped, and never more than
@@ -26,6 +26,10 @@
 //! * What a sync consumer must be given before the turn ends was added in this turn; a sync
 //!   consumer that had nothing to do is given what a client adds before that client's reply.
 //! * Reports for subscriptions that are no more change nothing.
+//! * What is put on record claims as done just what was reported as done. A server that goes on
+//!   from there gives everything else again, and nothing of that.
+//! * Entries with a callback, and entries that are done, may have written and are not on record
+//!   together never exceed the window of the code that has them.
 
 mod code;
 mod driver;
@@ -71,6 +75,8 @@ enum Action {
     Flush(Option<i32>),
     Role(bool),
     Loading(bool),
+    Crash(bool, bool),
+    Follow(u8, StaticKey, usize, u8),
     Found(StaticKey),
     Scan,
     Turn(Turn),
@@ -108,6 +114,8 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Flush(db) => driver.flush(db),
         Action::Role(primary) => driver.change_role(primary),
         Action::Loading(loading) => driver.set_loading(loading),
+        Action::Crash(dump, primary) => driver.crash(dump, primary),
+        Action::Follow(which, key, at, pending) => driver.follow(which, key, at, pending),
         Action::Found(key) => driver.found(key),
         Action::Scan => driver.scan(),
         Action::Turn(ref turn) => driver.turn(turn),
@@ -180,9 +188,11 @@ fn callback(names: &'static [&'static [u8]]) -> impl Strategy<Value = Callback> 
 fn turn(names: &'static [&'static [u8]]) -> impl Strategy<Value = Turn> {
     let callbacks = prop::collection::vec(callback(names), 0..3);
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
-    (0usize..5, 0usize..3, 0u64..4, 1usize..9, callbacks, stalls).prop_map(
-        |(hand_overs, trims, budget, read_limit, callbacks, stalls)| Turn {
+    let decisions = (0usize..5, 0usize..4, 0usize..3);
+    (decisions, 0u64..4, 1usize..9, callbacks, stalls).prop_map(
+        |((hand_overs, records, trims), budget, read_limit, callbacks, stalls)| Turn {
             hand_overs,
+            records,
             trims,
             budget,
             read_limit,
@@ -196,12 +206,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     (
         prop::bool::weighted(0.2),
         any::<bool>(),
+        any::<bool>(),
         0u64..20,
         0u64..300,
     )
-        .prop_map(|(failed, at_once, took_ms, now_ms)| Outcome {
+        .prop_map(|(failed, at_once, wrote, took_ms, now_ms)| Outcome {
             failed,
             at_once,
+            wrote,
             took_ms,
             now_ms,
         })
@@ -237,6 +249,10 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
         1 => prop::option::weighted(0.8, db()).prop_map(Action::Flush),
         upheaval => prop::bool::weighted(0.7).prop_map(Action::Role),
         2 => prop::bool::weighted(0.2).prop_map(Action::Loading),
+        upheaval => (any::<bool>(), prop::bool::weighted(0.8))
+            .prop_map(|(dump, primary)| Action::Crash(dump, primary)),
+        upheaval => (any::<u8>(), key(), 0usize..20, any::<u8>())
+            .prop_map(|(which, key, at, pending)| Action::Follow(which, key, at, pending)),
         3 => key().prop_map(Action::Found),
         1 => Just(Action::Scan),
         30 => turn(names).prop_map(Action::Turn),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redisgears::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Mode, ReadRequest, StreamView, SubscriptionKey,
-    Trim, TrimBound,
+    Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Mode, Progress, Reach, ReadRequest,
+    StreamView, SubscriptionKey, Trim, TrimBound,
 };
 
 use crate::interest::{Given, Interest, Recall};
@@ -100,7 +100,7 @@ impl Reference {
 
     /// The core was told of a stream: who matches it knows it now.
     pub(crate) fn touched(&mut self, world: &World, key: Key<'_>) {
-        let Some(stream) = world.get(key).filter(|_| !self.loading) else {
+        let Some(stream) = world.get(key) else {
             return;
         };
         for consumer in &self.consumers {
@@ -187,13 +187,13 @@ impl Reference {
             "a read while entries are taken back"
         );
         for entry in &stream.entries {
-            let is_read = interest.read.contains(&entry.id);
-            assert_eq!(
-                is_read,
-                entry.id <= request.after,
-                "{} is read: {is_read}",
-                entry.id
-            );
+            let is_read = interest.was_read(entry.id);
+            let right = match request.reach {
+                Reach::Behind(after) => is_read == (entry.id <= after),
+                Reach::Only(id) if entry.id < id => is_read,
+                Reach::Only(id) => entry.id != id || !is_read,
+            };
+            assert!(right, "{} is read: {is_read}, {request:?}", entry.id);
         }
         self.interests[at].sub = Some(request.sub);
     }
@@ -236,10 +236,10 @@ impl Reference {
             active || interest.recall != Recall::None,
             "{id} was given on a replica"
         );
-        let in_flight = interest.in_flight();
+        let (in_flight, held) = (interest.in_flight(), interest.held(code));
         assert!(
-            in_flight < window,
-            "{id} makes {in_flight} + 1 in a window of {window}"
+            in_flight + held < window,
+            "{id} makes {in_flight} + {held} + 1 in a window of {window}"
         );
         let stream = world
             .streams()
@@ -253,14 +253,87 @@ impl Reference {
             code,
             done: false,
             told_done: false,
+            held: false,
         });
     }
 
-    pub(crate) fn note_done(&mut self, sub: SubscriptionKey, id: EntryId) {
+    pub(crate) fn note_done(&mut self, sub: SubscriptionKey, id: EntryId, holds: bool) {
         if let Some(interest) = self.by_sub(sub) {
             let given = interest.given.iter_mut().find(|given| given.id == id);
-            given.expect("it was given").done = true;
+            let given = given.expect("it was given");
+            given.done = true;
+            given.held = holds;
         }
+    }
+
+    // ---- what is on record ----------------------------------------------------------------
+
+    /// What is put on record claims as done what the core knows to be done, and nothing else.
+    pub(crate) fn check_progress(&mut self, world: &World, progress: &Progress) {
+        assert!(self.is_active(), "progress on a replica or while loading");
+        let key = Key {
+            db: progress.db,
+            name: &progress.name,
+        };
+        let stream = world.get(key).expect("only of what is there");
+        let at = self.find(progress.consumer, stream.incarnation);
+        let interest = &mut self.interests[at.expect("only of what is known")];
+        let Checkpoint { position, pending } = &progress.checkpoint;
+        let given = interest.given.iter().map(|given| given.id);
+        for id in given.chain(stream.entries.iter().map(|entry| entry.id)) {
+            let claimed = id <= *position && !pending.contains(&id);
+            let done = interest.told_done(id);
+            assert_eq!(claimed, done, "{id} on record: {progress:?}, {interest:?}");
+        }
+        interest.recorded = Some(progress.checkpoint.clone());
+        interest.note_recorded();
+    }
+
+    /// Nothing is put on record here: nobody waits for that.
+    pub(crate) fn nothing_is_recorded(&mut self) {
+        self.interests.iter_mut().for_each(Interest::note_recorded);
+    }
+
+    /// What is on record, in the order of discovery.
+    pub(crate) fn recorded(&self) -> Vec<(ConsumerKey, u64, Checkpoint)> {
+        let recorded = |one: &Interest| {
+            let checkpoint = one.recorded.clone()?;
+            Some((one.consumer, one.incarnation, checkpoint))
+        };
+        self.interests.iter().filter_map(recorded).collect()
+    }
+
+    /// The process is gone; consumers have these names now.
+    pub(crate) fn restarted(&mut self, keys: &[(ConsumerKey, u64)]) {
+        self.interests.clear();
+        self.trimmed.clear();
+        for (consumer, (key, code)) in self.consumers.iter_mut().zip(keys) {
+            consumer.key = *key;
+            consumer.code = *code;
+        }
+    }
+
+    pub(crate) fn specs(&self) -> Vec<(ConsumerKey, ConsumerSpec)> {
+        let consumers = self.consumers.iter();
+        consumers.map(|one| (one.key, one.spec.clone())).collect()
+    }
+
+    /// The core was told how far a consumer is in a stream.
+    pub(crate) fn resumed(
+        &mut self,
+        world: &World,
+        consumer: ConsumerKey,
+        key: Key<'_>,
+        checkpoint: &Checkpoint,
+    ) {
+        if !key.name.starts_with(&self.spec(consumer).prefix) {
+            return;
+        }
+        self.touched(world, key);
+        let stream = world.get(key).expect("only of what is there");
+        let at = self.find(consumer, stream.incarnation);
+        let interest = &mut self.interests[at.expect("it was just touched")];
+        interest.resume(checkpoint, &stream.entries);
     }
 
     pub(crate) fn recall_asked(&mut self, sub: SubscriptionKey) {
@@ -319,6 +392,7 @@ impl Reference {
         let given = given.expect("it was given");
         assert!(given.done && !given.told_done);
         given.told_done = true;
+        interest.finished += 1;
         interest.window_due |= given.code != code && interest.recall == Recall::None;
         interest.told_started = interest.told_started.max(id);
         interest.total_processed_ms += took_ms;
@@ -353,7 +427,7 @@ impl Reference {
             .find(|(_, stream)| stream.incarnation == incarnation);
         let (_, stream) = stream.expect("the interest ends with its stream");
         let added = stream.added_this_turn.iter();
-        let most = added.filter(|id| !interest.read.contains(id)).count() as u64;
+        let most = added.filter(|id| !interest.was_read(**id)).count() as u64;
         assert!(
             must <= most,
             "{must} must be handed over, {most} of this turn are unread"
@@ -467,14 +541,10 @@ impl Reference {
                     stream.incarnation, interest.incarnation,
                     "order of discovery"
                 );
-                assert_eq!(view.last_started(), interest.told_started);
+                let position = interest.told_started.max(interest.resumed);
+                assert_eq!(view.position(), position, "{interest:?}");
                 assert!(view.in_flight().eq(interest.told_in_flight()), "in flight");
-                let finished = interest
-                    .given
-                    .iter()
-                    .filter(|given| given.told_done)
-                    .count();
-                assert_eq!(view.stats.finished, finished as u64);
+                assert_eq!(view.stats.finished, interest.finished);
                 assert_eq!(view.stats.total_processed_ms, interest.total_processed_ms);
                 assert_eq!(view.stats.total_lag_ms, interest.total_lag_ms);
                 assert_eq!(view.stats.last_error, interest.last_error);
@@ -512,7 +582,7 @@ impl Reference {
             let last_read = interest.read.last().copied().unwrap_or_default();
             let nothing_waits = last_read <= interest.told_started;
             let has_room = interest.told_unfinished() < spec.window && nothing_waits;
-            let unread = entries.any(|entry| !interest.read.contains(&entry.id));
+            let unread = entries.any(|entry| !interest.was_read(entry.id));
             assert!(
                 !(has_room && unread),
                 "unread entries are forgotten: {interest:?}"

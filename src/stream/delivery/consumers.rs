@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::ConsumerKey;
 use super::super::consumer::{ConsumerSpec, Mode};
-use super::super::cursor::Cursor;
+use super::super::cursor::{Checkpoint, Cursor};
 use super::super::id::EntryId;
 use super::super::stats::Stats;
 use super::super::subscription::Recall;
@@ -24,15 +24,28 @@ pub struct StreamView<'a> {
 }
 
 impl StreamView<'_> {
-    /// The last entry handed to the callback; 0-0 where there was none.
+    /// The last entry handed to the callback, before a restart if not since then; 0-0 where there
+    /// was none.
     #[must_use]
-    pub fn last_started(&self) -> EntryId {
-        self.cursor.started()
+    pub fn position(&self) -> EntryId {
+        self.cursor.position()
     }
 
     /// Entries with the callback now, ascending.
     pub fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
         self.cursor.in_flight()
+    }
+
+    /// Entries that were with a callback when the server ended, or another was promoted, and are
+    /// handed over again, ascending.
+    pub fn redo(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.cursor.redo()
+    }
+
+    /// What is to be put on record of it.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.cursor.checkpoint()
     }
 }
 
@@ -44,10 +57,23 @@ impl Delivery {
         let consumer = self.consumers.insert(Consumer {
             spec,
             subs: BTreeMap::new(),
+            suspended: false,
         });
         self.prefixes.insert(&prefix, consumer);
         self.epoch += 1;
         consumer
+    }
+
+    /// Lets a consumer wait for new code: nothing is handed over until then, and nothing is
+    /// trimmed that it has not seen.
+    pub fn suspend_consumer(&mut self, key: ConsumerKey) {
+        if let Some(consumer) = self.consumers.get_mut(key) {
+            consumer.suspended = true;
+            for sub in consumer.subs.values().copied().collect::<Vec<_>>() {
+                self.recall(sub, Recall::Upgrade);
+                self.schedule(sub);
+            }
+        }
     }
 
     /// Gives a consumer new code. Cursors and counters stay; what waits beside the old code is
@@ -59,9 +85,11 @@ impl Delivery {
         consumer.spec.window = window;
         consumer.spec.trim = trim;
         consumer.spec.mode = mode;
+        consumer.suspended = false;
         let subs: Vec<_> = consumer.subs.values().copied().collect();
         for sub in subs {
             self.recall(sub, Recall::Upgrade);
+            self.subs[sub].held = 0;
             self.queue_trim(self.subs[sub].stream);
             self.schedule(sub);
         }

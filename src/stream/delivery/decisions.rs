@@ -1,11 +1,11 @@
-//! What to hand over, what to trim, and whom to tell.
+//! What to hand over, what to put on record, what to trim, and whom to tell.
 
 use std::sync::Arc;
 
 use super::super::SubscriptionKey;
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
-use super::super::event::{HandOver, Notice, ReadRequest, Trim};
+use super::super::event::{HandOver, Notice, Progress, ReadRequest, Trim};
 use super::super::subscription::Recall;
 use super::Delivery;
 
@@ -64,16 +64,51 @@ impl Delivery {
         if !state.behind || max == 0 || state.recall != Recall::None {
             return None;
         }
+        if self.consumers[state.consumer].suspended {
+            return None;
+        }
         let stream = &self.streams[state.stream];
         Some(ReadRequest {
             sub,
             consumer: state.consumer,
             db: stream.db,
             name: Arc::clone(&stream.name),
-            after: state.cursor.read(),
+            reach: state.cursor.reach(),
             max,
             fresh: state.fresh,
         })
+    }
+
+    /// The next progress to put on record. Each consumer and stream comes once, however many
+    /// entries were finished. Where nothing is put on record, on a replica, it only frees the
+    /// places that waited for that.
+    pub fn next_progress(&mut self) -> Option<Progress> {
+        while let Some(sub) = self.progress.pop_front() {
+            let Some(state) = self.subs.get_mut(sub) else {
+                continue;
+            };
+            state.in_progress = false;
+            let consumer = state.consumer;
+            let places = std::mem::take(&mut state.held);
+            if places > 0 {
+                self.notices.push_back(Notice::Freed {
+                    consumer,
+                    sub,
+                    places,
+                });
+            }
+            if self.is_active() {
+                let state = &self.subs[sub];
+                let stream = &self.streams[state.stream];
+                return Some(Progress {
+                    consumer,
+                    db: stream.db,
+                    name: Arc::clone(&stream.name),
+                    checkpoint: state.cursor.checkpoint(),
+                });
+            }
+        }
+        None
     }
 
     /// The next stream to trim. Each comes once, however many entries were finished.

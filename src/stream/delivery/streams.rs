@@ -167,13 +167,30 @@ impl Delivery {
             self.consumers[state.consumer]
                 .subs
                 .remove(&state.discovered);
-            if state.cursor.unfinished() > 0 {
+            if state.cursor.unfinished() > 0 || state.held > 0 {
                 self.notices.push_back(Notice::Drop {
                     consumer: state.consumer,
                     sub,
                 });
             }
         }
+    }
+
+    /// Gives a subscription another name, so that reports about what it had with callbacks find
+    /// nothing. Its counters and its place in the list stay.
+    pub(super) fn renew(&mut self, old: SubscriptionKey) -> SubscriptionKey {
+        let state = &self.subs[old];
+        let (consumer, stream, discovered) = (state.consumer, state.stream, state.discovered);
+        let mut fresh = Subscription::new(consumer, stream, discovered);
+        fresh.stats = state.stats.clone();
+        self.drop_subscription(old);
+        let sub = self.subs.insert(fresh);
+        self.consumers[consumer].subs.insert(discovered, sub);
+        let list = &mut self.streams[stream].subs;
+        if let Some(at) = list.iter().position(|one| *one == old) {
+            list[at] = sub;
+        }
+        sub
     }
 
     pub(super) fn untrack(&mut self, stream: StreamKey) {

@@ -50,6 +50,7 @@ fn finish(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
         took: std::time::Duration::ZERO,
         now_ms: 0,
         error: None,
+        holds: false,
     });
 }
 

@@ -1,0 +1,162 @@
+"""SIGKILL at random moments, again and again, and what becomes of entries, effects and cursors.
+
+    make chaos
+    python chaos/run.py --modes aof-always,replica --rounds 20 --seed 7 --json chaos.json
+
+Four modes, each with one data set that lives through all of its rounds:
+
+    aof-always      append-only file, synced always. In the second half without the RDB preamble
+    aof-everysec    likewise, synced every second
+    rdb             BGSAVE under load, every other kill while another BGSAVE is at work
+    replica         the primary is killed, its replica takes over, the killed one comes back as a replica
+
+A round: producers add entries and note which were acknowledged; after a random while SIGKILL; the server starts again
+on its data, with nothing but its configuration; everything comes to rest; check (verdict.py).
+
+What must hold:
+
+    * the server starts, and has its libraries, each with its owner, configuration and code
+    * with aof-always every acknowledged entry is there. The other modes are judged against what the server kept: all up
+      to the stream's last ID as found after the restart
+    * every entry that was kept has its effect; none is skipped
+    * the effect of a sync consumer is there once
+    * of one stream, consumer and kill, at most a window of entries is handed over twice, or has its effect twice
+    * streams that are to be trimmed are empty at rest, nothing is pending, no callback failed
+    * the log has no internal error and no crash
+    * primary and replica have the same data at rest
+
+Violations are printed as they are found. The end is a table; the exit code is 1 if there was any violation, and the
+servers' directory is then kept; from the first violation on, all logs are. --give-up 1 ends a mode with the data as it
+was when something was found. The seed decides when is killed and what is added, but not what the kill finds.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+# The bench's way of finding programs and ports.
+sys.path.append(str(PROJECT / "benches"))
+
+try:
+    import redis  # noqa: F401
+except ImportError as missing:
+    sys.exit(f"{missing}: run `make chaos`, or `pip install redis hiredis` first")
+
+from modes import MODES
+from rounds import Rounds
+from server import BenchError, find_program
+from verdict import KINDS
+
+MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
+HEAD = ("mode", "rounds", "acknowledged", "kept", "skipped", "sync effects twice", "missing")
+
+
+def table(results):
+    """All results for people, in Markdown. Of what is handed over twice: the sum, then the most for one stream and one
+    kill, and the window, which that must not exceed."""
+    rows = [(*HEAD, *(f"twice: {name}" for name in KINDS), "skipped: async-idle", "violations")]
+    rows.append(("---", *("---:" for _ in rows[0][1:])))
+    for result in results:
+        totals = result.totals
+        row = [result.mode, result.rounds, totals["acknowledged"], totals["kept"], totals["skipped"]]
+        row += [totals["sync twice"], totals["sync missing"]]
+        rules = MODES[result.mode].rules
+        for name, kind in KINDS.items():
+            counted = rules.counts_handovers or (kind.effects and not kind.sync)
+            twice = f"{result.kinds[name]['handed twice']:,} ({result.most[name]}/{kind.window})"
+            row.append(twice if counted else "–")
+        row += [result.kinds["async-idle"]["skipped"], len(result.violations)]
+        rows.append([f"{cell:,}" if isinstance(cell, int) else cell for cell in row])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def as_json(options, results):
+    """All results for programs."""
+    modes = {}
+    for result in results:
+        kinds = {
+            name: {"window": KINDS[name].window, "most handed twice": result.most[name], **result.kinds[name]}
+            for name in KINDS
+        }
+        modes[result.mode] = {
+            "server": result.version, "rounds": result.rounds, "seconds": round(result.seconds, 1),
+            **result.totals, "kinds": kinds, "notes": result.notes,
+            "violations": [{"round": number, "text": text} for number, text in result.violations],
+        }  # fmt: skip
+    return json.dumps({"seed": options.seed, "modes": modes}, indent=2)
+
+
+def known_modes(text):
+    """The argument of --modes."""
+    names = text.split(",")
+    if unknown := set(names) - set(MODES):
+        raise argparse.ArgumentTypeError(f"no such mode: {', '.join(sorted(unknown))}")
+    return names
+
+
+def parse_options():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--modes", type=known_modes, default=list(MODES), metavar="MODE,...",
+                        help=f"default: {','.join(MODES)}")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=200,
+                        help="of each mode, half as many with a replica (%(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="default: any")
+    parser.add_argument("--server", help="default: REDIS_SERVER, else redis-server")
+    parser.add_argument("--module", type=Path, default=MODULE, help="default: MODULE, else %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the results go for programs")
+    parser.add_argument("--directory", type=Path, help="for the servers' files, which are kept; must be empty or new")
+    parser.add_argument("--give-up", type=int, default=5, metavar="ROUNDS",
+                        help="a mode ends after so many rounds with violations (%(default)s)")  # fmt: skip
+    parser.add_argument("--deadline", type=float, default=30, metavar="SECONDS",
+                        help="for a start, and for every answer (%(default)s)")  # fmt: skip
+    return parser.parse_args()
+
+
+def run_mode(name, options, directory):
+    """All rounds of one mode."""
+    chance = random.Random(f"{options.seed} {name}")
+    mode = MODES[name](options, directory / name, chance)
+    return Rounds(mode, options, chance).run()
+
+
+def main():
+    """All modes; ends with 1 if there was a violation."""
+    options = parse_options()
+    try:
+        options.server = options.server or find_program("REDIS_SERVER", "redis-server")
+        if not options.module.exists():
+            raise BenchError(f"no module at {options.module}: run `make build` first")
+    except BenchError as error:
+        sys.exit(f"chaos: {error}")
+    # Servers have working directories of their own.
+    options.module = options.module.resolve()
+    directory = (options.directory or Path(tempfile.mkdtemp(prefix="chaos-"))).resolve()
+    if options.directory and directory.exists() and any(directory.iterdir()):
+        sys.exit(f"chaos: {directory} is not empty")
+    print(f"{options.server}, seed {options.seed}, files in {directory}", flush=True)
+    # The servers do not end with their parent: see to it that it ends them.
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda number, _: sys.exit(f"chaos: ended by signal {number}"))
+    results = [run_mode(name, options, directory) for name in options.modes]
+    print(f"\n{table(results)}\n")
+    for result in results:
+        notes = ", ".join(f"{what}: {count}" for what, count in sorted(result.notes.items()))
+        print(f"{result.mode}: {result.version}, {result.seconds:.0f} s, {notes}")
+    if options.json:
+        options.json.write_text(as_json(options, results))
+    if count := sum(len(result.violations) for result in results):
+        sys.exit(f"{count} violations; the servers' files are in {directory}")
+    if not options.directory:
+        shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()

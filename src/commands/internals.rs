@@ -1,0 +1,109 @@
+//! `_RG_INTERNALS`: what the module tells itself, on replicas and after a restart.
+//!
+//! ```text
+//! library dump                                        a library was loaded or upgraded
+//! delete name                                         a library was deleted
+//! cursor library consumer key position pending        how far a consumer is in a stream
+//! ```
+//!
+//! Written by the module into the stream of commands to replicas and append-only file, and taken
+//! from there alone. Each says how things are, not how they changed: it may come twice.
+
+use crate::app::App;
+use crate::engine::Reply;
+use crate::host::{Context, Copies, listen_to_keys};
+use crate::library;
+use crate::persist::{LibraryDump, decode_pending};
+use crate::stream::{Checkpoint, EntryId, Event, KeyRef};
+
+use super::wrong_arity;
+
+const NOT_FOR_CLIENTS: &str = "ERR _RG_INTERNALS is the module's own: it is only taken from the primary and from the append-only file";
+
+/// Sends a library.
+pub(crate) fn send_library(context: &Context, dump: &LibraryDump, copies: Copies) {
+    context.replicate(&[b"library", &dump.encode()], copies);
+}
+
+/// Sends the deletion of a library.
+pub(super) fn send_deletion(context: &Context, name: &[u8]) {
+    context.replicate(&[b"delete", name], Copies::All);
+}
+
+pub(super) fn library(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    taken(context, || {
+        let [dump] = arguments else {
+            return Err(wrong_arity("_rg_internals|library"));
+        };
+        let dump = LibraryDump::decode(dump)
+            .map_err(|error| Reply::error(format!("ERR the library {error}")))?;
+        listen_to_keys(context)
+            .map_err(|refused| Reply::error(format!("ERR the server refuses {refused}")))?;
+        app.restore(&dump);
+        Ok(())
+    })
+}
+
+pub(super) fn delete(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    taken(context, || {
+        let [name] = arguments else {
+            return Err(wrong_arity("_rg_internals|delete"));
+        };
+        if let Ok(name) = std::str::from_utf8(name) {
+            library::delete(&mut app.registry.borrow_mut(), &app.driver, name);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    taken(context, || {
+        let [library, consumer, key, position, pending] = arguments else {
+            return Err(wrong_arity("_rg_internals|cursor"));
+        };
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let position = text(position).and_then(EntryId::parse);
+        let checkpoint = Checkpoint {
+            position: position.ok_or_else(|| Reply::error("ERR the position is no ID"))?,
+            pending: decode_pending(pending)
+                .map_err(|error| Reply::error(format!("ERR the list of pending IDs {error}")))?,
+        };
+        // Where it is not known, its library comes later: an append-only file without a preamble
+        // has the libraries behind what happened while its rewrite began.
+        let registry = app.registry.borrow();
+        let known = text(library)
+            .and_then(|library| registry.get(library))
+            .zip(text(consumer))
+            .and_then(|(library, consumer)| library.consumers.get(consumer));
+        if let Some(consumer) = known {
+            app.driver.on(Event::Resumed {
+                consumer: consumer.key,
+                key: KeyRef {
+                    db: context.db(),
+                    name: key,
+                },
+                checkpoint: &checkpoint,
+            });
+        }
+        Ok(())
+    })
+}
+
+/// Takes what comes from the primary or the append-only file, and passes it on.
+fn taken(context: &Context, take: impl FnOnce() -> Result<(), Reply>) -> Reply {
+    if !context.is_replicated() {
+        return Reply::error(NOT_FOR_CLIENTS);
+    }
+    match take() {
+        Ok(()) => {
+            context.replicate_verbatim();
+            Reply::OK
+        }
+        Err(error) => {
+            if let Reply::Error(text) = &error {
+                log::error!("what came from the primary or the append-only file is wrong: {text}");
+            }
+            error
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Libraries to what is kept of them, and back.
+//!
+//! A library comes back in two steps: first its consumers and their progress, which are good
+//! whatever becomes of the code; then the code, as an upgrade of that. Where the code cannot be
+//! loaded (another version of the engine, a limit that is lower now), the first step is what
+//! stays, and nothing that is still to be processed is trimmed or forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::exec::Driver;
+use crate::persist::{ConsumerDump, LibraryDump, StreamDump};
+use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode};
+
+use super::load::{LoadRequest, Loader};
+use super::prologue::Prologue;
+use super::registry::{Consumer, Library, Registry, Standing};
+
+/// What is kept of a library, the progress of its consumers included.
+#[must_use]
+pub fn dump_with_progress(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
+    let mut dump = dump(name, library, delivery);
+    for (consumer, dump) in library.consumers.values().zip(&mut dump.consumers) {
+        let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
+        // The first discovered first, so that they are discovered in that order again.
+        streams.reverse();
+        let streams = streams.into_iter().map(|stream| StreamDump {
+            db: stream.db,
+            name: stream.name.to_vec(),
+            checkpoint: stream.checkpoint(),
+        });
+        dump.streams = streams.collect();
+    }
+    dump
+}
+
+/// What is kept of a library, but for the progress of its consumers.
+#[must_use]
+pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
+    let consumers = library.consumers.iter().filter_map(|(name, consumer)| {
+        let spec = delivery.spec(consumer.key)?;
+        Some(ConsumerDump {
+            name: name.clone(),
+            prefix: spec.prefix.to_vec(),
+            window: spec.window as u64,
+            trim: spec.trim,
+            is_async: spec.mode == Mode::Async,
+            streams: Vec::new(),
+        })
+    });
+    LibraryDump {
+        name: name.to_owned(),
+        code: library.code.clone(),
+        config: library.config.clone(),
+        user: library.user.to_string(),
+        consumers: consumers.collect(),
+    }
+}
+
+impl Loader {
+    /// Makes a library of what was kept of it, in the place of one of its name. It is there
+    /// afterwards in any case: in quarantine, if it cannot be loaded.
+    pub fn restore(&self, registry: &mut Registry, driver: &Driver, dump: &LibraryDump) {
+        let consumers = restore_consumers(registry.get(&dump.name), driver, &dump.consumers);
+        let library = registry
+            .entry(dump.name.clone())
+            .or_insert_with(|| Library {
+                engine: engine_of(&dump.code),
+                user: dump.user.as_str().into(),
+                config: dump.config.clone(),
+                code: dump.code.clone(),
+                functions: BTreeMap::new(),
+                consumers: BTreeMap::new(),
+                standing: Standing::Quarantined {
+                    error: "it was not loaded yet".into(),
+                },
+            });
+        for (name, consumer) in consumers {
+            let key = consumer.key;
+            if let Some(before) = library.consumers.insert(name, consumer)
+                && before.key != key
+            {
+                driver.remove_consumer(before.key);
+            }
+        }
+        let request = LoadRequest {
+            code: &dump.code,
+            config: dump.config.as_deref(),
+            upgrade: true,
+            user: &dump.user,
+        };
+        if let Err(error) = self.load(registry, driver, &request) {
+            log::error!(
+                "library '{}' cannot be loaded and is put into quarantine, its consumers wait: {error}",
+                dump.name
+            );
+            quarantine(registry, driver, dump, error.to_string());
+        }
+    }
+}
+
+/// Adds the consumers that are not there yet, without code, and sets the progress of all.
+fn restore_consumers(
+    old: Option<&Library>,
+    driver: &Driver,
+    dumps: &[ConsumerDump],
+) -> BTreeMap<String, Consumer> {
+    let mut consumers = BTreeMap::new();
+    for dump in dumps {
+        let known = old.and_then(|old| old.consumers.get(&dump.name)).cloned();
+        let known = known.filter(|known| *known.prefix == *dump.prefix);
+        let consumer = known.unwrap_or_else(|| {
+            let prefix: Arc<[u8]> = dump.prefix.as_slice().into();
+            let spec = ConsumerSpec {
+                prefix: Arc::clone(&prefix),
+                window: usize::try_from(dump.window).unwrap_or(usize::MAX).max(1),
+                trim: dump.trim,
+                mode: if dump.is_async {
+                    Mode::Async
+                } else {
+                    Mode::Sync
+                },
+            };
+            Consumer {
+                key: driver.add_suspended_consumer(spec),
+                prefix,
+            }
+        });
+        for stream in &dump.streams {
+            driver.on(Event::Resumed {
+                consumer: consumer.key,
+                key: KeyRef {
+                    db: stream.db,
+                    name: &stream.name,
+                },
+                checkpoint: &stream.checkpoint,
+            });
+        }
+        consumers.insert(dump.name.clone(), consumer);
+    }
+    consumers
+}
+
+/// Keeps the library that could not be loaded, in the place of what was there.
+fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, error: String) {
+    let Some(library) = registry.get_mut(&dump.name) else {
+        return;
+    };
+    driver.leave_stage();
+    let names = dump.consumers.iter();
+    let names: Vec<&str> = names.map(|consumer| consumer.name.as_str()).collect();
+    library.consumers.retain(|name, consumer| {
+        let stays = names.contains(&name.as_str());
+        if stays {
+            driver.suspend_consumer(consumer.key);
+        } else {
+            driver.remove_consumer(consumer.key);
+        }
+        stays
+    });
+    library.engine = engine_of(&dump.code);
+    library.user = dump.user.as_str().into();
+    library.config.clone_from(&dump.config);
+    library.code.clone_from(&dump.code);
+    library.functions.clear();
+    let before = std::mem::replace(&mut library.standing, Standing::Quarantined { error });
+    if let Standing::Live(runner) = before {
+        runner.retire(true);
+    }
+}
+
+fn engine_of(code: &str) -> String {
+    Prologue::parse(code).map_or_else(|_| String::new(), |prologue| prologue.engine.to_owned())
+}
