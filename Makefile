@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run test build lint format bench soak adversary sanitize servers v8-from-source clean
+.PHONY: help run test build lint format bench soak chaos adversary sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -38,6 +38,11 @@ soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
 	@target/venv/bin/python soak/run.py $(SOAK_ARGS)
+
+chaos: ## SIGKILL 700 times, a quarter of an hour; CHAOS_ARGS=, REDIS_SERVER=
+	@scripts/setup test
+	@scripts/cargo build --release
+	@target/venv/bin/python chaos/run.py $(CHAOS_ARGS)
 
 adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test

@@ -82,12 +82,20 @@ class AofEverysec(Mode):
     """What the server had written to its file counts."""
 
     name = "aof-everysec"
+    # What was still in the server's memory was handed over, and has no effect: it has to be handed over again.
+    rules = Rules(keeps_acknowledged=False, counts_handovers=False)
     server_options = ("--appendonly", "yes", "--appendfsync", "everysec")
 
     def prepare(self, share):
         """The second half of the rounds rewrites files without the preamble."""
         self._preamble = "yes" if share < 0.5 else "no"
         self.primary.client.config_set("aof-use-rdb-preamble", self._preamble)
+
+    def recover(self):
+        """The file is mended where the kill tore a transaction apart, and loaded."""
+        if self.primary.mend_log():
+            self.notes["torn transactions cut off"] += 1
+        super().recover()
 
     def strike(self):
         """The kill, in some rounds during or right after a rewrite."""
