@@ -774,6 +774,108 @@ def test_a_consumer_may_what_its_owner_may_and_not_what_the_writer_may(server, p
     assert server.run("EXISTS", "mine:2") == 0
 
 
+# The command is the entry's value; what came of it is logged, since the last error of a stream stays.
+NOTED = """
+const words = data => value(data).split(' ');
+const noted = (data, work) => {
+    let came = 'ok';
+    try { work(); } catch (error) { came = String(error); }
+    redis.log(`came ${came.replaceAll('\\n', ' ')}`);
+};
+"""
+CALLBACK_WAYS = {
+    "sync": "(client, data) => noted(data, () => client.call_raw(...words(data)))",
+    "async": "async (client, data) => noted(data, () => client.block(inside => inside.call_raw(...words(data))))",
+    "after await": "async (client, data) => { await null;"
+    " noted(data, () => client.block(inside => inside.call_raw(...words(data)))); }",
+    "background": "(client, data) => client.run_on_background("
+    "async background => noted(data, () => background.block(inside => inside.call_raw(...words(data)))))",
+}
+
+
+def owner_of_stream(people, rules):
+    """A user with these rights, and those to load a consumer of the stream."""
+    # A pattern behind all keys is an error of the server.
+    return people.make("owner", *rules, "+rg.function", "+xread", *([] if "~*" in rules else ["~todo*"]))
+
+
+def come_of_entry(server, command):
+    """What a callback of ``CALLBACK_WAYS`` got for its command."""
+    seen = len(server.messages("came "))
+    server.add("todo", command)
+    server.wait_message("came ", seen + 1)
+    return server.messages("came ")[seen]
+
+
+@pytest.mark.parametrize("way", CALLBACK_WAYS)
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_a_consumer_may_what_its_owner_may(server, people, rights, way):
+    rules, commands = RIGHTS[rights]
+    owner = owner_of_stream(people, rules)
+    load_as(owner, NOTED, consumer(prefix="todo", callback=CALLBACK_WAYS[way]))
+    for command, expected in commands.items():
+        assert outcome(lambda command=command: owner.execute_command(*command.split())) == expected, command
+        came = come_of_entry(server, command)
+        assert ("denied" if is_denied(came) else came) == expected, command
+    server.wait(lambda: server.stream("todo").get("total_record_processed") == len(commands), "an entry is missing")
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("rules", COMPARED_RULES)
+def test_what_a_connection_of_its_owner_is_refused_a_consumer_is_refused_as_well(server, people, rules, way):
+    owner = owner_of_stream(people, COMPARED_RULES[rules])
+    load_as(owner, NOTED, consumer(prefix="todo", callback=CALLBACK_WAYS[way]))
+    differences = []
+    for line in COMPARED.strip().splitlines():
+        for command in line.split("|"):
+            fill(server)
+            through = come_of_entry(server, command)
+            if NOT_FOR_SCRIPTS.search(through):
+                continue
+            through = "ok" if through == "ok" else code_of(through)
+            fill(server)
+            direct = direct_code(owner, command.split())
+            if direct != through:
+                differences.append((command, direct, through))
+    assert differences == []
+
+
+GONE = {
+    "deleted": lambda people: people.delete("owner"),
+    "disabled": lambda people: people.change("owner", "off"),
+}
+LATE = {
+    "async": "async (client, data) => { await holding(client, data); client.block(c => c.call('SET', 'mine:1', 'late')); }",
+    "background": "(client, data) => client.run_on_background(async background => {"
+    " await holding(client, data); background.block(c => c.call('SET', 'mine:1', 'late')); })",
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+@pytest.mark.parametrize("how", GONE)
+def test_a_callback_that_runs_when_its_owner_goes_fails_and_later_entries_stay(server, people, how, kind):
+    owner = people.make("owner", *OWNER, "+set")
+    # A caller's function lets the callback go on: a consumer's rights are its owner's.
+    release = "redis.register_function('release', (client, key) => held.get(key)(0));"
+    load_as(owner, consumer(callback=LATE[kind]), release)
+    server.add("stream", "x")
+    server.wait_message("start x ")
+    GONE[how](people)
+    server.add("stream", "y", "z")
+    call(server.client, "release", "x")
+    server.wait_stream(total_record_processed=1, pending_ids=[])
+    assert server.run("GET", "mine:1") == "1"
+    refused(server, f"{NO_USER}|does not exists? or disabled")
+    assert server.run("XLEN", "stream") == 3
+    assert server.messages("start ") == ["x 1"]
+    people.set("owner", *OWNER, "+set")
+    for key in "yz":
+        server.wait_message(f"start {key} ")
+        call(server.client, "release", key)
+    server.wait_stream(total_record_processed=3, pending_ids=[])
+    assert server.run("GET", "mine:1") == "late"
+
+
 def test_an_async_callback_whose_owner_goes_meanwhile_has_no_rights_left(server, people):
     callback = "async (client, data) => { await holding(client, data); client.block(c => c.call('SET', 'mine:1', '2')); }"
     release = consumer("release", "letgo", callback="(client, data) => { held.get(value(data))(0); }")

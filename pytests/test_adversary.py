@@ -468,9 +468,10 @@ def test_memory_that_v8_maps_counts_as_well(hostile, what):
     assert re.search(f"{OUT_OF_MEMORY}|ReferenceError|RangeError|TypeError", error)
 
 
-# A guard that asks for a length must ask for it once: the second answer may be another.
+# A guard that asks for a length must ask for it once: the second answer may be another. Then nothing is wrong.
 TWO_LENGTHS = {
     name: f"let asked = 0; Array.prototype.{name}.call({{ get length() {{ return asked++ ? {length} : 1; }} }}, {arguments});"
+    " throw new RangeError();"
     for name, length, arguments in (
         ("sort", "2 ** 53 - 1", ""),
         ("toSorted", "2 ** 31", ""),
@@ -488,7 +489,26 @@ TOO_MANY = {
     "split": "'x'.repeat(2 ** 28).split('');",
     "concat": "const a = new Array(2 ** 25).fill(0); [].concat(a, a, a, a, a, a, a, a);",
     "sort of a long array": "new Array(2 ** 28).sort();",
+    "match, called directly": "/x/g[Symbol.match]('x'.repeat(2 ** 28));",
+    "matchAll, called directly": "[.../x/g[Symbol.matchAll]('x'.repeat(2 ** 28))];",
+    "replace by a function, called directly": "/x/g[Symbol.replace]('x'.repeat(2 ** 28), () => '');",
+    "split, called directly": "/x/[Symbol.split]('x'.repeat(2 ** 28));",
+    "split, called on a class of its own": "class R extends RegExp {} new R('x')[Symbol.split]('x'.repeat(2 ** 28));",
+    "split by many groups": "'x'.repeat(2 ** 26).split(/(((((((((x)))))))))/);",
+    "split by groups that are none": "class R extends RegExp { exec() { this.lastIndex = 1; return { length: 2 ** 32 }; } }"
+    " new R('x')[Symbol.split]('abc');",
+    "replace of groups that are none": "const r = /x/; r.exec = () => ({ index: 0, length: 2 ** 32, 0: 'a' }); 'abc'.replace(r, 'z');",
+    "replace of groups that come late": "const r = /x/; 'abc'.replace(r, { toString() {"
+    " r.exec = () => ({ index: 0, length: 2 ** 32, 0: 'a' }); return 'z'; } });",
+    "replace of groups of all": "RegExp.prototype.exec = () => ({ index: 0, length: 2 ** 32, 0: 'a' }); 'abc'.replace(/x/, 'z');",
 }
+# What is asked for a length, and gives something else than a number, each time another.
+for method, more in (("toSorted", ""), ("toReversed", ""), ("with", "0, 1"), ("toSpliced", "0, 1"), ("sort", "")):
+    TOO_MANY[f"{method} of a length that is no number"] = (
+        "for (let answers = 0; answers < 32; answers++) { let asked = 0;"
+        " const number = { valueOf: () => answers >> asked++ & 1 ? 2 ** 32 - 1 : 1 }; globalThis.Math = { floor: () => number };"
+        f" try {{ Array.prototype.{method}.call({{ length: 1.5 }}, {more}); }} catch (error) {{}} }} throw new RangeError();"
+    )
 
 
 @pytest.mark.parametrize("what", [*TWO_LENGTHS, *TOO_MANY])

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from support import consumer
+from support import REPOSITORY, consumer, function
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,25 @@ def test_libraries_do_not_see_each_others_globals(server):
     server.load("globalThis.secret = 'shared';", consumer(), name="first")
     server.load("redis.log('secret ' + typeof globalThis.secret);", consumer(), name="second")
     assert server.messages("secret ") == ["undefined"]
+
+
+def declared(interface):
+    """The members of an interface in the declarations."""
+    text = (REPOSITORY / "js_api/index.d.ts").read_text()
+    [body] = re.findall(rf"^    interface {interface} \{{\n(.*?)^    \}}", text, re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"^        (?:readonly )?(\w+)[<(:]", body, re.MULTILINE))
+
+
+MEMBERS = "[...Object.getOwnPropertyNames(%s), ...Object.getOwnPropertyNames(Object.getPrototypeOf(%s))]"
+
+
+def test_what_there_is_is_what_the_declarations_say(server):
+    server.load(
+        "const of_redis = Object.getOwnPropertyNames(redis);",
+        function("of redis", "() => of_redis"),
+        function("of client", f"client => {MEMBERS.replace('%s', 'client')}"),
+        function("of async client", f"async client => {MEMBERS.replace('%s', 'client')}"),
+    )
+    assert set(server.call("of redis")) == declared("Redis")
+    for name, interface in (("of client", "Client"), ("of async client", "AsyncClient")):
+        assert set(server.call(name)) - {"constructor"} == declared(interface)

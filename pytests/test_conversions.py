@@ -755,6 +755,7 @@ REPLIES = {
     "zscore zset nothing": ("null", "null"),
     "zadd zset incr 0.25 one": ("1.75", "1.75"),
     "zincrby zset -1.5 one": ("0", "0"),
+    "zadd fresh incr -0 x": ("-0", "-0"),
     "zmscore zset one nothing": ("[1.5,null]", "[1.5,null]"),
     "zrange zset 0 -1": ('["least","one","most"]', "[<least>,<one>,<most>]"),
     "zrange zset 0 -1 withscores": (
@@ -1263,6 +1264,16 @@ def test_bytes_come_back_as_they_were(server, wires, start):
     with time_limits(server, 10_000):
         for one in wires:
             assert one.call("RG.FCALL", "lib", "f", 0, data) == bulk(data)
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+@pytest.mark.parametrize("start", STARTS)
+def test_an_argument_of_100_megabytes_arrives_where_the_library_may_hold_it(server, wires, start, flags):
+    length = "byteLength" if flags else "length"
+    server.load(function("f", f"{STARTS[start]} => args.map(one => one.{length})", flags))
+    with time_limits(server, 10_000):
+        for one in wires:
+            assert one.call("RG.FCALL", "lib", "f", 0, b"x" * 100_000_000, "y") == wire("*2 :100000000 :1")
 
 
 @pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)

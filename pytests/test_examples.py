@@ -1,5 +1,6 @@
 """The libraries in examples/: each is loaded as its first lines say, and does what they say."""
 
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -301,3 +302,17 @@ def test_the_enriched_stream_reaches_a_replica(pair):
     expected = entries(pair, "enriched:purchase:web")
     assert len(expected) == 1
     pair.wait(lambda: entries(pair.replica, "enriched:purchase:web") == expected, "the replica has no such entry")
+
+
+# --- the one in the papers
+
+
+@pytest.mark.parametrize("paper", ["README.md", "docs/functions.md"])
+def test_the_first_function_does_what_the_paper_says(server, paper):
+    [code] = re.findall(r"```js\n(#!js name=shop\n.*?)```", (REPOSITORY / paper).read_text(), re.DOTALL)
+    assert server.run("RG.FUNCTION", "LOAD", code) == "OK"
+    server.run("SET", "tickets", 10)
+    assert fcall(server, "shop", "take", 1, "tickets", 8) == 2
+    with pytest.raises(ResponseError, match="^Error: only 2 left$"):
+        fcall(server, "shop", "take", 1, "tickets", 8)
+    assert server.run("GET", "tickets") == "2"

@@ -1128,6 +1128,29 @@ def test_a_library_that_computes_for_long_keeps_neither_others_nor_the_server_wa
     assert busy.reply() == "done"
 
 
+def test_a_library_with_much_to_do_shares_the_workers_with_others(threads):
+    """Each of its parts is short, and there are seconds of them."""
+    threads.reset()
+    threads.load(
+        "const short = () => { const end = Date.now() + 2; while (Date.now() < end); };",
+        "let done = 0;",
+        function(
+            "begin",
+            "client => { for (let n = 0; n < 1500; n++) client.run_on_background(async () => { short(); done++; }); }",
+        ),
+        function("done", "() => done"),
+        name="much",
+    )
+    threads.load(function("f", "async client => client.block(c => c.call('INCR', 'n'))"), name="quick")
+    threads.call("begin", library="much")
+    for n in range(1, 6):
+        start = time.monotonic()
+        assert threads.call("f", library="quick") == n
+        assert time.monotonic() - start < 0.5
+    assert threads.call("done", library="much") < 1500, "all was done before the test could look"
+    threads.wait(lambda: threads.call("done", library="much") == 1500, "a part is missing")
+
+
 def test_a_call_into_a_busy_library_is_an_error_within_the_limit(threads):
     threads.reset()
     threads.load(BUSY, function("f", "client => client.call('INCR', 'n')"))

@@ -125,11 +125,10 @@ def test_the_number_of_threads_cannot_be_changed_at_run_time(server):
     assert configuration(server, THREADS) == "1"
 
 
-def test_unloading_is_refused_with_a_reason_and_everything_goes_on(server):
+def test_unloading_is_refused_and_everything_goes_on(server):
     server.load(consumer())
-    with pytest.raises(ResponseError):
+    with pytest.raises(ResponseError, match="data types"):
         server.run("MODULE", "UNLOAD", "redisgears_2")
-    assert [line for line in server.messages() if "unload" in line.lower()]
     server.add("stream", 1)
     assert server.seen() == ["stream 1"]
 

@@ -908,16 +908,21 @@ def commands_of(server):
         words = []
         for _ in range(number(b"*")):
             length = number(b"$")
-            words.append(data[at : at + length].decode())
+            words.append(data[at : at + length].decode("utf-8", "backslashreplace"))
             at += length + 2
         yield words
 
 
-def units_of(server):
-    """What was replicated: lists of commands as texts, one list for each transaction, or command outside of one."""
+def units_of(server, cursors=False):
+    """What was replicated: lists of commands as texts, one list for each transaction, or command outside of one. Of what
+    the module tells itself, ``cursors`` shows how far consumers are."""
     units, open_unit = [], None
     for words in commands_of(server):
         name = words[0].upper()
+        if name == "_RG_INTERNALS":
+            if words[1] != "cursor" or not cursors:
+                continue
+            name, words = "CURSOR", ["CURSOR", words[4], words[5]]
         if name == "MULTI":
             assert open_unit is None
             open_unit = []
@@ -932,7 +937,7 @@ def units_of(server):
             else:
                 open_unit.append(text)
     assert open_unit is None
-    return units
+    return [unit for unit in units if unit]
 
 
 THREE = "['a', 'b', 'c'].forEach(key => c.call('INCR', key))"
@@ -1023,7 +1028,7 @@ def test_writes_in_another_database_are_replicated_there(aof):
     for words in commands_of(aof):
         if words[0].upper() == "SELECT":
             db = int(words[1])
-        elif words[0].upper() not in ("MULTI", "EXEC"):
+        elif words[0].upper() not in ("MULTI", "EXEC", "_RG_INTERNALS"):
             seen.setdefault(db, []).append(" ".join(words))
     assert seen == {0: [f"SET x {n}" for n in range(4)]} | {db: THREE_IN_ORDER for db in (3, 4, 5, 6)}
 
@@ -1047,6 +1052,9 @@ def test_the_writes_of_a_sync_consumer_follow_their_entry(aof):
         assert units == entries
     else:
         assert units == [unit for entry in entries for unit in (entry[:1], entry[1:])]
+    # In the same unit is how far the consumer is then.
+    units = [unit for unit in units_of(aof, cursors=True) if "INCR n" in unit]
+    assert [unit[-2:] for unit in units] == [["INCR n", "CURSOR stream ID"]] * 3
 
 
 @pytest.mark.parametrize("trim", [False, True])
@@ -1582,7 +1590,21 @@ def test_out_of_memory_the_writes_of_a_consumer_are_refused_one_by_one(server):
     assert server.run("EXISTS", "a") == 0
 
 
-def test_info_and_list_know_the_functions(server):
+def test_out_of_memory_the_writes_of_a_sync_consumer_are_refused_too(server):
+    server.load(
+        consumer(callback="(client, data) => { client.call('GET', 'a'); client.call('SET', 'a', 1); }"),
+        function("add", "client => client.call('XADD', 'stream', '*', 'n', 1)", ["allow-oom"]),
+    )
+    with server.setting("maxmemory", 1):
+        server.call("add")
+        server.wait_stream(total_record_processed=1)
+        assert "OOM" in last_error(server)
+    assert server.run("EXISTS", "a") == 0
+    server.add("stream", 2)
+    assert server.run("GET", "a") == "1"
+
+
+def test_list_knows_the_functions(server):
     server.load(function(), function("g"), consumer())
     [reply] = server.run("RG.FUNCTION", "LIST")
     assert fields(reply)["functions"] == ["f", "g"]

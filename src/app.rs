@@ -83,9 +83,28 @@ impl App {
     }
 
     /// Makes a library of what was kept of it.
-    pub(crate) fn restore(&self, dump: &LibraryDump) {
+    ///
+    /// # Errors
+    /// With what the server refuses.
+    pub(crate) fn restore(&self, context: &Context, dump: &LibraryDump) -> Result<(), String> {
         self.loader
             .restore(&mut self.registry.borrow_mut(), &self.driver, dump);
+        self.listen(context)
+    }
+
+    /// Begins to listen to key events, once there is a consumer: they cost every command a little.
+    ///
+    /// # Errors
+    /// With what the server refuses.
+    pub(crate) fn listen(&self, context: &Context) -> Result<(), String> {
+        let registry = self.registry.borrow();
+        if registry
+            .values()
+            .all(|library| library.consumers.is_empty())
+        {
+            return Ok(());
+        }
+        listen_to_keys(context).map_err(|refused| format!("ERR the server refuses {refused}"))
     }
 
     fn dumps(&self) -> Vec<LibraryDump> {
@@ -278,9 +297,7 @@ impl Hooks for AppHooks {
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
         let app = App::get().ok_or("the module is not ready")?;
         let dump = LibraryDump::decode(bytes).map_err(|error| format!("one of them {error}"))?;
-        listen_to_keys(context).map_err(|refused| format!("the server refuses {refused}"))?;
-        app.restore(&dump);
-        Ok(())
+        app.restore(context, &dump)
     }
 
     fn forget_libraries(&self) {

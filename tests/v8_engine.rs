@@ -373,6 +373,34 @@ fn guarded_built_ins_are_otherwise_what_they_were() {
         thrown(show, &[]),
         r#"[[1,2,3],[2,1],["a","b"],["a","b"],{"a":[1]},1,"split",2,0]"#
     );
+    let show = r"() => {
+        const own = class extends RegExp { exec(text) { return super.exec(text); } };
+        const late = /b/; late.lastIndex = { valueOf: () => 0 };
+        throw JSON.stringify([
+            'abcb'.replace(/b(?<n>.)?/g, '[$&$1$<n>]'), 'abc'.replace(/(b)/, (all, one, at) => one + at), 'aXbX'.split(/(X)/, 3),
+            'aab'.match(/a/g), 'aab'.match(/(a)b/), [...'aab'.matchAll(/a/g)].map(match => match.index), 'ab'.replaceAll(/a|b/g, 'x'),
+            'abcb'.replace(new own('b(?<n>.)?', 'g'), '[$&$1$<n>]'), 'aXbX'.split(new own('(X)')), 'aab'.match(new own('a', 'g')),
+            'aBc'.split(new own('b', 'i')), 'abb'.replace(late, 'x'), /b/.lastIndex, 'a'.replace(/z/, 'x'), ''.split(/x/), ''.split(/(?:)/),
+            '\u{1f600}x'.split(/(?:)/u).length, RegExp.prototype[Symbol.replace].name, RegExp.prototype[Symbol.split].length,
+            Object.keys(RegExp.prototype).length, (() => { const sticky = /a/y; return ['aab'.replace(sticky, 'x'), sticky.lastIndex]; })(),
+        ]); }";
+    assert_eq!(
+        thrown(show, &[]),
+        concat!(
+            r#"["a[bccc][b]","ab1c",["a","X","b"],["a","a"],["ab","a"],[0,1],"xx","#,
+            r#""a[bccc][b]",["a","X","b","X",""],["a","a"],["a","c"],"axb",0,"a",[""],[],2,"[Symbol.replace]",2,0,["xab",1]]"#
+        )
+    );
+    for code in [
+        "RegExp.prototype[Symbol.split].call(1, 'x')",
+        "RegExp.prototype[Symbol.replace].call({}, 'x', 'y')",
+        "/x/[Symbol.match](Symbol())",
+    ] {
+        assert!(
+            thrown(&format!("() => {{ {code}; }}"), &[]).starts_with("TypeError"),
+            "{code}"
+        );
+    }
     assert!(thrown("() => { JSON.parse(); }", &[]).starts_with("SyntaxError"));
     assert!(thrown("() => { String.prototype.split.call(null); }", &[]).starts_with("TypeError"));
 }

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::host::{Context, Copies, listen_to_keys};
+use crate::host::{Context, Copies};
 use crate::library::{LoadRequest, Prologue, dump};
 
 use super::{READ_ONLY, internals};
@@ -19,14 +19,14 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Ok(request) => request,
         Err(error) => return Reply::error(error),
     };
-    if let Err(refused) = listen_to_keys(context) {
-        return Reply::error(format!("ERR the server refuses {refused}"));
-    }
     let loaded = app
         .loader
         .load(&mut app.registry.borrow_mut(), &app.driver, &request);
     match loaded {
         Ok(has_new) => {
+            if let Err(refused) = app.listen(context) {
+                return Reply::error(refused);
+            }
             replicate(app, context, request.code);
             if has_new {
                 app.rescan();

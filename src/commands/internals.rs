@@ -11,7 +11,7 @@
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::host::{Context, Copies, listen_to_keys};
+use crate::host::{Context, Copies};
 use crate::library;
 use crate::persist::{LibraryDump, decode_pending};
 use crate::stream::{Checkpoint, EntryId, Event, KeyRef};
@@ -37,10 +37,7 @@ pub(super) fn library(app: &App, context: &Context, arguments: &[&[u8]]) -> Repl
         };
         let dump = LibraryDump::decode(dump)
             .map_err(|error| Reply::error(format!("ERR the library {error}")))?;
-        listen_to_keys(context)
-            .map_err(|refused| Reply::error(format!("ERR the server refuses {refused}")))?;
-        app.restore(&dump);
-        Ok(())
+        app.restore(context, &dump).map_err(Reply::error)
     })
 }
 

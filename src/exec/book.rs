@@ -181,6 +181,11 @@ impl Book {
     /// Adds a job to the queue.
     pub(super) fn push_job(&mut self, job: Job) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.push_counted_job(job);
+    }
+
+    /// Adds a job that was counted when it was sent.
+    pub(super) fn push_counted_job(&mut self, job: Job) {
         self.jobs.push_back(job);
     }
 

@@ -162,6 +162,7 @@ impl Runner {
 
     /// Has an async function called on a worker.
     pub fn send_function(self: &Arc<Self>, call: FunctionCall) {
+        self.note_waiting(1);
         self.send(Message::Function(call));
     }
 
@@ -236,9 +237,9 @@ impl Runner {
         ))
     }
 
-    /// Counts entries that were put into a lane by the main thread.
-    pub(super) fn note_waiting(&self, entries: usize) {
-        self.waiting.fetch_add(entries, Ordering::Relaxed);
+    /// Counts what the main thread put into a lane, or sent.
+    pub(super) fn note_waiting(&self, count: usize) {
+        self.waiting.fetch_add(count, Ordering::Relaxed);
     }
 
     // --- a worker -----------------------------------------------------------------------------------
@@ -442,7 +443,7 @@ impl Runner {
                     window,
                     batch,
                 } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
-                Message::Function(call) => book.push_job(Job::Function(call)),
+                Message::Function(call) => book.push_counted_job(Job::Function(call)),
                 Message::Lane(Notice::Recall { sub, .. }) => {
                     let started = book.recall(sub);
                     reports.push(Event::Recalled { sub, started });

@@ -8,7 +8,7 @@ use crate::stream::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
-use super::{HOOKS, Hooks, api, guard};
+use super::{HOOKS, Hooks, api, guard, lock};
 
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
@@ -60,6 +60,7 @@ unsafe extern "C" fn on_event_loop(
         with_hooks("the event loop", |hooks| {
             hooks.before_sleep(&Context::from_raw(context));
         });
+        lock::end_round();
     }
 }
 

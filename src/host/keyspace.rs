@@ -42,7 +42,7 @@ struct State {
 
 static STATE: RedisLocked<RefCell<State>> = RedisLocked::new();
 
-/// Begins to listen, once. Not before there is a library: each notification costs every command
+/// Begins to listen, once. Not before there is a consumer: each notification costs every command
 /// a little, and servers before 8.0 do not let a module stop listening.
 ///
 /// # Errors

@@ -1,35 +1,109 @@
 //! The server's lock, for workers.
+//!
+//! The lock itself is not fair: who gives it up and wants it again at once mostly gets it. So
+//! workers give way: when they together have had it for a while, the main thread has its round
+//! before any of them takes it again.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::engine::{Flags, Grant, Server};
 use crate::exec::ServerLock;
 
 use super::context::Context;
 use super::unit::Unit;
-use super::{HOOKS, api, is_paused, log};
+use super::{HOOKS, api, is_paused, log, wake_main_thread};
 
 /// How often a worker looks whether clients are still paused, and for how long.
 const PAUSE_LOOK: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How long workers may have the lock between two rounds of the main thread.
+const SHARE: Duration = Duration::from_millis(1);
+/// How long a worker gives way at most. The main thread is then at something long, and has the
+/// lock anyway.
+const WAY_MAX: Duration = Duration::from_millis(100);
+
 /// See the module's description.
 pub(crate) struct GlobalLock;
 
+/// Rounds of the main thread, and how long workers have had the lock since the last.
+struct Rounds {
+    number: AtomicU64,
+    held_us: AtomicU64,
+    waiting: AtomicUsize,
+    mutex: Mutex<()>,
+    ended: Condvar,
+}
+
+static ROUNDS: Rounds = Rounds {
+    number: AtomicU64::new(0),
+    held_us: AtomicU64::new(0),
+    waiting: AtomicUsize::new(0),
+    mutex: Mutex::new(()),
+    ended: Condvar::new(),
+};
+
+impl Rounds {
+    /// The main thread has had its round.
+    fn end(&self) {
+        self.number.fetch_add(1, Ordering::SeqCst);
+        self.held_us.store(0, Ordering::Relaxed);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            // Who looked at the number just before waits by now.
+            drop(self.mutex.lock());
+            self.ended.notify_all();
+        }
+    }
+
+    /// Waits for the main thread's round, if workers have had their share.
+    fn give_way(&self) {
+        let share = SHARE.as_micros();
+        if u128::from(self.held_us.load(Ordering::Relaxed)) < share {
+            return;
+        }
+        let now = self.number.load(Ordering::SeqCst);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        wake_main_thread();
+        let end = Instant::now() + WAY_MAX;
+        let mut guard = self.mutex.lock();
+        while self.number.load(Ordering::SeqCst) == now {
+            if self.ended.wait_until(&mut guard, end).timed_out() {
+                break;
+            }
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The main thread has had its round of the event loop: workers may have the lock again.
+pub(super) fn end_round() {
+    ROUNDS.end();
+}
+
 /// Holds the lock while it lives.
-struct Held;
+struct Held {
+    since: Instant,
+}
 
 impl Held {
     fn take() -> Self {
+        ROUNDS.give_way();
         // SAFETY: the context is made for use from any thread; no lock of ours is held: the
         // server's is the outermost.
         unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
-        Self
+        Self {
+            since: Instant::now(),
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        ROUNDS.held_us.fetch_add(held, Ordering::Relaxed);
         // SAFETY: this thread holds it.
         unsafe { api!(RedisModule_ThreadSafeContextUnlock)(log::detached()) };
     }

@@ -93,6 +93,13 @@ impl Bounds {
         }
     }
 
+    /// Whether a run off the lock that took so long is to be ended.
+    pub(super) fn is_overdue(&self, took_ms: u64) -> bool {
+        let limits = &self.ledger.limits;
+        took_ms >= limits.unlocked_ms.load(Ordering::Relaxed)
+            && !limits.lenient.load(Ordering::Relaxed)
+    }
+
     fn taken(&self) -> usize {
         self.heap
             .load(Ordering::Relaxed)

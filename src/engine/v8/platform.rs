@@ -12,7 +12,10 @@ const HELPER_THREADS: u32 = 1;
 /// With unrolling, V8 152 drops the check for interrupts from loops such as
 /// `for (;;) bag.push(new Array(1000).fill(0))`: nothing ends them, and the process runs out of
 /// memory. Taking it out costs nothing that the benchmarks show.
-const FLAGS: &str = "--no-turboshaft-loop-unrolling";
+///
+/// Isolates that end would leave their pages to others in a pool, which nobody empties where the
+/// others have nothing to do.
+const FLAGS: &str = "--no-turboshaft-loop-unrolling --no-memory-pool-share-memory-on-teardown";
 
 /// Whether V8 guards its tables with memory protection keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

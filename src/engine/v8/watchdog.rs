@@ -54,6 +54,22 @@ pub(super) struct Paused {
     took_ms: u64,
 }
 
+impl Paused {
+    /// The same, with so much more time taken.
+    pub(super) fn charged(self, time: Duration) -> Self {
+        let more = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            took_ms: self.took_ms.saturating_add(more),
+            ..self
+        }
+    }
+
+    /// Milliseconds that the run took.
+    pub(super) fn took_ms(self) -> u64 {
+        self.took_ms
+    }
+}
+
 /// The state of one library's runs. See the module's description.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -153,6 +169,17 @@ impl Watch {
     pub(super) fn end_for_memory(&self) {
         let _guard = self.ending.lock();
         self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
+    }
+
+    /// Ends the run that goes on in the calling thread: it took too long before.
+    pub(super) fn end_for_taken_time(&self) {
+        let _guard = self.ending.lock();
+        if self.ended.load(Ordering::SeqCst) == 0 {
+            self.ended.store(Reason::Time as u8, Ordering::SeqCst);
+        }
         if let Some(isolate) = self.isolate.get() {
             isolate.terminate_execution();
         }
