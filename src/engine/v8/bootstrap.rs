@@ -29,6 +29,10 @@ pub(super) struct Helpers {
     pub(super) make_error: v8::Global<v8::Function>,
     /// `tag(value, type, format)`: the value with what kind of reply it was.
     pub(super) tag: v8::Global<v8::Function>,
+    /// `"__reply_type"`, the property that holds it.
+    pub(super) reply_type: v8::Global<v8::String>,
+    /// `"status"`, what it holds most often.
+    pub(super) status: v8::Global<v8::String>,
     /// `allocate(length)`: an `ArrayBuffer`.
     pub(super) allocate: v8::Global<v8::Function>,
     /// `close()`: no client is open any more.
@@ -55,7 +59,13 @@ pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
         let function = v8::Local::<v8::Function>::try_from(made.get(scope, key.into())?).ok()?;
         Some(v8::Global::new(scope, function))
     };
+    let name = |name: &[u8]| {
+        let name = text::from_bytes(scope, name, v8::NewStringType::Internalized)?;
+        Some(v8::Global::new(scope, name))
+    };
     let helpers = Helpers {
+        reply_type: name(b"__reply_type")?,
+        status: name(b"status")?,
         call_consumer: helper("call_consumer")?,
         call_function: helper("call_function")?,
         run_job: helper("run_job")?,

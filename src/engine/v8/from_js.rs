@@ -239,12 +239,15 @@ impl Writer {
         object: v8::Local<v8::Object>,
     ) -> Written {
         let text = self.text_of(scope, object.into())?;
-        let kind = self.tag_of(scope, object, "__reply_type")?;
+        let helpers = run::helpers(scope).ok_or(Problem::Thrown)?;
+        let key = v8::Local::new(scope, &helpers.reply_type);
+        let kind = self.tag_of(scope, object, key)?;
         Ok(match kind.as_deref() {
             Some("status") => Reply::Simple(text.into()),
             Some("big_number") if is_big_number(&text) => Reply::BigNumber(text),
             Some("verbatim") => {
-                let format = self.tag_of(scope, object, "__format")?;
+                let key = text::short(scope, "__format");
+                let format = self.tag_of(scope, object, key)?;
                 let format = format
                     .and_then(|format| format.into_bytes().try_into().ok())
                     .unwrap_or(*b"txt");
@@ -261,9 +264,8 @@ impl Writer {
         &mut self,
         scope: &mut v8::PinScope,
         object: v8::Local<v8::Object>,
-        name: &str,
+        key: v8::Local<v8::String>,
     ) -> Result<Option<String>, Problem> {
-        let key = text::short(scope, name);
         let tag = object.get(scope, key.into()).ok_or(Problem::Thrown)?;
         if tag.is_string() {
             self.text_of(scope, tag).map(Some)

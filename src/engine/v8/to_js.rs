@@ -46,15 +46,18 @@ impl Maker<'_, '_> {
             Item::Bool(value) => v8::Boolean::new(scope, value).into(),
             Item::Simple(bytes) => {
                 let value = self.string(scope, bytes)?;
-                self.tagged(scope, value, "status", None)?
+                let status = v8::Local::new(scope, &self.helpers.status);
+                self.tagged(scope, value, status, None)?
             }
             Item::BigNumber(digits) => {
                 let value = string(scope, digits)?;
-                self.tagged(scope, value, "big_number", None)?
+                let kind = text::short(scope, "big_number");
+                self.tagged(scope, value, kind, None)?
             }
             Item::Verbatim { format, text } => {
                 let value = self.string(scope, text)?;
-                self.tagged(scope, value, "verbatim", Some(format))?
+                let kind = text::short(scope, "verbatim");
+                self.tagged(scope, value, kind, Some(format))?
             }
             Item::Error(message) => {
                 throw_redis_error(scope, self.helpers, message);
@@ -84,17 +87,16 @@ impl Maker<'_, '_> {
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         value: v8::Local<v8::Value>,
-        kind: &str,
+        kind: v8::Local<v8::String>,
         format: Option<&[u8]>,
     ) -> Option<v8::Local<'s, v8::Value>> {
         let tag = v8::Local::new(scope, &self.helpers.tag);
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
-        let kind = text::short(scope, kind).into();
         let format = match format {
             Some(format) => string(scope, format)?,
             None => nothing,
         };
-        tag.call(scope, nothing, &[value, kind, format])
+        tag.call(scope, nothing, &[value, kind.into(), format])
     }
 
     fn array<'s>(
