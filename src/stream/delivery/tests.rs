@@ -146,3 +146,118 @@ fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
     });
     assert_eq!(core.lane_window(sub), 0);
 }
+
+fn checkpoint(position: u64, pending: &[u64]) -> Checkpoint {
+    Checkpoint {
+        position: id(position),
+        pending: pending.iter().map(|seq| id(*seq)).collect(),
+    }
+}
+
+fn resume(core: &mut Delivery, consumer: ConsumerKey, checkpoint: &Checkpoint) {
+    core.on(Event::Resumed {
+        consumer,
+        key: KEY,
+        checkpoint,
+    });
+}
+
+#[test]
+fn what_is_read_again_after_a_checkpoint_of_the_primary_is_not_with_earlier_code() {
+    let (mut core, consumer) = core(Mode::Async, 1);
+    let sub = read(&mut core, 1..=2);
+    core.on(Event::Started { sub, id: id(1) });
+    core.change_consumer(consumer, 1, false, Mode::Async);
+    core.on(Event::Recalled {
+        sub,
+        started: id(1),
+    });
+    finish(&mut core, sub, 1);
+    core.on(Event::RoleChanged { primary: false });
+    resume(&mut core, consumer, &checkpoint(0, &[]));
+    core.on(Event::RoleChanged { primary: true });
+    let again = read(&mut core, 1..=1);
+    assert_eq!(core.lane_window(again), 1);
+}
+
+#[test]
+fn callbacks_of_the_time_before_a_checkpoint_of_the_primary_end_unheard() {
+    let (mut core, consumer) = core(Mode::Async, 2);
+    let sub = read(&mut core, 1..=2);
+    core.on(Event::Started { sub, id: id(2) });
+    core.on(Event::RoleChanged { primary: false });
+    resume(&mut core, consumer, &checkpoint(1, &[1]));
+    finish(&mut core, sub, 1);
+    finish(&mut core, sub, 2);
+    let views: Vec<_> = core.streams_of(consumer).collect();
+    assert_eq!(views[0].checkpoint(), checkpoint(1, &[1]));
+    assert_eq!(views[0].stats.finished, 0);
+}
+
+#[test]
+fn a_place_that_is_held_is_free_when_the_finish_is_on_record_or_nobody_keeps_records() {
+    for primary in [true, false] {
+        let (mut core, consumer) = core(Mode::Async, 1);
+        let sub = read(&mut core, 1..=1);
+        core.on(Event::Finished {
+            sub,
+            id: id(1),
+            took: std::time::Duration::ZERO,
+            now_ms: 0,
+            error: None,
+            holds: true,
+        });
+        assert_eq!(notices(&mut core), []);
+        core.on(Event::RoleChanged { primary });
+        let progress = core.next_progress().map(|progress| progress.checkpoint);
+        assert_eq!(progress, primary.then(|| checkpoint(1, &[])));
+        let freed = Notice::Freed {
+            consumer,
+            sub,
+            places: 1,
+        };
+        assert_eq!(notices(&mut core), [freed]);
+    }
+}
+
+#[test]
+fn a_consumer_without_code_is_given_nothing_and_holds_back_trims() {
+    let (mut core, consumer) = core(Mode::Sync, 1);
+    core.add_consumer(ConsumerSpec {
+        trim: true,
+        ..spec(Mode::Async, 1)
+    });
+    core.suspend_consumer(consumer);
+    core.on(Event::Found(KEY));
+    let sub = read(&mut core, 1..=1);
+    finish(&mut core, sub, 1);
+    assert_eq!(core.next_hand_over(false), None);
+    assert_eq!(core.next_trim(), None);
+    core.change_consumer(consumer, 1, false, Mode::Sync);
+    assert_backlog(&mut core);
+}
+
+#[test]
+fn while_a_log_of_commands_is_replayed_progress_follows_its_stream_and_nothing_is_handed_over() {
+    let mut core = Delivery::new(true);
+    let consumer = core.add_consumer(spec(Mode::Async, 1));
+    core.on(Event::Loading(true));
+    resume(&mut core, consumer, &checkpoint(5, &[]));
+    let other = KeyRef {
+        db: 0,
+        name: b"s:2",
+    };
+    core.on(Event::Moved {
+        from: KEY,
+        to: other,
+    });
+    core.on(Event::Appended(KEY));
+    assert!(!core.has_work());
+    core.on(Event::Loading(false));
+    let positions: Vec<_> = core
+        .streams_of(consumer)
+        .map(|view| (view.name, view.position()))
+        .collect();
+    assert_eq!(positions, [(&b"s:1"[..], EntryId::ZERO), (b"s:2", id(5))]);
+    assert!(core.has_work());
+}
