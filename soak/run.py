@@ -24,7 +24,7 @@ What must hold:
     * RSS is flat after the warm-up, and comes back when all libraries are deleted
     * threads and open files do not pile up
     * INFO agrees with RG.FUNCTION LIST
-    * at the end nothing is pending, the replica equals its primary, and so does what a server without the module
+    * at the end nothing is pending, the replica equals its primary, and so does what another server
       loads from the append-only file
 
 Each violation is printed as it is found. The end is a summary; the exit code is 1 if there was any, and the server's
@@ -85,7 +85,7 @@ class Soak:
         self.client = None
         self.replica = None
         if options.replica:
-            self.replica = self._start(None, "--replicaof", f"127.0.0.1 {self.server.port}", name="replica")
+            self.replica = self._start(options.module, "--replicaof", f"127.0.0.1 {self.server.port}", name="replica")
 
     def _start(self, module, *more, name="primary"):
         directory = self._directory / name
@@ -186,7 +186,7 @@ class Soak:
             self.record.violation("replica", f"its data is {theirs}, the primary's {digest}")
 
     def _compare_file(self, digest):
-        with self._start(None, "--appendonly", "yes") as again:
+        with self._start(self._options.module, "--appendonly", "yes") as again:
             theirs = again.client.execute_command("DEBUG", "DIGEST")
         if theirs != digest:
             self.record.violation("append-only file", f"it gives {theirs}, the data was {digest}")
