@@ -18,16 +18,15 @@ use super::{HOOKS, api, guard};
 const NAME: &std::ffi::CStr = c"RGlibrary";
 /// The form of what is around the libraries: their number, then each as a string.
 const FORM: c_int = 1;
-/// Servers from this version of the methods on (7.2) leave out what writes nothing.
-const LEAVES_OUT_NOTHING: c_int = 5;
+/// Servers that know this version of the methods (7.2 and later) leave a module out of a dump that
+/// it writes nothing into.
+const MAY_BE_LEFT_OUT: c_int = 5;
 
 /// Has the server keep libraries in its dumps.
 ///
 /// # Errors
 /// With the name of what the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
-    // SAFETY: reading what the server has set once; the function takes no arguments.
-    let server = unsafe { raw::RedisModule_GetTypeMethodVersion.map_or(0, |version| version()) };
     // SAFETY: a table of optional functions and numbers: zero is none.
     let mut methods: RedisModuleTypeMethods = unsafe { std::mem::zeroed() };
     methods.version = TYPE_METHODS;
@@ -37,7 +36,7 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     methods.free = Some(free_no_key);
     methods.aux_load = Some(load);
     methods.aux_save_triggers = AUX_BEFORE_KEYS;
-    if server >= LEAVES_OUT_NOTHING {
+    if may_be_left_out() {
         methods.aux_save2 = Some(save);
     } else {
         methods.aux_save = Some(save);
@@ -60,7 +59,7 @@ unsafe extern "C" fn save(dump: *mut RedisModuleIO, _when: c_int) {
             return;
         };
         let libraries = hooks.dump();
-        if libraries.is_empty() && leaves_out_nothing() {
+        if libraries.is_empty() && may_be_left_out() {
             return;
         }
         // SAFETY: the server gives a live dump, for the time of the call; the bytes are copied.
@@ -74,10 +73,11 @@ unsafe extern "C" fn save(dump: *mut RedisModuleIO, _when: c_int) {
     });
 }
 
-fn leaves_out_nothing() -> bool {
-    // SAFETY: as in `register`.
+/// Whether a dump that we write nothing into can be loaded without us.
+fn may_be_left_out() -> bool {
+    // SAFETY: reading what the server has set once; the function takes no arguments.
     let version = unsafe { raw::RedisModule_GetTypeMethodVersion.map_or(0, |version| version()) };
-    version >= LEAVES_OUT_NOTHING
+    version >= MAY_BE_LEFT_OUT
 }
 
 unsafe extern "C" fn load(dump: *mut RedisModuleIO, form: c_int, _when: c_int) -> c_int {
