@@ -379,9 +379,19 @@ class KeptServer(Node):
         self.start(*more)
 
     def follow(self, primary):
-        """Becomes a replica, and waits for the link."""
+        """Becomes a replica, and waits until both sides say so: the primary learns it by the replica's first ACK."""
         self.run("REPLICAOF", "127.0.0.1", primary.port)
         self.wait(lambda: self.client.info("replication")["master_link_status"] == "up", "no link")
+
+        def online():
+            replicas = primary.client.info("replication")
+            return any(
+                replica["port"] == self.port and replica["state"] == "online"
+                for name, replica in replicas.items()
+                if name.startswith("slave") and isinstance(replica, dict)
+            )
+
+        self.wait(online, "the primary does not see its replica online")
 
     def persistence(self, field):
         """A field of INFO persistence."""
