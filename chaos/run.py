@@ -20,7 +20,8 @@ What must hold:
       to the stream's last ID as found after the restart
     * every entry that was kept has its effect; none is skipped
     * the effect of a sync consumer is there once
-    * of one stream, consumer and kill, at most a window of entries is handed over twice, or has its effect twice
+    * of one stream, consumer and kill, at most a window of entries has its effect twice, and at most two windows of an
+      async consumer's are handed over twice
     * streams that are to be trimmed are empty at rest, nothing is pending, no callback failed
     * the log has no internal error and no crash
     * primary and replica have the same data at rest
