@@ -217,6 +217,44 @@ declare namespace RedisGears {
     interface EitherClient extends Client, AsyncClient {}
 
     /**
+     * What a callback says of entries that failed while the others did not: the object it returns, or
+     * resolves to. Those that are not named are done.
+     */
+    interface PartialFailure {
+        /**
+         * The IDs of those that failed: `record.id`, or the text `"ms-seq"`. One that is not among
+         * those that the callback got makes all of them failed.
+         */
+        readonly failed: readonly (readonly [ms: bigint, seq: bigint] | string)[];
+        /** Their error; `"the callback reported it as failed"` where it is left out. */
+        readonly error?: string;
+    }
+
+    /** What a callback can give back: a {@link PartialFailure}; everything else is ignored. */
+    type Outcome =
+        | PartialFailure
+        | string
+        | number
+        | bigint
+        | boolean
+        | symbol
+        | null
+        | undefined
+        | void
+        | (object & { readonly failed?: never; readonly then?: never });
+
+    /**
+     * An error that says how its entries go on. Any error object can carry these two:
+     * `throw Object.assign(new Error("busy"), { retry_after: 60_000 })`.
+     */
+    interface Failure extends Error {
+        /** Milliseconds until this retry, in place of the interval. */
+        retry_after?: number;
+        /** Whether the entries are given up at once, however many attempts are left. */
+        fatal?: boolean;
+    }
+
+    /**
      * Gets one entry of a stream.
      *
      * - A plain function gets a {@link Client} and runs on the server's main thread; the entry is done
@@ -228,21 +266,160 @@ declare namespace RedisGears {
      *
      * It acts as the user who loaded the library, in the stream's database.
      *
-     * An exception or a rejection ends the entry too: it is kept as the stream's `last_error`, and the
-     * next entry follows. A callback that wants another attempt makes it itself.
+     * An exception, a rejection and a {@link PartialFailure} are failures: the error is kept as the
+     * stream's `last_error`, and the option `on_failure` says what follows. Without it the entry ends
+     * there, and the next one follows. See {@link Failure} for what an error can say.
      *
      * Code that does not come to an end is ended after `lock-redis-timeout` milliseconds (500 unless
      * configured otherwise) where it holds the server's lock, after `background-timeout` (5000)
-     * elsewhere; the entry counts as failed.
+     * elsewhere; that is a failure too.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      * @param record - The entry.
-     * @returns A promise is waited for; everything else is ignored.
+     * @returns A promise is waited for; of the rest see {@link Outcome}.
      */
     type StreamCallback<C extends Client | AsyncClient = EitherClient> = (
         client: C,
         record: StreamRecord,
-    ) => [C] extends [Client] ? unknown : Promise<unknown>;
+    ) => [C] extends [Client] ? Outcome | Promise<Outcome> : Promise<Outcome>;
+
+    /**
+     * Gets a batch of entries of one stream, in the order of their IDs: what a consumer with the option
+     * `batch` has. Everything else is as with {@link StreamCallback}. If it fails, all of the batch
+     * have failed, unless it says with a {@link PartialFailure} which.
+     *
+     * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
+     * @param records - The entries, at least one.
+     * @returns A promise is waited for; of the rest see {@link Outcome}.
+     */
+    type BatchCallback<C extends Client | AsyncClient = EitherClient> = (
+        client: C,
+        records: StreamRecord[],
+    ) => [C] extends [Client] ? Outcome | Promise<Outcome> : Promise<Outcome>;
+
+    /** Text as UTF-8, or bytes as they are. */
+    type Bytes = string | ArrayBuffer;
+
+    /**
+     * What the value of a field must be like: equal to a text, like any of a list, or one of these. The
+     * first field of that name counts.
+     */
+    type Condition =
+        | Bytes
+        | readonly Condition[]
+        /** It begins like this. */
+        | { readonly prefix: Bytes; readonly exists?: never; readonly not?: never }
+        /** There is such a field, or there is none. */
+        | { readonly exists: boolean; readonly prefix?: never; readonly not?: never }
+        /** The condition does not hold: also where there is no such field, if it needs one. */
+        | { readonly not: Condition; readonly prefix?: never; readonly exists?: never };
+
+    /** Conditions by the name of the field; all of them must hold. */
+    interface Filter {
+        readonly [field: string]: Condition;
+    }
+
+    /** Pauses that grow: before the n-th retry `initial * factor ** (n - 1)`, at most `max`. */
+    interface Backoff {
+        /** Milliseconds before the first retry. */
+        readonly initial: number;
+        /** How much longer each pause is than the one before: 1 to 100; 2 where it is left out. */
+        readonly factor?: number;
+        /** Milliseconds that none exceeds; 3,600,000 where it is left out. */
+        readonly max?: number;
+        /** Which part of a pause chance may take off: 0 to 1; 0 where it is left out. */
+        readonly jitter?: number;
+    }
+
+    /** Options that do not depend on others. */
+    interface CommonOptions {
+        /**
+         * The stream that given-up entries are added to, behind the fields `library`, `consumer`,
+         * `stream`, `id`, `attempts`, `error`, `first_time` and `last_time`. The consumer itself must not
+         * match it.
+         */
+        readonly dead_letter?: Bytes;
+        /**
+         * What waits during a retry, or stops at an abort: the `"stream"` of the failure, unless said
+         * otherwise, or all streams of the `"consumer"`.
+         */
+        readonly scope?: "stream" | "consumer";
+        /**
+         * Where streams that are seen for the first time begin: with the `"earliest"` entry, unless said
+         * otherwise; with the `"latest"`, that is, with what is added from then on; or with this ID or
+         * the next behind it.
+         */
+        readonly start?: "earliest" | "latest" | `${bigint}-${bigint}`;
+        /**
+         * A field: entries with an equal value of it are with the callback one after another, in order.
+         * The others are side by side, within the window.
+         */
+        readonly order_by?: Bytes;
+        /** Which entries the callback gets; the others count as done at once. */
+        readonly filter?: Filter;
+        /** Whether the prefix is the whole name of the key. */
+        readonly exact?: boolean;
+    }
+
+    /** Entries that fail are given up, or stop the stream. */
+    interface WithoutRetry {
+        /**
+         * `"continue"`, unless said otherwise: they count as done, and the next ones follow. `"abort"`:
+         * nothing more is handed over until `RG.CONSUMER RESUME`.
+         */
+        readonly on_failure?: "continue" | "abort";
+        readonly retry_interval?: never;
+        readonly backoff?: never;
+        readonly max_attempts?: never;
+        readonly max_age?: never;
+        readonly bisect?: never;
+    }
+
+    /** Entries that fail are handed over again. */
+    interface WithRetry {
+        readonly on_failure: "retry";
+        /** After so many failed attempts they are given up: 1 to 1,000,000. Never where it is left out. */
+        readonly max_attempts?: number;
+        /** They are given up at the first failure so many milliseconds after the first attempt began. */
+        readonly max_age?: number;
+    }
+
+    /** How long a retry waits. */
+    type RetryPause =
+        | {
+            /** Milliseconds before each: 0 to 86,400,000; 1000 where it is left out. */
+            readonly retry_interval?: number;
+            readonly backoff?: never;
+        }
+        | {
+            /** Pauses that grow, in place of `retry_interval`. */
+            readonly backoff: Backoff;
+            readonly retry_interval?: never;
+        };
+
+    /** Options of a consumer that gets entries one by one. */
+    type StreamOptions = CommonOptions
+        & { readonly batch?: never; readonly duration?: never; readonly bisect?: never }
+        & (WithoutRetry | (WithRetry & RetryPause));
+
+    /** Options of a consumer that gets batches. */
+    type BatchOptions = CommonOptions
+        & {
+            /** How many entries the callback gets at once, at most: 1 to 10,000. */
+            readonly batch: number;
+            /**
+             * Milliseconds after which a batch that is not full is handed over all the same, from when
+             * its first entry was seen: 0 to 86,400,000. With 0, or without it, only full ones are.
+             */
+            readonly duration?: number;
+        }
+        & (
+            | WithoutRetry
+            | (WithRetry & RetryPause & {
+                /** Whether a batch that fails is halved until the entry that fails is alone. */
+                readonly bisect?: boolean;
+            })
+        );
 
     /**
      * What a function can return. Functions, symbols and promises within other values cannot be sent.
@@ -373,12 +550,16 @@ declare namespace RedisGears {
          *   ArrayBuffer or a view of one. An upgrade of the library cannot change it.
          * @param window - How many entries of one stream may be in the callback's hands at once: a whole
          *   number of entries, 1 to 1,000,000. With 1, entries of a stream are processed strictly one after
-         *   another.
+         *   another. With the option `batch` it counts batches.
          * @param trim - Whether entries that every matching consumer is done with are removed from the
          *   stream. One consumer that asks for it is enough.
-         * @param callback - Gets each entry. A generator function is refused: nothing of its body would run.
-         * @throws TypeError If the number of arguments or the type of one is wrong, or `window` is not a
-         *   whole number in its range.
+         * @param callback - Gets each entry, or with the option `batch` an array of them. A generator
+         *   function is refused: nothing of its body would run.
+         * @param options - How failures are handled, and which entries the callback gets in what way. None
+         *   where it is left out. A plain object; what it does not know, or what would do nothing beside the
+         *   others, is refused.
+         * @throws TypeError If the number of arguments or the type of one is wrong, `window` is not a whole
+         *   number in its range, or an option is unknown or wrong.
          * @throws Error If the name is taken in this library, the library has 1000 stream consumers already,
          *   or the call comes after loading.
          *   What the top-level code does not catch makes `RG.FUNCTION LOAD` fail; nothing of the library
@@ -390,6 +571,15 @@ declare namespace RedisGears {
             window: number | bigint,
             trim: boolean,
             callback: StreamCallback<C>,
+            options?: StreamOptions,
+        ): void;
+        register_stream_consumer<C extends Client | AsyncClient = EitherClient>(
+            name: string,
+            prefix: string | ArrayBuffer | ArrayBufferView,
+            window: number | bigint,
+            trim: boolean,
+            callback: BatchCallback<C>,
+            options: BatchOptions,
         ): void;
     }
 }

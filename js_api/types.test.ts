@@ -262,8 +262,8 @@ redis.register_function("errors", (client: RedisGears.Client, key) => {
 
 // @ts-expect-error the callback is missing
 redis.register_stream_consumer("c", "stream", 1, false);
-// @ts-expect-error there is no sixth argument
-redis.register_stream_consumer("c", "stream", 1, false, named, {});
+// @ts-expect-error there is no seventh argument
+redis.register_stream_consumer("c", "stream", 1, false, named, {}, {});
 // @ts-expect-error the name is a string
 redis.register_stream_consumer(1, "stream", 1, false, named);
 // @ts-expect-error the prefix is a string or bytes
@@ -276,6 +276,159 @@ redis.register_stream_consumer("c", "stream", "1", false, named);
 redis.register_stream_consumer("c", "stream", undefined, false, named);
 // @ts-expect-error trim is a boolean
 redis.register_stream_consumer("c", "stream", 1, "disabled", named);
+
+// --- options of a consumer ----------------------------------------------------------------------
+
+redis.register_stream_consumer("c", "stream", 1, false, named, {});
+redis.register_stream_consumer("c", "stream", 1, false, named, undefined);
+redis.register_stream_consumer("c", "stream", 10, false, named, {
+    on_failure: "retry",
+    backoff: { initial: 100, factor: 1.5, max: 60_000, jitter: 0.2 },
+    max_attempts: 5,
+    max_age: 3_600_000,
+    dead_letter: "dead",
+    scope: "consumer",
+    start: "1657030402506-0",
+    order_by: "customer",
+    filter: { level: ["error", "fatal"], source: { not: { prefix: "test" } }, muted: { exists: false } },
+    exact: true,
+});
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", retry_interval: 0 });
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", backoff: { initial: 1 } });
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "continue", dead_letter: "dead" });
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "abort", start: "latest" });
+redis.register_stream_consumer("c", "stream", 1, false, named, {
+    dead_letter: new ArrayBuffer(1),
+    order_by: new ArrayBuffer(1),
+    filter: { f: new ArrayBuffer(1), g: { prefix: new ArrayBuffer(1) }, h: [{ exists: true }, "", []] },
+});
+const shared: RedisGears.StreamOptions = { on_failure: "retry", max_attempts: 3 };
+redis.register_stream_consumer("c", "stream", 1, false, named, shared);
+
+// @ts-expect-error there is no such option
+redis.register_stream_consumer("c", "stream", 1, false, named, { bach: 10 });
+// @ts-expect-error there is no such policy
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "ignore" });
+// @ts-expect-error there is no such scope
+redis.register_stream_consumer("c", "stream", 1, false, named, { scope: "library" });
+// @ts-expect-error an ID has two halves
+redis.register_stream_consumer("c", "stream", 1, false, named, { start: "1657030402506" });
+// @ts-expect-error nor is that one
+redis.register_stream_consumer("c", "stream", 1, false, named, { start: "$" });
+// @ts-expect-error a number of milliseconds
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", max_age: "1h" });
+// @ts-expect-error a boolean
+redis.register_stream_consumer("c", "stream", 1, false, named, { exact: "yes" });
+// @ts-expect-error one field
+redis.register_stream_consumer("c", "stream", 1, false, named, { order_by: ["a", "b"] });
+// @ts-expect-error a name
+redis.register_stream_consumer("c", "stream", 1, false, named, { dead_letter: true });
+
+// Retries.
+// @ts-expect-error nothing is retried
+redis.register_stream_consumer("c", "stream", 1, false, named, { retry_interval: 100 });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "abort", backoff: { initial: 1 } });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "continue", max_attempts: 3 });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, named, { max_age: 1000 });
+const backoff: RedisGears.Backoff = { initial: 1 };
+// @ts-expect-error one of the two
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", retry_interval: 1, backoff });
+// @ts-expect-error the first pause has to be given
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", backoff: { factor: 2 } });
+// @ts-expect-error there is no such part of it
+const unknown: RedisGears.Backoff = { initial: 1, maximum: 10 };
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", backoff: unknown });
+
+// Filters.
+// @ts-expect-error values are text
+redis.register_stream_consumer("c", "stream", 1, false, named, { filter: { count: 3 } });
+// @ts-expect-error conditions by field
+redis.register_stream_consumer("c", "stream", 1, false, named, { filter: "level" });
+// @ts-expect-error there is no such condition
+redis.register_stream_consumer("c", "stream", 1, false, named, { filter: { level: { suffix: "r" } } });
+// @ts-expect-error one condition in an object
+redis.register_stream_consumer("c", "stream", 1, false, named, { filter: { level: { prefix: "e", exists: true } } });
+// @ts-expect-error and not none
+redis.register_stream_consumer("c", "stream", 1, false, named, { filter: { level: {} } });
+
+// --- batches ------------------------------------------------------------------------------------
+
+redis.register_stream_consumer("c", "stream", 1, false, (client, records) => {
+    assert_type<Same<typeof client, RedisGears.EitherClient>>();
+    assert_type<Same<typeof records, RedisGears.StreamRecord[]>>();
+    // @ts-expect-error an array of entries, not one
+    records.stream_name;
+}, { batch: 100 });
+redis.register_stream_consumer("c", "stream", 1, false, async (client: RedisGears.AsyncClient, records) => {
+    assert_type<Same<typeof records, RedisGears.StreamRecord[]>>();
+    // @ts-expect-error without the lock there are no commands
+    client.call("PING");
+}, { batch: 100, duration: 50, on_failure: "retry", retry_interval: 10, bisect: true, max_attempts: 2 });
+redis.register_stream_consumer("c", "stream", 1, false, (_client, record) => {
+    assert_type<Same<typeof record, RedisGears.StreamRecord>>();
+}, { on_failure: "retry" });
+const batch: RedisGears.BatchCallback = (_client, records) => ({ failed: records.map((record) => record.id) });
+redis.register_stream_consumer("c", "stream", 1, false, batch, { batch: 10_000, dead_letter: "dead" });
+
+// @ts-expect-error the callback of a batch gets an array
+redis.register_stream_consumer("c", "stream", 1, false, named, { batch: 10 });
+// @ts-expect-error and only that of a batch
+redis.register_stream_consumer("c", "stream", 1, false, batch, { on_failure: "retry" });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, batch);
+// @ts-expect-error a number of entries
+redis.register_stream_consumer("c", "stream", 1, false, batch, { batch: "10" });
+// @ts-expect-error there is no batch to wait for
+redis.register_stream_consumer("c", "stream", 1, false, named, { duration: 50 });
+// @ts-expect-error nor one to halve
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", bisect: true });
+// @ts-expect-error a half is another attempt
+redis.register_stream_consumer("c", "stream", 1, false, batch, { batch: 10, bisect: true });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, batch, { batch: 10, on_failure: "abort", bisect: true });
+
+// --- failures -----------------------------------------------------------------------------------
+
+redis.register_stream_consumer("c", "stream", 1, false, (_client, records) => {
+    const bad = records.filter((record) => record.record.length > 1);
+    return { failed: bad.map((record) => record.id), error: "too many fields" };
+}, { batch: 10 });
+redis.register_stream_consumer("c", "stream", 1, false, async (_client, records) => {
+    return { failed: records.map((record) => record.id.join("-")) };
+}, { batch: 10 });
+redis.register_stream_consumer("c", "stream", 1, false, (_client, records) =>
+    records.length > 3 ? { failed: ["1-1"] } : undefined, { batch: 10 });
+redis.register_stream_consumer("c", "stream", 1, false, (_client, record) => ({ failed: [record.id] }), {
+    on_failure: "retry",
+});
+redis.register_stream_consumer("c", "stream", 1, false, (client) => client.call("HGETALL", "key"));
+
+// @ts-expect-error a list of IDs
+redis.register_stream_consumer("c", "stream", 1, false, () => ({ failed: true }), { batch: 10 });
+// @ts-expect-error IDs, not entries
+redis.register_stream_consumer("c", "stream", 1, false, (_client, records) => ({ failed: records }), { batch: 10 });
+// @ts-expect-error a number is no ID
+redis.register_stream_consumer("c", "stream", 1, false, () => ({ failed: [1, 2] }), { batch: 10 });
+// @ts-expect-error in a promise likewise
+redis.register_stream_consumer("c", "stream", 1, false, async () => ({ failed: [1, 2] }), { batch: 10 });
+// @ts-expect-error the error is a text
+redis.register_stream_consumer("c", "stream", 1, false, () => ({ failed: ["1-1"], error: 1 }), { batch: 10 });
+
+const busy: RedisGears.Failure = Object.assign(new Error("busy"), { retry_after: 60_000 });
+const wrong: RedisGears.Failure = Object.assign(new TypeError("wrong"), { fatal: true });
+redis.register_stream_consumer("c", "stream", 1, false, (_client, record) => {
+    throw record.record.length > 1 ? busy : wrong;
+}, shared);
+// @ts-expect-error a number of milliseconds
+const later: RedisGears.Failure = Object.assign(new Error("busy"), { retry_after: "60s" });
+// @ts-expect-error a boolean
+const never: RedisGears.Failure = Object.assign(new Error("wrong"), { fatal: "yes" });
+// @ts-expect-error an error
+const plainly: RedisGears.Failure = { fatal: true };
+redis.register_function("failures", () => [later, never, plainly].length);
 
 // --- the rest of redis --------------------------------------------------------------------------
 

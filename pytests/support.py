@@ -58,9 +58,19 @@ const holding = async (client, data) => {
 """
 
 
-def consumer(name="consumer", prefix="stream", window=1, trim=False, callback="(client, data) => saw(data)"):
-    """JavaScript that registers a stream consumer."""
-    return f"redis.register_stream_consumer('{name}', '{prefix}', {window}, {str(trim).lower()}, {callback});"
+def consumer(
+    name="consumer",
+    prefix="stream",
+    window=1,
+    trim=False,
+    callback="(client, data) => saw(data)",
+    options=None,
+):
+    """JavaScript that registers a stream consumer; its options are JavaScript, or what JSON can say."""
+    given = f"'{name}', '{prefix}', {window}, {str(trim).lower()}, {callback}"
+    if options is not None:
+        given += f", {options if isinstance(options, str) else json.dumps(options)}"
+    return f"redis.register_stream_consumer({given});"
 
 
 def function(name="f", callback="(client, ...args) => args", flags=None):

@@ -79,7 +79,7 @@ LOG = "First argument to 'log' must be a string"
 STATEMENTS = {
     f"{REGISTER}()": COUNT,
     f"{REGISTER}('c', 's', 1, false)": COUNT,
-    f"{REGISTER}('c', 's', 1, false, () => {{}}, 1)": COUNT,
+    f"{REGISTER}('c', 's', 1, false, () => {{}}, {{}}, 1)": COUNT,
     f"{REGISTER}(1, 's', 1, false, () => {{}})": FIRST,
     f"{REGISTER}(null, 's', 1, false, () => {{}})": FIRST,
     f"{REGISTER}(Symbol('c'), 's', 1, false, () => {{}})": FIRST,

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::internals;
+use crate::commands::{figures, internals};
 use crate::engine::v8::{Protection, V8Engine, initialize};
 use crate::exec::{Driver, Pool, Reports, Runner, Shared, TurnLimits};
 use crate::host::{
@@ -34,6 +34,8 @@ pub(crate) struct App {
     looked_after: Cell<Instant>,
     /// Whether a child was forked in this round of the event loop.
     forked: Cell<bool>,
+    /// When a timer wakes the event loop, in the driver's time.
+    wakes_at: Cell<Option<u64>>,
 }
 
 /// How often workers are looked after: whether one is stuck, and whether a promise waits for the
@@ -68,6 +70,7 @@ impl App {
             settings,
             looked_after: Cell::new(Instant::now()),
             forked: Cell::new(false),
+            wakes_at: Cell::new(None),
         });
         Ok(())
     }
@@ -184,6 +187,12 @@ impl App {
                 name: "libraries",
                 fields: libraries,
             },
+            Section {
+                name: "consumers",
+                fields: self
+                    .driver
+                    .inspect(|delivery| figures::of_consumers(&registry, delivery)),
+            },
         ]
     }
 
@@ -223,6 +232,22 @@ impl App {
             }
         }
         self.driver.turn(context, self.limits(false));
+        self.set_timer(context);
+    }
+
+    /// Has the event loop go round again when something is due.
+    fn set_timer(&self, context: &Context) {
+        let now = self.driver.time();
+        let armed = self.wakes_at.get().filter(|at| *at > now);
+        let wanted = self.driver.next_time();
+        if let Some(at) = wanted
+            && armed.is_none_or(|armed| at < armed)
+        {
+            context.wake_in(at.saturating_sub(now));
+            self.wakes_at.set(wanted);
+        } else {
+            self.wakes_at.set(armed);
+        }
     }
 }
 

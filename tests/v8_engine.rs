@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Call, Engine, Grant, Limits, News, Outcome, Program, RecordBatch, Registrations, ScriptError,
-    Server, Source, Words,
+    Call, Engine, Grant, Limits, News, Outcome, Program, Registrations, ScriptError, Server,
+    Source, Words,
 };
-use redisgears::stream::{EntryId, Mode};
+use redisgears::stream::{ConsumerSpec, EntryId, Mode, RecordBatch};
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
@@ -89,6 +89,7 @@ fn call(program: &dyn Program, registrations: &Registrations, parts: &[&[u8]]) -
             stream: b"stream:\xff",
             record: batch.get(0),
             token: 1,
+            judged: false,
         };
         outcome = Some(session.call(&call, &NoServer));
     });
@@ -115,12 +116,12 @@ fn a_library_registers_what_it_says() {
         panic!("{registrations:?}");
     };
     assert_eq!(
-        (a.name.as_str(), &a.prefix[..], a.window, a.trim, a.mode),
-        ("a", &b"p"[..], 3, true, Mode::Sync)
+        (a.name.as_str(), &a.spec),
+        ("a", &ConsumerSpec::new(b"p", 3, true, Mode::Sync))
     );
     assert_eq!(
-        (b.name.as_str(), &b.prefix[..], b.window, b.trim, b.mode),
-        ("b", &b"\xff\0"[..], 1, false, Mode::Async)
+        (b.name.as_str(), &b.spec),
+        ("b", &ConsumerSpec::new(b"\xff\0", 1, false, Mode::Async))
     );
 }
 
@@ -253,6 +254,7 @@ fn a_promise_is_followed_until_it_is_settled() {
                 stream: b"s",
                 record: batch.get(0),
                 token,
+                judged: false,
             };
             outcomes.push(session.call(&call, &NoServer));
             session.take_news(&mut news);
@@ -266,10 +268,10 @@ fn a_promise_is_followed_until_it_is_settled() {
         panic!("{news:?}")
     };
     assert_eq!(one.token, 10);
-    assert_eq!(
-        one.result.as_ref().unwrap_err().message,
-        "Error: in the end"
-    );
+    let Outcome::Failed(error) = &one.outcome else {
+        panic!("{one:?}")
+    };
+    assert_eq!(error.message, "Error: in the end");
 }
 
 #[test]

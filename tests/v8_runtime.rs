@@ -140,6 +140,7 @@ fn run_in(
     match session.invoke(&invocation, server) {
         Outcome::Done(reply) => return Some(Ok(reply)),
         Outcome::Failed(error) | Outcome::Killed(error) => return Some(Err(error.message)),
+        Outcome::Partly { .. } => panic!("nobody asked for that"),
         Outcome::Pending => {}
     }
     // What is begun in the background runs without the lock.
@@ -152,7 +153,11 @@ fn run_in(
         session.take_news(&mut news);
         for settled in news.settled {
             assert_eq!(settled.token, 7);
-            result = Some(settled.result.map_err(|error| error.message));
+            result = Some(match settled.outcome {
+                Outcome::Done(reply) => Ok(reply),
+                Outcome::Failed(error) => Err(error.message),
+                other => panic!("{other:?}"),
+            });
         }
         if news.jobs == 0 {
             break;

@@ -4,7 +4,9 @@ use crate::app::App;
 use crate::engine::{Flags, Function, Reply};
 use crate::host::Context;
 use crate::library::{Consumer, Library, Standing};
-use crate::stream::{Delivery, EntryId, StreamView};
+use crate::stream::{ConsumerSpec, Delivery, State, Stats, StreamView};
+
+use super::figures::{self, Counters};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -133,9 +135,15 @@ fn describe_function(function: &Function) -> Reply {
 }
 
 fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbosity: u8) -> Reply {
-    let (window, trim) = delivery
-        .spec(consumer.key)
-        .map_or((0, false), |spec| (spec.window, spec.trim));
+    let spec = delivery.spec(consumer.key);
+    let (window, trim) = spec.map_or((0, false), |spec| (spec.window, spec.trim));
+    // Also where somebody paused one that has none.
+    let is_held = delivery.state_of(consumer.key) != State::Running
+        || delivery
+            .streams_of(consumer.key)
+            .any(|stream| stream.state != State::Running);
+    let with_options: Option<&ConsumerSpec> =
+        spec.filter(|spec| is_held || figures::has_options(spec));
     let mut fields = vec![
         ("name", Reply::text(name)),
         ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
@@ -152,21 +160,27 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
     if verbosity >= 2 {
         let streams = delivery
             .streams_of(consumer.key)
-            .map(|stream| describe_stream(&stream, verbosity))
+            .map(|stream| describe_stream(&stream, verbosity, with_options.is_some()))
             .collect();
         fields.push(("streams", Reply::Array(streams)));
+    }
+    if let Some(spec) = with_options {
+        fields.push(("options", figures::options(spec)));
+        fields.push(("state", figures::state(delivery.state_of(consumer.key))));
     }
     Reply::record(fields)
 }
 
-fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
+/// The fields that a stream has only where its consumer has options, beside the counters.
+const TIMES: [&str; 4] = [
+    "lag_p50",
+    "lag_p99",
+    "processed_time_p50",
+    "processed_time_p99",
+];
+
+fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -> Reply {
     let stats = stream.stats;
-    let last = stream.position();
-    let last = if last == EntryId::ZERO {
-        "None".to_owned()
-    } else {
-        last.to_string()
-    };
     let mut fields = vec![
         ("name", Reply::Bulk(stream.name.to_vec())),
         ("last_processed_time", Reply::count(stats.last_processed_ms)),
@@ -177,19 +191,22 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8) -> Reply {
         ("last_lag", Reply::count(stats.last_lag_ms)),
         ("avg_lag", Reply::Double(stats.average(stats.total_lag_ms))),
         ("total_record_processed", Reply::count(stats.finished)),
-        ("id_to_read_from", Reply::text(last)),
+        ("id_to_read_from", figures::position(stream)),
         (
             "last_error",
             Reply::text(stats.last_error.as_deref().unwrap_or("None")),
         ),
     ];
     if verbosity >= 3 {
-        let pending = stream
-            .in_flight()
-            .chain(stream.redo())
-            .map(|id| Reply::text(id.to_string()))
-            .collect();
-        fields.push(("pending_ids", Reply::Array(pending)));
+        let mut pending = stream.in_flight();
+        pending.extend(stream.redo());
+        fields.push(("pending_ids", figures::ids(pending)));
+    }
+    if with_options {
+        fields.push(("state", figures::state(stream.state)));
+        fields.extend(Counters::of(stats).fields());
+        let times = figures::percentiles(&Stats::percentiles([stats].into_iter()));
+        fields.extend(TIMES.into_iter().zip(times.map(Reply::Double)));
     }
     if stream.db != 0 {
         fields.push(("db", Reply::count(stream.db)));

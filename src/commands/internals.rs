@@ -3,7 +3,8 @@
 //! ```text
 //! library dump                                        a library was loaded or upgraded
 //! delete name                                         a library was deleted
-//! cursor library consumer key position pending        how far a consumer is in a stream
+//! cursor library consumer key position pending [hold] how far a consumer is in a stream
+//! hold library consumer hold                          why nothing of any stream is handed over
 //! ```
 //!
 //! Written by the module into the stream of commands to replicas and append-only file, and taken
@@ -13,8 +14,8 @@ use crate::app::App;
 use crate::engine::Reply;
 use crate::host::{Context, Copies};
 use crate::library;
-use crate::persist::{LibraryDump, decode_pending};
-use crate::stream::{Checkpoint, EntryId, Event, KeyRef};
+use crate::persist::{LibraryDump, decode_hold, decode_pending};
+use crate::stream::{Checkpoint, ConsumerKey, EntryId, Event, Hold, KeyRef};
 
 use super::wrong_arity;
 
@@ -55,26 +56,22 @@ pub(super) fn delete(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
 
 pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     taken(context, || {
-        let [library, consumer, key, position, pending] = arguments else {
+        let (words, hold) = arguments.split_at(arguments.len().min(5));
+        let ([library, consumer, key, position, pending], [] | [_]) = (words, hold) else {
             return Err(wrong_arity("_rg_internals|cursor"));
         };
+        let hold = hold.first().copied().unwrap_or_default();
         let text = |bytes| std::str::from_utf8(bytes).ok();
         let position = text(position).and_then(EntryId::parse);
         let checkpoint = Checkpoint {
             position: position.ok_or_else(|| Reply::error("ERR the position is no ID"))?,
             pending: decode_pending(pending)
                 .map_err(|error| Reply::error(format!("ERR the list of pending IDs {error}")))?,
+            hold: taken_hold(hold)?,
         };
-        // Where it is not known, its library comes later: an append-only file without a preamble
-        // has the libraries behind what happened while its rewrite began.
-        let registry = app.registry.borrow();
-        let known = text(library)
-            .and_then(|library| registry.get(library))
-            .zip(text(consumer))
-            .and_then(|(library, consumer)| library.consumers.get(consumer));
-        if let Some(consumer) = known {
+        if let Some(consumer) = find(app, library, consumer) {
             app.driver.on(Event::Resumed {
-                consumer: consumer.key,
+                consumer,
                 key: KeyRef {
                     db: context.db(),
                     name: key,
@@ -84,6 +81,33 @@ pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
         }
         Ok(())
     })
+}
+
+pub(super) fn hold(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    taken(context, || {
+        let [library, consumer, hold] = arguments else {
+            return Err(wrong_arity("_rg_internals|hold"));
+        };
+        let hold = taken_hold(hold)?;
+        if let Some(consumer) = find(app, library, consumer) {
+            app.driver
+                .order(|delivery| delivery.hold_consumer(consumer, hold));
+        }
+        Ok(())
+    })
+}
+
+fn taken_hold(bytes: &[u8]) -> Result<Hold, Reply> {
+    decode_hold(bytes).map_err(|error| Reply::error(format!("ERR what holds it {error}")))
+}
+
+/// A consumer by its names. Where it is not known, its library comes later: an append-only file
+/// without a preamble has the libraries behind what happened while its rewrite began.
+fn find(app: &App, library: &[u8], consumer: &[u8]) -> Option<ConsumerKey> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let registry = app.registry.borrow();
+    let library = registry.get(text(library)?)?;
+    Some(library.consumers.get(text(consumer)?)?.key)
 }
 
 /// Takes what comes from the primary or the append-only file, and passes it on.

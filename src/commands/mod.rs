@@ -1,7 +1,9 @@
 //! The commands: each parses its arguments, asks the library room, and answers.
 
 mod config;
+mod consumer;
 mod fcall;
+pub(crate) mod figures;
 mod function_debug;
 mod function_del;
 mod function_help;
@@ -59,6 +61,14 @@ command_entry!(config_set_entry, run, config::set);
 command_entry!(config_help_entry, run, config::help);
 command_entry!(internal_library_entry, run, internals::library);
 command_entry!(internal_delete_entry, run, internals::delete);
+command_entry!(internal_hold_entry, run, internals::hold);
+command_entry!(pause_entry, run, consumer::pause);
+command_entry!(resume_entry, run, consumer::resume);
+command_entry!(seek_entry, run, consumer::seek);
+command_entry!(retry_entry, run, consumer::retry);
+command_entry!(redrive_entry, run, consumer::redrive);
+command_entry!(consumer_info_entry, run, consumer::info);
+command_entry!(consumer_help_entry, run, consumer::help);
 command_entry!(internal_cursor_entry, run, internals::cursor);
 
 /// Registers all commands.
@@ -68,6 +78,7 @@ command_entry!(internal_cursor_entry, run, internals::cursor);
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     for command in [
         &RG_FUNCTION,
+        &RG_CONSUMER,
         &RG_FCALL,
         &RG_FCALLASYNC,
         &RG_CONFIG,
@@ -158,8 +169,20 @@ static RG_INTERNALS: Command = Command {
                 text("stream"),
                 text("position"),
                 text("pending"),
+                Arg {
+                    optional: true,
+                    ..text("hold")
+                },
             ],
-            arity: 7,
+            arity: -7,
+            ..INTERNAL
+        },
+        Command {
+            name: "hold",
+            entry: Some(internal_hold_entry),
+            summary: "Why nothing is handed over to a consumer",
+            args: &[text("library"), text("consumer"), text("hold")],
+            arity: 5,
             ..INTERNAL
         },
     ],
@@ -176,6 +199,114 @@ const INTERNAL: Command = Command {
     key_count_at: None,
     args: &[],
     subcommands: &[],
+};
+
+static RG_CONSUMER: Command = Command {
+    name: "rg.consumer",
+    entry: None,
+    flags: "",
+    categories: "scripting slow",
+    summary: "A container for commands about stream consumers",
+    complexity: "Depends on subcommand",
+    arity: -2,
+    key_count_at: None,
+    args: &[],
+    subcommands: &[
+        Command {
+            name: "pause",
+            entry: Some(pause_entry),
+            summary: "Hands nothing more to a stream consumer",
+            complexity: "O(N) where N is the number of streams concerned",
+            args: &[text("library"), text("consumer"), STREAM],
+            ..ORDER
+        },
+        Command {
+            name: "resume",
+            entry: Some(resume_entry),
+            summary: "Has a stream consumer go on after a pause or a failure",
+            complexity: "O(N) where N is the number of streams concerned",
+            args: &[text("library"), text("consumer"), STREAM],
+            ..ORDER
+        },
+        Command {
+            name: "seek",
+            entry: Some(seek_entry),
+            summary: "Has a stream consumer go on elsewhere in a stream",
+            args: &[text("library"), text("consumer"), THE_STREAM, text("id")],
+            ..ORDER
+        },
+        Command {
+            name: "retry",
+            entry: Some(retry_entry),
+            summary: "Has a stream consumer try again now",
+            args: &[text("library"), text("consumer"), THE_STREAM],
+            ..ORDER
+        },
+        Command {
+            name: "redrive",
+            entry: Some(redrive_entry),
+            summary: "Hands dead letters to their stream consumer again",
+            complexity: "O(N) where N is the number of dead letters looked through",
+            args: &[
+                text("library"),
+                text("consumer"),
+                THE_STREAM,
+                Arg {
+                    name: "count",
+                    token: Some("COUNT"),
+                    kind: ArgKind::Number,
+                    optional: true,
+                    multiple: false,
+                },
+            ],
+            ..ORDER
+        },
+        Command {
+            name: "info",
+            entry: Some(consumer_info_entry),
+            flags: "deny-script",
+            categories: "scripting slow",
+            summary: "Shows how it stands with a stream consumer",
+            complexity: "O(N) where N is the number of its streams, or of entries it is behind",
+            args: &[text("library"), text("consumer"), STREAM],
+            ..ORDER
+        },
+        Command {
+            name: "help",
+            entry: Some(consumer_help_entry),
+            flags: "deny-script",
+            categories: "scripting slow",
+            summary: "Shows the subcommands of RG.CONSUMER",
+            arity: 2,
+            ..ORDER
+        },
+    ],
+};
+
+const ORDER: Command = Command {
+    name: "",
+    entry: None,
+    flags: "write deny-script",
+    categories: "write scripting slow",
+    summary: "",
+    complexity: "O(1)",
+    arity: -2,
+    key_count_at: None,
+    args: &[],
+    subcommands: &[],
+};
+
+const STREAM: Arg = Arg {
+    optional: true,
+    ..THE_STREAM
+};
+
+const THE_STREAM: Arg = Arg {
+    name: "stream",
+    token: Some("STREAM"),
+    kind: ArgKind::Text,
+    optional: false,
+    multiple: false,
 };
 
 static RG_CONFIG: Command = Command {

@@ -4,7 +4,6 @@
 //! callbacks. Entering takes the program's lock, so several calls in one [`Session`] cost less
 //! than as many sessions.
 
-mod record;
 mod reply;
 pub mod resp;
 mod server;
@@ -14,11 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-pub use record::{Record, RecordBatch};
 pub use reply::Reply;
 pub use server::{Flags, Grant, Server, Words};
 
-use crate::stream::Mode;
+use crate::stream::{ConsumerSpec, EntryId, Item, Mode, Record};
 
 /// Turns source text into programs.
 pub trait Engine: Send + Sync {
@@ -105,6 +103,9 @@ pub trait Session {
     /// Calls a stream consumer's callback with one record.
     fn call(&mut self, call: &Call<'_>, server: &dyn Server) -> Outcome;
 
+    /// Calls a stream consumer's callback with an array of records.
+    fn call_batch(&mut self, call: &BatchCall<'_>, server: &dyn Server) -> Outcome;
+
     /// Calls a function.
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
 
@@ -144,6 +145,23 @@ pub struct Call<'a> {
     pub record: Record<'a>,
     /// What a pending outcome will be known by.
     pub token: u64,
+    /// Whether what it gives, and what it throws, says more than that it is done or failed.
+    pub judged: bool,
+}
+
+/// One call of a stream consumer's callback with several entries. It is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchCall<'a> {
+    /// Which callback.
+    pub callback: CallbackId,
+    /// What an async callback acts with; `None` for a sync one.
+    pub background: Option<&'a Arc<Grant>>,
+    /// Name of the stream: any bytes.
+    pub stream: &'a [u8],
+    /// The entries.
+    pub items: &'a [Item],
+    /// What a pending outcome will be known by.
+    pub token: u64,
 }
 
 /// One call of a function.
@@ -168,6 +186,13 @@ pub enum Outcome {
     Done(Reply),
     /// It threw, or its promise was rejected.
     Failed(ScriptError),
+    /// It named entries that failed.
+    Partly {
+        /// Which.
+        failed: Vec<EntryId>,
+        /// What went wrong.
+        error: String,
+    },
     /// It gave a promise that is not settled yet: its token will come up in [`News`], once.
     Pending,
     /// It was ended for its use of time or memory. Whatever the program had pending is void.
@@ -179,8 +204,8 @@ pub enum Outcome {
 pub struct Settled {
     /// The token of its call.
     pub token: u64,
-    /// How it was settled.
-    pub result: Result<Reply, ScriptError>,
+    /// How it was settled: never pending, nor killed.
+    pub outcome: Outcome,
 }
 
 /// Names a callback within its program.
@@ -222,16 +247,10 @@ pub struct Function {
 pub struct StreamConsumer {
     /// Its name, unique in the library.
     pub name: String,
-    /// The prefix of the keys it wants: any bytes.
-    pub prefix: Vec<u8>,
-    /// Entries of one stream that may be with the callback at once; at least 1.
-    pub window: usize,
-    /// Whether its streams are trimmed.
-    pub trim: bool,
+    /// What it asked for.
+    pub spec: ConsumerSpec,
     /// What to call.
     pub callback: CallbackId,
-    /// Where to call it.
-    pub mode: Mode,
 }
 
 /// What a script threw, as text.
@@ -241,6 +260,10 @@ pub struct ScriptError {
     pub message: String,
     /// Where it came from, one frame a line, where the exception says so; without the message.
     pub stack: Option<String>,
+    /// Milliseconds to wait before another attempt, where it says so.
+    pub retry_after_ms: Option<u64>,
+    /// Whether it says that another attempt is not worth it.
+    pub fatal: bool,
 }
 
 impl ScriptError {
@@ -250,6 +273,8 @@ impl ScriptError {
         Self {
             message: message.into(),
             stack: None,
+            retry_after_ms: None,
+            fatal: false,
         }
     }
 
@@ -280,8 +305,8 @@ mod tests {
     #[test]
     fn the_stack_shows_on_one_line_and_only_when_asked_for() {
         let error = ScriptError {
-            message: "Error: no".into(),
             stack: Some("    at f (lib:3:1)\n    at g (lib:5:1)".into()),
+            ..ScriptError::new("Error: no")
         };
         assert_eq!(error.text(1), "Error: no");
         assert_eq!(

@@ -12,19 +12,15 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 
-use crate::engine::{CallbackId, Grant, News, Outcome, RecordBatch, Reply, ScriptError, Words};
-use crate::stream::{EntryId, Event, Lane, Mode, SubscriptionKey};
+use crate::engine::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
+use crate::stream::{
+    End, EntryId, Event, Failure, Item, Lane, Mode, RecordBatch, SubscriptionKey, Unit,
+};
 
 use super::report::{Clock, Report};
 
 /// Lanes below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
-
-/// One record, in the batch it was read with.
-pub(super) struct Item {
-    batch: Arc<RecordBatch>,
-    at: usize,
-}
 
 /// What a lane's entries are given to.
 #[derive(Clone, Debug)]
@@ -58,8 +54,22 @@ pub struct FunctionCall {
     pub caller: Box<dyn Caller>,
 }
 
+/// A call of a stream consumer with a policy.
+pub(super) struct UnitCall {
+    pub(super) sub: SubscriptionKey,
+    pub(super) unit: Unit,
+    pub(super) target: Target,
+    /// Whether the callback gets an array.
+    pub(super) as_batch: bool,
+    pub(super) stream: Arc<[u8]>,
+    /// What an async callback acts with.
+    pub(super) background: Option<Arc<Grant>>,
+}
+
 /// What waits in a library's queue.
 pub(super) enum Job {
+    /// Entries of a stream consumer with a policy.
+    Unit(UnitCall),
     /// A function to begin.
     Function(FunctionCall),
     /// A background part that the engine keeps.
@@ -88,12 +98,8 @@ pub(super) struct StreamLane {
 
 impl StreamLane {
     fn push(&mut self, batch: RecordBatch) {
-        let batch = Arc::new(batch);
-        for at in 0..batch.len() {
-            self.lane.push(Item {
-                batch: Arc::clone(&batch),
-                at,
-            });
+        for item in Item::all(batch) {
+            self.lane.push(item);
         }
     }
 }
@@ -112,12 +118,6 @@ pub(super) struct Started {
     is_async: bool,
 }
 
-impl Item {
-    pub(super) fn record(&self) -> crate::engine::Record<'_> {
-        self.batch.get(self.at)
-    }
-}
-
 /// A call whose promise is not settled.
 enum Pending {
     Entry {
@@ -125,6 +125,13 @@ enum Pending {
         id: EntryId,
         since: Instant,
         /// How often the lock had been taken when it was started; `None` for a sync callback.
+        locks: Option<u64>,
+    },
+    Unit {
+        sub: SubscriptionKey,
+        unit: u64,
+        since: Instant,
+        /// As with an entry.
         locks: Option<u64>,
     },
     Function(Box<dyn Caller>),
@@ -199,7 +206,7 @@ impl Book {
     /// Forgets the background parts that wait.
     pub(super) fn clear_background(&mut self) {
         let before = self.jobs.len();
-        self.jobs.retain(|job| matches!(job, Job::Function(_)));
+        self.jobs.retain(|job| !matches!(job, Job::Background));
         self.waiting
             .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
     }
@@ -310,6 +317,20 @@ impl Book {
         })
     }
 
+    /// Drops the units of a subscription that wait; their numbers.
+    pub(super) fn take_back(&mut self, sub: SubscriptionKey) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        self.jobs.retain(|job| match job {
+            Job::Unit(call) if call.sub == sub => {
+                numbers.push(call.unit.number);
+                false
+            }
+            _ => true,
+        });
+        self.waiting.fetch_sub(numbers.len(), Ordering::Relaxed);
+        numbers
+    }
+
     /// Drops what waits in any lane.
     pub(super) fn clear_waiting(&mut self) {
         let subs: Vec<_> = self.lanes.keys().copied().collect();
@@ -322,9 +343,11 @@ impl Book {
     pub(super) fn drop_lane(&mut self, sub: SubscriptionKey) {
         self.recall(sub);
         self.lanes.remove(&sub);
-        self.pending.retain(
-            |_, pending| !matches!(pending, Pending::Entry { sub: other, .. } if *other == sub),
-        );
+        self.take_back(sub);
+        self.pending.retain(|_, pending| match pending {
+            Pending::Entry { sub: other, .. } | Pending::Unit { sub: other, .. } => *other != sub,
+            Pending::Function(_) => true,
+        });
     }
 
     /// Forgets lanes that hold nothing, once there are twice as many as were left the last time:
@@ -381,7 +404,7 @@ impl Book {
                 reports.push(Event::Started { sub, id });
                 return;
             }
-            Outcome::Done(_) => None,
+            Outcome::Done(_) | Outcome::Partly { .. } => None,
             Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(error)),
         };
         let holds = started.is_async && self.was_locked_since(started.locks);
@@ -396,16 +419,70 @@ impl Book {
         });
     }
 
+    /// How often the lock had been taken; see [`Book::note_unit`].
+    pub(super) fn locks(&self) -> u64 {
+        self.locks.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how the call with a unit ended. `locks` is from before it.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
+    pub(super) fn note_unit(
+        &mut self,
+        call: &UnitCall,
+        token: u64,
+        locks: u64,
+        outcome: Outcome,
+        began: Instant,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        let locks = (call.target.mode == Mode::Async).then_some(locks);
+        let pending = Pending::Unit {
+            sub: call.sub,
+            unit: call.unit.number,
+            since: began,
+            locks,
+        };
+        if let Outcome::Pending = outcome {
+            self.pending.insert(token, pending);
+        } else {
+            self.settle(pending, outcome, clock, Instant::now(), reports);
+        }
+    }
+
+    /// How the callback ended with a unit.
+    fn end_of(&self, outcome: Outcome) -> End {
+        match outcome {
+            Outcome::Done(_) | Outcome::Pending => End::Done,
+            Outcome::Partly { failed, error } => End::Partly {
+                failed,
+                error: error.into(),
+            },
+            Outcome::Failed(error) | Outcome::Killed(error) => End::Failed(Failure {
+                error: self.text(&error).into(),
+                retry_after_ms: error.retry_after_ms,
+                fatal: error.fatal,
+            }),
+        }
+    }
+
     /// Answers a function's caller, or has it wait for the promise.
     pub(super) fn note_function(&mut self, caller: Box<dyn Caller>, token: u64, outcome: Outcome) {
         match outcome {
             Outcome::Pending => {
                 self.pending.insert(token, Pending::Function(caller));
             }
-            Outcome::Done(reply) => caller.answer(reply),
-            Outcome::Failed(error) | Outcome::Killed(error) => {
-                caller.answer(Reply::Error(self.text(&error)));
-            }
+            outcome => caller.answer(self.reply_of(outcome)),
+        }
+    }
+
+    /// What a function's caller gets.
+    fn reply_of(&self, outcome: Outcome) -> Reply {
+        match outcome {
+            Outcome::Done(reply) => reply,
+            Outcome::Failed(error) | Outcome::Killed(error) => Reply::Error(self.text(&error)),
+            // Nobody asks a function for either.
+            Outcome::Partly { .. } | Outcome::Pending => Reply::Null,
         }
     }
 
@@ -414,7 +491,7 @@ impl Book {
         let now = Instant::now();
         for settled in news.settled.drain(..) {
             if let Some(pending) = self.pending.remove(&settled.token) {
-                self.settle(pending, settled.result, clock, now, reports);
+                self.settle(pending, settled.outcome, clock, now, reports);
             }
         }
         for _ in 0..std::mem::take(&mut news.jobs) {
@@ -431,7 +508,7 @@ impl Book {
     ) {
         let now = Instant::now();
         for (_, pending) in std::mem::take(&mut self.pending) {
-            self.settle(pending, Err(error.clone()), clock, now, reports);
+            self.settle(pending, Outcome::Failed(error.clone()), clock, now, reports);
         }
     }
 
@@ -455,7 +532,7 @@ impl Book {
     fn settle(
         &mut self,
         pending: Pending,
-        result: Result<Reply, ScriptError>,
+        outcome: Outcome,
         clock: &Clock,
         now: Instant,
         reports: &mut Vec<Report>,
@@ -468,21 +545,35 @@ impl Book {
                 locks,
             } => {
                 let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
+                let error = match outcome {
+                    Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(&error)),
+                    _ => None,
+                };
                 reports.push(Event::Finished {
                     sub,
                     id,
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
-                    error: result.err().map(|error| self.text(&error).into()),
+                    error: error.map(Into::into),
                     holds,
                 });
                 self.end(sub, holds);
                 self.make_ready(sub);
             }
-            Pending::Function(caller) => caller.answer(match result {
-                Ok(reply) => reply,
-                Err(error) => Reply::Error(self.text(&error)),
+            Pending::Unit {
+                sub,
+                unit,
+                since,
+                locks,
+            } => reports.push(Event::Ended {
+                sub,
+                unit,
+                end: self.end_of(outcome),
+                took: now.saturating_duration_since(since),
+                now_ms: clock.wall_ms(now),
+                holds: locks.is_some_and(|locks| self.was_locked_since(locks)),
             }),
+            Pending::Function(caller) => caller.answer(self.reply_of(outcome)),
         }
     }
 }

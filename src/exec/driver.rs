@@ -14,67 +14,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
-use slotmap::SecondaryMap;
 
-use crate::engine::{Flags, Function, Grant, RecordBatch, Reply, Server};
+use crate::engine::{Function, Reply, Server};
 use crate::stream::{
     ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, Progress, Reach,
-    ReadRequest, SubscriptionKey, Trim,
+    ReadRequest, RecordBatch, SubscriptionKey, Trim,
 };
 
+use super::bindings::{Binding, Bindings, Code};
 use super::book::{Caller, Target};
 use super::chain::{Chain, DEPTH_MAX};
 use super::on_stage::OnStage;
 use super::podium::Podium;
 use super::report::{Clock, Report, Reports};
 use super::runner::Runner;
+use super::streams::{ConsumerName, Streams};
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
-
-/// Access to the server's streams. All calls may come back with events before they return.
-pub trait Streams {
-    /// Whether a user may have the entries of a stream, and `trims` it.
-    ///
-    /// # Errors
-    /// With what the user lacks.
-    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
-
-    /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
-    /// were run.
-    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool;
-
-    /// Reads entries; the second value says whether the stream holds nothing behind them. A key
-    /// that is not there, or no stream, has no entries.
-    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
-
-    /// Puts a consumer's progress on record, in the append-only file and on the replicas: as one
-    /// with what is written in the same turn.
-    fn record(&self, consumer: &ConsumerName, progress: &Progress);
-
-    /// Trims a stream, here and on the replicas.
-    fn trim(&self, trim: &Trim);
-}
-
-/// What a consumer is called outside of the delivery core.
-#[derive(Clone, Debug)]
-pub struct ConsumerName {
-    /// Its library.
-    pub library: Arc<str>,
-    /// Its name there.
-    pub consumer: Arc<str>,
-}
-
-/// A consumer's code, and in whose name it acts.
-#[derive(Clone, Copy, Debug)]
-pub struct Code<'a> {
-    /// The library's runner.
-    pub runner: &'a Arc<Runner>,
-    /// The callback there.
-    pub target: &'a Target,
-    /// The library's owner.
-    pub user: &'a Arc<str>,
-}
 
 /// How far a turn may go.
 #[derive(Clone, Copy, Debug)]
@@ -90,41 +47,31 @@ pub struct TurnLimits {
 
 /// When a turn ends.
 #[derive(Clone, Copy, Debug)]
-struct Deadline {
+pub(super) struct Deadline {
     /// For what is not urgent.
     end: Instant,
     /// For everything.
-    latest: Instant,
-}
-
-/// Where a consumer's callback is.
-#[derive(Clone, Debug)]
-struct Binding {
-    name: ConsumerName,
-    runner: Arc<Runner>,
-    target: Target,
-    /// In whose name it acts, in the database its streams were in last.
-    grant: Arc<Grant>,
-    trims: bool,
+    pub(super) latest: Instant,
 }
 
 /// See the module's description. Used by the main thread only.
 pub struct Driver {
-    delivery: RefCell<Delivery>,
-    bindings: RefCell<SecondaryMap<ConsumerKey, Binding>>,
+    pub(super) delivery: RefCell<Delivery>,
+    pub(super) bindings: Bindings,
     reports: Arc<Reports>,
     /// Subscriptions whose library was busy: for the next turn.
-    stalled: RefCell<Vec<SubscriptionKey>>,
+    pub(super) stalled: RefCell<Vec<SubscriptionKey>>,
     /// Subscriptions whose owner may have the stream, as of this round of the event loop.
     admitted: RefCell<HashSet<SubscriptionKey>>,
     /// Subscriptions whose owner may not have the stream, and when to try again.
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
-    chain: Chain,
-    podium: Podium,
+    pub(super) chain: Chain,
+    pub(super) podium: Podium,
     /// Whether sync callbacks ran commands since progress was put on record.
-    acted: Cell<bool>,
+    pub(super) acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
     held: Cell<Duration>,
+    clock: Clock,
 }
 
 impl Driver {
@@ -133,7 +80,7 @@ impl Driver {
     pub fn new(primary: bool, reports: Arc<Reports>) -> Self {
         Self {
             delivery: RefCell::new(Delivery::new(primary)),
-            bindings: RefCell::default(),
+            bindings: Bindings::default(),
             reports,
             stalled: RefCell::default(),
             admitted: RefCell::default(),
@@ -142,6 +89,7 @@ impl Driver {
             podium: Podium::default(),
             acted: Cell::default(),
             held: Cell::default(),
+            clock: Clock::start(),
         }
     }
 
@@ -149,6 +97,8 @@ impl Driver {
     pub fn on(&self, event: Event<'_>) {
         if let Event::Appended(key) = event {
             self.chain.note_appended(key);
+            // A batch may begin with it.
+            self.set_time();
         }
         self.delivery.borrow_mut().on(event);
     }
@@ -211,9 +161,9 @@ impl Driver {
         spec: ConsumerSpec,
         code: Code<'_>,
     ) -> ConsumerKey {
-        let trims = spec.trim;
+        let binding = Binding::new(name, code, &spec);
         let key = self.delivery.borrow_mut().add_consumer(spec);
-        self.bind(key, name, code, trims);
+        self.bind(key, binding);
         key
     }
 
@@ -229,47 +179,34 @@ impl Driver {
     pub fn suspend_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().suspend_consumer(key);
         self.pass_notices();
-        self.bindings.borrow_mut().remove(key);
+        self.bindings.remove(key);
     }
 
-    /// Gives a consumer new code, window, trim and owner.
+    /// Gives a consumer new code and owner, and all it asks for but the keys that it wants.
     pub fn change_consumer(
         &self,
         key: ConsumerKey,
         name: ConsumerName,
-        window: usize,
-        trim: bool,
+        spec: ConsumerSpec,
         code: Code<'_>,
     ) {
-        let mut delivery = self.delivery.borrow_mut();
-        delivery.change_consumer(key, window, trim, code.target.mode);
-        drop(delivery);
+        let binding = Binding::new(name, code, &spec);
+        self.delivery.borrow_mut().change_consumer(key, spec);
         // The recalls are for the code that has the entries.
         self.pass_notices();
-        self.bind(key, name, code, trim);
+        self.bind(key, binding);
     }
 
     /// Removes a consumer with its progress.
     pub fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
-        self.bindings.borrow_mut().remove(key);
+        self.bindings.remove(key);
     }
 
-    fn bind(&self, key: ConsumerKey, name: ConsumerName, code: Code<'_>, trims: bool) {
-        let binding = Binding {
-            name,
-            runner: Arc::clone(code.runner),
-            target: code.target.clone(),
-            grant: Arc::new(Grant {
-                user: Arc::clone(code.user),
-                db: 0,
-                flags: Flags::default(),
-            }),
-            trims,
-        };
+    fn bind(&self, key: ConsumerKey, binding: Binding) {
         // Another owner may have other rights.
         self.admitted.borrow_mut().clear();
-        self.bindings.borrow_mut().insert(key, binding);
+        self.bindings.insert(key, binding);
     }
 
     /// One turn. See the module's description.
@@ -315,18 +252,37 @@ impl Driver {
         }
     }
 
-    fn put_on_record(&self, streams: &dyn Streams) {
+    /// Puts on record what the core decided: letters with the progress that they mean.
+    pub fn put_on_record(&self, streams: &dyn Streams) {
         self.acted.set(false);
+        self.write_letters(streams);
         while let Some(progress) = self.next_progress() {
-            let name = self
-                .bindings
-                .borrow()
-                .get(progress.consumer)
-                .map(|one| one.name.clone());
-            if let Some(name) = name {
+            if let Some(name) = self.bindings.name(progress.consumer) {
                 streams.record(&name, &progress);
             }
         }
+    }
+
+    /// Changes something by order of a user.
+    pub fn order<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
+        change(&mut self.delivery.borrow_mut())
+    }
+
+    /// When another turn is wanted, in Unix milliseconds as [`Driver::set_time`] tells them.
+    #[must_use]
+    pub fn next_time(&self) -> Option<u64> {
+        self.delivery.borrow().next_time()
+    }
+
+    /// The time that passed since the driver was made, put on top of the wall clock as it was
+    /// then: it does not jump.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.clock.wall_ms(Instant::now())
+    }
+
+    fn set_time(&self) {
+        self.delivery.borrow_mut().set_time(self.time());
     }
 
     fn carry_out(&self, streams: &dyn Streams, hand_over: HandOver, deadline: Deadline) {
@@ -337,6 +293,11 @@ impl Driver {
                 consumer,
                 must,
             } => self.run(streams, sub, consumer, must, deadline),
+            HandOver::Deliver {
+                sub,
+                consumer,
+                unit,
+            } => self.deliver(streams, sub, consumer, unit, deadline),
         }
     }
 
@@ -360,6 +321,7 @@ impl Driver {
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
     /// every turn; alone where there is none, on a replica.
     pub fn catch_up(&self) {
+        self.set_time();
         self.take_reports();
         if !self.delivery.borrow().is_active() {
             // Nothing is put on record here; what waited for it goes on.
@@ -400,27 +362,15 @@ impl Driver {
             | Notice::Recall { consumer, .. }
             | Notice::Window { consumer, .. }
             | Notice::Freed { consumer, .. }) = notice;
-            if let Some(binding) = self.bindings.borrow().get(consumer) {
-                binding.runner.send_notice(notice);
+            if let Some(runner) = self.bindings.runner(consumer) {
+                runner.send_notice(notice);
             }
         }
     }
 
-    /// Where a consumer's callback is, and what it acts with in this database.
-    fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
-        let mut bindings = self.bindings.borrow_mut();
-        let binding = bindings.get_mut(consumer)?;
-        if binding.grant.db != db {
-            let mut grant = (*binding.grant).clone();
-            grant.db = db;
-            binding.grant = Arc::new(grant);
-        }
-        Some(binding.clone())
-    }
-
     /// Whether the owner may have the stream. Where not, it is tried again a little later: nothing
     /// is lost.
-    fn admit(
+    pub(super) fn admit(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
@@ -447,8 +397,19 @@ impl Driver {
         false
     }
 
-    /// Reads entries and tells the core.
+    /// Reads entries and tells the core. What is for a consumer with a policy stays there.
     fn read(&self, streams: &dyn Streams, request: &ReadRequest) -> RecordBatch {
+        let sub = request.sub;
+        if let Reach::Last(skip) = request.reach {
+            let position = streams.last(request, skip);
+            self.on(Event::Placed { sub, position });
+            return RecordBatch::default();
+        }
+        if request.planned {
+            let (batch, end) = streams.read(request);
+            self.on(Event::Fetched { sub, batch, end });
+            return RecordBatch::default();
+        }
         let (batch, end) = streams.read(request);
         let entries: Vec<_> = batch.sizes().collect();
         self.on(Event::Read {
@@ -461,7 +422,7 @@ impl Driver {
 
     /// Reads entries for an async callback and sends them to its worker.
     fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
-        let Some(binding) = self.binding(request.consumer, request.db) else {
+        let Some(binding) = self.bindings.get(request.consumer, request.db) else {
             return;
         };
         if !self.admit(streams, request.sub, &binding, &request.name) {
@@ -495,7 +456,7 @@ impl Driver {
         let Some((db, name)) = self.delivery.borrow().stream_of(sub) else {
             return;
         };
-        let Some(binding) = self.binding(consumer, db) else {
+        let Some(binding) = self.bindings.get(consumer, db) else {
             return;
         };
         if !self.admit(streams, sub, &binding, &name) {
@@ -559,8 +520,8 @@ impl Driver {
                     };
                     let batch = self.read(streams, &request);
                     if batch.is_empty() {
-                        if let Reach::Only(_) = request.reach {
-                            // That one is gone; there is more to read.
+                        if let Reach::Only(_) | Reach::Last(_) = request.reach {
+                            // That one is gone, or nothing was to be read; there may be more.
                             continue;
                         }
                         break;
@@ -581,7 +542,7 @@ impl Driver {
         self.delivery.borrow_mut().read_request(sub)
     }
 
-    fn tell(&self, reports: &mut Vec<Report>) {
+    pub(super) fn tell(&self, reports: &mut Vec<Report>) {
         let mut delivery = self.delivery.borrow_mut();
         for report in reports.drain(..) {
             delivery.on(report);

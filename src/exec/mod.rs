@@ -12,6 +12,7 @@
 //! [`Driver`] is used by the main thread only, and never keeps the delivery core borrowed while it
 //! calls out: reading, trimming and running scripts may all come back with new events.
 
+mod bindings;
 mod book;
 mod chain;
 mod driver;
@@ -21,10 +22,14 @@ mod pool;
 mod report;
 mod runner;
 mod stage;
+mod streams;
+mod units;
 
+pub use bindings::Code;
 pub use book::{Caller, FunctionCall, Target};
-pub use driver::{Code, ConsumerName, Driver, Streams, TurnLimits};
+pub use driver::{Driver, TurnLimits};
 pub use pool::Pool;
 pub use report::{Report, Reports};
 pub use runner::{Runner, Shared};
 pub use stage::ServerLock;
+pub use streams::{ConsumerName, Streams};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{
-    Flags, Function, Invocation, News, Outcome, RecordBatch, Reply, ScriptError, Server, Session,
+    Flags, Function, Invocation, News, Outcome, Reply, ScriptError, Server, Session,
 };
-use crate::stream::{EntryId, SubscriptionKey};
+use crate::stream::{EntryId, RecordBatch, SubscriptionKey};
 
-use super::book::{Caller, Target};
+use super::book::{Caller, Target, UnitCall};
 use super::report::{Clock, Report};
 use super::runner::Runner;
 
@@ -45,6 +45,8 @@ impl<'a> OnStage<'a> {
         self.enter(|session| {
             answer = match session.invoke(&invocation, server) {
                 Outcome::Done(reply) => Some(reply),
+                // Nobody asks a function for that.
+                Outcome::Partly { .. } => Some(Reply::Null),
                 Outcome::Failed(error) => Some(Reply::Error(book.lock().text(&error))),
                 Outcome::Killed(error) => {
                     self.void(session, &error);
@@ -104,6 +106,18 @@ impl<'a> OnStage<'a> {
     ) -> Option<Instant> {
         self.runner
             .run_entry(session, server, sub, clock, began, begin, reports)
+    }
+
+    /// See [`Runner::run_unit`].
+    pub(super) fn run_unit(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &UnitCall,
+        reports: &mut Vec<Report>,
+    ) {
+        self.runner
+            .run_unit(session, server, call, &Clock::start(), reports);
     }
 
     fn void(&self, session: &mut dyn Session, error: &ScriptError) {

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::engine::{
-    Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, RecordBatch, Reply,
+    BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
     ScriptError, Server, Session,
 };
-use crate::stream::{EntryId, Event, Notice, SubscriptionKey};
+use crate::stream::{EntryId, Event, Notice, RecordBatch, SubscriptionKey};
 
-use super::book::{Book, FunctionCall, Job, Target, Work};
+use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
 use super::pool::{self, Pool};
 use super::report::{Clock, Report, Reports};
 use super::stage::{MainPass, OffLock, ServerLock, Stage};
@@ -45,6 +45,8 @@ enum Message {
         window: usize,
         batch: RecordBatch,
     },
+    /// Entries for an async callback of a consumer with a policy.
+    Unit(UnitCall),
     /// A call of an async function.
     Function(FunctionCall),
     /// A decision of the delivery core about a lane.
@@ -153,6 +155,12 @@ impl Runner {
             window,
             batch,
         });
+    }
+
+    /// Sends a unit for an async callback.
+    pub(super) fn send_unit(self: &Arc<Self>, call: UnitCall) {
+        self.note_waiting(1);
+        self.send(Message::Unit(call));
     }
 
     /// Sends a decision about a lane.
@@ -347,6 +355,7 @@ impl Runner {
             stream: &started.stream,
             record: started.item.record(),
             token: started.token,
+            judged: false,
         };
         let outcome = session.call(&call, server);
         self.stage.note_run();
@@ -374,6 +383,10 @@ impl Runner {
             (book.take_job()?, book.token())
         };
         let killed = match job {
+            Job::Unit(call) => {
+                self.run_unit(session, server, &call, clock, reports);
+                return Some(Instant::now());
+            }
             Job::Background => {
                 let killed = session.run_job(server);
                 self.stage.note_run();
@@ -405,6 +418,58 @@ impl Runner {
         }
         self.take_news(session, clock, reports);
         Some(Instant::now())
+    }
+
+    /// Gives a unit to its callback, which runs as far as it goes.
+    pub(super) fn run_unit(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &UnitCall,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        let (token, locks) = {
+            let mut book = self.book.lock();
+            (book.token(), book.locks())
+        };
+        let began = Instant::now();
+        let background = call.background.as_ref();
+        let outcome = match call.unit.items.as_slice() {
+            [one] if !call.as_batch => session.call(
+                &Call {
+                    callback: call.target.callback,
+                    background,
+                    stream: &call.stream,
+                    record: one.record(),
+                    token,
+                    judged: true,
+                },
+                server,
+            ),
+            items => session.call_batch(
+                &BatchCall {
+                    callback: call.target.callback,
+                    background,
+                    stream: &call.stream,
+                    items,
+                    token,
+                },
+                server,
+            ),
+        };
+        self.stage.note_run();
+        let killed = match &outcome {
+            Outcome::Killed(error) => Some(error.clone()),
+            _ => None,
+        };
+        self.book
+            .lock()
+            .note_unit(call, token, locks, outcome, began, clock, reports);
+        if let Some(error) = killed {
+            self.void(session, &error, clock, reports);
+        }
+        self.take_news(session, clock, reports);
     }
 
     /// A run was ended, and what the program had pending with it.
@@ -443,8 +508,15 @@ impl Runner {
                     window,
                     batch,
                 } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
+                Message::Unit(call) => book.push_counted_job(Job::Unit(call)),
                 Message::Function(call) => book.push_counted_job(Job::Function(call)),
                 Message::Lane(Notice::Recall { sub, .. }) => {
+                    let back = book.take_back(sub).into_iter();
+                    reports.extend(back.map(|unit| Event::Returned {
+                        sub,
+                        unit,
+                        yields: false,
+                    }));
                     let started = book.recall(sub);
                     reports.push(Event::Recalled { sub, started });
                 }

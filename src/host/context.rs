@@ -125,9 +125,13 @@ impl Context {
 
     /// Whether the command comes from the primary, or from the append-only file.
     pub(crate) fn is_replicated(&self) -> bool {
+        self.has_flag(FLAG_REPLICATED | FLAG_LOADING)
+    }
+
+    /// Whether one of these holds for the server or the client.
+    pub(super) fn has_flag(&self, flags: c_int) -> bool {
         // SAFETY: the context is live.
-        let flags = unsafe { api!(RedisModule_GetContextFlags)(self.0) };
-        flags & (FLAG_REPLICATED | FLAG_LOADING) != 0
+        unsafe { api!(RedisModule_GetContextFlags)(self.0) & flags != 0 }
     }
 
     /// Sends a command of the module to itself, on replicas and in the append-only file, in the
@@ -190,6 +194,11 @@ impl Context {
     pub(super) fn select(&self, db: c_int) -> bool {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_SelectDb)(self.0, db) == OK }
+    }
+
+    /// Changes the database back to one there is.
+    pub(crate) fn choose(&self, db: c_int) {
+        self.select(db);
     }
 
     /// Keys in the selected database.

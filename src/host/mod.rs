@@ -18,6 +18,8 @@
 //! keyspace   what happens to keys, as events of the delivery core
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading, progress, trimming
+//! letters    dead letters
+//! timer      waking the event loop at a time
 //! rdb        libraries in dumps of the data set
 //! scan       finding the streams that are there already
 //! wake       getting the main thread out of its sleep
@@ -36,6 +38,7 @@ mod events;
 mod guard;
 mod info;
 mod keyspace;
+mod letters;
 mod lock;
 mod log;
 mod rdb;
@@ -44,6 +47,7 @@ mod reply;
 mod scan;
 mod settings;
 mod streams;
+mod timer;
 mod unit;
 mod user;
 mod wake;

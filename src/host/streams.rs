@@ -10,16 +10,19 @@ use std::ptr::null_mut;
 
 use redis_module::raw::RedisModuleStreamID;
 
-use crate::engine::{Grant, RecordBatch, Server};
+use crate::engine::{Grant, Server};
 use crate::exec::{ConsumerName, Streams};
-use crate::persist::encode_pending;
-use crate::stream::{EntryId, Progress, READ_BYTES, Reach, ReadRequest, Trim, TrimBound};
+use crate::persist::{encode_hold, encode_pending};
+use crate::stream::{
+    DeadLetter, EntryId, Hold, Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Redeemed,
+    Trim, TrimBound,
+};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
 use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
 use super::unit::Unit;
 use super::user::User;
-use super::{RedisLocked, api};
+use super::{RedisLocked, api, letters};
 
 /// Whether the trim that is going on is ours: its event is no news.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
@@ -89,6 +92,8 @@ impl Streams for Context {
                 read_only(&key, id, &mut batch);
                 return (batch, false);
             }
+            // See `last`.
+            Reach::Last(_) => return (batch, false),
         };
         if request.fresh == 1 && read_last(&key, after, &mut batch) {
             return (batch, true);
@@ -110,21 +115,93 @@ impl Streams for Context {
         (batch, end)
     }
 
+    fn missing(
+        &self,
+        db: i32,
+        stream: &[u8],
+        ids: &mut dyn Iterator<Item = EntryId>,
+    ) -> Vec<EntryId> {
+        let name = OwnedString::new(stream);
+        let key = if self.select(db) {
+            self.open_for_reading(name.as_ptr())
+        } else {
+            None
+        };
+        let Some(key) = key.filter(OpenKey::is_stream) else {
+            return ids.collect();
+        };
+        let mut batch = RecordBatch::default();
+        let is_missing = |id: &EntryId| {
+            batch.clear();
+            read_only(&key, *id, &mut batch);
+            batch.is_empty()
+        };
+        ids.filter(is_missing).collect()
+    }
+
+    fn last(&self, request: &ReadRequest, skip: u64) -> EntryId {
+        if !self.select(request.db) {
+            return EntryId::ZERO;
+        }
+        let name = OwnedString::new(&request.name);
+        let key = self.open_for_reading(name.as_ptr());
+        let Some(key) = key.filter(OpenKey::is_stream) else {
+            return EntryId::ZERO;
+        };
+        let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Backward) else {
+            return EntryId::ZERO;
+        };
+        for _ in 0..skip {
+            let Some((_, fields)) = entries.next() else {
+                return EntryId::ZERO;
+            };
+            entries.skip_fields(fields);
+        }
+        entries.next().map_or(EntryId::ZERO, |(id, _)| id)
+    }
+
     fn record(&self, consumer: &ConsumerName, progress: &Progress) {
         if !self.select(progress.db) {
             return;
         }
         let position = progress.checkpoint.position.to_string();
         let pending = encode_pending(&progress.checkpoint);
-        let words: [&[u8]; 6] = [
+        let hold = encode_hold(&progress.checkpoint.hold);
+        let words: [&[u8]; 7] = [
             b"cursor",
             consumer.library.as_bytes(),
             consumer.consumer.as_bytes(),
             &progress.name,
             position.as_bytes(),
             &pending,
+            &hold,
+        ];
+        // Mostly nothing holds it.
+        let words = if hold.is_empty() { &words[..6] } else { &words };
+        self.replicate(words, Copies::All);
+    }
+
+    fn record_hold(&self, consumer: &ConsumerName, hold: &Hold) {
+        let words: [&[u8]; 4] = [
+            b"hold",
+            consumer.library.as_bytes(),
+            consumer.consumer.as_bytes(),
+            &encode_hold(hold),
         ];
         self.replicate(&words, Copies::All);
+    }
+
+    fn bury(
+        &self,
+        grant: &Grant,
+        consumer: &ConsumerName,
+        letter: &DeadLetter,
+    ) -> Result<(), String> {
+        letters::bury(self, grant, consumer, letter)
+    }
+
+    fn redeem(&self, grant: &Grant, redeemed: &Redeemed) {
+        letters::redeem(self, grant, redeemed);
     }
 
     fn trim(&self, trim: &Trim) {
@@ -140,6 +217,47 @@ impl Streams for Context {
             TrimBound::Everything => self.call_on_key(c"XTRIM", &trim.name, c"MAXLEN", c"0"),
         }
         set_trimming(false);
+    }
+}
+
+impl Context {
+    /// Whether a key of the selected database is a stream.
+    pub(crate) fn is_stream(&self, name: &[u8]) -> bool {
+        let name = OwnedString::new(name);
+        let key = self.open_for_reading(name.as_ptr());
+        key.is_some_and(|key| key.is_stream())
+    }
+
+    /// The ID that the next entry of a stream of the selected database will be above.
+    pub(crate) fn last_id(&self, name: &[u8]) -> Option<EntryId> {
+        last_id(self, name)
+    }
+
+    /// The first entry of a stream of the selected database behind an ID, and how many there are;
+    /// no more than `most` are counted.
+    pub(crate) fn look_behind(
+        &self,
+        name: &[u8],
+        after: EntryId,
+        most: usize,
+    ) -> (Option<EntryId>, usize) {
+        let name = OwnedString::new(name);
+        let key = self.open_for_reading(name.as_ptr());
+        let Some(key) = key.filter(OpenKey::is_stream) else {
+            return (None, 0);
+        };
+        let Some(entries) = Entries::behind(&key, after, Direction::Forward) else {
+            return (None, 0);
+        };
+        let (mut first, mut count) = (None, 0);
+        while count < most
+            && let Some((id, fields)) = entries.next()
+        {
+            entries.skip_fields(fields);
+            first.get_or_insert(id);
+            count += 1;
+        }
+        (first, count)
     }
 }
 
@@ -185,17 +303,17 @@ fn read_only(key: &OpenKey, id: EntryId, batch: &mut RecordBatch) {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(super) enum Direction {
     Forward,
     Backward,
 }
 
 /// The entries of an open stream behind an ID.
-struct Entries<'a>(&'a OpenKey);
+pub(super) struct Entries<'a>(&'a OpenKey);
 
 impl<'a> Entries<'a> {
     /// `None` where no ID can be behind it.
-    fn behind(key: &'a OpenKey, after: EntryId, direction: Direction) -> Option<Self> {
+    pub(super) fn behind(key: &'a OpenKey, after: EntryId, direction: Direction) -> Option<Self> {
         let mut start = RedisModuleStreamID {
             ms: after.ms,
             seq: after.seq,
@@ -212,7 +330,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry's ID and its number of fields.
-    fn next(&self) -> Option<(EntryId, i64)> {
+    pub(super) fn next(&self) -> Option<(EntryId, i64)> {
         let mut id = RedisModuleStreamID { ms: 0, seq: 0 };
         let mut fields = 0;
         // SAFETY: the iterator is started.
@@ -223,10 +341,19 @@ impl<'a> Entries<'a> {
     }
 
     /// Adds the entry that [`Entries::next`] gave last.
-    fn read_fields(&self, id: EntryId, fields: i64, batch: &mut RecordBatch) {
+    pub(super) fn read_fields(&self, id: EntryId, fields: i64, batch: &mut RecordBatch) {
         batch.begin(id);
         for _ in 0..fields {
             self.read_field(batch);
+        }
+    }
+
+    /// Passes over the entry that [`Entries::next`] gave last: the iterator does not by itself.
+    fn skip_fields(&self, fields: i64) {
+        let mut batch = RecordBatch::default();
+        for _ in 0..fields {
+            self.read_field(&mut batch);
+            batch.clear();
         }
     }
 

@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use crate::engine::{Engine, Program, Registrations, ScriptError, Source, StreamConsumer};
 use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target};
-use crate::stream::ConsumerSpec;
 
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Consumer, Library, Registry, Standing};
@@ -67,6 +66,10 @@ pub enum LoadError {
         old: String,
         new: String,
     },
+    #[error(
+        "Can not upgrade an existing consumer with another value of 'exact', consumer: '{consumer}'."
+    )]
+    OtherExact { consumer: String },
 }
 
 /// What loading needs of the rest of the module.
@@ -215,10 +218,13 @@ fn check_config(config: Option<&str>) -> Result<(), LoadError> {
 
 fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
     match old.consumers.get(&new.name) {
-        Some(consumer) if *consumer.prefix != *new.prefix => Err(LoadError::OtherPrefix {
+        Some(consumer) if *consumer.prefix != *new.spec.prefix => Err(LoadError::OtherPrefix {
             consumer: new.name.clone(),
             old: String::from_utf8_lossy(&consumer.prefix).into_owned(),
-            new: String::from_utf8_lossy(&new.prefix).into_owned(),
+            new: String::from_utf8_lossy(&new.spec.prefix).into_owned(),
+        }),
+        Some(consumer) if consumer.exact != new.spec.exact => Err(LoadError::OtherExact {
+            consumer: new.name.clone(),
         }),
         _ => Ok(()),
     }
@@ -266,24 +272,19 @@ impl Swap<'_> {
             runner: self.runner,
             target: &Target {
                 callback: new.callback,
-                mode: new.mode,
+                mode: new.spec.mode,
             },
             user: self.user,
         };
         if let Some(consumer) = known {
             self.driver
-                .change_consumer(consumer.key, name, new.window, new.trim, code);
+                .change_consumer(consumer.key, name, new.spec, code);
             return consumer;
         }
-        let prefix: Arc<[u8]> = new.prefix.into();
-        let spec = ConsumerSpec {
-            prefix: Arc::clone(&prefix),
-            window: new.window,
-            trim: new.trim,
-            mode: new.mode,
-        };
+        let prefix = Arc::clone(&new.spec.prefix);
         Consumer {
-            key: self.driver.add_consumer(name, spec, code),
+            exact: new.spec.exact,
+            key: self.driver.add_consumer(name, new.spec, code),
             prefix,
         }
     }

@@ -57,6 +57,8 @@ pub struct Consumer {
     pub key: ConsumerKey,
     /// The prefix of the keys it wants.
     pub prefix: Arc<[u8]>,
+    /// Whether it wants only the key of just that name.
+    pub exact: bool,
 }
 
 /// Libraries by name, in that order.

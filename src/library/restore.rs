@@ -45,6 +45,9 @@ pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
             window: spec.window as u64,
             trim: spec.trim,
             is_async: spec.mode == Mode::Async,
+            exact: spec.exact,
+            start: spec.start.into(),
+            hold: delivery.hold_of(consumer.key),
             streams: Vec::new(),
         })
     });
@@ -108,24 +111,27 @@ fn restore_consumers(
     let mut consumers = BTreeMap::new();
     for dump in dumps {
         let known = old.and_then(|old| old.consumers.get(&dump.name)).cloned();
-        let known = known.filter(|known| *known.prefix == *dump.prefix);
+        let known =
+            known.filter(|known| *known.prefix == *dump.prefix && known.exact == dump.exact);
         let consumer = known.unwrap_or_else(|| {
-            let prefix: Arc<[u8]> = dump.prefix.as_slice().into();
+            let window = usize::try_from(dump.window).unwrap_or(usize::MAX).max(1);
+            let mode = if dump.is_async {
+                Mode::Async
+            } else {
+                Mode::Sync
+            };
             let spec = ConsumerSpec {
-                prefix: Arc::clone(&prefix),
-                window: usize::try_from(dump.window).unwrap_or(usize::MAX).max(1),
-                trim: dump.trim,
-                mode: if dump.is_async {
-                    Mode::Async
-                } else {
-                    Mode::Sync
-                },
+                exact: dump.exact,
+                start: dump.start.into(),
+                ..ConsumerSpec::new(&dump.prefix, window, dump.trim, mode)
             };
             Consumer {
+                prefix: Arc::clone(&spec.prefix),
+                exact: spec.exact,
                 key: driver.add_suspended_consumer(spec),
-                prefix,
             }
         });
+        driver.order(|delivery| delivery.hold_consumer(consumer.key, dump.hold.clone()));
         for stream in &dump.streams {
             driver.on(Event::Resumed {
                 consumer: consumer.key,

@@ -1,17 +1,19 @@
 //! The bytes of a library, and of a checkpoint.
 //!
 //! A library is one byte with the version of its form, then the fields below in the form of
-//! [postcard](https://postcard.jamesmunns.com/wire-format). The IDs of pending entries are each
-//! the distance from the one before, the first from 0-0: most are of the same millisecond, or a
-//! few later, so a window of a thousand takes two or three kilobytes.
+//! [postcard](https://postcard.jamesmunns.com/wire-format). The IDs of pending entries are
+//! distances, so a window of a thousand takes two or three kilobytes.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::stream::{Checkpoint, EntryId};
+use crate::stream::{Checkpoint, EntryId, Hold, Start, Tried};
+
+use super::form_1;
+use super::ids::{distances, ids};
 
 /// The form that this release writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// A library as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +43,46 @@ pub struct ConsumerDump {
     pub trim: bool,
     /// Whether its callback runs on a worker.
     pub is_async: bool,
+    /// Whether it wants only the key that is called like its prefix.
+    pub exact: bool,
+    /// Where it begins with streams that it sees for the first time.
+    pub start: StartDump,
+    /// Why nothing is handed over of any stream.
+    #[serde(with = "hold")]
+    pub hold: Hold,
     /// How far it is in which stream.
     pub streams: Vec<StreamDump>,
+}
+
+/// Where a consumer begins with streams that it sees for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartDump {
+    /// With their first entry.
+    Earliest,
+    /// With the first entry that is added after that.
+    Latest,
+    /// With the entry of this ID, or the next behind.
+    At(u64, u64),
+}
+
+impl From<Start> for StartDump {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Earliest => Self::Earliest,
+            Start::Latest => Self::Latest,
+            Start::At(EntryId { ms, seq }) => Self::At(ms, seq),
+        }
+    }
+}
+
+impl From<StartDump> for Start {
+    fn from(start: StartDump) -> Self {
+        match start {
+            StartDump::Earliest => Self::Earliest,
+            StartDump::Latest => Self::Latest,
+            StartDump::At(ms, seq) => Self::At(EntryId::new(ms, seq)),
+        }
+    }
 }
 
 /// How far a consumer is in a stream.
@@ -87,6 +127,10 @@ impl LibraryDump {
                 Ok((dump, [])) => Ok(dump),
                 _ => Err(DumpError::Damaged),
             },
+            [1, rest @ ..] => match postcard::take_from_bytes::<form_1::Library>(rest) {
+                Ok((dump, [])) => Ok(dump.into()),
+                _ => Err(DumpError::Damaged),
+            },
             [version, ..] if *version > VERSION => Err(DumpError::Newer(*version)),
             _ => Err(DumpError::Damaged),
         }
@@ -100,6 +144,29 @@ pub fn encode_pending(checkpoint: &Checkpoint) -> Vec<u8> {
         return Vec::new();
     }
     postcard::to_allocvec(&distances(&checkpoint.pending)).unwrap_or_default()
+}
+
+/// A hold as bytes; none where nothing is held and nothing was tried.
+#[must_use]
+pub fn encode_hold(hold: &Hold) -> Vec<u8> {
+    if *hold == Hold::default() {
+        return Vec::new();
+    }
+    postcard::to_allocvec(&HoldForm::from(hold)).unwrap_or_default()
+}
+
+/// A hold of bytes.
+///
+/// # Errors
+/// Where they are damaged.
+pub fn decode_hold(bytes: &[u8]) -> Result<Hold, DumpError> {
+    if bytes.is_empty() {
+        return Ok(Hold::default());
+    }
+    match postcard::take_from_bytes::<HoldForm>(bytes) {
+        Ok((form, [])) => Ok(form.into()),
+        _ => Err(DumpError::Damaged),
+    }
 }
 
 /// Pending IDs of bytes.
@@ -116,62 +183,96 @@ pub fn decode_pending(bytes: &[u8]) -> Result<Vec<EntryId>, DumpError> {
     }
 }
 
-/// Milliseconds from the ID before; and the distance of the sequence number, or where the
-/// milliseconds differ the number itself.
-fn distances(ids: &[EntryId]) -> Vec<(u64, u64)> {
-    let mut last = EntryId::ZERO;
-    let distance = |id: &EntryId| {
-        let ms = id.ms.wrapping_sub(last.ms);
-        let seq = if ms == 0 {
-            id.seq.wrapping_sub(last.seq)
-        } else {
-            id.seq
-        };
-        last = *id;
-        (ms, seq)
-    };
-    ids.iter().map(distance).collect()
-}
-
-fn ids(distances: &[(u64, u64)]) -> Vec<EntryId> {
-    let mut last = EntryId::ZERO;
-    let id = |(ms, seq): &(u64, u64)| {
-        let seq = if *ms == 0 {
-            last.seq.wrapping_add(*seq)
-        } else {
-            *seq
-        };
-        last = EntryId::new(last.ms.wrapping_add(*ms), seq);
-        last
-    };
-    distances.iter().map(id).collect()
-}
-
 mod checkpoint {
-    //! A checkpoint as the pair of its position and the distances of its pending IDs.
+    //! A checkpoint as its position, the distances of its pending IDs, and its hold.
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    use super::super::ids::{distances, ids};
+    use super::HoldForm;
     use crate::stream::{Checkpoint, EntryId};
 
-    type Form = ((u64, u64), Vec<(u64, u64)>);
+    type Form = ((u64, u64), Vec<(u64, u64)>, HoldForm);
 
     pub(super) fn serialize<S: Serializer>(
         checkpoint: &Checkpoint,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let EntryId { ms, seq } = checkpoint.position;
-        ((ms, seq), super::distances(&checkpoint.pending)).serialize(serializer)
+        let hold = HoldForm::from(&checkpoint.hold);
+        ((ms, seq), distances(&checkpoint.pending), hold).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Checkpoint, D::Error> {
-        let ((ms, seq), pending) = Form::deserialize(deserializer)?;
+        let ((ms, seq), pending, hold) = Form::deserialize(deserializer)?;
         Ok(Checkpoint {
             position: EntryId::new(ms, seq),
-            pending: super::ids(&pending),
+            pending: ids(&pending),
+            hold: hold.into(),
         })
+    }
+}
+
+/// A hold in the form that is written.
+#[derive(Serialize, Deserialize)]
+struct HoldForm {
+    paused: bool,
+    aborted: Option<String>,
+    until_ms: u64,
+    tried: Vec<(u64, u64)>,
+    attempts: Vec<(u32, u64)>,
+}
+
+impl From<&Hold> for HoldForm {
+    fn from(hold: &Hold) -> Self {
+        let tried: Vec<_> = hold.tried.iter().map(|(id, _)| *id).collect();
+        let attempts = hold
+            .tried
+            .iter()
+            .map(|(_, tried)| (tried.attempts, tried.first_ms));
+        Self {
+            paused: hold.paused,
+            aborted: hold.aborted.as_deref().map(str::to_owned),
+            until_ms: hold.until_ms,
+            tried: distances(&tried),
+            attempts: attempts.collect(),
+        }
+    }
+}
+
+impl From<HoldForm> for Hold {
+    fn from(form: HoldForm) -> Self {
+        let tried = |(attempts, first_ms)| Tried { attempts, first_ms };
+        Self {
+            paused: form.paused,
+            aborted: form.aborted.map(Into::into),
+            until_ms: form.until_ms,
+            tried: ids(&form.tried)
+                .into_iter()
+                .zip(form.attempts.into_iter().map(tried))
+                .collect(),
+        }
+    }
+}
+
+mod hold {
+    //! A hold by itself.
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::HoldForm;
+    use crate::stream::Hold;
+
+    pub(super) fn serialize<S: Serializer>(hold: &Hold, serializer: S) -> Result<S::Ok, S::Error> {
+        HoldForm::from(hold).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Hold, D::Error> {
+        Ok(HoldForm::deserialize(deserializer)?.into())
     }
 }
 
@@ -185,9 +286,32 @@ mod tests {
         (part(), part()).prop_map(|(ms, seq)| EntryId::new(ms, seq))
     }
 
+    fn hold() -> impl Strategy<Value = Hold> {
+        let tried = (id(), any::<u32>(), any::<u64>());
+        let tried = tried.prop_map(|(id, attempts, first_ms)| (id, Tried { attempts, first_ms }));
+        let aborted = prop::option::of(".{0,5}".prop_map(|text| text.as_str().into()));
+        (
+            any::<bool>(),
+            aborted,
+            any::<u64>(),
+            prop::collection::vec(tried, 0..3),
+        )
+            .prop_map(|(paused, aborted, until_ms, tried)| Hold {
+                paused,
+                aborted,
+                until_ms,
+                tried,
+            })
+    }
+
     fn checkpoint() -> impl Strategy<Value = Checkpoint> {
-        (id(), prop::collection::vec(id(), 0..5))
-            .prop_map(|(position, pending)| Checkpoint { position, pending })
+        (id(), prop::collection::vec(id(), 0..5), hold()).prop_map(|(position, pending, hold)| {
+            Checkpoint {
+                position,
+                pending,
+                hold,
+            }
+        })
     }
 
     fn stream() -> impl Strategy<Value = StreamDump> {
@@ -202,17 +326,36 @@ mod tests {
     fn consumer() -> impl Strategy<Value = ConsumerDump> {
         let prefix = prop::collection::vec(any::<u8>(), 0..5);
         let streams = prop::collection::vec(stream(), 0..4);
-        let flags = (any::<bool>(), any::<bool>());
-        (".{0,5}", prefix, any::<u64>(), flags, streams).prop_map(
-            |(name, prefix, window, (trim, is_async), streams)| ConsumerDump {
-                name,
-                prefix,
-                window,
-                trim,
-                is_async,
-                streams,
-            },
+        let flags = any::<[bool; 3]>();
+        let start = prop_oneof![
+            Just(StartDump::Earliest),
+            Just(StartDump::Latest),
+            any::<(u64, u64)>().prop_map(|(ms, seq)| StartDump::At(ms, seq)),
+        ];
+        (
+            ".{0,5}",
+            prefix,
+            any::<u64>(),
+            flags,
+            start,
+            hold(),
+            streams,
         )
+            .prop_map(
+                |(name, prefix, window, [trim, is_async, exact], start, hold, streams)| {
+                    ConsumerDump {
+                        name,
+                        prefix,
+                        window,
+                        trim,
+                        is_async,
+                        exact,
+                        start,
+                        hold,
+                        streams,
+                    }
+                },
+            )
     }
 
     fn library() -> impl Strategy<Value = LibraryDump> {
@@ -240,7 +383,10 @@ mod tests {
             let _ = LibraryDump::decode(&bytes);
             bytes.insert(0, VERSION);
             let _ = LibraryDump::decode(&bytes);
+            bytes[0] = 1;
+            let _ = LibraryDump::decode(&bytes);
             let _ = decode_pending(&bytes);
+            let _ = decode_hold(&bytes);
         }
 
         #[test]
@@ -251,9 +397,11 @@ mod tests {
         }
 
         #[test]
-        fn pending_ids_are_read_again(checkpoint in checkpoint()) {
+        fn pending_ids_and_holds_are_read_again(checkpoint in checkpoint()) {
             let bytes = encode_pending(&checkpoint);
             prop_assert_eq!(decode_pending(&bytes), Ok(checkpoint.pending));
+            let bytes = encode_hold(&checkpoint.hold);
+            prop_assert_eq!(decode_hold(&bytes), Ok(checkpoint.hold));
         }
     }
 
@@ -263,6 +411,7 @@ mod tests {
         let checkpoint = Checkpoint {
             position: EntryId::MAX,
             pending: pending.collect(),
+            hold: Hold::default(),
         };
         assert!(encode_pending(&checkpoint).len() < 3000);
     }
@@ -276,13 +425,27 @@ mod tests {
 
     #[test]
     fn form_1_is_still_read() {
-        let bytes = include_bytes!("form-1.bin");
+        let dump = LibraryDump::decode(include_bytes!("form-1.bin")).unwrap();
+        let mut expected = example();
+        for consumer in &mut expected.consumers {
+            (consumer.exact, consumer.start) = (false, StartDump::Earliest);
+            consumer.hold = Hold::default();
+            for stream in &mut consumer.streams {
+                stream.checkpoint.hold = Hold::default();
+            }
+        }
+        assert_eq!(dump, expected);
+    }
+
+    #[test]
+    fn form_2_is_what_it_was() {
+        let bytes = include_bytes!("form-2.bin");
         let dump = LibraryDump::decode(bytes).unwrap();
         assert_eq!(dump, example());
         assert_eq!(
             dump.encode(),
             bytes,
-            "form 1 has changed without another number"
+            "form 2 has changed without another number"
         );
     }
 
@@ -299,6 +462,13 @@ mod tests {
                 window: 300,
                 trim: true,
                 is_async: true,
+                exact: true,
+                start: StartDump::At(7, 8),
+                hold: Hold {
+                    paused: true,
+                    aborted: Some("Error: no".into()),
+                    ..Hold::default()
+                },
                 streams: vec![
                     StreamDump {
                         db: 0,
@@ -309,6 +479,17 @@ mod tests {
                                 id(1_795_325_465_254, u64::MAX),
                                 id(1_795_325_465_255, 2),
                             ],
+                            hold: Hold {
+                                until_ms: 1_795_325_466_000,
+                                tried: vec![(
+                                    id(1_795_325_465_255, 2),
+                                    Tried {
+                                        attempts: 3,
+                                        first_ms: 1_795_325_465_300,
+                                    },
+                                )],
+                                ..Hold::default()
+                            },
                         },
                     },
                     StreamDump {
@@ -325,7 +506,7 @@ mod tests {
     #[test]
     #[ignore = "writes a file of the source"]
     fn write_the_example() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-1.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-2.bin");
         std::fs::write(path, example().encode()).unwrap();
     }
 }

@@ -7,7 +7,10 @@
 //! the reader of the old one stays; an example of each is kept with the tests.
 
 mod dump;
+mod form_1;
+mod ids;
 
 pub use dump::{
-    ConsumerDump, DumpError, LibraryDump, StreamDump, VERSION, decode_pending, encode_pending,
+    ConsumerDump, DumpError, LibraryDump, StartDump, StreamDump, VERSION, decode_hold,
+    decode_pending, encode_hold, encode_pending,
 };

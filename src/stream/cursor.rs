@@ -23,6 +23,7 @@
 
 use std::collections::VecDeque;
 
+use super::hold::Hold;
 use super::id::EntryId;
 
 /// An entry that was read, with the size of its fields in bytes.
@@ -48,6 +49,8 @@ pub enum Reach {
     Behind(EntryId),
     /// The entry of this ID, if it is still there, and no other.
     Only(EntryId),
+    /// No entry, but the ID of the one that so many are behind: 0-0 where there are no more.
+    Last(u64),
 }
 
 /// What is kept of a cursor: enough to go on without leaving out an entry, and to hand over no
@@ -58,6 +61,8 @@ pub struct Checkpoint {
     pub position: EntryId,
     /// IDs up to the position that are not finished, ascending.
     pub pending: Vec<EntryId>,
+    /// What keeps it from going on, and what was tried.
+    pub hold: Hold,
 }
 
 /// See the module's description.
@@ -101,6 +106,7 @@ impl Cursor {
                 .take_while(|id| *id <= position)
                 .chain(self.redo.iter().copied())
                 .collect(),
+            hold: Hold::default(),
         }
     }
 
@@ -182,8 +188,7 @@ impl Cursor {
     /// The highest ID at or below which everything is finished that was ever read.
     #[must_use]
     pub(super) fn trim_bound(&self) -> TrimBound {
-        let first = self.unfinished.front().map(|entry| entry.id);
-        match first.or_else(|| self.redo.front().copied()) {
+        match self.oldest() {
             Some(first) => TrimBound::Below(first),
             None => self
                 .read
@@ -215,6 +220,41 @@ impl Cursor {
     fn push(&mut self, id: EntryId, bytes: usize) {
         self.bytes += bytes;
         self.unfinished.push_back(Unfinished { id, bytes });
+    }
+
+    /// How many entries are to be redone, and were not read for that yet.
+    #[must_use]
+    pub(super) fn redo_count(&self) -> usize {
+        self.redo.len()
+    }
+
+    /// The first entry that is not finished.
+    #[must_use]
+    pub(super) fn oldest(&self) -> Option<EntryId> {
+        let first = self.unfinished.front().map(|entry| entry.id);
+        first.or_else(|| self.redo.front().copied())
+    }
+
+    /// Notes an entry that was read, and is done at once: nobody wants it.
+    pub(super) fn note_skipped(&mut self, id: EntryId) {
+        if !self.has_waiting() {
+            self.started = self.started.max(id);
+        }
+        self.read = self.read.max(id);
+    }
+
+    /// Whether an entry was read, and is not finished.
+    #[must_use]
+    pub(super) fn is_listed(&self, id: EntryId) -> bool {
+        self.unfinished
+            .binary_search_by_key(&id, |entry| entry.id)
+            .is_ok()
+    }
+
+    /// Whether there is something to redo.
+    #[must_use]
+    pub(super) fn has_redo(&self) -> bool {
+        !self.redo.is_empty()
     }
 
     /// Notes that the callback was given every entry up to `id`.
@@ -288,6 +328,7 @@ mod tests {
         Checkpoint {
             position: id(position),
             pending: pending.iter().map(|seq| id(*seq)).collect(),
+            hold: Hold::default(),
         }
     }
 

@@ -9,11 +9,14 @@
 
 mod consumers;
 mod decisions;
+mod failures;
+mod orders;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod units;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -21,7 +24,8 @@ use smallvec::SmallVec;
 
 use super::consumer::{ConsumerSpec, Mode};
 use super::cursor::{Checkpoint, TrimBound};
-use super::event::{Event, KeyRef, Notice};
+use super::event::{DeadLetter, Event, KeyRef, Notice, Redeemed};
+use super::hold::Hold;
 use super::id::EntryId;
 use super::names::Names;
 use super::prefix::PrefixIndex;
@@ -37,6 +41,8 @@ struct Consumer {
     subs: BTreeMap<u64, SubscriptionKey>,
     /// Whether it has no code to run, and waits for some.
     suspended: bool,
+    /// Why nothing is handed over of any stream.
+    hold: Hold,
 }
 
 #[derive(Debug)]
@@ -66,6 +72,18 @@ pub struct Delivery {
     progress: VecDeque<SubscriptionKey>,
     trims: VecDeque<StreamKey>,
     notices: VecDeque<Notice>,
+    /// Unix milliseconds, as it was last told.
+    now_ms: u64,
+    /// When subscriptions are to be looked at again.
+    timers: BTreeSet<(u64, SubscriptionKey)>,
+    /// Units that were handed over so far.
+    units: u64,
+    letters: VecDeque<DeadLetter>,
+    /// Letters that could not be written, and when to try again.
+    unwritten: Vec<(u64, DeadLetter)>,
+    redeemed: VecDeque<Redeemed>,
+    /// Consumers whose hold is to be put on record.
+    holds: VecDeque<ConsumerKey>,
 }
 
 impl Delivery {
@@ -87,6 +105,13 @@ impl Delivery {
             progress: VecDeque::new(),
             trims: VecDeque::new(),
             notices: VecDeque::new(),
+            now_ms: 0,
+            timers: BTreeSet::new(),
+            units: 0,
+            letters: VecDeque::new(),
+            unwritten: Vec::new(),
+            redeemed: VecDeque::new(),
+            holds: VecDeque::new(),
         }
     }
 
@@ -112,6 +137,20 @@ impl Delivery {
                 checkpoint,
             } => self.resumed(consumer, key, checkpoint),
             Event::Read { sub, entries, end } => self.read(sub, entries, end),
+            Event::Fetched { sub, batch, end } => self.fetched(sub, batch, end),
+            Event::Placed { sub, position } => self.placed(sub, position),
+            Event::Ended {
+                sub,
+                unit,
+                end,
+                took,
+                now_ms,
+                holds,
+            } => self.ended(sub, unit, end, took, now_ms, holds),
+            Event::Returned { sub, unit, yields } => self.returned(sub, unit, yields),
+            Event::Gone { sub, unit, ids } => self.gone(sub, unit, &ids),
+            Event::Buried(letter) => self.buried(&letter),
+            Event::Unburied { letter, error } => self.unburied(letter, error),
             Event::Started { sub, id } => {
                 if let Some(state) = self.subs.get_mut(sub) {
                     state.cursor.note_started(id);
@@ -131,7 +170,7 @@ impl Delivery {
                     return;
                 };
                 if holds {
-                    state.hold(id);
+                    state.keep_place(id);
                 }
                 if state.cursor.note_finished(id) {
                     state.stats.note_finished(id, took, now_ms, error);
@@ -144,15 +183,23 @@ impl Delivery {
                     && state.recall != Recall::None
                 {
                     state.end_recall(started);
+                    state.adopt(&self.consumers[state.consumer].spec);
                     self.schedule(sub);
                 }
             }
             Event::Refused { sub, error } => {
                 if let Some(state) = self.subs.get_mut(sub) {
                     state.stats.last_error = Some(error);
+                    state.refused = true;
+                    state.owed = 0;
                 }
             }
-            Event::Yielded(sub) => self.schedule(sub),
+            Event::Yielded(sub) => {
+                if let Some(state) = self.subs.get_mut(sub) {
+                    state.refused = false;
+                }
+                self.schedule(sub);
+            }
         }
     }
 
@@ -235,6 +282,10 @@ impl Delivery {
     /// Nothing is known of what the stream holds behind the cursor.
     fn look_again(&mut self, sub: SubscriptionKey) {
         self.subs[sub].behind = true;
+        self.subs[sub].counted = false;
+        if let Some(plan) = &mut self.subs[sub].plan {
+            plan.draining = true;
+        }
         self.queue_trim(self.subs[sub].stream);
         self.schedule(sub);
     }
@@ -242,17 +293,28 @@ impl Delivery {
     /// How far a consumer was in a stream. What it did here since is another server's past: its
     /// callbacks that run end unheard.
     fn resumed(&mut self, consumer: ConsumerKey, key: KeyRef<'_>, checkpoint: &Checkpoint) {
-        let matches = |one: &Consumer| key.name.starts_with(&one.spec.prefix);
-        if !self.consumers.get(consumer).is_some_and(matches) {
-            return;
+        if let Some(sub) = self.subscription(consumer, key) {
+            self.go_on_from(sub, checkpoint);
+        }
+    }
+
+    /// A consumer's interest in a stream, which need not be known yet; `None` where it does not
+    /// want it.
+    fn subscription(&mut self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
+        if !self.consumers.get(consumer)?.spec.matches(key.name) {
+            return None;
         }
         let stream = self.names.get(key).unwrap_or_else(|| self.track(key));
         self.refresh(stream);
         let mut subs = self.streams[stream].subs.iter().copied();
-        let Some(mut sub) = subs.find(|sub| self.subs[*sub].consumer == consumer) else {
-            return;
-        };
-        if self.subs[sub].cursor.unfinished() > 0 || self.subs[sub].recall != Recall::None {
+        subs.find(|sub| self.subs[*sub].consumer == consumer)
+    }
+
+    /// Sets a subscription to a checkpoint. What it has with callbacks ends unheard.
+    fn go_on_from(&mut self, mut sub: SubscriptionKey, checkpoint: &Checkpoint) {
+        let state = &self.subs[sub];
+        let is_planning = state.plan.as_ref().is_some_and(|plan| !plan.is_idle());
+        if state.cursor.unfinished() > 0 || state.recall != Recall::None || is_planning {
             sub = self.renew(sub);
         }
         self.subs[sub].resume(checkpoint);
@@ -263,7 +325,12 @@ impl Delivery {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.has_hand_overs()
-            || (self.is_active() && !(self.progress.is_empty() && self.trims.is_empty()))
+            || (self.is_active()
+                && !(self.progress.is_empty()
+                    && self.trims.is_empty()
+                    && self.letters.is_empty()
+                    && self.redeemed.is_empty()
+                    && self.holds.is_empty()))
     }
 
     /// Whether there is anything to hand over.
@@ -312,7 +379,13 @@ impl Delivery {
             && self
                 .subs
                 .get(sub)
-                .is_some_and(|state| state.recall == Recall::None)
+                .is_some_and(|state| state.recall == Recall::None && !self.is_held(state))
+    }
+
+    /// Whether nothing of a stream can be handed over now.
+    fn is_held(&self, state: &Subscription) -> bool {
+        let consumer = &self.consumers[state.consumer];
+        state.hold.holds(self.now_ms) || consumer.hold.holds(self.now_ms)
     }
 
     /// The window of a subscription's lane.
@@ -326,7 +399,13 @@ impl Delivery {
     fn is_runnable(&self, sub: SubscriptionKey) -> bool {
         let state = &self.subs[sub];
         let consumer = &self.consumers[state.consumer];
-        self.is_active() && !consumer.suspended && state.is_runnable(&consumer.spec)
+        if !self.is_active() || consumer.suspended || self.is_held(state) {
+            return false;
+        }
+        match &state.plan {
+            Some(plan) => self.is_plan_runnable(state, plan),
+            None => state.is_runnable(&consumer.spec),
+        }
     }
 
     fn schedule(&mut self, sub: SubscriptionKey) {
@@ -341,6 +420,7 @@ impl Delivery {
             state.owed = 0;
         }
         if !runnable {
+            self.set_timer(sub);
             return;
         }
         if state.owed > 0 {
@@ -376,6 +456,16 @@ impl Delivery {
             // One answer ends both. What is in flight is with the old code if either says so.
             if why == Recall::Upgrade {
                 state.recall = why;
+            }
+        } else if let Some(plan) = &state.plan {
+            let is_flying = plan.flying() > 0;
+            state.put_back();
+            if is_flying {
+                state.recall = why;
+                self.notices.push_back(Notice::Recall {
+                    consumer: state.consumer,
+                    sub,
+                });
             }
         } else if state.cursor.unfinished() > 0 {
             state.recall = why;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::cursor::{Checkpoint, Reach, TrimBound};
 use super::id::EntryId;
+use super::plan::Unit;
+use super::record::{Item, RecordBatch};
 use super::{ConsumerKey, SubscriptionKey};
 
 /// A key in a database.
@@ -61,6 +63,66 @@ pub enum Event<'a> {
         /// Whether the stream holds nothing behind them.
         end: bool,
     },
+    /// Entries were read as decided, for a consumer with a policy.
+    Fetched {
+        /// For whom.
+        sub: SubscriptionKey,
+        /// The entries, in the stream's order.
+        batch: RecordBatch,
+        /// Whether the stream holds nothing behind them.
+        end: bool,
+    },
+    /// The answer to [`Reach::Last`].
+    Placed {
+        /// For whom.
+        sub: SubscriptionKey,
+        /// The entry that it begins behind.
+        position: EntryId,
+    },
+    /// The callback is done with a unit.
+    Ended {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The unit's number.
+        unit: u64,
+        /// How it ended.
+        end: End,
+        /// From hand-over to end.
+        took: Duration,
+        /// Wall clock at the end, Unix milliseconds.
+        now_ms: u64,
+        /// As with [`Event::Finished`].
+        holds: bool,
+    },
+    /// A unit was not given to the callback. With `for_now` it can be tried again at once, else
+    /// [`Event::Yielded`] tells when.
+    Returned {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The unit's number.
+        unit: u64,
+        /// Whether [`Event::Yielded`] will follow.
+        yields: bool,
+    },
+    /// Entries of a unit that comes again were deleted from the stream meanwhile: they are done.
+    /// The others are given to the callback.
+    Gone {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The unit's number.
+        unit: u64,
+        /// Which entries.
+        ids: Vec<EntryId>,
+    },
+    /// A dead letter was written, as one with the progress that follows.
+    Buried(DeadLetter),
+    /// A dead letter could not be written.
+    Unburied {
+        /// The letter.
+        letter: DeadLetter,
+        /// Why.
+        error: Arc<str>,
+    },
     /// The callback was given the entries up to this one.
     Started {
         /// The subscription.
@@ -114,6 +176,85 @@ pub enum Event<'a> {
     Yielded(SubscriptionKey),
 }
 
+/// How a callback ended with a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Well.
+    Done,
+    /// It named entries that failed; the others are done.
+    Partly {
+        /// Those that failed.
+        failed: Vec<EntryId>,
+        /// What went wrong.
+        error: Arc<str>,
+    },
+    /// It failed.
+    Failed(Failure),
+}
+
+/// What a callback that failed said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub error: Arc<str>,
+    /// Milliseconds to wait before a retry, instead of what the policy says.
+    pub retry_after_ms: Option<u64>,
+    /// Whether it is not worth another attempt.
+    pub fatal: bool,
+}
+
+impl Failure {
+    /// One that says no more than what went wrong.
+    #[must_use]
+    pub fn new(error: Arc<str>) -> Self {
+        Self {
+            error,
+            retry_after_ms: None,
+            fatal: false,
+        }
+    }
+}
+
+/// An entry that is given up, to be written into a dead letter stream.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Whose.
+    pub sub: SubscriptionKey,
+    /// Its consumer.
+    pub consumer: ConsumerKey,
+    /// Database of both streams.
+    pub db: i32,
+    /// The stream of the entry.
+    pub stream: Arc<[u8]>,
+    /// The stream to write into.
+    pub to: Arc<[u8]>,
+    /// The entry.
+    pub item: Item,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// What went wrong the last time.
+    pub error: Arc<str>,
+    /// When the first attempt began, Unix milliseconds.
+    pub first_ms: u64,
+    /// When the last one ended, Unix milliseconds.
+    pub last_ms: u64,
+}
+
+/// Dead letters whose entries are done after all, to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// Whose.
+    pub consumer: ConsumerKey,
+    /// Database of both streams.
+    pub db: i32,
+    /// The stream of the entries.
+    pub stream: Arc<[u8]>,
+    /// The stream of the letters.
+    pub from: Arc<[u8]>,
+    /// The letters.
+    pub letters: Vec<EntryId>,
+}
+
 /// A read that was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
@@ -131,6 +272,8 @@ pub struct ReadRequest {
     pub max: usize,
     /// Entries that were added since the stream was read last: a hint at how many there are.
     pub fresh: u64,
+    /// Whether it is for a consumer with a policy, and to be answered with [`Event::Fetched`].
+    pub planned: bool,
 }
 
 /// What to hand over next.
@@ -138,6 +281,15 @@ pub struct ReadRequest {
 pub enum HandOver {
     /// Read, report [`Event::Read`], and put the entries into the callback's lane.
     Read(ReadRequest),
+    /// Give a unit to the callback, and report [`Event::Ended`] or [`Event::Returned`].
+    Deliver {
+        /// For whom.
+        sub: SubscriptionKey,
+        /// Its consumer.
+        consumer: ConsumerKey,
+        /// The entries.
+        unit: Unit,
+    },
     /// Run the callback here and now over what waits and what [`super::Delivery::read_request`]
     /// gives; then report [`Event::Yielded`].
     Run {

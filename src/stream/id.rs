@@ -36,6 +36,15 @@ impl EntryId {
         Some(Self::new(ms.parse().ok()?, seq.parse().ok()?))
     }
 
+    /// Reads an ID whose sequence number may be left out: 0 then.
+    #[must_use]
+    pub fn parse_part(text: &str) -> Option<Self> {
+        match text.parse() {
+            Ok(ms) => Some(Self::new(ms, 0)),
+            Err(_) => Self::parse(text),
+        }
+    }
+
     /// The smallest ID above this one, or `None` after [`EntryId::MAX`].
     #[must_use]
     pub const fn next(self) -> Option<Self> {
@@ -45,6 +54,21 @@ impl EntryId {
                 Some(ms) => Some(Self { ms, seq: 0 }),
                 None => None,
             },
+        }
+    }
+}
+
+impl EntryId {
+    /// The largest ID below this one; 0-0 has none, and is its own.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        match (self.ms, self.seq) {
+            (0, 0) => Self::ZERO,
+            (ms, 0) => Self {
+                ms: ms - 1,
+                seq: u64::MAX,
+            },
+            (ms, seq) => Self { ms, seq: seq - 1 },
         }
     }
 }

@@ -12,6 +12,14 @@
 //!                     Delivery ── Trim ──> XTRIM, once a stream and turn
 //! ```
 //!
+//! A consumer with a [`Policy`] gets its entries in units that the core puts together itself:
+//!
+//! ```text
+//! read ── Fetched ──> Delivery ── Deliver ──> callback
+//!                        ^  └── DeadLetter ──> XADD       │
+//!                        └──────── Ended ─────────────────┘
+//! ```
+//!
 //! What it keeps true, on a primary:
 //! * an entry is handed to each consumer that matches its stream exactly once, in ID order;
 //! * at most a consumer's window of entries of one stream is with its callback at once;
@@ -25,20 +33,33 @@ mod consumer;
 mod cursor;
 mod delivery;
 mod event;
+mod filter;
+mod hold;
 mod id;
 mod lane;
 mod names;
+mod plan;
+mod policy;
 mod prefix;
+mod record;
 mod stats;
 mod subscription;
 
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Checkpoint, Reach, TrimBound};
 pub use delivery::{Delivery, StreamView};
-pub use event::{Event, HandOver, KeyRef, Notice, Progress, ReadRequest, Trim};
+pub use event::{
+    DeadLetter, End, Event, Failure, HandOver, KeyRef, Notice, Progress, ReadRequest, Redeemed,
+    Trim,
+};
+pub use filter::{Condition, Filter};
+pub use hold::{Hold, State};
 pub use id::EntryId;
 pub use lane::Lane;
-pub use stats::Stats;
+pub use plan::{Tried, Unit};
+pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
+pub use record::{Item, Parts, Record, RecordBatch};
+pub use stats::{Percentiles, Stats};
 
 slotmap::new_key_type! {
     /// A consumer, from its registration to its removal; survives an upgrade of its library.

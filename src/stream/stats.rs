@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::id::EntryId;
 
 /// How many of the latest entries the latency estimate follows, as a power of two.
@@ -26,7 +28,59 @@ pub struct Stats {
     pub total_lag_ms: u64,
     /// The error of the last callback that failed.
     pub last_error: Option<Arc<str>>,
+    /// Calls of the callback that ended, for a consumer with a policy; as the following.
+    pub attempts: u64,
+    /// Those among them that failed.
+    pub failures: u64,
+    /// Entries that were given up.
+    pub given_up: u64,
+    /// Those among them that are in the dead letter stream.
+    pub dead_letters: u64,
+    /// Entries that the consumer's filter kept from its callback.
+    pub filtered: u64,
     latency_us: u64,
+    spread: Option<Box<Spread>>,
+}
+
+/// How times are spread. Each is kept to a sixteenth.
+#[derive(Clone, Debug)]
+struct Spread {
+    /// Microseconds from hand-over to finish.
+    processing_us: Histogram<u32>,
+    /// Milliseconds from the entry's ID to its finish.
+    lag_ms: Histogram<u32>,
+}
+
+/// Times that a part of the entries stays below: the median, and that of 99 in 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Percentiles {
+    /// Milliseconds from hand-over to finish.
+    pub processing_ms: [f64; 2],
+    /// Milliseconds from the entry's ID to its finish.
+    pub lag_ms: [f64; 2],
+}
+
+/// The longest time that is told from longer ones: a year, in milliseconds as in microseconds.
+const LONGEST: u64 = 366 * 24 * 3_600_000;
+
+impl Spread {
+    fn new() -> Option<Box<Self>> {
+        let histogram = || {
+            let mut histogram = Histogram::new(1).ok()?;
+            histogram.auto(true);
+            Some(histogram)
+        };
+        Some(Box::new(Self {
+            processing_us: histogram()?,
+            lag_ms: histogram()?,
+        }))
+    }
+
+    fn note(&mut self, processing_us: u64, lag_ms: u64) {
+        // What it cannot hold is left out of a picture, no more.
+        let _ = self.processing_us.record(processing_us.min(LONGEST));
+        let _ = self.lag_ms.record(lag_ms.min(LONGEST));
+    }
 }
 
 impl Stats {
@@ -48,6 +102,12 @@ impl Stats {
         if error.is_some() {
             self.last_error = error;
         }
+        if self.spread.is_none() {
+            self.spread = Spread::new();
+        }
+        if let Some(spread) = &mut self.spread {
+            spread.note(micros, self.last_lag_ms);
+        }
         // At least 1 so that "nothing known yet" stays apart from "very fast".
         let sample = micros.max(1);
         self.latency_us = if self.latency_us == 0 {
@@ -63,6 +123,32 @@ impl Stats {
     #[must_use]
     pub(super) fn latency_us(&self) -> Option<u64> {
         (self.latency_us > 0).then_some(self.latency_us)
+    }
+
+    /// How the times are spread; zeroes before the first entry.
+    #[must_use]
+    pub fn percentiles<'a>(all: impl Iterator<Item = &'a Self>) -> Percentiles {
+        let mut sum: Option<Box<Spread>> = None;
+        for spread in all.filter_map(|stats| stats.spread.as_ref()) {
+            match &mut sum {
+                None => sum = Some(spread.clone()),
+                Some(sum) => {
+                    let _ = sum.processing_us.add(&spread.processing_us);
+                    let _ = sum.lag_ms.add(&spread.lag_ms);
+                }
+            }
+        }
+        let Some(sum) = sum else {
+            return Percentiles::default();
+        };
+        let parts = |histogram: &Histogram<u32>, unit: f64| {
+            #[expect(clippy::cast_precision_loss, reason = "times for people to read")]
+            [0.5, 0.99].map(|part| histogram.value_at_quantile(part) as f64 / unit)
+        };
+        Percentiles {
+            processing_ms: parts(&sum.processing_us, 1000.0),
+            lag_ms: parts(&sum.lag_ms, 1.0),
+        }
     }
 
     /// Average of `total` over the finished entries; 0 before the first.
@@ -96,6 +182,33 @@ mod tests {
         stats.note_finished(EntryId::new(9, 0), Duration::ZERO, 10, None);
         stats.note_finished(EntryId::new(10, 0), Duration::ZERO, 10, None);
         assert!((stats.average(stats.total_lag_ms) - 0.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn half_of_the_times_are_below_the_median_and_those_of_several_streams_count_together() {
+        let (mut one, mut other) = (Stats::default(), Stats::default());
+        for ms in 1..=50 {
+            one.note_finished(
+                EntryId::new(100, 0),
+                Duration::from_millis(ms),
+                100 + ms,
+                None,
+            );
+            other.note_finished(
+                EntryId::new(100, 0),
+                Duration::from_millis(50 + ms),
+                150 + ms,
+                None,
+            );
+        }
+        let found = Stats::percentiles([&one, &other].into_iter());
+        let about = |found: f64, wanted: f64| (found - wanted).abs() <= wanted / 8.0;
+        assert!(
+            about(found.lag_ms[0], 50.0) && about(found.lag_ms[1], 99.0),
+            "{found:?}"
+        );
+        assert!(about(found.processing_ms[0], 50.0), "{found:?}");
+        assert_eq!(Stats::percentiles([].into_iter()), Percentiles::default());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! One consumer's interest in one stream: its cursor, its counters, and what it waits for.
 
 use super::consumer::{ConsumerSpec, Mode};
-use super::cursor::{Checkpoint, Cursor};
+use super::cursor::{Checkpoint, Cursor, Reach};
+use super::hold::Hold;
 use super::id::EntryId;
+use super::plan::Plan;
+use super::policy::Start;
 use super::stats::Stats;
 use super::{ConsumerKey, READ_BYTES, StreamKey};
 
@@ -52,18 +55,44 @@ pub(super) struct Subscription {
     pub(super) recall: Recall,
     /// Entries up to this one that are in flight are with the code of an earlier upgrade.
     inherited: EntryId,
+    /// Whether it is not known yet where to begin: behind what is there now.
+    unplaced: bool,
+    /// Why nothing is handed over.
+    pub(super) hold: Hold,
+    /// What waits and what is with the callback, for a consumer with a policy.
+    pub(super) plan: Option<Box<Plan>>,
+    /// Whether `fresh` counts all that is behind the cursor.
+    pub(super) counted: bool,
+    /// Entries that were given up, and whose dead letters are not written.
+    pub(super) dying: Vec<EntryId>,
+    /// Whether what was handed over could not be carried out, and waits for another turn.
+    pub(super) refused: bool,
+    /// When it was asked to be looked at again.
+    pub(super) timer: Option<u64>,
     pub(super) in_urgent: bool,
     pub(super) in_ready: bool,
     pub(super) in_progress: bool,
 }
 
 impl Subscription {
-    pub(super) fn new(consumer: ConsumerKey, stream: StreamKey, discovered: u64) -> Self {
+    pub(super) fn new(
+        consumer: ConsumerKey,
+        stream: StreamKey,
+        discovered: u64,
+        spec: &ConsumerSpec,
+    ) -> Self {
+        let position = match spec.start {
+            Start::At(first) => first.before(),
+            Start::Earliest | Start::Latest => EntryId::ZERO,
+        };
         Self {
             consumer,
             stream,
             discovered,
-            cursor: Cursor::default(),
+            cursor: Cursor::resume(&Checkpoint {
+                position,
+                ..Checkpoint::default()
+            }),
             stats: Stats::default(),
             behind: true,
             fresh: 0,
@@ -71,6 +100,13 @@ impl Subscription {
             held: 0,
             recall: Recall::None,
             inherited: EntryId::ZERO,
+            unplaced: spec.start == Start::Latest,
+            hold: Hold::default(),
+            plan: spec.policy.as_ref().map(|_| Box::default()),
+            counted: false,
+            dying: Vec::new(),
+            refused: false,
+            timer: None,
             in_urgent: false,
             in_ready: false,
             in_progress: false,
@@ -98,10 +134,13 @@ impl Subscription {
             .min(READ_BATCH)
     }
 
-    /// Whether there is something to read or to run.
+    /// Whether there is something to read or to run, for a consumer without a policy.
     pub(super) fn is_runnable(&self, spec: &ConsumerSpec) -> bool {
         if self.recall != Recall::None {
             return false;
+        }
+        if self.unplaced {
+            return true;
         }
         let readable = self.behind && self.room(spec.window) > 0;
         match spec.mode {
@@ -111,6 +150,74 @@ impl Subscription {
                     && self.cursor.in_flight_count() < spec.window
             }
         }
+    }
+
+    /// What the next read is to give.
+    pub(super) fn reach(&self) -> Reach {
+        if self.unplaced {
+            Reach::Last(self.fresh)
+        } else {
+            self.cursor.reach()
+        }
+    }
+
+    /// Whether nothing is left to be read, as far as it is known.
+    pub(super) fn is_at_end(&self) -> bool {
+        !self.behind && !self.cursor.has_redo()
+    }
+
+    /// Whether it is not known yet where to begin.
+    pub(super) fn is_unplaced(&self) -> bool {
+        self.unplaced
+    }
+
+    /// How many units may be handed over beside those that are, for a consumer with a policy.
+    pub(super) fn free(&self, window: usize) -> usize {
+        let flying = self.plan.as_ref().map_or(0, |plan| plan.flying());
+        self.lane_window(window)
+            .saturating_sub(flying)
+            .saturating_sub(self.held)
+    }
+
+    /// Puts back what waits and was not handed over: it will be read again.
+    pub(super) fn put_back(&mut self) {
+        let last = self.cursor.started();
+        if let Some(plan) = &mut self.plan {
+            let count = plan.put_back(last);
+            if count > 0 {
+                self.behind = true;
+                if !plan.draining {
+                    self.fresh += count;
+                }
+                self.cursor.put_back_waiting();
+            }
+        }
+    }
+
+    /// Gives up the plan where the consumer has no policy any more and nothing is on its way, or
+    /// takes to one.
+    pub(super) fn adopt(&mut self, spec: &ConsumerSpec) {
+        match &self.plan {
+            None if spec.policy.is_some() => {
+                let mut plan = Plan::default();
+                // What is there may have come before anybody counted.
+                plan.draining = !self.is_at_end();
+                self.plan = Some(Box::new(plan));
+            }
+            Some(plan) if spec.policy.is_none() && plan.is_idle() => self.plan = None,
+            _ => {}
+        }
+    }
+
+    /// What is to be put on record of it.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = self.cursor.checkpoint();
+        checkpoint.hold = self.hold.clone();
+        if let Some(plan) = &self.plan {
+            checkpoint.hold.tried.extend(plan.tried());
+            checkpoint.hold.tried.sort_unstable_by_key(|(id, _)| *id);
+        }
+        checkpoint
     }
 
     /// The window less what earlier code of the library still works on.
@@ -128,7 +235,7 @@ impl Subscription {
 
     /// An entry is finished whose place in the window stays taken. Places of earlier code do not
     /// count: its lane starts nothing any more.
-    pub(super) fn hold(&mut self, id: EntryId) {
+    pub(super) fn keep_place(&mut self, id: EntryId) {
         if self.recall != Recall::Upgrade && !self.is_inherited(id) {
             self.held += 1;
         }
@@ -138,10 +245,19 @@ impl Subscription {
     pub(super) fn resume(&mut self, checkpoint: &Checkpoint) {
         self.cursor = Cursor::resume(checkpoint);
         self.inherited = EntryId::ZERO;
+        self.unplaced = false;
+        self.hold = checkpoint.hold.clone();
+        self.hold.tried.sort_unstable_by_key(|(id, _)| *id);
     }
 
     /// Ends a recall: what was not started will be read again.
     pub(super) fn end_recall(&mut self, started: EntryId) {
+        if self.plan.is_some() {
+            // What was with it came back before this.
+            self.recall = Recall::None;
+            self.behind = true;
+            return;
+        }
         self.cursor.note_started(started);
         self.cursor.put_back_waiting();
         if self.recall == Recall::Upgrade {

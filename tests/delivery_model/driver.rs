@@ -117,13 +117,9 @@ impl Driver {
         let Some(key) = self.reference.pick(which) else {
             return;
         };
-        let spec = ConsumerSpec {
-            prefix: Arc::clone(&self.reference.spec(key).prefix),
-            window,
-            trim,
-            mode,
-        };
-        self.core.change_consumer(key, window, trim, mode);
+        let prefix = Arc::clone(&self.reference.spec(key).prefix);
+        let spec = ConsumerSpec::new(&prefix, window, trim, mode);
+        self.core.change_consumer(key, spec.clone());
         self.reference.change_consumer(key, spec, self.numbers + 1);
         // Notices name a consumer, not its code: up to here they are for the old one.
         self.pass_on_notices();
@@ -340,6 +336,7 @@ impl Driver {
         let checkpoint = Checkpoint {
             position: stream.entries[at].id,
             pending,
+            ..Checkpoint::default()
         };
         self.resume(consumer, key, &checkpoint);
     }
@@ -588,6 +585,7 @@ impl Driver {
                 assert_eq!(self.codes[at].mode, Mode::Async, "read for a sync callback");
                 self.read(at, &request);
             }
+            HandOver::Deliver { .. } => panic!("no consumer has a policy"),
             HandOver::Run {
                 sub,
                 consumer,
@@ -623,6 +621,7 @@ impl Driver {
         let behind = stream.entries.iter().filter(|entry| match request.reach {
             Reach::Behind(after) => entry.id > after,
             Reach::Only(id) => entry.id == id,
+            Reach::Last(_) => panic!("every consumer starts at the beginning"),
         });
         let entries: Vec<_> = behind
             .clone()

@@ -153,14 +153,8 @@ fn mode() -> impl Strategy<Value = Mode> + Clone {
 
 fn spec() -> impl Strategy<Value = ConsumerSpec> {
     let prefix = prop::sample::select(&PREFIXES[..]);
-    (prefix, 1usize..5, any::<bool>(), mode()).prop_map(|(prefix, window, trim, mode)| {
-        ConsumerSpec {
-            prefix: prefix.into(),
-            window,
-            trim,
-            mode,
-        }
-    })
+    (prefix, 1usize..5, any::<bool>(), mode())
+        .prop_map(|(prefix, window, trim, mode)| ConsumerSpec::new(prefix, window, trim, mode))
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -192,6 +192,7 @@ impl Reference {
                 Reach::Behind(after) => is_read == (entry.id <= after),
                 Reach::Only(id) if entry.id < id => is_read,
                 Reach::Only(id) => entry.id != id || !is_read,
+                Reach::Last(_) => panic!("every consumer starts at the beginning"),
             };
             assert!(right, "{} is read: {is_read}, {request:?}", entry.id);
         }
@@ -278,7 +279,9 @@ impl Reference {
         let stream = world.get(key).expect("only of what is there");
         let at = self.find(progress.consumer, stream.incarnation);
         let interest = &mut self.interests[at.expect("only of what is known")];
-        let Checkpoint { position, pending } = &progress.checkpoint;
+        let Checkpoint {
+            position, pending, ..
+        } = &progress.checkpoint;
         let given = interest.given.iter().map(|given| given.id);
         for id in given.chain(stream.entries.iter().map(|entry| entry.id)) {
             let claimed = id <= *position && !pending.contains(&id);
@@ -543,7 +546,10 @@ impl Reference {
                 );
                 let position = interest.told_started.max(interest.resumed);
                 assert_eq!(view.position(), position, "{interest:?}");
-                assert!(view.in_flight().eq(interest.told_in_flight()), "in flight");
+                assert!(
+                    view.in_flight().into_iter().eq(interest.told_in_flight()),
+                    "in flight"
+                );
                 assert_eq!(view.stats.finished, interest.finished);
                 assert_eq!(view.stats.total_processed_ms, interest.total_processed_ms);
                 assert_eq!(view.stats.total_lag_ms, interest.total_lag_ms);

@@ -5,11 +5,11 @@
 //! that is live changes here; the library is swapped in when all of it is known to be good.
 
 use crate::engine::{CallbackId, Flags, Function, Registrations, StreamConsumer};
-use crate::stream::Mode;
+use crate::stream::{ConsumerSpec, Mode};
 
 use super::callback::callback;
 use super::from_js::append_bytes;
-use super::{platform, run, text};
+use super::{options, platform, run, text};
 
 /// The largest window: its entries are held in memory.
 const WINDOW_MAX: f64 = 1_000_000.0;
@@ -195,7 +195,7 @@ fn mode_of(callback: v8::Local<v8::Value>) -> Option<Mode> {
     }
 }
 
-/// `redis.register_stream_consumer(name, prefix, window, trim, callback)`
+/// `redis.register_stream_consumer(name, prefix, window, trim, callback [, options])`
 fn register_stream_consumer(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
@@ -239,7 +239,7 @@ fn parse_stream_consumer(
             "{which} argument to 'register_stream_consumer' must be {what}"
         ))
     };
-    if args.length() != 5 {
+    if !(5..=6).contains(&args.length()) {
         return Err("Wrong number of arguments to 'register_stream_consumer' function".into());
     }
     let Ok(name) = v8::Local::<v8::String>::try_from(args.get(0)) else {
@@ -254,7 +254,7 @@ fn parse_stream_consumer(
     if prefix.len() > PREFIX_MAX {
         return wrong("Second", &format!("at most {PREFIX_MAX} bytes long"));
     }
-    let window = match window_of(args.get(2)) {
+    let window = match whole_number_of(args.get(2)) {
         Some(window) if (1.0..=WINDOW_MAX).contains(&window) => window,
         Some(_) => return wrong("Third", &format!("between 1 and {WINDOW_MAX}")),
         None => return wrong("Third", "a long representing the window size"),
@@ -270,23 +270,32 @@ fn parse_stream_consumer(
         }
         None => return wrong("Fifth", "a function"),
     };
+    let options = options::parse(scope, args.get(5))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    let window = window as usize;
+    let spec = ConsumerSpec {
+        exact: options.exact,
+        start: options.start,
+        policy: options.policy,
+        ..ConsumerSpec::new(&prefix, window, args.get(3).is_true(), mode)
+    };
+    let letters = spec.policy.as_ref().and_then(|one| one.dead_letter.clone());
+    if letters.is_some_and(|letters| spec.matches(&letters)) {
+        return Err("Option 'dead_letter' of 'register_stream_consumer' must not name a stream that the consumer itself would get".into());
+    }
     Ok(StreamConsumer {
         name: text::to_rust(scope, name, NAME_MAX),
-        prefix,
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked above"
-        )]
-        window: window as usize,
-        trim: args.get(3).is_true(),
+        spec,
         callback: CallbackId(0),
-        mode,
     })
 }
 
 /// A whole number, given as `Number` or `BigInt`.
-fn window_of(value: v8::Local<v8::Value>) -> Option<f64> {
+pub(super) fn whole_number_of(value: v8::Local<v8::Value>) -> Option<f64> {
     if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
         return Some(number.value()).filter(|number| number.fract() == 0.0);
     }
@@ -299,7 +308,7 @@ fn window_of(value: v8::Local<v8::Value>) -> Option<f64> {
 }
 
 /// The bytes of a string, an `ArrayBuffer` or a view of one.
-fn bytes_of(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Option<Vec<u8>> {
+pub(super) fn bytes_of(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Option<Vec<u8>> {
     if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         return Some(string.to_rust_string_lossy(scope).into_bytes());
     }

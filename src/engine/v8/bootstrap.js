@@ -162,17 +162,7 @@
   // --- what the engine calls -------------------------------------------------------------------
 
   // `client` is undefined for sync callbacks: each call of those gets one that ends with it.
-  const call_consumer = (callback, client, ms, seq, text, name, packed, ...parts) => {
-    // Too many to be arguments come as one array, which no pairs of parts look like.
-    if (parts.length === 1) parts = parts[0];
-    let record;
-    if (parts.length === 2) {
-      record = [[parts[0], parts[1]]];
-    } else {
-      record = [];
-      for (let at = 0; at < parts.length; at += 2) record[at / 2] = [parts[at], parts[at + 1]];
-    }
-    const data = new StreamRecord(ms, seq, text, name, record, packed);
+  const call_with = (callback, client, data) => {
     if (client !== undefined) {
       open = null;
       return callback(client, data);
@@ -183,6 +173,31 @@
     } finally {
       open = null;
     }
+  };
+  const call_consumer = (callback, client, ms, seq, text, name, packed, ...parts) => {
+    // Too many to be arguments come as one array, which no pairs of parts look like.
+    if (parts.length === 1) parts = parts[0];
+    let record;
+    if (parts.length === 2) {
+      record = [[parts[0], parts[1]]];
+    } else {
+      record = [];
+      for (let at = 0; at < parts.length; at += 2) record[at / 2] = [parts[at], parts[at + 1]];
+    }
+    return call_with(callback, client, new StreamRecord(ms, seq, text, name, record, packed));
+  };
+  // The entries lie one behind the other: ms, seq, packed, number of parts, parts.
+  const call_batch = (callback, client, text, name, many) => {
+    const records = [];
+    let count = 0;
+    for (let at = 0; at < many.length; ) {
+      const end = at + 4 + many[at + 3];
+      const record = [];
+      for (let part = at + 4, pairs = 0; part < end; part += 2) record[pairs++] = [many[part], many[part + 1]];
+      records[count++] = new StreamRecord(many[at], many[at + 1], text, name, record, many[at + 2]);
+      at = end;
+    }
+    return call_with(callback, client, records);
   };
   const apply_to = (callback, client, args) => {
     switch (args.length) {
@@ -220,5 +235,5 @@
   const close = () => {
     open = null;
   };
-  return { allocate, call_consumer, call_function, run_job, make_async_client, make_error, tag, close };
+  return { allocate, call_consumer, call_batch, call_function, run_job, make_async_client, make_error, tag, close };
 })

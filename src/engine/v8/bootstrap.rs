@@ -5,7 +5,7 @@
 //! so that a record may outlive its callback. They are accessors of the class and do not
 //! enumerate, so `JSON.stringify` prints the three properties of the record and nothing else.
 
-use crate::engine::record::Parts;
+use crate::stream::Parts;
 
 use super::callback::callback;
 use super::{client, run, text};
@@ -19,6 +19,8 @@ const SOURCE: &str = include_str!("bootstrap.js");
 pub(super) struct Helpers {
     /// `call_consumer(callback, client, ms, seq, text, name, packed, ...parts)`
     pub(super) call_consumer: v8::Global<v8::Function>,
+    /// `call_batch(callback, client, text, name, many)`
+    pub(super) call_batch: v8::Global<v8::Function>,
     /// `call_function(callback, client, many, ...arguments)`
     pub(super) call_function: v8::Global<v8::Function>,
     /// `run_job(job)`
@@ -67,6 +69,7 @@ pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
         reply_type: name(b"__reply_type")?,
         status: name(b"status")?,
         call_consumer: helper("call_consumer")?,
+        call_batch: helper("call_batch")?,
         call_function: helper("call_function")?,
         run_job: helper("run_job")?,
         make_async_client: helper("make_async_client")?,

@@ -4,8 +4,11 @@
 //! platform   V8 for the whole process, once, before any thread that runs JavaScript
 //! program    an isolate with its context: compile, evaluate, enter
 //! session    calling callbacks while the isolate is entered
+//! outcome    what comes of a call, at once or by its promise
 //! run        what a run has around it: bounds, the server, what comes of it
 //! api_v1     the `redis` object, as API version 1 has it
+//! options    what a stream consumer asks for beyond a prefix and a window
+//! verdict    what a stream consumer's callback says of its entries
 //! client     what scripts call through their clients
 //! unlocked   giving up the isolate in the middle of a script
 //! bootstrap  the JavaScript side: records, clients
@@ -28,6 +31,8 @@ mod debug;
 mod from_js;
 mod guards;
 mod memory;
+mod options;
+mod outcome;
 mod platform;
 mod program;
 mod run;
@@ -35,6 +40,7 @@ mod session;
 mod text;
 mod to_js;
 mod unlocked;
+mod verdict;
 mod watchdog;
 
 use std::sync::Arc;

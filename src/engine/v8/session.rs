@@ -9,17 +9,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::engine::{
-    Call, CallbackId, Grant, Invocation, News, Outcome, Reply, ScriptError, Server, Session,
-    Settled,
+    BatchCall, Call, CallbackId, Grant, Invocation, News, Outcome, ScriptError, Server, Session,
 };
 
 use super::bootstrap::{Helpers, filled_buffer};
-use super::callback::callback;
 use super::memory::Bounds;
-use super::{client, from_js, run, text};
-
-callback!(fulfilled_entry => on_fulfilled);
-callback!(rejected_entry => on_rejected);
+use super::outcome::{Token, Wants, perform};
+use super::{client, run, text};
 
 /// Tasks of V8 run at once; the rest waits for the next time.
 const TASKS_PER_PUMP: usize = 16;
@@ -167,6 +163,65 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         part(self.scope, bytes)
     }
 
+    fn call_batch_watched(&mut self, call: &BatchCall<'_>) -> Outcome {
+        let too_large = || {
+            Outcome::Failed(ScriptError::new(
+                "the entries do not fit into the library's memory",
+            ))
+        };
+        let sizes = call.items.iter().map(|item| item.record().packed().len());
+        if sizes.sum::<usize>().saturating_add(call.stream.len()) > self.bounds.memory / 4 {
+            return too_large();
+        }
+        let Some(callback) = self.callback(call.callback) else {
+            return Outcome::Failed(ScriptError::new("the callback is gone"));
+        };
+        let (Some((name, name_raw)), Some(client)) =
+            (self.stream_name(call.stream), self.client(call.background))
+        else {
+            return too_large();
+        };
+        // Before the inner scope is opened: field names outlive it.
+        let mut fields: SmallVec<[_; 8]> = SmallVec::new();
+        if let Some(first) = call.items.first() {
+            let names = first.record().parts().step_by(2).take(FIELDS_KEPT);
+            for (place, bytes) in names.enumerate() {
+                fields.push(self.field(place, bytes).map(|name| (bytes, name)));
+            }
+        }
+        let helpers = Arc::clone(&self.helpers);
+        v8::scope!(let scope, &mut *self.scope);
+        let mut many: Vec<v8::Local<v8::Value>> = Vec::new();
+        for item in call.items {
+            let record = item.record();
+            let Some(packed) = one_byte(scope, record.packed()) else {
+                return too_large();
+            };
+            many.push(v8::BigInt::new_from_u64(scope, record.id.ms).into());
+            many.push(v8::BigInt::new_from_u64(scope, record.id.seq).into());
+            many.push(packed);
+            let count_at = many.len();
+            many.push(packed);
+            for (at, bytes) in record.parts().enumerate() {
+                let known = fields.get(at / 2).copied().flatten();
+                many.push(match known {
+                    Some((name, text)) if at % 2 == 0 && name == bytes => text,
+                    _ => part(scope, bytes),
+                });
+            }
+            let count = u32::try_from(many.len() - count_at - 1).unwrap_or(u32::MAX);
+            many[count_at] = v8::Integer::new_from_unsigned(scope, count).into();
+        }
+        let call_batch = v8::Local::new(scope, &helpers.call_batch);
+        let many = v8::Array::new_with_elements(scope, &many).into();
+        let token = Token {
+            number: call.token,
+            wants: Wants::Verdict,
+        };
+        let arguments = [callback.into(), client, name, name_raw, many];
+        perform(scope, call_batch, &arguments, &token, 0)
+    }
+
     fn call_watched(&mut self, call: &Call<'_>) -> Outcome {
         let too_large = || {
             Outcome::Failed(ScriptError::new(
@@ -221,7 +276,11 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
         let token = Token {
             number: call.token,
-            wants_result: false,
+            wants: if call.judged {
+                Wants::Verdict
+            } else {
+                Wants::Nothing
+            },
         };
         perform(scope, call_consumer, &arguments, &token, 0)
     }
@@ -272,7 +331,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
         let token = Token {
             number: invocation.token,
-            wants_result: true,
+            wants: Wants::Reply,
         };
         perform(scope, call_function, &arguments, &token, memory)
     }
@@ -298,6 +357,10 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.call_watched(call))
     }
 
+    fn call_batch(&mut self, call: &BatchCall<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.call_batch_watched(call))
+    }
+
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome {
         self.watched(Some(server), |session| session.invoke_watched(invocation))
     }
@@ -311,7 +374,7 @@ impl Session for V8Session<'_, '_, '_> {
             let job = v8::Local::new(scope, job).into();
             let token = Token {
                 number: 0,
-                wants_result: false,
+                wants: Wants::Nothing,
             };
             perform(scope, run_job, &[job], &token, 0)
         });
@@ -348,65 +411,6 @@ impl Session for V8Session<'_, '_, '_> {
     }
 }
 
-/// What a call's pending promise is known by.
-struct Token {
-    number: u64,
-    wants_result: bool,
-}
-
-/// Calls into the library, lets follow what it left to be done at once, and looks what came of it.
-/// A result is read up to so many bytes.
-fn perform(
-    scope: &mut v8::PinScope,
-    function: v8::Local<v8::Function>,
-    arguments: &[v8::Local<v8::Value>],
-    token: &Token,
-    result_bytes: usize,
-) -> Outcome {
-    v8::tc_scope!(let scope, scope);
-    let nothing = v8::undefined(scope).into();
-    let returned = function.call(scope, nothing, arguments);
-    let thrown = match (returned, scope.exception()) {
-        (None, Some(exception)) => Some(text::describe(scope, exception)),
-        _ => None,
-    };
-    scope.perform_microtask_checkpoint();
-    let Some(returned) = returned else {
-        return Outcome::Failed(
-            thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
-        );
-    };
-    let result = |scope: &mut v8::PinScope, value| {
-        if !token.wants_result {
-            return Outcome::Done(Reply::Null);
-        }
-        match from_js::reply(scope, value, result_bytes) {
-            Ok(reply) => Outcome::Done(reply),
-            Err(error) => Outcome::Failed(error),
-        }
-    };
-    let Ok(promise) = v8::Local::<v8::Promise>::try_from(returned) else {
-        return result(scope, returned);
-    };
-    match promise.state() {
-        v8::PromiseState::Fulfilled => {
-            let value = promise.result(scope);
-            result(scope, value)
-        }
-        v8::PromiseState::Rejected => {
-            promise.mark_as_handled();
-            let reason = promise.result(scope);
-            Outcome::Failed(text::describe(scope, reason))
-        }
-        v8::PromiseState::Pending => match follow(scope, promise, token) {
-            Some(()) => Outcome::Pending,
-            None => Outcome::Failed(ScriptError::new(
-                "the callback's promise cannot be followed",
-            )),
-        },
-    }
-}
-
 /// Bytes as a one-byte string, each a character.
 fn one_byte<'s>(
     scope: &v8::PinScope<'s, '_, ()>,
@@ -421,58 +425,4 @@ fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8:
         Some(text) => text.into(),
         None => v8::null(scope).into(),
     }
-}
-
-/// Has the settling of a promise noted under `token`.
-fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: &Token) -> Option<()> {
-    let words = [token.number, token.wants_result.into()];
-    let token: v8::Local<v8::Value> = v8::BigInt::new_from_words(scope, false, &words)?.into();
-    let fulfilled = v8::Function::builder(fulfilled_entry)
-        .data(token)
-        .build(scope)?;
-    let rejected = v8::Function::builder(rejected_entry)
-        .data(token)
-        .build(scope)?;
-    promise.then2(scope, fulfilled, rejected).map(|_| ())
-}
-
-fn token_of(args: &v8::FunctionCallbackArguments) -> Option<Token> {
-    let token = v8::Local::<v8::BigInt>::try_from(args.data()).ok()?;
-    let mut words = [0; 2];
-    token.to_words_array(&mut words);
-    Some(Token {
-        number: words[0],
-        wants_result: words[1] != 0,
-    })
-}
-
-fn on_fulfilled(
-    scope: &mut v8::PinScope,
-    args: &v8::FunctionCallbackArguments,
-    _result: v8::ReturnValue<v8::Value>,
-) {
-    let Some(token) = token_of(args) else {
-        return;
-    };
-    let result = if token.wants_result {
-        let bytes = run::bounds(scope).map_or(0, |bounds| bounds.memory);
-        from_js::reply(scope, args.get(0), bytes)
-    } else {
-        Ok(Reply::Null)
-    };
-    let token = token.number;
-    run::note_settled(scope, Settled { token, result });
-}
-
-fn on_rejected(
-    scope: &mut v8::PinScope,
-    args: &v8::FunctionCallbackArguments,
-    _result: v8::ReturnValue<v8::Value>,
-) {
-    let Some(token) = token_of(args) else {
-        return;
-    };
-    let result = Err(text::describe(scope, args.get(0)));
-    let token = token.number;
-    run::note_settled(scope, Settled { token, result });
 }

@@ -54,6 +54,7 @@ pub(super) fn describe(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -
     ScriptError {
         message,
         stack: stack_of(scope, thrown),
+        ..ScriptError::new("")
     }
 }
 

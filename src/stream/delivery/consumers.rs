@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::ConsumerKey;
-use super::super::consumer::{ConsumerSpec, Mode};
-use super::super::cursor::{Checkpoint, Cursor};
+use super::super::consumer::ConsumerSpec;
+use super::super::cursor::Checkpoint;
+use super::super::hold::{Hold, State};
 use super::super::id::EntryId;
+use super::super::policy::OnFailure;
 use super::super::stats::Stats;
-use super::super::subscription::Recall;
+use super::super::subscription::{Recall, Subscription};
 use super::{Consumer, Delivery};
 
 /// One stream of a consumer, for people to look at.
@@ -20,7 +22,9 @@ pub struct StreamView<'a> {
     pub name: &'a [u8],
     /// Counters.
     pub stats: &'a Stats,
-    cursor: &'a Cursor,
+    /// How it stands.
+    pub state: State,
+    state_of: &'a Subscription,
 }
 
 impl StreamView<'_> {
@@ -28,24 +32,66 @@ impl StreamView<'_> {
     /// was none.
     #[must_use]
     pub fn position(&self) -> EntryId {
-        self.cursor.position()
+        self.state_of.cursor.position()
     }
 
     /// Entries with the callback now, ascending.
-    pub fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
-        self.cursor.in_flight()
+    #[must_use]
+    pub fn in_flight(&self) -> Vec<EntryId> {
+        match &self.state_of.plan {
+            Some(plan) => plan.in_flight(),
+            None => self.state_of.cursor.in_flight().collect(),
+        }
     }
 
     /// Entries that were with a callback when the server ended, or another was promoted, and are
-    /// handed over again, ascending.
-    pub fn redo(&self) -> impl Iterator<Item = EntryId> + '_ {
-        self.cursor.redo()
+    /// handed over again, and those that wait for a retry, ascending.
+    #[must_use]
+    pub fn redo(&self) -> Vec<EntryId> {
+        let mut ids: Vec<_> = self.state_of.cursor.redo().collect();
+        if let Some(plan) = &self.state_of.plan {
+            ids.extend(plan.again());
+            ids.extend(&self.state_of.dying);
+            ids.sort_unstable();
+        }
+        ids
     }
 
     /// What is to be put on record of it.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.cursor.checkpoint()
+        self.state_of.checkpoint()
+    }
+
+    /// Why nothing is handed over.
+    #[must_use]
+    pub fn hold(&self) -> &Hold {
+        &self.state_of.hold
+    }
+
+    /// Whether nothing is left to be handed over, or to be done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let state = self.state_of;
+        !(state.behind || state.cursor.unfinished() > 0 || state.cursor.has_redo())
+    }
+
+    /// How far it has read, whether or not that was handed over.
+    #[must_use]
+    pub fn read(&self) -> EntryId {
+        self.state_of.cursor.read()
+    }
+
+    /// Entries that were read and are not done, with those that are to be read again.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.state_of.cursor.unfinished() + self.state_of.cursor.redo_count()
+    }
+
+    /// The first entry that is not done, as far as it is known.
+    #[must_use]
+    pub fn oldest(&self) -> Option<EntryId> {
+        self.state_of.cursor.oldest()
     }
 }
 
@@ -53,13 +99,14 @@ impl Delivery {
     /// Adds a consumer. It starts at the beginning of each stream that it matches; the owner
     /// tells of those that are there by [`Event::Found`].
     pub fn add_consumer(&mut self, spec: ConsumerSpec) -> ConsumerKey {
-        let prefix = Arc::clone(&spec.prefix);
         let consumer = self.consumers.insert(Consumer {
             spec,
             subs: BTreeMap::new(),
             suspended: false,
+            hold: Hold::default(),
         });
-        self.prefixes.insert(&prefix, consumer);
+        let spec = &self.consumers[consumer].spec;
+        self.prefixes.insert(spec, consumer);
         self.epoch += 1;
         consumer
     }
@@ -76,20 +123,40 @@ impl Delivery {
         }
     }
 
-    /// Gives a consumer new code. Cursors and counters stay; what waits beside the old code is
-    /// recalled, what is with it ends there and counts against the window meanwhile.
-    pub fn change_consumer(&mut self, key: ConsumerKey, window: usize, trim: bool, mode: Mode) {
+    /// Gives a consumer new code, and all of its specification but for the keys it wants. Cursors
+    /// and counters stay; what waits beside the old code is recalled, what is with it ends there
+    /// and counts against the window meanwhile.
+    pub fn change_consumer(&mut self, key: ConsumerKey, spec: ConsumerSpec) {
         let Some(consumer) = self.consumers.get_mut(key) else {
             return;
         };
-        consumer.spec.window = window;
-        consumer.spec.trim = trim;
-        consumer.spec.mode = mode;
+        consumer.spec = ConsumerSpec {
+            prefix: Arc::clone(&consumer.spec.prefix),
+            exact: consumer.spec.exact,
+            ..spec
+        };
         consumer.suspended = false;
+        let on_failure = consumer
+            .spec
+            .policy
+            .as_ref()
+            .map(|policy| policy.on_failure);
+        let waits = on_failure == Some(OnFailure::Retry);
+        if !waits {
+            consumer.hold.until_ms = 0;
+        }
         let subs: Vec<_> = consumer.subs.values().copied().collect();
         for sub in subs {
             self.recall(sub, Recall::Upgrade);
-            self.subs[sub].held = 0;
+            let state = &mut self.subs[sub];
+            state.held = 0;
+            state.refused = false;
+            if !waits {
+                state.hold.until_ms = 0;
+            }
+            if state.recall == Recall::None {
+                state.adopt(&self.consumers[key].spec);
+            }
             self.queue_trim(self.subs[sub].stream);
             self.schedule(sub);
         }
@@ -100,12 +167,15 @@ impl Delivery {
         let Some(consumer) = self.consumers.remove(key) else {
             return;
         };
-        self.prefixes.remove(&consumer.spec.prefix, key);
+        self.prefixes.remove(&consumer.spec, key);
         self.epoch += 1;
         for sub in consumer.subs.into_values() {
             let Some(sub_state) = self.subs.remove(sub) else {
                 continue;
             };
+            if let Some(at) = sub_state.timer {
+                self.timers.remove(&(at, sub));
+            }
             let stream = &mut self.streams[sub_state.stream];
             stream.subs.retain(|one| *one != sub);
             if stream.subs.is_empty() {
@@ -135,9 +205,36 @@ impl Delivery {
                     db: stream.db,
                     name: &stream.name,
                     stats: &sub.stats,
-                    cursor: &sub.cursor,
+                    state: sub.hold.state(self.now_ms),
+                    state_of: sub,
                 }
             })
+    }
+
+    /// How it stands with a consumer as a whole: as with that of its streams that is worst off.
+    #[must_use]
+    pub fn state_of(&self, key: ConsumerKey) -> State {
+        let own = self
+            .consumers
+            .get(key)
+            .map(|one| one.hold.state(self.now_ms));
+        let own = own.unwrap_or(State::Running);
+        if own != State::Running {
+            return own;
+        }
+        let of_streams = self.streams_of(key).map(|stream| stream.state);
+        let waits = |state: &State| matches!(state, State::Waiting | State::Aborted);
+        let worst = of_streams
+            .filter(waits)
+            .max_by_key(|state| *state == State::Aborted);
+        worst.unwrap_or(State::Running)
+    }
+
+    /// Why nothing is handed over of any of a consumer's streams.
+    #[must_use]
+    pub fn hold_of(&self, key: ConsumerKey) -> Hold {
+        let consumer = self.consumers.get(key);
+        consumer.map(|one| one.hold.clone()).unwrap_or_default()
     }
 
     /// How many streams a consumer knows.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::SubscriptionKey;
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
-use super::super::event::{HandOver, Notice, Progress, ReadRequest, Trim};
+use super::super::event::{DeadLetter, HandOver, Notice, Progress, ReadRequest, Redeemed, Trim};
 use super::super::subscription::Recall;
 use super::Delivery;
 
@@ -20,6 +20,12 @@ impl Delivery {
             state.in_urgent = false;
             let consumer = state.consumer;
             // Where the run cannot be carried out now, the writers do not wait for another.
+            if state.plan.is_some() {
+                if let Some(step) = self.urgent_step(sub) {
+                    return Some(step);
+                }
+                continue;
+            }
             let must = std::mem::take(&mut state.owed);
             if must > 0 && self.is_runnable(sub) {
                 return Some(HandOver::Run {
@@ -42,6 +48,12 @@ impl Delivery {
             if !self.is_runnable(sub) {
                 continue;
             }
+            if self.subs[sub].plan.is_some() {
+                match self.next_step(sub) {
+                    Some(step) => return Some(step),
+                    None => continue,
+                }
+            }
             return Some(match self.consumers[consumer].spec.mode {
                 Mode::Sync => HandOver::Run {
                     sub,
@@ -60,11 +72,16 @@ impl Delivery {
             return None;
         }
         let state = self.subs.get(sub)?;
-        let max = state.room(self.consumers[state.consumer].spec.window);
-        if !state.behind || max == 0 || state.recall != Recall::None {
+        let consumer = &self.consumers[state.consumer];
+        if consumer.suspended || state.recall != Recall::None || self.is_held(state) {
             return None;
         }
-        if self.consumers[state.consumer].suspended {
+        let max = match &state.plan {
+            Some(plan) if self.may_read(state, plan) => plan.room(self.now(state)),
+            Some(_) => 0,
+            None => state.room(consumer.spec.window),
+        };
+        if !state.is_unplaced() && (!state.behind || max == 0) {
             return None;
         }
         let stream = &self.streams[state.stream];
@@ -73,9 +90,10 @@ impl Delivery {
             consumer: state.consumer,
             db: stream.db,
             name: Arc::clone(&stream.name),
-            reach: state.cursor.reach(),
+            reach: state.reach(),
             max,
             fresh: state.fresh,
+            planned: state.plan.is_some(),
         })
     }
 
@@ -90,7 +108,9 @@ impl Delivery {
             state.in_progress = false;
             let consumer = state.consumer;
             let places = std::mem::take(&mut state.held);
-            if places > 0 {
+            if places > 0 && state.plan.is_some() {
+                self.schedule(sub);
+            } else if places > 0 {
                 self.notices.push_back(Notice::Freed {
                     consumer,
                     sub,
@@ -104,11 +124,32 @@ impl Delivery {
                     consumer,
                     db: stream.db,
                     name: Arc::clone(&stream.name),
-                    checkpoint: state.cursor.checkpoint(),
+                    checkpoint: state.checkpoint(),
                 });
             }
         }
         None
+    }
+
+    /// The next dead letter to write. To be asked before the progress that goes with it.
+    pub fn next_letter(&mut self) -> Option<DeadLetter> {
+        if !self.is_active() {
+            return None;
+        }
+        while let Some(letter) = self.letters.pop_front() {
+            if self.subs.contains_key(letter.sub) {
+                return Some(letter);
+            }
+        }
+        None
+    }
+
+    /// The next dead letters to delete.
+    pub fn next_redeemed(&mut self) -> Option<Redeemed> {
+        if !self.is_active() {
+            return None;
+        }
+        self.redeemed.pop_front()
     }
 
     /// The next stream to trim. Each comes once, however many entries were finished.

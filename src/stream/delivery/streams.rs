@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::super::cursor::TrimBound;
 use super::super::event::{KeyRef, Notice};
 use super::super::id::EntryId;
+use super::super::plan::Now;
 use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
 use super::{Delivery, Stream};
@@ -27,6 +28,20 @@ impl Delivery {
         for at in 0..self.streams[stream].subs.len() {
             let sub = self.streams[stream].subs[at];
             let state = &mut self.subs[sub];
+            let policy = self.consumers[state.consumer].spec.policy.as_deref();
+            if let (Some(plan), Some(policy)) = (&mut state.plan, policy)
+                && appended > 0
+            {
+                let now = Now {
+                    policy,
+                    free: 0,
+                    ms: self.now_ms,
+                    at_end: false,
+                };
+                plan.note_added(state.fresh, now);
+            }
+            // What nobody counted may be there.
+            state.counted &= appended > 0;
             state.behind = true;
             state.fresh += appended;
             state.owed += appended;
@@ -51,8 +66,7 @@ impl Delivery {
         state.matched_at = 0;
         let mut leave = Vec::new();
         state.subs.retain(|sub| {
-            let prefix = &self.consumers[self.subs[*sub].consumer].spec.prefix;
-            let stays = name.starts_with(prefix);
+            let stays = self.consumers[self.subs[*sub].consumer].spec.matches(&name);
             if !stays {
                 leave.push(*sub);
             }
@@ -83,8 +97,13 @@ impl Delivery {
             }
             // What waits beside the callback may be of IDs that come again.
             self.recall(sub, Recall::Demotion);
-            self.subs[sub].cursor.rewind(last);
-            self.subs[sub].behind = true;
+            let state = &mut self.subs[sub];
+            state.cursor.rewind(last);
+            if let Some(plan) = &mut state.plan {
+                plan.rewind(last);
+            }
+            state.counted = false;
+            state.behind = true;
             self.schedule(sub);
         }
     }
@@ -137,9 +156,9 @@ impl Delivery {
                 .any(|sub| self.subs[*sub].consumer == consumer);
             if !known {
                 self.discovered += 1;
-                let sub = self
-                    .subs
-                    .insert(Subscription::new(consumer, key, self.discovered));
+                let spec = &self.consumers[consumer].spec;
+                let sub = Subscription::new(consumer, key, self.discovered, spec);
+                let sub = self.subs.insert(sub);
                 stream.subs.push(sub);
                 self.consumers[consumer].subs.insert(self.discovered, sub);
             }
@@ -167,7 +186,11 @@ impl Delivery {
             self.consumers[state.consumer]
                 .subs
                 .remove(&state.discovered);
-            if state.cursor.unfinished() > 0 || state.held > 0 {
+            if let Some(at) = state.timer {
+                self.timers.remove(&(at, sub));
+            }
+            let is_planning = state.plan.is_some_and(|plan| !plan.is_idle());
+            if state.cursor.unfinished() > 0 || state.held > 0 || is_planning {
                 self.notices.push_back(Notice::Drop {
                     consumer: state.consumer,
                     sub,
@@ -181,7 +204,8 @@ impl Delivery {
     pub(super) fn renew(&mut self, old: SubscriptionKey) -> SubscriptionKey {
         let state = &self.subs[old];
         let (consumer, stream, discovered) = (state.consumer, state.stream, state.discovered);
-        let mut fresh = Subscription::new(consumer, stream, discovered);
+        let spec = &self.consumers[consumer].spec;
+        let mut fresh = Subscription::new(consumer, stream, discovered, spec);
         fresh.stats = state.stats.clone();
         self.drop_subscription(old);
         let sub = self.subs.insert(fresh);

@@ -13,12 +13,7 @@ fn id(seq: u64) -> EntryId {
 }
 
 fn spec(mode: Mode, window: usize) -> ConsumerSpec {
-    ConsumerSpec {
-        prefix: Arc::from(&b"s:"[..]),
-        window,
-        trim: false,
-        mode,
-    }
+    ConsumerSpec::new(b"s:", window, false, mode)
 }
 
 /// A primary with one consumer and one stream with an entry nobody read.
@@ -81,7 +76,7 @@ fn what_was_added_while_a_replica_is_backlog_and_not_work_of_the_turn_that_promo
 fn what_was_added_while_a_consumer_could_not_run_is_backlog_when_it_can() {
     let (mut core, consumer) = core(Mode::Async, 1);
     core.on(Event::Appended(KEY));
-    core.change_consumer(consumer, 1, false, Mode::Sync);
+    core.change_consumer(consumer, spec(Mode::Sync, 1));
     assert_backlog(&mut core);
 }
 
@@ -110,7 +105,7 @@ fn a_read_for_an_async_consumer_says_how_many_entries_were_added() {
 fn a_consumer_that_became_async_is_read_for_and_not_run() {
     let (mut core, consumer) = core(Mode::Sync, 1);
     assert!(core.has_urgent());
-    core.change_consumer(consumer, 1, false, Mode::Async);
+    core.change_consumer(consumer, spec(Mode::Async, 1));
     assert_eq!(core.next_hand_over(true), None);
     read(&mut core, 1..=1);
 }
@@ -119,7 +114,7 @@ fn a_consumer_that_became_async_is_read_for_and_not_run() {
 fn a_demotion_in_an_upgrade_leaves_what_is_with_the_old_code_in_the_window() {
     let (mut core, consumer) = core(Mode::Async, 2);
     let sub = read(&mut core, 1..=3);
-    core.change_consumer(consumer, 2, false, Mode::Async);
+    core.change_consumer(consumer, spec(Mode::Async, 2));
     core.on(Event::RoleChanged { primary: false });
     // One question, so that one answer is enough.
     assert_eq!(notices(&mut core), [Notice::Recall { consumer, sub }]);
@@ -138,7 +133,7 @@ fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
     let (mut core, consumer) = core(Mode::Async, 2);
     let sub = read(&mut core, 1..=3);
     core.on(Event::RoleChanged { primary: false });
-    core.change_consumer(consumer, 2, false, Mode::Async);
+    core.change_consumer(consumer, spec(Mode::Async, 2));
     assert_eq!(notices(&mut core), [Notice::Recall { consumer, sub }]);
     core.on(Event::Recalled {
         sub,
@@ -151,6 +146,7 @@ fn checkpoint(position: u64, pending: &[u64]) -> Checkpoint {
     Checkpoint {
         position: id(position),
         pending: pending.iter().map(|seq| id(*seq)).collect(),
+        ..Checkpoint::default()
     }
 }
 
@@ -167,7 +163,7 @@ fn what_is_read_again_after_a_checkpoint_of_the_primary_is_not_with_earlier_code
     let (mut core, consumer) = core(Mode::Async, 1);
     let sub = read(&mut core, 1..=2);
     core.on(Event::Started { sub, id: id(1) });
-    core.change_consumer(consumer, 1, false, Mode::Async);
+    core.change_consumer(consumer, spec(Mode::Async, 1));
     core.on(Event::Recalled {
         sub,
         started: id(1),
@@ -233,7 +229,7 @@ fn a_consumer_without_code_is_given_nothing_and_holds_back_trims() {
     finish(&mut core, sub, 1);
     assert_eq!(core.next_hand_over(false), None);
     assert_eq!(core.next_trim(), None);
-    core.change_consumer(consumer, 1, false, Mode::Sync);
+    core.change_consumer(consumer, spec(Mode::Sync, 1));
     assert_backlog(&mut core);
 }
 

@@ -5,12 +5,14 @@
 //! *packed*: for every part (field, value, field, value, ...) its length as a little-endian u32,
 //! then its bytes.
 
-use crate::stream::EntryId;
+use std::sync::Arc;
+
+use super::id::EntryId;
 
 const LENGTH: usize = size_of::<u32>();
 
 /// Entries of one stream, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordBatch {
     bytes: Vec<u8>,
     /// The ID of each record and where it ends.
@@ -101,6 +103,49 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn parts(&self) -> Parts<'a> {
         Parts::of(self.packed)
+    }
+
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn value(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut parts = self.parts();
+        while let Some(field) = parts.next() {
+            let value = parts.next();
+            if field == name {
+                return value;
+            }
+        }
+        None
+    }
+}
+
+/// One entry, together with what else was read with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    batch: Arc<RecordBatch>,
+    at: usize,
+}
+
+impl Item {
+    /// Every entry of a batch, in order.
+    pub fn all(batch: RecordBatch) -> impl Iterator<Item = Self> {
+        let batch = Arc::new(batch);
+        (0..batch.len()).map(move |at| Self {
+            batch: Arc::clone(&batch),
+            at,
+        })
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn record(&self) -> Record<'_> {
+        self.batch.get(self.at)
+    }
+
+    /// Its ID.
+    #[must_use]
+    pub fn id(&self) -> EntryId {
+        self.record().id
     }
 }
 

@@ -1,0 +1,94 @@
+//! Which code each consumer has, and in whose name it acts.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use slotmap::SecondaryMap;
+
+use crate::engine::{Flags, Grant};
+use crate::stream::{ConsumerKey, ConsumerSpec};
+
+use super::book::Target;
+use super::runner::Runner;
+use super::streams::ConsumerName;
+
+/// A consumer's code, and in whose name it acts.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    /// The library's runner.
+    pub runner: &'a Arc<Runner>,
+    /// The callback there.
+    pub target: &'a Target,
+    /// The library's owner.
+    pub user: &'a Arc<str>,
+}
+
+/// Where a consumer's callback is.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    pub(super) name: ConsumerName,
+    pub(super) runner: Arc<Runner>,
+    pub(super) target: Target,
+    /// In whose name it acts, in the database its streams were in last.
+    pub(super) grant: Arc<Grant>,
+    /// Whether its streams are trimmed.
+    pub(super) trims: bool,
+    /// Whether the callback gets entries as an array.
+    pub(super) as_batch: bool,
+}
+
+impl Binding {
+    pub(super) fn new(name: ConsumerName, code: Code<'_>, spec: &ConsumerSpec) -> Self {
+        let policy = spec.policy.as_ref();
+        Self {
+            name,
+            runner: Arc::clone(code.runner),
+            target: code.target.clone(),
+            grant: Arc::new(Grant {
+                user: Arc::clone(code.user),
+                db: 0,
+                flags: Flags::default(),
+            }),
+            trims: spec.trim,
+            as_batch: policy.is_some_and(|policy| policy.batch.is_some()),
+        }
+    }
+}
+
+/// See the module's description. Used by the main thread only.
+#[derive(Default)]
+pub(super) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Binding>>);
+
+impl Bindings {
+    pub(super) fn insert(&self, consumer: ConsumerKey, binding: Binding) {
+        self.0.borrow_mut().insert(consumer, binding);
+    }
+
+    pub(super) fn remove(&self, consumer: ConsumerKey) {
+        self.0.borrow_mut().remove(consumer);
+    }
+
+    /// Where a consumer's code runs.
+    pub(super) fn runner(&self, consumer: ConsumerKey) -> Option<Arc<Runner>> {
+        let bindings = self.0.borrow();
+        bindings.get(consumer).map(|one| Arc::clone(&one.runner))
+    }
+
+    /// What a consumer is called.
+    pub(super) fn name(&self, consumer: ConsumerKey) -> Option<ConsumerName> {
+        let bindings = self.0.borrow();
+        bindings.get(consumer).map(|one| one.name.clone())
+    }
+
+    /// Where a consumer's callback is, and what it acts with in this database.
+    pub(super) fn get(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
+        let mut bindings = self.0.borrow_mut();
+        let binding = bindings.get_mut(consumer)?;
+        if binding.grant.db != db {
+            let mut grant = (*binding.grant).clone();
+            grant.db = db;
+            binding.grant = Arc::new(grant);
+        }
+        Some(binding.clone())
+    }
+}

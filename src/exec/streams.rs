@@ -1,0 +1,69 @@
+//! What carrying out decisions of the delivery core needs of the server.
+
+use std::sync::Arc;
+
+use crate::engine::{Grant, Server};
+use crate::stream::{
+    DeadLetter, EntryId, Hold, Progress, ReadRequest, RecordBatch, Redeemed, Trim,
+};
+
+/// Access to the server's streams. All calls may come back with events before they return.
+pub trait Streams {
+    /// Whether a user may have the entries of a stream, and `trims` it.
+    ///
+    /// # Errors
+    /// With what the user lacks.
+    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
+
+    /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
+    /// were run.
+    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool;
+
+    /// Reads entries; the second value says whether the stream holds nothing behind them. A key
+    /// that is not there, or no stream, has no entries.
+    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
+
+    /// Which entries of a stream are not there any more.
+    fn missing(
+        &self,
+        db: i32,
+        stream: &[u8],
+        ids: &mut dyn Iterator<Item = EntryId>,
+    ) -> Vec<EntryId>;
+
+    /// The ID that so many entries of a stream are behind: 0-0 where there are no more.
+    fn last(&self, request: &ReadRequest, skip: u64) -> EntryId;
+
+    /// Puts a consumer's progress on record, in the append-only file and on the replicas: as one
+    /// with what is written in the same turn.
+    fn record(&self, consumer: &ConsumerName, progress: &Progress);
+
+    /// Puts on record why nothing is handed over of any of a consumer's streams.
+    fn record_hold(&self, consumer: &ConsumerName, hold: &Hold);
+
+    /// Writes a dead letter, here and on the replicas, as one with the progress of the same turn.
+    ///
+    /// # Errors
+    /// With what the server says against it.
+    fn bury(
+        &self,
+        grant: &Grant,
+        consumer: &ConsumerName,
+        letter: &DeadLetter,
+    ) -> Result<(), String>;
+
+    /// Deletes dead letters, here and on the replicas.
+    fn redeem(&self, grant: &Grant, redeemed: &Redeemed);
+
+    /// Trims a stream, here and on the replicas.
+    fn trim(&self, trim: &Trim);
+}
+
+/// What a consumer is called outside of the delivery core.
+#[derive(Clone, Debug)]
+pub struct ConsumerName {
+    /// Its library.
+    pub library: Arc<str>,
+    /// Its name there.
+    pub consumer: Arc<str>,
+}

@@ -1,0 +1,136 @@
+//! Consumers with a policy, from the main thread's side: units to their callbacks, and letters to
+//! where dead letters go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::stream::{ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
+
+use super::book::UnitCall;
+use super::driver::{Deadline, Driver};
+use super::streams::Streams;
+
+impl Driver {
+    /// Gives a unit to its callback: a sync one here and now, an async one on a worker.
+    pub(super) fn deliver(
+        &self,
+        streams: &dyn Streams,
+        sub: SubscriptionKey,
+        consumer: ConsumerKey,
+        mut unit: Unit,
+        deadline: Deadline,
+    ) {
+        let number = unit.number;
+        let give_back = || {
+            self.on(Event::Returned {
+                sub,
+                unit: number,
+                yields: true,
+            });
+        };
+        let place = self.inspect(|delivery| delivery.stream_of(sub));
+        let Some((db, stream)) = place else {
+            return;
+        };
+        let Some(binding) = self.bindings.get(consumer, db) else {
+            return give_back();
+        };
+        if !self.admit(streams, sub, &binding, &stream) {
+            return give_back();
+        }
+        if unit.comes_again {
+            // What was deleted meanwhile holds nothing up.
+            let mut ids = unit.items.iter().map(Item::id);
+            let gone = streams.missing(db, &stream, &mut ids);
+            if !gone.is_empty() {
+                unit.items.retain(|item| !gone.contains(&item.id()));
+                self.on(Event::Gone {
+                    sub,
+                    unit: number,
+                    ids: gone,
+                });
+            }
+            if unit.items.is_empty() {
+                return;
+            }
+        }
+        let is_sync = binding.target.mode == Mode::Sync;
+        let call = UnitCall {
+            sub,
+            unit,
+            target: binding.target.clone(),
+            as_batch: binding.as_batch,
+            stream,
+            background: (!is_sync).then(|| Arc::clone(&binding.grant)),
+        };
+        if !is_sync {
+            binding.runner.send_unit(call);
+            return;
+        }
+        let patience = deadline.latest.saturating_duration_since(Instant::now());
+        let ran = if patience.is_zero() {
+            // Scripts have held up this round for long enough.
+            None
+        } else {
+            self.podium.with(&binding.runner, patience, |stage| {
+                streams.act(&binding.grant, &mut |server| {
+                    let mut reports = Vec::new();
+                    if let Some(first) = call.unit.items.first() {
+                        let key = KeyRef {
+                            db,
+                            name: &call.stream,
+                        };
+                        self.chain.begin(key, first.id());
+                    }
+                    stage.enter(|session| stage.run_unit(session, server, &call, &mut reports));
+                    self.tell(&mut reports);
+                })
+            })
+        };
+        self.acted.set(self.acted.get() || ran == Some(true));
+        self.chain.pause();
+        if ran.is_none() {
+            give_back();
+            self.stalled.borrow_mut().push(sub);
+        }
+    }
+
+    /// Writes the dead letters that wait for it, and deletes those whose entries are done.
+    pub(super) fn write_letters(&self, streams: &dyn Streams) {
+        loop {
+            let letter = self.delivery.borrow_mut().next_letter();
+            let Some(letter) = letter else {
+                break;
+            };
+            let written = match self.bindings.get(letter.consumer, letter.db) {
+                Some(binding) => streams.bury(&binding.grant, &binding.name, &letter),
+                None => Err("the consumer has no code".into()),
+            };
+            self.on(match written {
+                Ok(()) => Event::Buried(letter),
+                Err(error) => Event::Unburied {
+                    letter,
+                    error: error.into(),
+                },
+            });
+        }
+        loop {
+            let redeemed = self.delivery.borrow_mut().next_redeemed();
+            let Some(redeemed) = redeemed else {
+                break;
+            };
+            if let Some(binding) = self.bindings.get(redeemed.consumer, redeemed.db) {
+                streams.redeem(&binding.grant, &redeemed);
+            }
+        }
+        loop {
+            let hold = self.delivery.borrow_mut().next_hold();
+            let Some((consumer, hold)) = hold else {
+                break;
+            };
+            if let Some(name) = self.bindings.name(consumer) {
+                streams.record_hold(&name, &hold);
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Waking the event loop at a time.
+
+use std::ffi::{c_longlong, c_void};
+use std::ptr::null_mut;
+
+use redis_module::raw::RedisModuleCtx;
+
+use super::api;
+use super::context::Context;
+
+impl Context {
+    /// Has the event loop go round once more in so many milliseconds.
+    pub(crate) fn wake_in(&self, milliseconds: u64) {
+        let period = c_longlong::try_from(milliseconds.max(1)).unwrap_or(c_longlong::MAX);
+        // SAFETY: the context is live, the callback has the form the server asks for and uses no
+        // data.
+        unsafe {
+            api!(RedisModule_CreateTimer)(self.as_ptr(), period, Some(on_time), null_mut());
+        }
+    }
+}
+
+/// Nothing is done here: the round of the event loop that this began ends with a turn.
+unsafe extern "C" fn on_time(_context: *mut RedisModuleCtx, _data: *mut c_void) {}

@@ -1,0 +1,436 @@
+//! Consumers with a policy: their entries become units, which are handed over and come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::consumer::Mode;
+use super::super::cursor::{Checkpoint, Reach};
+use super::super::event::{End, Failure, HandOver, Redeemed};
+use super::super::id::EntryId;
+use super::super::plan::{Load, Now, Plan};
+use super::super::policy::Policy;
+use super::super::record::{Item, RecordBatch};
+use super::super::subscription::{Recall, Subscription};
+use super::super::{ConsumerKey, SubscriptionKey};
+use super::Delivery;
+
+/// What holds for units of a consumer that has no policy any more, until none is left.
+static NO_POLICY: Policy = Policy {
+    batch: None,
+    duration_ms: 0,
+    on_failure: super::super::policy::OnFailure::Continue,
+    backoff: super::super::policy::Backoff {
+        initial_ms: 0,
+        factor: 1.0,
+        max_ms: 0,
+        jitter: 0.0,
+    },
+    max_attempts: None,
+    max_age_ms: None,
+    dead_letter: None,
+    bisect: false,
+    scope: super::super::policy::Scope::Stream,
+    order_by: None,
+    filter: None,
+};
+
+impl Delivery {
+    pub(super) fn policy(&self, consumer: ConsumerKey) -> &Policy {
+        let policy = self.consumers[consumer].spec.policy.as_deref();
+        policy.unwrap_or(&NO_POLICY)
+    }
+
+    /// What the plan of a subscription has to know.
+    pub(super) fn now(&self, state: &Subscription) -> Now<'_> {
+        let window = self.consumers[state.consumer].spec.window;
+        Now {
+            policy: self.policy(state.consumer),
+            free: state.free(window),
+            ms: self.now_ms,
+            at_end: state.is_at_end(),
+        }
+    }
+
+    /// Whether there is something to read or to hand over.
+    pub(super) fn is_plan_runnable(&self, state: &Subscription, plan: &Plan) -> bool {
+        if state.recall != Recall::None || state.refused {
+            return false;
+        }
+        let now = self.now(state);
+        state.is_unplaced() || plan.is_ready(now) || self.may_read(state, plan)
+    }
+
+    /// Whether there is something to read that is worth it.
+    pub(super) fn may_read(&self, state: &Subscription, plan: &Plan) -> bool {
+        let now = self.now(state);
+        let is_countable = state.counted && Plan::counts(now.policy) && !state.cursor.has_redo();
+        state.behind
+            && plan.room(now) > 0
+            && (!is_countable || plan.is_worth_reading(state.fresh, now))
+    }
+
+    /// The next thing to do for a subscription of which writers of this turn wait for entries.
+    pub(super) fn urgent_step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
+        let step = if self.subs[sub].owed > 0 && self.is_runnable(sub) {
+            self.step(sub)
+        } else {
+            None
+        };
+        let state = &mut self.subs[sub];
+        if step.is_none() {
+            state.owed = 0;
+            self.schedule(sub);
+            return None;
+        }
+        if let Some(HandOver::Deliver { unit, .. }) = &step {
+            state.owed = state.owed.saturating_sub(unit.items.len() as u64);
+        }
+        if state.owed > 0 && !state.in_urgent {
+            state.in_urgent = true;
+            self.urgent.push_front(sub);
+        } else {
+            self.schedule(sub);
+        }
+        step
+    }
+
+    /// The next thing to do for a subscription.
+    pub(super) fn next_step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
+        let step = self.step(sub);
+        if let Some(HandOver::Deliver { .. }) = step {
+            self.schedule(sub);
+        } else if step.is_none() {
+            self.set_timer(sub);
+        }
+        step
+    }
+
+    fn step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
+        let number = self.units + 1;
+        let state = self.subs.get(sub)?;
+        let consumer = state.consumer;
+        let window = self.consumers[consumer].spec.window;
+        let now_ms = self.now_ms;
+        let policy = self.consumers[consumer].spec.policy.clone();
+        let state = self.subs.get_mut(sub)?;
+        let now = Now {
+            policy: policy.as_deref().unwrap_or(&NO_POLICY),
+            free: state.free(window),
+            ms: now_ms,
+            at_end: state.is_at_end(),
+        };
+        let is_placed = !state.is_unplaced();
+        let plan = state.plan.as_mut().filter(|_| is_placed);
+        if let Some(unit) = plan.and_then(|plan| plan.release(number, now)) {
+            self.units = number;
+            if let Some(last) = unit.items.last() {
+                state.cursor.note_started(last.id());
+            }
+            end_drain(state);
+            return Some(HandOver::Deliver {
+                sub,
+                consumer,
+                unit,
+            });
+        }
+        self.read_request(sub).map(HandOver::Read)
+    }
+
+    /// Entries were read.
+    pub(super) fn fetched(&mut self, sub: SubscriptionKey, batch: RecordBatch, end: bool) {
+        let Some(state) = self.subs.get(sub) else {
+            return;
+        };
+        let policy = self.consumers[state.consumer].spec.policy.clone();
+        let is_redo = state.cursor.has_redo();
+        let now = Now {
+            policy: policy.as_deref().unwrap_or(&NO_POLICY),
+            free: 0,
+            ms: self.now_ms,
+            at_end: end,
+        };
+        let state = &mut self.subs[sub];
+        let Some(plan) = &mut state.plan else {
+            return;
+        };
+        if is_redo {
+            let entries: Vec<_> = batch.sizes().collect();
+            let Reach::Only(wanted) = state.cursor.reach() else {
+                return;
+            };
+            state.cursor.note_read(&entries);
+            let tried = state.hold.take_tried(wanted);
+            plan.draining = true;
+            for item in Item::all(batch).filter(|item| item.id() == wanted) {
+                plan.push(item, tried, now);
+            }
+            self.after_redo(sub);
+            return;
+        }
+        let count = batch.len() as u64;
+        if count > state.fresh {
+            // Nobody told of their coming: they were there before.
+            plan.draining = true;
+        }
+        state.fresh = state.fresh.saturating_sub(count);
+        let mut filtered = 0;
+        let filter = now.policy.filter.as_ref();
+        for item in Item::all(batch) {
+            let (id, bytes) = (item.id(), item.record().packed().len());
+            if id <= state.cursor.read() {
+                continue;
+            }
+            if filter.is_none_or(|filter| filter.matches(item.record())) {
+                state.cursor.note_read(&[(id, bytes)]);
+                plan.push(item, state.hold.take_tried(id), now);
+            } else {
+                state.cursor.note_skipped(id);
+                filtered += 1;
+            }
+        }
+        state.stats.filtered += filtered;
+        state.owed = state.owed.saturating_sub(filtered);
+        if end {
+            state.behind = false;
+            state.fresh = 0;
+            state.counted = true;
+        }
+        end_drain(state);
+        if end
+            && Plan::counts(now.policy)
+            && state.plan.as_ref().is_some_and(|plan| !plan.is_due(now))
+        {
+            // It waits in the stream.
+            state.put_back();
+        } else if end && let Some(plan) = &mut state.plan {
+            plan.forget_starts();
+        }
+        let stream = state.stream;
+        if filtered > 0 {
+            self.queue_progress(sub);
+            self.queue_trim(stream);
+        }
+        self.schedule(sub);
+    }
+
+    /// It is known where a subscription begins.
+    pub(super) fn placed(&mut self, sub: SubscriptionKey, position: EntryId) {
+        let Some(state) = self.subs.get_mut(sub).filter(|state| state.is_unplaced()) else {
+            return;
+        };
+        let hold = std::mem::take(&mut state.hold);
+        state.resume(&Checkpoint {
+            position,
+            pending: Vec::new(),
+            hold,
+        });
+        state.behind = true;
+        self.queue_progress(sub);
+        self.queue_trim(self.subs[sub].stream);
+        self.schedule(sub);
+    }
+
+    /// A callback is done with a unit.
+    pub(super) fn ended(
+        &mut self,
+        sub: SubscriptionKey,
+        number: u64,
+        end: End,
+        took: Duration,
+        now_ms: u64,
+        holds: bool,
+    ) {
+        let Some((state, mut load)) = self.land(sub, number) else {
+            return;
+        };
+        let end = end.checked(&load);
+        if holds && state.recall != Recall::Upgrade {
+            state.held += 1;
+        }
+        state.stats.attempts += 1;
+        // Entries whose IDs came again since, or that were sought past, are not of this stream.
+        let cursor = &state.cursor;
+        let is_redriven = !load.letters.is_empty();
+        load.entries
+            .retain(|entry| is_redriven || cursor.is_listed(entry.item.id()));
+        let (failed, failure) = match end {
+            End::Done => (None, None),
+            End::Failed(failure) => (Some(load.clone()), Some(failure)),
+            End::Partly { failed, error } => {
+                let mut rest = load.clone();
+                rest.entries
+                    .retain(|entry| failed.contains(&entry.item.id()));
+                (Some(rest), Some(Failure::new(error)))
+            }
+        };
+        let is_failed = |id: EntryId| {
+            let failed = failed.as_ref();
+            failed.is_some_and(|failed| failed.ids().any(|one| one == id))
+        };
+        for id in load.ids().filter(|id| !is_failed(*id)) {
+            if !is_redriven {
+                state.cursor.note_finished(id);
+            }
+            state.stats.note_finished(id, took, now_ms, None);
+        }
+        let (consumer, stream) = (state.consumer, state.stream);
+        if failure.is_none() && is_redriven {
+            self.redeem(sub, load.letters);
+        }
+        if let (Some(failed), Some(failure)) = (failed, failure) {
+            self.fail(sub, failed, &failure, took, now_ms);
+        }
+        self.subs[sub].adopt(&self.consumers[consumer].spec);
+        self.queue_progress(sub);
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    /// The letters of entries that are done after all.
+    fn redeem(&mut self, sub: SubscriptionKey, letters: Vec<EntryId>) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        let stream = &self.streams[state.stream];
+        if let Some(from) = self.policy(consumer).dead_letter.clone() {
+            let (db, stream) = (stream.db, Arc::clone(&stream.name));
+            self.redeemed.push_back(Redeemed {
+                consumer,
+                db,
+                stream,
+                from,
+                letters,
+            });
+        }
+    }
+
+    /// A unit was not given to the callback.
+    pub(super) fn returned(&mut self, sub: SubscriptionKey, number: u64, yields: bool) {
+        let Some((state, load)) = self.land(sub, number) else {
+            return;
+        };
+        if let Some(plan) = &mut state.plan {
+            plan.come_again(load);
+        }
+        state.owed = 0;
+        if yields {
+            state.refused = true;
+        }
+        self.schedule(sub);
+    }
+
+    /// Entries of a unit that flies are in the stream no more.
+    pub(super) fn gone(&mut self, sub: SubscriptionKey, number: u64, ids: &[EntryId]) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        let Some(plan) = &mut state.plan else {
+            return;
+        };
+        let is_left = plan.leave_out(number, ids);
+        for id in ids {
+            state.cursor.note_finished(*id);
+        }
+        let stream = state.stream;
+        if !is_left {
+            self.land(sub, number);
+        }
+        self.queue_progress(sub);
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    fn land(&mut self, sub: SubscriptionKey, number: u64) -> Option<(&mut Subscription, Load)> {
+        let state = self.subs.get_mut(sub)?;
+        let load = state.plan.as_mut()?.land(number)?;
+        Some((state, load))
+    }
+
+    /// Sees to it that a subscription that cannot go on now is looked at again in time.
+    pub(super) fn set_timer(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        let consumer = &self.consumers[state.consumer];
+        let until = state.hold.until_ms.max(consumer.hold.until_ms);
+        let at = if until > self.now_ms {
+            Some(until)
+        } else {
+            let due = state.plan.as_ref();
+            due.and_then(|plan| plan.due_ms(self.policy(state.consumer)))
+                .filter(|due| *due > self.now_ms)
+        };
+        if at == state.timer {
+            return;
+        }
+        let state = &mut self.subs[sub];
+        if let Some(before) = std::mem::replace(&mut state.timer, at) {
+            self.timers.remove(&(before, sub));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, sub));
+        }
+    }
+
+    /// Takes note of the time, Unix milliseconds, which must not go back: what waited for it goes
+    /// on.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        while let Some((at, sub)) = self.timers.first().copied() {
+            if at > self.now_ms {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(state) = self.subs.get_mut(sub) {
+                state.timer = None;
+                self.schedule(sub);
+            }
+        }
+        self.write_again();
+    }
+
+    /// When the core wants to be told the time again; `None` where it does not wait for that.
+    #[must_use]
+    pub fn next_time(&self) -> Option<u64> {
+        if !self.is_active() {
+            return None;
+        }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let letter = self.unwritten.iter().map(|(at, _)| *at).min();
+        timer.into_iter().chain(letter).min()
+    }
+
+    /// Whether a consumer runs on the main thread.
+    #[must_use]
+    pub fn is_sync(&self, consumer: ConsumerKey) -> bool {
+        let consumer = self.consumers.get(consumer);
+        consumer.is_some_and(|one| one.spec.mode == Mode::Sync)
+    }
+}
+
+impl End {
+    /// What a callback said of single entries counts if they were given to it.
+    fn checked(self, load: &Load) -> Self {
+        match self {
+            Self::Partly { failed, .. } if failed.is_empty() => Self::Done,
+            Self::Partly { failed, error } => {
+                let foreign = failed.iter().find(|id| load.ids().all(|one| one != **id));
+                if let Some(id) = foreign {
+                    let error =
+                        format!("the callback reported {id} as failed, which is not of its batch");
+                    return Self::Failed(Failure::new(error.into()));
+                }
+                Self::Partly { failed, error }
+            }
+            end => end,
+        }
+    }
+}
+
+/// A backlog is drained when nothing of it is left.
+fn end_drain(state: &mut Subscription) {
+    if let Some(plan) = &mut state.plan
+        && plan.draining
+        && !state.behind
+        && !plan.has_waiting()
+    {
+        plan.draining = false;
+    }
+}

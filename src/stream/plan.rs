@@ -1,0 +1,462 @@
+//! The entries of one stream that wait for a callback, and those that are with it, for a consumer
+//! with a policy: what is put together, in what order, and what is tried again.
+//!
+//! ```text
+//!             take                      release
+//! read ──> waiting ──> unit ──> flying ─────────> finished
+//!                        ^        │ failed, or not started
+//!                        └ again <┘
+//! ```
+//!
+//! A *unit* is what one call of the callback gets: one entry, or a batch. Units that come again
+//! go before everything that waits, in the order of their entries, and with the same entries.
+//!
+//! Entries with an equal value of the policy's `order_by` field are in one *group*: of a group no
+//! two units fly at once, and none flies before what was added earlier.
+//!
+//! Invariants: `waiting` and `again` ascend; no entry is in two places; a group is in `busy` as
+//! long as a unit with one of its entries flies.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use super::id::EntryId;
+use super::policy::Policy;
+use super::record::Item;
+
+/// Bytes at which a batch is full, however many entries it has.
+const BATCH_BYTES: usize = 1 << 20;
+/// Entries that are looked through for one whose group is free: what waits beyond the window.
+const GROUPED_AHEAD: usize = 512;
+
+/// What was tried with an entry so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When the first of them began, Unix milliseconds.
+    pub first_ms: u64,
+}
+
+/// Entries that share a fate: what one call of the callback gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Tells it from every other.
+    pub number: u64,
+    /// The entries, in order; at least one.
+    pub items: SmallVec<[Item; 1]>,
+    /// Whether they were handed over before, and may be deleted from the stream by now.
+    pub comes_again: bool,
+}
+
+/// An entry and where it belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) item: Item,
+    group: Option<u64>,
+}
+
+/// Entries of a unit that was handed over before, or is.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) entries: SmallVec<[Entry; 1]>,
+    pub(super) tried: Tried,
+    /// The dead letters that the entries come from, if they do.
+    pub(super) letters: Vec<EntryId>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entry: Entry,
+    bytes: usize,
+    since_ms: u64,
+    tried: Tried,
+}
+
+/// What a plan has to know to go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now<'a> {
+    pub(super) policy: &'a Policy,
+    /// Units that may fly beside those that do.
+    pub(super) free: usize,
+    /// Unix milliseconds.
+    pub(super) ms: u64,
+    /// Whether there is nothing left to be read.
+    pub(super) at_end: bool,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    again: VecDeque<Load>,
+    /// Entries of dead letters.
+    redriven: VecDeque<Load>,
+    flying: HashMap<u64, Load>,
+    busy: HashSet<u64>,
+    /// Whether what waits was there before anybody listened: it is handed over to its end, be
+    /// the last batch full or not.
+    pub(super) draining: bool,
+    /// When the first entry of each batch was seen, of those that are not read yet.
+    starts: VecDeque<u64>,
+}
+
+impl Load {
+    pub(super) fn first(&self) -> EntryId {
+        self.entries
+            .first()
+            .map_or(EntryId::ZERO, |entry| entry.item.id())
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.entries.iter().map(|entry| entry.item.id())
+    }
+
+    /// Takes the second half of the entries, which are at least two.
+    pub(super) fn split(&mut self) -> Self {
+        self.split_at(self.entries.len() / 2)
+    }
+
+    fn split_at(&mut self, at: usize) -> Self {
+        Self {
+            entries: self.entries.drain(at..).collect(),
+            tried: self.tried,
+            letters: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    // --- what waits ---------------------------------------------------------------------------
+
+    /// Puts an entry behind those that wait.
+    pub(super) fn push(&mut self, item: Item, tried: Tried, now: Now<'_>) {
+        let bytes = item.record().packed().len();
+        let order_by = now.policy.order_by.as_deref();
+        let group = order_by
+            .and_then(|field| item.record().value(field))
+            .map(|value| {
+                let mut hasher = DefaultHasher::new();
+                value.hash(&mut hasher);
+                hasher.finish()
+            });
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting {
+            entry: Entry { item, group },
+            bytes,
+            since_ms: self.starts.front().copied().unwrap_or(now.ms),
+            tried,
+        });
+    }
+
+    /// How many entries are worth reading now.
+    pub(super) fn room(&self, now: Now<'_>) -> usize {
+        let batch = now.policy.batch.unwrap_or(1);
+        let ahead = if now.policy.order_by.is_some() {
+            GROUPED_AHEAD
+        } else {
+            0
+        };
+        // A window of large entries is not copied before its time: two batches do.
+        let units = now.free.max(1).saturating_add(1);
+        let wanted = units.saturating_mul(batch).saturating_add(ahead);
+        if self.waiting_bytes >= 2 * BATCH_BYTES {
+            return 0;
+        }
+        wanted.saturating_sub(self.waiting.len())
+    }
+
+    /// Forgets the entries that wait behind `last`; how many.
+    pub(super) fn put_back(&mut self, last: EntryId) -> u64 {
+        let mut count = 0;
+        let mut first = None;
+        while let Some(one) = self.waiting.pop_back() {
+            if one.entry.item.id() <= last {
+                self.waiting.push_back(one);
+                break;
+            }
+            self.waiting_bytes -= one.bytes;
+            count += 1;
+            first = Some(one.since_ms);
+        }
+        if self.starts.is_empty() {
+            self.starts.extend(first);
+        }
+        count
+    }
+
+    /// Nothing is left to be read: no batch has begun.
+    pub(super) fn forget_starts(&mut self) {
+        if self.waiting.is_empty() {
+            self.starts.clear();
+        }
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+            && self.again.is_empty()
+            && self.redriven.is_empty()
+            && self.flying.is_empty()
+    }
+
+    // --- units --------------------------------------------------------------------------------
+
+    /// Whether [`Plan::release`] may have something to give. Groups are not looked at.
+    pub(super) fn is_ready(&self, now: Now<'_>) -> bool {
+        now.free > 0 && (!self.again.is_empty() || !self.redriven.is_empty() || self.is_due(now))
+    }
+
+    /// Whether entries can be counted without reading them: a batch is read when it is full, or
+    /// its time has come. What is deleted before is not handed over.
+    pub(super) fn counts(policy: &Policy) -> bool {
+        policy.batch.is_some() && policy.order_by.is_none() && policy.filter.is_none()
+    }
+
+    /// An entry was added behind so many that are not read.
+    pub(super) fn note_added(&mut self, before: u64, now: Now<'_>) {
+        let batch = now.policy.batch.unwrap_or(1) as u64;
+        if now.policy.duration_ms > 0 && before.is_multiple_of(batch) {
+            self.starts.push_back(now.ms);
+        }
+    }
+
+    /// Whether so many entries that are not read are worth reading.
+    pub(super) fn is_worth_reading(&self, fresh: u64, now: Now<'_>) -> bool {
+        let batch = now.policy.batch.unwrap_or(1) as u64;
+        let duration = now.policy.duration_ms;
+        self.draining
+            || fresh.saturating_add(self.waiting.len() as u64) >= batch
+            || (duration > 0
+                && self
+                    .starts
+                    .front()
+                    .is_none_or(|since| now.ms >= since + duration))
+    }
+
+    /// Whether what waits makes up a unit.
+    pub(super) fn is_due(&self, now: Now<'_>) -> bool {
+        let Some(first) = self.waiting.front() else {
+            return false;
+        };
+        let Some(batch) = now.policy.batch else {
+            return true;
+        };
+        self.waiting.len() >= batch || self.waiting_bytes >= BATCH_BYTES || self.is_over(first, now)
+    }
+
+    /// Whether a batch that begins with this entry is handed over even if it is not full.
+    fn is_over(&self, first: &Waiting, now: Now<'_>) -> bool {
+        let duration = now.policy.duration_ms;
+        (now.at_end && (self.draining || first.tried.attempts > 0))
+            || (duration > 0 && now.ms >= first.since_ms.saturating_add(duration))
+    }
+
+    /// When what waits will make up a unit by itself.
+    pub(super) fn due_ms(&self, policy: &Policy) -> Option<u64> {
+        let waiting = self.waiting.front().map(|first| first.since_ms);
+        let first = waiting.or_else(|| self.starts.front().copied())?;
+        (policy.duration_ms > 0).then(|| first + policy.duration_ms)
+    }
+
+    /// The next unit, which flies from now on.
+    pub(super) fn release(&mut self, number: u64, now: Now<'_>) -> Option<Unit> {
+        if !self.is_ready(now) {
+            return None;
+        }
+        let before = self.again.pop_front();
+        // The entries of letters may be gone from their stream: the letters hold them.
+        let comes_again = before.as_ref().is_some_and(|load| load.letters.is_empty());
+        let mut load = match before.or_else(|| self.redriven.pop_front()) {
+            Some(load) => load,
+            None => self.take(now)?,
+        };
+        let most = now.policy.batch.unwrap_or(1);
+        if load.entries.len() > most {
+            // The policy has changed.
+            let rest = load.split_at(most);
+            self.again.push_front(rest);
+        }
+        let groups = load.entries.iter().filter_map(|entry| entry.group);
+        self.busy.extend(groups);
+        let items = load.entries.iter().map(|entry| entry.item.clone());
+        let unit = Unit {
+            number,
+            items: items.collect(),
+            comes_again,
+        };
+        self.flying.insert(number, load);
+        Some(unit)
+    }
+
+    /// Takes a unit of what waits.
+    fn take(&mut self, now: Now<'_>) -> Option<Load> {
+        let most = now.policy.batch.unwrap_or(1);
+        // Mostly they are those in front.
+        let mut skipped: HashSet<u64> = HashSet::new();
+        let mut places: SmallVec<[usize; 16]> = SmallVec::new();
+        let mut bytes = 0;
+        let mut tried = None;
+        let mut cut = false;
+        for (at, one) in self.waiting.iter().enumerate() {
+            let group = one.entry.group;
+            if group.is_some_and(|group| self.busy.contains(&group) || skipped.contains(&group)) {
+                skipped.extend(group);
+                continue;
+            }
+            // What was tried differs from what was not: its attempts are its own.
+            if tried.is_some_and(|tried| tried != one.tried) {
+                cut = true;
+                break;
+            }
+            tried = Some(one.tried);
+            places.push(at);
+            bytes += one.bytes;
+            if places.len() >= most || bytes >= BATCH_BYTES {
+                cut = true;
+                break;
+            }
+        }
+        let first = &self.waiting[*places.first()?];
+        if !(cut || self.is_over(first, now)) {
+            // Groups that are busy keep it from being full.
+            return None;
+        }
+        let mut load = Load {
+            entries: SmallVec::new(),
+            tried: tried.unwrap_or_default(),
+            letters: Vec::new(),
+        };
+        let in_front = places.last() == Some(&(places.len() - 1));
+        if in_front {
+            let taken = self.waiting.drain(..places.len());
+            load.entries.extend(taken.map(|one| one.entry));
+        } else {
+            let mut places = places.iter().peekable();
+            let mut kept = VecDeque::with_capacity(self.waiting.len());
+            for (at, one) in self.waiting.drain(..).enumerate() {
+                if places.next_if(|place| **place == at).is_some() {
+                    load.entries.push(one.entry);
+                } else {
+                    kept.push_back(one);
+                }
+            }
+            self.waiting = kept;
+        }
+        self.waiting_bytes -= bytes;
+        self.starts.pop_front();
+        Some(load)
+    }
+
+    /// Takes entries out of a unit that flies; whether any is left.
+    pub(super) fn leave_out(&mut self, number: u64, ids: &[EntryId]) -> bool {
+        let Some(load) = self.flying.get_mut(&number) else {
+            return true;
+        };
+        let (gone, left) = std::mem::take(&mut load.entries)
+            .into_iter()
+            .partition(|entry| ids.contains(&entry.item.id()));
+        load.entries = left;
+        let left: SmallVec<[u64; 4]> = load
+            .entries
+            .iter()
+            .filter_map(|entry| entry.group)
+            .collect();
+        self.set_free(&gone);
+        self.busy.extend(left);
+        !self.flying[&number].entries.is_empty()
+    }
+
+    fn set_free(&mut self, entries: &SmallVec<[Entry; 1]>) {
+        for group in entries.iter().filter_map(|entry| entry.group) {
+            self.busy.remove(&group);
+        }
+    }
+
+    /// A unit does not fly any more.
+    pub(super) fn land(&mut self, number: u64) -> Option<Load> {
+        let load = self.flying.remove(&number)?;
+        self.set_free(&load.entries);
+        Some(load)
+    }
+
+    /// Has a unit handed over again, before everything that waits.
+    pub(super) fn come_again(&mut self, load: Load) {
+        if load.entries.is_empty() {
+            return;
+        }
+        let first = load.first();
+        let at = self.again.partition_point(|one| one.first() < first);
+        self.again.insert(at, load);
+    }
+
+    /// The last ID of the stream was set back to `last`: IDs above it are of other entries.
+    pub(super) fn rewind(&mut self, last: EntryId) {
+        self.put_back(last);
+        for load in &mut self.again {
+            load.entries.retain(|entry| entry.item.id() <= last);
+        }
+        self.again.retain(|load| !load.entries.is_empty());
+    }
+
+    /// Entries from dead letters, to be handed over behind what comes again.
+    pub(super) fn redrive(&mut self, items: impl Iterator<Item = (EntryId, Item)>) {
+        for (letter, item) in items {
+            self.redriven.push_back(Load {
+                entries: SmallVec::from_elem(Entry { item, group: None }, 1),
+                tried: Tried::default(),
+                letters: vec![letter],
+            });
+        }
+    }
+
+    // --- what is to be seen ---------------------------------------------------------------------
+
+    pub(super) fn flying(&self) -> usize {
+        self.flying.len()
+    }
+
+    /// IDs with the callback, ascending.
+    pub(super) fn in_flight(&self) -> Vec<EntryId> {
+        let mut ids: Vec<_> = self.flying.values().flat_map(Load::ids).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// IDs that come again, ascending.
+    pub(super) fn again(&self) -> Vec<EntryId> {
+        let mut ids: Vec<_> = self.again.iter().flat_map(Load::ids).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Whether a dead letter is being handed over again.
+    pub(super) fn is_redriven(&self, letter: EntryId) -> bool {
+        let loads = self.again.iter().chain(&self.redriven);
+        let loads = loads.chain(self.flying.values());
+        loads
+            .flat_map(|load| &load.letters)
+            .any(|one| *one == letter)
+    }
+
+    /// What was tried with entries that are not done, ascending.
+    pub(super) fn tried(&self) -> Vec<(EntryId, Tried)> {
+        let loads = self.again.iter().chain(self.flying.values());
+        let loads = loads.filter(|load| load.tried.attempts > 0 && load.letters.is_empty());
+        let mut tried: Vec<_> = loads
+            .flat_map(|load| load.ids().map(|id| (id, load.tried)))
+            .collect();
+        let waiting = self.waiting.iter().filter(|one| one.tried.attempts > 0);
+        tried.extend(waiting.map(|one| (one.entry.item.id(), one.tried)));
+        tried.sort_unstable_by_key(|(id, _)| *id);
+        tried
+    }
+}
