@@ -1,15 +1,18 @@
 """What is asked of a server for a check: libraries, streams, effects."""
 
+from collections import defaultdict
 from pathlib import Path
 
+import redis
+
 from fleet import OWNER
-from verdict import NO_ID, Seen
+from verdict import KINDS, LIBRARY, NO_ID, Seen, dead_letters_of, kind_of
 
 LIBRARIES = Path(__file__).resolve().parent / "libraries"
 CONFIG = '{"window":10}'
 # Fields of LIST that have to be the same after a restart.
 LASTING = ("engine", "configuration", "user", "functions", "code")
-LASTING_OF_CONSUMERS = ("name", "prefix", "window", "trim")
+LASTING_OF_CONSUMERS = ("name", "prefix", "window", "trim", "options")
 SCAN_COUNT = 1000
 
 
@@ -18,14 +21,29 @@ def fx(stream):
     return f"fx:{stream}"
 
 
+def tries(stream):
+    """The hash with the attempts that were begun with a stream's entries."""
+    return f"at:{stream}"
+
+
+def row(stream):
+    """The list of entries whose effects were written, in this order."""
+    return f"ord:{stream}"
+
+
+# All that there is of a stream.
+KEYS = (str, fx, tries, row)
+
+
 def load(node, name):
-    """Loads a library; the one that is configured belongs to a user of its own."""
+    """Loads a library; but for one they belong to a user of their own, and one of those is configured."""
     code = (LIBRARIES / f"{name}.js").read_text()
-    if name == "far":
-        with node.connect(username=OWNER, password="any") as client:
-            client.execute_command("RG.FUNCTION", "LOAD", "CONFIG", CONFIG, code)
-    else:
+    configured = ("CONFIG", CONFIG) if name == "far" else ()
+    if name == "near":
         node.client.execute_command("RG.FUNCTION", "LOAD", code)
+    else:
+        with node.connect(username=OWNER, password="any") as client:
+            client.execute_command("RG.FUNCTION", "LOAD", *configured, code)
 
 
 def libraries(client):
@@ -34,7 +52,7 @@ def libraries(client):
     for library in map(_fields, client.execute_command("RG.FUNCTION", "LIST", "vvv", "WITHCODE")):
         lasting = {field: library.get(field) for field in LASTING}
         lasting["consumers"] = [
-            {field: consumer[field] for field in LASTING_OF_CONSUMERS}
+            {field: consumer.get(field) for field in LASTING_OF_CONSUMERS}
             for consumer in map(_fields, library["stream_consumers"])
         ]
         found[library["name"]] = lasting
@@ -65,35 +83,78 @@ def ends(client, names):
 
 
 def lengths(client, kinds):
-    """For each stream, given with its kind: the kind, how many entries there are, and how many effects."""
+    """For each stream, given with its kind: the kind, how many entries there are, and how many of them came to an end:
+    have an effect, or a dead letter."""
     entries = _pipeline(client, "xlen", kinds)
     effects = _pipeline(client, "hlen", map(fx, kinds))
-    return {name: (kinds[name], *both) for name, *both in zip(kinds, entries, effects, strict=True)}
+    given_up = letters(client)
+    return {
+        name: (kinds[name], there, effected + len({letter["id"] for letter in given_up.get(name, ())}))
+        for name, there, effected in zip(kinds, entries, effects, strict=True)
+    }
 
 
-def seen(client, ends_found, acknowledged, handed):
-    """What there is to see of each stream, once everything is at rest."""
-    found = {}
-    for name, (last, added) in ends_found.items():
-        entries = [entry for entry, _ in client.xrange(name)]
-        effects = {entry: int(count) for entry, count in client.hgetall(fx(name)).items()}
-        found[name] = Seen(last, added, entries, effects, acknowledged.get(name, []), handed.get(name, []))
+def unfinished(client, names):
+    """For each stream, entries that were tried and have no effect."""
+    tried, effected = (_pipeline(client, "hkeys", map(key, names)) for key in (tries, fx))
+    return {name: set(begun) - set(done) for name, begun, done in zip(names, tried, effected, strict=True)}
+
+
+def command(client, stream):
+    """What the stream's consumer needs now and then; not before the stream is there."""
+    kind = kind_of(stream)
+    try:
+        client.execute_command("RG.CONSUMER", kind.command, LIBRARY, kind.name, "STREAM", stream)
+    except redis.ResponseError as error:
+        if "knows no stream" not in str(error):
+            raise
+
+
+def letters(client):
+    """By stream, the dead letters of its entries: their fields, their own IDs, and the streams that they are in."""
+    to = [dead_letters_of(kind) for kind in KINDS.values() if kind.bad]
+    found = defaultdict(list)
+    for name, entries in zip(to, _pipeline(client, "xrange", to), strict=True):
+        for entry, fields in entries:
+            found[fields.get("stream", "")].append({**fields, "letter": entry, "to": name})
     return found
 
 
+def seen(client, ends_found, acknowledged, handed, killed):
+    """What there is to see of each stream, once everything is at rest."""
+    names, given_up = list(ends_found), letters(client)
+    entries, rows = _pipeline(client, "xrange", names), _pipeline(client, "lrange", map(row, names), 0, -1)
+    effects, attempts = (map(_counts, _pipeline(client, "hgetall", map(key, names))) for key in (fx, tries))
+    return {
+        name: Seen(
+            *ends_found[name], [entry for entry, _ in there], effected,
+            acknowledged.get(name, []), handed.get(name, []),
+            dict(there), tried, in_order, given_up.get(name, []), killed,
+        )
+        for name, there, effected, tried, in_order in zip(names, entries, effects, attempts, rows, strict=True)
+    }  # fmt: skip
+
+
+def _counts(found):
+    return {entry: int(count) for entry, count in found.items()}
+
+
 def delete_others(client, names, prefixes):
-    """Deletes streams of the consumers that are none of these, and their effects."""
-    wanted = {*names, *map(fx, names)}
-    begins = (*prefixes, *map(fx, prefixes))
+    """Deletes streams of the consumers that are none of these, their effects, and their dead letters."""
+    wanted = {key(name) for name in names for key in KEYS}
+    begins = tuple(key(prefix) for prefix in prefixes for key in KEYS)
     others = [key for key in client.scan_iter(count=SCAN_COUNT) if key.startswith(begins) and key not in wanted]
     if others:
         client.delete(*others)
+    for stream in (given_up := letters(client)).keys() - names:
+        for letter in given_up[stream]:
+            client.xdel(letter["to"], letter["letter"])
 
 
-def _pipeline(client, method, names):
+def _pipeline(client, method, names, *more):
     pipeline = client.pipeline(transaction=False)
     for name in names:
-        getattr(pipeline, method)(name)
+        getattr(pipeline, method)(name, *more)
     return pipeline.execute(raise_on_error=False)
 
 

@@ -9,10 +9,15 @@ import threading
 from collections import defaultdict
 
 from server import HOST
+from verdict import kind_of
 
 THREADS = 3
 PIPELINE_MAX = 16
 PADDING_MAX = 100
+# Of entries whose consumer fails with some, how many are such.
+BAD = 0.15
+# Values of the field that some consumers order by.
+USERS = 4
 # Between two pipelines; async consumers catch up now and then, and now and then they do not.
 PAUSE_MAX = 0.004
 
@@ -81,7 +86,12 @@ class Producer(threading.Thread):
             pass  # The server is gone, as was to be.
 
     def _command(self, stream):
-        words = ("XADD", stream, "*", "padding", "x" * self._chance.randint(0, PADDING_MAX))
+        words = ["XADD", stream, "*", "padding", "x" * self._chance.randint(0, PADDING_MAX)]
+        kind = kind_of(stream)
+        if kind.order_by:
+            words += (kind.order_by, str(self._chance.randrange(USERS)))
+        if kind.bad and self._chance.random() < BAD:
+            words += ("bad", self._chance.choice(kind.bad))
         lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word)}", word)), ""]
         return "\r\n".join(lines).encode()
 

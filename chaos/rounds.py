@@ -11,13 +11,28 @@ from collections import Counter, defaultdict
 import redis
 
 import look
+from operators import Operator
 from producers import Producers
 from server import BenchError, wait_for
-from verdict import KINDS, Known, LogLines, behind, compare_libraries, failures, judge, rest
+from verdict import (
+    KINDS,
+    RESUME,
+    Known,
+    LogLines,
+    astray,
+    behind,
+    compare_libraries,
+    failures,
+    in_pause,
+    judge,
+    not_stopped,
+    rest,
+    stopped,
+)
 
 # Rounds that a stream serves, and that it is watched for afterwards.
 SERVES, WATCHED = 4, 4
-LIBRARIES = ("near", "far")
+LIBRARIES = ("near", "far", "again")
 DRAIN = 20.0
 # When all effects are there: for positions that LIST shows, and for entries of the kind that has no effects. If they do
 # not come the round goes on; the entries are counted as skipped.
@@ -27,6 +42,7 @@ POLL = 0.02
 PRINTED = 12
 SHOWN_EVERY = 10
 TEXT_MAX = 4000
+SUMMED = ("acknowledged", "kept", "letters", "letters over a kill", "redriven")
 THE_END = "; the mode ends here"
 
 
@@ -48,7 +64,7 @@ class Result:
     def add(self, kind, figures):
         """Figures of one stream and kill."""
         self.kinds[kind.name].update(figures)
-        self.totals.update({what: figures[what] for what in ("acknowledged", "kept")})
+        self.totals.update({what: figures[what] for what in SUMMED})
         self.most[kind.name] = max(self.most[kind.name], figures["handed twice"])
         if kind.effects:
             self.totals["skipped"] += figures["skipped"]
@@ -120,19 +136,24 @@ class Rounds:
         mode.prepare(self._round / self._count)
         in_use = [name for name, last in self._last_rounds.items() if last >= self._round]
         producers = Producers(mode.primary.port, self._chance, in_use, self._options.deadline)
+        operator = Operator(mode.primary.connect(), self._chance.getrandbits(32), in_use)
         producers.start()
+        operator.start()
         try:
             wait_for("the producers' first replies", producers.have_begun, self._options.deadline)
             mode.strike()
+            killed = round(time.time() * 1000)
         finally:
             acknowledged, refused = producers.end()
+            refused += operator.end()
         self._violations(refused)
         mode.recover()
         client = mode.primary.client
         ends = look.ends(client, list(self._kinds))
         self._check_libraries(mode.primary)
         self._drain(client, ends)
-        self._judge(look.seen(client, ends, acknowledged, self._log.handed))
+        self._judge(look.seen(client, ends, acknowledged, self._log.handed, killed))
+        self._violations(astray(look.letters(client)))
         self._settle()
         self._tell_log()
 
@@ -160,9 +181,9 @@ class Rounds:
         """Waits until every consumer has come to its end."""
         lasts = {name: last for name, (last, _) in ends.items()}
         begin = time.monotonic()
+        streams, jobs = self._first_look(client)
         while True:
-            streams, jobs = look.streams(client)
-            waits = rest(streams, jobs, look.lengths(client, self._kinds), self._known)
+            waits = rest(streams, jobs, {}, {}) or rest([], 0, look.lengths(client, self._kinds), self._known)
             took = time.monotonic() - begin
             if not waits and not behind(streams, self._kinds, lasts) and self._is_idle_done(client):
                 break
@@ -173,9 +194,21 @@ class Rounds:
                 self._violation(f"not done {DRAIN:.0f} s after the restart: {'; '.join(waits)}")
                 break
             self._mode.primary.check_alive()
+            for stream in stopped(streams):
+                look.command(client, stream)
             time.sleep(POLL)
+            streams, jobs = look.streams(client)
         self._read_logs()
         self._violations(failures(streams))
+
+    def _first_look(self, client):
+        """What look.streams gives; before anybody has a stream go on that stopped."""
+        unfinished = look.unfinished(client, [name for name, kind in self._kinds.items() if kind.command == RESUME])
+        streams, jobs = look.streams(client)
+        self._violations(not_stopped(streams, unfinished))
+        self._mode.notes["streams that wait for a retry after a kill"] += len(in_pause(streams))
+        self._mode.notes["streams that are stopped after a kill"] += len(stopped(streams))
+        return streams, jobs
 
     def _is_idle_done(self, client):
         """Whether all entries of the consumer without effects were handed over at some time."""

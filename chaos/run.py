@@ -21,8 +21,13 @@ What must hold:
     * every entry that was kept has its effect; none is skipped
     * the effect of a sync consumer is there once
     * of one stream, consumer and kill, at most a window of entries has its effect twice, and at most two windows of an
-      async consumer's are handed over twice
-    * streams that are to be trimmed are empty at rest, nothing is pending, no callback failed
+      async consumer's are handed over twice. With batches that is a window of batches
+    * entries that always fail have one dead letter each, which tells of as many attempts as the consumer has for them;
+      no others have one. Attempts that came to their end count once; pauses are as long as they have to be
+    * dead letters can be redriven: there is the letter, or its entry's effect. What stopped with a failure stays so
+      until it is told to go on
+    * effects are in order where the consumer has one
+    * streams that are to be trimmed are empty at rest, nothing is pending, no callback failed that was not to fail
     * the log has no internal error and no crash
     * primary and replica have the same data at rest
 
@@ -56,26 +61,31 @@ from server import BenchError, find_program
 from verdict import KINDS
 
 MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
-HEAD = ("mode", "rounds", "acknowledged", "kept", "skipped", "sync effects twice", "missing")
+FIGURES = (
+    *("acknowledged", "kept", "skipped", "sync twice", "sync missing"),
+    *("letters", "letters over a kill", "redriven"),
+)
 
 
 def table(results):
     """All results for people, in Markdown. Of what is handed over twice: the sum, then the most for one stream and one
     kill, and the window, which that must not exceed."""
-    rows = [(*HEAD, *(f"twice: {name}" for name in KINDS), "skipped: async-idle", "violations")]
-    rows.append(("---", *("---:" for _ in rows[0][1:])))
-    for result in results:
-        totals = result.totals
-        row = [result.mode, result.rounds, totals["acknowledged"], totals["kept"], totals["skipped"]]
-        row += [totals["sync twice"], totals["sync missing"]]
-        rules = MODES[result.mode].rules
-        for name, kind in KINDS.items():
-            counted = rules.counts_handovers or (kind.effects and not kind.sync)
-            twice = f"{result.kinds[name]['handed twice']:,} ({result.most[name]}/{kind.window})"
-            row.append(twice if counted else "–")
-        row += [result.kinds["async-idle"]["skipped"], len(result.violations)]
-        rows.append([f"{cell:,}" if isinstance(cell, int) else cell for cell in row])
+    columns = [["", *(result.mode for result in results)], ["---", *("---:" for _ in results)]]
+    columns.append(["rounds", *(result.rounds for result in results)])
+    columns += [[what, *(result.totals[what] for result in results)] for what in FIGURES]
+    columns += [[f"twice: {name}", *(twice(result, kind) for result in results)] for name, kind in KINDS.items()]
+    columns.append(["skipped: async-idle", *(result.kinds["async-idle"]["skipped"] for result in results)])
+    columns.append(["violations", *(len(result.violations) for result in results)])
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in columns]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def twice(result, kind):
+    """What was handed over twice of a kind."""
+    counted = MODES[result.mode].rules.counts_handovers or (kind.effects and not kind.sync)
+    if kind.bursts or not counted:
+        return "–"
+    return f"{result.kinds[kind.name]['handed twice']:,} ({result.most[kind.name]}/{kind.places})"
 
 
 def as_json(options, results):
@@ -83,9 +93,12 @@ def as_json(options, results):
     modes = {}
     for result in results:
         kinds = {
-            name: {"window": KINDS[name].window, "most handed twice": result.most[name], **result.kinds[name]}
-            for name in KINDS
-        }
+            name: {
+                "window": kind.window, "batch": kind.batch, "most handed twice": result.most[name],
+                **result.kinds[name],
+            }
+            for name, kind in KINDS.items()
+        }  # fmt: skip
         modes[result.mode] = {
             "server": result.version, "rounds": result.rounds, "seconds": round(result.seconds, 1),
             **result.totals, "kinds": kinds, "notes": result.notes,

@@ -7,7 +7,24 @@ from dataclasses import replace
 
 import pytest
 
-from verdict import KINDS, Known, LogLines, Rules, Seen, behind, compare_libraries, failures, judge, rest
+from verdict import (
+    FATAL,
+    KINDS,
+    POISON,
+    Known,
+    LogLines,
+    Rules,
+    Seen,
+    astray,
+    behind,
+    compare_libraries,
+    failures,
+    in_pause,
+    judge,
+    not_stopped,
+    rest,
+    stopped,
+)
 
 ALWAYS = Rules(keeps_acknowledged=True, counts_handovers=True)
 EVERYSEC = Rules(keeps_acknowledged=False, counts_handovers=True)
@@ -20,7 +37,9 @@ def good(kind, **changes):
     """All is as it should be, but for the changes."""
     effects = dict.fromkeys(IDS, 1) if kind.effects else {}
     entries = [] if kind.trim else IDS
-    return replace(Seen(IDS[-1], len(IDS), entries, effects, list(IDS), list(IDS)), **changes)
+    fields = dict.fromkeys(entries, {"padding": "x"})
+    more = {"fields": fields, "order": list(IDS)} if kind.bad or kind.ordered else {}
+    return replace(Seen(IDS[-1], len(IDS), entries, effects, list(IDS), list(IDS), **more), **changes)
 
 
 def found(name, rules=ALWAYS, before=None, **changes):
@@ -47,6 +66,7 @@ def test_nothing_is_wrong(name, rules):
     assert told == []
     assert figures == {
         "acknowledged": 40, "kept": 40, "skipped": 0, "effects twice": 0, "handed twice": 0,
+        "letters": 0, "letters over a kill": 0, "redriven": 0,
     }  # fmt: skip
 
 
@@ -76,7 +96,7 @@ def test_skipped_entry_is_told_once():
         assert figures["skipped"] == figures["kept"] == 0
 
 
-@pytest.mark.parametrize("name", ["sync", "sync-trim"])
+@pytest.mark.parametrize("name", ["sync", "sync-trim", "batch", "retry", "named", "bisect"])
 @pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
 def test_sync_effect_twice(name, rules):
     figures, [told] = found(name, rules, effects=effects(at3=2))
@@ -93,7 +113,10 @@ def test_sync_effect_of_an_earlier_round_twice():
     assert "came twice" in told
 
 
-@pytest.mark.parametrize(("name", "most"), [("async-1", 1), ("async-10", 10), ("async-10-trim", 10)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("async-1", 1), ("async-10", 10), ("async-10-trim", 10), ("batch-async", 10), ("bisect-async", 8), ("ordered", 5)],
+)
 @pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
 def test_async_effects_twice(name, most, rules):
     twice = {f"at{number}": 2 for number in range(most)}
@@ -115,7 +138,11 @@ def test_async_effects_twice_count_for_the_kill_they_came_with():
     assert figures["effects twice"] == 1
 
 
-@pytest.mark.parametrize(("name", "most"), [("sync", 1), ("async-1", 2), ("async-10", 20), ("async-10-trim", 20)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("sync", 1), ("async-1", 2), ("async-10", 20), ("async-10-trim", 20), ("batch", 5), ("batch-async", 20),
+     ("retry-async", 8), ("retry-trim", 6), ("ordered", 10)],
+)  # fmt: skip
 def test_handed_over_twice(name, most):
     figures, told = found(name, handed=IDS + IDS[:most])
     assert told == []
@@ -169,6 +196,228 @@ def test_entries_in_the_wrong_place():
     assert told.startswith("1 entries are gone")
 
 
+FAILING = [name for name, kind in KINDS.items() if POISON in kind.bad]
+# Fails once, and for ever.
+ONCE, EVER = IDS[6], IDS[7]
+
+
+def letter(kind, **changes):
+    """The dead letter of EVER."""
+    fields = {
+        "letter": "9000-0", "to": f"dead:{kind.name}", "library": "again", "consumer": kind.name,
+        "stream": f"{kind.name}:1", "id": EVER, "attempts": str(kind.attempts), "error": "Error: as intended",
+        "first_time": "2000", "last_time": "2100", "padding": "x", "bad": POISON,
+    }  # fmt: skip
+    return {name: value for name, value in (fields | changes).items() if value is not None}
+
+
+def failing(name, **changes):
+    """What is seen when all is as it should be, with two entries that fail, but for the changes."""
+    kind = KINDS[name]
+    fields = {} if kind.trim else dict.fromkeys(IDS, {"padding": "x"})
+    if not kind.trim:
+        fields |= {ONCE: {"padding": "x", "bad": "1"}, EVER: {"padding": "x", "bad": POISON}}
+    normal = {
+        "effects": without(EVER), "fields": fields, "letters": [letter(kind)],
+        "attempts": {ONCE: 2, EVER: kind.attempts}, "order": [entry for entry in IDS if entry != EVER],
+    }  # fmt: skip
+    return good(kind, **normal | changes)
+
+
+def told_of(name, rules=ALWAYS, before=None, **changes):
+    """The violations, with what is seen changed."""
+    return judge(KINDS[name], rules, before or Known(), failing(name, **changes))[2]
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+def test_failures_as_they_should_be(name, rules):
+    known, figures, told = judge(KINDS[name], rules, Known(), failing(name))
+    assert told == []
+    assert (figures["kept"], figures["letters"]) == (40, 1)
+    assert known.letters == {EVER: "9000-0"}
+    _, figures, told = judge(KINDS[name], rules, known, failing(name, acknowledged=[], handed=[]))
+    assert told == []
+    assert figures["kept"] == figures["letters"] == 0
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+def test_dead_letter_that_is_missing(name, rules):
+    assert told_of(name, rules, letters=[]) == [f"1 entries skipped, they have no effect: {EVER}"]
+
+
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+def test_dead_letter_twice(name, rules):
+    kind = KINDS[name]
+    letters = [letter(kind), letter(kind, letter="9000-1")]
+    assert told_of(name, rules, letters=letters) == [f"1 entries have several dead letters: {EVER}"]
+
+
+def test_dead_letter_twice_is_told_once():
+    kind = KINDS["retry"]
+    seen = failing("retry", letters=[letter(kind), letter(kind, letter="9000-1")])
+    known, _, told = judge(kind, RDB, Known(), seen)
+    assert len(told) == 1
+    assert judge(kind, RDB, known, replace(seen, acknowledged=[], handed=[]))[2] == []
+
+
+def test_dead_letter_that_is_gone_or_came_again():
+    kind = KINDS["retry"]
+    before, _, _ = judge(kind, ALWAYS, Known(), failing("retry"))
+    again = {"letters": [letter(kind, letter="9000-1")], "handed": []}
+    wrong = f"1 dead letters are gone or were written again: {EVER}"
+    assert told_of("retry", before=before, **again) == [wrong]
+    assert wrong in told_of("retry", before=before, letters=[], handed=[])
+    # The data went back to a moment before the letter.
+    assert told_of("retry", RDB, before, **again) == []
+
+
+def test_dead_letter_and_effect():
+    [told] = told_of("retry-trim", effects=effects())
+    assert told == f"1 entries have an effect and a dead letter: {EVER}"
+    assert f"1 entries that always fail have an effect: {EVER}" in told_of("retry", effects=effects())
+    assert f"1 entries that always fail have an effect: {EVER}" in told_of("retry", effects=effects(), letters=[])
+
+
+def test_dead_letter_of_an_entry_that_is_not_there():
+    letters = [letter(KINDS["retry"]), letter(KINDS["retry"], id=LATER, first_time="6000", last_time="6100")]
+    told = told_of("retry", EVERYSEC, letters=letters, attempts={ONCE: 2, EVER: 3, LATER: 3})
+    assert told == [f"1 dead letters of entries that the server does not have: {LATER}"]
+
+
+@pytest.mark.parametrize("bad", ["1", None])
+def test_entry_that_was_given_up_and_does_not_fail_for_ever(bad):
+    told = told_of("retry-trim", letters=[letter(KINDS["retry-trim"], bad=bad)])
+    assert told == [f"1 entries were given up, though they do not fail for ever: {EVER}"]
+
+
+@pytest.mark.parametrize(("changes", "wrong"), [
+    ({"attempts": "2"}, "tell of 2 attempts, not 3"),
+    ({"attempts": "4"}, "tell of 4 attempts, not 3"),
+    ({"attempts": "0"}, "tell of 0 attempts, not 3"),
+    ({"error": "Error: no"}, "have the error 'Error: no'"),
+    ({"library": "far"}, "are another consumer's"),
+    ({"consumer": "bisect"}, "are another consumer's"),
+    ({"to": "dead:bisect"}, "are another consumer's"),
+    ({"first_time": "1004"}, "tell of an attempt before the entry came"),
+    ({"last_time": "2037"}, "tell of pauses that are too short"),
+    ({"last_time": "1999"}, "tell of pauses that are too short"),
+    ({"padding": "y"}, "do not have the fields of their entries"),
+    ({"padding": None}, "do not have the fields of their entries"),
+    ({"more": "z"}, "do not have the fields of their entries"),
+])  # fmt: skip
+def test_dead_letter_with_a_wrong_field(changes, wrong):
+    told = told_of("retry", letters=[letter(KINDS["retry"], **changes)], attempts={ONCE: 2, EVER: 4})
+    assert f"1 dead letters {wrong}: {EVER}" in told
+
+
+def test_times_of_a_dead_letter_are_cut_off():
+    letters = [letter(KINDS["retry"], first_time="1005", last_time="1043")]
+    assert told_of("retry", letters=letters) == []
+
+
+def test_entry_that_nobody_tries_again():
+    kind = KINDS["retry-trim"]
+    assert told_of("retry-trim", letters=[letter(kind, bad=FATAL, attempts="1")]) == []
+    [told] = told_of("retry-trim", letters=[letter(kind, bad=FATAL)])
+    assert told.startswith("1 dead letters tell of 3 attempts, not 1")
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_attempts_that_were_not_made(name):
+    kind = KINDS[name]
+    told = told_of(name, attempts={ONCE: 2, EVER: kind.attempts - 1})
+    assert f"1 entries were given up with less attempts than their dead letters tell: {EVER}" in told
+
+
+@pytest.mark.parametrize(("attempts", "entry"), [
+    ({ONCE: 2, EVER: 4}, EVER),
+    ({ONCE: 3, EVER: 3}, ONCE),
+    ({ONCE: 1, EVER: 3}, ONCE),
+])  # fmt: skip
+def test_attempts_of_a_sync_callback(attempts, entry):
+    assert told_of("retry", attempts=attempts) == [f"1 entries had more or less attempts than they needed: {entry}"]
+    # The others may be interrupted when they have counted.
+    assert told_of("retry-async", attempts={ONCE: 3, EVER: 4}) == []
+
+
+def test_entries_that_failed_are_handed_over_again():
+    handed = IDS + [ONCE] * 3 + [EVER] * 5
+    assert told_of("retry", handed=handed) == told_of("named", handed=handed) == told_of("ordered", handed=handed) == []
+    assert told_of("bisect-async", handed=IDS * 5) == []
+    most = 2 * KINDS["ordered"].places
+    assert told_of("ordered", handed=[*handed, *IDS[8 : 8 + most]]) == []
+    [told] = told_of("ordered", handed=[*handed, *IDS[8 : 9 + most]])
+    assert told.startswith(f"{most + 1} entries handed over twice")
+
+
+def test_entries_behind_a_failure_are_handed_over_again():
+    """All at once, and they have nothing twice."""
+    for name in ("retry", "stopping", "named"):
+        assert found(name, handed=IDS * 2)[1] == []
+        [told] = found(name, handed=IDS * 2, effects=effects(at8=2))[1]
+        assert told == f"1 effects of a sync callback came twice: {IDS[8]}"
+
+
+def test_dead_letter_that_is_redriven():
+    kind, effected = KINDS["redriven"], {"effects": effects(), "order": IDS}
+    seen = failing("redriven", attempts={ONCE: 2, EVER: 5}, letters=[letter(kind, bad="2")])
+    seen.fields[EVER] = {"padding": "x", "bad": "2"}
+    before, _, told = judge(kind, ALWAYS, Known(), seen)
+    assert told == []
+    seen = replace(seen, handed=[EVER], acknowledged=[])
+    _, figures, told = judge(kind, ALWAYS, before, replace(seen, letters=[], **effected))
+    assert (figures["redriven"], told) == (1, [])
+    assert judge(kind, ALWAYS, before, replace(seen, **effected))[2] == [
+        f"1 entries have an effect and a dead letter: {EVER}"
+    ]
+    told = judge(kind, ALWAYS, before, replace(seen, letters=[]))[2]
+    assert f"1 entries skipped, they have no effect: {EVER}" in told
+    assert f"1 dead letters are gone or were written again: {EVER}" in told
+
+
+def test_stopped():
+    stopping = {"name": "stopping:1", "state": "aborted"}
+    assert stopped([stopping, stopping | {"state": "running"}]) == ["stopping:1"]
+    assert not_stopped([stopping], {"stopping:1": {ONCE}, "stopping:2": set()}) == []
+    wrong = {"stopping:1": {ONCE}, "stopping:2": {EVER}}
+    assert not_stopped([stopping | {"state": "running"}], wrong) == [
+        f"stopping:1 is running, though {ONCE} failed", f"stopping:2 is None, though {EVER} failed",
+    ]  # fmt: skip
+
+
+def test_order():
+    swapped = [IDS[1], IDS[0], *IDS[2:]]
+    for name in ("batch", "retry", "bisect"):
+        assert found(name, order=swapped)[1] == [f"1 effects came behind those of later entries: {IDS[0]}"]
+    assert found("retry-async", order=swapped)[1] == []
+    # Effects that came twice.
+    assert found("ordered", order=[*IDS[:3], IDS[1], *IDS[3:]])[1] == []
+
+
+def test_order_by_a_field():
+    users = {entry: {"user": str(at % 2)} for at, entry in enumerate(IDS)}
+    assert found("ordered", fields=users, order=[IDS[1], IDS[0], *IDS[2:]])[1] == []
+    assert found("ordered", fields=users, order=[*IDS[1::2], *IDS[::2]])[1] == []
+    [told] = found("ordered", fields=users, order=[IDS[2], IDS[1], IDS[0], *IDS[3:]])[1]
+    assert told == f"1 effects came behind those of later entries: {IDS[0]}"
+
+
+def test_dead_letters_over_a_kill():
+    for killed, over in ((2000, 0), (2001, 1), (2100, 1), (2101, 0)):
+        _, figures, told = judge(KINDS["retry"], ALWAYS, Known(), failing("retry", killed=killed))
+        assert (figures["letters over a kill"], told) == (over, [])
+
+
+def test_dead_letters_that_are_astray():
+    assert astray({"retry:1": [{}], "named:g0:1": [{}]}) == []
+    assert astray({"sync:1": [{}], "": [{}, {}]}) == [
+        "1 dead letters are of the stream 'sync:1'", "2 dead letters are of the stream ''",
+    ]  # fmt: skip
+
+
 def test_log():
     log = LogLines()
     log.add([
@@ -193,6 +442,11 @@ def test_libraries():
 
 
 def test_rest():
+    """Also where a retry is to come."""
+    waiting = {"name": "retry:1", "pending_ids": [], "last_error": "as intended", "state": "waiting"}
+    assert rest([waiting], 0, {}, {}) == ["retry:1 is waiting"]
+    assert in_pause([waiting, waiting | {"state": "running"}]) == ["retry:1"]
+    assert rest([waiting | {"state": "running"}], 0, {}, {}) == []
     idle = {"name": "sync:1", "pending_ids": [], "last_error": "None"}
     sync, trim = KINDS["sync"], KINDS["sync-trim"]
     knowns = {"sync:1": Known(), "sync-trim:1": Known()}
@@ -203,6 +457,16 @@ def test_rest():
     assert rest([idle], 0, {"sync:1": (sync, 3, 2)}, {"sync:1": Known(missed={"1-0"})}) == []
     assert failures([idle]) == []
     assert failures([idle | {"last_error": "no"}]) == ["sync:1: last_error no"]
+
+
+def test_failures_that_are_intended():
+    failed = {"name": "retry:1", "last_error": "Error: as intended"}
+    assert failures([failed]) == []
+    for name, error in (
+        *(("retry:1", error) for error in ("no", "the dead letter of 1-0 cannot be written: no, as intended")),
+        *((name, "as intended") for name in ("sync:1", "batch:1", "strange:1")),
+    ):
+        assert failures([failed | {"name": name, "last_error": error}]) == [f"{name}: last_error {error}"]
 
 
 def test_behind():
