@@ -11,11 +11,40 @@ GROUP = "bench"
 # What consumers with an effect count in.
 PROCESSED = "processed"
 WORKER = Path(__file__).with_name("xreadgroup_worker.py")
+# redis-benchmark writes a number of twelve digits in place of the word, one of so many.
+RANDOM = "__rand_int__"
+VALUES = 100
+# One of them.
+WANTED = "000000000042"
 
 EMPTY = "function () {}"
 EMPTY_ASYNC = "async function () {}"
 INCR = f'function (client) {{ client.call("INCR", "{PROCESSED}"); }}'
 INCR_ASYNC = f'async function (client) {{ client.block(locked => locked.call("INCR", "{PROCESSED}")); }}'
+INCRBY = f'function (client, batch) {{ client.call("INCRBY", "{PROCESSED}", batch.length); }}'
+INCRBY_ASYNC = f"""async function (client, batch) {{
+    client.block(locked => locked.call("INCRBY", "{PROCESSED}", batch.length));
+}}"""
+# What a filter does, in JavaScript.
+ONLY_WANTED = f'if (data.record.find(([field]) => field === "field")?.[1] !== "{WANTED}") return;'
+INCR_WANTED = f'function (client, data) {{ {ONLY_WANTED} client.call("INCR", "{PROCESSED}"); }}'
+INCR_WANTED_ASYNC = f"""async function (client, data) {{
+    {ONLY_WANTED}
+    client.block(locked => locked.call("INCR", "{PROCESSED}"));
+}}"""
+FILTER = f'{{ filter: {{ field: "{WANTED}" }} }}'
+# Counts the entries with that value, in the server.
+COUNT_WANTED = """
+local count, from = 0, '-'
+while true do
+    local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1000)
+    if #entries == 0 then return count end
+    for _, entry in ipairs(entries) do
+        if entry[2][2] == ARGV[1] then count = count + 1 end
+    end
+    from = '(' .. entries[#entries][1]
+end
+"""
 # What the first example of the documentation does with an entry, less the logging.
 TO_JSON = """function (client, data) {
     JSON.stringify(data, (key, value) =>
@@ -41,20 +70,38 @@ class Nobody:
         """Whether all that was sent, that many times, is processed; called after the last answer."""
         return True
 
+    def check(self, server: Server) -> None:
+        """Raises `BenchError` if something else was done than should be; called when the clock has stopped."""
+
     def stop(self) -> None:
         """Leaves nothing running."""
 
 
-class Library(Nobody):
-    """A library with one stream consumer."""
+class NobodyOfMany(Nobody):
+    """No reader; entries hold one of many values."""
 
-    def __init__(self, callback: str, window: int = 1, trim: bool = False, prefix: str = "stream:"):
+    command = ("XADD", STREAM, "*", "field", RANDOM)
+
+
+class Library(Nobody):
+    """A library with one stream consumer; `options` are its sixth argument, in JavaScript."""
+
+    def __init__(
+        self,
+        callback: str,
+        window: int = 1,
+        trim: bool = False,
+        prefix: str = "stream:",
+        options: str | None = None,
+    ):
         trim_flag = "true" if trim else "false"
+        rest = f", {options}" if options else ""
         self._code = (
             "#!js name=bench\n"
-            f'redis.register_stream_consumer("c", "{prefix}", {window}, {trim_flag}, {callback});'
+            f'redis.register_stream_consumer("c", "{prefix}", {window}, {trim_flag}, {callback}{rest});'
         )
         self._matches = STREAM.startswith(prefix)
+        self._effect_of_each = PROCESSED in self._code
 
     def start(self, server: Server, deadline: float) -> None:
         server.client.execute_command("RG.FUNCTION", "LOAD", self._code)
@@ -66,13 +113,35 @@ class Library(Nobody):
         for stream in streams:
             if stream["last_error"] != "None":
                 raise BenchError(f"the callback failed: {stream['last_error']}")
-        processed = sum(stream["total_record_processed"] for stream in streams)
+            if stream.get("failures", 0) != 0:
+                raise BenchError(f"the callback failed {stream['failures']} times")
+        processed = sum(stream["total_record_processed"] + stream.get("filtered", 0) for stream in streams)
         expected = entries if self._matches else 0
         if processed > expected:
             raise BenchError(f"{processed} entries were processed, expected {expected}")
-        if processed == expected and PROCESSED in self._code and count_processed(server) != entries:
+        if processed == expected and self._effect_of_each and count_processed(server) != entries:
             raise BenchError(f"{entries} entries were processed, {count_processed(server)} effects are there")
         return processed == expected
+
+
+class LibraryOfMany(Library):
+    """A library with one stream consumer, for entries that hold one of many values.
+
+    If the callback has an effect, then for those with the wanted value only."""
+
+    command = NobodyOfMany.command
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._effect_of_wanted = self._effect_of_each
+        self._effect_of_each = False
+
+    def check(self, server: Server) -> None:
+        if not self._effect_of_wanted:
+            return
+        wanted = server.client.eval(COUNT_WANTED, 1, STREAM, WANTED)
+        if not wanted or count_processed(server) != wanted:
+            raise BenchError(f"{wanted} entries should have an effect, {count_processed(server)} effects are there")
 
 
 class Worker(Nobody):

@@ -1,11 +1,12 @@
 """How fast a stream is written and processed, and a function is called: with and without the module.
 
-Prints two Markdown tables. README.md beside this file says what the rows mean and how to read them.
+Prints three Markdown tables. README.md beside this file says what the rows mean and how to read them.
 """
 
 import argparse
 import csv
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -21,7 +22,25 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: run `make bench`, or `pip install redis hiredis` first")
 
-from consumers import EMPTY, EMPTY_ASYNC, INCR, INCR_ASYNC, TO_JSON, Library, Nobody, Worker
+from consumers import (
+    EMPTY,
+    EMPTY_ASYNC,
+    FILTER,
+    INCR,
+    INCR_ASYNC,
+    INCR_WANTED,
+    INCR_WANTED_ASYNC,
+    INCRBY,
+    INCRBY_ASYNC,
+    RANDOM,
+    TO_JSON,
+    VALUES,
+    Library,
+    LibraryOfMany,
+    Nobody,
+    NobodyOfMany,
+    Worker,
+)
 from functions import Command, JavaScript, Lua
 from server import HOST, BenchError, Server, find_program, wait_for
 
@@ -41,12 +60,18 @@ class Row:
     module: bool = True
     # The row it is compared with, by key. It comes first.
     baseline: str = "bare"
+    # And a second one, by key, that differs in the option alone. It comes first, too.
+    twin: str | None = None
     pipeline: int = PIPELINE
     # Whether the clock runs on until the consumer has processed everything. Where it does not,
     # everything has to be processed by the time of the last answer.
     drain: bool = False
+    # Whether all entries are there before the consumer is; the clock starts with the consumer.
+    backlog: bool = False
     # A slow consumer gets fewer entries: the rate is what counts.
     max_requests: int | None = None
+    # Full batches only: a batch that is not full waits.
+    multiple: int = 1
 
 
 # fmt: off
@@ -81,6 +106,63 @@ STREAM_ROWS = [
         lambda: Worker(1), module=False, drain=True, max_requests=20_000),
     Row("worker-1-incr", "Python XREADGROUP worker, INCR, COUNT 1, trim; drained",
         lambda: Worker(1, effect=True), module=False, drain=True, max_requests=20_000),
+]
+BATCHES = (1, 10, 100, 1000)
+# Batches come out even, and so do redis-benchmark's pipelines.
+EVEN = math.lcm(*BATCHES, PIPELINE)
+
+
+def batch_rows(key: str, title: str, callback: str, window: int, how: str = "", **options) -> list[Row]:
+    """A row for each size, compared with the first one."""
+
+    def row(size: int) -> Row:
+        return Row(f"{key}-{size}", f"{title}, batch {size}{how}",
+            lambda: Library(callback, window=window, options=f"{{ batch: {size} }}"),
+            twin=f"{key}-{BATCHES[0]}", multiple=EVEN, **options)
+
+    return [row(size) for size in BATCHES]
+
+
+DRAIN = {"how": "; drained", "drain": True}
+BACKLOG = {"how": "; backlog", "backlog": True}
+RETRY = '{ on_failure: "retry" }'
+ORDER = '{ order_by: "field" }'
+OPTION_ROWS = [
+    *batch_rows("sync-batch", "sync, empty", EMPTY, 1),
+    *batch_rows("sync-incrby", "sync, INCRBY", INCRBY, 1),
+    *batch_rows("async-batch", "async, empty, window 50", EMPTY_ASYNC, 50, **DRAIN),
+    *batch_rows("async-incrby", "async, INCRBY, window 50", INCRBY_ASYNC, 50, **DRAIN),
+    *batch_rows("backlog-batch", "async, empty, window 50", EMPTY_ASYNC, 50, **BACKLOG),
+    *batch_rows("backlog-incrby", "async, INCRBY, window 50", INCRBY_ASYNC, 50, **BACKLOG),
+    Row("bare-many", "bare XADD of one of 100 values, no module",
+        NobodyOfMany, module=False),
+    Row("sync-js-filter", "sync, INCR for 1 %, condition in JavaScript",
+        lambda: LibraryOfMany(INCR_WANTED), baseline="bare-many"),
+    Row("sync-filter", "sync, INCR for 1 %, `filter`",
+        lambda: LibraryOfMany(INCR, options=FILTER), baseline="bare-many", twin="sync-js-filter"),
+    Row("async-js-filter", "async, INCR for 1 %, window 50, condition in JavaScript; drained",
+        lambda: LibraryOfMany(INCR_WANTED_ASYNC, window=50), baseline="bare-many", drain=True),
+    Row("async-filter", "async, INCR for 1 %, window 50, `filter`; drained",
+        lambda: LibraryOfMany(INCR_ASYNC, window=50, options=FILTER),
+        baseline="bare-many", twin="async-js-filter", drain=True),
+    Row("backlog-js-filter", "async, INCR for 1 %, window 50, condition in JavaScript; backlog",
+        lambda: LibraryOfMany(INCR_WANTED_ASYNC, window=50), baseline="bare-many", backlog=True),
+    Row("backlog-filter", "async, INCR for 1 %, window 50, `filter`; backlog",
+        lambda: LibraryOfMany(INCR_ASYNC, window=50, options=FILTER),
+        baseline="bare-many", twin="backlog-js-filter", backlog=True),
+    Row("sync-plain", "sync, empty, no options",
+        lambda: Library(EMPTY)),
+    Row("sync-retry", 'sync, empty, `on_failure: "retry"`',
+        lambda: Library(EMPTY, options=RETRY), twin="sync-plain"),
+    Row("async-plain", "async, empty, window 32, no options; drained",
+        lambda: Library(EMPTY_ASYNC, window=32), drain=True),
+    Row("async-retry", 'async, empty, window 32, `on_failure: "retry"`; drained',
+        lambda: Library(EMPTY_ASYNC, window=32, options=RETRY), twin="async-plain", drain=True),
+    Row("async-many", "async, empty, window 32, 100 values, no options; drained",
+        lambda: LibraryOfMany(EMPTY_ASYNC, window=32), baseline="bare-many", drain=True),
+    Row("async-order", "async, empty, window 32, 100 values, `order_by`; drained",
+        lambda: LibraryOfMany(EMPTY_ASYNC, window=32, options=ORDER),
+        baseline="bare-many", twin="async-many", drain=True),
 ]
 # Without a pipeline there are fewer calls per second.
 SINGLE = {"pipeline": 1, "max_requests": 200_000}
@@ -128,7 +210,8 @@ FUNCTION_ROWS = [
         lambda: JavaScript("incr10"), baseline="lua-incr-10"),
 ]
 # fmt: on
-ROWS = STREAM_ROWS + FUNCTION_ROWS
+ROWS = STREAM_ROWS + OPTION_ROWS + FUNCTION_ROWS
+GROUPS = {"streams": STREAM_ROWS, "options": OPTION_ROWS, "functions": FUNCTION_ROWS}
 BY_KEY = {row.key: row for row in ROWS}
 
 
@@ -146,17 +229,20 @@ class Sample:
 
 @dataclass
 class Result:
-    """All runs of a row; `ratios` are to the baseline's run of the same round."""
+    """All runs of a row; the ratios are to the baseline's and to the twin's run of the same round."""
 
     row: Row
     samples: list[Sample] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    twin_ratios: list[float] = field(default_factory=list)
     error: str | None = None
 
-    def add(self, sample: Sample, baseline: Sample) -> None:
-        """One more run, with the baseline's of its round."""
+    def add(self, sample: Sample, samples: dict[str, Sample]) -> None:
+        """One more run, with those of its round."""
         self.samples.append(sample)
-        self.ratios.append(sample.rps / baseline.rps)
+        self.ratios.append(sample.rps / samples[self.row.baseline].rps)
+        if self.row.twin:
+            self.twin_ratios.append(sample.rps / samples[self.row.twin].rps)
 
     def median_rps(self) -> float:
         """The figure for the table."""
@@ -168,7 +254,7 @@ def send(command: tuple[str, ...], row: Row, port: int, requests: int, options: 
     deadline = options.deadline
     command = [
         options.benchmark, "-h", HOST, "-p", str(port), "-c", str(CLIENTS), "-P", str(row.pipeline),
-        "-n", str(requests), "--csv", *command,
+        "-n", str(requests), *(("-r", str(VALUES)) if RANDOM in command else ()), "--csv", *command,
     ]  # fmt: skip
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=deadline)
@@ -183,13 +269,15 @@ def send(command: tuple[str, ...], row: Row, port: int, requests: int, options: 
 def measure(row: Row, options: argparse.Namespace) -> Sample:
     """Runs one row on a server of its own."""
     requests = min(options.requests, row.max_requests or options.requests)
+    requests = math.ceil(requests / row.multiple) * row.multiple
     module = options.module if row.module else None
     consumer = row.consumer()
     with Server(options.server, options.deadline, module) as server:
         print(f"{row.key} (server pid {server.pid})", end=" ", file=sys.stderr, flush=True)
         try:
-            consumer.start(server, options.deadline)
-            return measure_on(server, consumer, row, requests, options)
+            sample = measure_on(server, consumer, row, requests, options)
+            consumer.check(server)
+            return sample
         finally:
             consumer.stop()
 
@@ -198,12 +286,17 @@ def measure_on(
     server: Server, consumer: Nobody, row: Row, requests: int, options: argparse.Namespace
 ) -> Sample:
     """Has the clients send, and sees to it that all of it has been done and processed."""
+    if not row.backlog:
+        consumer.start(server, options.deadline)
     start = time.monotonic()
     client_rps = send(consumer.command, row, server.port, requests, options)
     entries = consumer.count(server)
     if entries < requests:
         raise BenchError(f"the server has done {entries} of {requests}")
-    if row.drain:
+    if row.backlog:
+        start = time.monotonic()
+        consumer.start(server, options.deadline)
+    if row.drain or row.backlog:
         wait_for("the last entry's turn", lambda: consumer.is_done(server, entries), options.deadline)
         return Sample(entries, entries / (time.monotonic() - start), client_rps)
     if not consumer.is_done(server, entries):
@@ -220,8 +313,9 @@ def measure_all(rows: list[Row], options: argparse.Namespace) -> list[Result]:
             row = result.row
             if result.error:
                 continue
-            if row.baseline != row.key and row.baseline not in samples:
-                result.error = f"there is no {row.baseline} to compare with"
+            missing = {row.baseline, row.twin or row.key} - {row.key} - set(samples)
+            if missing:
+                result.error = f"there is no {' and no '.join(sorted(missing))} to compare with"
                 continue
             print(f"round {number}/{options.rounds}:", end=" ", file=sys.stderr)
             try:
@@ -231,7 +325,7 @@ def measure_all(rows: list[Row], options: argparse.Namespace) -> list[Result]:
                 print("FAILED:", error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
                 continue
             samples[row.key] = sample
-            result.add(sample, samples[row.baseline])
+            result.add(sample, samples)
             print(f"{sample.rps:,.0f}/s, {ratio(result.ratios[-1])} of {row.baseline}", file=sys.stderr)
     return results
 
@@ -257,25 +351,38 @@ def tables(context: dict[str, object], results: list[Result]) -> str:
         "{server} on {cores} cores (load {load_before} before); redis-benchmark -c {clients} "
         "-P {pipeline} -n {requests}; {rounds} rounds, medians".format(**context),
     ]
-    for rows, head in (
-        (STREAM_ROWS, "| row | entries/s | ratio to bare XADD (min–max) |\n|---|---:|---:|"),
-        (FUNCTION_ROWS, "| row | calls/s | ratio (min–max) | to |\n|---|---:|---:|---|"),
+    for group, head in (
+        ("streams", "| row | entries/s | ratio to bare XADD (min–max) |\n|---|---:|---:|"),
+        (
+            "options",
+            "| row | entries/s | ratio to bare XADD (min–max) | ratio (min–max) | to |\n|---|---:|---:|---:|---|",
+        ),
+        ("functions", "| row | calls/s | ratio (min–max) | to |\n|---|---:|---:|---|"),
     ):
-        chosen = [result for result in results if result.row in rows]
+        chosen = [result for result in results if result.row in GROUPS[group]]
         if chosen:
-            lines += ["", head, *(line(result, rows is FUNCTION_ROWS) for result in chosen)]
+            lines += ["", head, *(line(result, group) for result in chosen)]
     return "\n".join(lines)
 
 
-def line(result: Result, with_baseline: bool) -> str:
+def line(result: Result, group: str) -> str:
     """A row as Markdown."""
-    if result.error:
-        figures = "failed | "
-    else:
-        low, middle, high = (f(result.ratios) for f in (min, statistics.median, max))
-        figures = f"{result.median_rps():,.0f} | {ratio(middle)} ({ratio(low)}–{ratio(high)})"
-    baseline = f" | {BY_KEY[result.row.baseline].title}" if with_baseline else ""
-    return f"| {result.row.title} | {figures}{baseline} |"
+    cells = [result.row.title]
+    cells += ["failed", ""] if result.error else [f"{result.median_rps():,.0f}", spread(result.ratios)]
+    if group == "functions":
+        cells.append(BY_KEY[result.row.baseline].title)
+    elif group == "options":
+        twin = BY_KEY[result.row.twin].title if result.row.twin else ""
+        cells += [spread(result.twin_ratios), twin]
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(ratios: list[float]) -> str:
+    """The median, the smallest and the largest one; empty where there are none."""
+    if not ratios:
+        return ""
+    low, middle, high = (f(ratios) for f in (min, statistics.median, max))
+    return f"{ratio(middle)} ({ratio(low)}–{ratio(high)})"
 
 
 def ratio(value: float) -> str:
@@ -293,6 +400,8 @@ def as_json(context: dict[str, object], results: list[Result]) -> str:
             "rps": [sample.rps for sample in result.samples],
             "baseline": result.row.baseline,
             "ratio": result.ratios,
+            "twin": result.row.twin,
+            "twin_ratio": result.twin_ratios,
             "client_rps": [sample.client_rps for sample in result.samples],
             "entries": [sample.entries for sample in result.samples],
         }
@@ -312,17 +421,16 @@ def positive(text: str) -> int:
 def chosen_rows(text: str) -> list[Row]:
     """The rows of a comma-separated list, in the table's order, with those they are compared with.
 
-    `streams` and `functions` stand for all rows of a table."""
-    groups = {"streams": STREAM_ROWS, "functions": FUNCTION_ROWS}
-    wanted = {row.key for word in text.split(",") for row in groups.get(word, ())}
-    wanted |= set(text.split(",")) - set(groups)
+    `streams`, `options` and `functions` stand for all rows of a table."""
+    wanted = {row.key for word in text.split(",") for row in GROUPS.get(word, ())}
+    wanted |= set(text.split(",")) - set(GROUPS)
     unknown = wanted - set(BY_KEY)
     if unknown:
-        known = ", ".join([*groups, *BY_KEY])
+        known = ", ".join([*GROUPS, *BY_KEY])
         raise argparse.ArgumentTypeError(f"no row {', '.join(sorted(unknown))}; there are: {known}")
     for row in reversed(ROWS):
         if row.key in wanted:
-            wanted.add(row.baseline)
+            wanted |= {row.baseline, row.twin or row.key}
     return [row for row in ROWS if row.key in wanted]
 
 
@@ -332,7 +440,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=3, help="how often each row is run")
     parser.add_argument("--requests", type=positive, default=400_000, help="entries or calls per run")
     parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
-                        help=f"only these: streams, functions, {', '.join(BY_KEY)}")  # fmt: skip
+                        help=f"only these: streams, options, functions, {', '.join(BY_KEY)}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single run, as JSON")
     parser.add_argument("--module", type=Path, default=MODULE, help="default: %(default)s")
     parser.add_argument("--deadline", type=positive, default=120, metavar="SECONDS",

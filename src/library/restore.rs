@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::exec::Driver;
 use crate::persist::{ConsumerDump, LibraryDump, StreamDump};
-use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode};
+use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
 
 use super::load::{LoadRequest, Loader};
 use super::prologue::Prologue;
@@ -24,6 +24,8 @@ pub fn dump_with_progress(name: &str, library: &Library, delivery: &Delivery) ->
         let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
         // The first discovered first, so that they are discovered in that order again.
         streams.reverse();
+        // Where it is not known where to begin, a restart finds that out.
+        streams.retain(StreamView::is_placed);
         let streams = streams.into_iter().map(|stream| StreamDump {
             db: stream.db,
             name: stream.name.to_vec(),

@@ -11,6 +11,8 @@ mod consumers;
 mod decisions;
 mod failures;
 mod orders;
+#[cfg(test)]
+mod policy_tests;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -281,10 +283,18 @@ impl Delivery {
 
     /// Nothing is known of what the stream holds behind the cursor.
     fn look_again(&mut self, sub: SubscriptionKey) {
-        self.subs[sub].behind = true;
-        self.subs[sub].counted = false;
-        if let Some(plan) = &mut self.subs[sub].plan {
-            plan.draining = true;
+        let state = &mut self.subs[sub];
+        state.behind = true;
+        state.counted = false;
+        state.seen = EntryId::ZERO;
+        state.back = 0;
+        if !state.is_unplaced() {
+            // Whatever is there was there before.
+            state.fresh = 0;
+        }
+        if let Some(plan) = &mut state.plan {
+            plan.forget_starts();
+            plan.draining |= plan.has_waiting();
         }
         self.queue_trim(self.subs[sub].stream);
         self.schedule(sub);
@@ -388,6 +398,12 @@ impl Delivery {
         state.hold.holds(self.now_ms) || consumer.hold.holds(self.now_ms)
     }
 
+    /// Whether nothing may be read. Where a consumer with a policy begins can be found all the
+    /// same: what is added from now on is not to be left out, whatever happens.
+    fn waits(&self, state: &Subscription) -> bool {
+        self.is_held(state) && !(state.plan.is_some() && state.is_unplaced())
+    }
+
     /// The window of a subscription's lane.
     #[must_use]
     pub fn lane_window(&self, sub: SubscriptionKey) -> usize {
@@ -399,7 +415,7 @@ impl Delivery {
     fn is_runnable(&self, sub: SubscriptionKey) -> bool {
         let state = &self.subs[sub];
         let consumer = &self.consumers[state.consumer];
-        if !self.is_active() || consumer.suspended || self.is_held(state) {
+        if !self.is_active() || consumer.suspended || self.waits(state) {
             return false;
         }
         match &state.plan {

@@ -60,6 +60,12 @@ impl Hold {
         }
     }
 
+    /// Keeps what was tried with an entry.
+    pub(super) fn keep_tried(&mut self, id: EntryId, tried: Tried) {
+        let at = self.tried.partition_point(|(one, _)| *one < id);
+        self.tried.insert(at, (id, tried));
+    }
+
     /// Takes what was tried with an entry.
     pub(super) fn take_tried(&mut self, id: EntryId) -> Tried {
         match self.tried.binary_search_by_key(&id, |(id, _)| *id) {

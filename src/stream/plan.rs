@@ -19,6 +19,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
@@ -31,6 +32,10 @@ use super::record::Item;
 const BATCH_BYTES: usize = 1 << 20;
 /// Entries that are looked through for one whose group is free: what waits beyond the window.
 const GROUPED_AHEAD: usize = 512;
+/// Entries that are read at once where most of them may not be wanted.
+const FILTERED_AHEAD: usize = 128;
+/// Entries that are read ahead at most.
+const AHEAD_MAX: usize = 512;
 
 /// What was tried with an entry so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub(super) struct Load {
     pub(super) tried: Tried,
     /// The dead letters that the entries come from, if they do.
     pub(super) letters: Vec<EntryId>,
+    /// The stream of these letters.
+    pub(super) from: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +89,8 @@ pub(super) struct Now<'a> {
     pub(super) policy: &'a Policy,
     /// Units that may fly beside those that do.
     pub(super) free: usize,
+    /// Entries that are worth reading beyond the window.
+    pub(super) ahead: usize,
     /// Unix milliseconds.
     pub(super) ms: u64,
     /// Whether there is nothing left to be read.
@@ -116,6 +125,10 @@ impl Load {
         self.entries.iter().map(|entry| entry.item.id())
     }
 
+    fn groups(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().filter_map(|entry| entry.group)
+    }
+
     /// Takes the second half of the entries, which are at least two.
     pub(super) fn split(&mut self) -> Self {
         self.split_at(self.entries.len() / 2)
@@ -126,8 +139,31 @@ impl Load {
             entries: self.entries.drain(at..).collect(),
             tried: self.tried,
             letters: Vec::new(),
+            from: None,
         }
     }
+}
+
+/// The group of an entry, if it is of any.
+fn group_of(item: &Item, policy: &Policy) -> Option<u64> {
+    let value = item.record().value(policy.order_by.as_deref()?)?;
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Takes the first unit whose groups are free, and have nothing before it.
+fn take_free(loads: &mut VecDeque<Load>, busy: &HashSet<u64>) -> Option<Load> {
+    let mut skipped: HashSet<u64> = HashSet::new();
+    let at = loads.iter().position(|load| {
+        let mut groups = load.groups();
+        let waits = groups.any(|group| busy.contains(&group) || skipped.contains(&group));
+        if waits {
+            skipped.extend(load.groups());
+        }
+        !waits
+    })?;
+    loads.remove(at)
 }
 
 impl Plan {
@@ -136,19 +172,15 @@ impl Plan {
     /// Puts an entry behind those that wait.
     pub(super) fn push(&mut self, item: Item, tried: Tried, now: Now<'_>) {
         let bytes = item.record().packed().len();
-        let order_by = now.policy.order_by.as_deref();
-        let group = order_by
-            .and_then(|field| item.record().value(field))
-            .map(|value| {
-                let mut hasher = DefaultHasher::new();
-                value.hash(&mut hasher);
-                hasher.finish()
-            });
+        let group = group_of(&item, now.policy);
+        let place = self.waiting.len() / now.policy.batch.unwrap_or(1);
+        let counted = self.starts.get(place).filter(|_| Self::counts(now.policy));
+        let since_ms = counted.copied().unwrap_or(now.ms);
         self.waiting_bytes += bytes;
         self.waiting.push_back(Waiting {
             entry: Entry { item, group },
             bytes,
-            since_ms: self.starts.front().copied().unwrap_or(now.ms),
+            since_ms,
             tried,
         });
     }
@@ -156,11 +188,18 @@ impl Plan {
     /// How many entries are worth reading now.
     pub(super) fn room(&self, now: Now<'_>) -> usize {
         let batch = now.policy.batch.unwrap_or(1);
-        let ahead = if now.policy.order_by.is_some() {
-            GROUPED_AHEAD
-        } else {
-            0
+        let ahead = match now.policy {
+            Policy {
+                order_by: Some(_), ..
+            } => GROUPED_AHEAD,
+            Policy { batch: Some(_), .. } => 0,
+            // Reading one by one costs more than most callbacks.
+            Policy {
+                filter: Some(_), ..
+            } => now.ahead.max(FILTERED_AHEAD),
+            _ => now.ahead,
         };
+        let ahead = ahead.min(AHEAD_MAX);
         // A window of large entries is not copied before its time: two batches do.
         let units = now.free.max(1).saturating_add(1);
         let wanted = units.saturating_mul(batch).saturating_add(ahead);
@@ -170,8 +209,9 @@ impl Plan {
         wanted.saturating_sub(self.waiting.len())
     }
 
-    /// Forgets the entries that wait behind `last`; how many.
-    pub(super) fn put_back(&mut self, last: EntryId) -> u64 {
+    /// Forgets the entries that wait behind `last`; how many. What was tried with them is added to
+    /// what is known of that.
+    pub(super) fn put_back(&mut self, last: EntryId, known: &mut Vec<(EntryId, Tried)>) -> u64 {
         let mut count = 0;
         let mut first = None;
         while let Some(one) = self.waiting.pop_back() {
@@ -182,18 +222,27 @@ impl Plan {
             self.waiting_bytes -= one.bytes;
             count += 1;
             first = Some(one.since_ms);
+            if one.tried.attempts > 0 {
+                known.push((one.entry.item.id(), one.tried));
+            }
         }
+        known.sort_unstable_by_key(|(id, _)| *id);
         if self.starts.is_empty() {
             self.starts.extend(first);
         }
         count
     }
 
-    /// Nothing is left to be read: no batch has begun.
+    /// It is not known what waits in the stream.
     pub(super) fn forget_starts(&mut self) {
-        if self.waiting.is_empty() {
-            self.starts.clear();
-        }
+        self.starts.clear();
+    }
+
+    /// So many entries more are all there is: of those that were counted, some are gone.
+    pub(super) fn align_starts(&mut self, more: usize, policy: &Policy) {
+        let batches = (self.waiting.len() + more).div_ceil(policy.batch.unwrap_or(1));
+        let gone = self.starts.len().saturating_sub(batches);
+        self.starts.drain(..gone);
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -224,7 +273,8 @@ impl Plan {
     /// An entry was added behind so many that are not read.
     pub(super) fn note_added(&mut self, before: u64, now: Now<'_>) {
         let batch = now.policy.batch.unwrap_or(1) as u64;
-        if now.policy.duration_ms > 0 && before.is_multiple_of(batch) {
+        let is_wanted = now.policy.duration_ms > 0 && Self::counts(now.policy);
+        if is_wanted && before.is_multiple_of(batch) {
             self.starts.push_back(now.ms);
         }
     }
@@ -260,11 +310,20 @@ impl Plan {
             || (duration > 0 && now.ms >= first.since_ms.saturating_add(duration))
     }
 
-    /// When what waits will make up a unit by itself.
+    /// When what waits will make up a unit by itself. What is behind others of its group waits
+    /// for these.
     pub(super) fn due_ms(&self, policy: &Policy) -> Option<u64> {
-        let waiting = self.waiting.front().map(|first| first.since_ms);
-        let first = waiting.or_else(|| self.starts.front().copied())?;
-        (policy.duration_ms > 0).then(|| first + policy.duration_ms)
+        let behind = self.groups_again();
+        let is_free = |group| !self.busy.contains(group) && !behind.contains(group);
+        let mut waiting = self.waiting.iter();
+        let first = if self.waiting.is_empty() {
+            *self.starts.front()?
+        } else {
+            waiting
+                .find(|one| one.entry.group.as_ref().is_none_or(is_free))?
+                .since_ms
+        };
+        (policy.duration_ms > 0).then(|| first.saturating_add(policy.duration_ms))
     }
 
     /// The next unit, which flies from now on.
@@ -272,10 +331,10 @@ impl Plan {
         if !self.is_ready(now) {
             return None;
         }
-        let before = self.again.pop_front();
+        let before = take_free(&mut self.again, &self.busy);
         // The entries of letters may be gone from their stream: the letters hold them.
         let comes_again = before.as_ref().is_some_and(|load| load.letters.is_empty());
-        let mut load = match before.or_else(|| self.redriven.pop_front()) {
+        let mut load = match before.or_else(|| take_free(&mut self.redriven, &self.busy)) {
             Some(load) => load,
             None => self.take(now)?,
         };
@@ -283,10 +342,9 @@ impl Plan {
         if load.entries.len() > most {
             // The policy has changed.
             let rest = load.split_at(most);
-            self.again.push_front(rest);
+            self.come_again(rest);
         }
-        let groups = load.entries.iter().filter_map(|entry| entry.group);
-        self.busy.extend(groups);
+        self.busy.extend(load.groups());
         let items = load.entries.iter().map(|entry| entry.item.clone());
         let unit = Unit {
             number,
@@ -301,7 +359,7 @@ impl Plan {
     fn take(&mut self, now: Now<'_>) -> Option<Load> {
         let most = now.policy.batch.unwrap_or(1);
         // Mostly they are those in front.
-        let mut skipped: HashSet<u64> = HashSet::new();
+        let mut skipped = self.groups_again();
         let mut places: SmallVec<[usize; 16]> = SmallVec::new();
         let mut bytes = 0;
         let mut tried = None;
@@ -334,6 +392,7 @@ impl Plan {
             entries: SmallVec::new(),
             tried: tried.unwrap_or_default(),
             letters: Vec::new(),
+            from: None,
         };
         let in_front = places.last() == Some(&(places.len() - 1));
         if in_front {
@@ -361,30 +420,25 @@ impl Plan {
         let Some(load) = self.flying.get_mut(&number) else {
             return true;
         };
-        let (gone, left) = std::mem::take(&mut load.entries)
-            .into_iter()
-            .partition(|entry| ids.contains(&entry.item.id()));
-        load.entries = left;
-        let left: SmallVec<[u64; 4]> = load
-            .entries
-            .iter()
-            .filter_map(|entry| entry.group)
-            .collect();
-        self.set_free(&gone);
-        self.busy.extend(left);
-        !self.flying[&number].entries.is_empty()
-    }
-
-    fn set_free(&mut self, entries: &SmallVec<[Entry; 1]>) {
-        for group in entries.iter().filter_map(|entry| entry.group) {
+        for group in load.groups() {
             self.busy.remove(&group);
         }
+        load.entries.retain(|entry| !ids.contains(&entry.item.id()));
+        self.busy.extend(load.groups());
+        !load.entries.is_empty()
+    }
+
+    /// Groups with entries that come again: those that wait are behind them.
+    fn groups_again(&self) -> HashSet<u64> {
+        self.again.iter().flat_map(Load::groups).collect()
     }
 
     /// A unit does not fly any more.
     pub(super) fn land(&mut self, number: u64) -> Option<Load> {
         let load = self.flying.remove(&number)?;
-        self.set_free(&load.entries);
+        for group in load.groups() {
+            self.busy.remove(&group);
+        }
         Some(load)
     }
 
@@ -400,7 +454,7 @@ impl Plan {
 
     /// The last ID of the stream was set back to `last`: IDs above it are of other entries.
     pub(super) fn rewind(&mut self, last: EntryId) {
-        self.put_back(last);
+        self.put_back(last, &mut Vec::new());
         for load in &mut self.again {
             load.entries.retain(|entry| entry.item.id() <= last);
         }
@@ -408,12 +462,18 @@ impl Plan {
     }
 
     /// Entries from dead letters, to be handed over behind what comes again.
-    pub(super) fn redrive(&mut self, items: impl Iterator<Item = (EntryId, Item)>) {
+    pub(super) fn redrive(
+        &mut self,
+        items: impl Iterator<Item = (EntryId, Item)>,
+        policy: &Policy,
+    ) {
         for (letter, item) in items {
+            let group = group_of(&item, policy);
             self.redriven.push_back(Load {
-                entries: SmallVec::from_elem(Entry { item, group: None }, 1),
+                entries: SmallVec::from_elem(Entry { item, group }, 1),
                 tried: Tried::default(),
                 letters: vec![letter],
+                from: policy.dead_letter.clone(),
             });
         }
     }

@@ -48,7 +48,11 @@ pub(super) struct Subscription {
     pub(super) behind: bool,
     /// Entries added since the last read reached the end, not yet read.
     pub(super) fresh: u64,
-    /// Those among them whose writers wait in this turn for a sync callback that can run.
+    /// Entries up to this one were read before, and are not news when they are read again.
+    pub(super) seen: EntryId,
+    /// How many of these are behind the cursor again.
+    pub(super) back: u64,
+    /// Those among the fresh ones whose writers wait in this turn for a sync callback that can run.
     pub(super) owed: u64,
     /// Places of the window that are taken until the progress is on record.
     pub(super) held: usize,
@@ -61,7 +65,7 @@ pub(super) struct Subscription {
     pub(super) hold: Hold,
     /// What waits and what is with the callback, for a consumer with a policy.
     pub(super) plan: Option<Box<Plan>>,
-    /// Whether `fresh` counts all that is behind the cursor.
+    /// Whether `fresh` and `back` count all that is behind the cursor.
     pub(super) counted: bool,
     /// Entries that were given up, and whose dead letters are not written.
     pub(super) dying: Vec<EntryId>,
@@ -96,6 +100,8 @@ impl Subscription {
             stats: Stats::default(),
             behind: true,
             fresh: 0,
+            seen: EntryId::ZERO,
+            back: 0,
             owed: 0,
             held: 0,
             recall: Recall::None,
@@ -113,15 +119,20 @@ impl Subscription {
         }
     }
 
-    /// How many entries may be read now.
-    pub(super) fn room(&self, window: usize) -> usize {
-        let ahead = match self.stats.latency_us() {
+    /// How many entries are worth reading beyond the window.
+    pub(super) fn ahead(&self, window: usize) -> usize {
+        match self.stats.latency_us() {
             None => AHEAD_FIRST,
             Some(latency) => {
                 let entries = AHEAD_US.saturating_mul(window as u64) / latency;
                 usize::try_from(entries).unwrap_or(AHEAD_MAX).min(AHEAD_MAX)
             }
-        };
+        }
+    }
+
+    /// How many entries may be read now.
+    pub(super) fn room(&self, window: usize) -> usize {
+        let ahead = self.ahead(window);
         let unfinished = self.cursor.unfinished();
         // Large entries are not copied before their time, whatever the window.
         let enough = unfinished >= window || self.cursor.has_waiting();
@@ -182,15 +193,15 @@ impl Subscription {
     /// Puts back what waits and was not handed over: it will be read again.
     pub(super) fn put_back(&mut self) {
         let last = self.cursor.started();
-        if let Some(plan) = &mut self.plan {
-            let count = plan.put_back(last);
-            if count > 0 {
-                self.behind = true;
-                if !plan.draining {
-                    self.fresh += count;
-                }
-                self.cursor.put_back_waiting();
-            }
+        let Some(plan) = &mut self.plan else {
+            return;
+        };
+        let count = plan.put_back(last, &mut self.hold.tried);
+        if count > 0 {
+            self.behind = true;
+            self.back += count;
+            self.seen = self.seen.max(self.cursor.read());
+            self.cursor.put_back_waiting();
         }
     }
 
@@ -204,7 +215,10 @@ impl Subscription {
                 plan.draining = !self.is_at_end();
                 self.plan = Some(Box::new(plan));
             }
-            Some(plan) if spec.policy.is_none() && plan.is_idle() => self.plan = None,
+            // Lanes know nothing of places that units hold.
+            Some(plan) if spec.policy.is_none() && plan.is_idle() && self.held == 0 => {
+                self.plan = None;
+            }
             _ => {}
         }
     }

@@ -69,6 +69,12 @@ impl StreamView<'_> {
         &self.state_of.hold
     }
 
+    /// Whether it is known where it begins: what is not can only begin anew after a restart.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        !self.state_of.is_unplaced()
+    }
+
     /// Whether nothing is left to be handed over, or to be done.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -151,6 +157,11 @@ impl Delivery {
             let state = &mut self.subs[sub];
             state.held = 0;
             state.refused = false;
+            // Another filter leaves other entries.
+            state.counted = false;
+            if let Some(plan) = &mut state.plan {
+                plan.forget_starts();
+            }
             if !waits {
                 state.hold.until_ms = 0;
             }

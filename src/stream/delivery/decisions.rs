@@ -73,7 +73,7 @@ impl Delivery {
         }
         let state = self.subs.get(sub)?;
         let consumer = &self.consumers[state.consumer];
-        if consumer.suspended || state.recall != Recall::None || self.is_held(state) {
+        if consumer.suspended || state.recall != Recall::None || self.waits(state) {
             return None;
         }
         let max = match &state.plan {
@@ -109,6 +109,7 @@ impl Delivery {
             let consumer = state.consumer;
             let places = std::mem::take(&mut state.held);
             if places > 0 && state.plan.is_some() {
+                state.adopt(&self.consumers[consumer].spec);
                 self.schedule(sub);
             } else if places > 0 {
                 self.notices.push_back(Notice::Freed {
@@ -117,7 +118,8 @@ impl Delivery {
                     places,
                 });
             }
-            if self.is_active() {
+            // Where it begins is known soon, and put on record then.
+            if self.is_active() && !self.subs[sub].is_unplaced() {
                 let state = &self.subs[sub];
                 let stream = &self.streams[state.stream];
                 return Some(Progress {

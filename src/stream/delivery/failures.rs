@@ -164,6 +164,8 @@ impl Delivery {
                 continue;
             };
             state.dying.push(id);
+            // Until the letter is written it may have to be handed over again, after a restart.
+            state.hold.keep_tried(id, load.tried);
             self.letters.push_back(DeadLetter {
                 sub,
                 consumer,
@@ -187,11 +189,13 @@ impl Delivery {
         };
         state.stats.dead_letters += 1;
         let id = letter.item.id();
+        state.hold.take_tried(id);
         state.cursor.note_finished(id);
         state.dying.retain(|one| *one != id);
         let stream = state.stream;
         self.queue_progress(sub);
         self.queue_trim(stream);
+        self.schedule(sub);
     }
 
     /// A dead letter could not be written: its entry is not done.

@@ -82,13 +82,14 @@ impl Delivery {
         let Some(sub) = self.find(consumer, key) else {
             return 0;
         };
-        let Some(plan) = &mut self.subs[sub].plan else {
+        let policy = self.consumers[consumer].spec.policy.clone();
+        let (Some(plan), Some(policy)) = (&mut self.subs[sub].plan, policy) else {
             return 0;
         };
         let fresh = letters.into_iter().filter(|(id, _)| !plan.is_redriven(*id));
         let fresh: Vec<_> = fresh.collect();
         let count = fresh.len();
-        plan.redrive(fresh.into_iter());
+        plan.redrive(fresh.into_iter(), &policy);
         self.schedule(sub);
         count
     }

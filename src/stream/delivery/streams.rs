@@ -29,16 +29,19 @@ impl Delivery {
             let sub = self.streams[stream].subs[at];
             let state = &mut self.subs[sub];
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
-            if let (Some(plan), Some(policy)) = (&mut state.plan, policy)
-                && appended > 0
-            {
+            if let (Some(plan), Some(policy)) = (&mut state.plan, policy) {
                 let now = Now {
                     policy,
                     free: 0,
+                    ahead: 0,
                     ms: self.now_ms,
                     at_end: false,
                 };
-                plan.note_added(state.fresh, now);
+                if appended == 0 {
+                    plan.forget_starts();
+                } else if state.counted {
+                    plan.note_added(state.fresh + state.back, now);
+                }
             }
             // What nobody counted may be there.
             state.counted &= appended > 0;
@@ -99,6 +102,8 @@ impl Delivery {
             self.recall(sub, Recall::Demotion);
             let state = &mut self.subs[sub];
             state.cursor.rewind(last);
+            state.seen = state.seen.min(last);
+            state.hold.tried.retain(|(id, _)| *id <= last);
             if let Some(plan) = &mut state.plan {
                 plan.rewind(last);
             }

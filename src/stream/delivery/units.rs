@@ -46,6 +46,7 @@ impl Delivery {
         Now {
             policy: self.policy(state.consumer),
             free: state.free(window),
+            ahead: state.ahead(window),
             ms: self.now_ms,
             at_end: state.is_at_end(),
         }
@@ -66,7 +67,7 @@ impl Delivery {
         let is_countable = state.counted && Plan::counts(now.policy) && !state.cursor.has_redo();
         state.behind
             && plan.room(now) > 0
-            && (!is_countable || plan.is_worth_reading(state.fresh, now))
+            && (!is_countable || plan.is_worth_reading(state.fresh + state.back, now))
     }
 
     /// The next thing to do for a subscription of which writers of this turn wait for entries.
@@ -116,6 +117,7 @@ impl Delivery {
         let now = Now {
             policy: policy.as_deref().unwrap_or(&NO_POLICY),
             free: state.free(window),
+            ahead: state.ahead(window),
             ms: now_ms,
             at_end: state.is_at_end(),
         };
@@ -146,6 +148,7 @@ impl Delivery {
         let now = Now {
             policy: policy.as_deref().unwrap_or(&NO_POLICY),
             free: 0,
+            ahead: 0,
             ms: self.now_ms,
             at_end: end,
         };
@@ -167,12 +170,17 @@ impl Delivery {
             self.after_redo(sub);
             return;
         }
-        let count = batch.len() as u64;
+        let news = batch.sizes().filter(|(id, _)| *id > state.seen);
+        let count = news.count() as u64;
+        state.back = state.back.saturating_sub(batch.len() as u64 - count);
         if count > state.fresh {
             // Nobody told of their coming: they were there before.
             plan.draining = true;
         }
         state.fresh = state.fresh.saturating_sub(count);
+        if end {
+            plan.align_starts(batch.len(), now.policy);
+        }
         let mut filtered = 0;
         let filter = now.policy.filter.as_ref();
         for item in Item::all(batch) {
@@ -193,6 +201,7 @@ impl Delivery {
         if end {
             state.behind = false;
             state.fresh = 0;
+            state.back = 0;
             state.counted = true;
         }
         end_drain(state);
@@ -202,8 +211,6 @@ impl Delivery {
         {
             // It waits in the stream.
             state.put_back();
-        } else if end && let Some(plan) = &mut state.plan {
-            plan.forget_starts();
         }
         let stream = state.stream;
         if filtered > 0 {
@@ -275,7 +282,7 @@ impl Delivery {
         }
         let (consumer, stream) = (state.consumer, state.stream);
         if failure.is_none() && is_redriven {
-            self.redeem(sub, load.letters);
+            self.redeem(sub, load.letters, load.from.clone());
         }
         if let (Some(failed), Some(failure)) = (failed, failure) {
             self.fail(sub, failed, &failure, took, now_ms);
@@ -287,11 +294,11 @@ impl Delivery {
     }
 
     /// The letters of entries that are done after all.
-    fn redeem(&mut self, sub: SubscriptionKey, letters: Vec<EntryId>) {
+    fn redeem(&mut self, sub: SubscriptionKey, letters: Vec<EntryId>, from: Option<Arc<[u8]>>) {
         let state = &self.subs[sub];
         let consumer = state.consumer;
         let stream = &self.streams[state.stream];
-        if let Some(from) = self.policy(consumer).dead_letter.clone() {
+        if let Some(from) = from {
             let (db, stream) = (stream.db, Arc::clone(&stream.name));
             self.redeemed.push_back(Redeemed {
                 consumer,
