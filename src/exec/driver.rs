@@ -281,7 +281,7 @@ impl Driver {
         self.clock.wall_ms(Instant::now())
     }
 
-    fn set_time(&self) {
+    pub(super) fn set_time(&self) {
         self.delivery.borrow_mut().set_time(self.time());
     }
 

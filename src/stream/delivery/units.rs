@@ -285,7 +285,8 @@ impl Delivery {
             self.redeem(sub, load.letters, load.from.clone());
         }
         if let (Some(failed), Some(failure)) = (failed, failure) {
-            self.fail(sub, failed, &failure, took, now_ms);
+            // By the clock that pauses are measured with.
+            self.fail(sub, failed, &failure, took, self.now_ms);
         }
         self.subs[sub].adopt(&self.consumers[consumer].spec);
         self.queue_progress(sub);
