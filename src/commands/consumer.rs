@@ -135,7 +135,8 @@ fn order<'a>(
         .and_then(|(target, rest)| work(&target, rest));
     let db = context.db();
     app.driver.put_on_record(context);
-    context.choose(db);
+    // It is the client's, so it is there.
+    context.select(db);
     app.driver.wake();
     done.unwrap_or_else(|error| error)
 }
@@ -166,7 +167,7 @@ pub(super) fn pause(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
         nothing_more(rest)?;
         let key = target.key_ref(context);
         app.driver
-            .order(|delivery| delivery.pause(target.consumer, key));
+            .update(|delivery| delivery.pause(target.consumer, key));
         Ok(Reply::OK)
     })
 }
@@ -176,7 +177,7 @@ pub(super) fn resume(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
         nothing_more(rest)?;
         let key = target.key_ref(context);
         app.driver
-            .order(|delivery| delivery.go_on(target.consumer, key));
+            .update(|delivery| delivery.go_on(target.consumer, key));
         Ok(Reply::OK)
     })
 }
@@ -186,7 +187,7 @@ pub(super) fn retry(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
         let key = stream(target, context, rest, "rg.consumer|retry")?;
         nothing_more(rest)?;
         app.driver
-            .order(|delivery| delivery.retry_now(target.consumer, key));
+            .update(|delivery| delivery.retry_now(target.consumer, key));
         Ok(Reply::OK)
     })
 }
@@ -214,7 +215,7 @@ pub(super) fn seek(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
             id.before()
         };
         app.driver
-            .order(|delivery| delivery.seek(target.consumer, key, position));
+            .update(|delivery| delivery.seek(target.consumer, key, position));
         Ok(Reply::OK)
     })
 }
@@ -257,7 +258,7 @@ pub(super) fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
             let letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
             let count = app
                 .driver
-                .order(|delivery| delivery.redrive(consumer, key, letters));
+                .update(|delivery| delivery.redrive(consumer, key, letters));
             Ok(Reply::count(count))
         },
     )

@@ -17,8 +17,8 @@ use hashbrown::HashSet;
 
 use crate::engine::{Function, Reply, Server};
 use crate::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, Progress, Reach,
-    ReadRequest, RecordBatch, SubscriptionKey, Trim,
+    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, Reach,
+    ReadRequest, RecordBatch, SubscriptionKey,
 };
 
 use super::bindings::{Binding, Bindings, Code};
@@ -217,13 +217,13 @@ impl Driver {
             end: start + limits.budget,
             latest: start + limits.hold.saturating_sub(self.held.get()),
         };
-        while let Some(hand_over) = self.next_hand_over(limits.only_urgent) {
+        while let Some(hand_over) = self.update(|core| core.next_hand_over(limits.only_urgent)) {
             self.carry_out(streams, hand_over, deadline);
             if !limits.only_urgent && Instant::now() >= deadline.end {
                 break;
             }
         }
-        while let Some(hand_over) = self.next_hand_over(true) {
+        while let Some(hand_over) = self.update(|core| core.next_hand_over(true)) {
             self.carry_out(streams, hand_over, deadline);
         }
         if !self.delivery.borrow().has_hand_overs() {
@@ -241,7 +241,7 @@ impl Driver {
         }
         self.held.set(Duration::ZERO);
         self.admitted.borrow_mut().clear();
-        while let Some(trim) = self.next_trim() {
+        while let Some(trim) = self.update(Delivery::next_trim) {
             streams.trim(&trim);
             if Instant::now() >= deadline.end {
                 break;
@@ -256,15 +256,20 @@ impl Driver {
     pub fn put_on_record(&self, streams: &dyn Streams) {
         self.acted.set(false);
         self.write_letters(streams);
-        while let Some(progress) = self.next_progress() {
+        while let Some(progress) = self.update(Delivery::next_progress) {
             if let Some(name) = self.bindings.name(progress.consumer) {
                 streams.record(&name, &progress);
             }
         }
+        while let Some((consumer, hold)) = self.update(Delivery::next_hold) {
+            if let Some(name) = self.bindings.name(consumer) {
+                streams.record_hold(&name, &hold);
+            }
+        }
     }
 
-    /// Changes something by order of a user.
-    pub fn order<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
+    /// Changes the core, or asks it for a decision; it is not borrowed any more afterwards.
+    pub fn update<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
         change(&mut self.delivery.borrow_mut())
     }
 
@@ -306,18 +311,6 @@ impl Driver {
         self.reports.wake();
     }
 
-    fn next_hand_over(&self, only_urgent: bool) -> Option<HandOver> {
-        self.delivery.borrow_mut().next_hand_over(only_urgent)
-    }
-
-    fn next_trim(&self) -> Option<Trim> {
-        self.delivery.borrow_mut().next_trim()
-    }
-
-    fn next_progress(&self) -> Option<Progress> {
-        self.delivery.borrow_mut().next_progress()
-    }
-
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
     /// every turn; alone where there is none, on a replica.
     pub fn catch_up(&self) {
@@ -325,7 +318,7 @@ impl Driver {
         self.take_reports();
         if !self.delivery.borrow().is_active() {
             // Nothing is put on record here; what waited for it goes on.
-            while self.next_progress().is_some() {}
+            while self.update(Delivery::next_progress).is_some() {}
         }
         self.pass_notices();
     }

@@ -23,7 +23,7 @@ pub trait Streams {
     /// that is not there, or no stream, has no entries.
     fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
 
-    /// Which entries of a stream are not there any more.
+    /// Which entries of a stream are not there any more, in the order given.
     fn missing(
         &self,
         db: i32,

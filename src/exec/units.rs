@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::stream::{ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
+use crate::stream::{ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
 
 use super::book::UnitCall;
 use super::driver::{Deadline, Driver};
@@ -43,7 +43,8 @@ impl Driver {
             let mut ids = unit.items.iter().map(Item::id);
             let gone = streams.missing(db, &stream, &mut ids);
             if !gone.is_empty() {
-                unit.items.retain(|item| !gone.contains(&item.id()));
+                unit.items
+                    .retain(|item| gone.binary_search(&item.id()).is_err());
                 self.on(Event::Gone {
                     sub,
                     unit: number,
@@ -99,11 +100,7 @@ impl Driver {
 
     /// Writes the dead letters that wait for it, and deletes those whose entries are done.
     pub(super) fn write_letters(&self, streams: &dyn Streams) {
-        loop {
-            let letter = self.delivery.borrow_mut().next_letter();
-            let Some(letter) = letter else {
-                break;
-            };
+        while let Some(letter) = self.update(Delivery::next_letter) {
             let written = match self.bindings.get(letter.consumer, letter.db) {
                 Some(binding) => streams.bury(&binding.grant, &binding.name, &letter),
                 None => Err("the consumer has no code".into()),
@@ -116,22 +113,9 @@ impl Driver {
                 },
             });
         }
-        loop {
-            let redeemed = self.delivery.borrow_mut().next_redeemed();
-            let Some(redeemed) = redeemed else {
-                break;
-            };
+        while let Some(redeemed) = self.update(Delivery::next_redeemed) {
             if let Some(binding) = self.bindings.get(redeemed.consumer, redeemed.db) {
                 streams.redeem(&binding.grant, &redeemed);
-            }
-        }
-        loop {
-            let hold = self.delivery.borrow_mut().next_hold();
-            let Some((consumer, hold)) = hold else {
-                break;
-            };
-            if let Some(name) = self.bindings.name(consumer) {
-                streams.record_hold(&name, &hold);
             }
         }
     }

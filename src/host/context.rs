@@ -191,14 +191,9 @@ impl Context {
     }
 
     /// Changes the database; false where there is none of that number.
-    pub(super) fn select(&self, db: c_int) -> bool {
+    pub(crate) fn select(&self, db: c_int) -> bool {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_SelectDb)(self.0, db) == OK }
-    }
-
-    /// Changes the database back to one there is.
-    pub(crate) fn choose(&self, db: c_int) {
-        self.select(db);
     }
 
     /// Keys in the selected database.

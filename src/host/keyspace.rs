@@ -83,7 +83,7 @@ unsafe extern "C" fn on_key_event(
             if event == b"xadd" {
                 hooks.on_event(Event::Appended(place));
             } else if event == b"xsetid" && hooks.is_tracked(place) {
-                if let Some(last) = streams::last_id(&context, name) {
+                if let Some(last) = context.last_id(name) {
                     hooks.on_event(Event::Rewound { key: place, last });
                 }
             } else if !streams::is_trimming() {

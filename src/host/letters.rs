@@ -11,7 +11,7 @@ use crate::exec::ConsumerName;
 use crate::stream::{DeadLetter, EntryId, Item, RecordBatch, Redeemed};
 
 use super::constants::FLAG_CLUSTER;
-use super::context::{Context, OwnedString};
+use super::context::Context;
 use super::streams::{Direction, Entries};
 use super::unit::Unit;
 
@@ -102,9 +102,7 @@ impl Context {
         most: usize,
         wanted: &dyn Fn(EntryId) -> bool,
     ) -> Vec<(EntryId, Item)> {
-        let name = OwnedString::new(&stream_for(self, to, stream));
-        let key = self.open_for_reading(name.as_ptr());
-        let Some(key) = key.filter(super::context::OpenKey::is_stream) else {
+        let Some(key) = self.open_stream(&stream_for(self, to, stream)) else {
             return Vec::new();
         };
         let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Forward) else {

@@ -79,13 +79,9 @@ impl Streams for Context {
         if !self.select(request.db) {
             return (batch, true);
         }
-        let name = OwnedString::new(&request.name);
-        let Some(key) = self.open_for_reading(name.as_ptr()) else {
+        let Some(key) = self.open_stream(&request.name) else {
             return (batch, true);
         };
-        if !key.is_stream() {
-            return (batch, true);
-        }
         let after = match request.reach {
             Reach::Behind(after) => after,
             Reach::Only(id) => {
@@ -121,13 +117,10 @@ impl Streams for Context {
         stream: &[u8],
         ids: &mut dyn Iterator<Item = EntryId>,
     ) -> Vec<EntryId> {
-        let name = OwnedString::new(stream);
-        let key = if self.select(db) {
-            self.open_for_reading(name.as_ptr())
-        } else {
-            None
-        };
-        let Some(key) = key.filter(OpenKey::is_stream) else {
+        if !self.select(db) {
+            return ids.collect();
+        }
+        let Some(key) = self.open_stream(stream) else {
             return ids.collect();
         };
         let mut batch = RecordBatch::default();
@@ -143,9 +136,7 @@ impl Streams for Context {
         if !self.select(request.db) {
             return EntryId::ZERO;
         }
-        let name = OwnedString::new(&request.name);
-        let key = self.open_for_reading(name.as_ptr());
-        let Some(key) = key.filter(OpenKey::is_stream) else {
+        let Some(key) = self.open_stream(&request.name) else {
             return EntryId::ZERO;
         };
         let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Backward) else {
@@ -223,14 +214,24 @@ impl Streams for Context {
 impl Context {
     /// Whether a key of the selected database is a stream.
     pub(crate) fn is_stream(&self, name: &[u8]) -> bool {
+        self.open_stream(name).is_some()
+    }
+
+    /// Opens a stream of the selected database; `None` where the key is none.
+    pub(super) fn open_stream(&self, name: &[u8]) -> Option<OpenKey> {
+        // The server keeps the name for as long as the key is open.
         let name = OwnedString::new(name);
         let key = self.open_for_reading(name.as_ptr());
-        key.is_some_and(|key| key.is_stream())
+        key.filter(OpenKey::is_stream)
     }
 
     /// The ID that the next entry of a stream of the selected database will be above.
     pub(crate) fn last_id(&self, name: &[u8]) -> Option<EntryId> {
-        last_id(self, name)
+        let fields = self.call_for_texts(c"XINFO", c"STREAM", name);
+        let at = fields
+            .iter()
+            .position(|field| field == "last-generated-id")?;
+        EntryId::parse(fields.get(at + 1)?)
     }
 
     /// The first entry of a stream of the selected database behind an ID, and how many there are;
@@ -241,9 +242,7 @@ impl Context {
         after: EntryId,
         most: usize,
     ) -> (Option<EntryId>, usize) {
-        let name = OwnedString::new(name);
-        let key = self.open_for_reading(name.as_ptr());
-        let Some(key) = key.filter(OpenKey::is_stream) else {
+        let Some(key) = self.open_stream(name) else {
             return (None, 0);
         };
         let Some(entries) = Entries::behind(&key, after, Direction::Forward) else {
@@ -259,15 +258,6 @@ impl Context {
         }
         (first, count)
     }
-}
-
-/// The ID that the next entry of a stream will be above.
-pub(super) fn last_id(context: &Context, name: &[u8]) -> Option<EntryId> {
-    let fields = context.call_for_texts(c"XINFO", c"STREAM", name);
-    let at = fields
-        .iter()
-        .position(|field| field == "last-generated-id")?;
-    EntryId::parse(fields.get(at + 1)?)
 }
 
 /// Reads the one entry behind `after` from the end of the stream, where an entry that was just

@@ -133,7 +133,7 @@ fn restore_consumers(
                 key: driver.add_suspended_consumer(spec),
             }
         });
-        driver.order(|delivery| delivery.hold_consumer(consumer.key, dump.hold.clone()));
+        driver.update(|delivery| delivery.hold_consumer(consumer.key, dump.hold.clone()));
         for stream in &dump.streams {
             driver.on(Event::Resumed {
                 consumer: consumer.key,

@@ -94,8 +94,8 @@ pub enum Event<'a> {
         /// As with [`Event::Finished`].
         holds: bool,
     },
-    /// A unit was not given to the callback. With `for_now` it can be tried again at once, else
-    /// [`Event::Yielded`] tells when.
+    /// A unit was not given to the callback: it can be tried again, at once or when
+    /// [`Event::Yielded`] tells.
     Returned {
         /// The subscription.
         sub: SubscriptionKey,
@@ -111,7 +111,7 @@ pub enum Event<'a> {
         sub: SubscriptionKey,
         /// The unit's number.
         unit: u64,
-        /// Which entries.
+        /// Which entries, ascending.
         ids: Vec<EntryId>,
     },
     /// A dead letter was written, as one with the progress that follows.

@@ -170,12 +170,12 @@ impl Plan {
     // --- what waits ---------------------------------------------------------------------------
 
     /// Puts an entry behind those that wait.
-    pub(super) fn push(&mut self, item: Item, tried: Tried, now: Now<'_>) {
+    pub(super) fn push(&mut self, item: Item, tried: Tried, policy: &Policy, now_ms: u64) {
         let bytes = item.record().packed().len();
-        let group = group_of(&item, now.policy);
-        let place = self.waiting.len() / now.policy.batch.unwrap_or(1);
-        let counted = self.starts.get(place).filter(|_| Self::counts(now.policy));
-        let since_ms = counted.copied().unwrap_or(now.ms);
+        let group = group_of(&item, policy);
+        let place = self.waiting.len() / policy.batch.unwrap_or(1);
+        let counted = self.starts.get(place).filter(|_| Self::counts(policy));
+        let since_ms = counted.copied().unwrap_or(now_ms);
         self.waiting_bytes += bytes;
         self.waiting.push_back(Waiting {
             entry: Entry { item, group },
@@ -271,11 +271,11 @@ impl Plan {
     }
 
     /// An entry was added behind so many that are not read.
-    pub(super) fn note_added(&mut self, before: u64, now: Now<'_>) {
-        let batch = now.policy.batch.unwrap_or(1) as u64;
-        let is_wanted = now.policy.duration_ms > 0 && Self::counts(now.policy);
+    pub(super) fn note_added(&mut self, before: u64, policy: &Policy, now_ms: u64) {
+        let batch = policy.batch.unwrap_or(1) as u64;
+        let is_wanted = policy.duration_ms > 0 && Self::counts(policy);
         if is_wanted && before.is_multiple_of(batch) {
-            self.starts.push_back(now.ms);
+            self.starts.push_back(now_ms);
         }
     }
 
@@ -415,7 +415,7 @@ impl Plan {
         Some(load)
     }
 
-    /// Takes entries out of a unit that flies; whether any is left.
+    /// Takes entries out of a unit that flies, given as ascending IDs; whether any is left.
     pub(super) fn leave_out(&mut self, number: u64, ids: &[EntryId]) -> bool {
         let Some(load) = self.flying.get_mut(&number) else {
             return true;
@@ -423,7 +423,8 @@ impl Plan {
         for group in load.groups() {
             self.busy.remove(&group);
         }
-        load.entries.retain(|entry| !ids.contains(&entry.item.id()));
+        load.entries
+            .retain(|entry| ids.binary_search(&entry.item.id()).is_err());
         self.busy.extend(load.groups());
         !load.entries.is_empty()
     }

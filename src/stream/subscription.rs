@@ -1,11 +1,13 @@
 //! One consumer's interest in one stream: its cursor, its counters, and what it waits for.
 
+use std::collections::BTreeSet;
+
 use super::consumer::{ConsumerSpec, Mode};
 use super::cursor::{Checkpoint, Cursor, Reach};
 use super::hold::Hold;
 use super::id::EntryId;
-use super::plan::Plan;
-use super::policy::Start;
+use super::plan::{Now, Plan};
+use super::policy::{Policy, Start};
 use super::stats::Stats;
 use super::{ConsumerKey, READ_BYTES, StreamKey};
 
@@ -68,7 +70,7 @@ pub(super) struct Subscription {
     /// Whether `fresh` and `back` count all that is behind the cursor.
     pub(super) counted: bool,
     /// Entries that were given up, and whose dead letters are not written.
-    pub(super) dying: Vec<EntryId>,
+    pub(super) dying: BTreeSet<EntryId>,
     /// Whether what was handed over could not be carried out, and waits for another turn.
     pub(super) refused: bool,
     /// When it was asked to be looked at again.
@@ -110,7 +112,7 @@ impl Subscription {
             hold: Hold::default(),
             plan: spec.policy.as_ref().map(|_| Box::default()),
             counted: false,
-            dying: Vec::new(),
+            dying: BTreeSet::new(),
             refused: false,
             timer: None,
             in_urgent: false,
@@ -188,6 +190,17 @@ impl Subscription {
         self.lane_window(window)
             .saturating_sub(flying)
             .saturating_sub(self.held)
+    }
+
+    /// What its plan has to know to go on.
+    pub(super) fn now<'a>(&self, policy: &'a Policy, window: usize, now_ms: u64) -> Now<'a> {
+        Now {
+            policy,
+            free: self.free(window),
+            ahead: self.ahead(window),
+            ms: now_ms,
+            at_end: self.is_at_end(),
+        }
     }
 
     /// Puts back what waits and was not handed over: it will be read again.

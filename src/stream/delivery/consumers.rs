@@ -75,13 +75,6 @@ impl StreamView<'_> {
         !self.state_of.is_unplaced()
     }
 
-    /// Whether nothing is left to be handed over, or to be done.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        let state = self.state_of;
-        !(state.behind || state.cursor.unfinished() > 0 || state.cursor.has_redo())
-    }
-
     /// How far it has read, whether or not that was handed over.
     #[must_use]
     pub fn read(&self) -> EntryId {

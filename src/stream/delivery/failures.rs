@@ -163,7 +163,7 @@ impl Delivery {
                 state.cursor.note_finished(id);
                 continue;
             };
-            state.dying.push(id);
+            state.dying.insert(id);
             // Until the letter is written it may have to be handed over again, after a restart.
             state.hold.keep_tried(id, load.tried);
             self.letters.push_back(DeadLetter {
@@ -191,7 +191,7 @@ impl Delivery {
         let id = letter.item.id();
         state.hold.take_tried(id);
         state.cursor.note_finished(id);
-        state.dying.retain(|one| *one != id);
+        state.dying.remove(&id);
         let stream = state.stream;
         self.queue_progress(sub);
         self.queue_trim(stream);

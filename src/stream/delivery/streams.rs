@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 use super::super::cursor::TrimBound;
 use super::super::event::{KeyRef, Notice};
 use super::super::id::EntryId;
-use super::super::plan::Now;
 use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
 use super::{Delivery, Stream};
@@ -30,17 +29,10 @@ impl Delivery {
             let state = &mut self.subs[sub];
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
             if let (Some(plan), Some(policy)) = (&mut state.plan, policy) {
-                let now = Now {
-                    policy,
-                    free: 0,
-                    ahead: 0,
-                    ms: self.now_ms,
-                    at_end: false,
-                };
                 if appended == 0 {
                     plan.forget_starts();
                 } else if state.counted {
-                    plan.note_added(state.fresh + state.back, now);
+                    plan.note_added(state.fresh + state.back, policy, self.now_ms);
                 }
             }
             // What nobody counted may be there.

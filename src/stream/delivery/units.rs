@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::consumer::Mode;
+use smallvec::SmallVec;
+
 use super::super::cursor::{Checkpoint, Reach};
 use super::super::event::{End, Failure, HandOver, Redeemed};
 use super::super::id::EntryId;
-use super::super::plan::{Load, Now, Plan};
-use super::super::policy::Policy;
+use super::super::plan::{Entry, Load, Now, Plan};
+use super::super::policy::{Backoff, OnFailure, Policy, Scope};
 use super::super::record::{Item, RecordBatch};
 use super::super::subscription::{Recall, Subscription};
 use super::super::{ConsumerKey, SubscriptionKey};
@@ -18,8 +19,8 @@ use super::Delivery;
 static NO_POLICY: Policy = Policy {
     batch: None,
     duration_ms: 0,
-    on_failure: super::super::policy::OnFailure::Continue,
-    backoff: super::super::policy::Backoff {
+    on_failure: OnFailure::Continue,
+    backoff: Backoff {
         initial_ms: 0,
         factor: 1.0,
         max_ms: 0,
@@ -29,7 +30,7 @@ static NO_POLICY: Policy = Policy {
     max_age_ms: None,
     dead_letter: None,
     bisect: false,
-    scope: super::super::policy::Scope::Stream,
+    scope: Scope::Stream,
     order_by: None,
     filter: None,
 };
@@ -43,13 +44,7 @@ impl Delivery {
     /// What the plan of a subscription has to know.
     pub(super) fn now(&self, state: &Subscription) -> Now<'_> {
         let window = self.consumers[state.consumer].spec.window;
-        Now {
-            policy: self.policy(state.consumer),
-            free: state.free(window),
-            ahead: state.ahead(window),
-            ms: self.now_ms,
-            at_end: state.is_at_end(),
-        }
+        state.now(self.policy(state.consumer), window, self.now_ms)
     }
 
     /// Whether there is something to read or to hand over.
@@ -108,19 +103,12 @@ impl Delivery {
 
     fn step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
         let number = self.units + 1;
-        let state = self.subs.get(sub)?;
-        let consumer = state.consumer;
-        let window = self.consumers[consumer].spec.window;
         let now_ms = self.now_ms;
-        let policy = self.consumers[consumer].spec.policy.clone();
         let state = self.subs.get_mut(sub)?;
-        let now = Now {
-            policy: policy.as_deref().unwrap_or(&NO_POLICY),
-            free: state.free(window),
-            ahead: state.ahead(window),
-            ms: now_ms,
-            at_end: state.is_at_end(),
-        };
+        let consumer = state.consumer;
+        let spec = &self.consumers[consumer].spec;
+        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
+        let now = state.now(policy, spec.window, now_ms);
         let is_placed = !state.is_unplaced();
         let plan = state.plan.as_mut().filter(|_| is_placed);
         if let Some(unit) = plan.and_then(|plan| plan.release(number, now)) {
@@ -140,23 +128,16 @@ impl Delivery {
 
     /// Entries were read.
     pub(super) fn fetched(&mut self, sub: SubscriptionKey, batch: RecordBatch, end: bool) {
-        let Some(state) = self.subs.get(sub) else {
+        let now_ms = self.now_ms;
+        let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        let policy = self.consumers[state.consumer].spec.policy.clone();
-        let is_redo = state.cursor.has_redo();
-        let now = Now {
-            policy: policy.as_deref().unwrap_or(&NO_POLICY),
-            free: 0,
-            ahead: 0,
-            ms: self.now_ms,
-            at_end: end,
-        };
-        let state = &mut self.subs[sub];
+        let spec = &self.consumers[state.consumer].spec;
+        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
         let Some(plan) = &mut state.plan else {
             return;
         };
-        if is_redo {
+        if state.cursor.has_redo() {
             let entries: Vec<_> = batch.sizes().collect();
             let Reach::Only(wanted) = state.cursor.reach() else {
                 return;
@@ -165,7 +146,7 @@ impl Delivery {
             let tried = state.hold.take_tried(wanted);
             plan.draining = true;
             for item in Item::all(batch).filter(|item| item.id() == wanted) {
-                plan.push(item, tried, now);
+                plan.push(item, tried, policy, now_ms);
             }
             self.after_redo(sub);
             return;
@@ -179,10 +160,10 @@ impl Delivery {
         }
         state.fresh = state.fresh.saturating_sub(count);
         if end {
-            plan.align_starts(batch.len(), now.policy);
+            plan.align_starts(batch.len(), policy);
         }
         let mut filtered = 0;
-        let filter = now.policy.filter.as_ref();
+        let filter = policy.filter.as_ref();
         for item in Item::all(batch) {
             let (id, bytes) = (item.id(), item.record().packed().len());
             if id <= state.cursor.read() {
@@ -190,7 +171,7 @@ impl Delivery {
             }
             if filter.is_none_or(|filter| filter.matches(item.record())) {
                 state.cursor.note_read(&[(id, bytes)]);
-                plan.push(item, state.hold.take_tried(id), now);
+                plan.push(item, state.hold.take_tried(id), policy, now_ms);
             } else {
                 state.cursor.note_skipped(id);
                 filtered += 1;
@@ -205,10 +186,9 @@ impl Delivery {
             state.counted = true;
         }
         end_drain(state);
-        if end
-            && Plan::counts(now.policy)
-            && state.plan.as_ref().is_some_and(|plan| !plan.is_due(now))
-        {
+        let now = state.now(policy, spec.window, now_ms);
+        let is_due = state.plan.as_ref().is_some_and(|plan| plan.is_due(now));
+        if end && Plan::counts(policy) && !is_due {
             // It waits in the stream.
             state.put_back();
         }
@@ -260,33 +240,24 @@ impl Delivery {
         let is_redriven = !load.letters.is_empty();
         load.entries
             .retain(|entry| is_redriven || cursor.is_listed(entry.item.id()));
-        let (failed, failure) = match end {
-            End::Done => (None, None),
-            End::Failed(failure) => (Some(load.clone()), Some(failure)),
-            End::Partly { failed, error } => {
-                let mut rest = load.clone();
-                rest.entries
-                    .retain(|entry| failed.contains(&entry.item.id()));
-                (Some(rest), Some(Failure::new(error)))
-            }
-        };
-        let is_failed = |id: EntryId| {
-            let failed = failed.as_ref();
-            failed.is_some_and(|failed| failed.ids().any(|one| one == id))
-        };
-        for id in load.ids().filter(|id| !is_failed(*id)) {
+        let entries = std::mem::take(&mut load.entries);
+        let (failed, done): (SmallVec<[Entry; 1]>, SmallVec<[Entry; 1]>) = entries
+            .into_iter()
+            .partition(|entry| end.is_failed(entry.item.id()));
+        load.entries = failed;
+        for entry in done {
+            let id = entry.item.id();
             if !is_redriven {
                 state.cursor.note_finished(id);
             }
             state.stats.note_finished(id, took, now_ms, None);
         }
         let (consumer, stream) = (state.consumer, state.stream);
-        if failure.is_none() && is_redriven {
-            self.redeem(sub, load.letters, load.from.clone());
-        }
-        if let (Some(failed), Some(failure)) = (failed, failure) {
+        if let Some(failure) = end.failure() {
             // By the clock that pauses are measured with.
-            self.fail(sub, failed, &failure, took, self.now_ms);
+            self.fail(sub, load, &failure, took, self.now_ms);
+        } else if is_redriven {
+            self.redeem(sub, load.letters, load.from);
         }
         self.subs[sub].adopt(&self.consumers[consumer].spec);
         self.queue_progress(sub);
@@ -404,30 +375,43 @@ impl Delivery {
         let letter = self.unwritten.iter().map(|(at, _)| *at).min();
         timer.into_iter().chain(letter).min()
     }
-
-    /// Whether a consumer runs on the main thread.
-    #[must_use]
-    pub fn is_sync(&self, consumer: ConsumerKey) -> bool {
-        let consumer = self.consumers.get(consumer);
-        consumer.is_some_and(|one| one.spec.mode == Mode::Sync)
-    }
 }
 
 impl End {
-    /// What a callback said of single entries counts if they were given to it.
+    /// What a callback said of single entries counts if they were given to it. Sorts them.
     fn checked(self, load: &Load) -> Self {
         match self {
             Self::Partly { failed, .. } if failed.is_empty() => Self::Done,
-            Self::Partly { failed, error } => {
-                let foreign = failed.iter().find(|id| load.ids().all(|one| one != **id));
+            Self::Partly { mut failed, error } => {
+                let given: Vec<_> = load.ids().collect();
+                let foreign = failed.iter().find(|id| given.binary_search(id).is_err());
                 if let Some(id) = foreign {
                     let error =
                         format!("the callback reported {id} as failed, which is not of its batch");
                     return Self::Failed(Failure::new(error.into()));
                 }
+                failed.sort_unstable();
                 Self::Partly { failed, error }
             }
             end => end,
+        }
+    }
+
+    /// Whether an entry that was given failed.
+    fn is_failed(&self, id: EntryId) -> bool {
+        match self {
+            Self::Done => false,
+            Self::Failed(_) => true,
+            Self::Partly { failed, .. } => failed.binary_search(&id).is_ok(),
+        }
+    }
+
+    /// What went wrong, if anything did.
+    fn failure(self) -> Option<Failure> {
+        match self {
+            Self::Done => None,
+            Self::Failed(failure) => Some(failure),
+            Self::Partly { error, .. } => Some(Failure::new(error)),
         }
     }
 }
