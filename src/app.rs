@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::{figures, internals};
+use crate::commands::{figures, internals, trigger_figures};
 use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::exec::{Driver, Pool, Reports, Runner, Shared, TurnLimits};
+use crate::exec::{Driver, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits};
 use crate::host::{
-    Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused,
-    listen_to_keys, wake_main_thread,
+    Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
+    is_paused, listen_to_keys, wake_main_thread,
 };
 use crate::library::{self, Library, Loader, Registry, dump_with_progress};
 use crate::persist::LibraryDump;
@@ -103,11 +103,15 @@ impl App {
         let registry = self.registry.borrow();
         if registry
             .values()
-            .all(|library| library.consumers.is_empty())
+            .all(|library| library.consumers.is_empty() && library.triggers.is_empty())
         {
             return Ok(());
         }
-        listen_to_keys(context).map_err(|refused| format!("ERR the server refuses {refused}"))
+        let wishes = Wishes {
+            misses: self.driver.triggers_want_misses(),
+            nested: self.driver.triggers_look(),
+        };
+        listen_to_keys(context, wishes).map_err(|refused| format!("ERR the server refuses {refused}"))
     }
 
     fn dumps(&self) -> Vec<LibraryDump> {
@@ -134,16 +138,17 @@ impl App {
         }
     }
 
+    /// How long scripts may hold the server.
+    fn hold(&self) -> Duration {
+        let hold = &self.settings.limits.locked_ms;
+        Duration::from_millis(hold.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
     fn limits(&self, only_urgent: bool) -> TurnLimits {
-        let hold = self
-            .settings
-            .limits
-            .locked_ms
-            .load(std::sync::atomic::Ordering::Relaxed);
         TurnLimits {
             only_urgent,
             budget: if only_urgent { Duration::ZERO } else { SLICE },
-            hold: Duration::from_millis(hold),
+            hold: self.hold(),
         }
     }
 
@@ -193,6 +198,10 @@ impl App {
                     .driver
                     .inspect(|delivery| figures::of_consumers(&registry, delivery)),
             },
+            Section {
+                name: "triggers",
+                fields: trigger_figures::of_triggers(&registry, &self.driver),
+            },
         ]
     }
 
@@ -216,6 +225,7 @@ impl App {
 
     fn turn(&self, context: &Context) {
         self.settings.refresh();
+        self.driver.bound_triggers(self.settings.trigger_bounds());
         self.look_after_workers();
         self.complete_rewrite(context);
         if !self.is_active() {
@@ -271,6 +281,22 @@ impl Hooks for AppHooks {
         App::get().is_some_and(|app| app.driver.inspect(|delivery| delivery.is_tracked(key)))
     }
 
+    fn has_triggers(&self) -> bool {
+        App::get().is_some_and(|app| app.driver.has_triggers())
+    }
+
+    fn on_key_event(&self, happened: &dyn KeyEvent) {
+        Self::with(|app| app.driver.on_key_event(happened, app.hold()));
+    }
+
+    fn wake(&self) {
+        Self::with(|app| {
+            if app.driver.has_work() {
+                app.driver.wake();
+            }
+        });
+    }
+
     fn has_urgent(&self) -> bool {
         App::get().is_some_and(|app| app.driver.has_urgent())
     }
@@ -284,11 +310,7 @@ impl Hooks for AppHooks {
     }
 
     fn after_background(&self) {
-        Self::with(|app| {
-            if app.driver.inspect(Delivery::has_work) {
-                app.driver.wake();
-            }
-        });
+        self.wake();
     }
 
     fn info(&self) -> Vec<Section> {

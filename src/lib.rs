@@ -3,6 +3,7 @@
 //! This is the module's entry: what is registered with the server, and nothing else. The rooms:
 //!
 //! * [`stream`] decides: which entry goes to which consumer. Pure.
+//! * [`keyspace`] decides which event of a key goes to which trigger. Pure.
 //! * [`engine`] runs scripts.
 //! * [`exec`] carries decisions out, on the main thread and on workers.
 //! * [`library`] knows what is loaded.
@@ -14,6 +15,7 @@ mod commands;
 pub mod engine;
 pub mod exec;
 mod host;
+pub mod keyspace;
 pub mod library;
 pub mod persist;
 pub mod stream;

@@ -7,6 +7,7 @@ use crate::library::{Consumer, Library, Standing};
 use crate::stream::{ConsumerSpec, Delivery, State, Stats, StreamView};
 
 use super::figures::{self, Counters};
+use super::trigger_figures;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -27,13 +28,8 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let shown = registry.iter().filter(|(name, _)| {
         options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
     });
-    app.driver.inspect(|delivery| {
-        Reply::Array(
-            shown
-                .map(|(name, library)| describe_library(name, library, delivery, &options))
-                .collect(),
-        )
-    })
+    let described = shown.map(|(name, library)| describe_library(app, name, library, &options));
+    Reply::Array(described.collect())
 }
 
 fn parse(arguments: &[&[u8]]) -> Result<Options, String> {
@@ -64,22 +60,20 @@ fn parse(arguments: &[&[u8]]) -> Result<Options, String> {
     Ok(options)
 }
 
-fn describe_library(
-    name: &str,
-    library: &Library,
-    delivery: &Delivery,
-    options: &Options,
-) -> Reply {
-    let consumers = library
-        .consumers
-        .iter()
-        .map(|(name, consumer)| {
-            if options.verbosity == 0 {
-                Reply::text(name.as_str())
-            } else {
-                describe_consumer(name, consumer, delivery, options.verbosity)
-            }
-        })
+fn describe_library(app: &App, name: &str, library: &Library, options: &Options) -> Reply {
+    let verbosity = options.verbosity;
+    let describe = |delivery: &Delivery| {
+        let all = library.consumers.iter();
+        let described = all.map(|(name, consumer)| match verbosity {
+            0 => Reply::text(name.as_str()),
+            _ => describe_consumer(name, consumer, delivery, verbosity),
+        });
+        described.collect()
+    };
+    let consumers = app.driver.inspect(describe);
+    let triggers = library.triggers.iter();
+    let triggers = triggers
+        .map(|(name, key)| trigger_figures::describe(name, *key, &app.driver, verbosity))
         .collect();
     let functions = library
         .functions
@@ -107,7 +101,7 @@ fn describe_library(
         ("user", Reply::text(&*library.user)),
         ("functions", Reply::Array(functions)),
         ("stream_consumers", Reply::Array(consumers)),
-        ("notifications_consumers", Reply::Array(Vec::new())),
+        ("notifications_consumers", Reply::Array(triggers)),
     ]);
     if options.with_code {
         fields.push(("code", Reply::text(library.code.as_str())));

@@ -10,6 +10,7 @@ mod function_help;
 mod function_list;
 mod function_load;
 pub(crate) mod internals;
+pub(crate) mod trigger_figures;
 
 use crate::app::App;
 use crate::engine::Reply;

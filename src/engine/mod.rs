@@ -9,6 +9,7 @@ pub mod resp;
 mod server;
 pub mod v8;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 pub use reply::Reply;
 pub use server::{Flags, Grant, Server, Words};
 
+use crate::keyspace::{KeyValue, TriggerSpec};
 use crate::stream::{ConsumerSpec, EntryId, Item, Mode, Record};
 
 /// Turns source text into programs.
@@ -106,6 +108,16 @@ pub trait Session {
     /// Calls a stream consumer's callback with an array of records.
     fn call_batch(&mut self, call: &BatchCall<'_>, server: &dyn Server) -> Outcome;
 
+    /// Calls a trigger's callback with what happened to a key.
+    fn notify(&mut self, call: &Notification<'_>, server: &dyn Server) -> Outcome;
+
+    /// Calls a function that looks at what happened to a key before the command goes on; gives
+    /// what the callback is to get.
+    ///
+    /// # Errors
+    /// With how it ended, if it did not end well.
+    fn fire(&mut self, call: &Notification<'_>, server: &dyn Server) -> Result<Held, Outcome>;
+
     /// Calls a function.
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
 
@@ -164,6 +176,34 @@ pub struct BatchCall<'a> {
     pub token: u64,
 }
 
+/// One call of a trigger's callback.
+#[derive(Clone, Copy, Debug)]
+pub struct Notification<'a> {
+    /// Which callback.
+    pub callback: CallbackId,
+    /// What an async callback acts with; `None` for a sync one.
+    pub background: Option<&'a Arc<Grant>>,
+    /// What happened.
+    pub event: &'a str,
+    /// To which key: any bytes.
+    pub key: &'a [u8],
+    /// What the key held, if the callback is to know.
+    pub value: Option<&'a KeyValue>,
+    /// What was made of all that already.
+    pub held: Option<&'a Held>,
+    /// What a pending outcome will be known by.
+    pub token: u64,
+}
+
+/// A value of a script's that waits for its callback. May be dropped by any thread.
+pub struct Held(pub(crate) Box<dyn Any + Send>);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
 /// One call of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
@@ -219,13 +259,17 @@ pub struct Registrations {
     pub functions: Vec<Function>,
     /// Stream consumers, likewise.
     pub stream_consumers: Vec<StreamConsumer>,
+    /// Key-space triggers, likewise.
+    pub triggers: Vec<Trigger>,
+    /// What to call once the library is live.
+    pub hooks: Vec<Hook>,
 }
 
 impl Registrations {
     /// Whether nothing was registered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.functions.is_empty() && self.stream_consumers.is_empty()
+        self.functions.is_empty() && self.stream_consumers.is_empty() && self.triggers.is_empty()
     }
 }
 
@@ -251,6 +295,43 @@ pub struct StreamConsumer {
     pub spec: ConsumerSpec,
     /// What to call.
     pub callback: CallbackId,
+    /// What it says of itself.
+    pub label: Label,
+}
+
+/// A key-space trigger as its library registered it.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Its name, unique among the triggers of the library.
+    pub name: String,
+    /// What it asked for.
+    pub spec: TriggerSpec,
+    /// What to call.
+    pub callback: CallbackId,
+    /// What to call in the middle of the command.
+    pub on_fired: Option<CallbackId>,
+    /// What it says of itself.
+    pub label: Label,
+}
+
+/// What a registration says of itself, for users to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// A description.
+    pub description: Option<Arc<str>>,
+    /// What its way of running is called, where that is not just sync or async.
+    pub mode: Option<Arc<str>>,
+}
+
+/// A function to call once, when its library has become live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The registration it came with.
+    pub name: String,
+    /// What to call.
+    pub callback: CallbackId,
+    /// Where to call it.
+    pub mode: Mode,
 }
 
 /// What a script threw, as text.

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::engine::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
+use crate::keyspace::TriggerKey;
 use crate::stream::{
     End, EntryId, Event, Failure, Item, Lane, Mode, RecordBatch, SubscriptionKey, Unit,
 };
 
 use super::report::{Clock, Report};
+use super::triggers::{TriggerCall, TriggerState};
 
 /// Lanes below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
@@ -70,6 +72,8 @@ pub(super) struct UnitCall {
 pub(super) enum Job {
     /// Entries of a stream consumer with a policy.
     Unit(UnitCall),
+    /// The next event of a trigger.
+    Trigger(TriggerCall),
     /// A function to begin.
     Function(FunctionCall),
     /// A background part that the engine keeps.
@@ -134,6 +138,10 @@ enum Pending {
         /// As with an entry.
         locks: Option<u64>,
     },
+    Trigger {
+        state: Arc<TriggerState>,
+        since: Instant,
+    },
     Function(Box<dyn Caller>),
 }
 
@@ -141,6 +149,8 @@ enum Pending {
 pub(super) struct Book {
     lanes: HashMap<SubscriptionKey, StreamLane>,
     jobs: VecDeque<Job>,
+    /// Triggers that are among the jobs.
+    triggers: HashSet<TriggerKey>,
     /// Async lanes that may have something to start.
     ready: VecDeque<SubscriptionKey>,
     /// Whether the queue's turn comes before the next lane's.
@@ -167,6 +177,7 @@ impl Book {
         Self {
             lanes: HashMap::new(),
             jobs: VecDeque::new(),
+            triggers: HashSet::new(),
             ready: VecDeque::new(),
             jobs_first: false,
             sweep_at: SWEEP_MIN,
@@ -196,25 +207,46 @@ impl Book {
         self.jobs.push_back(job);
     }
 
+    /// Adds a trigger to the queue, unless it is there: it is one job, whatever waits for it.
+    pub(super) fn push_trigger(&mut self, call: TriggerCall) {
+        if self.triggers.insert(call.key) {
+            self.push_job(Job::Trigger(call));
+        }
+    }
+
+    /// Leaves the events of triggers to the code that comes next.
+    pub(super) fn clear_triggers(&mut self) {
+        self.retain_jobs(|job| !matches!(job, Job::Trigger(_)));
+        self.triggers.clear();
+    }
+
+    fn retain_jobs(&mut self, stays: impl Fn(&Job) -> bool) {
+        let before = self.jobs.len();
+        self.jobs.retain(stays);
+        self.waiting
+            .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
+    }
+
     /// Takes the next job.
     pub(super) fn take_job(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Job::Trigger(call) = &job {
+            self.triggers.remove(&call.key);
+        }
         Some(job)
     }
 
     /// Forgets the background parts that wait.
     pub(super) fn clear_background(&mut self) {
-        let before = self.jobs.len();
-        self.jobs.retain(|job| !matches!(job, Job::Background));
-        self.waiting
-            .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
+        self.retain_jobs(|job| !matches!(job, Job::Background));
     }
 
     /// Forgets all jobs that wait; callers of functions get an error.
     pub(super) fn clear_jobs(&mut self) {
         self.waiting.fetch_sub(self.jobs.len(), Ordering::Relaxed);
         self.jobs.clear();
+        self.triggers.clear();
     }
 
     /// Whether there is something to start: an async entry, or a job.
@@ -346,7 +378,7 @@ impl Book {
         self.take_back(sub);
         self.pending.retain(|_, pending| match pending {
             Pending::Entry { sub: other, .. } | Pending::Unit { sub: other, .. } => *other != sub,
-            Pending::Function(_) => true,
+            Pending::Trigger { .. } | Pending::Function(_) => true,
         });
     }
 
@@ -466,6 +498,22 @@ impl Book {
         }
     }
 
+    /// Takes note of how the call with an event of a key ended.
+    pub(super) fn note_trigger(
+        &mut self,
+        state: &Arc<TriggerState>,
+        token: u64,
+        since: Instant,
+        outcome: Outcome,
+    ) {
+        if let Outcome::Pending = outcome {
+            let state = Arc::clone(state);
+            self.pending.insert(token, Pending::Trigger { state, since });
+        } else {
+            state.end(since, self.error_of(outcome));
+        }
+    }
+
     /// Answers a function's caller, or has it wait for the promise.
     pub(super) fn note_function(&mut self, caller: Box<dyn Caller>, token: u64, outcome: Outcome) {
         match outcome {
@@ -545,16 +593,12 @@ impl Book {
                 locks,
             } => {
                 let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
-                let error = match outcome {
-                    Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(&error)),
-                    _ => None,
-                };
                 reports.push(Event::Finished {
                     sub,
                     id,
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
-                    error: error.map(Into::into),
+                    error: self.error_of(outcome),
                     holds,
                 });
                 self.end(sub, holds);
@@ -573,7 +617,15 @@ impl Book {
                 now_ms: clock.wall_ms(now),
                 holds: locks.is_some_and(|locks| self.was_locked_since(locks)),
             }),
+            Pending::Trigger { state, since } => state.end(since, self.error_of(outcome)),
             Pending::Function(caller) => caller.answer(self.reply_of(outcome)),
+        }
+    }
+
+    fn error_of(&self, outcome: Outcome) -> Option<Arc<str>> {
+        match outcome {
+            Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(&error).into()),
+            _ => None,
         }
     }
 }

@@ -28,7 +28,9 @@ use super::on_stage::OnStage;
 use super::podium::Podium;
 use super::report::{Clock, Report, Reports};
 use super::runner::Runner;
+use super::hooks::Hooks;
 use super::streams::{ConsumerName, Streams};
+use super::triggers::TriggerDesk;
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
@@ -67,6 +69,8 @@ pub struct Driver {
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
     pub(super) chain: Chain,
     pub(super) podium: Podium,
+    pub(super) triggers: TriggerDesk,
+    pub(super) hooks: Hooks,
     /// Whether sync callbacks ran commands since progress was put on record.
     pub(super) acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
@@ -87,6 +91,8 @@ impl Driver {
             refused: RefCell::default(),
             chain: Chain::default(),
             podium: Podium::default(),
+            triggers: TriggerDesk::default(),
+            hooks: Hooks::default(),
             acted: Cell::default(),
             held: Cell::default(),
             clock: Clock::start(),
@@ -99,6 +105,12 @@ impl Driver {
             self.chain.note_appended(key);
             // A batch may begin with it.
             self.set_time();
+        }
+        if let Event::RoleChanged { primary } = event {
+            self.hooks.call_again();
+            if !primary {
+                self.triggers.drop_waiting("the server became a replica");
+            }
         }
         self.delivery.borrow_mut().on(event);
     }
@@ -148,10 +160,16 @@ impl Driver {
         look(&self.delivery.borrow())
     }
 
-    /// Whether a sync consumer has entries to process before the writers get their replies.
+    /// Whether sync callbacks have to run before the writers get their replies.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
-        self.delivery.borrow().has_urgent()
+        self.triggers.is_due() || self.delivery.borrow().has_urgent()
+    }
+
+    /// Whether there is anything to do in a turn.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.triggers.has_work() || self.hooks.has_work() || self.delivery.borrow().has_work()
     }
 
     /// Adds a consumer with its code.
@@ -217,6 +235,11 @@ impl Driver {
             end: start + limits.budget,
             latest: start + limits.hold.saturating_sub(self.held.get()),
         };
+        self.run_due_triggers(streams, deadline);
+        if !limits.only_urgent {
+            self.send_ready_triggers();
+            self.call_hooks(streams, limits.hold);
+        }
         while let Some(hand_over) = self.update(|core| core.next_hand_over(limits.only_urgent)) {
             self.carry_out(streams, hand_over, deadline);
             if !limits.only_urgent && Instant::now() >= deadline.end {
@@ -247,7 +270,7 @@ impl Driver {
                 break;
             }
         }
-        if self.delivery.borrow().has_work() {
+        if self.has_work() {
             self.reports.wake();
         }
     }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{
-    Flags, Function, Invocation, News, Outcome, Reply, ScriptError, Server, Session,
+    Flags, Function, Held, Invocation, News, Notification, Outcome, Reply, ScriptError, Server,
+    Session,
 };
 use crate::stream::{EntryId, RecordBatch, SubscriptionKey};
 
 use super::book::{Caller, Target, UnitCall};
 use super::report::{Clock, Report};
 use super::runner::Runner;
+use super::triggers::{Firing, TriggerCall};
 
 /// See the module's description. [`super::podium::Podium`] lets the thread there.
 pub(super) struct OnStage<'a> {
@@ -118,6 +120,40 @@ impl<'a> OnStage<'a> {
     ) {
         self.runner
             .run_unit(session, server, call, &Clock::start(), reports);
+    }
+
+    /// See [`Runner::run_firing`].
+    pub(super) fn run_trigger(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &TriggerCall,
+        firing: &Firing,
+    ) {
+        let mut reports = Vec::new();
+        self.runner
+            .run_firing(session, server, call, firing, &Clock::start(), &mut reports);
+        self.runner.shared.reports.send(&mut reports);
+    }
+
+    /// Calls a function that looks at an event of a key.
+    pub(super) fn fire(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &Notification<'_>,
+    ) -> Result<Held, Arc<str>> {
+        let fired = session.fire(call, server);
+        if let Err(Outcome::Killed(error)) = &fired {
+            self.void(session, error);
+        }
+        self.take_news(session);
+        fired.map_err(|outcome| match outcome {
+            Outcome::Failed(error) | Outcome::Killed(error) => {
+                self.runner.book.lock().text(&error).into()
+            }
+            _ => "on_trigger_fired did not run to its end".into(),
+        })
     }
 
     fn void(&self, session: &mut dyn Session, error: &ScriptError) {

@@ -21,6 +21,7 @@ use crate::stream::{EntryId, Event, Notice, RecordBatch, SubscriptionKey};
 use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
 use super::pool::{self, Pool};
 use super::report::{Clock, Report, Reports};
+use super::triggers::{Firing, TriggerCall};
 use super::stage::{MainPass, OffLock, ServerLock, Stage};
 
 /// How long a worker stays with one library while others wait.
@@ -47,6 +48,8 @@ enum Message {
     },
     /// Entries for an async callback of a consumer with a policy.
     Unit(UnitCall),
+    /// Events for an async trigger.
+    Trigger(TriggerCall),
     /// A call of an async function.
     Function(FunctionCall),
     /// A decision of the delivery core about a lane.
@@ -161,6 +164,11 @@ impl Runner {
     pub(super) fn send_unit(self: &Arc<Self>, call: UnitCall) {
         self.note_waiting(1);
         self.send(Message::Unit(call));
+    }
+
+    /// Tells that events wait for an async trigger.
+    pub(super) fn send_trigger(self: &Arc<Self>, call: TriggerCall) {
+        self.send(Message::Trigger(call));
     }
 
     /// Sends a decision about a lane.
@@ -387,6 +395,13 @@ impl Runner {
                 self.run_unit(session, server, &call, clock, reports);
                 return Some(Instant::now());
             }
+            Job::Trigger(call) => {
+                if let Some(firing) = call.state.take() {
+                    self.run_firing(session, server, &call, &firing, clock, reports);
+                    self.book.lock().push_trigger(call);
+                }
+                return Some(Instant::now());
+            }
             Job::Background => {
                 let killed = session.run_job(server);
                 self.stage.note_run();
@@ -472,6 +487,32 @@ impl Runner {
         self.take_news(session, clock, reports);
     }
 
+    /// Gives an event to a trigger's callback, which runs as far as it goes.
+    pub(super) fn run_firing(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &TriggerCall,
+        firing: &Firing,
+        clock: &Clock,
+        reports: &mut Vec<Report>,
+    ) {
+        let token = self.book.lock().token();
+        let (since, outcome) = call.run(firing, session, server, token);
+        self.stage.note_run();
+        let killed = match &outcome {
+            Outcome::Killed(error) => Some(error.clone()),
+            _ => None,
+        };
+        self.book
+            .lock()
+            .note_trigger(&call.state, token, since, outcome);
+        if let Some(error) = killed {
+            self.void(session, &error, clock, reports);
+        }
+        self.take_news(session, clock, reports);
+    }
+
     /// A run was ended, and what the program had pending with it.
     pub(super) fn void(
         &self,
@@ -509,6 +550,7 @@ impl Runner {
                     batch,
                 } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
                 Message::Unit(call) => book.push_counted_job(Job::Unit(call)),
+                Message::Trigger(call) => book.push_trigger(call),
                 Message::Function(call) => book.push_counted_job(Job::Function(call)),
                 Message::Lane(Notice::Recall { sub, .. }) => {
                     let back = book.take_back(sub).into_iter();
@@ -526,6 +568,7 @@ impl Runner {
                 Message::CallerGone => book.forget_gone(),
                 Message::Retire => {
                     book.clear_waiting();
+                    book.clear_triggers();
                     // Retired once is retired for good.
                     let _ = self.retired.set(Instant::now());
                 }

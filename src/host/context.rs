@@ -3,15 +3,17 @@
 
 use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 
-use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleString};
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
 use smallvec::SmallVec;
 
 use super::api;
 use super::constants::{
     FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK,
-    READ_QUIETLY,
+    READ_QUIETLY, READ_UNNOTICED,
 };
+use super::quiet::Quiet;
 
 /// The server's context of the call that is going on.
 #[derive(Debug)]
@@ -101,6 +103,17 @@ impl Drop for OpenKey {
         // SAFETY: opened by `Context::open_for_reading`, closed once.
         unsafe { api!(RedisModule_CloseKey)(self.0) };
     }
+}
+
+/// How keys are opened: without counting as a use of them, nor as a miss where the server can
+/// (7.2 and later).
+fn reading_modes() -> c_int {
+    static MODES: OnceLock<c_int> = OnceLock::new();
+    *MODES.get_or_init(|| {
+        // SAFETY: reading what the server has set once; the function takes no arguments.
+        let known = unsafe { raw::RedisModule_GetOpenKeyModesAll.map_or(0, |modes| modes()) };
+        READ_QUIETLY | (known & READ_UNNOTICED)
+    })
 }
 
 impl Context {
@@ -205,8 +218,10 @@ impl Context {
     /// Opens a key of the selected database without counting as a use of it; `None` where it does
     /// not exist. A key found expired is deleted, with the events that belong to it.
     pub(super) fn open_for_reading(&self, name: *mut RedisModuleString) -> Option<OpenKey> {
+        // That there is no such key is nobody's miss.
+        let _quiet = Quiet::begin();
         // SAFETY: the context is live, and so is the name.
-        let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, READ_QUIETLY) };
+        let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, reading_modes()) };
         (!key.is_null()).then_some(OpenKey(key))
     }
 

@@ -1,20 +1,26 @@
-//! What happens to keys, as events of the delivery core.
+//! What happens to keys, as events of the delivery core and for triggers.
 //!
 //! A notification comes in the middle of a command, before it is replicated: nothing is written
 //! here. What has to be done is done after the command, where the server can tell when that is,
 //! and before the event loop sleeps otherwise.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
+use crate::engine::{Grant, Server};
+use crate::exec::KeyEvent;
+use crate::keyspace::{KeyType, KeyValue};
 use crate::stream::{Event, KeyRef};
 
-use super::constants::OK;
+use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};
-use super::{HOOKS, Hooks, RedisLocked, api, guard, streams};
+use super::quiet::is_quiet;
+use super::unit::Unit;
+use super::user::User;
+use super::{HOOKS, Hooks, RedisLocked, api, guard, key_value, streams};
 
 /// What the module listens to: everything that can create, fill, replace or remove a key.
 const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
@@ -31,35 +37,77 @@ const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
 /// Classes that tell of keys that are no more.
 const GONE: c_int = raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EVICTED;
 
+/// What is listened to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// Reads that find nothing.
+    pub(crate) misses: bool,
+    /// What happens while an event is told of: scripts look at it then, and what they read may
+    /// expire.
+    pub(crate) nested: bool,
+}
+
 /// What is between two notifications.
 #[derive(Default)]
 struct State {
+    /// What was asked for beyond the rest.
+    heard: Cell<Wishes>,
+    /// Whether an event is being told of.
+    telling: Cell<bool>,
+
     /// Where a key was that is being renamed or moved.
-    from: Option<(c_int, Vec<u8>)>,
+    from: RefCell<Option<(c_int, Vec<u8>)>>,
     /// Whether the end of the command is awaited already.
-    job_queued: bool,
+    job_queued: Cell<bool>,
 }
 
-static STATE: RedisLocked<RefCell<State>> = RedisLocked::new();
+static STATE: RedisLocked<State> = RedisLocked::new();
 
-/// Begins to listen, once. Not before there is a consumer: each notification costs every command
-/// a little, and servers before 8.0 do not let a module stop listening.
+/// Begins to listen. Not before there is a consumer: each notification costs every command a
+/// little, and servers before 8.0 do not let a module stop listening.
 ///
 /// # Errors
 /// With the name of what the server refuses.
-pub(crate) fn listen_to_keys(context: &Context) -> Result<(), &'static str> {
-    if STATE.get().is_some() {
-        return Ok(());
+pub(crate) fn listen_to_keys(context: &Context, wishes: Wishes) -> Result<(), &'static str> {
+    if STATE.get().is_none() {
+        subscribe(context, CLASSES, on_key_event)?;
+        STATE.set(State::default());
     }
+    let Some(heard) = STATE.get().map(|state| &state.heard) else {
+        return Ok(());
+    };
+    if wishes.misses && !heard.get().misses {
+        subscribe(context, raw::REDISMODULE_NOTIFY_KEY_MISS, on_key_event)?;
+        heard.set(Wishes {
+            misses: true,
+            ..heard.get()
+        });
+    }
+    if wishes.nested && !heard.get().nested {
+        // A server does not tell a listener of what happens while it is told of something.
+        // Another listener is told.
+        subscribe(context, CLASSES, on_nested_key_event)?;
+        heard.set(Wishes {
+            nested: true,
+            ..heard.get()
+        });
+    }
+    Ok(())
+}
+
+type Listener =
+    unsafe extern "C" fn(*mut RedisModuleCtx, c_int, *const c_char, *mut RedisModuleString) -> c_int;
+
+fn subscribe(context: &Context, classes: c_int, listener: Listener) -> Result<(), &'static str> {
     // SAFETY: the context is live, the callback has the form the server asks for.
     let subscribed = unsafe {
-        api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), CLASSES, Some(on_key_event))
+        api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), classes, Some(listener))
     };
-    if subscribed != OK {
-        return Err("key-space notifications");
+    if subscribed == OK {
+        Ok(())
+    } else {
+        Err("key-space notifications")
     }
-    STATE.set(RefCell::default());
-    Ok(())
 }
 
 unsafe extern "C" fn on_key_event(
@@ -69,46 +117,153 @@ unsafe extern "C" fn on_key_event(
     key: *mut RedisModuleString,
 ) -> c_int {
     guard::run("a key-space notification", || {
-        let (Some(hooks), Some(state)) = (HOOKS.get(), STATE.get()) else {
+        let Some(state) = STATE.get() else {
             return;
         };
-        let context = Context::from_raw(context);
+        let outer = state.telling.replace(true);
+        let _end = Telling(&state.telling, outer);
         // SAFETY: the server gives a C string and a live string, for the time of the call.
-        let (event, name) = unsafe { (CStr::from_ptr(event).to_bytes(), bytes(key)) };
-        let place = KeyRef {
-            db: context.db(),
-            name,
-        };
-        if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
-            if event == b"xadd" {
-                hooks.on_event(Event::Appended(place));
-            } else if event == b"xsetid" && hooks.is_tracked(place) {
-                if let Some(last) = context.last_id(name) {
-                    hooks.on_event(Event::Rewound { key: place, last });
-                }
-            } else if !streams::is_trimming() {
-                hooks.on_event(Event::Found(place));
-            }
-        } else if class & raw::REDISMODULE_NOTIFY_GENERIC != 0 {
-            on_generic(&context, hooks.as_ref(), state, event, place, key);
-        } else if class & GONE != 0 {
-            hooks.on_event(Event::Removed(place));
-        } else if hooks.is_tracked(place) && !is_stream(&context, key) {
-            // Written with another type.
-            hooks.on_event(Event::Removed(place));
-        }
-        // On another thread nothing is run here; who holds the lock there wakes the main thread.
-        if HOOKS.is_main() && hooks.has_urgent() {
-            await_end_of_command(&context, state);
+        tell(context, class, unsafe { CStr::from_ptr(event) }, key, state);
+    });
+    OK
+}
+
+unsafe extern "C" fn on_nested_key_event(
+    context: *mut RedisModuleCtx,
+    class: c_int,
+    event: *const c_char,
+    key: *mut RedisModuleString,
+) -> c_int {
+    guard::run("a key-space notification", || {
+        if let Some(state) = STATE.get().filter(|state| state.telling.get()) {
+            // SAFETY: as above.
+            tell(context, class, unsafe { CStr::from_ptr(event) }, key, state);
         }
     });
     OK
 }
 
+/// Sets the flag back at its end.
+struct Telling<'a>(&'a Cell<bool>, bool);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
+/// `key` is a live string of the server's.
+fn tell(
+    context: *mut RedisModuleCtx,
+    class: c_int,
+    event: &CStr,
+    key: *mut RedisModuleString,
+    state: &State,
+) {
+    let Some(hooks) = HOOKS.get() else {
+        return;
+    };
+    let context = Context::from_raw(context);
+    // SAFETY: the string lives for the time of the call.
+    let (event, name) = (event.to_bytes(), unsafe { bytes(key) });
+    let place = KeyRef {
+        db: context.db(),
+        name,
+    };
+    if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
+        if event == b"xadd" {
+            hooks.on_event(Event::Appended(place));
+        } else if event == b"xsetid" && hooks.is_tracked(place) {
+            if let Some(last) = context.last_id(name) {
+                hooks.on_event(Event::Rewound { key: place, last });
+            }
+        } else if !streams::is_trimming() {
+            hooks.on_event(Event::Found(place));
+        }
+    } else if class & raw::REDISMODULE_NOTIFY_GENERIC != 0 {
+        on_generic(&context, hooks.as_ref(), state, event, place, key);
+    } else if class & GONE != 0 {
+        hooks.on_event(Event::Removed(place));
+    } else if class & raw::REDISMODULE_NOTIFY_KEY_MISS == 0
+        && hooks.is_tracked(place)
+        && !is_stream(&context, key)
+    {
+        // Written with another type.
+        hooks.on_event(Event::Removed(place));
+    }
+    // That a key expires is the server's doing, also where a script's command finds it out.
+    if hooks.has_triggers() && (class & GONE != 0 || !is_quiet()) {
+        hooks.on_key_event(&Happened {
+            context: &context,
+            event,
+            place,
+            key,
+        });
+    }
+    if HOOKS.is_main() {
+        if hooks.has_urgent() {
+            await_end_of_command(&context, state);
+        }
+        if class & GONE != 0 {
+            // It may come from no command, with no round of the event loop behind it.
+            hooks.wake();
+        }
+    }
+}
+
+/// What happened to a key, for triggers.
+struct Happened<'a> {
+    context: &'a Context,
+    event: &'a [u8],
+    place: KeyRef<'a>,
+    /// The key's name.
+    key: *mut RedisModuleString,
+}
+
+impl KeyEvent for Happened<'_> {
+    fn event(&self) -> &[u8] {
+        self.event
+    }
+
+    fn key(&self) -> KeyRef<'_> {
+        self.place
+    }
+
+    fn key_type(&self) -> KeyType {
+        key_value::type_of(self.context, self.key)
+    }
+
+    fn value(&self, most: usize) -> Option<KeyValue> {
+        key_value::value_of(self.context, self.key, most)
+    }
+
+    fn may_read(&self, user: &str) -> Result<(), String> {
+        let lacks = |what: &str| {
+            let key = std::str::from_utf8(self.place.name).unwrap_or("[binary data]");
+            Err(format!(
+                "User '{user}' has no permissions on key '{key}', {what}"
+            ))
+        };
+        match User::find(user) {
+            None => lacks("User does not exists or disabled."),
+            Some(found) if found.may_use(self.place.name, KEY_ACCESS) => Ok(()),
+            Some(_) => lacks("User does not have permissions on key."),
+        }
+    }
+
+    fn is_on_main_thread(&self) -> bool {
+        HOOKS.is_main()
+    }
+
+    fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
+        work(&Unit::of_looker(grant));
+    }
+}
+
 fn on_generic(
     context: &Context,
     hooks: &dyn Hooks,
-    state: &RefCell<State>,
+    state: &State,
     event: &[u8],
     place: KeyRef<'_>,
     key: *mut RedisModuleString,
@@ -116,10 +271,10 @@ fn on_generic(
     match event {
         b"del" => hooks.on_event(Event::Removed(place)),
         b"rename_from" | b"move_from" => {
-            state.borrow_mut().from = Some((place.db, place.name.to_vec()));
+            *state.from.borrow_mut() = Some((place.db, place.name.to_vec()));
         }
         b"rename_to" | b"move_to" => {
-            let Some((db, name)) = state.borrow_mut().from.take() else {
+            let Some((db, name)) = state.from.borrow_mut().take() else {
                 return;
             };
             let from = KeyRef { db, name: &name };
@@ -148,23 +303,23 @@ fn is_stream(context: &Context, key: *mut RedisModuleString) -> bool {
 }
 
 /// Has [`Hooks::after_command`] called, on servers that can (7.2 and later).
-fn await_end_of_command(context: &Context, state: &RefCell<State>) {
+fn await_end_of_command(context: &Context, state: &State) {
     // SAFETY: reading what the server has set once.
     let Some(add_job) = (unsafe { raw::RedisModule_AddPostNotificationJob }) else {
         return;
     };
-    if state.borrow().job_queued {
+    if state.job_queued.get() {
         return;
     }
     // SAFETY: the context is live; the job needs no data.
     let added = unsafe { add_job(context.as_ptr(), Some(after_command), null_mut(), None) };
-    state.borrow_mut().job_queued = added == OK;
+    state.job_queued.set(added == OK);
 }
 
 unsafe extern "C" fn after_command(context: *mut RedisModuleCtx, _data: *mut c_void) {
     guard::run("a post-notification job", || {
         if let Some(state) = STATE.get() {
-            state.borrow_mut().job_queued = false;
+            state.job_queued.set(false);
         }
         if let Some(hooks) = HOOKS.get() {
             hooks.after_command(&Context::from_raw(context));

@@ -15,7 +15,9 @@
 //! user       users, and what they may do
 //! blocked    clients that wait for a function's result
 //! info       sections of INFO
-//! keyspace   what happens to keys, as events of the delivery core
+//! keyspace   what happens to keys, as events of the delivery core and for triggers
+//! key_value  what a key holds
+//! quiet      whether that is the doing of libraries
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading, progress, trimming
 //! letters    dead letters
@@ -37,10 +39,12 @@ mod entry;
 mod events;
 mod guard;
 mod info;
+mod key_value;
 mod keyspace;
 mod letters;
 mod lock;
 mod log;
+mod quiet;
 mod rdb;
 mod redis_locked;
 mod reply;
@@ -52,6 +56,7 @@ mod unit;
 mod user;
 mod wake;
 
+use crate::exec::KeyEvent;
 use crate::stream::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
@@ -62,7 +67,7 @@ pub(crate) use command::{
 pub(crate) use context::{Context, Copies};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
-pub(crate) use keyspace::listen_to_keys;
+pub(crate) use keyspace::{Wishes, listen_to_keys};
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
 pub(crate) use rdb::register as register_dumps;
@@ -94,6 +99,15 @@ pub(crate) trait Hooks {
 
     /// Whether a consumer knows the stream of this name.
     fn is_tracked(&self, key: KeyRef<'_>) -> bool;
+
+    /// Whether there are triggers.
+    fn has_triggers(&self) -> bool;
+
+    /// Something happened to a key that is not the doing of libraries.
+    fn on_key_event(&self, happened: &dyn KeyEvent);
+
+    /// Makes sure that the event loop goes round once more, if something is to be done.
+    fn wake(&self);
 
     /// Whether a sync callback has to run before the command that is executing gets its reply.
     fn has_urgent(&self) -> bool;

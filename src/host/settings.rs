@@ -12,6 +12,7 @@ use super::api;
 use super::constants::{ERR, OK};
 use super::context::Context;
 use crate::engine::Limits;
+use crate::keyspace::Bounds;
 
 /// One setting. The value of a choice is its place in the list.
 struct Setting {
@@ -161,7 +162,26 @@ static ENABLE_DEBUG_COMMAND: Setting = Setting::new(
     raw::REDISMODULE_CONFIG_IMMUTABLE,
 );
 
-static ALL: [&Setting; 8] = [
+static TRIGGER_QUEUE_LENGTH: Setting = Setting::new(
+    "trigger-queue-length",
+    100_000,
+    Kind::Number {
+        min: 1,
+        max: 100_000_000,
+    },
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
+static TRIGGER_QUEUE_MEMORY: Setting = Setting::new(
+    "trigger-queue-memory",
+    64 * MEGABYTE,
+    Kind::Number {
+        min: 64 << 10,
+        max: 1024 * 1024 * MEGABYTE,
+    },
+    raw::REDISMODULE_CONFIG_MEMORY,
+);
+
+static ALL: [&Setting; 10] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &BACKGROUND_TIMEOUT,
@@ -170,6 +190,8 @@ static ALL: [&Setting; 8] = [
     &FATAL_FAILURE_POLICY,
     &ERROR_VERBOSITY,
     &ENABLE_DEBUG_COMMAND,
+    &TRIGGER_QUEUE_LENGTH,
+    &TRIGGER_QUEUE_MEMORY,
 ];
 
 /// Whether `RG.FUNCTION DEBUG` is for use.
@@ -244,6 +266,16 @@ impl Settings {
         };
         settings.refresh();
         settings
+    }
+
+    /// How much may wait for each trigger.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn trigger_bounds(&self) -> Bounds {
+        let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        Bounds {
+            length: amount(&TRIGGER_QUEUE_LENGTH),
+            bytes: amount(&TRIGGER_QUEUE_MEMORY),
+        }
     }
 
     /// Takes over what was changed since. Cheap enough for every turn of the event loop.

@@ -20,6 +20,7 @@ use crate::stream::{
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
 use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
+use super::quiet::Quiet;
 use super::unit::Unit;
 use super::user::User;
 use super::{RedisLocked, api, letters};
@@ -199,6 +200,7 @@ impl Streams for Context {
         if !self.select(trim.db) {
             return;
         }
+        let _quiet = Quiet::begin();
         set_trimming(true);
         match trim.to {
             TrimBound::Below(id) => {

@@ -16,6 +16,7 @@ use crate::engine::{Flags, Grant, Server, Words};
 use crate::stream::{EntryId, KeyRef};
 
 use super::context::{Context, OwnedString};
+use super::quiet::Quiet;
 use super::user::User;
 use super::{HOOKS, api, log};
 
@@ -100,6 +101,13 @@ impl Unit {
         Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
     }
 
+    /// A unit that acts as the grant says and writes nothing, in the middle of a command.
+    pub(super) fn of_looker(grant: &Grant) -> Self {
+        let mut unit = Self::of_user(User::find(&grant.user), grant, WhenFull::Admitted);
+        unit.may_block = false;
+        unit
+    }
+
     fn of_user(user: Option<User>, grant: &Grant, full: WhenFull) -> Self {
         Self {
             context: log::detached(),
@@ -121,6 +129,7 @@ impl Unit {
     /// Runs a command whose name holds no NUL.
     fn run(&self, name: &CStr, arguments: &[OwnedString], read: &mut dyn FnMut(&[u8])) {
         self.acted.set(true);
+        let _quiet = Quiet::begin();
         let pointers: SmallVec<[*mut RedisModuleString; 16]> =
             arguments.iter().map(OwnedString::as_ptr).collect();
         // SAFETY: the context is live for as long as the unit is: the command's own, or one that

@@ -9,8 +9,11 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
-use crate::engine::{Engine, Program, Registrations, ScriptError, Source, StreamConsumer};
-use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target};
+use crate::engine::{
+    Engine, Program, Registrations, ScriptError, Source, StreamConsumer, Trigger,
+};
+use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target, TriggerCode};
+use crate::keyspace::TriggerKey;
 
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Consumer, Library, Registry, Standing};
@@ -126,8 +129,18 @@ impl Loader {
             runner: &runner,
             user: &user,
         };
-        let consumers = swap.run(old, staged.registrations.stream_consumers);
-        let functions = staged.registrations.functions.into_iter();
+        let Registrations {
+            functions,
+            stream_consumers,
+            triggers,
+            hooks,
+        } = staged.registrations;
+        let Live {
+            consumers,
+            triggers,
+        } = swap.run(old, stream_consumers, triggers);
+        driver.set_hooks(&swap.library, &runner, &user, hooks);
+        let functions = functions.into_iter();
         registry.insert(
             prologue.name.to_owned(),
             Library {
@@ -139,6 +152,7 @@ impl Loader {
                     .map(|function| (function.name.clone(), Arc::new(function)))
                     .collect(),
                 consumers,
+                triggers,
                 standing: Standing::Live(runner),
             },
         );
@@ -191,6 +205,10 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     for consumer in library.consumers.into_values() {
         driver.remove_consumer(consumer.key);
     }
+    for trigger in library.triggers.into_values() {
+        driver.remove_trigger(trigger);
+    }
+    driver.remove_hooks(name);
     if let Standing::Live(runner) = library.standing {
         runner.retire(true);
     }
@@ -238,17 +256,33 @@ struct Swap<'a> {
     user: &'a Arc<str>,
 }
 
+/// What a library has that is live.
+struct Live {
+    consumers: BTreeMap<String, Consumer>,
+    triggers: BTreeMap<String, TriggerKey>,
+}
+
 impl Swap<'_> {
-    /// Makes the new consumers live, those of the same name with the progress of the old ones.
+    /// Makes the new consumers and triggers live, those of the same name with what the old ones
+    /// have done so far.
     fn run(
         &self,
         old: Option<Library>,
         registered: Vec<StreamConsumer>,
-    ) -> BTreeMap<String, Consumer> {
-        let (mut known, standing) = match old {
-            Some(library) => (library.consumers, Some(library.standing)),
-            None => (BTreeMap::new(), None),
+        registered_triggers: Vec<Trigger>,
+    ) -> Live {
+        let (mut known, mut known_triggers, standing) = match old {
+            Some(old) => (old.consumers, old.triggers, Some(old.standing)),
+            None => (BTreeMap::new(), BTreeMap::new(), None),
         };
+        let mut triggers = BTreeMap::new();
+        for new in registered_triggers {
+            let known = known_triggers.remove(&new.name);
+            triggers.insert(new.name.clone(), self.register_trigger(known, new));
+        }
+        for gone in known_triggers.into_values() {
+            self.driver.remove_trigger(gone);
+        }
         let mut consumers = BTreeMap::new();
         for new in registered {
             let known = known.remove(&new.name);
@@ -260,7 +294,31 @@ impl Swap<'_> {
         if let Some(Standing::Live(runner)) = standing {
             runner.retire(false);
         }
-        consumers
+        Live {
+            consumers,
+            triggers,
+        }
+    }
+
+    fn register_trigger(&self, known: Option<TriggerKey>, new: Trigger) -> TriggerKey {
+        let code = TriggerCode {
+            name: ConsumerName {
+                library: Arc::clone(&self.library),
+                consumer: new.name.into(),
+            },
+            runner: self.runner,
+            callback: new.callback,
+            on_fired: new.on_fired,
+            user: self.user,
+            label: new.label,
+        };
+        match known {
+            Some(key) => {
+                self.driver.change_trigger(key, new.spec, code);
+                key
+            }
+            None => self.driver.add_trigger(new.spec, code),
+        }
     }
 
     fn register(&self, known: Option<Consumer>, new: StreamConsumer) -> Consumer {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::Function;
 use crate::exec::Runner;
+use crate::keyspace::TriggerKey;
 use crate::stream::ConsumerKey;
 
 /// A library. All that describes it is plain memory of ours; V8 is behind the runner.
@@ -22,6 +23,8 @@ pub struct Library {
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, Consumer>,
+    /// Its key-space triggers by name.
+    pub triggers: BTreeMap<String, TriggerKey>,
     /// Whether it runs.
     pub standing: Standing,
 }

@@ -76,6 +76,7 @@ impl Loader {
                 code: dump.code.clone(),
                 functions: BTreeMap::new(),
                 consumers: BTreeMap::new(),
+                triggers: BTreeMap::new(),
                 standing: Standing::Quarantined {
                     error: "it was not loaded yet".into(),
                 },
@@ -171,6 +172,10 @@ fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, erro
     library.config.clone_from(&dump.config);
     library.code.clone_from(&dump.code);
     library.functions.clear();
+    for trigger in std::mem::take(&mut library.triggers).into_values() {
+        driver.remove_trigger(trigger);
+    }
+    driver.remove_hooks(&dump.name);
     let before = std::mem::replace(&mut library.standing, Standing::Quarantined { error });
     if let Standing::Live(runner) = before {
         runner.retire(true);

@@ -64,7 +64,7 @@ pub struct Delivery {
     streams: SlotMap<StreamKey, Stream>,
     subs: SlotMap<SubscriptionKey, Subscription>,
     names: Names,
-    prefixes: PrefixIndex,
+    prefixes: PrefixIndex<ConsumerKey>,
     epoch: u64,
     discovered: u64,
     primary: bool,

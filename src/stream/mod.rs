@@ -57,6 +57,7 @@ pub use hold::{Hold, State};
 pub use id::EntryId;
 pub use lane::Lane;
 pub use plan::{Tried, Unit};
+pub(crate) use prefix::PrefixIndex;
 pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use record::{Item, Parts, Record, RecordBatch};
 pub use stats::{Percentiles, Stats};

@@ -1,65 +1,66 @@
-//! Which consumers match a key: a trie of their prefixes, and a table of whole names.
+//! Who wants a key: a trie of prefixes, and a table of whole names.
 //!
-//! A look-up costs the length of the key, however many consumers there are.
+//! A look-up costs the length of the key, however many there are who want some.
 
 use hashbrown::HashMap;
 use patricia_tree::PatriciaMap;
 use smallvec::SmallVec;
 
-use super::ConsumerKey;
-use super::consumer::ConsumerSpec;
-
-/// Consumers by prefix. Several may share one.
-#[derive(Debug, Default)]
-pub(super) struct PrefixIndex {
-    /// Consumers of the empty prefix, which match every key.
-    all: SmallVec<[ConsumerKey; 1]>,
-    by_prefix: PatriciaMap<SmallVec<[ConsumerKey; 1]>>,
-    /// Consumers that want the one key of that name.
-    by_name: HashMap<Box<[u8]>, SmallVec<[ConsumerKey; 1]>>,
+/// Consumers, triggers, or whatever `K` names, by prefix. Several may share one.
+#[derive(Debug)]
+pub(crate) struct PrefixIndex<K> {
+    /// Those of the empty prefix, which match every key.
+    all: SmallVec<[K; 1]>,
+    by_prefix: PatriciaMap<SmallVec<[K; 1]>>,
+    /// Those that want the one key of that name.
+    by_name: HashMap<Box<[u8]>, SmallVec<[K; 1]>>,
 }
 
-impl PrefixIndex {
-    /// Adds a consumer.
-    pub(super) fn insert(&mut self, spec: &ConsumerSpec, consumer: ConsumerKey) {
-        let prefix = &*spec.prefix;
-        if spec.exact {
-            self.by_name
-                .entry(prefix.into())
-                .or_default()
-                .push(consumer);
+impl<K> Default for PrefixIndex<K> {
+    fn default() -> Self {
+        Self {
+            all: SmallVec::new(),
+            by_prefix: PatriciaMap::default(),
+            by_name: HashMap::default(),
+        }
+    }
+}
+
+impl<K: Copy + PartialEq> PrefixIndex<K> {
+    /// Adds one that wants keys with that prefix, or the key of just that name.
+    pub(crate) fn insert(&mut self, prefix: &[u8], exact: bool, one: K) {
+        if exact {
+            self.by_name.entry(prefix.into()).or_default().push(one);
         } else if prefix.is_empty() {
-            self.all.push(consumer);
+            self.all.push(one);
         } else if let Some(list) = self.by_prefix.get_mut(prefix) {
-            list.push(consumer);
+            list.push(one);
         } else {
-            self.by_prefix
-                .insert(prefix, SmallVec::from_buf([consumer]));
+            self.by_prefix.insert(prefix, SmallVec::from_buf([one]));
         }
     }
 
-    /// Removes a consumer that was added as such.
-    pub(super) fn remove(&mut self, spec: &ConsumerSpec, consumer: ConsumerKey) {
-        let prefix = &*spec.prefix;
-        if spec.exact {
+    /// Removes one that was added as such.
+    pub(crate) fn remove(&mut self, prefix: &[u8], exact: bool, one: K) {
+        if exact {
             if let Some(list) = self.by_name.get_mut(prefix) {
-                list.retain(|one| *one != consumer);
+                list.retain(|other| *other != one);
                 if list.is_empty() {
                     self.by_name.remove(prefix);
                 }
             }
         } else if prefix.is_empty() {
-            self.all.retain(|one| *one != consumer);
+            self.all.retain(|other| *other != one);
         } else if let Some(list) = self.by_prefix.get_mut(prefix) {
-            list.retain(|one| *one != consumer);
+            list.retain(|other| *other != one);
             if list.is_empty() {
                 self.by_prefix.remove(prefix);
             }
         }
     }
 
-    /// The consumers whose prefix `key` starts with, and those of just this key.
-    pub(super) fn matching<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = ConsumerKey> + 'a {
+    /// Those whose prefix `key` starts with, and those of just this key.
+    pub(crate) fn matching<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = K> + 'a {
         let prefixed = self
             .by_prefix
             .common_prefixes(key)
@@ -68,16 +69,16 @@ impl PrefixIndex {
         self.all.iter().chain(prefixed).chain(named).copied()
     }
 
-    /// Whether any consumer matches `key`.
+    /// Whether anybody wants `key`.
     #[must_use]
-    pub(super) fn matches(&self, key: &[u8]) -> bool {
+    pub(crate) fn matches(&self, key: &[u8]) -> bool {
         self.matching(key).next().is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::consumer::Mode;
+    use super::super::{ConsumerKey, ConsumerSpec, Mode};
     use super::*;
     use proptest::prelude::*;
     use slotmap::SlotMap;
@@ -96,13 +97,13 @@ mod tests {
             for (prefix, exact) in &prefixes {
                 let spec = ConsumerSpec { exact: *exact, ..ConsumerSpec::new(prefix, 1, false, Mode::Sync) };
                 let consumer = keys.insert(spec.clone());
-                index.insert(&spec, consumer);
+                index.insert(prefix, *exact, consumer);
                 all.push(consumer);
             }
             for at in removed {
                 if !all.is_empty() {
                     let consumer = all.swap_remove(at.index(all.len()));
-                    index.remove(&keys[consumer], consumer);
+                    index.remove(&keys[consumer].prefix, keys[consumer].exact, consumer);
                 }
             }
             let mut expected: Vec<_> =

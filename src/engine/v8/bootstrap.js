@@ -4,13 +4,14 @@
 // would cost a call for every property.
 (function (native) {
   "use strict";
-  const { unpack, call, call_raw, may_block, grant, lock, begin, is_async_function } = native;
+  const { unpack, call, call_raw, may_block, grant, lock, begin, is_async_function, current, set_current } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
   // iterates, spreads or assigns where a prototype has a say.
   const { freeze } = Object;
   const { apply, defineProperty } = Reflect;
   const Later = Promise;
   const Text = String;
+  const Number_of = Number;
   // The constructor throws where the library has no memory left; V8's API ends the process.
   const Buffer = ArrayBuffer;
   const allocate = (length) => new Buffer(length);
@@ -40,6 +41,71 @@
         const raw = [];
         for (let at = 0; at < parts.length; at += 2) raw[at / 2] = [parts[at], parts[at + 1]];
         this.#raw = raw;
+        this.#packed = undefined;
+      }
+      return this.#raw;
+    }
+  }
+
+  // --- what happened to a key ------------------------------------------------------------------
+
+  class Notification {
+    #key;
+    event;
+    key;
+    constructor(event, text, key) {
+      this.event = event;
+      this.key = text;
+      this.#key = key;
+    }
+    get key_raw() {
+      return (typeof this.#key === "string") ? (this.#key = unpack(this.#key)[0]) : this.#key;
+    }
+  }
+  const pairs_of = (parts, second) => {
+    const pairs = [];
+    for (let at = 0; at < parts.length; at += 2) pairs[at / 2] = [parts[at], second(parts[at + 1])];
+    return pairs;
+  };
+  const same = (value) => value;
+  // Parts that are not UTF-8 are null.
+  const value_of = (type, parts) => {
+    switch (type) {
+      case "string":
+        return parts[0];
+      case "list":
+      case "set":
+        return parts;
+      case "zset":
+        return pairs_of(parts, Number_of);
+      case "hash": {
+        const hash = {};
+        for (let at = 0; at < parts.length; at += 2) {
+          if (parts[at] !== null) defineProperty(hash, parts[at], property(parts[at + 1]));
+        }
+        return hash;
+      }
+      default:
+        return null;
+    }
+  };
+  class ValueNotification extends Notification {
+    #packed;
+    #raw;
+    type;
+    value;
+    constructor(event, text, key, type, packed, parts) {
+      super(event, text, key);
+      this.type = type;
+      this.value = value_of(type, parts);
+      this.#packed = packed;
+    }
+    get value_raw() {
+      if (this.#packed !== undefined) {
+        const parts = unpack(this.#packed);
+        const has_pairs = this.type === "hash" || this.type === "zset";
+        this.#raw = (this.type === "string") ? parts[0] : has_pairs ? pairs_of(parts, same) : parts;
+        if (this.value === null && this.type !== "string") this.#raw = null;
         this.#packed = undefined;
       }
       return this.#raw;
@@ -137,6 +203,7 @@
       const client = new AsyncClient(KEY, user, db, flags);
       return new Later((resolve, reject) => {
         begin(() => {
+          set_current(client);
           try {
             resolve(work(client));
           } catch (error) {
@@ -199,6 +266,19 @@
     }
     return call_with(callback, client, records);
   };
+  const make_notification = (event, text, key, type, packed, parts) => {
+    if (type === undefined) return new Notification(event, text, key);
+    if (parts.length === 1 && typeof parts[0] === "object" && parts[0] !== null) parts = parts[0];
+    return new ValueNotification(event, text, key, type, packed, parts);
+  };
+  const call_trigger = (callback, client, event, text, key, type, packed, ...parts) =>
+    call_with(callback, client, make_notification(event, text, key, type, packed, parts));
+  // What the function has made of it is kept for the callback.
+  const fire = (callback, client, event, text, key, type, packed, ...parts) => {
+    const data = make_notification(event, text, key, type, packed, parts);
+    call_with(callback, client, data);
+    return data;
+  };
   const apply_to = (callback, client, args) => {
     switch (args.length) {
       case 1:
@@ -235,5 +315,24 @@
   const close = () => {
     open = null;
   };
-  return { allocate, call_consumer, call_batch, call_function, run_job, make_async_client, make_error, tag, close };
+
+  // --- for code that is given no client -----------------------------------------------------------
+
+  // The client of the code at hand: the open one, or what its async function was given.
+  const is_locked = () => open !== null;
+  const at_hand = () => {
+    const client = current();
+    if (client instanceof AsyncClient) return client;
+    throw new Error("'execute' can only be used while a callback runs");
+  };
+  const execute = (words) => {
+    if (open !== null) return apply(call, undefined, words);
+    return at_hand().block(() => apply(call, undefined, words));
+  };
+  const atomic = (work) => (open !== null ? work() : at_hand().block(work));
+
+  return {
+    allocate, call_consumer, call_batch, call_trigger, call_with, fire, call_function, run_job, make_async_client,
+    make_error, tag, close, is_locked, execute, atomic,
+  };
 })

@@ -21,6 +21,12 @@ pub(super) struct Helpers {
     pub(super) call_consumer: v8::Global<v8::Function>,
     /// `call_batch(callback, client, text, name, many)`
     pub(super) call_batch: v8::Global<v8::Function>,
+    /// `call_trigger(callback, client, event, text, key, type, packed, ...parts)`
+    pub(super) call_trigger: v8::Global<v8::Function>,
+    /// `call_with(callback, client, data)`
+    pub(super) call_with: v8::Global<v8::Function>,
+    /// `fire(...)`, as `call_trigger`: gives the data.
+    pub(super) fire: v8::Global<v8::Function>,
     /// `call_function(callback, client, many, ...arguments)`
     pub(super) call_function: v8::Global<v8::Function>,
     /// `run_job(job)`
@@ -39,6 +45,12 @@ pub(super) struct Helpers {
     pub(super) allocate: v8::Global<v8::Function>,
     /// `close()`: no client is open any more.
     pub(super) close: v8::Global<v8::Function>,
+    /// `is_locked()`: whether one is.
+    pub(super) is_locked: v8::Global<v8::Function>,
+    /// `execute(words)`: a command, with the client of the code at hand.
+    pub(super) execute: v8::Global<v8::Function>,
+    /// `atomic(work)`: with the server's lock held.
+    pub(super) atomic: v8::Global<v8::Function>,
 }
 
 /// Runs the bootstrap in the context that is entered. `None` where an exception is pending.
@@ -70,6 +82,9 @@ pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
         status: name(b"status")?,
         call_consumer: helper("call_consumer")?,
         call_batch: helper("call_batch")?,
+        call_trigger: helper("call_trigger")?,
+        call_with: helper("call_with")?,
+        fire: helper("fire")?,
         call_function: helper("call_function")?,
         run_job: helper("run_job")?,
         make_async_client: helper("make_async_client")?,
@@ -77,6 +92,9 @@ pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
         tag: helper("tag")?,
         allocate: helper("allocate")?,
         close: helper("close")?,
+        is_locked: helper("is_locked")?,
+        execute: helper("execute")?,
+        atomic: helper("atomic")?,
     };
     run::set_helpers(scope, helpers);
     Some(())

@@ -24,6 +24,8 @@ callback!(grant_entry => grant);
 callback!(begin_entry => begin);
 callback!(lock_entry => lock);
 callback!(is_async_function_entry => is_async_function);
+callback!(current_entry => current);
+callback!(set_current_entry => set_current);
 
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
@@ -34,7 +36,7 @@ const LOOK: usize = 256 << 10;
 /// The functions and what the bootstrap calls them.
 pub(super) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 7]> {
+) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 9]> {
     Some([
         ("call", v8::Function::new(scope, call_entry)?),
         ("call_raw", v8::Function::new(scope, call_raw_entry)?),
@@ -46,6 +48,8 @@ pub(super) fn functions<'s>(
             "is_async_function",
             v8::Function::new(scope, is_async_function_entry)?,
         ),
+        ("current", v8::Function::new(scope, current_entry)?),
+        ("set_current", v8::Function::new(scope, set_current_entry)?),
     ])
 }
 
@@ -202,6 +206,24 @@ fn is_async_function(
 ) {
     let value = args.get(0);
     result.set_bool(value.is_async_function() && !value.is_generator_function());
+}
+
+/// `current()`: the async client that the code at hand was given; V8 keeps it over every `await`.
+fn current<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    _args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    result.set(scope.get_continuation_preserved_embedder_data());
+}
+
+/// `set_current(client)`
+fn set_current<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    _result: v8::ReturnValue<'s, v8::Value>,
+) {
+    scope.set_continuation_preserved_embedder_data(args.get(0));
 }
 
 // --- the server's lock -------------------------------------------------------------------------------

@@ -4,10 +4,15 @@
 //! platform   V8 for the whole process, once, before any thread that runs JavaScript
 //! program    an isolate with its context: compile, evaluate, enter
 //! session    calling callbacks while the isolate is entered
+//! notify     the same for triggers
 //! outcome    what comes of a call, at once or by its promise
 //! run        what a run has around it: bounds, the server, what comes of it
 //! api_v1     the `redis` object, as API version 1 has it
+//! registering  what a library registers while it is loaded
 //! options    what a stream consumer asks for beyond a prefix and a window
+//! trigger_options  what a key-space trigger asks for
+//! given      reading what scripts give to these
+//! gears      GearsBuilder, for libraries that use it
 //! verdict    what a stream consumer's callback says of its entries
 //! client     what scripts call through their clients
 //! unlocked   giving up the isolate in the middle of a script
@@ -29,16 +34,20 @@ mod callback;
 mod client;
 mod debug;
 mod from_js;
+mod given;
 mod guards;
 mod memory;
+mod notify;
 mod options;
 mod outcome;
 mod platform;
 mod program;
+mod registering;
 mod run;
 mod session;
 mod text;
 mod to_js;
+mod trigger_options;
 mod unlocked;
 mod verdict;
 mod watchdog;

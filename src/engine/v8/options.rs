@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::stream::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
 
-use super::api_v1::{bytes_of, whole_number_of};
-use super::{run, text};
+use super::given::{BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, word};
+use super::registering::Extras;
 
 const BATCH_MAX: f64 = 10_000.0;
 const ATTEMPTS_MAX: f64 = 1_000_000.0;
@@ -19,27 +19,26 @@ const AGE_MAX: f64 = 366.0 * MS_MAX;
 const FACTOR_MAX: f64 = 100.0;
 /// What `backoff.max` is where it is not given: an hour.
 const BACKOFF_MAX_MS: u64 = 3_600_000;
-/// Bytes of a name, and of a value to compare with.
-const BYTES_MAX: usize = 64 * 1024;
-/// Characters of an option's name, and of a word.
-const WORD_MAX: usize = 100;
 /// Conditions of one filter, and how deep they are nested.
-const CONDITIONS_MAX: usize = 1000;
+const CONDITIONS_MAX: usize = PROPERTIES_MAX;
 const DEPTH_MAX: usize = 16;
 
 /// What was given.
 #[derive(Default)]
-pub(super) struct Options {
+pub(super) struct Options<'s> {
     pub(super) start: Start,
     pub(super) exact: bool,
     pub(super) policy: Option<Arc<Policy>>,
+    pub(super) extras: Extras<'s>,
 }
 
-type Object<'s> = v8::Local<'s, v8::Object>;
-type Value<'s> = v8::Local<'s, v8::Value>;
+const OF: OptionsOf = OptionsOf("register_stream_consumer");
 
 /// Reads the options.
-pub(super) fn parse(scope: &mut v8::PinScope, value: Value) -> Result<Options, String> {
+pub(super) fn parse<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: Value<'s>,
+) -> Result<Options<'s>, String> {
     if value.is_undefined() {
         return Ok(Options::default());
     }
@@ -49,7 +48,7 @@ pub(super) fn parse(scope: &mut v8::PinScope, value: Value) -> Result<Options, S
     let mut options = Options::default();
     let mut policy = Policy::default();
     let mut given = Vec::new();
-    for (name, value) in properties(scope, object)? {
+    for (name, value) in OF.properties(scope, object)? {
         read(scope, &name, value, &mut options, &mut policy)?;
         given.push(name);
     }
@@ -62,19 +61,19 @@ pub(super) fn parse(scope: &mut v8::PinScope, value: Value) -> Result<Options, S
 
 /// Options that say which entries are wanted, and leave how they are handed over as it is.
 fn is_placing(name: &str) -> bool {
-    matches!(name, "start" | "exact")
+    matches!(name, "start" | "exact" | "on_registered" | "description")
 }
 
-fn read(
-    scope: &mut v8::PinScope,
+fn read<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
     name: &str,
-    value: Value,
-    options: &mut Options,
+    value: Value<'s>,
+    options: &mut Options<'s>,
     policy: &mut Policy,
 ) -> Result<(), String> {
-    let wrong = |what: &str| wrong(name, what);
+    let wrong = |what: &str| OF.wrong(name, what);
     match name {
-        "batch" => policy.batch = Some(whole(value, 1.0, BATCH_MAX).map_err(|what| wrong(&what))?),
+        "batch" => policy.batch = Some(OF.whole(name, value, (1.0, BATCH_MAX), "")?),
         "duration" => policy.duration_ms = milliseconds(name, value)?,
         "on_failure" => {
             policy.on_failure = match word(scope, value).as_deref() {
@@ -87,15 +86,15 @@ fn read(
         "retry_interval" => policy.backoff = Backoff::every(milliseconds(name, value)?),
         "backoff" => policy.backoff = backoff(scope, value)?,
         "max_attempts" => {
-            let most: usize = whole(value, 1.0, ATTEMPTS_MAX).map_err(|what| wrong(&what))?;
+            let most = OF.whole(name, value, (1.0, ATTEMPTS_MAX), "")?;
             policy.max_attempts = u32::try_from(most).ok();
         }
         "max_age" => {
-            let most = whole(value, 0.0, AGE_MAX).map_err(|what| wrong(&what))?;
+            let most = OF.whole(name, value, (0.0, AGE_MAX), "")?;
             policy.max_age_ms = Some(most as u64);
         }
         "dead_letter" => policy.dead_letter = Some(named(scope, name, value)?),
-        "bisect" => policy.bisect = boolean(name, value)?,
+        "bisect" => policy.bisect = OF.boolean(name, value)?,
         "scope" => {
             policy.scope = match word(scope, value).as_deref() {
                 Some("stream") => Scope::Stream,
@@ -113,12 +112,9 @@ fn read(
         }
         "order_by" => policy.order_by = Some(named(scope, name, value)?),
         "filter" => policy.filter = Some(filter(scope, value)?),
-        "exact" => options.exact = boolean(name, value)?,
-        _ => {
-            return Err(format!(
-                "Unknown option '{name}' of 'register_stream_consumer'"
-            ));
-        }
+        "exact" => options.exact = OF.boolean(name, value)?,
+        _ if options.extras.read(scope, OF, name, value)? => {}
+        _ => return Err(OF.unknown(name)),
     }
     Ok(())
 }
@@ -159,73 +155,11 @@ fn check_together(given: &[String], policy: &Policy) -> Result<(), String> {
     Ok(())
 }
 
-fn wrong(name: &str, what: &str) -> String {
-    format!("Option '{name}' of 'register_stream_consumer' must be {what}")
-}
-
 // --- values -----------------------------------------------------------------------------------------
 
-fn plain_object(value: Value<'_>) -> Option<Object<'_>> {
-    if value.is_array() || value.is_function() || value.is_proxy() {
-        return None;
-    }
-    v8::Local::<v8::Object>::try_from(value).ok()
-}
-
-/// The properties of an object, but for those that are undefined.
-fn properties<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    object: Object,
-) -> Result<Vec<(String, Value<'s>)>, String> {
-    let failed = || "The options of 'register_stream_consumer' cannot be read".to_owned();
-    let names = object
-        .get_own_property_names(scope, v8::GetPropertyNamesArgs::default())
-        .ok_or_else(failed)?;
-    let mut found = Vec::new();
-    for at in 0..names.length() {
-        if found.len() >= CONDITIONS_MAX || run::is_ending(scope) {
-            return Err(failed());
-        }
-        let name = names.get_index(scope, at).ok_or_else(failed)?;
-        let value = object.get(scope, name).ok_or_else(failed)?;
-        let name = name.to_string(scope).ok_or_else(failed)?;
-        if !value.is_undefined() {
-            found.push((text::to_rust(scope, name, BYTES_MAX), value));
-        }
-    }
-    Ok(found)
-}
-
-fn word(scope: &mut v8::PinScope, value: Value) -> Option<String> {
-    let word = v8::Local::<v8::String>::try_from(value).ok()?;
-    Some(text::to_rust(scope, word, WORD_MAX))
-}
-
-fn boolean(name: &str, value: Value) -> Result<bool, String> {
-    if value.is_boolean() {
-        Ok(value.is_true())
-    } else {
-        Err(wrong(name, "a boolean"))
-    }
-}
-
-/// A whole number in a range; the error says which.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is one of small numbers"
-)]
-fn whole(value: Value, least: f64, most: f64) -> Result<usize, String> {
-    whole_number_of(value)
-        .filter(|number| (least..=most).contains(number))
-        .map(|number| number as usize)
-        .ok_or_else(|| format!("a whole number between {least} and {most}"))
-}
-
 fn milliseconds(name: &str, value: Value) -> Result<u64, String> {
-    whole(value, 0.0, MS_MAX)
-        .map(|ms| ms as u64)
-        .map_err(|what| wrong(name, &format!("{what}, in milliseconds")))
+    let ms = OF.whole(name, value, (0.0, MS_MAX), ", in milliseconds")?;
+    Ok(ms as u64)
 }
 
 /// The name of a field or of a key.
@@ -233,7 +167,7 @@ fn named(scope: &mut v8::PinScope, name: &str, value: Value) -> Result<Arc<[u8]>
     let bytes = bytes_of(scope, value).filter(|bytes| (1..=BYTES_MAX).contains(&bytes.len()));
     match bytes {
         Some(bytes) => Ok(bytes.into()),
-        None => Err(wrong(
+        None => Err(OF.wrong(
             name,
             &format!("a String or ArrayBuffer of at most {BYTES_MAX} bytes that is not empty"),
         )),
@@ -242,7 +176,7 @@ fn named(scope: &mut v8::PinScope, name: &str, value: Value) -> Result<Arc<[u8]>
 
 fn backoff(scope: &mut v8::PinScope, value: Value) -> Result<Backoff, String> {
     let Some(object) = plain_object(value) else {
-        return Err(wrong("backoff", "an object"));
+        return Err(OF.wrong("backoff", "an object"));
     };
     let mut initial = None;
     let mut backoff = Backoff {
@@ -251,14 +185,14 @@ fn backoff(scope: &mut v8::PinScope, value: Value) -> Result<Backoff, String> {
         max_ms: BACKOFF_MAX_MS,
         jitter: 0.0,
     };
-    for (name, value) in properties(scope, object)? {
+    for (name, value) in OF.properties(scope, object)? {
         let full = format!("backoff.{name}");
         let number = v8::Local::<v8::Number>::try_from(value).map(|number| number.value());
         let within = |least: f64, most: f64| {
             number
                 .ok()
                 .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| wrong(&full, &format!("a number between {least} and {most}")))
+                .ok_or_else(|| OF.wrong(&full, &format!("a number between {least} and {most}")))
         };
         match name.as_str() {
             "initial" => initial = Some(milliseconds(&full, value)?),
@@ -266,13 +200,11 @@ fn backoff(scope: &mut v8::PinScope, value: Value) -> Result<Backoff, String> {
             "factor" => backoff.factor = within(1.0, FACTOR_MAX)?,
             "jitter" => backoff.jitter = within(0.0, 1.0)?,
             _ => {
-                return Err(format!(
-                    "Unknown option '{full}' of 'register_stream_consumer'"
-                ));
+                return Err(OF.unknown(&full));
             }
         }
     }
-    backoff.initial_ms = initial.ok_or_else(|| wrong("backoff", "an object with 'initial'"))?;
+    backoff.initial_ms = initial.ok_or_else(|| OF.wrong("backoff", "an object with 'initial'"))?;
     Ok(backoff)
 }
 
@@ -283,16 +215,16 @@ const CONDITION: &str = "a String, an ArrayBuffer, an array of conditions, or an
 fn filter(scope: &mut v8::PinScope, value: Value) -> Result<Filter, String> {
     let fields = plain_object(value)
         .filter(|object| !is_bytes((*object).into()))
-        .ok_or_else(|| wrong("filter", "an object of conditions"))?;
+        .ok_or_else(|| OF.wrong("filter", "an object of conditions"))?;
     let mut filter = Filter::default();
     let mut left = CONDITIONS_MAX;
-    for (name, value) in properties(scope, fields)? {
+    for (name, value) in OF.properties(scope, fields)? {
         let full = format!("filter.{name}");
         let condition = condition(scope, &full, value, &mut left, 0)?;
         filter.fields.push((name.into_bytes(), condition));
     }
     if filter.fields.is_empty() {
-        return Err(wrong("filter", "an object of at least one condition"));
+        return Err(OF.wrong("filter", "an object of at least one condition"));
     }
     Ok(filter)
 }
@@ -312,7 +244,7 @@ fn condition(
         .checked_sub(1)
         .filter(|_| depth < DEPTH_MAX)
         .ok_or_else(|| {
-            wrong(
+            OF.wrong(
                 "filter",
                 &format!("of at most {CONDITIONS_MAX} conditions, nested at most {DEPTH_MAX} deep"),
             )
@@ -325,27 +257,27 @@ fn condition(
         for at in 0..conditions.length() {
             let one = conditions
                 .get_index(scope, at)
-                .ok_or_else(|| wrong(name, CONDITION))?;
+                .ok_or_else(|| OF.wrong(name, CONDITION))?;
             any.push(condition(scope, name, one, left, depth + 1)?);
         }
         return Ok(Condition::Any(any));
     }
-    let object = plain_object(value).ok_or_else(|| wrong(name, CONDITION))?;
-    let found = properties(scope, object)?;
+    let object = plain_object(value).ok_or_else(|| OF.wrong(name, CONDITION))?;
+    let found = OF.properties(scope, object)?;
     let [(kind, value)] = found.as_slice() else {
-        return Err(wrong(name, CONDITION));
+        return Err(OF.wrong(name, CONDITION));
     };
     let full = format!("{name}.{kind}");
     match kind.as_str() {
         "prefix" => comparable(scope, *value)
             .map(Condition::Prefix)
-            .ok_or_else(|| wrong(&full, "a String or ArrayBuffer")),
-        "exists" => Ok(Condition::Exists(boolean(&full, *value)?)),
+            .ok_or_else(|| OF.wrong(&full, "a String or ArrayBuffer")),
+        "exists" => Ok(Condition::Exists(OF.boolean(&full, *value)?)),
         "not" => {
             let inner = condition(scope, &full, *value, left, depth + 1)?;
             Ok(Condition::Not(Box::new(inner)))
         }
-        _ => Err(wrong(name, CONDITION)),
+        _ => Err(OF.wrong(name, CONDITION)),
     }
 }
 

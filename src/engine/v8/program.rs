@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::engine::{KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source};
 
-use super::api_v1::Loading;
 use super::memory::Bounds;
+use super::registering::Loading;
 use super::run::{self, RunState};
 use super::session::V8Session;
 use super::{api_v1, bootstrap, guards, memory, text};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::engine::{
-    BatchCall, Call, CallbackId, Grant, Invocation, News, Outcome, ScriptError, Server, Session,
+    BatchCall, Call, CallbackId, Grant, Held, Invocation, News, Notification, Outcome, ScriptError,
+    Server, Session,
 };
 
 use super::bootstrap::{Helpers, filled_buffer};
@@ -26,7 +27,7 @@ const FIELD_BYTES_KEPT: usize = 64;
 /// New field names that are kept in one session.
 const NEW_FIELDS_KEPT: usize = 1024;
 /// Values that are given as arguments; more are given as one array.
-const PARTS_AS_ARGUMENTS: usize = 1000;
+pub(super) const PARTS_AS_ARGUMENTS: usize = 1000;
 /// Arguments that a function may get: V8 takes no more in one call.
 const ARGUMENTS_MAX: usize = 60_000;
 /// Arguments of `call_consumer` before the parts.
@@ -34,16 +35,18 @@ const FIXED_ARGUMENTS: usize = 7;
 
 /// See the module's description.
 pub(super) struct V8Session<'a, 's, 'i> {
-    scope: &'a mut v8::PinScope<'s, 'i>,
+    pub(super) scope: &'a mut v8::PinScope<'s, 'i>,
     functions: &'a [v8::Global<v8::Function>],
-    bounds: &'a Bounds,
-    helpers: Arc<Helpers>,
+    pub(super) bounds: &'a Bounds,
+    pub(super) helpers: Arc<Helpers>,
     call_consumer: v8::Local<'s, v8::Function>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
     /// The async client made last.
     client: Option<(Arc<Grant>, v8::Local<'s, v8::Value>)>,
     stream: Option<StreamName<'s>>,
     fields: Vec<Field<'s>>,
+    /// The event told of last.
+    pub(super) event: Option<(String, v8::Local<'s, v8::Value>)>,
     /// How often a field name was new in this session.
     new_fields: usize,
 }
@@ -79,11 +82,12 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             client: None,
             stream: None,
             fields: Vec::new(),
+            event: None,
             new_fields: 0,
         })
     }
 
-    fn callback(&mut self, id: CallbackId) -> Option<v8::Local<'s, v8::Function>> {
+    pub(super) fn callback(&mut self, id: CallbackId) -> Option<v8::Local<'s, v8::Function>> {
         match self.callback {
             Some((known, callback)) if known == id => Some(callback),
             _ => {
@@ -95,11 +99,18 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
     }
 
-    /// The client an async callback gets; `undefined` for a sync one.
-    fn client(&mut self, grant: Option<&Arc<Grant>>) -> Option<v8::Local<'s, v8::Value>> {
-        let Some(grant) = grant else {
-            return Some(v8::undefined(self.scope).into());
+    /// The client an async callback gets; `undefined` for a sync one. It is what the run begins
+    /// with as its client at hand.
+    pub(super) fn client(&mut self, grant: Option<&Arc<Grant>>) -> Option<v8::Local<'s, v8::Value>> {
+        let client = match grant {
+            Some(grant) => self.async_client(grant)?,
+            None => v8::undefined(self.scope).into(),
         };
+        self.scope.set_continuation_preserved_embedder_data(client);
+        Some(client)
+    }
+
+    fn async_client(&mut self, grant: &Arc<Grant>) -> Option<v8::Local<'s, v8::Value>> {
         if let Some((known, client)) = &self.client
             && Arc::ptr_eq(known, grant)
         {
@@ -361,6 +372,24 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.call_batch_watched(call))
     }
 
+    fn notify(&mut self, call: &Notification<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.notify_watched(call))
+    }
+
+    fn fire(&mut self, call: &Notification<'_>, server: &dyn Server) -> Result<Held, Outcome> {
+        let mut held = None;
+        let outcome = self.watched(Some(server), |session| {
+            session.fire_watched(call, &mut held)
+        });
+        match (outcome, held) {
+            (Outcome::Done(_), Some(held)) => Ok(held),
+            (Outcome::Done(_), None) => Err(Outcome::Failed(ScriptError::new(
+                "the function did not run to its end",
+            ))),
+            (outcome, _) => Err(outcome),
+        }
+    }
+
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome {
         self.watched(Some(server), |session| session.invoke_watched(invocation))
     }
@@ -412,7 +441,7 @@ impl Session for V8Session<'_, '_, '_> {
 }
 
 /// Bytes as a one-byte string, each a character.
-fn one_byte<'s>(
+pub(super) fn one_byte<'s>(
     scope: &v8::PinScope<'s, '_, ()>,
     bytes: &[u8],
 ) -> Option<v8::Local<'s, v8::Value>> {
@@ -420,7 +449,7 @@ fn one_byte<'s>(
 }
 
 /// A field or a value as text; null where it is not UTF-8.
-fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
+pub(super) fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
     match text::from_bytes(scope, bytes, v8::NewStringType::Normal) {
         Some(text) => text.into(),
         None => v8::null(scope).into(),

@@ -105,7 +105,7 @@ impl Delivery {
             hold: Hold::default(),
         });
         let spec = &self.consumers[consumer].spec;
-        self.prefixes.insert(spec, consumer);
+        self.prefixes.insert(&spec.prefix, spec.exact, consumer);
         self.epoch += 1;
         consumer
     }
@@ -171,7 +171,8 @@ impl Delivery {
         let Some(consumer) = self.consumers.remove(key) else {
             return;
         };
-        self.prefixes.remove(&consumer.spec, key);
+        let spec = &consumer.spec;
+        self.prefixes.remove(&spec.prefix, spec.exact, key);
         self.epoch += 1;
         for sub in consumer.subs.into_values() {
             let Some(sub_state) = self.subs.remove(sub) else {

@@ -1,0 +1,88 @@
+//! How it stands with key-space triggers: what LIST and the server's INFO show.
+
+use crate::engine::Reply;
+use crate::exec::{Driver, TriggerView};
+use crate::host::Field;
+use crate::keyspace::{TriggerKey, TriggerSpec};
+use crate::library::Registry;
+use crate::stream::Mode;
+
+/// A trigger in LIST. The first fields are those of the original, spelled as there.
+pub(super) fn describe(name: &str, key: TriggerKey, driver: &Driver, verbosity: u8) -> Reply {
+    let Some(view) = driver.view_trigger(key).filter(|_| verbosity > 0) else {
+        return Reply::text(name);
+    };
+    let TriggerView {
+        spec,
+        stats,
+        waiting,
+        ..
+    } = view;
+    let succeeded = stats.finished - stats.failed;
+    let mut fields = vec![
+        ("name", Reply::text(name)),
+        ("num_triggered", Reply::count(stats.triggered)),
+        ("num_finished", Reply::count(stats.finished)),
+        ("num_success", Reply::count(succeeded)),
+        ("num_failed", Reply::count(stats.failed)),
+        (
+            "last_error",
+            Reply::text(stats.last_error.as_deref().unwrap_or("None")),
+        ),
+        ("last_exection_time", Reply::count(stats.last_ms)),
+        ("total_exection_time", Reply::count(stats.total_ms)),
+        ("avg_exection_time", Reply::Double(stats.average_ms())),
+        ("num_dropped", Reply::count(stats.dropped)),
+        ("num_waiting", Reply::count(waiting)),
+    ];
+    if verbosity >= 2 {
+        fields.extend([
+            ("prefix", Reply::Bulk(spec.prefix.to_vec())),
+            ("mode", Reply::text(mode_name(spec.mode))),
+            ("event_types", event_types(&spec)),
+            ("key_types", key_types(&spec)),
+        ]);
+    }
+    Reply::record(fields)
+}
+
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Sync => "sync",
+        Mode::Async => "async",
+    }
+}
+
+pub(super) fn event_types(spec: &TriggerSpec) -> Reply {
+    spec.event_types.as_ref().map_or(Reply::Null, |types| {
+        Reply::Array(types.iter().map(|one| Reply::text(&**one)).collect())
+    })
+}
+
+pub(super) fn key_types(spec: &TriggerSpec) -> Reply {
+    spec.key_types.as_ref().map_or(Reply::Null, |types| {
+        Reply::Array(types.iter().map(|one| Reply::text(one.name())).collect())
+    })
+}
+
+/// A line for each trigger in the server's INFO.
+pub(crate) fn of_triggers(registry: &Registry, driver: &Driver) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (library, one) in registry {
+        for (name, key) in &one.triggers {
+            let Some(TriggerView { stats, waiting, .. }) = driver.view_trigger(*key) else {
+                continue;
+            };
+            let numbers = vec![
+                ("triggered", stats.triggered),
+                ("finished", stats.finished),
+                ("failed", stats.failed),
+                ("dropped", stats.dropped),
+                ("waiting", waiting as u64),
+                ("total_ms", stats.total_ms),
+            ];
+            fields.push(Field::Numbers(format!("trigger_{library}.{name}"), numbers));
+        }
+    }
+    fields
+}

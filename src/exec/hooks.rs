@@ -1,0 +1,136 @@
+//! What libraries want to have called once they are live: `on_registered`.
+//!
+//! Called in the first turn of a primary after the library was loaded; on a replica that is when
+//! it becomes one. So the hook of a library may run on every server that has it, once for each
+//! time that it begins there.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Flags, Function, Grant, Hook, Reply, Words};
+use crate::stream::Mode;
+
+use super::book::{Caller, FunctionCall};
+use super::driver::Driver;
+use super::runner::Runner;
+use super::streams::Streams;
+
+/// A hook of a library that is live.
+struct Bound {
+    hook: Hook,
+    library: Arc<str>,
+    runner: Arc<Runner>,
+    user: Arc<str>,
+    called: bool,
+}
+
+/// See the module's description. Used by the main thread only.
+#[derive(Default)]
+pub(super) struct Hooks(RefCell<Vec<Bound>>);
+
+impl Hooks {
+    /// All are to be called when this server is a primary next.
+    pub(super) fn call_again(&self) {
+        self.0.borrow_mut().iter_mut().for_each(|one| one.called = false);
+    }
+
+    /// Whether any is to be called.
+    pub(super) fn has_work(&self) -> bool {
+        self.0.borrow().iter().any(|one| !one.called)
+    }
+
+    /// The next one to be called.
+    fn next(&self) -> Option<(Hook, Arc<Runner>, Grant, Arc<str>)> {
+        let mut all = self.0.borrow_mut();
+        let one = all.iter_mut().find(|one| !one.called)?;
+        one.called = true;
+        let grant = Grant {
+            user: Arc::clone(&one.user),
+            db: 0,
+            flags: Flags::default(),
+        };
+        let runner = Arc::clone(&one.runner);
+        Some((one.hook.clone(), runner, grant, Arc::clone(&one.library)))
+    }
+}
+
+/// Nobody waits for what a hook gives; what it throws is told in the log.
+struct Log {
+    what: String,
+}
+
+impl Caller for Log {
+    fn answer(self: Box<Self>, reply: Reply) {
+        if let Reply::Error(error) = reply {
+            log::warn!("{} failed: {error}", self.what);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+impl Driver {
+    /// Has these called, in place of those the library had before.
+    pub fn set_hooks(
+        &self,
+        library: &Arc<str>,
+        runner: &Arc<Runner>,
+        user: &Arc<str>,
+        hooks: Vec<Hook>,
+    ) {
+        let mut all = self.hooks.0.borrow_mut();
+        all.retain(|one| one.library != *library);
+        all.extend(hooks.into_iter().map(|hook| Bound {
+            hook,
+            library: Arc::clone(library),
+            runner: Arc::clone(runner),
+            user: Arc::clone(user),
+            called: false,
+        }));
+    }
+
+    /// Forgets the hooks of a library.
+    pub fn remove_hooks(&self, library: &str) {
+        let mut all = self.hooks.0.borrow_mut();
+        all.retain(|one| *one.library != *library);
+    }
+
+    /// Calls those that were not yet called.
+    pub(super) fn call_hooks(&self, streams: &dyn Streams, patience: Duration) {
+        while let Some((hook, runner, grant, library)) = self.hooks.next() {
+            let what = format!("on_registered of '{}' in library '{library}'", hook.name);
+            let log = Box::new(Log { what });
+            let function = Function {
+                name: hook.name,
+                flags: Flags::default(),
+                callback: hook.callback,
+                mode: hook.mode,
+            };
+            if hook.mode == Mode::Async {
+                runner.send_function(FunctionCall {
+                    callback: hook.callback,
+                    grant: Arc::new(grant),
+                    arguments: Words::default(),
+                    raw: false,
+                    caller: log,
+                });
+                continue;
+            }
+            let mut log = Some(log);
+            let mut reply = None;
+            streams.act(&grant, &mut |server| {
+                let mut wait = || match log.take() {
+                    Some(log) => Ok(log as Box<dyn Caller>),
+                    None => Err(Reply::Null),
+                };
+                reply = self.call_function(&runner, &function, &[], server, patience, &mut wait);
+            });
+            if let (Some(log), Some(reply)) = (log, reply) {
+                log.answer(reply);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Whether what happens to keys is the doing of libraries, or of the module for them: that fires no
+//! triggers, or triggers would fire one another without an end.
+//!
+//! A counter, not a flag: commands of scripts can be nested, and the end of an inner one must not
+//! open the way for the rest of the outer one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many such commands are going on. Changed under the server's lock, by whoever holds it.
+static DEPTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Lasts as long as such a command.
+pub(super) struct Quiet(());
+
+impl Quiet {
+    pub(super) fn begin() -> Self {
+        DEPTH.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        DEPTH.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether one is going on.
+pub(super) fn is_quiet() -> bool {
+    DEPTH.load(Ordering::Relaxed) > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_quiet_until_the_outermost_command_ends() {
+        let outer = Quiet::begin();
+        drop(Quiet::begin());
+        assert!(is_quiet());
+        drop(outer);
+        assert!(!is_quiet());
+    }
+}
