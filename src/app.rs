@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commands::{figures, internals, trigger_figures};
+use crate::engine::Executions;
 use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::exec::{Driver, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits};
+use crate::exec::{Driver, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits};
 use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
     is_paused, listen_to_keys, wake_main_thread,
@@ -28,6 +29,8 @@ pub(crate) struct App {
     /// The delivery core at work.
     pub(crate) driver: Driver,
     scan: RefCell<Scan>,
+    /// Runs over the data set.
+    pub(crate) executions: Arc<ExecutionLog>,
     /// What users have set.
     pub(crate) settings: Settings,
     /// When workers were last looked after.
@@ -51,7 +54,12 @@ impl App {
     /// Where the operating system gives no thread.
     pub(crate) fn start(context: &Context, settings: Settings) -> std::io::Result<()> {
         initialize(Protection::Keys);
-        let engine = V8Engine::new(Arc::clone(&settings.limits))?;
+        let executions = Arc::new(ExecutionLog::new(
+            context.shard_id(),
+            Arc::clone(&settings.executions),
+        ));
+        let told = Arc::clone(&executions) as Arc<dyn Executions>;
+        let engine = V8Engine::new(Arc::clone(&settings.limits), told)?;
         let pool = Pool::start(settings.threads)?;
         let reports = Arc::new(Reports::new(Box::new(wake_main_thread)));
         APP.set(Self {
@@ -67,6 +75,7 @@ impl App {
             },
             driver: Driver::new(context.state().is_primary, reports),
             scan: RefCell::default(),
+            executions,
             settings,
             looked_after: Cell::new(Instant::now()),
             forked: Cell::new(false),
@@ -111,7 +120,8 @@ impl App {
             misses: self.driver.triggers_want_misses(),
             nested: self.driver.triggers_look(),
         };
-        listen_to_keys(context, wishes).map_err(|refused| format!("ERR the server refuses {refused}"))
+        listen_to_keys(context, wishes)
+            .map_err(|refused| format!("ERR the server refuses {refused}"))
     }
 
     fn dumps(&self) -> Vec<LibraryDump> {
@@ -221,6 +231,7 @@ impl App {
             .values()
             .filter_map(Library::runner)
             .for_each(Runner::poke);
+        self.executions.scripts().iter().for_each(Runner::poke);
     }
 
     fn turn(&self, context: &Context) {

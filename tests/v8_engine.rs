@@ -7,10 +7,25 @@ use std::time::{Duration, Instant};
 
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Call, Engine, Grant, Limits, News, Outcome, Program, Registrations, ScriptError, Server,
-    Source, Words,
+    Call, Engine, Executions, Grant, Limits, News, Outcome, Program, Registrations, Reply,
+    ScriptError, Server, Source, Words,
 };
 use redisgears::stream::{ConsumerSpec, EntryId, Mode, RecordBatch};
+
+/// No run over the data set is known.
+struct NoExecutions;
+
+impl Executions for NoExecutions {
+    fn begin(&self, _plan: &str) -> String {
+        String::new()
+    }
+
+    fn is_aborted(&self, _id: &str) -> bool {
+        true
+    }
+
+    fn end(&self, _id: &str, _outcome: Reply) {}
+}
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
@@ -21,7 +36,7 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
         total_memory: AtomicUsize::new(1 << 40),
         lenient: AtomicBool::new(false),
     };
-    V8Engine::new(Arc::new(limits)).expect("a thread")
+    V8Engine::new(Arc::new(limits), Arc::new(NoExecutions)).expect("a thread")
 });
 
 /// A place without a server: nothing can be called.
@@ -54,6 +69,7 @@ fn compile(code: &str) -> Result<Box<dyn Program>, ScriptError> {
         library: "lib",
         code,
         config: Some(r#"{"deep": {"list": [1, 2]}}"#),
+        one_shot: false,
     })
 }
 

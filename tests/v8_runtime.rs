@@ -11,9 +11,24 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Engine, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations, Reply, Server,
-    Session, Source, Words,
+    Engine, Executions, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations,
+    Reply, Server, Session, Source, Words,
 };
+
+/// No run over the data set is known.
+struct NoExecutions;
+
+impl Executions for NoExecutions {
+    fn begin(&self, _plan: &str) -> String {
+        String::new()
+    }
+
+    fn is_aborted(&self, _id: &str) -> bool {
+        true
+    }
+
+    fn end(&self, _id: &str, _outcome: Reply) {}
+}
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
@@ -24,7 +39,7 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
         total_memory: AtomicUsize::new(1 << 40),
         lenient: AtomicBool::new(false),
     };
-    V8Engine::new(Arc::new(limits)).expect("a thread")
+    V8Engine::new(Arc::new(limits), Arc::new(NoExecutions)).expect("a thread")
 });
 
 /// Answers commands with the replies it was given, in order, and keeps what was asked.
@@ -100,6 +115,7 @@ fn load(code: &str) -> (Box<dyn Program>, Registrations) {
         library: "lib",
         code,
         config: None,
+        one_shot: false,
     };
     let mut program = ENGINE.compile(&source).expect("a program");
     let registrations = program.evaluate().expect("a library");

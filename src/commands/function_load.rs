@@ -3,12 +3,12 @@
 use crate::app::App;
 use crate::engine::Reply;
 use crate::host::{Context, Copies};
-use crate::library::{LoadRequest, Prologue, dump};
+use crate::library::{Kind, LoadRequest, Prologue, dump};
 
 use super::{READ_ONLY, internals};
 
 /// Who owns a library that was loaded by no connection of a user.
-const NO_USER: &str = "default";
+pub(super) const NO_USER: &str = "default";
 
 pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
@@ -23,19 +23,28 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         .loader
         .load(&mut app.registry.borrow_mut(), &app.driver, &request);
     match loaded {
-        Ok(has_new) => {
-            if let Err(refused) = app.listen(context) {
-                return Reply::error(refused);
-            }
-            replicate(app, context, request.code);
-            if has_new {
-                app.rescan();
-            }
-            app.driver.wake();
-            Reply::OK
-        }
+        Ok(loaded) => match make_known(app, context, request.code, loaded.has_new) {
+            Ok(()) => Reply::OK,
+            Err(refused) => Reply::error(refused),
+        },
         Err(error) => Reply::error(error),
     }
+}
+
+/// A library was loaded: its consumers hear of keys, replicas and append-only file of it.
+pub(super) fn make_known(
+    app: &App,
+    context: &Context,
+    code: &str,
+    has_new: bool,
+) -> Result<(), String> {
+    app.listen(context)?;
+    replicate(app, context, code);
+    if has_new {
+        app.rescan();
+    }
+    app.driver.wake();
+    Ok(())
 }
 
 /// Sends the library as it is now to replicas and the append-only file. What its consumers have
@@ -76,6 +85,7 @@ fn parse<'a>(arguments: &[&'a [u8]], user: &'a str) -> Result<LoadRequest<'a>, &
                 config,
                 upgrade,
                 user,
+                kind: Kind::Library,
             });
         }
     }

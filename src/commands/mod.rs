@@ -2,6 +2,7 @@
 
 mod config;
 mod consumer;
+mod executions;
 mod fcall;
 pub(crate) mod figures;
 mod function_debug;
@@ -10,6 +11,8 @@ mod function_help;
 mod function_list;
 mod function_load;
 pub(crate) mod internals;
+mod jsexecute;
+mod registrations;
 pub(crate) mod trigger_figures;
 
 use crate::app::App;
@@ -44,6 +47,15 @@ fn run_waiting(context: &Context, arguments: &[&[u8]], handler: WaitingHandler) 
     }
 }
 
+/// Runs a command of one word that answers at once.
+#[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
+fn run_word(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
+    Some(match App::get() {
+        Some(app) => handler(app, context, arguments.get(1..).unwrap_or_default()),
+        None => not_ready(),
+    })
+}
+
 /// The error for who wants to change libraries on a replica: as the server's own.
 const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
 
@@ -71,6 +83,26 @@ command_entry!(redrive_entry, run, consumer::redrive);
 command_entry!(consumer_info_entry, run, consumer::info);
 command_entry!(consumer_help_entry, run, consumer::help);
 command_entry!(internal_cursor_entry, run, internals::cursor);
+command_entry!(jsexecute_entry, run_waiting, jsexecute::run);
+command_entry!(dump_executions_entry, run_word, executions::dump);
+command_entry!(get_execution_entry, run_word, executions::get);
+command_entry!(get_results_entry, run_word, executions::results);
+command_entry!(
+    get_results_blocking_entry,
+    run_waiting,
+    executions::results_blocking
+);
+command_entry!(abort_execution_entry, run_word, executions::abort);
+command_entry!(drop_execution_entry, run_word, executions::forget);
+command_entry!(dump_registrations_entry, run_word, registrations::dump_all);
+command_entry!(unregister_entry, run_word, registrations::unregister);
+command_entry!(pause_registrations_entry, run_word, registrations::pause);
+command_entry!(
+    unpause_registrations_entry,
+    run_word,
+    registrations::unpause
+);
+command_entry!(clear_stats_entry, run_word, registrations::clear_stats);
 
 /// Registers all commands.
 ///
@@ -84,11 +116,147 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
         &RG_FCALLASYNC,
         &RG_CONFIG,
         &RG_INTERNALS,
-    ] {
+    ]
+    .into_iter()
+    .chain(&OF_THE_FIRST)
+    {
         register_commands(context, command)?;
     }
     Ok(())
 }
+
+/// The commands of the first `RedisGears`.
+static OF_THE_FIRST: [Command; 12] = [
+    Command {
+        name: "rg.jsexecute",
+        entry: Some(jsexecute_entry),
+        flags: "deny-oom deny-script may-replicate",
+        summary: "Runs a script once; what it registers stays",
+        complexity: "Depends on the script",
+        arity: -2,
+        args: &[
+            text("code"),
+            token("unblocking", "UNBLOCKING"),
+            Arg {
+                token: Some("ID"),
+                optional: true,
+                ..text("id")
+            },
+            token("upgrade", "UPGRADE"),
+        ],
+        ..FIRST
+    },
+    Command {
+        name: "rg.dumpregistrations",
+        entry: Some(dump_registrations_entry),
+        summary: "Lists stream consumers and key-space triggers as registrations",
+        arity: 1,
+        ..FIRST
+    },
+    Command {
+        name: "rg.unregister",
+        entry: Some(unregister_entry),
+        flags: "deny-script may-replicate",
+        summary: "Takes a registration away",
+        arity: -2,
+        args: &[text("id"), token("abortpending", "ABORTPENDING")],
+        ..FIRST
+    },
+    Command {
+        name: "rg.pauseregistrations",
+        entry: Some(pause_registrations_entry),
+        flags: "deny-script may-replicate",
+        summary: "Pauses registrations of streams",
+        arity: -2,
+        args: IDS,
+        ..FIRST
+    },
+    Command {
+        name: "rg.unpauseregistrations",
+        entry: Some(unpause_registrations_entry),
+        flags: "deny-script may-replicate",
+        summary: "Has registrations of streams go on",
+        arity: -2,
+        args: IDS,
+        ..FIRST
+    },
+    Command {
+        name: "rg.clearregistrationsstats",
+        entry: Some(clear_stats_entry),
+        summary: "Has all registrations count anew",
+        arity: 1,
+        ..FIRST
+    },
+    Command {
+        name: "rg.dumpexecutions",
+        entry: Some(dump_executions_entry),
+        summary: "Lists runs over the data set",
+        arity: 1,
+        ..FIRST
+    },
+    Command {
+        name: "rg.getexecution",
+        entry: Some(get_execution_entry),
+        summary: "Shows a run over the data set",
+        arity: -2,
+        args: &[
+            text("id"),
+            token("shard", "SHARD"),
+            token("cluster", "CLUSTER"),
+        ],
+        ..FIRST
+    },
+    Command {
+        name: "rg.getresults",
+        entry: Some(get_results_entry),
+        summary: "Gives what came of a run",
+        arity: 2,
+        args: &[text("id")],
+        ..FIRST
+    },
+    Command {
+        name: "rg.getresultsblocking",
+        entry: Some(get_results_blocking_entry),
+        summary: "Waits for the end of a run, and gives what came of it",
+        arity: 2,
+        args: &[text("id")],
+        ..FIRST
+    },
+    Command {
+        name: "rg.abortexecution",
+        entry: Some(abort_execution_entry),
+        summary: "Ends a run",
+        arity: 2,
+        args: &[text("id")],
+        ..FIRST
+    },
+    Command {
+        name: "rg.dropexecution",
+        entry: Some(drop_execution_entry),
+        summary: "Forgets a run that has ended",
+        arity: 2,
+        args: &[text("id")],
+        ..FIRST
+    },
+];
+
+const IDS: &[Arg] = &[Arg {
+    multiple: true,
+    ..text("id")
+}];
+
+const FIRST: Command = Command {
+    name: "",
+    entry: None,
+    flags: "deny-script",
+    categories: "write scripting slow",
+    summary: "",
+    complexity: "O(N) where N is the number of what is known",
+    arity: -1,
+    key_count_at: None,
+    args: &[],
+    subcommands: &[],
+};
 
 static RG_FCALL: Command = Command {
     name: "rg.fcall",

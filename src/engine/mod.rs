@@ -64,6 +64,8 @@ pub struct Source<'a> {
     pub code: &'a str,
     /// The text of its configuration: a JSON object.
     pub config: Option<&'a str>,
+    /// Whether its top level is a script to be run once.
+    pub one_shot: bool,
 }
 
 /// A compiled library. Entered by one thread at a time, whichever: its keeper sees to that.
@@ -263,6 +265,30 @@ pub struct Registrations {
     pub triggers: Vec<Trigger>,
     /// What to call once the library is live.
     pub hooks: Vec<Hook>,
+    /// What the top level of a script that is run once asked to have run.
+    pub scheduled: Option<Scheduled>,
+}
+
+/// An async function that a script has run over the data set. It is given the ID of its execution,
+/// and gives a list of results and a list of errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// What to call.
+    pub callback: CallbackId,
+    /// What it does, as JSON text.
+    pub plan: String,
+}
+
+/// Runs over the data set, as scripts tell of them. Used by any thread.
+pub trait Executions: Send + Sync {
+    /// A run has begun; its ID.
+    fn begin(&self, plan: &str) -> String;
+
+    /// Whether a run is to end.
+    fn is_aborted(&self, id: &str) -> bool;
+
+    /// A run has ended, with a list of results and a list of errors.
+    fn end(&self, id: &str, outcome: Reply);
 }
 
 impl Registrations {

@@ -508,7 +508,8 @@ impl Book {
     ) {
         if let Outcome::Pending = outcome {
             let state = Arc::clone(state);
-            self.pending.insert(token, Pending::Trigger { state, since });
+            self.pending
+                .insert(token, Pending::Trigger { state, since });
         } else {
             state.end(since, self.error_of(outcome));
         }

@@ -24,11 +24,11 @@ use crate::stream::{
 use super::bindings::{Binding, Bindings, Code};
 use super::book::{Caller, Target};
 use super::chain::{Chain, DEPTH_MAX};
+use super::hooks::Hooks;
 use super::on_stage::OnStage;
 use super::podium::Podium;
 use super::report::{Clock, Report, Reports};
 use super::runner::Runner;
-use super::hooks::Hooks;
 use super::streams::{ConsumerName, Streams};
 use super::triggers::TriggerDesk;
 

@@ -32,7 +32,10 @@ pub(super) struct Hooks(RefCell<Vec<Bound>>);
 impl Hooks {
     /// All are to be called when this server is a primary next.
     pub(super) fn call_again(&self) {
-        self.0.borrow_mut().iter_mut().for_each(|one| one.called = false);
+        self.0
+            .borrow_mut()
+            .iter_mut()
+            .for_each(|one| one.called = false);
     }
 
     /// Whether any is to be called.

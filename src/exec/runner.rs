@@ -21,8 +21,8 @@ use crate::stream::{EntryId, Event, Notice, RecordBatch, SubscriptionKey};
 use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
 use super::pool::{self, Pool};
 use super::report::{Clock, Report, Reports};
-use super::triggers::{Firing, TriggerCall};
 use super::stage::{MainPass, OffLock, ServerLock, Stage};
+use super::triggers::{Firing, TriggerCall};
 
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);

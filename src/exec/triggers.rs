@@ -256,7 +256,10 @@ impl TriggerDesk {
         for binding in self.bindings.borrow().values() {
             let dropped = binding.state.0.lock().clear(reason);
             if dropped > 0 {
-                log::warn!("{}: {dropped} events dropped: {reason}", told(&binding.name));
+                log::warn!(
+                    "{}: {dropped} events dropped: {reason}",
+                    told(&binding.name)
+                );
             }
         }
     }
@@ -420,7 +423,11 @@ impl Driver {
         patience: Duration,
     ) {
         let desk = &self.triggers;
-        let Some((mode, reads)) = desk.core.borrow().spec(key).map(|one| (one.mode, one.read_value))
+        let Some((mode, reads)) = desk
+            .core
+            .borrow()
+            .spec(key)
+            .map(|one| (one.mode, one.read_value))
         else {
             return;
         };
@@ -445,7 +452,10 @@ impl Driver {
                 Err(error) => return binding.state.0.lock().refuse(error),
             }
         }
-        let value = firing.value.as_ref().map_or(0, |value| value.packed().len());
+        let value = firing
+            .value
+            .as_ref()
+            .map_or(0, |value| value.packed().len());
         let bytes = EVENT_BYTES + firing.key.len() + value;
         let pushed = binding.state.0.lock().push(firing, bytes, bounds);
         if let Err(Full) = pushed {

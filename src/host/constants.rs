@@ -20,8 +20,8 @@ pub(super) const OPTION_HANDLE_IO_ERRORS: c_int =
 pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_int;
 pub(super) const READ_QUIETLY: c_int =
     raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
-pub(super) const READ_UNNOTICED: c_int = raw::REDISMODULE_OPEN_KEY_NONOTIFY as c_int
-    | raw::REDISMODULE_OPEN_KEY_NOSTATS as c_int;
+pub(super) const READ_UNNOTICED: c_int =
+    raw::REDISMODULE_OPEN_KEY_NONOTIFY as c_int | raw::REDISMODULE_OPEN_KEY_NOSTATS as c_int;
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;
 pub(super) const FLAG_LOADING: c_int = raw::REDISMODULE_CTX_FLAGS_LOADING as c_int;
 pub(super) const FLAG_REPLICATED: c_int = raw::REDISMODULE_CTX_FLAGS_REPLICATED as c_int;

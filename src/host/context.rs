@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 
 use super::api;
 use super::constants::{
-    FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK,
-    READ_QUIETLY, READ_UNNOTICED,
+    FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED,
+    KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED,
 };
 use super::quiet::Quiet;
 
@@ -38,6 +38,9 @@ pub(crate) enum Copies {
     /// To the append-only file alone.
     LogOnly,
 }
+
+/// Characters of a server's name in a cluster.
+const SHARD_ID: usize = 40;
 
 /// The command by which the module speaks to itself on replicas, and after a restart.
 pub(crate) const INTERNALS: &CStr = c"_rg_internals";
@@ -103,6 +106,14 @@ impl Drop for OpenKey {
         // SAFETY: opened by `Context::open_for_reading`, closed once.
         unsafe { api!(RedisModule_CloseKey)(self.0) };
     }
+}
+
+/// Forty random hexadecimal digits.
+pub(crate) fn random_name() -> String {
+    let mut digits = [0u8; SHARD_ID];
+    // SAFETY: the server fills as many bytes as there are.
+    unsafe { api!(RedisModule_GetRandomHexChars)(digits.as_mut_ptr().cast(), SHARD_ID) };
+    String::from_utf8_lossy(&digits).into_owned()
 }
 
 /// How keys are opened: without counting as a use of them, nor as a miss where the server can
@@ -241,6 +252,21 @@ impl Context {
         // SAFETY: the string lives until the end of this function.
         let text = unsafe { bytes(name.as_ptr()) };
         Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// What this server is called among those of its cluster; zeroes where there is none.
+    pub(crate) fn shard_id(&self) -> String {
+        if self.has_flag(FLAG_CLUSTER) {
+            // SAFETY: the function takes no arguments; the ID is 40 characters long.
+            unsafe {
+                let id = api!(RedisModule_GetMyClusterID)();
+                if !id.is_null() {
+                    let id = std::slice::from_raw_parts(id.cast::<u8>(), SHARD_ID);
+                    return String::from_utf8_lossy(id).into_owned();
+                }
+            }
+        }
+        "0".repeat(SHARD_ID)
     }
 
     /// Runs a reading command of three words whose last is a key; the elements of its reply as

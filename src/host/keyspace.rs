@@ -95,8 +95,12 @@ pub(crate) fn listen_to_keys(context: &Context, wishes: Wishes) -> Result<(), &'
     Ok(())
 }
 
-type Listener =
-    unsafe extern "C" fn(*mut RedisModuleCtx, c_int, *const c_char, *mut RedisModuleString) -> c_int;
+type Listener = unsafe extern "C" fn(
+    *mut RedisModuleCtx,
+    c_int,
+    *const c_char,
+    *mut RedisModuleString,
+) -> c_int;
 
 fn subscribe(context: &Context, classes: c_int, listener: Listener) -> Result<(), &'static str> {
     // SAFETY: the context is live, the callback has the form the server asks for.

@@ -64,7 +64,7 @@ pub(crate) use command::{
     Arg, ArgKind, Command, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
-pub(crate) use context::{Context, Copies};
+pub(crate) use context::{Context, Copies, random_name};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
 pub(crate) use keyspace::{Wishes, listen_to_keys};

@@ -181,7 +181,17 @@ static TRIGGER_QUEUE_MEMORY: Setting = Setting::new(
     raw::REDISMODULE_CONFIG_MEMORY,
 );
 
-static ALL: [&Setting; 10] = [
+static MAX_EXECUTIONS: Setting = Setting::new(
+    "max-executions",
+    1000,
+    Kind::Number {
+        min: 0,
+        max: 1_000_000,
+    },
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
+
+static ALL: [&Setting; 11] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &BACKGROUND_TIMEOUT,
@@ -192,6 +202,7 @@ static ALL: [&Setting; 10] = [
     &ENABLE_DEBUG_COMMAND,
     &TRIGGER_QUEUE_LENGTH,
     &TRIGGER_QUEUE_MEMORY,
+    &MAX_EXECUTIONS,
 ];
 
 /// Whether `RG.FUNCTION DEBUG` is for use.
@@ -248,6 +259,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Arc<Limits>,
     /// How much of an error is told.
     pub(crate) verbosity: Arc<AtomicU8>,
+    /// Runs over the data set that are kept when they have ended.
+    pub(crate) executions: Arc<AtomicUsize>,
 }
 
 impl Settings {
@@ -263,6 +276,7 @@ impl Settings {
                 lenient: AtomicBool::new(false),
             }),
             verbosity: Arc::new(AtomicU8::new(1)),
+            executions: Arc::default(),
         };
         settings.refresh();
         settings
@@ -282,7 +296,7 @@ impl Settings {
     pub(crate) fn refresh(&self) {
         let limits = &self.limits;
         let milliseconds = |setting: &Setting| setting.get().unsigned_abs();
-        let bytes = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
         let order = Ordering::Relaxed;
         limits
             .locked_ms
@@ -290,11 +304,12 @@ impl Settings {
         limits
             .unlocked_ms
             .store(milliseconds(&BACKGROUND_TIMEOUT), order);
-        limits.memory.store(bytes(&LIBRARY_MAXMEMORY), order);
-        limits.total_memory.store(bytes(&V8_MAXMEMORY), order);
+        limits.memory.store(amount(&LIBRARY_MAXMEMORY), order);
+        limits.total_memory.store(amount(&V8_MAXMEMORY), order);
         limits.lenient.store(FATAL_FAILURE_POLICY.is_on(), order);
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
+        self.executions.store(amount(&MAX_EXECUTIONS), order);
     }
 }
 

@@ -33,6 +33,8 @@ pub struct TriggerStats {
     pub dropped: u64,
     /// The last thing that went wrong.
     pub last_error: Option<Arc<str>>,
+    /// Whether the last callback that ended failed.
+    pub failing: bool,
     /// Time from the event to the end of its callback, of the last one finished.
     pub last_ms: u64,
     /// The same, summed over all.
@@ -111,6 +113,7 @@ impl<T> Backlog<T> {
         self.stats.finished += 1;
         self.stats.last_ms = took_ms;
         self.stats.total_ms = self.stats.total_ms.saturating_add(took_ms);
+        self.stats.failing = error.is_some();
         if error.is_some() {
             self.stats.failed += 1;
             self.stats.last_error = error;
@@ -214,12 +217,12 @@ mod tests {
         ) {
             let mut backlog = Backlog::default();
             let mut waiting = VecDeque::new();
-            let mut running = 0u64;
+            let mut running = 0;
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push(bytes) => {
                         let sum: usize = waiting.iter().map(|(_, bytes)| bytes).sum();
-                        let room = waiting.len() + (running as usize) < BOUNDS.length
+                        let room = waiting.len() + running < BOUNDS.length
                             && sum + bytes <= BOUNDS.bytes;
                         prop_assert_eq!(backlog.push(number, bytes, BOUNDS).is_ok(), room);
                         if room {
@@ -228,7 +231,7 @@ mod tests {
                     }
                     Step::Take => {
                         let taken = waiting.pop_front().map(|(number, _)| number);
-                        running += u64::from(taken.is_some());
+                        running += usize::from(taken.is_some());
                         prop_assert_eq!(backlog.take(), taken);
                     }
                     Step::End if running > 0 => {
@@ -246,7 +249,7 @@ mod tests {
                 let stats = &backlog.stats;
                 prop_assert_eq!(
                     stats.triggered,
-                    stats.finished + stats.dropped + running + waiting.len() as u64
+                    stats.finished + stats.dropped + (running + waiting.len()) as u64
                 );
             }
         }

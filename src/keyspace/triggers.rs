@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn words(words: &[&str]) -> Option<Arc<[Box<str>]>> {
-        Some(words.iter().map(|word| Box::from(*word)).collect())
+    fn words(words: &[&str]) -> Arc<[Box<str>]> {
+        words.iter().map(|word| Box::from(*word)).collect()
     }
 
     fn found(triggers: &Triggers, event: &str, key: &str, kind: KeyType) -> Vec<TriggerKey> {
@@ -210,7 +210,7 @@ mod tests {
     fn event_types_count_whatever_their_case() {
         let mut triggers = Triggers::default();
         let lists = triggers.add(TriggerSpec {
-            event_types: words(&["LPush", "rpush"]),
+            event_types: Some(words(&["LPush", "rpush"])),
             ..TriggerSpec::new(b"", Mode::Sync)
         });
         for event in ["lpush", "RPUSH"] {
@@ -225,7 +225,7 @@ mod tests {
         let all = triggers.add(TriggerSpec::new(b"", Mode::Sync));
         let of_lists = TriggerSpec {
             key_types: Some([KeyType::List].into()),
-            event_types: words(&["lpush"]),
+            event_types: Some(words(&["lpush"])),
             ..TriggerSpec::new(b"", Mode::Sync)
         };
         let lists = triggers.add(of_lists);
@@ -252,7 +252,7 @@ mod tests {
         });
         let by_name = triggers.add(TriggerSpec {
             misses: false,
-            event_types: words(&["keymiss"]),
+            event_types: Some(words(&["keymiss"])),
             ..TriggerSpec::new(b"", Mode::Sync)
         });
         let concerned = found(&triggers, "keymiss", "a", KeyType::Empty);
@@ -270,7 +270,10 @@ mod tests {
         let second = triggers.add(TriggerSpec::new(b"", Mode::Async));
         triggers.change(first, TriggerSpec::new(b"b", Mode::Async));
         assert_eq!(found(&triggers, "set", "a", KeyType::String), [second]);
-        assert_eq!(found(&triggers, "set", "b", KeyType::String), [first, second]);
+        assert_eq!(
+            found(&triggers, "set", "b", KeyType::String),
+            [first, second]
+        );
     }
 
     proptest! {
@@ -301,7 +304,7 @@ mod tests {
                 let type_counts = types.as_ref().is_none_or(|types| types.contains(&kind));
                 let one = triggers.add(TriggerSpec {
                     exact,
-                    event_types: events.and_then(|events| words(&events)),
+                    event_types: events.map(|events| words(&events)),
                     key_types: types.map(Into::into),
                     misses,
                     ..TriggerSpec::new(&prefix, Mode::Sync)

@@ -10,13 +10,14 @@ use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use crate::engine::{
-    Engine, Program, Registrations, ScriptError, Source, StreamConsumer, Trigger,
+    Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer, Trigger,
 };
 use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target, TriggerCode};
 use crate::keyspace::TriggerKey;
+use crate::persist::Unregistered;
 
 use super::prologue::{Prologue, PrologueError};
-use super::registry::{Consumer, Library, Registry, Standing};
+use super::registry::{Consumer, Library, Registry, Standing, strike};
 
 /// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
@@ -32,6 +33,33 @@ pub struct LoadRequest<'a> {
     pub upgrade: bool,
     /// Who asks.
     pub user: &'a str,
+    /// What the text is.
+    pub kind: Kind<'a>,
+}
+
+/// What a text that is loaded is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A library: it has to register something.
+    Library,
+    /// A script that is run once. If it registers something, it stays as a library.
+    Script,
+    /// A library, or a script that stayed, which is loaded once more.
+    Restored {
+        /// What it does not register again.
+        unregistered: &'a [Unregistered],
+    },
+}
+
+/// What came of a text that was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Whether it is there as a library.
+    pub stays: bool,
+    /// Whether streams that are there already may have got a new consumer.
+    pub has_new: bool,
+    /// What a script asked to have run, and where.
+    pub scheduled: Option<(Arc<Runner>, Scheduled)>,
 }
 
 /// Why a library was not loaded.
@@ -75,6 +103,15 @@ pub enum LoadError {
     OtherExact { consumer: String },
 }
 
+impl LoadRequest<'_> {
+    fn unregistered(&self) -> &[Unregistered] {
+        match self.kind {
+            Kind::Restored { unregistered } => unregistered,
+            Kind::Library | Kind::Script => &[],
+        }
+    }
+}
+
 /// What loading needs of the rest of the module.
 pub struct Loader {
     /// The engines there are.
@@ -90,8 +127,7 @@ struct Staged {
 }
 
 impl Loader {
-    /// Loads a library, or upgrades it. True where streams that are there already may have got a
-    /// new consumer.
+    /// Loads a library, or upgrades it; or runs a script.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing has changed then.
@@ -100,7 +136,7 @@ impl Loader {
         registry: &mut Registry,
         driver: &Driver,
         request: &LoadRequest<'_>,
-    ) -> Result<bool, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         if request.code.len() > CODE_MAX {
             return Err(LoadError::TooLarge(request.code.len()));
         }
@@ -114,9 +150,19 @@ impl Loader {
         let old = registry.get(prologue.name);
         // V8 lets a thread enter one isolate at a time.
         driver.leave_stage();
-        let staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
+        let mut staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
 
         let runner = Runner::new(prologue.name, staged.program, self.shared.clone());
+        let scheduled = staged.registrations.scheduled.take();
+        let scheduled = scheduled.filter(|_| request.kind == Kind::Script);
+        let scheduled = scheduled.map(|scheduled| (Arc::clone(&runner), scheduled));
+        if request.kind == Kind::Script && staged.registrations.is_empty() {
+            return Ok(Loaded {
+                stays: false,
+                has_new: false,
+                scheduled,
+            });
+        }
         let old = registry.remove(prologue.name);
         let has_new = staged.registrations.stream_consumers.iter().any(|new| {
             old.as_ref()
@@ -134,6 +180,7 @@ impl Loader {
             stream_consumers,
             triggers,
             hooks,
+            scheduled: _,
         } = staged.registrations;
         let Live {
             consumers,
@@ -153,10 +200,15 @@ impl Loader {
                     .collect(),
                 consumers,
                 triggers,
+                unregistered: request.unregistered().to_vec(),
                 standing: Standing::Live(runner),
             },
         );
-        Ok(has_new)
+        Ok(Loaded {
+            stays: true,
+            has_new,
+            scheduled,
+        })
     }
 
     fn stage(
@@ -170,6 +222,7 @@ impl Loader {
             library: name,
             code: request.code,
             config: request.config,
+            one_shot: request.kind != Kind::Library,
         };
         let text = |error: ScriptError| error.text(self.shared.verbosity.load(Ordering::Relaxed));
         let mut program = engine
@@ -178,11 +231,14 @@ impl Loader {
         if old.is_some() && !request.upgrade {
             return Err(LoadError::Exists(name.to_owned()));
         }
-        let registrations = program
+        let mut registrations = program
             .evaluate()
             .map_err(|error| LoadError::Evaluation(text(error)))?;
-        if registrations.is_empty() {
+        if registrations.is_empty() && request.kind == Kind::Library {
             return Err(LoadError::Nothing);
+        }
+        for gone in request.unregistered() {
+            strike(gone, &mut registrations);
         }
         if let Some(old) = old {
             for new in &registrations.stream_consumers {
@@ -337,13 +393,17 @@ impl Swap<'_> {
         if let Some(consumer) = known {
             self.driver
                 .change_consumer(consumer.key, name, new.spec, code);
-            return consumer;
+            return Consumer {
+                label: new.label,
+                ..consumer
+            };
         }
         let prefix = Arc::clone(&new.spec.prefix);
         Consumer {
             exact: new.spec.exact,
             key: self.driver.add_consumer(name, new.spec, code),
             prefix,
+            label: new.label,
         }
     }
 }

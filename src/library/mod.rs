@@ -18,7 +18,9 @@ mod registry;
 mod restore;
 
 pub(crate) use load::delete;
-pub use load::{LoadError, LoadRequest, Loader};
+pub use load::{Kind, LoadError, LoadRequest, Loaded, Loader};
 pub use prologue::{Prologue, PrologueError};
 pub use registry::{Consumer, Library, Registry, Standing};
 pub use restore::{dump, dump_with_progress};
+
+pub use crate::persist::Unregistered;

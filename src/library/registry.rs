@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::Function;
+use crate::engine::{Function, Label, Registrations};
 use crate::exec::Runner;
 use crate::keyspace::TriggerKey;
+use crate::persist::Unregistered;
 use crate::stream::ConsumerKey;
 
 /// A library. All that describes it is plain memory of ours; V8 is behind the runner.
@@ -25,6 +26,8 @@ pub struct Library {
     pub consumers: BTreeMap<String, Consumer>,
     /// Its key-space triggers by name.
     pub triggers: BTreeMap<String, TriggerKey>,
+    /// What of its code is not live: it was taken away by name, until the next upgrade.
+    pub unregistered: Vec<Unregistered>,
     /// Whether it runs.
     pub standing: Standing,
 }
@@ -40,6 +43,16 @@ pub enum Standing {
         /// Why.
         error: String,
     },
+}
+
+/// Takes out of what code registered what is not to be live.
+pub(super) fn strike(gone: &Unregistered, registrations: &mut Registrations) {
+    match gone {
+        Unregistered::Consumer(name) => registrations
+            .stream_consumers
+            .retain(|one| one.name != *name),
+        Unregistered::Trigger(name) => registrations.triggers.retain(|one| one.name != *name),
+    }
 }
 
 impl Library {
@@ -62,6 +75,8 @@ pub struct Consumer {
     pub prefix: Arc<[u8]>,
     /// Whether it wants only the key of just that name.
     pub exact: bool,
+    /// What it says of itself.
+    pub label: Label,
 }
 
 /// Libraries by name, in that order.

@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::Label;
 use crate::exec::Driver;
 use crate::persist::{ConsumerDump, LibraryDump, StreamDump};
 use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
 
-use super::load::{LoadRequest, Loader};
+use super::load::{Kind, LoadRequest, Loader};
 use super::prologue::Prologue;
 use super::registry::{Consumer, Library, Registry, Standing};
 
@@ -59,6 +60,7 @@ pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
         config: library.config.clone(),
         user: library.user.to_string(),
         consumers: consumers.collect(),
+        unregistered: library.unregistered.clone(),
     }
 }
 
@@ -77,6 +79,7 @@ impl Loader {
                 functions: BTreeMap::new(),
                 consumers: BTreeMap::new(),
                 triggers: BTreeMap::new(),
+                unregistered: dump.unregistered.clone(),
                 standing: Standing::Quarantined {
                     error: "it was not loaded yet".into(),
                 },
@@ -94,6 +97,9 @@ impl Loader {
             config: dump.config.as_deref(),
             upgrade: true,
             user: &dump.user,
+            kind: Kind::Restored {
+                unregistered: &dump.unregistered,
+            },
         };
         if let Err(error) = self.load(registry, driver, &request) {
             log::error!(
@@ -132,6 +138,7 @@ fn restore_consumers(
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
                 key: driver.add_suspended_consumer(spec),
+                label: Label::default(),
             }
         });
         driver.update(|delivery| delivery.hold_consumer(consumer.key, dump.hold.clone()));
@@ -171,6 +178,7 @@ fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, erro
     library.user = dump.user.as_str().into();
     library.config.clone_from(&dump.config);
     library.code.clone_from(&dump.code);
+    library.unregistered.clone_from(&dump.unregistered);
     library.functions.clear();
     for trigger in std::mem::take(&mut library.triggers).into_values() {
         driver.remove_trigger(trigger);

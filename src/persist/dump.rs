@@ -9,11 +9,11 @@ use thiserror::Error;
 
 use crate::stream::{Checkpoint, EntryId, Hold, Start, Tried};
 
-use super::form_1;
 use super::ids::{distances, ids};
+use super::{form_1, form_2};
 
 /// The form that this release writes.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// A library as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,17 @@ pub struct LibraryDump {
     pub user: String,
     /// Its stream consumers.
     pub consumers: Vec<ConsumerDump>,
+    /// What of its code is not live.
+    pub unregistered: Vec<Unregistered>,
+}
+
+/// A registration that was taken away from its library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unregistered {
+    /// A stream consumer of that name.
+    Consumer(String),
+    /// A key-space trigger of that name.
+    Trigger(String),
 }
 
 /// A stream consumer as it is kept.
@@ -125,6 +136,10 @@ impl LibraryDump {
         match bytes {
             [VERSION, rest @ ..] => match postcard::take_from_bytes(rest) {
                 Ok((dump, [])) => Ok(dump),
+                _ => Err(DumpError::Damaged),
+            },
+            [2, rest @ ..] => match postcard::take_from_bytes::<form_2::Library>(rest) {
+                Ok((dump, [])) => Ok(dump.into()),
                 _ => Err(DumpError::Damaged),
             },
             [1, rest @ ..] => match postcard::take_from_bytes::<form_1::Library>(rest) {
@@ -361,13 +376,19 @@ mod tests {
     fn library() -> impl Strategy<Value = LibraryDump> {
         let consumers = prop::collection::vec(consumer(), 0..4);
         let config = prop::option::of(".{0,5}");
-        (".{0,9}", ".{0,99}", config, ".{0,9}", consumers).prop_map(
-            |(name, code, config, user, consumers)| LibraryDump {
+        let gone = prop_oneof![
+            ".{0,5}".prop_map(Unregistered::Consumer),
+            ".{0,5}".prop_map(Unregistered::Trigger),
+        ];
+        let gone = prop::collection::vec(gone, 0..3);
+        (".{0,9}", ".{0,99}", config, ".{0,9}", consumers, gone).prop_map(
+            |(name, code, config, user, consumers, unregistered)| LibraryDump {
                 name,
                 code,
                 config,
                 user,
                 consumers,
+                unregistered,
             },
         )
     }
@@ -383,8 +404,10 @@ mod tests {
             let _ = LibraryDump::decode(&bytes);
             bytes.insert(0, VERSION);
             let _ = LibraryDump::decode(&bytes);
-            bytes[0] = 1;
-            let _ = LibraryDump::decode(&bytes);
+            for old in 1..VERSION {
+                bytes[0] = old;
+                let _ = LibraryDump::decode(&bytes);
+            }
             let _ = decode_pending(&bytes);
             let _ = decode_hold(&bytes);
         }
@@ -427,6 +450,7 @@ mod tests {
     fn form_1_is_still_read() {
         let dump = LibraryDump::decode(include_bytes!("form-1.bin")).unwrap();
         let mut expected = example();
+        expected.unregistered.clear();
         for consumer in &mut expected.consumers {
             (consumer.exact, consumer.start) = (false, StartDump::Earliest);
             consumer.hold = Hold::default();
@@ -438,14 +462,22 @@ mod tests {
     }
 
     #[test]
-    fn form_2_is_what_it_was() {
-        let bytes = include_bytes!("form-2.bin");
+    fn form_2_is_still_read() {
+        let dump = LibraryDump::decode(include_bytes!("form-2.bin")).unwrap();
+        let mut expected = example();
+        expected.unregistered.clear();
+        assert_eq!(dump, expected);
+    }
+
+    #[test]
+    fn form_3_is_what_it_was() {
+        let bytes = include_bytes!("form-3.bin");
         let dump = LibraryDump::decode(bytes).unwrap();
         assert_eq!(dump, example());
         assert_eq!(
             dump.encode(),
             bytes,
-            "form 2 has changed without another number"
+            "form 3 has changed without another number"
         );
     }
 
@@ -499,6 +531,10 @@ mod tests {
                     },
                 ],
             }],
+            unregistered: vec![
+                Unregistered::Consumer("gone".into()),
+                Unregistered::Trigger("ä".into()),
+            ],
         }
     }
 
@@ -506,7 +542,7 @@ mod tests {
     #[test]
     #[ignore = "writes a file of the source"]
     fn write_the_example() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-2.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-3.bin");
         std::fs::write(path, example().encode()).unwrap();
     }
 }

@@ -41,6 +41,7 @@ impl From<Library> for LibraryDump {
             config: form.config,
             user: form.user,
             consumers: form.consumers.into_iter().map(Into::into).collect(),
+            unregistered: Vec::new(),
         }
     }
 }

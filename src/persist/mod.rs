@@ -8,9 +8,10 @@
 
 mod dump;
 mod form_1;
+mod form_2;
 mod ids;
 
 pub use dump::{
-    ConsumerDump, DumpError, LibraryDump, StartDump, StreamDump, VERSION, decode_hold,
-    decode_pending, encode_hold, encode_pending,
+    ConsumerDump, DumpError, LibraryDump, StartDump, StreamDump, Unregistered, VERSION,
+    decode_hold, decode_pending, encode_hold, encode_pending,
 };

@@ -175,6 +175,7 @@ impl Delivery {
                     state.keep_place(id);
                 }
                 if state.cursor.note_finished(id) {
+                    state.stats.note_call(error.is_some());
                     state.stats.note_finished(id, took, now_ms, error);
                     self.after_finish(sub, id);
                 }
@@ -191,7 +192,7 @@ impl Delivery {
             }
             Event::Refused { sub, error } => {
                 if let Some(state) = self.subs.get_mut(sub) {
-                    state.stats.last_error = Some(error);
+                    state.stats.note_error(error);
                     state.refused = true;
                     state.owed = 0;
                 }

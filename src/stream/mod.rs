@@ -57,8 +57,8 @@ pub use hold::{Hold, State};
 pub use id::EntryId;
 pub use lane::Lane;
 pub use plan::{Tried, Unit};
-pub(crate) use prefix::PrefixIndex;
 pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
+pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
 pub use stats::{Percentiles, Stats};
 

@@ -28,7 +28,9 @@ pub struct Stats {
     pub total_lag_ms: u64,
     /// The error of the last callback that failed.
     pub last_error: Option<Arc<str>>,
-    /// Calls of the callback that ended, for a consumer with a policy; as the following.
+    /// Whether the last thing that happened was an error.
+    pub failing: bool,
+    /// Calls of the callback that ended.
     pub attempts: u64,
     /// Those among them that failed.
     pub failures: u64,
@@ -84,6 +86,27 @@ impl Spread {
 }
 
 impl Stats {
+    /// Counts a call of the callback.
+    pub(super) fn note_call(&mut self, failed: bool) {
+        self.attempts += 1;
+        self.failures += u64::from(failed);
+        self.failing = failed;
+    }
+
+    /// Something went wrong.
+    pub(super) fn note_error(&mut self, error: Arc<str>) {
+        self.last_error = Some(error);
+        self.failing = true;
+    }
+
+    /// Counts anew. How long entries take is still known.
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            latency_us: self.latency_us,
+            ..Self::default()
+        };
+    }
+
     /// Counts one finished entry. `now_ms` is the wall clock at its finish; an ID ahead of the
     /// clock counts as no lag.
     pub(super) fn note_finished(

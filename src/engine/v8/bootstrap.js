@@ -4,7 +4,10 @@
 // would cost a call for every property.
 (function (native) {
   "use strict";
-  const { unpack, call, call_raw, may_block, grant, lock, begin, is_async_function, current, set_current } = native;
+  const {
+    unpack, call, call_raw, call_either, may_block, grant, lock, begin, is_async_function, current, set_current,
+    make_gears,
+  } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
   // iterates, spreads or assigns where a prototype has a say.
   const { freeze } = Object;
@@ -326,10 +329,30 @@
     throw new Error("'execute' can only be used while a callback runs");
   };
   const execute = (words) => {
-    if (open !== null) return apply(call, undefined, words);
-    return at_hand().block(() => apply(call, undefined, words));
+    if (open !== null) return apply(call_either, undefined, words);
+    return at_hand().block(() => apply(call_either, undefined, words));
   };
   const atomic = (work) => (open !== null ? work() : at_hand().block(work));
+
+  // GearsBuilder and what belongs to it is made when it is first used, and never for most libraries.
+  const gears = { __proto__: null };
+  const define_global = (name, value) =>
+    defineProperty(globalThis, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+  for (const name of ["GearsBuilder", "GB", "execute", "atomic", "log", "hashtag", "gearsConfigGet", "configGet"]) {
+    defineProperty(globalThis, name, {
+      __proto__: null,
+      enumerable: false,
+      configurable: true,
+      get() {
+        if (gears.made === undefined) gears.made = make_gears();
+        define_global(name, gears.made[name]);
+        return gears.made[name];
+      },
+      set(value) {
+        define_global(name, value);
+      },
+    });
+  }
 
   return {
     allocate, call_consumer, call_batch, call_trigger, call_with, fire, call_function, run_job, make_async_client,

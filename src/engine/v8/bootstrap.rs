@@ -8,7 +8,7 @@
 use crate::stream::Parts;
 
 use super::callback::callback;
-use super::{client, run, text};
+use super::{client, gears, run, text};
 
 callback!(unpack_entry => unpack);
 
@@ -61,7 +61,10 @@ pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
     let native = v8::Object::new(scope);
     let unpack = v8::Function::new(scope, unpack_entry)?;
     let functions = client::functions(scope)?;
-    for (name, function) in functions.into_iter().chain([("unpack", unpack)]) {
+    for (name, function) in functions
+        .into_iter()
+        .chain([("unpack", unpack), ("make_gears", gears::maker(scope)?)])
+    {
         let key = text::short(scope, name);
         native.create_data_property(scope, key.into(), function.into())?;
     }

@@ -19,6 +19,7 @@ use super::{run, text};
 
 callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
+callback!(call_either_entry => call_either);
 callback!(may_block_entry => may_block);
 callback!(grant_entry => grant);
 callback!(begin_entry => begin);
@@ -33,13 +34,21 @@ const REPLY_SHARE: usize = 2;
 /// Bytes of a command's words that are taken between two looks at the time.
 const LOOK: usize = 256 << 10;
 
+/// `is_async_function(value)`
+pub(super) fn async_function_test<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Option<v8::Local<'s, v8::Function>> {
+    v8::Function::new(scope, is_async_function_entry)
+}
+
 /// The functions and what the bootstrap calls them.
 pub(super) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 9]> {
+) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 10]> {
     Some([
         ("call", v8::Function::new(scope, call_entry)?),
         ("call_raw", v8::Function::new(scope, call_raw_entry)?),
+        ("call_either", v8::Function::new(scope, call_either_entry)?),
         ("may_block", v8::Function::new(scope, may_block_entry)?),
         ("grant", v8::Function::new(scope, grant_entry)?),
         ("begin", v8::Function::new(scope, begin_entry)?),
@@ -73,6 +82,15 @@ fn call_raw<'s>(
     result: v8::ReturnValue<'s, v8::Value>,
 ) {
     run_command(scope, args, result, Form::Raw);
+}
+
+/// `call_either(name, ...arguments)`: strings that are not UTF-8 are given as bytes.
+fn call_either<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Either);
 }
 
 fn run_command<'s>(

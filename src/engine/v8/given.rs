@@ -93,12 +93,7 @@ impl OptionsOf {
         name: &str,
         value: Value,
     ) -> Result<Vec<String>, String> {
-        let wrong = || {
-            self.wrong(
-                name,
-                &format!("an array of 1 to {PROPERTIES_MAX} strings"),
-            )
-        };
+        let wrong = || self.wrong(name, &format!("an array of 1 to {PROPERTIES_MAX} strings"));
         let list = v8::Local::<v8::Array>::try_from(value).map_err(|_| wrong())?;
         let length = list.length();
         if length == 0 || length as usize > PROPERTIES_MAX {

@@ -34,6 +34,7 @@ mod callback;
 mod client;
 mod debug;
 mod from_js;
+mod gears;
 mod given;
 mod guards;
 mod memory;
@@ -60,14 +61,14 @@ use parking_lot::Mutex;
 pub use platform::{Protection, initialize};
 use program::V8Program;
 
-use super::{Engine, Limits, Program, Reply, ScriptError, Source};
+use super::{Engine, Executions, Limits, Program, Reply, ScriptError, Source};
 
 /// The engine named `js`.
-#[derive(Debug)]
 pub struct V8Engine {
     limits: Arc<Limits>,
     watchdog: watchdog::Watchdog,
     ledger: Arc<memory::Ledger>,
+    executions: Arc<dyn Executions>,
     /// All programs there were, for debugging.
     programs: Mutex<debug::Tracked>,
 }
@@ -77,8 +78,9 @@ impl V8Engine {
     ///
     /// # Errors
     /// Where the operating system gives no thread.
-    pub fn new(limits: Arc<Limits>) -> std::io::Result<Self> {
+    pub fn new(limits: Arc<Limits>, executions: Arc<dyn Executions>) -> std::io::Result<Self> {
         Ok(Self {
+            executions,
             watchdog: watchdog::Watchdog::start(Arc::clone(&limits))?,
             ledger: memory::Ledger::new(Arc::clone(&limits)),
             limits,
@@ -102,7 +104,8 @@ impl Engine for V8Engine {
         let watch = self.watchdog.watch(source.library);
         let bounds = memory::Bounds::new(watch, memory, &self.ledger);
         self.programs.lock().add(source.library, &bounds);
-        Ok(Box::new(V8Program::compile(source, bounds)?))
+        let executions = Arc::clone(&self.executions);
+        Ok(Box::new(V8Program::compile(source, bounds, executions)?))
     }
 
     fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String> {

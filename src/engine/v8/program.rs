@@ -9,7 +9,9 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::engine::{KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source};
+use crate::engine::{
+    Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
+};
 
 use super::memory::Bounds;
 use super::registering::Loading;
@@ -29,13 +31,18 @@ pub(super) struct V8Program {
     isolate: v8::SharedIsolate,
     bounds: Arc<Bounds>,
     entered: AtomicU32,
+    one_shot: bool,
     /// The isolate's address, while the thread that may enter keeps it entered; else null.
     kept: Arc<AtomicPtr<c_void>>,
 }
 
 impl V8Program {
-    pub(super) fn compile(source: &Source<'_>, bounds: Arc<Bounds>) -> Result<Self, ScriptError> {
-        let isolate = new_isolate(&bounds)?;
+    pub(super) fn compile(
+        source: &Source<'_>,
+        bounds: Arc<Bounds>,
+        executions: Arc<dyn Executions>,
+    ) -> Result<Self, ScriptError> {
+        let isolate = new_isolate(&bounds, executions)?;
         bounds.watch.attach(isolate.thread_safe_handle());
         bounds.watch.start(true);
         let built = build(&isolate, source);
@@ -51,6 +58,7 @@ impl V8Program {
             isolate,
             bounds,
             entered: AtomicU32::new(0),
+            one_shot: source.one_shot,
             kept: Arc::default(),
         })
     }
@@ -86,7 +94,10 @@ impl Program for V8Program {
             .take()
             .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
         let (result, loading) = self.with_scope(|scope| {
-            scope.set_slot(Loading::default());
+            scope.set_slot(Loading {
+                one_shot: self.one_shot,
+                ..Loading::default()
+            });
             // Loading happens on the main thread: the limit is that of code that holds its lock.
             let result = run::watched_with_lock(scope, &self.bounds, |scope| {
                 let script = v8::Local::new(scope, script);
@@ -149,13 +160,16 @@ impl Drop for Kept {
     }
 }
 
-fn new_isolate(bounds: &Arc<Bounds>) -> Result<v8::SharedIsolate, ScriptError> {
+fn new_isolate(
+    bounds: &Arc<Bounds>,
+    executions: Arc<dyn Executions>,
+) -> Result<v8::SharedIsolate, ScriptError> {
     let mut isolate = v8::Isolate::new(memory::create_params(bounds));
     isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
     isolate.set_promise_reject_callback(run::on_rejection);
-    isolate.set_slot(RunState::new(Arc::clone(bounds)));
+    isolate.set_slot(RunState::new(Arc::clone(bounds), executions));
     memory::guard_heap(&mut isolate, bounds);
     // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
     // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread

@@ -38,6 +38,8 @@ pub(super) struct Loading {
     pub(super) callbacks: Vec<v8::Global<v8::Function>>,
     /// What the next registration says of itself, beside its options.
     pub(super) label: Option<Label>,
+    /// Whether the top level is a script to be run once.
+    pub(super) one_shot: bool,
 }
 
 impl Loading {

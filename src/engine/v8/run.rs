@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::engine::{News, ScriptError, Server, Settled, Words};
+use crate::engine::{Executions, News, Reply, ScriptError, Server, Settled, Words};
 
 use super::bootstrap::Helpers;
 use super::memory::Bounds;
@@ -32,12 +32,30 @@ pub(super) struct RunState {
     /// The words of the last command, for their memory.
     words: Words,
     helpers: Option<Arc<Helpers>>,
+    executions: Arc<dyn Executions>,
+    /// Runs over the data set that this library has begun and not ended.
+    begun_executions: Vec<String>,
+}
+
+impl Drop for RunState {
+    fn drop(&mut self) {
+        self.end_executions("the library that it belongs to is gone");
+    }
 }
 
 impl RunState {
-    pub(super) fn new(bounds: Arc<Bounds>) -> Self {
+    /// Nothing will come of the runs over the data set any more.
+    fn end_executions(&mut self, reason: &str) {
+        for id in self.begun_executions.drain(..) {
+            self.executions.end(&id, Reply::error(reason));
+        }
+    }
+
+    pub(super) fn new(bounds: Arc<Bounds>, executions: Arc<dyn Executions>) -> Self {
         Self {
             bounds,
+            executions,
+            begun_executions: Vec::new(),
             server: None,
             settled: Vec::new(),
             jobs: VecDeque::new(),
@@ -122,6 +140,10 @@ pub(super) fn end<R>(
         None => Ok(result),
         Some(error) => {
             forget_run(scope);
+            if let Some(state) = state(scope) {
+                // Whatever the library had pending is void.
+                state.end_executions(&error.message);
+            }
             Err(error)
         }
     }
@@ -179,6 +201,27 @@ fn forget_run(scope: &mut v8::PinScope) {
 /// The bounds of the run that goes on.
 pub(super) fn bounds(isolate: &mut v8::Isolate) -> Option<Arc<Bounds>> {
     state(isolate).map(|state| Arc::clone(&state.bounds))
+}
+
+/// Where runs over the data set are told of.
+pub(super) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions>> {
+    state(isolate).map(|state| Arc::clone(&state.executions))
+}
+
+/// A run over the data set has begun; its ID.
+pub(super) fn begin_execution(isolate: &mut v8::Isolate, plan: &str) -> Option<String> {
+    let state = state(isolate)?;
+    let id = state.executions.begin(plan);
+    state.begun_executions.push(id.clone());
+    Some(id)
+}
+
+/// A run over the data set has ended.
+pub(super) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply) {
+    if let Some(state) = state(isolate) {
+        state.begun_executions.retain(|one| one != id);
+        state.executions.end(id, outcome);
+    }
 }
 
 /// The functions of the bootstrap.

@@ -101,7 +101,10 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
 
     /// The client an async callback gets; `undefined` for a sync one. It is what the run begins
     /// with as its client at hand.
-    pub(super) fn client(&mut self, grant: Option<&Arc<Grant>>) -> Option<v8::Local<'s, v8::Value>> {
+    pub(super) fn client(
+        &mut self,
+        grant: Option<&Arc<Grant>>,
+    ) -> Option<v8::Local<'s, v8::Value>> {
         let client = match grant {
             Some(grant) => self.async_client(grant)?,
             None => v8::undefined(self.scope).into(),

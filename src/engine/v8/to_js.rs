@@ -17,6 +17,8 @@ pub(super) enum Form {
     Text,
     /// As bytes.
     Raw,
+    /// As text, and as bytes what is none.
+    Either,
 }
 
 /// What making a value needs.
@@ -76,7 +78,8 @@ impl Maker<'_, '_> {
     ) -> Option<v8::Local<'s, v8::Value>> {
         match self.form {
             Form::Text => string(scope, bytes),
-            Form::Raw => {
+            Form::Either if std::str::from_utf8(bytes).is_ok() => string(scope, bytes),
+            Form::Raw | Form::Either => {
                 let allocate = v8::Local::new(scope, &self.helpers.allocate);
                 filled_buffer(scope, allocate, bytes)
             }
@@ -152,6 +155,13 @@ impl Maker<'_, '_> {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let name = match self.reader.next()? {
+                Item::Bulk(bytes)
+                    if self.form == Form::Either && std::str::from_utf8(bytes).is_err() =>
+                {
+                    // Such a name has no place in an object.
+                    self.value(scope, depth + 1)?;
+                    continue;
+                }
                 Item::Bulk(bytes) | Item::Simple(bytes) => self.name(scope, bytes)?,
                 Item::Integer(number) => text::short(scope, &number.to_string()),
                 Item::Double(number) => text::short(scope, &number.to_string()),
@@ -175,7 +185,7 @@ impl Maker<'_, '_> {
         let name = text::from_bytes(scope, bytes, v8::NewStringType::Internalized);
         if name.is_none() && !scope.is_execution_terminating() {
             let message = match self.form {
-                Form::Text => "Could not decode value as string",
+                Form::Text | Form::Either => "Could not decode value as string",
                 Form::Raw => "Binary map key is not supported",
             };
             text::throw(scope, message);

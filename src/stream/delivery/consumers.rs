@@ -197,6 +197,15 @@ impl Delivery {
         self.consumers.get(key).map(|consumer| &consumer.spec)
     }
 
+    /// Counts anew for a consumer.
+    pub fn clear_stats(&mut self, key: ConsumerKey) {
+        if let Some(consumer) = self.consumers.get(key) {
+            for sub in consumer.subs.values() {
+                self.subs[*sub].stats.clear();
+            }
+        }
+    }
+
     /// The streams a consumer knows, the latest discovered first.
     pub fn streams_of(&self, key: ConsumerKey) -> impl Iterator<Item = StreamView<'_>> {
         self.consumers

@@ -63,8 +63,7 @@ impl Delivery {
         now_ms: u64,
     ) {
         let state = &mut self.subs[sub];
-        state.stats.failures += 1;
-        state.stats.last_error = Some(Arc::clone(&failure.error));
+        state.stats.note_error(Arc::clone(&failure.error));
         if load.entries.is_empty() {
             return;
         }
@@ -201,7 +200,7 @@ impl Delivery {
     /// A dead letter could not be written: its entry is not done.
     pub(super) fn unburied(&mut self, letter: DeadLetter, error: Arc<str>) {
         if let Some(state) = self.subs.get_mut(letter.sub) {
-            state.stats.last_error = Some(error);
+            state.stats.note_error(error);
             self.unwritten
                 .push((self.now_ms.saturating_add(WRITE_AGAIN_MS), letter));
         }

@@ -234,7 +234,7 @@ impl Delivery {
         if holds && state.recall != Recall::Upgrade {
             state.held += 1;
         }
-        state.stats.attempts += 1;
+        state.stats.note_call(!matches!(end, End::Done));
         // Entries whose IDs came again since, or that were sought past, are not of this stream.
         let cursor = &state.cursor;
         let is_redriven = !load.letters.is_empty();

@@ -1,0 +1,161 @@
+//! `RG.DUMPEXECUTIONS`, `RG.GETEXECUTION`, `RG.GETRESULTS`, `RG.ABORTEXECUTION`, ...: runs over the
+//! data set, with the replies of the first `RedisGears`.
+
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::engine::Reply;
+use crate::exec::{Caller, ExecutionView, Status};
+use crate::host::{BlockedClient, Context};
+
+const UNKNOWN: &str = "ERR execution plan does not exist";
+
+/// What a run does.
+#[derive(Default, Deserialize)]
+struct Plan {
+    #[serde(default)]
+    steps: Vec<(String, String, String)>,
+}
+
+fn id_of<'a>(arguments: &[&'a [u8]], command: &str) -> Result<&'a str, Reply> {
+    match arguments {
+        [id] => std::str::from_utf8(id).map_err(|_| Reply::error(UNKNOWN)),
+        _ => Err(super::wrong_arity(command)),
+    }
+}
+
+fn view(app: &App, id: &str) -> Result<ExecutionView, Reply> {
+    app.executions.view(id).ok_or_else(|| Reply::error(UNKNOWN))
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Running => "running",
+        Status::Done => "done",
+        Status::Aborted => "aborted",
+    }
+}
+
+pub(super) fn dump(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    let all = app.executions.list().into_iter().map(|(id, now)| {
+        Reply::record(vec![
+            ("executionId", Reply::text(id)),
+            ("status", Reply::text(status(now))),
+            // Events of registrations are counted there, and are no executions of their own.
+            ("registered", Reply::count(0u64)),
+        ])
+    });
+    Reply::Array(all.collect())
+}
+
+pub(super) fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let (arguments, rest) = arguments.split_at(arguments.len().min(1));
+    let found = id_of(arguments, "rg.getexecution").and_then(|id| {
+        match rest {
+            [] => {}
+            [word] if word.eq_ignore_ascii_case(b"shard") => {}
+            [word] if word.eq_ignore_ascii_case(b"cluster") => {
+                return Err(Reply::error(
+                    "ERR only the executions of this shard are known",
+                ));
+            }
+            _ => return Err(Reply::error("ERR syntax error")),
+        }
+        view(app, id)
+    });
+    match found {
+        Ok(view) => Reply::Array(vec![describe(&view, context)]),
+        Err(error) => error,
+    }
+}
+
+fn describe(view: &ExecutionView, context: &Context) -> Reply {
+    let ended = view.status != Status::Running;
+    let plan: Plan = serde_json::from_str(&view.plan).unwrap_or_default();
+    let steps = plan.steps.into_iter().rev().map(|(kind, name, arg)| {
+        Reply::record(vec![
+            ("type", Reply::text(kind)),
+            ("duration", Reply::count(0u64)),
+            ("name", Reply::text(name)),
+            ("arg", Reply::text(arg)),
+        ])
+    });
+    let shards = u64::from(ended);
+    let results = if ended {
+        Reply::count(view.results.len())
+    } else {
+        Reply::Integer(-1)
+    };
+    let took = u64::try_from(view.took.as_millis()).unwrap_or(u64::MAX);
+    let described = Reply::record(vec![
+        ("status", Reply::text(status(view.status))),
+        ("shards_received", Reply::count(1u64)),
+        ("shards_completed", Reply::count(shards)),
+        ("results", results),
+        ("errors", Reply::Array(view.errors.clone())),
+        ("total_duration", Reply::count(took)),
+        ("read_duration", Reply::count(0u64)),
+        ("steps", Reply::Array(steps.collect())),
+    ]);
+    Reply::record(vec![
+        ("shard_id", Reply::text(context.shard_id())),
+        ("execution_plan", described),
+    ])
+}
+
+fn outcome(view: ExecutionView) -> Reply {
+    Reply::Array(vec![Reply::Array(view.results), Reply::Array(view.errors)])
+}
+
+pub(super) fn results(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let found = id_of(arguments, "rg.getresults").and_then(|id| view(app, id));
+    match found {
+        Ok(view) if view.status == Status::Running => {
+            Reply::error("ERR execution is still running")
+        }
+        Ok(view) => outcome(view),
+        Err(error) => error,
+    }
+}
+
+/// `None` where the client waits for the answer.
+pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+    let id = match id_of(arguments, "rg.getresultsblocking") {
+        Ok(id) => id,
+        Err(error) => return Some(error),
+    };
+    match view(app, id) {
+        Err(error) => Some(error),
+        Ok(view) if view.status != Status::Running => Some(outcome(view)),
+        Ok(_) if !context.state().may_block => Some(Reply::error(
+            "ERR can not wait inside a transaction or a script",
+        )),
+        Ok(_) => {
+            let client: Box<dyn Caller> = Box::new(BlockedClient::new(context, Box::new(|| {})));
+            // Should it be gone meanwhile, dropping the client answers it.
+            drop(app.executions.wait(id, client));
+            None
+        }
+    }
+}
+
+pub(super) fn abort(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let aborted = id_of(arguments, "rg.abortexecution").map(|id| app.executions.abort(id));
+    match aborted {
+        Ok(true) => Reply::OK,
+        Ok(false) => Reply::error(UNKNOWN),
+        Err(error) => error,
+    }
+}
+
+pub(super) fn forget(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+    let dropped = id_of(arguments, "rg.dropexecution").and_then(|id| {
+        view(app, id)?;
+        Ok(app.executions.drop_ended(id))
+    });
+    match dropped {
+        Ok(true) => Reply::OK,
+        Ok(false) => Reply::error("ERR execution is still running"),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,161 @@
+//! `RG.JSEXECUTE code [UNBLOCKING] [ID id] [UPGRADE]`: runs a script once, as `RG.PYEXECUTE` of the
+//! first `RedisGears` did.
+//!
+//! A script that registers something stays, as a library of that ID. One that has something run
+//! over the data set is gone when that has ended.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::engine::{Flags, Grant, Reply, Words};
+use crate::exec::{Caller, FunctionCall};
+use crate::host::{BlockedClient, Context, random_name};
+use crate::library::{Kind, LoadError, LoadRequest};
+
+use super::{READ_ONLY, function_load};
+
+const CANNOT_WAIT: &str =
+    "ERR scripts cannot be run inside a transaction, a Lua script or another module's command";
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options<'a> {
+    unblocking: bool,
+    upgrade: bool,
+    id: Option<&'a str>,
+}
+
+/// `None` where the client waits for the answer.
+pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+    match execute(app, context, arguments) {
+        Ok(reply) => reply,
+        Err(error) => Some(Reply::Error(error)),
+    }
+}
+
+fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<Reply>, String> {
+    let [code, options @ ..] = arguments else {
+        return Err("ERR wrong number of arguments for 'rg.jsexecute' command".into());
+    };
+    let state = context.state();
+    if !state.is_primary {
+        return Err(READ_ONLY.into());
+    }
+    if !state.may_block {
+        return Err(CANNOT_WAIT.into());
+    }
+    let options = parse(options)?;
+    let code = std::str::from_utf8(code).map_err(|_| "lib code must be a valid string")?;
+    let id = options.id.map_or_else(random_name, str::to_owned);
+    // What stays is loaded again by its text alone.
+    let code = match (code.starts_with("#!"), options.id) {
+        (false, _) => format!("#!js name={id}\n{code}"),
+        (true, None) => code.to_owned(),
+        (true, Some(_)) => return Err("ERR the script has a name: ID is not for it".into()),
+    };
+    let user = context
+        .user()
+        .unwrap_or_else(|| function_load::NO_USER.to_owned());
+    let request = LoadRequest {
+        code: &code,
+        config: None,
+        upgrade: options.upgrade,
+        user: &user,
+        kind: Kind::Script,
+    };
+    let loaded = app
+        .loader
+        .load(&mut app.registry.borrow_mut(), &app.driver, &request)
+        .map_err(|error| match error {
+            LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
+            error => error.to_string(),
+        })?;
+    if loaded.stays {
+        function_load::make_known(app, context, &code, loaded.has_new)?;
+    }
+    let Some((runner, scheduled)) = loaded.scheduled else {
+        return Ok(Some(Reply::OK));
+    };
+    let waits = !loaded.stays && !options.unblocking;
+    let (id, caller) = app
+        .executions
+        .begin_script(&scheduled.plan, !waits, &runner);
+    if waits {
+        let (executions, gone) = (Arc::clone(&app.executions), id.clone());
+        let on_gone = Box::new(move || {
+            executions.abort(&gone);
+        });
+        let client: Box<dyn Caller> = Box::new(BlockedClient::new(context, on_gone));
+        // It was begun just now, so it is known.
+        drop(app.executions.wait(&id, client));
+    }
+    runner.send_function(FunctionCall {
+        callback: scheduled.callback,
+        grant: Arc::new(Grant {
+            user: user.as_str().into(),
+            db: context.db(),
+            flags: Flags::default(),
+        }),
+        arguments: Words::of([id.as_bytes()]),
+        raw: false,
+        caller,
+    });
+    Ok(match (waits, loaded.stays) {
+        (true, _) => None,
+        (false, true) => Some(Reply::OK),
+        (false, false) => Some(Reply::text(id)),
+    })
+}
+
+fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Options<'a>, String> {
+    let mut options = Options::default();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument.eq_ignore_ascii_case(b"unblocking") {
+            options.unblocking = true;
+        } else if argument.eq_ignore_ascii_case(b"upgrade") {
+            options.upgrade = true;
+        } else if argument.eq_ignore_ascii_case(b"id") {
+            let id = arguments.next().and_then(|id| std::str::from_utf8(id).ok());
+            let is_fit = |id: &&str| {
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                (1..=1000).contains(&id.len()) && id.bytes().all(fits)
+            };
+            let id = id.filter(is_fit);
+            options.id = Some(id.ok_or("ERR the ID must be of letters, digits, '_' and '-'")?);
+        } else {
+            let shown = String::from_utf8_lossy(argument);
+            return Err(format!("ERR Unknown arguments were given: {shown}"));
+        }
+    }
+    if options.upgrade && options.id.is_none() {
+        return Err("ERR UPGRADE needs an ID".into());
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_in_any_order_and_case() {
+        let options = parse(&[b"id", b"a-1", b"Unblocking", b"UPGRADE"]);
+        let expected = Options {
+            unblocking: true,
+            upgrade: true,
+            id: Some("a-1"),
+        };
+        assert_eq!(options, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |arguments: &[&[u8]]| parse(arguments).unwrap_err();
+        assert!(wrong(&[b"requirements"]).contains("Unknown arguments were given: requirements"));
+        for id in [&b"a b"[..], b"", b"\xff"] {
+            assert!(wrong(&[b"ID", id]).contains("letters"));
+        }
+        assert!(wrong(&[b"ID"]).contains("letters"));
+        assert!(wrong(&[b"UPGRADE"]).contains("needs an ID"));
+    }
+}

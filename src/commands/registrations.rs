@@ -1,0 +1,383 @@
+//! `RG.DUMPREGISTRATIONS`, `RG.UNREGISTER`, `RG.PAUSEREGISTRATIONS`, ...: stream consumers and
+//! key-space triggers of all libraries, seen as the first `RedisGears` showed its registrations.
+//!
+//! They have IDs there. Here an ID is made of the names, so that it is the same after a restart
+//! and on every replica, and nothing has to be kept for it.
+
+use crate::app::App;
+use crate::engine::{Label, Reply};
+use crate::exec::TriggerView;
+use crate::host::{Context, Copies};
+use crate::keyspace::TriggerKey;
+use crate::library::{self, Library, Unregistered, dump};
+use crate::stream::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+
+use super::trigger_figures::{event_types, key_types, mode_name};
+use super::{READ_ONLY, internals, wrong_arity};
+
+/// One registration.
+struct Registration<'a> {
+    id: String,
+    library: &'a str,
+    name: &'a str,
+    label: Option<&'a Label>,
+    what: What,
+}
+
+/// What it is of.
+#[derive(Clone, Copy)]
+enum What {
+    Consumer(ConsumerKey),
+    Trigger(TriggerKey),
+}
+
+fn all<'a>(
+    shard: &'a str,
+    registry: &'a library::Registry,
+) -> impl Iterator<Item = Registration<'a>> {
+    registry.iter().flat_map(move |(library, one)| {
+        let consumers = one
+            .consumers
+            .iter()
+            .map(move |(name, consumer)| Registration {
+                id: id_of(shard, "stream", library, name),
+                library,
+                name,
+                label: Some(&consumer.label),
+                what: What::Consumer(consumer.key),
+            });
+        let triggers = one.triggers.iter().map(move |(name, key)| Registration {
+            id: id_of(shard, "key", library, name),
+            library,
+            name,
+            label: None,
+            what: What::Trigger(*key),
+        });
+        consumers.chain(triggers)
+    })
+}
+
+/// An ID of names: they are hashed (FNV-1a), with a byte between them that is in none.
+fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
+    let bytes = [kind, library, name].map(str::as_bytes).join(&0xff);
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{shard}-{hash}")
+}
+
+// --- DUMPREGISTRATIONS --------------------------------------------------------------------------------
+
+pub(super) fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
+    app.driver.catch_up();
+    let (registry, shard) = (app.registry.borrow(), context.shard_id());
+    let described = all(&shard, &registry).filter_map(|one| describe(app, &one));
+    Reply::Array(described.collect())
+}
+
+fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
+    let described = |label: &Label| {
+        let text = label.description.as_deref();
+        text.map_or(Reply::Null, Reply::text)
+    };
+    let (reader, description, data) = match one.what {
+        What::Consumer(key) => {
+            let label = one.label?;
+            let data = app
+                .driver
+                .inspect(|delivery| of_consumer(key, label, delivery))?;
+            ("StreamReader", described(label), data)
+        }
+        What::Trigger(key) => {
+            let view = app.driver.view_trigger(key)?;
+            ("KeysReader", described(&view.label), of_trigger(&view))
+        }
+    };
+    Some(Reply::record(vec![
+        ("id", Reply::text(one.id.as_str())),
+        ("reader", Reply::text(reader)),
+        ("desc", description),
+        ("RegistrationData", data),
+        ("PD", Reply::text(format!("{}.{}", one.library, one.name))),
+    ]))
+}
+
+fn mode(label: &Label, mode: Mode) -> Reply {
+    Reply::text(label.mode.as_deref().unwrap_or(mode_name(mode)))
+}
+
+fn wanted(prefix: &[u8], exact: bool) -> Reply {
+    let mut wanted = prefix.to_vec();
+    if !exact {
+        wanted.push(b'*');
+    }
+    Reply::Bulk(wanted)
+}
+
+fn of_consumer(key: ConsumerKey, label: &Label, delivery: &Delivery) -> Option<Reply> {
+    let spec = delivery.spec(key)?;
+    let mut sum = Stats::default();
+    let mut in_flight = 0;
+    for stream in delivery.streams_of(key) {
+        let stats = stream.stats;
+        in_flight += stream.in_flight().len() as u64;
+        sum.attempts += stats.attempts;
+        sum.failures += stats.failures;
+        sum.finished += stats.finished;
+        sum.total_processed_ms += stats.total_processed_ms;
+        sum.total_lag_ms += stats.total_lag_ms;
+        // Of several streams, the one discovered last stands for all.
+        if sum.last_error.is_none() && stats.failing {
+            sum.last_error.clone_from(&stats.last_error);
+        }
+        sum.last_processed_ms = sum.last_processed_ms.max(stats.last_processed_ms);
+        sum.last_lag_ms = sum.last_lag_ms.max(stats.last_lag_ms);
+    }
+    Some(Reply::record(vec![
+        ("mode", mode(label, spec.mode)),
+        ("numTriggered", Reply::count(sum.attempts + in_flight)),
+        ("numSuccess", Reply::count(sum.attempts - sum.failures)),
+        ("numFailures", Reply::count(sum.failures)),
+        ("numAborted", Reply::count(0u64)),
+        ("lastRunDurationMS", Reply::count(sum.last_processed_ms)),
+        ("totalRunDurationMS", Reply::count(sum.total_processed_ms)),
+        (
+            "avgRunDurationMS",
+            Reply::Double(sum.average(sum.total_processed_ms)),
+        ),
+        ("lastEstimatedLagMS", Reply::count(sum.last_lag_ms)),
+        (
+            "avgEstimatedLagMS",
+            Reply::Double(sum.average(sum.total_lag_ms)),
+        ),
+        (
+            "lastError",
+            sum.last_error.as_deref().map_or(Reply::Null, Reply::text),
+        ),
+        ("args", args_of(spec)),
+        ("status", Reply::text(status(delivery.state_of(key)))),
+    ]))
+}
+
+fn args_of(spec: &ConsumerSpec) -> Reply {
+    let policy = spec.policy.as_ref();
+    let on_failure = match policy.map_or(OnFailure::Continue, |policy| policy.on_failure) {
+        OnFailure::Continue => "continue",
+        OnFailure::Retry => "retry",
+        OnFailure::Abort => "abort",
+    };
+    let seconds = policy.map_or(1, |policy| policy.backoff.initial_ms / 1000);
+    Reply::record(vec![
+        (
+            "batchSize",
+            Reply::count(policy.and_then(|policy| policy.batch).unwrap_or(1)),
+        ),
+        (
+            "durationMS",
+            Reply::count(policy.map_or(0, |policy| policy.duration_ms)),
+        ),
+        ("stream", wanted(&spec.prefix, spec.exact)),
+        ("trimStream", Reply::count(u64::from(spec.trim))),
+        ("onFailedPolicy", Reply::text(on_failure)),
+        ("retryInterval", Reply::count(seconds)),
+    ])
+}
+
+fn status(state: State) -> &'static str {
+    match state {
+        State::Running => "OK",
+        State::Waiting => "WAITING_FOR_RETRY_ON_FAILURE",
+        State::Paused => "PAUSED",
+        State::Aborted => "ABORTED",
+    }
+}
+
+fn of_trigger(view: &TriggerView) -> Reply {
+    let (spec, stats) = (&view.spec, &view.stats);
+    let error = stats.last_error.as_deref();
+    let error = error.filter(|_| stats.failing || stats.dropped > 0);
+    Reply::record(vec![
+        ("mode", mode(&view.label, spec.mode)),
+        ("numTriggered", Reply::count(stats.triggered)),
+        ("numSuccess", Reply::count(stats.finished - stats.failed)),
+        ("numFailures", Reply::count(stats.failed)),
+        ("numAborted", Reply::count(stats.dropped)),
+        ("lastRunDurationMS", Reply::count(stats.last_ms)),
+        ("totalRunDurationMS", Reply::count(stats.total_ms)),
+        ("avgRunDurationMS", Reply::Double(stats.average_ms())),
+        ("lastError", error.map_or(Reply::Null, Reply::text)),
+        (
+            "args",
+            Reply::record(vec![
+                ("regex", wanted(&spec.prefix, spec.exact)),
+                ("eventTypes", event_types(spec)),
+                ("keyTypes", key_types(spec)),
+                ("hookCommands", Reply::Null),
+            ]),
+        ),
+    ])
+}
+
+// --- changes ----------------------------------------------------------------------------------------
+
+/// Finds registrations by their IDs, all or none.
+fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply> {
+    let (registry, shard) = (app.registry.borrow(), context.shard_id());
+    ids.iter()
+        .map(|id| {
+            let mut known = all(&shard, &registry);
+            let found = known.find(|one| one.id.as_bytes() == *id);
+            found.map(|one| one.what).ok_or_else(|| {
+                let id = String::from_utf8_lossy(id);
+                Reply::error(format!("ERR execution {id} is not registered"))
+            })
+        })
+        .collect()
+}
+
+pub(super) fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
+    hold(
+        app,
+        context,
+        ids,
+        "rg.pauseregistrations",
+        |delivery, key| {
+            delivery.pause(key, None);
+        },
+    )
+}
+
+pub(super) fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
+    hold(
+        app,
+        context,
+        ids,
+        "rg.unpauseregistrations",
+        |delivery, key| {
+            delivery.go_on(key, None);
+        },
+    )
+}
+
+fn hold(
+    app: &App,
+    context: &Context,
+    ids: &[&[u8]],
+    command: &str,
+    change: impl Fn(&mut Delivery, ConsumerKey),
+) -> Reply {
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
+    if ids.is_empty() {
+        return wrong_arity(command);
+    }
+    app.driver.catch_up();
+    let found = match find(app, context, ids) {
+        Ok(found) => found,
+        Err(error) => return error,
+    };
+    let mut keys = Vec::new();
+    for what in found {
+        match what {
+            What::Consumer(key) => keys.push(key),
+            What::Trigger(_) => {
+                return Reply::error("ERR Reader KeysReader does not support pause/unpause");
+            }
+        }
+    }
+    for key in keys {
+        app.driver.update(|delivery| change(delivery, key));
+    }
+    let db = context.db();
+    app.driver.put_on_record(context);
+    // It is the client's, so it is there.
+    context.select(db);
+    app.driver.wake();
+    Reply::OK
+}
+
+pub(super) fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    app.driver.catch_up();
+    let registry = app.registry.borrow();
+    for library in registry.values() {
+        for consumer in library.consumers.values() {
+            app.driver
+                .update(|delivery| delivery.clear_stats(consumer.key));
+        }
+        for trigger in library.triggers.values() {
+            app.driver.clear_trigger_stats(*trigger);
+        }
+    }
+    Reply::OK
+}
+
+/// `RG.UNREGISTER id [ABORTPENDING]`: what waits is dropped in any case, what runs ends.
+pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
+    let id = match arguments {
+        [id] => *id,
+        [id, word] if word.eq_ignore_ascii_case(b"abortpending") => *id,
+        [] => return wrong_arity("rg.unregister"),
+        _ => return Reply::error("ERR syntax error"),
+    };
+    let shard = context.shard_id();
+    let found = {
+        let registry = app.registry.borrow();
+        let mut known = all(&shard, &registry);
+        let found = known.find(|one| one.id.as_bytes() == id);
+        found.map(|one| (one.library.to_owned(), one.name.to_owned(), one.what))
+    };
+    let Some((library, name, what)) = found else {
+        return Reply::error("ERR execution is not registered");
+    };
+    let is_empty = {
+        let mut registry = app.registry.borrow_mut();
+        let Some(known) = registry.get_mut(&library) else {
+            return Reply::error("ERR execution is not registered");
+        };
+        take_away(app, known, name, what);
+        known.consumers.is_empty() && known.triggers.is_empty() && known.functions.is_empty()
+    };
+    if is_empty {
+        library::delete(&mut app.registry.borrow_mut(), &app.driver, &library);
+        internals::send_deletion(context, library.as_bytes());
+    } else if let Some(known) = app.registry.borrow().get(&library) {
+        let dump = app
+            .driver
+            .inspect(|delivery| dump(&library, known, delivery));
+        internals::send_library(context, &dump, Copies::All);
+    }
+    Reply::OK
+}
+
+fn take_away(app: &App, library: &mut Library, name: String, what: What) {
+    match what {
+        What::Consumer(key) => {
+            app.driver.remove_consumer(key);
+            library.consumers.remove(&name);
+            library.unregistered.push(Unregistered::Consumer(name));
+        }
+        What::Trigger(key) => {
+            app.driver.remove_trigger(key);
+            library.triggers.remove(&name);
+            library.unregistered.push(Unregistered::Trigger(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_by_kind_library_and_name_and_do_not_change() {
+        let id = |kind, library, name| id_of("0", kind, library, name);
+        assert_eq!(id("stream", "lib", "a"), id("stream", "lib", "a"));
+        assert_ne!(id("stream", "lib", "a"), id("key", "lib", "a"));
+        assert_ne!(id("stream", "li", "ba"), id("stream", "lib", "a"));
+        assert_eq!(id("stream", "lib", "gears:1"), "0-4068414624041269807");
+    }
+}

@@ -1,0 +1,386 @@
+//! Runs over the data set: what goes on, and what came of it.
+//!
+//! A run is known from its beginning until it is dropped: by who asked for it, or when there are
+//! too many that have ended. Whoever waits for one is answered when it ends, which includes that
+//! it is aborted; what its script gives after that is nobody's any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::engine::{Executions, Reply};
+
+use super::book::Caller;
+use super::runner::Runner;
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It goes on.
+    Running,
+    /// It has ended, perhaps with errors.
+    Done,
+    /// It was ended.
+    Aborted,
+}
+
+/// A run as users see it.
+#[derive(Clone, Debug)]
+pub struct ExecutionView {
+    /// Where it is.
+    pub status: Status,
+    /// What it does, as JSON text.
+    pub plan: String,
+    /// What came of it; empty before.
+    pub results: Vec<Reply>,
+    /// What went wrong.
+    pub errors: Vec<Reply>,
+    /// How long it took, or has taken so far.
+    pub took: Duration,
+}
+
+struct Execution {
+    view: ExecutionView,
+    began: Instant,
+    /// Whether it stays after who waited was answered.
+    kept: bool,
+    waiting: Vec<Box<dyn Caller>>,
+    /// The script that it is of, where nothing else keeps that.
+    script: Option<Arc<Runner>>,
+}
+
+/// See the module's description. Used by any thread.
+pub struct ExecutionLog {
+    /// What IDs begin with.
+    shard: String,
+    /// How many that have ended are kept.
+    most: Arc<AtomicUsize>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    last: u64,
+    /// By the number in their IDs.
+    known: BTreeMap<u64, Execution>,
+}
+
+const ABORTED: &str = "The execution was aborted";
+
+impl ExecutionLog {
+    /// An empty one, of that shard.
+    #[must_use]
+    pub fn new(shard: String, most: Arc<AtomicUsize>) -> Self {
+        Self {
+            shard,
+            most,
+            all: Mutex::default(),
+        }
+    }
+
+    fn number(&self, id: &str) -> Option<u64> {
+        id.strip_prefix(&self.shard)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()
+    }
+
+    fn add(&self, plan: &str, kept: bool, script: Option<Arc<Runner>>) -> String {
+        let mut all = self.all.lock();
+        let number = all.last;
+        all.last += 1;
+        let execution = Execution {
+            view: ExecutionView {
+                status: Status::Running,
+                plan: plan.to_owned(),
+                results: Vec::new(),
+                errors: Vec::new(),
+                took: Duration::ZERO,
+            },
+            began: Instant::now(),
+            kept,
+            waiting: Vec::new(),
+            script,
+        };
+        all.known.insert(number, execution);
+        format!("{}-{number}", self.shard)
+    }
+
+    /// A script's own run begins; what came of it is to be given to the caller that comes with its
+    /// ID. `kept`: it stays when it has ended, though nobody waits.
+    pub fn begin_script(
+        self: &Arc<Self>,
+        plan: &str,
+        kept: bool,
+        script: &Arc<Runner>,
+    ) -> (String, Box<dyn Caller>) {
+        let id = self.add(plan, kept, Some(Arc::clone(script)));
+        let ending = Ending {
+            log: Arc::clone(self),
+            id: id.clone(),
+            ended: false,
+        };
+        (id, Box::new(ending))
+    }
+
+    /// Has somebody wait for the end of a run; given back where there is none of that ID.
+    ///
+    /// # Errors
+    /// With the caller.
+    pub fn wait(&self, id: &str, caller: Box<dyn Caller>) -> Result<(), Box<dyn Caller>> {
+        let mut all = self.all.lock();
+        let found = self
+            .number(id)
+            .and_then(|number| all.known.get_mut(&number));
+        match found {
+            None => return Err(caller),
+            Some(execution) if execution.view.status == Status::Running => {
+                execution.waiting.push(caller);
+            }
+            Some(execution) => {
+                let outcome = outcome(&execution.view);
+                drop(all);
+                caller.answer(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// All runs, the earliest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, Status)> {
+        let all = self.all.lock();
+        let known = all.known.iter();
+        known
+            .map(|(number, one)| (format!("{}-{number}", self.shard), one.view.status))
+            .collect()
+    }
+
+    /// One run.
+    #[must_use]
+    pub fn view(&self, id: &str) -> Option<ExecutionView> {
+        let all = self.all.lock();
+        let execution = all.known.get(&self.number(id)?)?;
+        let mut view = execution.view.clone();
+        if view.status == Status::Running {
+            view.took = execution.began.elapsed();
+        }
+        Some(view)
+    }
+
+    /// Forgets a run that has ended; false where there is none of that ID, or it goes on.
+    pub fn drop_ended(&self, id: &str) -> bool {
+        let mut all = self.all.lock();
+        let Some(number) = self.number(id) else {
+            return false;
+        };
+        let ended = all.known.get(&number);
+        let ended = ended.is_some_and(|one| one.view.status != Status::Running);
+        if ended {
+            all.known.remove(&number);
+        }
+        ended
+    }
+
+    /// Ends a run; false where there is none of that ID. One that has ended stays as it is.
+    pub fn abort(&self, id: &str) -> bool {
+        let script = {
+            let all = self.all.lock();
+            let found = self.number(id).and_then(|number| all.known.get(&number));
+            let Some(execution) = found else {
+                return false;
+            };
+            execution.script.clone()
+        };
+        self.finish(id, Status::Aborted, Reply::error(ABORTED));
+        if let Some(script) = script {
+            script.retire(true);
+            script.note_caller_gone();
+        }
+        true
+    }
+
+    /// Scripts whose runs go on, and that nothing else keeps.
+    #[must_use]
+    pub fn scripts(&self) -> Vec<Arc<Runner>> {
+        let all = self.all.lock();
+        let scripts = all.known.values().filter_map(|one| one.script.clone());
+        scripts.collect()
+    }
+
+    fn finish(&self, id: &str, status: Status, came: Reply) {
+        let Some(number) = self.number(id) else {
+            return;
+        };
+        let mut all = self.all.lock();
+        let running = all.known.get_mut(&number);
+        let Some(execution) = running.filter(|one| one.view.status == Status::Running) else {
+            return;
+        };
+        execution.view.status = status;
+        execution.view.took = execution.began.elapsed();
+        (execution.view.results, execution.view.errors) = parts(came);
+        let answer = outcome(&execution.view);
+        let waiting = std::mem::take(&mut execution.waiting);
+        let script = execution.script.take();
+        if !execution.kept {
+            all.known.remove(&number);
+        }
+        let dropped = self.drop_oldest(&mut all);
+        drop(all);
+        // Not under the lock: these may be the last of their scripts.
+        drop((script, dropped));
+        for caller in waiting {
+            caller.answer(answer.clone());
+        }
+    }
+
+    fn drop_oldest(&self, all: &mut All) -> Vec<Execution> {
+        let most = self.most.load(Ordering::Relaxed);
+        let ended = |one: &Execution| one.view.status != Status::Running;
+        let count = all.known.values().filter(|one| ended(one)).count();
+        let oldest = all.known.iter().filter(|(_, one)| ended(one));
+        let oldest: Vec<_> = oldest
+            .take(count.saturating_sub(most))
+            .map(|(number, _)| *number)
+            .collect();
+        let dropped = oldest
+            .into_iter()
+            .filter_map(|number| all.known.remove(&number));
+        dropped.collect()
+    }
+}
+
+impl Executions for ExecutionLog {
+    fn begin(&self, plan: &str) -> String {
+        self.add(plan, true, None)
+    }
+
+    fn is_aborted(&self, id: &str) -> bool {
+        let all = self.all.lock();
+        let found = self.number(id).and_then(|number| all.known.get(&number));
+        found.is_none_or(|one| one.view.status == Status::Aborted)
+    }
+
+    fn end(&self, id: &str, outcome: Reply) {
+        self.finish(id, Status::Done, outcome);
+    }
+}
+
+/// What a run gives: a list of results and a list of errors. Anything else went wrong.
+fn parts(outcome: Reply) -> (Vec<Reply>, Vec<Reply>) {
+    match outcome {
+        Reply::Array(mut lists) if lists.len() == 2 => match (lists.pop(), lists.pop()) {
+            (Some(Reply::Array(errors)), Some(Reply::Array(results))) => (results, errors),
+            (errors, results) => (Vec::from_iter(results), Vec::from_iter(errors)),
+        },
+        Reply::Error(error) => (Vec::new(), vec![Reply::text(error)]),
+        other => (vec![other], Vec::new()),
+    }
+}
+
+fn outcome(view: &ExecutionView) -> Reply {
+    Reply::Array(vec![
+        Reply::Array(view.results.clone()),
+        Reply::Array(view.errors.clone()),
+    ])
+}
+
+/// Takes what came of a script's own run.
+struct Ending {
+    log: Arc<ExecutionLog>,
+    id: String,
+    ended: bool,
+}
+
+impl Caller for Ending {
+    fn answer(mut self: Box<Self>, reply: Reply) {
+        self.ended = true;
+        self.log.finish(&self.id, Status::Done, reply);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.log.is_aborted(&self.id)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.ended {
+            let error = Reply::error("The execution ended without a result");
+            self.log.finish(&self.id, Status::Done, error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(most: usize) -> ExecutionLog {
+        ExecutionLog::new("0".repeat(40), Arc::new(AtomicUsize::new(most)))
+    }
+
+    fn lists(results: &[&str], errors: &[&str]) -> Reply {
+        let list =
+            |texts: &[&str]| Reply::Array(texts.iter().map(|one| Reply::text(*one)).collect());
+        Reply::Array(vec![list(results), list(errors)])
+    }
+
+    struct Waits(std::sync::mpsc::Sender<Reply>);
+
+    impl Caller for Waits {
+        fn answer(self: Box<Self>, reply: Reply) {
+            self.0.send(reply).unwrap();
+        }
+
+        fn is_gone(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn who_waits_is_answered_when_the_run_ends_and_at_once_when_it_has_ended() {
+        let log = log(10);
+        let id = log.begin("{}");
+        let (sender, answers) = std::sync::mpsc::channel();
+        assert!(log.wait(&id, Box::new(Waits(sender.clone()))).is_ok());
+        assert!(answers.try_recv().is_err());
+        log.end(&id, lists(&["a"], &["b"]));
+        assert_eq!(answers.try_recv().unwrap(), lists(&["a"], &["b"]));
+        assert!(log.wait(&id, Box::new(Waits(sender.clone()))).is_ok());
+        assert_eq!(answers.try_recv().unwrap(), lists(&["a"], &["b"]));
+        assert!(log.wait("no-1", Box::new(Waits(sender))).is_err());
+    }
+
+    #[test]
+    fn an_aborted_run_stays_so_whatever_its_script_gives() {
+        let log = log(10);
+        let id = log.begin("{}");
+        assert!(!log.is_aborted(&id));
+        assert!(log.abort(&id));
+        assert!(log.is_aborted(&id));
+        log.end(&id, lists(&["a"], &[]));
+        let view = log.view(&id).unwrap();
+        assert_eq!((view.status, view.results.len()), (Status::Aborted, 0));
+        assert_eq!(view.errors, [Reply::text(ABORTED)]);
+        assert!(!log.abort("no-1"));
+    }
+
+    #[test]
+    fn of_those_that_have_ended_the_oldest_are_forgotten() {
+        let log = log(2);
+        let ids: Vec<_> = (0..4).map(|_| log.begin("{}")).collect();
+        for id in &ids[1..] {
+            log.end(id, lists(&[], &[]));
+        }
+        let known: Vec<_> = log.list().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(known, [&ids[0], &ids[2], &ids[3]].map(String::clone));
+        assert!(!log.drop_ended(&ids[0]), "it goes on");
+        assert!(log.drop_ended(&ids[2]));
+        assert!(log.view(&ids[2]).is_none());
+    }
+}
