@@ -729,17 +729,22 @@ describe("register on streams", () => {
     await w.streams[0].callback({}, [4].map((n) => entry(`${n}-0`, [["n", String(n)]])));
     assert.deepEqual(seen, [6, 4]);
   });
-  it("throws the first error itself, and leaves the rest of the batch", async () => {
-    for (const mode of ["async", "sync"]) {
+  it("throws the first error itself; the rest of the batch is left, unless the policy is to continue", async () => {
+    for (const [mode, onFailedPolicy, expected] of [
+      ["async", "retry", ["1-0"]],
+      ["async", "abort", ["1-0"]],
+      ["async", "Continue", ["1-0", "2-0", "3-0"]],
+      ["sync", undefined, ["1-0", "2-0", "3-0"]],
+    ]) {
       const seen = [];
       const error = Object.assign(new Error("busy"), { retry_after: 5 });
       const w = world();
       w.GB("StreamReader").foreach((x) => seen.push(x.streamId)).foreach(() => {
         throw error;
-      }).register("s", { batch: 3, mode });
+      }).register("s", { batch: 3, mode, onFailedPolicy });
       const call = async () => w.streams[0].callback({}, [1, 2, 3].map((n) => entry(`${n}-0`, [])));
       await assert.rejects(call, (thrown) => thrown === error);
-      assert.deepEqual(seen, ["1-0"]);
+      assert.deepEqual(seen, expected);
     }
   });
   it("sync callbacks end at once, and cannot wait for promises", () => {

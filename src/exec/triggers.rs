@@ -78,6 +78,13 @@ impl TriggerState {
         self.0.lock().take()
     }
 
+    /// The next one, if it is of that database.
+    fn take_in(&self, db: i32) -> Option<Firing> {
+        let mut backlog = self.0.lock();
+        let is_there = backlog.first().is_some_and(|firing| firing.db == db);
+        if is_there { backlog.take() } else { None }
+    }
+
     /// The callback is done with an event.
     pub(super) fn end(&self, since: Instant, error: Option<Arc<str>>) {
         let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -534,8 +541,17 @@ impl Driver {
                     } else {
                         in_db(&binding.grant, firing.db)
                     };
+                    let mut next = Some(firing);
                     streams.act(&grant, &mut |server| {
-                        stage.enter(|session| stage.run_trigger(session, server, &call, &firing));
+                        stage.enter(|session| {
+                            // As far as the order of all goes on with the same.
+                            while let Some(firing) = next.take() {
+                                stage.run_trigger(session, server, &call, &firing);
+                                if Instant::now() < deadline.latest {
+                                    next = self.next_due(key, &call, firing.db);
+                                }
+                            }
+                        });
                     });
                 }
             });
@@ -548,6 +564,17 @@ impl Driver {
         for key in stalled.into_iter().rev() {
             due.push_front(key);
         }
+    }
+
+    /// The next event that is due, if it is of the same trigger and database.
+    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: i32) -> Option<Firing> {
+        let mut due = self.triggers.due.borrow_mut();
+        if due.front() != Some(&key) {
+            return None;
+        }
+        let firing = call.state.take_in(db)?;
+        due.pop_front();
+        Some(firing)
     }
 
     /// Tells the workers of what is new for them.

@@ -99,6 +99,12 @@ impl<T> Backlog<T> {
         self.end(0, Some(error));
     }
 
+    /// The event that has waited longest.
+    #[must_use]
+    pub fn first(&self) -> Option<&T> {
+        self.waiting.front().map(|(event, _)| event)
+    }
+
     /// The event that has waited longest, for the callback: [`Backlog::end`] is to follow.
     pub fn take(&mut self) -> Option<T> {
         let (event, bytes) = self.waiting.pop_front()?;

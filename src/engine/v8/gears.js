@@ -146,10 +146,12 @@
     const filters = { event_types: eventTypes, key_types: keyTypes, read_value: readValue };
     native.register_notifications_consumer(name, prefix, callback, { ...common, ...filters });
   };
+  // Who waits for the reply cannot wait for a retry.
+  const policy_of = ({ mode, onFailedPolicy }) =>
+    onFailedPolicy?.toLowerCase() ?? (mode === "sync" ? "continue" : "retry");
   const register_stream = (name, prefix, callback, common, given) => {
     const { mode, batch = 1, duration = 0, onFailedRetryInterval = 1, trimStream = true } = given;
-    // Who waits for the reply cannot wait for a retry.
-    const policy = given.onFailedPolicy?.toLowerCase() ?? (mode === "sync" ? "continue" : "retry");
+    const policy = policy_of(given);
     if (mode === "sync" && policy !== "continue") {
       throw new Error(`Argument 'onFailedPolicy' of 'register' cannot be '${policy}' with mode 'sync'`);
     }
@@ -254,11 +256,12 @@
 
   // --- the builder ---------------------------------------------------------------------------
 
-  // What a consumer calls. It throws the first error, by which the policy goes.
-  const make_callback = (is_sync, is_batch, steps, record_of) => {
+  // What a consumer calls. It throws the first error, by which the policy goes. Where that is to continue,
+  // the rest of a batch must not be lost for it.
+  const make_callback = (is_sync, is_batch, steps, record_of, goes_on) => {
     const begin = (data, errors) => {
       const input = is_batch ? data.map((one) => record_of(one)) : [record_of(data)];
-      return flow(steps, input, undefined, errors, undefined);
+      return flow(steps, input, undefined, errors, undefined, goes_on);
     };
     if (is_sync) {
       return (_client, data) => {
@@ -323,7 +326,8 @@
 
       const exact = !pattern.endsWith("*");
       const prefix = exact ? pattern : pattern.slice(0, -1);
-      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(given));
+      const goes_on = policy_of(given) === "continue";
+      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(given), goes_on);
       const common = { exact, on_registered: hook && make_hook(hook) };
       const name = this.#description || `gears:${registered + 1}`;
       for (let number = 1; ; number++) {

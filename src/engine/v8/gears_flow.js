@@ -186,9 +186,9 @@
   // One execution. `input` are its first records, `more` is called for further ones until it gives
   // undefined; where it is there, null is yielded before each call and now and then, for a pause.
   //
-  // A step that throws makes an error of its record. From then on nothing is read; what was gathered, and
-  // what a flatmap has not given yet, goes on.
-  function* flow(steps, input, more, errors, results) {
+  // A step that throws makes an error of its record. From then on nothing is read, unless it `goes_on`; what
+  // was gathered, and what a flatmap has not given yet, goes on in any case.
+  function* flow(steps, input, more, errors, results, goes_on) {
     const states = []; // what a step keeps: its groups, or how many records it has seen
     const waiting = []; // records that are read, each before the place of the step it comes to
     let taken = 0; // records of the input
@@ -205,7 +205,7 @@
         record = waiting.pop();
         if (at < closed) continue;
       } else if (!is_read) {
-        if (closed > 0 || errors.length > 0) {
+        if (closed > 0 || (errors.length > 0 && !goes_on)) {
           is_read = true;
           continue;
         }
