@@ -81,7 +81,7 @@ pub(crate) fn of_triggers(registry: &Registry, driver: &Driver) -> Vec<Field> {
                 ("waiting", waiting as u64),
                 ("total_ms", stats.total_ms),
             ];
-            fields.push(Field::Numbers(format!("trigger_{library}.{name}"), numbers));
+            fields.push(Field::Numbers(format!("trigger_{library}_{name}"), numbers));
         }
     }
     fields

@@ -264,6 +264,7 @@ impl Driver {
         }
         self.held.set(Duration::ZERO);
         self.admitted.borrow_mut().clear();
+        self.triggers.end_round();
         while let Some(trim) = self.update(Delivery::next_trim) {
             streams.trim(&trim);
             if Instant::now() >= deadline.end {

@@ -17,6 +17,7 @@ mod book;
 mod chain;
 mod driver;
 mod executions;
+mod firing;
 mod hooks;
 mod on_stage;
 mod podium;

@@ -113,11 +113,20 @@ fn read_sorted_set(key: &OpenKey, into: &mut Filling) {
             let mut score = 0.0;
             let member = api!(RedisModule_ZsetRangeCurrentElement)(key, &raw mut score);
             into.push_owned(member);
-            into.push(score.to_string().as_bytes());
+            into.push(text_of(score).as_bytes());
             api!(RedisModule_ZsetRangeNext)(key);
         }
         api!(RedisModule_ZsetRangeStop)(key);
     }
+}
+
+/// A score as scripts read it.
+fn text_of(score: f64) -> String {
+    if score.is_infinite() {
+        let sign = if score < 0.0 { "-" } else { "" };
+        return format!("{sign}Infinity");
+    }
+    score.to_string()
 }
 
 fn scan(key: &OpenKey, into: &mut Filling) {

@@ -202,6 +202,8 @@ fn tell(
             event,
             place,
             key,
+            is_gone: class & (GONE | raw::REDISMODULE_NOTIFY_KEY_MISS) != 0
+                || matches!(event, b"del" | b"rename_from" | b"move_from"),
         });
     }
     if HOOKS.is_main() {
@@ -222,6 +224,9 @@ struct Happened<'a> {
     place: KeyRef<'a>,
     /// The key's name.
     key: *mut RedisModuleString,
+    /// Whether the event says that the key is no more. Then it need not be looked for: servers
+    /// before 7.2 tell others of that as of a miss.
+    is_gone: bool,
 }
 
 impl KeyEvent for Happened<'_> {
@@ -234,25 +239,32 @@ impl KeyEvent for Happened<'_> {
     }
 
     fn key_type(&self) -> KeyType {
+        if self.is_gone {
+            return KeyType::Empty;
+        }
         key_value::type_of(self.context, self.key)
     }
 
     fn value(&self, most: usize) -> Option<KeyValue> {
+        if self.is_gone {
+            return Some(KeyValue::new(KeyType::Empty));
+        }
         key_value::value_of(self.context, self.key, most)
     }
 
+    fn is_enabled(&self, user: &str) -> bool {
+        User::find_enabled(user).is_some()
+    }
+
     fn may_read(&self, user: &str) -> Result<(), String> {
-        let lacks = |what: &str| {
-            let key = std::str::from_utf8(self.place.name).unwrap_or("[binary data]");
-            Err(format!(
-                "User '{user}' has no permissions on key '{key}', {what}"
-            ))
-        };
-        match User::find(user) {
-            None => lacks("User does not exists or disabled."),
-            Some(found) if found.may_use(self.place.name, KEY_ACCESS) => Ok(()),
-            Some(_) => lacks("User does not have permissions on key."),
+        let found = User::find(user);
+        if found.is_some_and(|found| found.may_use(self.place.name, KEY_ACCESS)) {
+            return Ok(());
         }
+        let key = std::str::from_utf8(self.place.name).unwrap_or("[binary data]");
+        Err(format!(
+            "User '{user}' has no permissions on key '{key}', User does not have permissions on key."
+        ))
     }
 
     fn is_on_main_thread(&self) -> bool {

@@ -15,6 +15,8 @@
   const Later = Promise;
   const Text = String;
   const Number_of = Number;
+  const char_of = String.fromCharCode;
+  const Bytes = Uint8Array;
   // The constructor throws where the library has no memory left; V8's API ends the process.
   const Buffer = ArrayBuffer;
   const allocate = (length) => new Buffer(length);
@@ -71,6 +73,22 @@
     return pairs;
   };
   const same = (value) => value;
+  const number_in = (buffer) => Number_of(apply(char_of, undefined, new Bytes(buffer)));
+  const raw_value_of = (type, parts) => {
+    switch (type) {
+      case "string":
+        return parts[0];
+      case "list":
+      case "set":
+        return parts;
+      case "zset":
+        return pairs_of(parts, number_in);
+      case "hash":
+        return pairs_of(parts, same);
+      default:
+        return null;
+    }
+  };
   // Parts that are not UTF-8 are null.
   const value_of = (type, parts) => {
     switch (type) {
@@ -93,22 +111,21 @@
     }
   };
   class ValueNotification extends Notification {
+    #type;
     #packed;
     #raw;
     type;
     value;
     constructor(event, text, key, type, packed, parts) {
       super(event, text, key);
-      this.type = type;
+      this.type = this.#type = type;
       this.value = value_of(type, parts);
       this.#packed = packed;
     }
     get value_raw() {
       if (this.#packed !== undefined) {
         const parts = unpack(this.#packed);
-        const has_pairs = this.type === "hash" || this.type === "zset";
-        this.#raw = (this.type === "string") ? parts[0] : has_pairs ? pairs_of(parts, same) : parts;
-        if (this.value === null && this.type !== "string") this.#raw = null;
+        this.#raw = raw_value_of(this.#type, parts);
         this.#packed = undefined;
       }
       return this.#raw;

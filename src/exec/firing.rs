@@ -1,0 +1,314 @@
+//! Key-space triggers, from the main thread's side: an event to those it concerns, sync callbacks
+//! after the command, async ones to their workers.
+//!
+//! An event comes in the middle of a command. Then it is only looked at: filters, rights, the
+//! value, a function of the script's that may read. What comes of it waits in the trigger's
+//! backlog, for the turn after the command, or for a worker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::{CallbackId, Flags, Grant, Held, Notification};
+use crate::keyspace::{Bounds, Full, TriggerKey, TriggerSpec};
+use crate::stream::{Delivery, Mode};
+
+use super::driver::{Deadline, Driver};
+use super::runner::Runner;
+use super::streams::Streams;
+use super::triggers::{Binding, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db};
+
+/// Bytes that an event takes beside its key and value.
+const EVENT_BYTES: usize = 160;
+
+const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
+
+impl Driver {
+    /// How much may wait for each trigger.
+    pub fn bound_triggers(&self, bounds: Bounds) {
+        self.triggers.bounds.set(Some(bounds));
+    }
+
+    /// Adds a trigger with its code.
+    pub fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
+        let key = self.triggers.core.borrow_mut().add(spec);
+        let binding = Binding::new(code, Arc::default());
+        self.triggers.bindings.borrow_mut().insert(key, binding);
+        key
+    }
+
+    /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays.
+    pub fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
+        let desk = &self.triggers;
+        let mode = spec.mode;
+        let before = desk.core.borrow().spec(key).map(|spec| spec.mode);
+        desk.core.borrow_mut().change(key, spec);
+        let mut bindings = desk.bindings.borrow_mut();
+        if let Some(binding) = bindings.get_mut(key) {
+            let state = Arc::clone(&binding.state);
+            let waiting = state.waiting();
+            *binding = Binding::new(code, state);
+            let mut due = desk.due.borrow_mut();
+            match (before, mode) {
+                // Each event keeps its place among those of others.
+                (Some(Mode::Sync), Mode::Sync) => {}
+                (_, Mode::Sync) => due.extend(std::iter::repeat_n(key, waiting)),
+                (_, Mode::Async) => {
+                    due.retain(|one| *one != key);
+                    desk.ready.borrow_mut().push(key);
+                }
+            }
+        }
+    }
+
+    /// Removes a trigger, with what waits for it.
+    pub fn remove_trigger(&self, key: TriggerKey) {
+        let desk = &self.triggers;
+        desk.core.borrow_mut().remove(key);
+        desk.due.borrow_mut().retain(|one| *one != key);
+        desk.overflows.borrow_mut().remove(key);
+        if let Some(binding) = desk.bindings.borrow_mut().remove(key) {
+            binding.state.0.lock().clear("it was removed");
+        }
+    }
+
+    /// What users see of a trigger.
+    #[must_use]
+    pub fn view_trigger(&self, key: TriggerKey) -> Option<TriggerView> {
+        let binding = self.triggers.binding(key)?;
+        let backlog = binding.state.0.lock();
+        Some(TriggerView {
+            spec: self.triggers.core.borrow().spec(key)?.clone(),
+            label: binding.label.clone(),
+            stats: backlog.stats.clone(),
+            waiting: backlog.waiting(),
+        })
+    }
+
+    /// Counts anew.
+    pub fn clear_trigger_stats(&self, key: TriggerKey) {
+        if let Some(binding) = self.triggers.binding(key) {
+            binding.state.0.lock().clear_stats();
+        }
+    }
+
+    /// Whether there are triggers, and whether any wants to hear of reads that found nothing.
+    #[must_use]
+    pub fn has_triggers(&self) -> bool {
+        !self.triggers.core.borrow().is_empty()
+    }
+
+    /// See [`Triggers::want_misses`].
+    #[must_use]
+    pub fn triggers_want_misses(&self) -> bool {
+        self.triggers.core.borrow().want_misses()
+    }
+
+    /// Whether any trigger has a function that looks at events as they happen.
+    #[must_use]
+    pub fn triggers_look(&self) -> bool {
+        let bindings = self.triggers.bindings.borrow();
+        bindings.values().any(|one| one.on_fired.is_some())
+    }
+
+    /// Something happened to a key. `patience`: how long the main thread waits for a library.
+    pub fn on_key_event(&self, happened: &dyn KeyEvent, patience: Duration) {
+        if !self.inspect(Delivery::is_active) {
+            return;
+        }
+        let desk = &self.triggers;
+        let place = happened.key();
+        let concerned = desk
+            .core
+            .borrow()
+            .concerned(happened.event(), place.name, || happened.key_type());
+        if concerned.is_empty() {
+            return;
+        }
+        let since = Instant::now();
+        let event = desk.name_of(happened.event());
+        for key in concerned {
+            let Some(binding) = desk.binding(key) else {
+                continue;
+            };
+            if let Err(lack) = desk.admit(happened, &binding.grant.user) {
+                binding.state.0.lock().refuse(lack.into());
+                continue;
+            }
+            let firing = Firing {
+                event: Arc::clone(&event),
+                db: place.db,
+                key: place.name.into(),
+                value: None,
+                held: None,
+                since,
+            };
+            self.fire(happened, key, &binding, firing, patience);
+        }
+    }
+
+    /// Puts an event into a trigger's backlog, with what its callback is to get.
+    fn fire(
+        &self,
+        happened: &dyn KeyEvent,
+        key: TriggerKey,
+        binding: &Binding,
+        mut firing: Firing,
+        patience: Duration,
+    ) {
+        let desk = &self.triggers;
+        let Some((mode, reads)) = desk
+            .core
+            .borrow()
+            .spec(key)
+            .map(|one| (one.mode, one.read_value))
+        else {
+            return;
+        };
+        let bounds = desk.bounds.get().unwrap_or(Bounds {
+            length: usize::MAX,
+            bytes: usize::MAX,
+        });
+        if reads {
+            firing.value = happened.value(bounds.bytes);
+            if firing.value.is_none() {
+                let mut backlog = binding.state.0.lock();
+                backlog.stats.triggered += 1;
+                backlog.stats.dropped += 1;
+                drop(backlog);
+                let reason = "the key's value is larger than trigger-queue-memory";
+                return desk.note_dropped(key, binding, reason);
+            }
+        }
+        if let Some(function) = binding.on_fired {
+            match self.look(happened, binding, function, &firing, patience) {
+                Ok(held) => firing.held = Some(held),
+                Err(error) => return binding.state.0.lock().refuse(error),
+            }
+        }
+        let value = firing
+            .value
+            .as_ref()
+            .map_or(0, |value| value.packed().len());
+        let bytes = EVENT_BYTES + firing.key.len() + value;
+        let pushed = binding.state.0.lock().push(firing, bytes, bounds);
+        if let Err(Full) = pushed {
+            return desk.note_dropped(key, binding, NO_ROOM);
+        }
+        match mode {
+            Mode::Sync => desk.due.borrow_mut().push_back(key),
+            Mode::Async => {
+                let mut ready = desk.ready.borrow_mut();
+                if ready.last() != Some(&key) && !ready.contains(&key) {
+                    ready.push(key);
+                }
+            }
+        }
+    }
+
+    /// Has a function of the script's look at an event while it happens.
+    fn look(
+        &self,
+        happened: &dyn KeyEvent,
+        binding: &Binding,
+        function: CallbackId,
+        firing: &Firing,
+        patience: Duration,
+    ) -> Result<Held, Arc<str>> {
+        let nowhere = "on_trigger_fired cannot run while other code of a library does";
+        if !happened.is_on_main_thread() {
+            return Err(nowhere.into());
+        }
+        let grant = Grant {
+            db: firing.db,
+            flags: Flags::NO_WRITES,
+            ..(*binding.grant).clone()
+        };
+        let call = Notification {
+            callback: function,
+            background: None,
+            event: &firing.event,
+            key: &firing.key,
+            value: firing.value.as_ref(),
+            held: None,
+            token: 0,
+        };
+        let looked = self.podium.with(&binding.runner, patience, |stage| {
+            let mut looked = Err(nowhere.into());
+            happened.look(&grant, &mut |server| {
+                stage.enter(|session| looked = stage.fire(session, server, &call));
+            });
+            looked
+        });
+        looked.unwrap_or_else(|| Err(nowhere.into()))
+    }
+
+    /// Runs sync callbacks that wait, as long as there is time.
+    pub(super) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
+        let desk = &self.triggers;
+        let mut stalled: Vec<TriggerKey> = Vec::new();
+        let mut busy: Vec<Arc<Runner>> = Vec::new();
+        while Instant::now() < deadline.latest {
+            let Some(key) = desk.due.borrow_mut().pop_front() else {
+                break;
+            };
+            let Some(binding) = desk.binding(key) else {
+                continue;
+            };
+            if busy.iter().any(|one| Arc::ptr_eq(one, &binding.runner)) {
+                stalled.push(key);
+                continue;
+            }
+            let patience = deadline.latest.saturating_duration_since(Instant::now());
+            let call = binding.call(key, Mode::Sync);
+            let ran = self.podium.with(&binding.runner, patience, |stage| {
+                if let Some(firing) = call.state.take() {
+                    let grant = if binding.grant.db == firing.db {
+                        Arc::clone(&binding.grant)
+                    } else {
+                        in_db(&binding.grant, firing.db)
+                    };
+                    let mut next = Some(firing);
+                    streams.act(&grant, &mut |server| {
+                        stage.enter(|session| {
+                            // As far as the order of all goes on with the same.
+                            while let Some(firing) = next.take() {
+                                stage.run_trigger(session, server, &call, &firing);
+                                if Instant::now() < deadline.latest {
+                                    next = self.next_due(key, &call, firing.db);
+                                }
+                            }
+                        });
+                    });
+                }
+            });
+            if ran.is_none() {
+                busy.push(Arc::clone(&binding.runner));
+                stalled.push(key);
+            }
+        }
+        let mut due = desk.due.borrow_mut();
+        for key in stalled.into_iter().rev() {
+            due.push_front(key);
+        }
+    }
+
+    /// The next event that is due, if it is of the same trigger and database.
+    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: i32) -> Option<Firing> {
+        let mut due = self.triggers.due.borrow_mut();
+        if due.front() != Some(&key) {
+            return None;
+        }
+        let firing = call.state.take_in(db)?;
+        due.pop_front();
+        Some(firing)
+    }
+
+    /// Tells the workers of what is new for them.
+    pub(super) fn send_ready_triggers(&self) {
+        for key in self.triggers.ready.take() {
+            if let Some(binding) = self.triggers.binding(key) {
+                binding.runner.send_trigger(binding.call(key, Mode::Async));
+            }
+        }
+    }
+}
