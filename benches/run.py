@@ -1,6 +1,6 @@
-"""How fast a stream is written and processed, and a function is called: with and without the module.
+"""How fast a stream is written and processed, a function is called, and a key is set: with and without the module.
 
-Prints three Markdown tables. README.md beside this file says what the rows mean and how to read them.
+Prints four Markdown tables. README.md beside this file says what the rows mean and how to read them.
 """
 
 import argparse
@@ -43,6 +43,7 @@ from consumers import (
 )
 from functions import Command, JavaScript, Lua
 from server import HOST, BenchError, Server, find_program, wait_for
+from triggers import Set, Trigger
 
 CLIENTS = 50
 PIPELINE = 16
@@ -209,9 +210,30 @@ FUNCTION_ROWS = [
     Row("js-incr-10", "JavaScript, ten INCRs",
         lambda: JavaScript("incr10"), baseline="lua-incr-10"),
 ]
+OTHER_EVENT = '{ event_types: ["del", "expired"] }'
+OTHER_TYPE = '{ key_types: ["hash"] }'
+WITH_VALUE = "{ read_value: true }"
+TRIGGER_ROWS = [
+    Row("set", "bare SET, no module",
+        Set, module=False, baseline="set"),
+    Row("set-idle", "module loaded, no library",
+        Set, baseline="set"),
+    Row("set-other-prefix", "trigger whose prefix does not match",
+        lambda: Trigger(prefix="other:", fires=False), baseline="set"),
+    Row("set-other-event", "trigger for other events",
+        lambda: Trigger(options=OTHER_EVENT, fires=False), baseline="set"),
+    Row("set-other-type", "trigger for keys of another type",
+        lambda: Trigger(options=OTHER_TYPE, fires=False), baseline="set"),
+    Row("set-sync", "sync trigger, empty",
+        Trigger, baseline="set"),
+    Row("set-sync-value", "sync trigger, empty, with the value",
+        lambda: Trigger(options=WITH_VALUE), baseline="set"),
+    Row("set-async", "async trigger, empty; drained",
+        lambda: Trigger(EMPTY_ASYNC), baseline="set", drain=True),
+]
 # fmt: on
-ROWS = STREAM_ROWS + OPTION_ROWS + FUNCTION_ROWS
-GROUPS = {"streams": STREAM_ROWS, "options": OPTION_ROWS, "functions": FUNCTION_ROWS}
+ROWS = STREAM_ROWS + OPTION_ROWS + FUNCTION_ROWS + TRIGGER_ROWS
+GROUPS = {"streams": STREAM_ROWS, "options": OPTION_ROWS, "functions": FUNCTION_ROWS, "triggers": TRIGGER_ROWS}
 BY_KEY = {row.key: row for row in ROWS}
 
 
@@ -358,6 +380,7 @@ def tables(context: dict[str, object], results: list[Result]) -> str:
             "| row | entries/s | ratio to bare XADD (min–max) | ratio (min–max) | to |\n|---|---:|---:|---:|---|",
         ),
         ("functions", "| row | calls/s | ratio (min–max) | to |\n|---|---:|---:|---|"),
+        ("triggers", "| row | SETs/s | ratio to bare SET (min–max) |\n|---|---:|---:|"),
     ):
         chosen = [result for result in results if result.row in GROUPS[group]]
         if chosen:
@@ -421,7 +444,7 @@ def positive(text: str) -> int:
 def chosen_rows(text: str) -> list[Row]:
     """The rows of a comma-separated list, in the table's order, with those they are compared with.
 
-    `streams`, `options` and `functions` stand for all rows of a table."""
+    `streams`, `options`, `functions` and `triggers` stand for all rows of a table."""
     wanted = {row.key for word in text.split(",") for row in GROUPS.get(word, ())}
     wanted |= set(text.split(",")) - set(GROUPS)
     unknown = wanted - set(BY_KEY)
@@ -438,9 +461,9 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=positive, default=3, help="how often each row is run")
-    parser.add_argument("--requests", type=positive, default=400_000, help="entries or calls per run")
+    parser.add_argument("--requests", type=positive, default=400_000, help="entries, calls or SETs per run")
     parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
-                        help=f"only these: streams, options, functions, {', '.join(BY_KEY)}")  # fmt: skip
+                        help=f"only these: {', '.join([*GROUPS, *BY_KEY])}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single run, as JSON")
     parser.add_argument("--module", type=Path, default=MODULE, help="default: %(default)s")
     parser.add_argument("--deadline", type=positive, default=120, metavar="SECONDS",

@@ -332,7 +332,7 @@ declare namespace RedisGears {
     }
 
     /** Options that do not depend on others. */
-    interface CommonOptions {
+    interface CommonOptions extends RegistrationOptions {
         /**
          * The stream that given-up entries are added to, behind the fields `library`, `consumer`,
          * `stream`, `id`, `attempts`, `error`, `first_time` and `last_time`. The consumer itself must not
@@ -420,6 +420,120 @@ declare namespace RedisGears {
                 readonly bisect?: boolean;
             })
         );
+
+    /**
+     * Called once the library is live, on a primary: after each load and upgrade, after a restart, and
+     * when a replica becomes the primary. It acts as the library's owner. What it throws is only logged.
+     *
+     * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
+     */
+    type RegisteredCallback = (client: EitherClient) => unknown;
+
+    /** Options that stream consumers and triggers have. */
+    interface RegistrationOptions {
+        /** Called when the library begins to work on a server. */
+        readonly on_registered?: RegisteredCallback;
+        /** What it is for, at most 1000 characters; shown by `RG.DUMPREGISTRATIONS`. */
+        readonly description?: string;
+    }
+
+    /** What a key holds; `"empty"`: it is not there. */
+    type KeyType = "string" | "list" | "hash" | "set" | "zset" | "stream" | "module" | "empty";
+
+    /**
+     * Something that happened to a key.
+     *
+     * The object belongs to one call of one trigger. The view of bytes is made when it is read, and does
+     * not enumerate: `JSON.stringify` prints the event and the key.
+     */
+    interface KeyEvent {
+        /** The server's name for it: `"set"`, `"hset"`, `"del"`, `"expired"`, ... */
+        event: string;
+        /** The key; `null` where it is not UTF-8. */
+        key: string | null;
+        /** The key, as bytes. */
+        readonly key_raw: ArrayBuffer;
+    }
+
+    /**
+     * What the key held right after the event, by its type. Text that is not UTF-8 is `null`; the raw
+     * view has it, and does not enumerate.
+     */
+    type KeyValue =
+        | { type: "string"; value: string | null; readonly value_raw: ArrayBuffer }
+        | { type: "list" | "set"; value: (string | null)[]; readonly value_raw: ArrayBuffer[] }
+        | {
+            type: "hash";
+            /** Fields that are not UTF-8 are only in the raw view. */
+            value: { [field: string]: string | null };
+            readonly value_raw: [field: ArrayBuffer, value: ArrayBuffer][];
+        }
+        | {
+            type: "zset";
+            /** In ascending order of the scores. */
+            value: [member: string | null, score: number][];
+            readonly value_raw: [member: ArrayBuffer, score: number][];
+        }
+        | { type: "stream" | "module" | "empty"; value: null; readonly value_raw: null };
+
+    /** What a trigger with the option `read_value` gets. */
+    type KeyEventWithValue = KeyEvent & KeyValue;
+
+    /**
+     * Gets an event of a key.
+     *
+     * - A plain function gets a {@link Client} and runs on the server's main thread, after the command
+     *   that caused the event and before its reply. Clients wait meanwhile, so keep it short.
+     * - A plain function that returns a promise starts there; it has ended when the promise is settled.
+     * - An `async` function gets an {@link AsyncClient} and runs on a worker.
+     *
+     * It acts as the user who loaded the library, in the key's database. What it writes fires no triggers.
+     * An exception or a rejection is counted, and kept as `last_error`; the event does not come again.
+     *
+     * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
+     * @param data - The event, with what `on_trigger_fired` has added to it.
+     * @returns A promise is waited for; everything else is ignored.
+     */
+    type TriggerCallback<C extends Client | AsyncClient = EitherClient, D extends KeyEvent = KeyEvent> = (
+        client: C,
+        data: D,
+    ) => [C] extends [Client] ? unknown : Promise<unknown>;
+
+    /** Anything but a promise. */
+    type NoPromise =
+        | string
+        | number
+        | bigint
+        | boolean
+        | symbol
+        | null
+        | undefined
+        | void
+        | (object & { readonly then?: never });
+
+    /** What `on_trigger_fired` can add to an event: not what is there where it is asked for. */
+    type Added = object & { readonly value_raw?: never };
+
+    /** Options that have something added. */
+    interface Adding {
+        readonly on_trigger_fired: unknown;
+    }
+
+    /** Options of a trigger. */
+    interface TriggerOptions<D extends KeyEvent = KeyEvent> extends RegistrationOptions {
+        /** The events that count, in any case; all of them where it is left out. 1 to 1000. */
+        readonly event_types?: readonly string[];
+        /** What the key must hold after the event; anything where it is left out. */
+        readonly key_types?: readonly KeyType[];
+        /** Whether the prefix is the whole name of the key. */
+        readonly exact?: boolean;
+        /**
+         * Called at the event itself, in the middle of the command, transaction or script, before anything
+         * else happens. It may look, and not write. What it adds to the data is there for the callback. If
+         * it throws, the callback is not run. A plain function.
+         */
+        readonly on_trigger_fired?: (client: Client, data: D) => NoPromise;
+    }
 
     /**
      * What a function can return. Functions, symbols and promises within other values cannot be sent.
@@ -580,6 +694,55 @@ declare namespace RedisGears {
             trim: boolean,
             callback: BatchCallback<C>,
             options: BatchOptions,
+        ): void;
+
+        /**
+         * Registers a key-space trigger: `callback` gets every event of every key that starts with
+         * `prefix`, as far as the options let it through.
+         *
+         * Only while the library is loaded, that is, from its top-level code.
+         *
+         * @param name - The trigger's name, at most 1000 characters; unique among the triggers of the
+         *   library.
+         * @param prefix - What the keys start with. No pattern: `*` is a plain character, and `""` matches
+         *   every key. At most 65,536 bytes. Bytes that are not UTF-8 are given as an ArrayBuffer or a view
+         *   of one. An upgrade of the library may change it.
+         * @param callback - Gets each event. A generator function is refused: nothing of its body would
+         *   run.
+         * @param options - Which events it gets, and with what. None where it is left out. A plain object;
+         *   what it does not know is refused. With `read_value: true` the data has the key's type and value.
+         * @throws TypeError If the number of arguments or the type of one is wrong, or an option is unknown
+         *   or wrong.
+         * @throws Error If the name is taken in this library, the library has 1000 triggers already, or the
+         *   call comes after loading.
+         */
+        register_notifications_consumer<C extends Client | AsyncClient = EitherClient>(
+            name: string,
+            prefix: string | ArrayBuffer | ArrayBufferView,
+            callback: TriggerCallback<C>,
+            options?: TriggerOptions & { readonly read_value?: false },
+        ): void;
+        register_notifications_consumer<C extends Client | AsyncClient = EitherClient>(
+            name: string,
+            prefix: string | ArrayBuffer | ArrayBufferView,
+            callback: TriggerCallback<C, KeyEventWithValue>,
+            options: TriggerOptions<KeyEventWithValue> & {
+                /** Whether the data has the key's type and value, as they were at the event. */
+                readonly read_value: true;
+            },
+        ): void;
+        // With what `on_trigger_fired` adds: the callback says what that is, at its parameter.
+        register_notifications_consumer<M extends Added, C extends Client | AsyncClient = EitherClient>(
+            name: string,
+            prefix: string | ArrayBuffer | ArrayBufferView,
+            callback: TriggerCallback<C, KeyEvent & M>,
+            options: TriggerOptions<KeyEvent & Partial<M>> & Adding & { readonly read_value?: false },
+        ): void;
+        register_notifications_consumer<M extends Added, C extends Client | AsyncClient = EitherClient>(
+            name: string,
+            prefix: string | ArrayBuffer | ArrayBufferView,
+            callback: TriggerCallback<C, KeyEventWithValue & M>,
+            options: TriggerOptions<KeyEventWithValue & Partial<M>> & Adding & { readonly read_value: true },
         ): void;
     }
 }

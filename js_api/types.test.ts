@@ -430,6 +430,180 @@ const never: RedisGears.Failure = Object.assign(new Error("wrong"), { fatal: "ye
 const plainly: RedisGears.Failure = { fatal: true };
 redis.register_function("failures", () => [later, never, plainly].length);
 
+// --- triggers -----------------------------------------------------------------------------------
+
+redis.register_notifications_consumer("t", "key", (client, data) => {
+    assert_type<Same<typeof client, RedisGears.EitherClient>>();
+    assert_type<Same<typeof data.event, string>>();
+    assert_type<Same<typeof data.key, string | null>>();
+    assert_type<Same<typeof data.key_raw, ArrayBuffer>>();
+    client.call("DEL", data.key_raw);
+    // @ts-expect-error a key may be bytes that are no text
+    client.call("DEL", data.key);
+    // @ts-expect-error it was not asked for
+    data.value;
+    // @ts-expect-error nor was the type
+    data.type;
+    // @ts-expect-error the view of bytes is made by the module
+    data.key_raw = new ArrayBuffer(1);
+    // @ts-expect-error there is no such member
+    data.db;
+});
+redis.register_notifications_consumer("t", "", () => 42);
+redis.register_notifications_consumer("t", new Uint8Array([0xff]), () => Promise.resolve(), {});
+redis.register_notifications_consumer("t", new ArrayBuffer(1), async () => {}, undefined);
+redis.register_notifications_consumer("t", "key", async (client: RedisGears.AsyncClient, data) => {
+    assert_type<Same<typeof data.event, string>>();
+    client.block((locked) => locked.call("DEL", data.key_raw));
+    // @ts-expect-error without the lock there are no commands
+    client.call("DEL", data.key_raw);
+});
+redis.register_notifications_consumer("t", "key", (client: RedisGears.Client, data) => {
+    client.call("DEL", data.key_raw);
+    // @ts-expect-error a plain callback has the lock already
+    client.block(() => {});
+});
+redis.register_notifications_consumer("t", "key", () => {}, {
+    event_types: ["set", "DEL"],
+    key_types: ["string", "hash", "module", "empty"],
+    exact: true,
+    read_value: false,
+    on_registered: (client: RedisGears.Client) => client.call("PING"),
+    description: "keeps the index",
+});
+const trigger: RedisGears.TriggerCallback = (_client, data) => redis.log(data.event);
+const of_trigger: RedisGears.TriggerOptions = { exact: true, on_registered: async (client) => client.block(() => 1) };
+redis.register_notifications_consumer("t", "key", trigger, of_trigger);
+
+// With its value.
+redis.register_notifications_consumer("t", "key", (client, data) => {
+    assert_type<Same<typeof client, RedisGears.EitherClient>>();
+    assert_type<Same<typeof data.type, RedisGears.KeyType>>();
+    switch (data.type) {
+        case "string":
+            assert_type<Same<typeof data.value, string | null>>();
+            assert_type<Same<typeof data.value_raw, ArrayBuffer>>();
+            break;
+        case "list":
+        case "set":
+            assert_type<Same<typeof data.value, (string | null)[]>>();
+            assert_type<Same<typeof data.value_raw, ArrayBuffer[]>>();
+            break;
+        case "hash": {
+            const value = data.value.field;
+            assert_type<Same<typeof value, string | null | undefined>>();
+            for (const [field, raw] of data.value_raw) {
+                assert_type<Same<typeof field, ArrayBuffer>>();
+                assert_type<Same<typeof raw, ArrayBuffer>>();
+            }
+            break;
+        }
+        case "zset":
+            for (const [member, score] of data.value) {
+                assert_type<Same<typeof member, string | null>>();
+                assert_type<Same<typeof score, number>>();
+            }
+            break;
+        default:
+            assert_type<Same<typeof data.value, null>>();
+            assert_type<Same<typeof data.value_raw, null>>();
+            assert_type<Same<typeof data.type, "stream" | "module" | "empty">>();
+    }
+    // @ts-expect-error it depends on the type
+    data.value.length;
+}, { read_value: true, key_types: ["string", "empty"] });
+redis.register_notifications_consumer("t", "key", async (client: RedisGears.AsyncClient, data) => {
+    if (data.type === "hash") {
+        const { value } = data;
+        client.block((locked) => locked.call("SET", "email", value.email ?? ""));
+    }
+}, { read_value: true });
+
+// With what was added at the event.
+redis.register_notifications_consumer(
+    "t",
+    "key",
+    (client: RedisGears.Client, data: RedisGears.KeyEvent & { old: string }) => {
+        client.call("SET", "old", data.old);
+        // @ts-expect-error nobody added that
+        data.new;
+    },
+    {
+        on_trigger_fired: (client, data) => {
+            assert_type<Same<typeof client, RedisGears.Client>>();
+            assert_type<Same<typeof data.old, string | undefined>>();
+            data.old = String(client.call("GET", "key"));
+            // @ts-expect-error it is a text
+            data.old = 1;
+            // @ts-expect-error the value was not asked for
+            data.value;
+        },
+    },
+);
+redis.register_notifications_consumer(
+    "t",
+    "key",
+    (_client: RedisGears.Client, data: RedisGears.KeyEventWithValue & { ttl: number }) => data.ttl + 1,
+    {
+        read_value: true,
+        on_trigger_fired: (client, data) => {
+            data.ttl = data.type === "empty" ? -2 : Number(client.call("PTTL", data.key_raw));
+        },
+    },
+);
+
+// @ts-expect-error the callback is missing
+redis.register_notifications_consumer("t", "key");
+// @ts-expect-error there is no fifth argument
+redis.register_notifications_consumer("t", "key", trigger, {}, {});
+// @ts-expect-error the name is a string
+redis.register_notifications_consumer(1, "key", trigger);
+// @ts-expect-error no pattern
+redis.register_notifications_consumer("t", /key/, trigger);
+// @ts-expect-error a function, not its name
+redis.register_notifications_consumer("t", "key", "trigger");
+// @ts-expect-error the event comes second
+redis.register_notifications_consumer("t", "key", (data: RedisGears.KeyEvent) => data.key);
+// @ts-expect-error a callback gets two arguments
+redis.register_notifications_consumer("t", "key", (_client, _data, _third) => {});
+// @ts-expect-error a function that gets an async client is async
+redis.register_notifications_consumer("t", "key", (client: RedisGears.AsyncClient) => {});
+// @ts-expect-error an entry of a stream is something else
+redis.register_notifications_consumer("t", "key", (_client, data: RedisGears.StreamRecord) => data.id);
+// @ts-expect-error the value was not asked for
+redis.register_notifications_consumer("t", "key", (_client, data: RedisGears.KeyEventWithValue) => data.value);
+// @ts-expect-error there is no such option
+redis.register_notifications_consumer("t", "key", trigger, { event_type: ["set"] });
+// @ts-expect-error a list
+redis.register_notifications_consumer("t", "key", trigger, { event_types: "set" });
+// @ts-expect-error of names
+redis.register_notifications_consumer("t", "key", trigger, { event_types: [1] });
+// @ts-expect-error there is no such type
+redis.register_notifications_consumer("t", "key", trigger, { key_types: ["json"] });
+// @ts-expect-error a list
+redis.register_notifications_consumer("t", "key", trigger, { key_types: "hash" });
+// @ts-expect-error a boolean
+redis.register_notifications_consumer("t", "key", trigger, { exact: "yes" });
+// @ts-expect-error a boolean
+redis.register_notifications_consumer("t", "key", trigger, { read_value: 1 });
+// @ts-expect-error a function
+redis.register_notifications_consumer("t", "key", trigger, { on_trigger_fired: "f" });
+// @ts-expect-error that is not async: the command waits for it
+redis.register_notifications_consumer("t", "key", trigger, { on_trigger_fired: async () => {} });
+// @ts-expect-error it has the lock
+redis.register_notifications_consumer("t", "key", trigger, { on_trigger_fired: (client) => client.block(() => {}) });
+// @ts-expect-error a text
+redis.register_notifications_consumer("t", "key", trigger, { description: 1 });
+// @ts-expect-error options of stream consumers are no options of triggers
+redis.register_notifications_consumer("t", "key", trigger, { on_failure: "retry" });
+
+redis.register_stream_consumer("c", "stream", 1, false, named, {
+    on_registered: (client) => client.call("PING"),
+    description: "counts visits",
+});
+// @ts-expect-error a function
+redis.register_stream_consumer("c", "stream", 1, false, named, { on_registered: true });
+
 // --- the rest of redis --------------------------------------------------------------------------
 
 redis.log("text");
@@ -461,8 +635,6 @@ redis.config.retries = 3;
 redis.config = {};
 
 redis.register_function("count", () => count);
-// @ts-expect-error not in this release
-redis.register_notifications_consumer("n", "key", () => {});
 // @ts-expect-error commands are run through a client
 redis.call("PING");
 

@@ -283,3 +283,14 @@ def test_a_last_id_that_is_set_back_brings_new_entries_and_no_old_ones(server, k
     server.run("XSETID", "stream", "200-0")
     server.run("XADD", "stream", "*", "n", "now")
     server.wait_seen("stream 50", "stream 100", "stream 70", "stream now")
+
+
+def test_reading_a_stream_breaks_no_watch_of_it(server):
+    server.add("stream", 1)
+    pipe = server.client.pipeline()
+    pipe.watch("stream")
+    server.load(consumer())
+    server.wait_seen("stream 1")
+    pipe.multi()
+    pipe.execute_command("XLEN", "stream")
+    assert pipe.execute() == [1]

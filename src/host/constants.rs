@@ -15,11 +15,14 @@ pub(crate) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 pub(crate) const API_VERSION: c_int = raw::REDISMODULE_APIVER_1 as c_int;
 pub(super) const TYPE_METHODS: u64 = raw::REDISMODULE_TYPE_METHOD_VERSION as u64;
 pub(super) const AUX_BEFORE_KEYS: c_int = raw::REDISMODULE_AUX_BEFORE_RDB as c_int;
-pub(super) const OPTION_HANDLE_IO_ERRORS: c_int =
-    raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int;
+/// Failed reads of a dump are ours to handle; and keys that were opened for writing were not
+/// written to for that alone.
+pub(super) const MODULE_OPTIONS: c_int = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int
+    | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED as c_int;
 pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_int;
 pub(super) const READ_QUIETLY: c_int =
     raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
+pub(super) const WRITE: c_int = raw::REDISMODULE_WRITE as c_int;
 pub(super) const READ_UNNOTICED: c_int =
     raw::REDISMODULE_OPEN_KEY_NONOTIFY as c_int | raw::REDISMODULE_OPEN_KEY_NOSTATS as c_int;
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;

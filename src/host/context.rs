@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::api;
 use super::constants::{
     FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED,
-    KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED,
+    KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED, WRITE,
 };
 use super::quiet::Quiet;
 
@@ -116,14 +116,18 @@ pub(crate) fn random_name() -> String {
     String::from_utf8_lossy(&digits).into_owned()
 }
 
-/// How keys are opened: without counting as a use of them, nor as a miss where the server can
-/// (7.2 and later).
+/// How keys are opened: without counting as a use of them, nor as a miss. Servers before 7.2 can
+/// the latter only for a key that is opened for writing; that alone changes nothing of it, see
+/// `MODULE_OPTIONS`.
 fn reading_modes() -> c_int {
     static MODES: OnceLock<c_int> = OnceLock::new();
     *MODES.get_or_init(|| {
         // SAFETY: reading what the server has set once; the function takes no arguments.
-        let known = unsafe { raw::RedisModule_GetOpenKeyModesAll.map_or(0, |modes| modes()) };
-        READ_QUIETLY | (known & READ_UNNOTICED)
+        match unsafe { raw::RedisModule_GetOpenKeyModesAll } {
+            // SAFETY: as above.
+            Some(all) => READ_QUIETLY | (unsafe { all() } & READ_UNNOTICED),
+            None => READ_QUIETLY | WRITE,
+        }
     })
 }
 

@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 
 use redis_module::raw::{self, RedisModuleIO, RedisModuleTypeMethods};
 
-use super::constants::{AUX_BEFORE_KEYS, ERR, OK, OPTION_HANDLE_IO_ERRORS, TYPE_METHODS};
+use super::constants::{AUX_BEFORE_KEYS, ERR, OK, MODULE_OPTIONS, TYPE_METHODS};
 use super::context::Context;
 use super::{HOOKS, api, guard};
 
@@ -44,7 +44,7 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     // SAFETY: the context is live; the name and the methods are copied.
     let created = unsafe {
         // A dump that comes through a connection may break off: we look.
-        api!(RedisModule_SetModuleOptions)(context.as_ptr(), OPTION_HANDLE_IO_ERRORS);
+        api!(RedisModule_SetModuleOptions)(context.as_ptr(), MODULE_OPTIONS);
         api!(RedisModule_CreateDataType)(context.as_ptr(), NAME.as_ptr(), FORM, &raw mut methods)
     };
     if created.is_null() {
