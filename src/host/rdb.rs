@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 
 use redis_module::raw::{self, RedisModuleIO, RedisModuleTypeMethods};
 
-use super::constants::{AUX_BEFORE_KEYS, ERR, OK, MODULE_OPTIONS, TYPE_METHODS};
+use super::constants::{AUX_BEFORE_KEYS, ERR, MODULE_OPTIONS, OK, TYPE_METHODS};
 use super::context::Context;
 use super::{HOOKS, api, guard};
 
