@@ -7,25 +7,11 @@ use std::time::{Duration, Instant};
 
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Call, Engine, Executions, Grant, Limits, News, Outcome, Program, Registrations, Reply,
-    ScriptError, Server, Source, Words,
+    Call, Engine, Grant, Limits, News, Outcome, Program, Registrations, ScriptError, Server,
+    Source, Words,
 };
+use redisgears::exec::ExecutionLog;
 use redisgears::stream::{ConsumerSpec, EntryId, Mode, RecordBatch};
-
-/// No run over the data set is known.
-struct NoExecutions;
-
-impl Executions for NoExecutions {
-    fn begin(&self, _plan: &str) -> String {
-        String::new()
-    }
-
-    fn is_aborted(&self, _id: &str) -> bool {
-        true
-    }
-
-    fn end(&self, _id: &str, _outcome: Reply) {}
-}
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
@@ -36,7 +22,8 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
         total_memory: AtomicUsize::new(1 << 40),
         lenient: AtomicBool::new(false),
     };
-    V8Engine::new(Arc::new(limits), Arc::new(NoExecutions)).expect("a thread")
+    let executions = ExecutionLog::new(String::new(), Arc::default());
+    V8Engine::new(Arc::new(limits), Arc::new(executions)).expect("a thread")
 });
 
 /// A place without a server: nothing can be called.

@@ -11,24 +11,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Engine, Executions, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations,
-    Reply, Server, Session, Source, Words,
+    Engine, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations, Reply, Server,
+    Session, Source, Words,
 };
-
-/// No run over the data set is known.
-struct NoExecutions;
-
-impl Executions for NoExecutions {
-    fn begin(&self, _plan: &str) -> String {
-        String::new()
-    }
-
-    fn is_aborted(&self, _id: &str) -> bool {
-        true
-    }
-
-    fn end(&self, _id: &str, _outcome: Reply) {}
-}
+use redisgears::exec::ExecutionLog;
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off);
@@ -39,7 +25,8 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
         total_memory: AtomicUsize::new(1 << 40),
         lenient: AtomicBool::new(false),
     };
-    V8Engine::new(Arc::new(limits), Arc::new(NoExecutions)).expect("a thread")
+    let executions = ExecutionLog::new(String::new(), Arc::default());
+    V8Engine::new(Arc::new(limits), Arc::new(executions)).expect("a thread")
 });
 
 /// Answers commands with the replies it was given, in order, and keeps what was asked.

@@ -25,10 +25,19 @@ use crate::host::{
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
 
 /// Runs a subcommand of a command of two words.
-#[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
 fn run(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
+    answer(context, arguments.get(2..), handler)
+}
+
+/// Runs a command of one word that answers at once.
+fn run_word(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
+    answer(context, arguments.get(1..), handler)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
+fn answer(context: &Context, arguments: Option<&[&[u8]]>, handler: Handler) -> Option<Reply> {
     Some(match App::get() {
-        Some(app) => handler(app, context, arguments.get(2..).unwrap_or_default()),
+        Some(app) => handler(app, context, arguments.unwrap_or_default()),
         None => not_ready(),
     })
 }
@@ -45,15 +54,6 @@ fn run_waiting(context: &Context, arguments: &[&[u8]], handler: WaitingHandler) 
         Some(app) => handler(app, context, arguments.get(1..).unwrap_or_default()),
         None => Some(not_ready()),
     }
-}
-
-/// Runs a command of one word that answers at once.
-#[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
-fn run_word(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
-    Some(match App::get() {
-        Some(app) => handler(app, context, arguments.get(1..).unwrap_or_default()),
-        None => not_ready(),
-    })
 }
 
 /// The error for who wants to change libraries on a replica: as the server's own.

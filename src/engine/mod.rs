@@ -241,6 +241,17 @@ pub enum Outcome {
     Killed(ScriptError),
 }
 
+impl Outcome {
+    /// Why it was ended from outside, if it was.
+    #[must_use]
+    pub fn killed(&self) -> Option<ScriptError> {
+        match self {
+            Self::Killed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// A promise that was pending and is settled now.
 #[derive(Debug)]
 pub struct Settled {

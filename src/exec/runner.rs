@@ -420,10 +420,7 @@ impl Runner {
                     server,
                 );
                 self.stage.note_run();
-                let killed = match &outcome {
-                    Outcome::Killed(error) => Some(error.clone()),
-                    _ => None,
-                };
+                let killed = outcome.killed();
                 self.book.lock().note_function(call.caller, token, outcome);
                 killed
             }
@@ -474,10 +471,7 @@ impl Runner {
             ),
         };
         self.stage.note_run();
-        let killed = match &outcome {
-            Outcome::Killed(error) => Some(error.clone()),
-            _ => None,
-        };
+        let killed = outcome.killed();
         self.book
             .lock()
             .note_unit(call, token, locks, outcome, began, clock, reports);
@@ -500,10 +494,7 @@ impl Runner {
         let token = self.book.lock().token();
         let (since, outcome) = call.run(firing, session, server, token);
         self.stage.note_run();
-        let killed = match &outcome {
-            Outcome::Killed(error) => Some(error.clone()),
-            _ => None,
-        };
+        let killed = outcome.killed();
         self.book
             .lock()
             .note_trigger(&call.state, token, since, outcome);

@@ -72,25 +72,19 @@
     for (let at = 0; at < parts.length; at += 2) pairs[at / 2] = [parts[at], second(parts[at + 1])];
     return pairs;
   };
-  const same = (value) => value;
-  const number_in = (buffer) => Number_of(apply(char_of, undefined, new Bytes(buffer)));
-  const raw_value_of = (type, parts) => {
-    switch (type) {
-      case "string":
-        return parts[0];
-      case "list":
-      case "set":
-        return parts;
-      case "zset":
-        return pairs_of(parts, number_in);
-      case "hash":
-        return pairs_of(parts, same);
-      default:
-        return null;
+  // Of a hash as text, whose names that are not UTF-8 have no place in an object.
+  const object_of = (parts) => {
+    const object = {};
+    for (let at = 0; at < parts.length; at += 2) {
+      if (parts[at] !== null) defineProperty(object, parts[at], property(parts[at + 1]));
     }
+    return object;
   };
-  // Parts that are not UTF-8 are null.
-  const value_of = (type, parts) => {
+  const same = (value) => value;
+  const pairs_as_they_are = (parts) => pairs_of(parts, same);
+  const number_in = (buffer) => Number_of(apply(char_of, undefined, new Bytes(buffer)));
+  // `score_of` reads a score, `hash_of` makes a hash of its parts.
+  const value_of = (type, parts, score_of, hash_of) => {
     switch (type) {
       case "string":
         return parts[0];
@@ -98,14 +92,9 @@
       case "set":
         return parts;
       case "zset":
-        return pairs_of(parts, Number_of);
-      case "hash": {
-        const hash = {};
-        for (let at = 0; at < parts.length; at += 2) {
-          if (parts[at] !== null) defineProperty(hash, parts[at], property(parts[at + 1]));
-        }
-        return hash;
-      }
+        return pairs_of(parts, score_of);
+      case "hash":
+        return hash_of(parts);
       default:
         return null;
     }
@@ -119,13 +108,13 @@
     constructor(event, text, key, type, packed, parts) {
       super(event, text, key);
       this.type = this.#type = type;
-      this.value = value_of(type, parts);
+      this.value = value_of(type, parts, Number_of, object_of);
       this.#packed = packed;
     }
     get value_raw() {
       if (this.#packed !== undefined) {
         const parts = unpack(this.#packed);
-        this.#raw = raw_value_of(this.#type, parts);
+        this.#raw = value_of(this.#type, parts, number_in, pairs_as_they_are);
         this.#packed = undefined;
       }
       return this.#raw;
