@@ -274,6 +274,8 @@ impl Plan {
     pub(super) fn note_added(&mut self, before: u64, policy: &Policy, now_ms: u64) {
         let batch = policy.batch.unwrap_or(1) as u64;
         let is_wanted = policy.duration_ms > 0 && Self::counts(policy);
+        // Those that are read and wait come first.
+        let before = before.saturating_add(self.waiting.len() as u64);
         if is_wanted && before.is_multiple_of(batch) {
             self.starts.push_back(now_ms);
         }

@@ -266,6 +266,57 @@ fn a_batch_is_due_in_time_though_an_earlier_entry_waits_for_its_group() {
 }
 
 #[test]
+fn entries_that_are_read_and_wait_count_when_it_is_noted_where_a_batch_begins() {
+    let policy = Policy {
+        batch: Some(3),
+        duration_ms: 10,
+        ..Policy::default()
+    };
+    let mut core = Delivery::new(true);
+    core.add_consumer(ConsumerSpec {
+        mode: Mode::Sync,
+        ..spec(1, policy)
+    });
+    core.set_time(1000);
+    core.on(Event::Appended(KEY));
+    let sub = fetch(&mut core, &[(1, "")]);
+    core.set_time(1010);
+    fetch(&mut core, &[(1, "")]);
+    assert_eq!(units(&mut core), [(1, vec![1])]);
+    let add = |core: &mut Delivery, count| (0..count).for_each(|_| core.on(Event::Appended(KEY)));
+    let read = |core: &mut Delivery, entries: &[(u64, &str)]| {
+        let next = core.next_hand_over(false);
+        assert!(matches!(next, Some(HandOver::Read(_))), "{next:?}");
+        let (batch, end) = (batch(entries), false);
+        core.on(Event::Fetched { sub, batch, end });
+    };
+    let deliver = |core: &mut Delivery, expected: [u64; 3]| {
+        let next = core.next_hand_over(false);
+        let Some(HandOver::Deliver { unit, .. }) = next else {
+            panic!("a batch is full: {next:?}");
+        };
+        assert_eq!(seqs(&unit), expected);
+        end(core, sub, unit.number, End::Done, false);
+    };
+    // Two of them are read, two are left in the stream; batches will begin with 2, 5 and 8.
+    add(&mut core, 4);
+    read(&mut core, &[(2, ""), (3, "")]);
+    add(&mut core, 2);
+    end(&mut core, sub, 1, End::Done, false);
+    read(&mut core, &[(4, ""), (5, "")]);
+    deliver(&mut core, [2, 3, 4]);
+    core.set_time(1015);
+    add(&mut core, 2);
+    read(&mut core, &[(6, ""), (7, ""), (8, ""), (9, "")]);
+    deliver(&mut core, [5, 6, 7]);
+    core.set_time(1020);
+    assert_eq!(units(&mut core), [], "8 and 9 were added 5 ms ago");
+    core.set_time(1025);
+    let due: Vec<_> = units(&mut core).into_iter().map(|(_, ids)| ids).collect();
+    assert_eq!(due, [[8, 9]]);
+}
+
+#[test]
 fn where_a_paused_consumer_begins_with_a_new_stream_is_found_and_only_then_put_on_record() {
     let mut core = Delivery::new(true);
     let consumer = core.add_consumer(ConsumerSpec {
