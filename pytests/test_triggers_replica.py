@@ -400,6 +400,25 @@ def test_what_waits_goes_to_new_code_of_another_kind(server, kinds):
     assert wait_rest(server)["num_success"] == 100
 
 
+@pytest.mark.parametrize("new", ["sync", "async"])
+@pytest.mark.parametrize("old", ["sync", "async"])
+def test_what_the_old_code_has_looked_at_is_its_own_to_end(server, old, new):
+    """What it made of the data lives in its memory, which the new code does not have."""
+    server.set_timeout(100)
+    begin = {"sync": "", "async": "async "}
+    callback = f"{begin[old]}(client, data) => {{ spend(5); fired(data, ` old ${{data.more()}}`); }}"
+    load(server, trigger(callback=callback, options="{on_trigger_fired: (client, data) => { data.more = () => 1; }}"))
+    pipelined(server, *(f"SET key:{number} v" for number in range(100)))
+    upgrade(server, trigger(callback=f"{begin[new]}(client, data) => fired(data, ' new')"))
+    server.run("SET", "key:100", "v")
+    server.wait(lambda: len(fired(server)) >= 101, lambda: fired(server))
+    assert [line for line in fired(server) if "old" in line] == [f"old 1 set key:{number}" for number in range(100)]
+    assert [line for line in fired(server) if "new" in line] == ["new set key:100"]
+    found = wait_rest(server)
+    assert (found["num_triggered"], found["num_success"], found["num_dropped"]) == (101, 101, 0)
+    assert "internal error" not in server.log_text()
+
+
 def test_a_callback_of_the_old_code_that_waits_for_a_promise_fails_with_the_upgrade(server):
     load(server, trigger(callback="gated"))
     server.run("SET", "key", "v")

@@ -19,7 +19,7 @@ use crate::stream::{
 };
 
 use super::report::{Clock, Report};
-use super::triggers::{TriggerCall, TriggerState};
+use super::triggers::{Firing, TriggerCall, TriggerState};
 
 /// Lanes below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
@@ -74,6 +74,8 @@ pub(super) enum Job {
     Unit(UnitCall),
     /// The next event of a trigger.
     Trigger(TriggerCall),
+    /// An event of a trigger.
+    Firing(TriggerCall, Firing),
     /// A function to begin.
     Function(FunctionCall),
     /// A background part that the engine keeps.
@@ -245,7 +247,12 @@ impl Book {
     /// Forgets all jobs that wait; callers of functions get an error.
     pub(super) fn clear_jobs(&mut self) {
         self.waiting.fetch_sub(self.jobs.len(), Ordering::Relaxed);
-        self.jobs.clear();
+        for job in self.jobs.drain(..) {
+            if let Job::Firing(call, firing) = job {
+                let error = "the code that it began with was replaced";
+                call.state.end(firing.since, Some(error.into()));
+            }
+        }
         self.triggers.clear();
     }
 

@@ -13,9 +13,12 @@ use crate::keyspace::{Bounds, Full, TriggerKey, TriggerSpec};
 use crate::stream::{Delivery, Mode};
 
 use super::driver::{Deadline, Driver};
+use super::on_stage::OnStage;
 use super::runner::Runner;
 use super::streams::Streams;
-use super::triggers::{Binding, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db};
+use super::triggers::{
+    Binding, Due, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db,
+};
 
 /// Bytes that an event takes beside its key and value.
 const EVENT_BYTES: usize = 160;
@@ -36,26 +39,37 @@ impl Driver {
         key
     }
 
-    /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays.
+    /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays;
+    /// but events that the old code has begun with are its own to end.
     pub fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
         let desk = &self.triggers;
-        let mode = spec.mode;
-        let before = desk.core.borrow().spec(key).map(|spec| spec.mode);
+        let (mode, Some(before)) = (spec.mode, desk.mode(key)) else {
+            return;
+        };
+        let Some(old) = desk.binding(key) else {
+            return;
+        };
         desk.core.borrow_mut().change(key, spec);
-        let mut bindings = desk.bindings.borrow_mut();
-        if let Some(binding) = bindings.get_mut(key) {
-            let state = Arc::clone(&binding.state);
-            let waiting = state.waiting();
-            *binding = Binding::new(code, state);
-            let mut due = desk.due.borrow_mut();
-            match (before, mode) {
-                // Each event keeps its place among those of others.
-                (Some(Mode::Sync), Mode::Sync) => {}
-                (_, Mode::Sync) => due.extend(std::iter::repeat_n(key, waiting)),
-                (_, Mode::Async) => {
-                    due.retain(|one| *one != key);
-                    desk.ready.borrow_mut().push(key);
-                }
+        let new = Binding::new(code, Arc::clone(&old.state));
+        desk.bindings.borrow_mut().insert(key, new);
+        match before {
+            Mode::Sync => desk.leave_due_to(key, &old),
+            Mode::Async => {
+                let begun = old.state.take_begun();
+                old.runner.send_firings(&old.call(key, before), begun);
+            }
+        }
+        let mut due = desk.due.borrow_mut();
+        match (before, mode) {
+            // Each event keeps its place among those of others.
+            (Mode::Sync, Mode::Sync) => {}
+            (Mode::Async, Mode::Sync) => {
+                let waiting = old.state.waiting();
+                due.extend((0..waiting).map(|_| Due::Next(key)));
+            }
+            (_, Mode::Async) => {
+                due.retain(|one| !matches!(one, Due::Next(next) if *next == key));
+                desk.ready.borrow_mut().push(key);
             }
         }
     }
@@ -64,7 +78,7 @@ impl Driver {
     pub fn remove_trigger(&self, key: TriggerKey) {
         let desk = &self.triggers;
         desk.core.borrow_mut().remove(key);
-        desk.due.borrow_mut().retain(|one| *one != key);
+        desk.due.borrow_mut().retain(|one| one.key() != key);
         desk.overflows.borrow_mut().remove(key);
         if let Some(binding) = desk.bindings.borrow_mut().remove(key) {
             binding.state.0.lock().clear("it was removed");
@@ -195,7 +209,7 @@ impl Driver {
             return desk.note_dropped(key, binding, NO_ROOM);
         }
         match mode {
-            Mode::Sync => desk.due.borrow_mut().push_back(key),
+            Mode::Sync => desk.due.borrow_mut().push_back(Due::Next(key)),
             Mode::Async => {
                 let mut ready = desk.ready.borrow_mut();
                 if ready.last() != Some(&key) && !ready.contains(&key) {
@@ -245,57 +259,57 @@ impl Driver {
     /// Runs sync callbacks that wait, as long as there is time.
     pub(super) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
         let desk = &self.triggers;
-        let mut stalled: Vec<TriggerKey> = Vec::new();
+        let mut stalled: Vec<Due> = Vec::new();
         let mut busy: Vec<Arc<Runner>> = Vec::new();
         while Instant::now() < deadline.latest {
-            let Some(key) = desk.due.borrow_mut().pop_front() else {
+            let Some(due) = desk.due.borrow_mut().pop_front() else {
                 break;
             };
-            let Some(binding) = desk.binding(key) else {
-                continue;
+            let key = due.key();
+            let (binding, mut begun) = match due {
+                Due::Begun(begun) => (begun.1, Some(begun.2)),
+                Due::Next(_) => match desk.binding(key) {
+                    Some(binding) => (binding, None),
+                    None => continue,
+                },
             };
-            if busy.iter().any(|one| Arc::ptr_eq(one, &binding.runner)) {
-                stalled.push(key);
-                continue;
-            }
+            let is_begun = begun.is_some();
+            let is_busy = busy.iter().any(|one| Arc::ptr_eq(one, &binding.runner));
             let patience = deadline.latest.saturating_duration_since(Instant::now());
-            let call = binding.call(key, Mode::Sync);
-            let ran = self.podium.with(&binding.runner, patience, |stage| {
-                if let Some(firing) = call.state.take() {
-                    let grant = if binding.grant.db == firing.db {
-                        Arc::clone(&binding.grant)
-                    } else {
-                        in_db(&binding.grant, firing.db)
-                    };
-                    let mut next = Some(firing);
-                    streams.act(&grant, &mut |server| {
-                        stage.enter(|session| {
-                            // As far as the order of all goes on with the same.
-                            while let Some(firing) = next.take() {
-                                stage.run_trigger(session, server, &call, &firing);
-                                if Instant::now() < deadline.latest {
-                                    next = self.next_due(key, &call, firing.db);
-                                }
-                            }
-                        });
-                    });
-                }
-            });
-            if ran.is_none() {
+            let ran = !is_busy
+                && self
+                    .podium
+                    .with(&binding.runner, patience, |stage| {
+                        let call = binding.call(key, Mode::Sync);
+                        let firing = begun.take().or_else(|| call.state.take());
+                        if let Some(firing) = firing {
+                            let follow = |db| {
+                                let is_time = Instant::now() < deadline.latest;
+                                let next = || self.next_due(key, &call, db);
+                                (is_time && !is_begun).then(next).flatten()
+                            };
+                            run_due(streams, stage, &binding, &call, firing, &follow);
+                        }
+                    })
+                    .is_some();
+            if !ran {
                 busy.push(Arc::clone(&binding.runner));
-                stalled.push(key);
+                stalled.push(match begun {
+                    Some(firing) => Due::Begun(Box::new((key, binding, firing))),
+                    None => Due::Next(key),
+                });
             }
         }
         let mut due = desk.due.borrow_mut();
-        for key in stalled.into_iter().rev() {
-            due.push_front(key);
+        for one in stalled.into_iter().rev() {
+            due.push_front(one);
         }
     }
 
     /// The next event that is due, if it is of the same trigger and database.
     fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: i32) -> Option<Firing> {
         let mut due = self.triggers.due.borrow_mut();
-        if due.front() != Some(&key) {
+        if !matches!(due.front(), Some(Due::Next(next)) if *next == key) {
             return None;
         }
         let firing = call.state.take_in(db)?;
@@ -311,4 +325,30 @@ impl Driver {
             }
         }
     }
+}
+
+/// Runs a sync callback over an event, and over those that follow in the same unit.
+fn run_due(
+    streams: &dyn Streams,
+    stage: &OnStage<'_>,
+    binding: &Binding,
+    call: &TriggerCall,
+    firing: Firing,
+    follow: &dyn Fn(i32) -> Option<Firing>,
+) {
+    let db = firing.db;
+    let grant = if binding.grant.db == db {
+        Arc::clone(&binding.grant)
+    } else {
+        in_db(&binding.grant, db)
+    };
+    let mut next = Some(firing);
+    streams.act(&grant, &mut |server| {
+        stage.enter(|session| {
+            while let Some(firing) = next.take() {
+                stage.run_trigger(session, server, call, &firing);
+                next = follow(db);
+            }
+        });
+    });
 }

@@ -4,6 +4,7 @@
 //! thread may take the stage itself, to run sync code: the worker then lets go of it after the
 //! call at hand.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -50,6 +51,8 @@ enum Message {
     Unit(UnitCall),
     /// Events for an async trigger.
     Trigger(TriggerCall),
+    /// Events that the code has begun with, before other code took its place.
+    Firings(TriggerCall, VecDeque<Firing>),
     /// A call of an async function.
     Function(FunctionCall),
     /// A decision of the delivery core about a lane.
@@ -169,6 +172,13 @@ impl Runner {
     /// Tells that events wait for an async trigger.
     pub(super) fn send_trigger(self: &Arc<Self>, call: TriggerCall) {
         self.send(Message::Trigger(call));
+    }
+
+    /// Sends events that the code has begun with, before other code takes its place.
+    pub(super) fn send_firings(self: &Arc<Self>, call: &TriggerCall, begun: VecDeque<Firing>) {
+        if !begun.is_empty() {
+            self.send(Message::Firings(call.clone(), begun));
+        }
     }
 
     /// Sends a decision about a lane.
@@ -402,6 +412,10 @@ impl Runner {
                 }
                 return Some(Instant::now());
             }
+            Job::Firing(call, firing) => {
+                self.run_firing(session, server, &call, &firing, clock, reports);
+                return Some(Instant::now());
+            }
             Job::Background => {
                 let killed = session.run_job(server);
                 self.stage.note_run();
@@ -542,6 +556,11 @@ impl Runner {
                 } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
                 Message::Unit(call) => book.push_counted_job(Job::Unit(call)),
                 Message::Trigger(call) => book.push_trigger(call),
+                Message::Firings(call, begun) => {
+                    for firing in begun {
+                        book.push_job(Job::Firing(call.clone(), firing));
+                    }
+                }
                 Message::Function(call) => book.push_counted_job(Job::Function(call)),
                 Message::Lane(Notice::Recall { sub, .. }) => {
                     let back = book.take_back(sub).into_iter();

@@ -94,6 +94,18 @@ impl TriggerState {
     pub(super) fn waiting(&self) -> usize {
         self.0.lock().waiting()
     }
+
+    /// Takes out the events whose data is in the memory of the code as it is.
+    pub(super) fn take_begun(&self) -> VecDeque<Firing> {
+        let is_held = |firing: &Firing| firing.held.is_some();
+        self.0.lock().take_where(is_held).into()
+    }
+
+    /// Which of the events that wait have their data in the memory of the code as it is.
+    pub(super) fn begun(&self) -> Vec<bool> {
+        let backlog = self.0.lock();
+        backlog.iter().map(|firing| firing.held.is_some()).collect()
+    }
 }
 
 /// How a worker calls a trigger.
@@ -212,13 +224,31 @@ pub struct TriggerView {
     pub waiting: usize,
 }
 
+/// An event for a sync callback.
+pub(super) enum Due {
+    /// The next one that waits for the trigger.
+    Next(TriggerKey),
+    /// One that code began with that was replaced since, and that belongs to it: what
+    /// `on_trigger_fired` made of its data is in the old code's memory.
+    Begun(Box<(TriggerKey, Binding, Firing)>),
+}
+
+impl Due {
+    pub(super) fn key(&self) -> TriggerKey {
+        match self {
+            Self::Next(key) => *key,
+            Self::Begun(begun) => begun.0,
+        }
+    }
+}
+
 /// See the module's description. Used under the server's lock only.
 #[derive(Default)]
 pub(super) struct TriggerDesk {
     pub(super) core: RefCell<Triggers>,
     pub(super) bindings: RefCell<SecondaryMap<TriggerKey, Binding>>,
-    /// Sync triggers, once for each event, in the order in which their callbacks are to run.
-    pub(super) due: RefCell<VecDeque<TriggerKey>>,
+    /// What sync callbacks are to run, once for each event, in that order.
+    pub(super) due: RefCell<VecDeque<Due>>,
     /// Async triggers that have something new for their workers.
     pub(super) ready: RefCell<Vec<TriggerKey>>,
     pub(super) bounds: Cell<Option<Bounds>>,
@@ -283,6 +313,25 @@ impl TriggerDesk {
         });
     }
 
+    pub(super) fn mode(&self, key: TriggerKey) -> Option<Mode> {
+        self.core.borrow().spec(key).map(|spec| spec.mode)
+    }
+
+    /// Leaves the events that the code of a sync trigger has begun with to that code, each in its
+    /// place.
+    pub(super) fn leave_due_to(&self, key: TriggerKey, old: &Binding) {
+        let mut is_begun = old.state.begun().into_iter();
+        let mut begun = old.state.take_begun();
+        for due in self.due.borrow_mut().iter_mut() {
+            if matches!(due, Due::Next(next) if *next == key)
+                && is_begun.next() == Some(true)
+                && let Some(firing) = begun.pop_front()
+            {
+                *due = Due::Begun(Box::new((key, old.clone(), firing)));
+            }
+        }
+    }
+
     /// Whether sync callbacks wait.
     pub(super) fn is_due(&self) -> bool {
         !self.due.borrow().is_empty()
@@ -295,7 +344,12 @@ impl TriggerDesk {
 
     /// Drops all that waits, for this reason.
     pub(super) fn drop_waiting(&self, reason: &str) {
-        self.due.borrow_mut().clear();
+        for due in self.due.borrow_mut().drain(..) {
+            if let Due::Begun(begun) = due {
+                let (_, binding, firing) = *begun;
+                binding.state.end(firing.since, Some(reason.into()));
+            }
+        }
         self.ready.borrow_mut().clear();
         for binding in self.bindings.borrow().values() {
             let dropped = binding.state.0.lock().clear(reason);

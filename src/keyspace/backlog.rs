@@ -105,12 +105,28 @@ impl<T> Backlog<T> {
         self.waiting.front().map(|(event, _)| event)
     }
 
+    /// The events that wait, the longest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.waiting.iter().map(|(event, _)| event)
+    }
+
     /// The event that has waited longest, for the callback: [`Backlog::end`] is to follow.
     pub fn take(&mut self) -> Option<T> {
         let (event, bytes) = self.waiting.pop_front()?;
         self.bytes -= bytes;
         self.running += 1;
         Some(event)
+    }
+
+    /// Takes out all for which this holds, in order, for the callback as with [`Backlog::take`].
+    pub fn take_where(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let (taken, kept): (VecDeque<_>, _) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(event, _)| is_wanted(event));
+        self.waiting = kept;
+        self.bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        self.running += taken.len();
+        taken.into_iter().map(|(event, _)| event).collect()
     }
 
     /// The callback is done with an event, so many milliseconds after it happened.
@@ -200,6 +216,7 @@ mod tests {
     enum Step {
         Push(usize),
         Take,
+        TakeEven,
         End,
         Clear,
         Refuse,
@@ -213,6 +230,7 @@ mod tests {
                 prop_oneof![
                     4 => (0usize..6).prop_map(Step::Push),
                     2 => Just(Step::Take),
+                    1 => Just(Step::TakeEven),
                     2 => Just(Step::End),
                     1 => Just(Step::Clear),
                     1 => Just(Step::Refuse),
@@ -239,6 +257,13 @@ mod tests {
                         let taken = waiting.pop_front().map(|(number, _)| number);
                         running += usize::from(taken.is_some());
                         prop_assert_eq!(backlog.take(), taken);
+                    }
+                    Step::TakeEven => {
+                        let is_even = |number: &usize| number.is_multiple_of(2);
+                        let taken: Vec<_> = waiting.iter().map(|(number, _)| *number).filter(is_even).collect();
+                        waiting.retain(|(number, _)| !is_even(number));
+                        running += taken.len();
+                        prop_assert_eq!(backlog.take_where(is_even), taken);
                     }
                     Step::End if running > 0 => {
                         running -= 1;
