@@ -45,12 +45,19 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     }
     let options = parse(options)?;
     let code = std::str::from_utf8(code).map_err(|_| "lib code must be a valid string")?;
-    let id = options.id.map_or_else(random_name, str::to_owned);
+    let has_name = code.starts_with("#!");
+    if has_name && options.id.is_some() {
+        return Err("ERR the script has a name: ID is not for it".into());
+    }
+    if options.upgrade && !has_name && options.id.is_none() {
+        return Err("ERR UPGRADE needs an ID".into());
+    }
     // What stays is loaded again by its text alone.
-    let code = match (code.starts_with("#!"), options.id) {
-        (false, _) => format!("#!js name={id}\n{code}"),
-        (true, None) => code.to_owned(),
-        (true, Some(_)) => return Err("ERR the script has a name: ID is not for it".into()),
+    let code = if has_name {
+        code.to_owned()
+    } else {
+        let id = options.id.map_or_else(random_name, str::to_owned);
+        format!("#!js name={id}\n{code}")
     };
     let user = context
         .user()
@@ -76,9 +83,9 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         return Ok(Some(Reply::OK));
     };
     let waits = !loaded.stays && !options.unblocking;
-    let (id, caller) = app
-        .executions
-        .begin_script(&scheduled.plan, !waits, &runner);
+    // A library outlives what it has run.
+    let script = (!loaded.stays).then(|| Arc::clone(&runner));
+    let (id, caller) = app.executions.begin_script(&scheduled.plan, !waits, script);
     if waits {
         let (executions, gone) = (Arc::clone(&app.executions), id.clone());
         let on_gone = Box::new(move || {
@@ -127,9 +134,6 @@ fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Options<'a>, String> {
             return Err(format!("ERR Unknown arguments were given: {shown}"));
         }
     }
-    if options.upgrade && options.id.is_none() {
-        return Err("ERR UPGRADE needs an ID".into());
-    }
     Ok(options)
 }
 
@@ -156,6 +160,5 @@ mod tests {
             assert!(wrong(&[b"ID", id]).contains("letters"));
         }
         assert!(wrong(&[b"ID"]).contains("letters"));
-        assert!(wrong(&[b"UPGRADE"]).contains("needs an ID"));
     }
 }

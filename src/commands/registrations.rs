@@ -339,7 +339,11 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
             return Reply::error("ERR execution is not registered");
         };
         take_away(app, known, name, what);
-        known.consumers.is_empty() && known.triggers.is_empty() && known.functions.is_empty()
+        // What else one in quarantine would register is not known.
+        known.runner().is_some()
+            && known.consumers.is_empty()
+            && known.triggers.is_empty()
+            && known.functions.is_empty()
     };
     if is_empty {
         library::delete(&mut app.registry.borrow_mut(), &app.driver, &library);

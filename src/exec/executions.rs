@@ -110,14 +110,15 @@ impl ExecutionLog {
     }
 
     /// A script's own run begins; what came of it is to be given to the caller that comes with its
-    /// ID. `kept`: it stays when it has ended, though nobody waits.
+    /// ID. `kept`: it stays when it has ended, though nobody waits. `script`: what lives for that
+    /// run alone, and ends with it.
     pub fn begin_script(
         self: &Arc<Self>,
         plan: &str,
         kept: bool,
-        script: &Arc<Runner>,
+        script: Option<Arc<Runner>>,
     ) -> (String, Box<dyn Caller>) {
-        let id = self.add(plan, kept, Some(Arc::clone(script)));
+        let id = self.add(plan, kept, script);
         let ending = Ending {
             log: Arc::clone(self),
             id: id.clone(),

@@ -297,6 +297,13 @@ fn run_with_lock<'s>(
 ) -> Option<v8::Local<'s, v8::Value>> {
     // Where the run is being ended, V8 ends it on the way back.
     let paused = bounds.watch.pause()?;
+    let took_ms = paused.took_ms();
+    if bounds.is_overdue(took_ms) {
+        // The watchdog hardly finds a run that pauses again and again.
+        bounds.watch.resume(paused);
+        bounds.watch.end_for_taken_time(took_ms);
+        return None;
+    }
     let mut news = News::default();
     run::take_news(scope, &mut news);
     if !news.settled.is_empty() || news.jobs > 0 {
@@ -325,7 +332,7 @@ fn run_with_lock<'s>(
         None => {}
         Some(Reason::Time) if bounds.is_overdue(charged.took_ms()) => {
             // It caught that often enough. The watchdog would hardly find it off the lock.
-            bounds.watch.end_for_taken_time();
+            bounds.watch.end_for_taken_time(charged.took_ms());
             return None;
         }
         Some(Reason::Time) => {

@@ -175,29 +175,36 @@ impl Watch {
     }
 
     /// Ends the run that goes on in the calling thread: it took too long before.
-    pub(super) fn end_for_taken_time(&self) {
+    pub(super) fn end_for_taken_time(&self, took_ms: u64) {
         let _guard = self.ending.lock();
         if self.ended.load(Ordering::SeqCst) == 0 {
             self.ended.store(Reason::Time as u8, Ordering::SeqCst);
+            log::warn!(
+                "library '{}' has run for {took_ms} ms in the background, and is ended",
+                self.library
+            );
         }
         if let Some(isolate) = self.isolate.get() {
             isolate.terminate_execution();
         }
     }
 
-    /// Ends the run with this number, if it still goes on.
-    fn end_for_time(&self, run: u64) {
+    /// Ends the run with this number, if it still goes on and is not being ended; whether it does.
+    fn end_for_time(&self, run: u64) -> bool {
         let _guard = self.ending.lock();
         // Announced before the second look: a run that stops in between sees it, and waits.
-        if self.ended.swap(Reason::Time as u8, Ordering::SeqCst) == Reason::Memory as u8 {
-            // That it is being ended for its memory must not be forgotten: the heap's limit is
-            // to be set back.
-            self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
-        } else if self.runs.load(Ordering::SeqCst) != run {
-            self.ended.store(0, Ordering::SeqCst);
-        } else if let Some(isolate) = self.isolate.get() {
+        let before = self.ended.swap(Reason::Time as u8, Ordering::SeqCst);
+        let goes_on = self.runs.load(Ordering::SeqCst) == run;
+        if before != 0 || !goes_on {
+            // That it is being ended for its memory must not be forgotten: the heap's limit is to
+            // be set back.
+            self.ended.store(before, Ordering::SeqCst);
+            return false;
+        }
+        if let Some(isolate) = self.isolate.get() {
             isolate.terminate_execution();
         }
+        true
     }
 }
 
@@ -349,19 +356,19 @@ fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
         return;
     }
     let lenient = limits.lenient.load(Ordering::Relaxed);
+    let fate = if lenient {
+        "and goes on"
+    } else if watch.end_for_time(one.run) {
+        "and is ended"
+    } else {
+        // It is over, or paused for a moment: it is looked at there.
+        return;
+    };
     if !one.reported {
         one.reported = true;
-        let fate = if lenient {
-            "and goes on"
-        } else {
-            "and is ended"
-        };
         log::warn!(
             "library '{}' runs for {took} ms {place}, the timeout is {limit} ms, {fate}",
             watch.library
         );
-    }
-    if !lenient {
-        watch.end_for_time(one.run);
     }
 }
