@@ -1,7 +1,7 @@
 /**
- * What a library can use inside the `redisgears_2` module: the global `redis`, and the types of what
- * it gives and takes. Everything else is the JavaScript language itself: there are no timers, no
- * `console`, no modules and no access to files or the network.
+ * What a library can use inside the `redisgears_2` module: the global `redis`, `GearsBuilder` and the
+ * functions beside it, and the types of what they give and take. Everything else is the JavaScript
+ * language itself: there are no timers, no `console`, no modules and no access to files or the network.
  */
 
 /** Types only: nothing of this namespace exists at run time. */
@@ -749,3 +749,472 @@ declare namespace RedisGears {
 
 /** The module's interface. Each library has its own. */
 declare const redis: RedisGears.Redis;
+
+
+/** Types of what comes from RedisGears 1: `GearsBuilder` and the functions beside it. */
+declare namespace RedisGears {
+    /** What is at a key, by its type. */
+    type KeyContent =
+        | { type: "string"; value: Bytes }
+        | { type: "hash"; value: { [field: string]: Bytes | null } }
+        | { type: "list"; value: (Bytes | null)[] }
+        | { type: "set"; value: (Bytes | null)[] }
+        | { type: "zset"; value: [member: Bytes | null, score: number][] }
+        | { type: "stream" | "module" | "empty"; value: null };
+
+    /** A record of the `KeysReader` with `readValue: false`. */
+    interface KeyNote {
+        /** The key, as bytes where it is not UTF-8. */
+        key: Bytes;
+        /** What happened to it, such as `"set"`; `null` in a run. */
+        event: string | null;
+    }
+
+    /** A record of the `KeysReader`. Look at `type` first, and the type of `value` is known. */
+    type KeyRecord = KeyNote & KeyContent;
+
+    /**
+     * A record of the `StreamReader`: the fields of an entry beside its ID. Of a field that is there more
+     * than once it has the last value, and a field of the name `streamId` hides the ID. Values that are not
+     * UTF-8 are bytes; fields whose names are not UTF-8 are left out.
+     */
+    interface FlatEntry {
+        /** The ID of the entry, as `"ms-seq"`. */
+        streamId: string;
+        [field: string]: Bytes;
+    }
+
+    /** A record of the `StreamReader` with `recordFormat: "nested"`. */
+    interface NestedEntry {
+        /** The key of the stream. */
+        key: Bytes;
+        /** The ID of the entry, as `"ms-seq"`. */
+        id: string;
+        /** The fields of the entry, as in a {@link FlatEntry}. */
+        value: { [field: string]: Bytes };
+    }
+
+    /** What {@link execute} gives: as {@link Reply}, with bytes where a string is not UTF-8. */
+    type EitherReply =
+        | Bytes
+        | bigint
+        | number
+        | boolean
+        | null
+        | StatusReply
+        | BigNumberReply
+        | VerbatimReply
+        | RawStatusReply
+        | RawVerbatimReply
+        | EitherReply[]
+        | Set<EitherReply>
+        | EitherReplyMap;
+
+    /** A map that was replied. Names that are not UTF-8 are left out. */
+    interface EitherReplyMap {
+        [name: string]: EitherReply;
+    }
+
+    /** What the operators that group give: one record for each key. */
+    interface Group<V> {
+        key: string;
+        value: V;
+    }
+
+    /** Where records come from. */
+    type ReaderName = "KeysReader" | "KeysOnlyReader" | "StreamReader" | "ShardsIDReader";
+
+    /** What is a matter of taste in RedisGears 1 and has no effect here, except for `convertToStr` in a run. */
+    interface CommonArguments {
+        /** In a run, whether results become text: objects as JSON, others by `String()`. `false` where left out. */
+        readonly convertToStr?: boolean;
+        /** Has no effect: a library has one shard. */
+        readonly collect?: boolean;
+    }
+
+    /** What `run` can be given beside its first argument. */
+    interface RunArguments {
+        KeysReader: CommonArguments & {
+            /** Whether the argument is a key and no pattern. Its record comes even if there is no such key. */
+            readonly noScan?: boolean;
+            /** Whether records have `value` and `type`; `true` where it is left out. */
+            readonly readValue?: boolean;
+        };
+        KeysOnlyReader: CommonArguments & {
+            /** Whether the argument is a key and no pattern. It comes only if it is there. */
+            readonly noScan?: boolean;
+            /** How many keys a `SCAN` looks at: 1 to 10,000; 1000 where it is left out. */
+            readonly count?: number;
+        };
+        StreamReader: CommonArguments & {
+            /** The entries behind this ID are read; all where it is left out. */
+            readonly fromId?: string;
+            /** The form of the records: `"flat"` where it is left out. */
+            readonly recordFormat?: "flat" | "nested";
+        };
+        ShardsIDReader: CommonArguments;
+    }
+
+    /** What `register` can be given, whatever the reader. */
+    interface CommonRegisterArguments extends CommonArguments {
+        /**
+         * Called without arguments when the registration begins to work: after loading and upgrading, after a
+         * restart, and when a replica becomes primary. What it throws is logged.
+         */
+        readonly onRegistered?: () => unknown;
+        /** The same as `onRegistered`. */
+        readonly OnRegistered?: () => unknown;
+        /** The form of a stream's records: `"flat"` where it is left out. */
+        readonly recordFormat?: "flat" | "nested";
+    }
+
+    /**
+     * Where the steps run. `"async"`, unless said otherwise: on a worker. `"async_local"`: the same, as a
+     * library has one shard. `"sync"`: on the server's main thread, before the client gets its reply; no step
+     * may return a promise.
+     */
+    type RegisterMode = "async" | "async_local" | "sync";
+
+    /** What `register` can be given beside the prefix. */
+    interface RegisterArguments {
+        KeysReader: CommonRegisterArguments & {
+            readonly mode?: RegisterMode;
+            /** The events that count, such as `"set"`, in any case; all where it is left out. */
+            readonly eventTypes?: readonly string[];
+            /** The types of keys that count, as they are after the event; all where it is left out. */
+            readonly keyTypes?: readonly KeyType[];
+            /** Whether records have `value` and `type`; `true` where it is left out. */
+            readonly readValue?: boolean;
+            /** Has no effect. */
+            readonly noScan?: boolean;
+        };
+        StreamReader: CommonRegisterArguments & {
+            /** How many entries one execution gets: 1 to 10,000; 1 where it is left out. */
+            readonly batch?: number;
+            /**
+             * Milliseconds after which a batch that is not full is processed all the same: 0 to 86,400,000.
+             * With 0, or without it, only full ones are.
+             */
+            readonly duration?: number;
+            /** Seconds before a retry: 0 to 86,400, also fractions; 1 where it is left out. */
+            readonly onFailedRetryInterval?: number;
+            /** Whether entries that everyone is done with are removed; `true` where it is left out. */
+            readonly trimStream?: boolean;
+        } & (
+            | {
+                readonly mode?: "async" | "async_local";
+                /**
+                 * What follows when a step throws, in any case. `"retry"`, unless said otherwise: the batch is
+                 * processed again, and all streams of the registration wait. `"abort"`: nothing is processed any
+                 * more. `"continue"`: the batch counts as done; what came behind the error is processed all the same.
+                 */
+                readonly onFailedPolicy?: AnyCase<"retry" | "abort" | "continue">;
+            }
+            | { readonly mode: "sync"; readonly onFailedPolicy?: AnyCase<"continue"> }
+        );
+    }
+
+    /** A word in some spellings. */
+    type AnyCase<W extends string> = W | Uppercase<W> | Capitalize<W>;
+
+    /** The keys of a registration: an exact name, or what comes before a `*` at the end. `"*"` where left out. */
+    type ByName<A> = A & (
+        | { readonly prefix?: string; readonly regex?: never }
+        /** The same as `prefix`. */
+        | { readonly regex: string; readonly prefix?: never }
+    );
+
+    /** What `flatmap` makes of a result: the elements of an array, anything else as it is. */
+    type Flattened<V> = V extends readonly (infer E)[] ? E : V;
+
+    /**
+     * A plan: where records come from, and what becomes of them, step by step. Every operator adds a step to the
+     * builder and returns it. Nothing happens before {@link Builder.run} or {@link Builder.register}, and what is
+     * added afterwards changes nothing of these.
+     *
+     * Functions may be `async`, except in mode `"sync"`. One record is processed after the other. What a function
+     * throws ends up as an error of the execution in place of the record; from then on nothing more is read.
+     *
+     * Names are those of RedisGears 1; where they consist of several words, there is a camel-case one besides.
+     *
+     * @typeParam R - The reader.
+     * @typeParam T - What the next step gets.
+     */
+    interface Builder<R extends ReaderName, T> {
+        /** Each record becomes what `f` gives. */
+        map<U>(f: (record: T) => U): Builder<R, Awaited<U>>;
+
+        /** Records for which `f` gives something true go on. */
+        filter<U extends T>(f: (record: T) => record is U): Builder<R, U>;
+        filter(f: (record: T) => unknown): Builder<R, T>;
+
+        /**
+         * Each record becomes what `f` gives: of an array its elements, **the last one first**; anything else,
+         * other collections too, as one record.
+         */
+        flatmap<U>(f: (record: T) => U): Builder<R, Flattened<Awaited<U>>>;
+        /** The same as `flatmap`. */
+        flatMap<U>(f: (record: T) => U): Builder<R, Flattened<Awaited<U>>>;
+
+        /** Calls `f` with each record, which goes on as it is. */
+        foreach(f: (record: T) => unknown): Builder<R, T>;
+        /** The same as `foreach`. */
+        forEach(f: (record: T) => unknown): Builder<R, T>;
+
+        /**
+         * Lets so many records go on, then ends the reading.
+         *
+         * @param length - How many.
+         * @param start - How many are left out before them; 0 where it is left out.
+         */
+        limit(length: number, start?: number): Builder<R, T>;
+
+        /**
+         * All records become one: what the last call gave. No record gives none.
+         *
+         * @param accumulator - Gets what it gave for the record before, `null` for the first, and the record.
+         */
+        accumulate<A>(accumulator: (gathered: A | null, record: T) => A | Promise<A>): Builder<R, A>;
+
+        /**
+         * One record for each key, in the order in which the keys appear.
+         *
+         * @param extractor - The key of a record. What is no string becomes one: objects as JSON.
+         * @param reducer - Gets the key, what it gave for the record before of that key, `null` for the first, and
+         *   the record.
+         */
+        groupby<A>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+        /** The same as `groupby`. */
+        groupBy<A>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+        /** The same as `groupby`, as a library has one shard. */
+        localgroupby<A>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+        /** The same as `localgroupby`. */
+        localGroupBy<A>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+
+        /**
+         * One record for each key, the key that appears last first.
+         *
+         * @param extractor - The key of a record, as with `groupby`.
+         * @param reducer - Gets the key and all of its records.
+         */
+        batchgroupby<V>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, records: T[]) => V,
+        ): Builder<R, Group<Awaited<V>>>;
+        /** The same as `batchgroupby`. */
+        batchGroupBy<V>(
+            extractor: (record: T) => unknown,
+            reducer: (key: string, records: T[]) => V,
+        ): Builder<R, Group<Awaited<V>>>;
+
+        /**
+         * All records become one. No record gives none.
+         *
+         * @param zero - What is gathered at first: each time a copy, if it consists of arrays, plain objects, sets
+         *   and maps; others are shared.
+         * @param seqOp - Gets what it gave for the record before, or a zero, and the record.
+         * @param combOp - Gets a zero, and what `seqOp` gave of all records.
+         */
+        aggregate<A>(
+            zero: A,
+            seqOp: (gathered: A, record: T) => A | Promise<A>,
+            combOp: (gathered: A, partial: A) => A | Promise<A>,
+        ): Builder<R, A>;
+
+        /** As `aggregate`, for each key; the functions get the key first. */
+        aggregateby<A>(
+            extractor: (record: T) => unknown,
+            zero: A,
+            seqOp: (key: string, gathered: A, record: T) => A | Promise<A>,
+            combOp: (key: string, gathered: A, partial: A) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+        /** The same as `aggregateby`. */
+        aggregateBy<A>(
+            extractor: (record: T) => unknown,
+            zero: A,
+            seqOp: (key: string, gathered: A, record: T) => A | Promise<A>,
+            combOp: (key: string, gathered: A, partial: A) => A | Promise<A>,
+        ): Builder<R, Group<A>>;
+
+        /** One record: how many there are. No record gives none, not 0. */
+        count(): Builder<R, number>;
+
+        /** For each key, how many records there are; the key is the record itself where nothing is given. */
+        countby(extractor?: (record: T) => unknown): Builder<R, Group<number>>;
+        /** The same as `countby`. */
+        countBy(extractor?: (record: T) => unknown): Builder<R, Group<number>>;
+
+        /**
+         * The records in order: numbers, strings by their UTF-16 units, or arrays of such, element by element.
+         *
+         * @param reverse - As in RedisGears 1: with `true`, or without it, in **ascending** order.
+         */
+        sort(reverse?: boolean | { readonly reverse?: boolean }): Builder<R, T>;
+
+        /** Each record once: objects are the same if their JSON is. In order of appearance. */
+        distinct(): Builder<R, T>;
+
+        /** One record: the mean of what `extractor` gives, or of the records, as numbers. No record gives none. */
+        avg(extractor?: (record: T) => unknown): Builder<R, number>;
+
+        /** Has no effect: a library has one shard. */
+        collect(): Builder<R, T>;
+
+        /** Has no effect: a library has one shard. */
+        repartition(extractor: (record: T) => unknown): Builder<R, T>;
+
+        /**
+         * Reads what is there, and has it processed. In async code, where the server's lock is not held; and once
+         * in the top-level code of `RG.JSEXECUTE`, which replies with what comes of it.
+         *
+         * What is read is no snapshot: the server goes on between keys, and between pages of entries.
+         *
+         * @param arg - A glob pattern for keys, or the key of a stream; the builder's `defaultArg` where it is
+         *   left out.
+         * @returns Results and errors, of which the first has ended the reading. It is not rejected.
+         * @throws TypeError If an argument is of a wrong type.
+         * @throws Error If an argument is unknown, or it is called in another place.
+         */
+        run(
+            arg: string | null | undefined,
+            options: RunArguments[R] & { readonly convertToStr: true },
+        ): Promise<[results: string[], errors: string[]]>;
+        run(arg?: string | null, options?: RunArguments[R]): Promise<[results: T[], errors: string[]]>;
+
+        /**
+         * Has processed what happens from now on: events of keys, one by one, or entries of streams, those that are
+         * there already first.
+         *
+         * Only while the library is loaded, that is, from its top-level code. The name of the registration is the
+         * builder's description, or `gears:` and its number in the library; statistics and positions in streams
+         * belong to it.
+         *
+         * @param prefix - The name of the key, or with a `*` at its end what the names begin with; `"*"` where it
+         *   is left out. The builder's `defaultArg` has no say.
+         * @param args - How; see {@link RegisterArguments}.
+         * @throws TypeError If an argument is of a wrong type.
+         * @throws Error If an argument is unknown, they exclude each other, or it is called after loading.
+         */
+        register(
+            this: R extends keyof RegisterArguments ? Builder<R, T> : never,
+            prefix?: string | null,
+            args?: R extends keyof RegisterArguments ? RegisterArguments[R] : never,
+        ): void;
+        register(
+            this: R extends keyof RegisterArguments ? Builder<R, T> : never,
+            args: R extends keyof RegisterArguments ? ByName<RegisterArguments[R]> : never,
+        ): void;
+    }
+
+    /**
+     * Makes a {@link Builder}, with and without `new`.
+     *
+     * The records that the first step gets depend on what `register` or `run` is told later; where that is
+     * `readValue: false` or `recordFormat: "nested"`, say so here:
+     * `GearsBuilder<RedisGears.NestedEntry>("StreamReader")`.
+     *
+     * @param reader - Where records come from; `"KeysReader"` where it is left out.
+     * @param defaultArg - What `run` reads if it is not told: `"*"` where it is left out.
+     * @param desc - The name of its registrations, at most 1000 characters, and their description in
+     *   `RG.DUMPREGISTRATIONS`.
+     */
+    interface GearsBuilderConstructor {
+        <T extends KeyNote = KeyRecord>(
+            reader?: "KeysReader",
+            defaultArg?: string,
+            desc?: string | null,
+        ): Builder<"KeysReader", T>;
+        <T extends FlatEntry | NestedEntry = FlatEntry>(
+            reader: "StreamReader",
+            defaultArg?: string,
+            desc?: string | null,
+        ): Builder<"StreamReader", T>;
+        (reader: "KeysOnlyReader", defaultArg?: string, desc?: string | null): Builder<"KeysOnlyReader", Bytes>;
+        (reader: "ShardsIDReader", defaultArg?: string, desc?: string | null): Builder<"ShardsIDReader", string>;
+
+        new <T extends KeyNote = KeyRecord>(
+            reader?: "KeysReader",
+            defaultArg?: string,
+            desc?: string | null,
+        ): Builder<"KeysReader", T>;
+        new <T extends FlatEntry | NestedEntry = FlatEntry>(
+            reader: "StreamReader",
+            defaultArg?: string,
+            desc?: string | null,
+        ): Builder<"StreamReader", T>;
+        new (reader: "KeysOnlyReader", defaultArg?: string, desc?: string | null): Builder<"KeysOnlyReader", Bytes>;
+        new (reader: "ShardsIDReader", defaultArg?: string, desc?: string | null): Builder<"ShardsIDReader", string>;
+    }
+}
+
+/** Makes plans, as RedisGears 1 has them: see {@link RedisGears.Builder}. */
+declare const GearsBuilder: RedisGears.GearsBuilderConstructor;
+
+/** The same as `GearsBuilder`. */
+declare const GB: RedisGears.GearsBuilderConstructor;
+
+/**
+ * Runs a command with the client of the callback that runs: at once where that has the server's lock, else it
+ * waits for it. What has to happen together goes into {@link atomic}.
+ *
+ * @param command - Its name. Without any argument nothing is run, and the reply is an empty array.
+ * @param args - Its other words: bytes as they are, everything else as `String()` writes it.
+ * @returns As {@link RedisGears.Client.call}: integers are BigInts, `+OK` is a String object. Strings that are not
+ *   UTF-8 are bytes.
+ * @throws RedisError If the server refuses it.
+ * @throws TypeError If the name is not a string.
+ * @throws Error If no callback runs.
+ */
+declare function execute(): never[];
+declare function execute(command: string, ...args: unknown[]): RedisGears.EitherReply;
+
+/**
+ * Calls `work` with the server's lock held: all that it does is atomic, and is replicated as one transaction.
+ * Everybody waits meanwhile. It cannot be nested.
+ *
+ * @param work - A plain function.
+ * @returns What it gives, which must not be a promise.
+ * @throws Error If it is used inside of itself, or `work` returns a promise.
+ * @throws What `work` throws.
+ */
+declare function atomic<T>(work: (() => T) & (T extends PromiseLike<unknown> ? never : unknown)): T;
+
+/**
+ * Writes a line into the server's log, behind `GEARS: `.
+ *
+ * @param message - The text.
+ * @param level - `"notice"` where it is left out.
+ * @throws TypeError If the message is not a string, or the level is none.
+ */
+declare function log(message: string, level?: RedisGears.LogLevel): void;
+
+/**
+ * A short text whose hash slot is the lowest of this node: a key with `{` it `}` in its name is of this node.
+ * `"06S"` where there is no cluster; `null` where the node has no slots. Only while a callback runs.
+ */
+declare function hashtag(): string | null;
+
+/**
+ * A value of the library's configuration, that is, of `redis.config`.
+ *
+ * @param key - Its name.
+ * @param missing - What is given where there is none, or it is null; `null` where it is left out.
+ * @returns A string as it is, an array or object as JSON, everything else by `String()`.
+ */
+declare function gearsConfigGet(key: string): string | null;
+declare function gearsConfigGet<D>(key: string, missing: D): string | D;
+
+/** The same as `gearsConfigGet` without its second argument. */
+declare function configGet(key: string): string | null;

@@ -638,6 +638,101 @@ redis.register_function("count", () => count);
 // @ts-expect-error commands are run through a client
 redis.call("PING");
 
+// --- GearsBuilder -------------------------------------------------------------------------------
+
+GearsBuilder().foreach((x) => execute("del", x.key)).register();
+GearsBuilder("StreamReader").foreach((x) => execute("set", x.streamId, JSON.stringify(x))).register("s1");
+new GB("KeysReader", "*", "mine").forEach((x) => {
+    assert_type<Same<typeof x.event, string | null>>();
+    if (x.type === "hash") assert_type<Same<typeof x.value, { [field: string]: RedisGears.Bytes | null }>>();
+    if (x.type === "empty") assert_type<Same<typeof x.value, null>>();
+}).register({ prefix: "k*", mode: "sync", eventTypes: ["set"], keyTypes: ["string", "empty"] });
+GB<RedisGears.KeyNote>().foreach((x) => {
+    // @ts-expect-error values are not read
+    x.value;
+}).register("k", { readValue: false });
+GB<RedisGears.NestedEntry>("StreamReader").foreach((x) => x.value["a"]).register({
+    regex: "s*", recordFormat: "nested", batch: 3, duration: 100, onFailedPolicy: "RETRY", onFailedRetryInterval: 0.5,
+    trimStream: false, onRegistered: async () => {},
+});
+GB("StreamReader").register("s", { mode: "sync", onFailedPolicy: "Continue" });
+GB("StreamReader").register(null, { mode: "async_local" });
+// @ts-expect-error who waits for the reply cannot wait for a retry
+GB("StreamReader").register("s", { mode: "sync", onFailedPolicy: "retry" });
+// @ts-expect-error no batches of events
+GB().register("s", { batch: 3 });
+// @ts-expect-error no events of streams
+GB("StreamReader").register({ eventTypes: ["set"] });
+// @ts-expect-error one prefix
+GB("StreamReader").register({ prefix: "a", regex: "b" });
+// @ts-expect-error no type of keys
+GB().register({ keyTypes: ["tree"] });
+// @ts-expect-error nothing that happens
+GB("ShardsIDReader").register();
+// @ts-expect-error nor here
+GB("KeysOnlyReader").register("s");
+// @ts-expect-error no such reader
+GB("PythonReader");
+// @ts-expect-error no functions
+GB().map(5);
+
+async function runs() {
+    const strings = GB().filter((x) => x.type === "string");
+    const [numbers, errors] = await strings.map(async (x) => Number(x.value)).sort().run("a*");
+    assert_type<Same<typeof numbers, number[]>>();
+    assert_type<Same<typeof errors, string[]>>();
+    const [texts] = await GB("KeysOnlyReader").count().run("*", { convertToStr: true, count: 10 });
+    assert_type<Same<typeof texts, string[]>>();
+    const grouped = GB("StreamReader").groupBy((x) => x["a"], (_key, sum: number | null) => (sum ?? 0) + 1);
+    const [groups] = await grouped.run("s", { fromId: "5-0" });
+    assert_type<Same<typeof groups, RedisGears.Group<number>[]>>();
+    const [flat] = await GB("ShardsIDReader").flatMap((x) => [x.length]).run();
+    assert_type<Same<typeof flat, number[]>>();
+    const [sums] = await GB().aggregate(0, (a, x) => a + x.key.slice.length, (a, b) => a + b).run();
+    assert_type<Same<typeof sums, number[]>>();
+    const [by] = await GB().aggregateby((x) => x.type, 0, (_k, a) => a + 1, async (_k, a, b) => a + b).run();
+    assert_type<Same<typeof by, RedisGears.Group<number>[]>>();
+    const batches = GB().batchGroupBy((x) => x.type, (_k, all) => all.length);
+    const [lists] = await batches.limit(3).distinct().collect().run(null, { noScan: true });
+    assert_type<Same<typeof lists, RedisGears.Group<number>[]>>();
+    const [all] = await GB().accumulate((a: string[] | null, x) => [...(a ?? []), x.type]).run();
+    assert_type<Same<typeof all, string[][]>>();
+    await GB().countBy().avg((x) => x.value).repartition((x) => x).run();
+    await GB().sort(false).sort({ reverse: false }).run();
+    // @ts-expect-error keys have no IDs
+    await GB().run("*", { fromId: "0-0" });
+    // @ts-expect-error a pattern
+    await GB().run(5);
+}
+redis.register_function("runs", runs);
+
+// --- functions ----------------------------------------------------------------------------------
+
+const gears_reply = execute("get", "k", 5, null, new Uint8Array(1));
+assert_type<Same<typeof gears_reply, RedisGears.EitherReply>>();
+if (gears_reply instanceof ArrayBuffer) {
+    execute("set", "copy", gears_reply);
+}
+const nothing: unknown[] = execute();
+// @ts-expect-error a name
+execute(5);
+const done = atomic(() => execute("incr", "x"));
+assert_type<Same<typeof done, RedisGears.EitherReply>>();
+const many: number = atomic(() => 5);
+// @ts-expect-error nothing can be waited for
+atomic(async () => 5);
+log("text", "warning");
+// @ts-expect-error no such level
+log("text", "loud");
+const tag: string | null = hashtag();
+const value: string | null = configGet("a");
+const text: string = gearsConfigGet("a", "b");
+const either = gearsConfigGet("a", 5);
+assert_type<Same<typeof either, string | 5>>();
+atomic(() => {});
+const objects: { a: number } = atomic(() => ({ a: 1 }));
+const maybe: string | null = atomic(() => null as string | null);
+
 // --- what scripts do not have -------------------------------------------------------------------
 
 // @ts-expect-error redis.log is there instead
