@@ -104,6 +104,11 @@ class Node:
         name = info.get("server_name", "redis")
         return f"{name} {info.get(f'{name}_version', info['redis_version'])}"
 
+    def has_units(self):
+        """Whether what a module does behind a command becomes one transaction with it."""
+        major, minor = self.client.info("server")["redis_version"].split(".")[:2]
+        return (int(major), int(minor)) >= (7, 2)
+
     def kill(self):
         """SIGKILL, now. A child that is writing a file dies too: it would put it in the place of a later one."""
         self.check_alive()

@@ -1,4 +1,4 @@
-"""What is asked of a server for a check: libraries, streams, effects."""
+"""What is asked of a server for a check: libraries, streams, keys, effects."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -13,6 +13,9 @@ CONFIG = '{"window":10}'
 # Fields of LIST that have to be the same after a restart.
 LASTING = ("engine", "configuration", "user", "functions", "code")
 LASTING_OF_CONSUMERS = ("name", "prefix", "window", "trim", "options")
+LASTING_OF_TRIGGERS = ("name", "prefix", "mode", "event_types", "key_types")
+# The stream of what a trigger hands on.
+HANDED_ON = "behind"
 SCAN_COUNT = 1000
 
 
@@ -36,14 +39,16 @@ KEYS = (str, fx, tries, row)
 
 
 def load(node, name):
-    """Loads a library; but for one they belong to a user of their own, and one of those is configured."""
+    """Loads a library; but for one they belong to a user of their own, one of those is configured, and one is a script
+    that registers something."""
     code = (LIBRARIES / f"{name}.js").read_text()
     configured = ("CONFIG", CONFIG) if name == "far" else ()
+    words = ("RG.JSEXECUTE", code) if name == "gears" else ("RG.FUNCTION", "LOAD", *configured, code)
     if name == "near":
-        node.client.execute_command("RG.FUNCTION", "LOAD", code)
+        node.client.execute_command(*words)
     else:
         with node.connect(username=OWNER, password="any") as client:
-            client.execute_command("RG.FUNCTION", "LOAD", *configured, code)
+            client.execute_command(*words)
 
 
 def libraries(client):
@@ -55,8 +60,21 @@ def libraries(client):
             {field: consumer.get(field) for field in LASTING_OF_CONSUMERS}
             for consumer in map(_fields, library["stream_consumers"])
         ]
+        lasting["triggers"] = [
+            {field: trigger.get(field) for field in LASTING_OF_TRIGGERS}
+            for trigger in map(_fields, library["notifications_consumers"])
+        ]
         found[library["name"]] = lasting
     return found
+
+
+def triggers(client):
+    """How often each trigger was called in this life."""
+    return {
+        trigger["name"]: trigger["num_triggered"]
+        for library in map(_fields, client.execute_command("RG.FUNCTION", "LIST", "v"))
+        for trigger in map(_fields, library["notifications_consumers"])
+    }
 
 
 def streams(client):
@@ -71,9 +89,22 @@ def streams(client):
     return shown, sum(library["pending_jobs"] for library in found)
 
 
+def numbers(client, names):
+    """For each key the number that it was set to last."""
+    return {name: int(number or 0) for name, number in zip(names, _pipeline(client, "get", names), strict=True)}
+
+
+def handed_on(client):
+    """What a trigger has handed on and is not done yet, as text."""
+    count = client.xlen(HANDED_ON)
+    return [f"{HANDED_ON} has {count} entries"] if count else []
+
+
 def ends(client, names):
-    """For each stream its last ID, and how many entries were ever added to it."""
-    found = {}
+    """For each stream its last ID, and how many entries were ever added to it; for each key the like."""
+    keys = [name for name in names if kind_of(name).at_once]
+    found = {name: (f"{number}-0", number) for name, number in numbers(client, keys).items()}
+    names = [name for name in names if name not in found]
     for name, info in zip(names, _pipeline(client, "xinfo_stream", names), strict=True):
         gone = isinstance(info, Exception)
         if gone and "no such key" not in str(info):
@@ -123,15 +154,23 @@ def letters(client):
 def seen(client, ends_found, acknowledged, handed, killed):
     """What there is to see of each stream, once everything is at rest."""
     names, given_up = list(ends_found), letters(client)
-    entries, rows = _pipeline(client, "xrange", names), _pipeline(client, "lrange", map(row, names), 0, -1)
+    streams = [name for name in names if not kind_of(name).at_once]
+    entries = dict(zip(streams, _pipeline(client, "xrange", streams), strict=True))
+    # What a key was set to, up to now.
+    entries |= {
+        name: [(f"{number}-0", {}) for number in range(1, ends_found[name][1] + 1)]
+        for name in names
+        if name not in entries
+    }
+    rows = _pipeline(client, "lrange", map(row, names), 0, -1)
     effects, attempts = (map(_counts, _pipeline(client, "hgetall", map(key, names))) for key in (fx, tries))
     return {
         name: Seen(
-            *ends_found[name], [entry for entry, _ in there], effected,
+            *ends_found[name], [entry for entry, _ in entries[name]], effected,
             acknowledged.get(name, []), handed.get(name, []),
-            dict(there), tried, in_order, given_up.get(name, []), killed,
+            dict(entries[name]), tried, in_order, given_up.get(name, []), killed,
         )
-        for name, there, effected, tried, in_order in zip(names, entries, effects, attempts, rows, strict=True)
+        for name, effected, tried, in_order in zip(names, effects, attempts, rows, strict=True)
     }  # fmt: skip
 
 

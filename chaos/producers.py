@@ -1,4 +1,4 @@
-"""Clients that add entries until their server is gone, and know which ones it has acknowledged.
+"""Clients that add entries, or set keys, until their server is gone, and know what it has acknowledged.
 
 They speak the protocol themselves: of a pipeline that the kill cuts off, the replies that came count.
 """
@@ -20,17 +20,22 @@ BAD = 0.15
 USERS = 4
 # Between two pipelines; async consumers catch up now and then, and now and then they do not.
 PAUSE_MAX = 0.004
+# The same for those that set keys: what one of the triggers hands on is worked through one by one.
+SETTERS_PAUSE_MAX = 0.02
 
 
 class Producers:
-    """All of them, on one server."""
+    """All of them, on one server: some for all streams, and one for each key, which goes on from its number."""
 
-    def __init__(self, port, chance, streams, deadline):
+    def __init__(self, port, chance, streams, numbers, deadline):
         self._deadline = deadline
         self._ended = threading.Event()
-        self._threads = [
-            Producer(port, chance.getrandbits(32), streams, deadline, self._ended) for _ in range(THREADS)
-        ]
+
+        def start_with(kind, *what):
+            return kind(port, chance.getrandbits(32), *what, deadline, self._ended)
+
+        self._threads = [start_with(Producer, streams) for _ in range(THREADS)]
+        self._threads += [start_with(Setter, [key], number) for key, number in numbers.items()]
 
     def start(self):
         """Begins."""
@@ -59,31 +64,36 @@ class Producers:
 class Producer(threading.Thread):
     """One connection."""
 
+    pause_max = PAUSE_MAX
+
     def __init__(self, port, seed, streams, deadline, ended):
         super().__init__(daemon=True)
         self.acknowledged = defaultdict(list)
         self.refused = []
         self._port = port
         self._chance = random.Random(seed)
-        self._streams = streams
+        self._names = streams
         self._deadline = deadline
         self._ended = ended
 
     def run(self):
-        """Adds entries."""
+        """Goes on until it is told to end, or cannot."""
         try:
             with socket.create_connection((HOST, self._port), self._deadline) as connection:
                 replies = connection.makefile("rb")
                 while not self._ended.is_set():
-                    batch = self._chance.choices(self._streams, k=self._chance.randint(1, PIPELINE_MAX))
-                    connection.sendall(b"".join(map(self._command, batch)))
-                    for stream in batch:
-                        self._read(replies, stream)
-                    self._ended.wait(self._chance.uniform(0, PAUSE_MAX))
+                    self._step(connection, replies)
+                    self._ended.wait(self._chance.uniform(0, self.pause_max))
         except TimeoutError:
-            self.refused.append(f"no reply to XADD within {self._deadline} s")
+            self.refused.append(f"no reply to a write within {self._deadline} s")
         except OSError:
             pass  # The server is gone, as was to be.
+
+    def _step(self, connection, replies):
+        batch = self._chance.choices(self._names, k=self._chance.randint(1, PIPELINE_MAX))
+        connection.sendall(b"".join(map(self._command, batch)))
+        for stream in batch:
+            self._read(replies, stream)
 
     def _command(self, stream):
         words = ["XADD", stream, "*", "padding", "x" * self._chance.randint(0, PADDING_MAX)]
@@ -92,8 +102,7 @@ class Producer(threading.Thread):
             words += (kind.order_by, str(self._chance.randrange(USERS)))
         if kind.bad and self._chance.random() < BAD:
             words += ("bad", self._chance.choice(kind.bad))
-        lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word)}", word)), ""]
-        return "\r\n".join(lines).encode()
+        return _packed(*words)
 
     def _read(self, replies, stream):
         head = _line(replies)
@@ -101,6 +110,44 @@ class Producer(threading.Thread):
             self.acknowledged[stream].append(_line(replies).decode())
         else:
             self.refused.append(f"XADD {stream}: {head.decode(errors='replace')}")
+
+
+class Setter(Producer):
+    """Sets a key of its own to one number after the other: one by one, in pipelines, in MULTI, and from Lua."""
+
+    pause_max = SETTERS_PAUSE_MAX
+
+    SCRIPT = "for number = ARGV[1], ARGV[2] do redis.call('SET', KEYS[1], number) end return 'OK'"
+
+    def __init__(self, port, seed, names, number, deadline, ended):
+        super().__init__(port, seed, names, deadline, ended)
+        self._number = number
+
+    def _step(self, connection, replies):
+        [key] = self._names
+        first = self._number + 1
+        self._number += self._chance.randint(1, kind_of(key).at_once)
+        sets = [_packed("SET", key, str(number)) for number in range(first, self._number + 1)]
+        # What is sent, the replies that say nothing yet, and those that acknowledge: each so many numbers.
+        commands, before, after = self._chance.choice((
+            (sets, 0, [1] * len(sets)),
+            ([_packed("MULTI"), *sets, _packed("EXEC")], 1 + len(sets), [len(sets), *[0] * len(sets)]),
+            ([_packed("EVAL", self.SCRIPT, "1", key, str(first), str(self._number))], 0, [len(sets)]),
+        ))  # fmt: skip
+        connection.sendall(b"".join(commands))
+        numbers = iter(range(first, self._number + 1))
+        for acknowledges in [*[0] * before, *after]:
+            head = _line(replies)
+            if head.startswith(b"$"):
+                head = _line(replies)
+            elif not head.startswith((b"+", b"*")):
+                self.refused.append(f"SET {key}: {head.decode(errors='replace')}")
+            self.acknowledged[key] += [f"{next(numbers)}-0" for _ in range(acknowledges)]
+
+
+def _packed(*words):
+    lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word)}", word)), ""]
+    return "\r\n".join(lines).encode()
 
 
 def _line(replies):

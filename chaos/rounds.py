@@ -2,11 +2,12 @@
 
 Of the three streams of a kind two serve for several rounds, so that their cursors live through several kills, and one
 is new in each round. A stream that is out of use is watched for some more rounds, since nothing of it may come again,
-and is deleted then.
+and is deleted then. The same goes for keys with triggers, of which one serves for several rounds.
 """
 
 import time
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import redis
 
@@ -23,6 +24,7 @@ from verdict import (
     behind,
     compare_libraries,
     failures,
+    fired,
     in_pause,
     judge,
     not_stopped,
@@ -32,7 +34,7 @@ from verdict import (
 
 # Rounds that a stream serves, and that it is watched for afterwards.
 SERVES, WATCHED = 4, 4
-LIBRARIES = ("near", "far", "again")
+LIBRARIES = ("near", "far", "again", "keys", "gears")
 DRAIN = 20.0
 # When all effects are there: for positions that LIST shows, and for entries of the kind that has no effects. If they do
 # not come the round goes on; the entries are counted as skipped.
@@ -42,7 +44,7 @@ POLL = 0.02
 PRINTED = 12
 SHOWN_EVERY = 10
 TEXT_MAX = 4000
-SUMMED = ("acknowledged", "kept", "letters", "letters over a kill", "redriven")
+SUMMED = ("acknowledged", "kept", "cut off", "letters", "letters over a kill", "redriven")
 THE_END = "; the mode ends here"
 
 
@@ -74,10 +76,10 @@ class Result:
 
 
 def streams_of(kind, number):
-    """The streams of a kind in a round, each with the last round that it serves."""
+    """The streams, or keys, of a kind in a round, each with the last round that it serves."""
     generation = number // SERVES
     last = (generation + 1) * SERVES - 1
-    lasting = {f"{kind.name}:g{generation}:{at}": last for at in (0, 1)}
+    lasting = {f"{kind.name}:g{generation}:{at}": last for at in ((0,) if kind.at_once else (0, 1))}
     return lasting | {f"{kind.name}:r{number}:2": number}
 
 
@@ -96,6 +98,7 @@ class Rounds:
         self._known = defaultdict(Known)
         self._log = LogLines()
         self._libraries = {}
+        self._rules = mode.rules
 
     def run(self):
         """The result."""
@@ -125,6 +128,7 @@ class Rounds:
     def _begin(self):
         self._mode.begin()
         self._result.version = self._mode.primary.version()
+        self._rules = replace(self._mode.rules, has_units=self._mode.primary.has_units())
         for name in LIBRARIES:
             look.load(self._mode.primary, name)
         self._libraries = look.libraries(self._mode.primary.client)
@@ -135,7 +139,9 @@ class Rounds:
         self._choose_streams()
         mode.prepare(self._round / self._count)
         in_use = [name for name, last in self._last_rounds.items() if last >= self._round]
-        producers = Producers(mode.primary.port, self._chance, in_use, self._options.deadline)
+        numbers = look.numbers(mode.primary.client, [name for name in in_use if self._kinds[name].at_once])
+        in_use = [name for name in in_use if name not in numbers]
+        producers = Producers(mode.primary.port, self._chance, in_use, numbers, self._options.deadline)
         operator = Operator(mode.primary.connect(), self._chance.getrandbits(32), in_use)
         producers.start()
         operator.start()
@@ -150,6 +156,7 @@ class Rounds:
         mode.recover()
         client = mode.primary.client
         ends = look.ends(client, list(self._kinds))
+        self._violations(fired(look.triggers(client)))
         self._check_libraries(mode.primary)
         self._drain(client, ends)
         self._judge(look.seen(client, ends, acknowledged, self._log.handed, killed))
@@ -179,11 +186,13 @@ class Rounds:
 
     def _drain(self, client, ends):
         """Waits until every consumer has come to its end."""
-        lasts = {name: last for name, (last, _) in ends.items()}
+        lasts = {name: last for name, (last, _) in ends.items() if not self._kinds[name].at_once}
+        kinds = {name: kind for name, kind in self._kinds.items() if name in lasts}
         begin = time.monotonic()
         streams, jobs = self._first_look(client)
         while True:
-            waits = rest(streams, jobs, {}, {}) or rest([], 0, look.lengths(client, self._kinds), self._known)
+            waits = rest(streams, jobs, {}, {}) or look.handed_on(client)
+            waits = waits or rest([], 0, look.lengths(client, kinds), self._known)
             took = time.monotonic() - begin
             if not waits and not behind(streams, self._kinds, lasts) and self._is_idle_done(client):
                 break
@@ -223,8 +232,8 @@ class Rounds:
 
     def _judge(self, seen):
         for name, one in seen.items():
-            kind, rules = self._kinds[name], self._mode.rules
-            self._known[name], figures, told = judge(kind, rules, self._known[name], one)
+            kind = self._kinds[name]
+            self._known[name], figures, told = judge(kind, self._rules, self._known[name], one)
             self._result.add(kind, figures)
             self._violations(f"{name}: {text}" for text in told)
         self._log.handed.clear()

@@ -10,8 +10,9 @@ Four modes, each with one data set that lives through all of its rounds:
     rdb             BGSAVE under load, every other kill while another BGSAVE is at work
     replica         the primary is killed, its replica takes over, the killed one comes back as a replica
 
-A round: producers add entries and note which were acknowledged; after a random while SIGKILL; the server starts again
-on its data, with nothing but its configuration; everything comes to rest; check (verdict.py).
+A round: producers add entries, set keys that have triggers, and note what was acknowledged; after a random while
+SIGKILL; the server starts again on its data, with nothing but its configuration; everything comes to rest; check
+(verdict.py).
 
 What must hold:
 
@@ -27,6 +28,11 @@ What must hold:
     * dead letters can be redriven: there is the letter, or its entry's effect. What stopped with a failure stays so
       until it is told to go on
     * effects are in order where the consumer has one
+    * GearsBuilder's registration with the policy "retry" skips nothing, and keeps the order
+    * what a sync trigger writes is there once, exactly when its cause is: one transaction. On servers before 7.2, which
+      cannot do that, it may be missing for what a client had sent last and had no answer to; never twice, nor without
+      its cause. What is loaded, or comes from a primary, fires nothing
+    * changes that a trigger adds to a stream are carried out by its consumer, each at least once and in order
     * streams that are to be trimmed are empty at rest, nothing is pending, no callback failed that was not to fail
     * the log has no internal error and no crash
     * primary and replica have the same data at rest
@@ -63,7 +69,7 @@ from verdict import KINDS
 MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
 FIGURES = (
     *("acknowledged", "kept", "skipped", "sync twice", "sync missing"),
-    *("letters", "letters over a kill", "redriven"),
+    *("cut off", "letters", "letters over a kill", "redriven"),
 )
 
 

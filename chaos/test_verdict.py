@@ -19,6 +19,7 @@ from verdict import (
     behind,
     compare_libraries,
     failures,
+    fired,
     in_pause,
     judge,
     not_stopped,
@@ -29,6 +30,8 @@ from verdict import (
 ALWAYS = Rules(keeps_acknowledged=True, counts_handovers=True)
 EVERYSEC = Rules(keeps_acknowledged=False, counts_handovers=True)
 RDB = Rules(keeps_acknowledged=False, counts_handovers=False)
+# Servers that do not make a trigger's effects a part of its cause.
+NO_UNITS = replace(ALWAYS, has_units=False)
 IDS = [f"{1000 + number}-0" for number in range(40)]
 LATER = "5000-0"
 
@@ -60,18 +63,18 @@ def without(*gone):
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB, NO_UNITS])
 def test_nothing_is_wrong(name, rules):
     figures, told = found(name, rules)
     assert told == []
     assert figures == {
-        "acknowledged": 40, "kept": 40, "skipped": 0, "effects twice": 0, "handed twice": 0,
+        "acknowledged": 40, "kept": 40, "skipped": 0, "cut off": 0, "effects twice": 0, "handed twice": 0,
         "letters": 0, "letters over a kill": 0, "redriven": 0,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.effects])
-@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB, NO_UNITS])
 def test_skipped_entry(name, rules):
     figures, [told] = found(name, rules, effects=without(IDS[7]))
     assert figures["skipped"] == 1
@@ -96,8 +99,8 @@ def test_skipped_entry_is_told_once():
         assert figures["skipped"] == figures["kept"] == 0
 
 
-@pytest.mark.parametrize("name", ["sync", "sync-trim", "batch", "retry", "named", "bisect"])
-@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+@pytest.mark.parametrize("name", ["sync", "sync-trim", "batch", "retry", "named", "bisect", "trigger", "trigger-many"])
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB, NO_UNITS])
 def test_sync_effect_twice(name, rules):
     figures, [told] = found(name, rules, effects=effects(at3=2))
     assert figures["effects twice"] == 1
@@ -115,7 +118,8 @@ def test_sync_effect_of_an_earlier_round_twice():
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("async-1", 1), ("async-10", 10), ("async-10-trim", 10), ("batch-async", 10), ("bisect-async", 8), ("ordered", 5)],
+    [("async-1", 1), ("async-10", 10), ("async-10-trim", 10), ("batch-async", 10), ("bisect-async", 8), ("ordered", 5),
+     ("gears", 3), ("behind", 1)],
 )
 @pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
 def test_async_effects_twice(name, most, rules):
@@ -346,7 +350,7 @@ def test_attempts_of_a_sync_callback(attempts, entry):
 def test_entries_that_failed_are_handed_over_again():
     handed = IDS + [ONCE] * 3 + [EVER] * 5
     assert told_of("retry", handed=handed) == told_of("named", handed=handed) == told_of("ordered", handed=handed) == []
-    assert told_of("bisect-async", handed=IDS * 5) == []
+    assert told_of("bisect-async", handed=IDS * 5) == found("gears", handed=IDS * 5)[1] == []
     most = 2 * KINDS["ordered"].places
     assert told_of("ordered", handed=[*handed, *IDS[8 : 8 + most]]) == []
     [told] = told_of("ordered", handed=[*handed, *IDS[8 : 9 + most]])
@@ -390,7 +394,7 @@ def test_stopped():
 
 def test_order():
     swapped = [IDS[1], IDS[0], *IDS[2:]]
-    for name in ("batch", "retry", "bisect"):
+    for name in ("batch", "retry", "bisect", "gears", "trigger", "trigger-many", "behind"):
         assert found(name, order=swapped)[1] == [f"1 effects came behind those of later entries: {IDS[0]}"]
     assert found("retry-async", order=swapped)[1] == []
     # Effects that came twice.
@@ -416,6 +420,58 @@ def test_dead_letters_that_are_astray():
     assert astray({"sync:1": [{}], "": [{}, {}]}) == [
         "1 dead letters are of the stream 'sync:1'", "2 dead letters are of the stream ''",
     ]  # fmt: skip
+
+
+def without_last(count, acknowledged):
+    """The effects of the last numbers that a key was set to are missing; so many numbers were acknowledged."""
+    return {"effects": without(*IDS[-count:]), "acknowledged": IDS[:acknowledged], "order": IDS[:-count], "handed": []}
+
+
+@pytest.mark.parametrize(("name", "most"), [("trigger", 1), ("trigger-many", 6), ("behind", 3)])
+@pytest.mark.parametrize("rules", [ALWAYS, EVERYSEC, RDB])
+def test_triggers_effects_that_are_cut_off(name, most, rules):
+    """Only where cause and effect are no unit, only the last ones, and not more than a client sends at once."""
+    cut = without_last(most, acknowledged=40 - most)
+    figures, [told] = found(name, rules, **cut)
+    assert (figures["cut off"], figures["skipped"]) == (0, most)
+    assert told.startswith(f"{most} entries skipped")
+    rules = replace(rules, has_units=False)
+    figures, told = found(name, rules, **cut)
+    assert (figures["cut off"], figures["skipped"], told) == (most, 0, [])
+    figures, [told] = found(name, rules, **without_last(most + 1, acknowledged=39 - most))
+    assert (figures["cut off"], figures["skipped"]) == (most, 1)
+    assert told == f"1 entries skipped, they have no effect: {IDS[-most - 1]}"
+
+
+def test_triggers_effects_that_are_cut_off_though_acknowledged():
+    figures, [told] = found("trigger-many", NO_UNITS, **without_last(2, acknowledged=39))
+    assert (figures["cut off"], figures["skipped"]) == (1, 1)
+    assert told == f"1 entries skipped, they have no effect: {IDS[-2]}"
+    # What was acknowledged says nothing where the server loses some of that.
+    figures, told = found("trigger-many", replace(RDB, has_units=False), **without_last(2, acknowledged=40))
+    assert (figures["cut off"], told) == (2, [])
+
+
+def test_triggers_effects_that_were_cut_off_stay_so():
+    kind, cut = KINDS["trigger"], without_last(1, acknowledged=39)
+    no_units = replace(EVERYSEC, has_units=False)
+    known, _, told = judge(kind, no_units, Known(), good(kind, **cut))
+    assert (known.missed, told) == ({IDS[-1]}, [])
+    cut["acknowledged"] = []
+    more = {"last": LATER, "entries": [*IDS, LATER]}
+    more["effects"] = without(IDS[-1]) | {LATER: 1}
+    _, figures, told = judge(kind, no_units, known, good(kind, **cut | more))
+    assert (figures["cut off"], figures["skipped"], told) == (0, 0, [])
+    # The data went back to a moment before it. When the key is set to the same number again, that one counts.
+    known, _, told = judge(kind, no_units, known, good(kind, **cut | {"last": IDS[-2], "entries": IDS[:-1]}))
+    assert (known.missed, told) == (set(), [])
+    _, figures, [told] = judge(kind, EVERYSEC, known, good(kind, **cut))
+    assert told.startswith("1 entries skipped")
+
+
+def test_triggers_that_are_called_for_what_is_loaded():
+    assert fired({"trigger": 0, "behind": 0}) == []
+    assert fired({"trigger": 2, "behind": 0}) == ["trigger trigger was called 2 times for what was loaded"]
 
 
 def test_log():

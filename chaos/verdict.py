@@ -16,6 +16,9 @@
     * a pause before a retry is as long as it has to be, also over a kill
     * where there is an order, effects come in it
     * no effect without its entry; what is trimmed is trimmed to the end
+    * a key that is set to one number after the other is judged like a stream with these entries. The effects of a sync
+      trigger are there exactly when their causes are. On servers before 7.2, where the two are not one transaction, the
+      effects of what was on its way at the kill may be missing, and no others; none is there twice
     * libraries are what they were, code and owner included; nothing is pending, nothing failed but what had to, the log
       is clean
 """
@@ -69,6 +72,8 @@ class Kind:
     order_by: str = ""
     # The subcommand of RG.CONSUMER that its streams need now and then.
     command: str = ""
+    # It is not a consumer but a trigger: what comes are numbers that a key is set to, at most so many at once.
+    at_once: int = 0
 
     @property
     def places(self):
@@ -80,6 +85,11 @@ class Kind:
         """Whether entries pile up behind a failure and are then handed to a sync callback in one go: they all come
         again if the server is killed before it has written what became of them, and none has left anything."""
         return self.sync and bool(self.bad)
+
+    @property
+    def comes_again(self):
+        """Whether entries are handed over again because others failed."""
+        return self.bisect or (self.batch > 1 and bool(self.bad))
 
 
 ANY_BAD = ("1", "2", POISON, FATAL)
@@ -105,6 +115,10 @@ KINDS = {
         Kind("redriven", 1, sync=True, bad=("2", POISON), attempts=2, pause=5, command=REDRIVE),
         Kind("stopping", 1, sync=True, bad=("1",), ordered=True, command=RESUME),
         Kind("ordered", 5, bad=ANY_BAD, attempts=3, pause=15, ordered=True, order_by="user"),
+        Kind("gears", 1, batch=3, bad=("1", "2"), ordered=True),
+        Kind("trigger", 1, sync=True, ordered=True, at_once=1),
+        Kind("trigger-many", 1, sync=True, ordered=True, at_once=6),
+        Kind("behind", 1, bad=("1",), ordered=True, at_once=3),
     )
 }
 
@@ -118,6 +132,8 @@ class Rules:
     # The log tells of the same history as the data. It does not where the data went back in time, or is another
     # server's: an entry is then handed over once for each of the two.
     counts_handovers: bool
+    # The server puts what a sync trigger writes into the transaction of its cause.
+    has_units: bool = True
 
 
 @dataclass
@@ -197,9 +213,11 @@ def judge(kind, rules, before, seen):
     fresh = missed - before.missed
     # Entries that nobody acknowledged, and that were trimmed without an effect.
     unseen = max(seen.added - len(entries), 0) if kind.trim else 0
-    figures["skipped"] = len(fresh) + max(unseen - before.unseen, 0)
+    cut_off = _cut_off(kind, rules, seen, fresh)
+    figures["cut off"] = len(cut_off)
+    figures["skipped"] = len(fresh - cut_off) + max(unseen - before.unseen, 0)
     if kind.effects and figures["skipped"]:
-        told.append(f"{figures['skipped']} entries skipped, they have no effect: {some(fresh)}")
+        told.append(f"{figures['skipped']} entries skipped, they have no effect: {some(fresh - cut_off)}")
 
     grown = {entry for entry, count in seen.effects.items() if count > max(before.effects.get(entry, 0), 1)}
     figures["effects twice"] = len(grown)
@@ -207,7 +225,7 @@ def judge(kind, rules, before, seen):
         told.append(f"{len(grown)} effects of a sync callback came twice: {some(grown)}")
     elif len(grown) > kind.places:
         told.append(f"{len(grown)} effects came twice, the window is {kind.places}: {some(grown)}")
-    twice = repeated if rules.counts_handovers and not kind.bisect else grown
+    twice = repeated if rules.counts_handovers and not (kind.comes_again or kind.at_once) else grown
     figures["handed twice"] = len(twice)
     most = kind.places if kind.sync else 2 * kind.places
     if rules.counts_handovers and kind.effects and not kind.bursts and len(repeated) > most:
@@ -222,10 +240,11 @@ def judge(kind, rules, before, seen):
     for text, about in _grouped(wrong - before.told).items():
         told.append(f"{len(about)} {text}: {some(about)}")
 
+    # Numbers that a key was set to come again if the data went back in time.
+    still_missed = {entry for entry in before.missed | missed if order(entry) <= last}
     known = Known(
-        entries, dict(seen.effects), handed, before.missed | missed, max(unseen, before.unseen),
-        letters, before.told | wrong,
-    )  # fmt: skip
+        entries, dict(seen.effects), handed, still_missed, max(unseen, before.unseen), letters, before.told | wrong
+    )
     return known, figures, told
 
 
@@ -254,8 +273,18 @@ def _handed(kind, before, seen, last):
         if entry in handed and order(entry) <= last:
             repeated.add(entry)
         handed.add(entry)
-    # Of a batch that fails, all entries come again.
-    return handed, set() if kind.bisect else repeated - seen.attempts.keys()
+    return handed, set() if kind.comes_again else repeated - seen.attempts.keys()
+
+
+def _cut_off(kind, rules, seen, fresh):
+    """The last numbers that a key was set to, as far as their effects may be missing."""
+    found = set()
+    if kind.at_once and not rules.has_units:
+        for entry in reversed(seen.entries[-kind.at_once :]):
+            if entry not in fresh or (rules.keeps_acknowledged and entry in seen.acknowledged):
+                break
+            found.add(entry)
+    return found
 
 
 def _wrong_letters(kind, rules, before, seen):
@@ -445,6 +474,11 @@ def behind(streams, kinds, lasts):
 def failures(streams):
     """What callbacks failed with that was not intended, as text."""
     return [f"{one['name']}: last_error {one['last_error']}" for one in streams if not _is_intended(one)]
+
+
+def fired(triggers):
+    """Triggers that were called though nobody has written since the restart, as text; `triggers` has how often."""
+    return [f"trigger {name} was called {count} times for what was loaded" for name, count in triggers.items() if count]
 
 
 def _is_intended(stream):

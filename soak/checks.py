@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from load import HOSTILE, LOCK_TIMEOUTS, STREAMS
+from load import HOSTILE, LOCK_TIMEOUTS, STREAMS, fields
 from record import Times, milliseconds
 
 BAD_LOG = re.compile(r"internal error|panicked|BUG REPORT|ASSERTION FAILED|Fatal error|out of memory \(", re.IGNORECASE)
@@ -297,21 +297,19 @@ class Info:
         return "; ".join(wrong) or None
 
 
-def fields(flat):
-    """A flat list of names and values as a dict."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def numbers(ledger):
     """A ledger's fields as numbers."""
     return {field: int(value) for field, value in ledger.items()}
 
 
-def settle(soak, info):
+def settle(soak, info, triggers):
     """After the load: everything comes to rest, every effect is there once."""
     conditions = {
         "effects": info.effects,
+        "events": triggers.events,
         "hostile entries": info.hostile_entries,
+        "triggers": triggers.unfinished,
+        "executions": triggers.running,
         "idle": info.is_idle,
     }
     for name, condition in conditions.items():

@@ -146,6 +146,11 @@ class Task(threading.Thread):
             self.record.violation("no error", f"{self.name}: {what}: {text}")
 
 
+def fields(flat):
+    """A flat list of names and values as a dict; for a client that speaks RESP3 it is one."""
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def short(words):
     """A command for people."""
     text = " ".join(map(str, words))
@@ -372,7 +377,7 @@ class Administrator(Task):
 
     def upgrade(self):
         """The libraries that others work with at this moment."""
-        library = self.random.choice(("near", "far", "calls"))
+        library = self.random.choice(("near", "far", "calls", "keys"))
         self.serial += 1
         self.ask(f"UPGRADE of {library}", *load(library, self.serial))
 

@@ -9,8 +9,12 @@ At work at the same time:
                     that are not allowed (load.py, libraries/calls.js)
     writers         entries added by MULTI, Lua and functions (load.py)
     consumers       sync and async, with promises, one that adds to a stream of another (libraries/near.js, far.js)
-    troublemakers   loops and bombs for the heap in every place where code runs (trouble.py, libraries/hostile.js)
-    deserters       clients that disconnect, or are killed, while they wait (trouble.py)
+    key writers     changes of keys by MULTI, pipelines and Lua, keys that expire, reads of no key (keys.py)
+    triggers        sync and async, with promises, filters and a function at the event itself (libraries/keys.js)
+    runners         GearsBuilder runs over keys, executions that are aborted, registrations that come and go (keys.py)
+    troublemakers   loops and bombs for the heap in every place where code runs, triggers included (trouble.py,
+                    libraries/hostile.js)
+    deserters       clients that disconnect, or are killed, while they wait for a function or a run (trouble.py)
     churners        LOAD, UPGRADE and DEL of libraries that are called and consume streams (load.py, libraries/churn.js)
     administrator   CONFIG SET, upgrades of the working libraries, BGSAVE, BGREWRITEAOF, FLUSHDB of a scratch database
 
@@ -19,11 +23,13 @@ What must hold:
     * the server lives, and its log has no internal error
     * every answer is right and comes within the deadline, or the connection is closed
     * each call that counts counts once; each entry has its effects in each consumer once, and window 1 keeps the order
+    * each change of a key is counted by each trigger that wants it once, with the value of that moment; none is dropped
+    * runs give what the keys that stay hold; executions do not pile up
     * hostile code is answered with an error, and its library is as good as before
     * PING is answered fast, and at any time within what the limits allow
     * RSS is flat after the warm-up, and comes back when all libraries are deleted
     * threads and open files do not pile up
-    * INFO agrees with RG.FUNCTION LIST
+    * INFO agrees with RG.FUNCTION LIST, and events add up
     * at the end nothing is pending, the replica equals its primary, and so does what another server
       loads from the append-only file
 
@@ -52,18 +58,24 @@ except ImportError as missing:
     sys.exit(f"{missing}: run `make soak`, or `pip install redis hiredis` first")
 
 from checks import Info, Log, Pinger, Process, empty, settle
+from keys import EXECUTIONS, FIXED, KeyWriter, Runner
 from load import HOSTILE, Administrator, Caller, Churner, Writer, load
 from record import Record
 from server import BenchError, Server, find_program, wait_for
+from triggers import Triggers
 from trouble import Deserter, Troublemaker
 
 MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
-TASKS = ((Caller, 3), (Writer, 2), (Troublemaker, 2), (Deserter, 1), (Churner, 2), (Administrator, 1))
+TASKS = (
+    *((Caller, 3), (Writer, 2), (KeyWriter, 2), (Runner, 2)),
+    *((Troublemaker, 2), (Deserter, 1), (Churner, 2), (Administrator, 1)),
+)
 MODULE_ARGUMENTS = (
     *("execution-threads", "2"),
     *("library-maxmemory", str(64 << 20)),
     *("lock-redis-timeout", "500"),
     *("background-timeout", "2000"),
+    *("max-executions", str(EXECUTIONS)),
 )
 LOOK_EVERY = 1.0
 # Workers that stand in for stuck ones leave when there is nothing to do; connections are closed.
@@ -124,22 +136,24 @@ class Soak:
     def _work(self):
         print(f"{self.server.version()}, pid {self.server.pid}, port {self.port}, seed {self.seed}", flush=True)
         self.client = self.connect()
-        for library in ("calls", "near", "far"):
+        self.client.mset(FIXED)
+        for library in ("calls", "near", "far", "keys"):
             self.client.execute_command(*load(library))
         for name in HOSTILE:
             self.client.execute_command(*load("hostile", name=name))
-        pinger, process, log, info = Pinger(self), Process(self), Log(self), Info(self)
+        pinger, process, log, info, triggers = Pinger(self), Process(self), Log(self), Info(self), Triggers(self)
         process.look()
         threads, files, rss = process.threads, process.files, process.rss()
         tasks = [kind(f"{kind.__name__.lower()}-{number}", self) for kind, count in TASKS for number in range(count)]
         pinger.start()
         for task in tasks:
             task.start()
-        self._watch((pinger, process, log, info))
+        self._watch((pinger, process, log, info, triggers))
         self._end_tasks(tasks)
         lines, digest = [*pinger.end(), *process.end()], None
         if self.is_alive():
-            settle(self, info)
+            settle(self, info, triggers)
+            lines += triggers.end()
             lines.append(empty(self, process, rss))
             if process.threads > threads + MORE_THREADS:
                 self.record.violation("threads", f"{process.threads} at the end, {threads} at the beginning")

@@ -5,6 +5,7 @@ import time
 
 import redis
 
+from keys import FIXED_ALL
 from load import HOSTILE, REPLACED, Gone, Task
 
 # Code of a library that is ended takes what else is pending there with it.
@@ -36,7 +37,7 @@ class Troublemaker(Task):
 
     def step(self):
         self.library = self.random.choice(HOSTILE)
-        deed = self.random.choice((self.call, self.call, self.call, self.call, self.microtasks, self.add))
+        deed = self.random.choice((*[self.call] * 4, self.microtasks, self.add, self.set, self.set))
         self.noted(deed)
         self.noted(self.look_after)
 
@@ -69,6 +70,13 @@ class Troublemaker(Task):
         for deed in [*["nothing"] * 20, hostile, *["nothing"] * 20]:
             self.ask("XADD of a hostile entry", "XADD", self.library, "*", "deed", deed)
         return f"entry {hostile}"
+
+    def set(self):
+        """A key with triggers that do the same; whatever becomes of them, it is set."""
+        key, hostile = f"{self.library}-{self.random.choice(('key', 'hook'))}", self.random.choice(list(DEEDS))
+        for deed in [*["nothing"] * 20, hostile, *["nothing"] * 20]:
+            self.expect("SET", self.ask("SET of a hostile key", "SET", key, deed), True)
+        return f"{key} {hostile}"
 
     def look_after(self):
         """The library is as good as before."""
@@ -105,7 +113,9 @@ class Deserter(Task):
     def waiting(self):
         """A call that has its client wait, for ever or for a while."""
         library = self.random.choice(("calls", *HOSTILE))
+        script = f"GB().map(async r => {{ await null; return r.value; }}).run('{FIXED_ALL}')"
         return self.random.choice((
+            ("RG.JSEXECUTE", script),
             ("RG.FCALL", library, "never", 0),
             ("RG.FCALL", "calls", "count_hops", 0, "deserted", 200),
             ("RG.FCALL", "churn0", "wait", 0, "token"),

@@ -1,6 +1,6 @@
 #!js name=NAME
 // What must not harm anything else. Each of these deeds ends with an error. NAME is the name of one of several such
-// libraries, and the prefix of its streams.
+// libraries, and the prefix of its streams and keys.
 
 const deeds = {
     throw() { throw null; },
@@ -34,3 +34,12 @@ const consume = data => {
 };
 redis.register_stream_consumer("sync", "NAME", 1, true, (client, data) => consume(data));
 redis.register_stream_consumer("async", "NAME", 3, true, async (client, data) => { await null; return consume(data); });
+
+// Triggers: after the change of a key, later, or in the middle of it.
+const react = data => data.value === "nothing" ? null : deeds[data.value]();
+const of = { event_types: ["set"], read_value: true };
+redis.register_notifications_consumer("sync", "NAME-key", (client, data) => react(data), of);
+redis.register_notifications_consumer("async", "NAME-key",
+    async (client, data) => { await null; return react(data); }, of);
+redis.register_notifications_consumer("hook", "NAME-hook", () => null,
+    { ...of, on_trigger_fired: (client, data) => { react(data); } });
