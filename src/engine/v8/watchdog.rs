@@ -189,13 +189,14 @@ impl Watch {
         }
     }
 
-    /// Ends the run with this number, if it still goes on and is not being ended; whether it does.
+    /// Ends the run with this number, if it still goes on; whether that is news. It is asked for
+    /// again and again: V8 may lose it between two microtasks.
     fn end_for_time(&self, run: u64) -> bool {
         let _guard = self.ending.lock();
         // Announced before the second look: a run that stops in between sees it, and waits.
         let before = self.ended.swap(Reason::Time as u8, Ordering::SeqCst);
         let goes_on = self.runs.load(Ordering::SeqCst) == run;
-        if before != 0 || !goes_on {
+        if before == Reason::Memory as u8 || !goes_on {
             // That it is being ended for its memory must not be forgotten: the heap's limit is to
             // be set back.
             self.ended.store(before, Ordering::SeqCst);
@@ -204,7 +205,7 @@ impl Watch {
         if let Some(isolate) = self.isolate.get() {
             isolate.terminate_execution();
         }
-        true
+        before == 0
     }
 }
 
