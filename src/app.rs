@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::commands::{figures, internals, trigger_figures};
 use crate::engine::Executions;
 use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::exec::{Driver, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits};
+use crate::exec::{
+    Driver, EventLimits, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits,
+};
 use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
     is_paused, listen_to_keys, wake_main_thread,
@@ -236,7 +238,6 @@ impl App {
 
     fn turn(&self, context: &Context) {
         self.settings.refresh();
-        self.driver.bound_triggers(self.settings.trigger_bounds());
         self.look_after_workers();
         self.complete_rewrite(context);
         if !self.is_active() {
@@ -297,7 +298,13 @@ impl Hooks for AppHooks {
     }
 
     fn on_key_event(&self, happened: &dyn KeyEvent) {
-        Self::with(|app| app.driver.on_key_event(happened, app.hold()));
+        Self::with(|app| {
+            let limits = EventLimits {
+                bounds: app.settings.trigger_bounds(),
+                patience: app.hold(),
+            };
+            app.driver.on_key_event(happened, limits);
+        });
     }
 
     fn wake(&self) {

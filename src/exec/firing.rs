@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::{CallbackId, Flags, Grant, Held, Notification};
-use crate::keyspace::{Bounds, Full, TriggerKey, TriggerSpec};
+use crate::keyspace::{TriggerKey, TriggerSpec};
 use crate::stream::{Delivery, Mode};
 
 use super::driver::{Deadline, Driver};
@@ -17,7 +17,7 @@ use super::on_stage::OnStage;
 use super::runner::Runner;
 use super::streams::Streams;
 use super::triggers::{
-    Binding, Due, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db,
+    Binding, Due, EventLimits, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db,
 };
 
 /// Bytes that an event takes beside its key and value.
@@ -26,11 +26,6 @@ const EVENT_BYTES: usize = 160;
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
 impl Driver {
-    /// How much may wait for each trigger.
-    pub fn bound_triggers(&self, bounds: Bounds) {
-        self.triggers.bounds.set(Some(bounds));
-    }
-
     /// Adds a trigger with its code.
     pub fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
         let key = self.triggers.core.borrow_mut().add(spec);
@@ -105,13 +100,13 @@ impl Driver {
         }
     }
 
-    /// Whether there are triggers, and whether any wants to hear of reads that found nothing.
+    /// Whether there are triggers.
     #[must_use]
     pub fn has_triggers(&self) -> bool {
         !self.triggers.core.borrow().is_empty()
     }
 
-    /// See [`Triggers::want_misses`].
+    /// Whether any trigger wants to hear of reads that found nothing.
     #[must_use]
     pub fn triggers_want_misses(&self) -> bool {
         self.triggers.core.borrow().want_misses()
@@ -124,8 +119,8 @@ impl Driver {
         bindings.values().any(|one| one.on_fired.is_some())
     }
 
-    /// Something happened to a key. `patience`: how long the main thread waits for a library.
-    pub fn on_key_event(&self, happened: &dyn KeyEvent, patience: Duration) {
+    /// Something happened to a key.
+    pub fn on_key_event(&self, happened: &dyn KeyEvent, limits: EventLimits) {
         if !self.inspect(Delivery::is_active) {
             return;
         }
@@ -156,7 +151,7 @@ impl Driver {
                 held: None,
                 since,
             };
-            self.fire(happened, key, &binding, firing, patience);
+            self.fire(happened, key, &binding, firing, limits);
         }
     }
 
@@ -167,7 +162,7 @@ impl Driver {
         key: TriggerKey,
         binding: &Binding,
         mut firing: Firing,
-        patience: Duration,
+        EventLimits { bounds, patience }: EventLimits,
     ) {
         let desk = &self.triggers;
         let Some((mode, reads)) = desk
@@ -178,18 +173,11 @@ impl Driver {
         else {
             return;
         };
-        let bounds = desk.bounds.get().unwrap_or(Bounds {
-            length: usize::MAX,
-            bytes: usize::MAX,
-        });
         if reads {
             firing.value = happened.value(bounds.bytes);
             if firing.value.is_none() {
-                let mut backlog = binding.state.0.lock();
-                backlog.stats.triggered += 1;
-                backlog.stats.dropped += 1;
-                drop(backlog);
                 let reason = "the key's value is larger than trigger-queue-memory";
+                binding.state.0.lock().lose(reason);
                 return desk.note_dropped(key, binding, reason);
             }
         }
@@ -204,10 +192,14 @@ impl Driver {
             .as_ref()
             .map_or(0, |value| value.packed().len());
         let bytes = EVENT_BYTES + firing.key.len() + value;
-        let pushed = binding.state.0.lock().push(firing, bytes, bounds);
-        if let Err(Full) = pushed {
+        let mut backlog = binding.state.0.lock();
+        if !backlog.has_room(bytes, bounds) {
+            backlog.lose(NO_ROOM);
+            drop(backlog);
             return desk.note_dropped(key, binding, NO_ROOM);
         }
+        backlog.push(firing, bytes);
+        drop(backlog);
         match mode {
             Mode::Sync => desk.due.borrow_mut().push_back(Due::Next(key)),
             Mode::Async => {
@@ -259,6 +251,9 @@ impl Driver {
     /// Runs sync callbacks that wait, as long as there is time.
     pub(super) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
         let desk = &self.triggers;
+        if !desk.is_due() {
+            return;
+        }
         let mut stalled: Vec<Due> = Vec::new();
         let mut busy: Vec<Arc<Runner>> = Vec::new();
         while Instant::now() < deadline.latest {
@@ -337,11 +332,7 @@ fn run_due(
     follow: &dyn Fn(i32) -> Option<Firing>,
 ) {
     let db = firing.db;
-    let grant = if binding.grant.db == db {
-        Arc::clone(&binding.grant)
-    } else {
-        in_db(&binding.grant, db)
-    };
+    let grant = in_db(&binding.grant, db);
     let mut next = Some(firing);
     streams.act(&grant, &mut |server| {
         stage.enter(|session| {

@@ -4,7 +4,7 @@
 //! it becomes one. So the hook of a library may run on every server that has it, once for each
 //! time that it begins there.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,26 +27,32 @@ struct Bound {
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub(super) struct Hooks(RefCell<Vec<Bound>>);
+pub(super) struct Hooks {
+    all: RefCell<Vec<Bound>>,
+    /// Whether any may be there to be called: asked for in every turn.
+    due: Cell<bool>,
+}
 
 impl Hooks {
     /// All are to be called when this server is a primary next.
     pub(super) fn call_again(&self) {
-        self.0
-            .borrow_mut()
-            .iter_mut()
-            .for_each(|one| one.called = false);
+        let mut all = self.all.borrow_mut();
+        all.iter_mut().for_each(|one| one.called = false);
+        self.due.set(!all.is_empty());
     }
 
     /// Whether any is to be called.
     pub(super) fn has_work(&self) -> bool {
-        self.0.borrow().iter().any(|one| !one.called)
+        self.due.get()
     }
 
     /// The next one to be called.
     fn next(&self) -> Option<(Hook, Arc<Runner>, Grant, Arc<str>)> {
-        let mut all = self.0.borrow_mut();
-        let one = all.iter_mut().find(|one| !one.called)?;
+        let mut all = self.all.borrow_mut();
+        let Some(one) = all.iter_mut().find(|one| !one.called) else {
+            self.due.set(false);
+            return None;
+        };
         one.called = true;
         let grant = Grant {
             user: Arc::clone(&one.user),
@@ -84,8 +90,11 @@ impl Driver {
         user: &Arc<str>,
         hooks: Vec<Hook>,
     ) {
-        let mut all = self.hooks.0.borrow_mut();
+        let mut all = self.hooks.all.borrow_mut();
         all.retain(|one| one.library != *library);
+        self.hooks
+            .due
+            .set(self.hooks.due.get() || !hooks.is_empty());
         all.extend(hooks.into_iter().map(|hook| Bound {
             hook,
             library: Arc::clone(library),
@@ -97,12 +106,15 @@ impl Driver {
 
     /// Forgets the hooks of a library.
     pub fn remove_hooks(&self, library: &str) {
-        let mut all = self.hooks.0.borrow_mut();
+        let mut all = self.hooks.all.borrow_mut();
         all.retain(|one| *one.library != *library);
     }
 
     /// Calls those that were not yet called.
     pub(super) fn call_hooks(&self, streams: &dyn Streams, patience: Duration) {
+        if !self.hooks.has_work() {
+            return;
+        }
         while let Some((hook, runner, grant, library)) = self.hooks.next() {
             let what = format!("on_registered of '{}' in library '{library}'", hook.name);
             let log = Box::new(Log { what });

@@ -38,4 +38,4 @@ pub use report::{Report, Reports};
 pub use runner::{Runner, Shared};
 pub use stage::ServerLock;
 pub use streams::{ConsumerName, Streams};
-pub use triggers::{KeyEvent, TriggerCode, TriggerState, TriggerView};
+pub use triggers::{EventLimits, KeyEvent, TriggerCode, TriggerState, TriggerView};

@@ -4,7 +4,7 @@
 //! from it by itself. So an upgrade finds there what the old code has not begun. How they get
 //! there, and out again, is in [`super::firing`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +29,15 @@ const NAMES_KEPT: usize = 1000;
 /// How often an overflow is told in the log at most.
 const WARN: Duration = Duration::from_secs(1);
 
+/// How far an event may go.
+#[derive(Clone, Copy, Debug)]
+pub struct EventLimits {
+    /// How much may wait for each trigger.
+    pub bounds: Bounds,
+    /// How long the main thread waits for a library.
+    pub patience: Duration,
+}
+
 /// What happened to a key, while the server waits.
 pub trait KeyEvent {
     /// What happened.
@@ -44,7 +53,10 @@ pub trait KeyEvent {
     fn value(&self, most: usize) -> Option<KeyValue>;
 
     /// Whether there is such a user, who may log in.
-    fn is_enabled(&self, user: &str) -> bool;
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn is_enabled(&self, user: &str) -> Result<(), String>;
 
     /// Whether a user may read the key.
     ///
@@ -119,16 +131,6 @@ pub(super) struct TriggerCall {
 }
 
 impl TriggerCall {
-    /// The grant for the database of an event.
-    fn grant_for(&self, firing: &Firing) -> Option<Arc<Grant>> {
-        let grant = self.background.as_ref()?;
-        Some(if grant.db == firing.db {
-            Arc::clone(grant)
-        } else {
-            in_db(grant, firing.db)
-        })
-    }
-
     /// Calls the callback in a session; gives the event's time with what came of it.
     pub(super) fn run(
         &self,
@@ -137,7 +139,8 @@ impl TriggerCall {
         server: &dyn Server,
         token: u64,
     ) -> (Instant, Outcome) {
-        let grant = self.grant_for(firing);
+        let background = self.background.as_ref();
+        let grant = background.map(|grant| in_db(grant, firing.db));
         let call = Notification {
             callback: self.callback,
             background: grant.as_ref(),
@@ -151,10 +154,14 @@ impl TriggerCall {
     }
 }
 
-pub(super) fn in_db(grant: &Grant, db: i32) -> Arc<Grant> {
+/// The grant, for that database.
+pub(super) fn in_db(grant: &Arc<Grant>, db: i32) -> Arc<Grant> {
+    if grant.db == db {
+        return Arc::clone(grant);
+    }
     Arc::new(Grant {
         db,
-        ..grant.clone()
+        ..(**grant).clone()
     })
 }
 
@@ -251,7 +258,6 @@ pub(super) struct TriggerDesk {
     pub(super) due: RefCell<VecDeque<Due>>,
     /// Async triggers that have something new for their workers.
     pub(super) ready: RefCell<Vec<TriggerKey>>,
-    pub(super) bounds: Cell<Option<Bounds>>,
     names: RefCell<HashMap<Box<[u8]>, Arc<str>>>,
     /// Owners that may log in, as of this round of the event loop.
     enabled: RefCell<Vec<Arc<str>>>,
@@ -282,13 +288,7 @@ impl TriggerDesk {
     pub(super) fn admit(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
         let mut enabled = self.enabled.borrow_mut();
         if !enabled.contains(user) {
-            if !happened.is_enabled(user) {
-                let key = happened.key().name;
-                let key = std::str::from_utf8(key).unwrap_or("[binary data]");
-                return Err(format!(
-                    "User '{user}' has no permissions on key '{key}', User does not exists or disabled."
-                ));
-            }
+            happened.is_enabled(user)?;
             enabled.push(Arc::clone(user));
         }
         happened.may_read(user)
@@ -361,7 +361,6 @@ impl TriggerDesk {
 
     /// There was no room for an event.
     pub(super) fn note_dropped(&self, key: TriggerKey, binding: &Binding, reason: &str) {
-        binding.state.0.lock().stats.last_error = Some(reason.into());
         let mut overflows = self.overflows.borrow_mut();
         let now = Instant::now();
         let count = match overflows.get_mut(key) {

@@ -19,7 +19,7 @@ use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};
 use super::quiet::is_quiet;
 use super::unit::Unit;
-use super::user::User;
+use super::user::{NO_RIGHT, NO_USER, User, lacks};
 use super::{HOOKS, Hooks, RedisLocked, api, guard, key_value, streams};
 
 /// What the module listens to: everything that can create, fill, replace or remove a key.
@@ -252,19 +252,18 @@ impl KeyEvent for Happened<'_> {
         key_value::value_of(self.context, self.key, most)
     }
 
-    fn is_enabled(&self, user: &str) -> bool {
-        User::find_enabled(user).is_some()
+    fn is_enabled(&self, user: &str) -> Result<(), String> {
+        match User::find_enabled(user) {
+            Some(_) => Ok(()),
+            None => Err(lacks(user, self.place.name, NO_USER)),
+        }
     }
 
     fn may_read(&self, user: &str) -> Result<(), String> {
-        let found = User::find(user);
-        if found.is_some_and(|found| found.may_use(self.place.name, KEY_ACCESS)) {
-            return Ok(());
+        match User::find(user) {
+            Some(found) if found.may_use(self.place.name, KEY_ACCESS) => Ok(()),
+            _ => Err(lacks(user, self.place.name, NO_RIGHT)),
         }
-        let key = std::str::from_utf8(self.place.name).unwrap_or("[binary data]");
-        Err(format!(
-            "User '{user}' has no permissions on key '{key}', User does not have permissions on key."
-        ))
     }
 
     fn is_on_main_thread(&self) -> bool {

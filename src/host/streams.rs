@@ -22,7 +22,7 @@ use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE,
 use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
 use super::quiet::Quiet;
 use super::unit::Unit;
-use super::user::User;
+use super::user::{NO_RIGHT, NO_USER, User, lacks};
 use super::{RedisLocked, api, letters};
 
 /// Whether the trim that is going on is ours: its event is no news.
@@ -43,15 +43,9 @@ fn set_trimming(on: bool) {
 
 impl Streams for Context {
     fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String> {
-        let lacks = |what: &str| {
-            let key = std::str::from_utf8(stream).unwrap_or("[binary data]");
-            let user = &grant.user;
-            Err(format!(
-                "User '{user}' has no permissions on key '{key}', {what}"
-            ))
-        };
+        let lacks = |what: &str| Err(lacks(&grant.user, stream, what));
         let Some(user) = User::find_enabled(&grant.user) else {
-            return lacks("User does not exists or disabled.");
+            return lacks(NO_USER);
         };
         // What a consumer does is what its owner could do with these two.
         let may_read = user.may_run(&[b"XREAD", b"STREAMS", stream, b"0"]);
@@ -60,7 +54,7 @@ impl Streams for Context {
         }
         let rights = KEY_ACCESS | if trims { KEY_DELETE } else { 0 };
         if !user.may_use(stream, rights) {
-            return lacks("User does not have permissions on key.");
+            return lacks(NO_RIGHT);
         }
         lacks(if may_read {
             "User may not run XTRIM."

@@ -6,6 +6,17 @@ use super::api;
 use super::constants::OK;
 use super::context::{OwnedString, bytes};
 
+/// What is said of a user who lacks a right on a key.
+pub(super) fn lacks(user: &str, key: &[u8], what: &str) -> String {
+    let key = std::str::from_utf8(key).unwrap_or("[binary data]");
+    format!("User '{user}' has no permissions on key '{key}', {what}")
+}
+
+/// What is said where there is no such user.
+pub(super) const NO_USER: &str = "User does not exists or disabled.";
+/// What is said where the user may not use the key.
+pub(super) const NO_RIGHT: &str = "User does not have permissions on key.";
+
 /// A user that exists.
 pub(super) struct User(*mut RedisModuleUser);
 

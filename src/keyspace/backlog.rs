@@ -16,10 +16,6 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
-/// There was no room for an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
 /// What is counted for a trigger. Times are whole milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TriggerStats {
@@ -76,20 +72,25 @@ impl<T> Default for Backlog<T> {
 }
 
 impl<T> Backlog<T> {
-    /// Takes an event of so many bytes.
-    ///
-    /// # Errors
-    /// Where there is no room: the event is dropped.
-    pub fn push(&mut self, event: T, bytes: usize, bounds: Bounds) -> Result<(), Full> {
-        self.stats.triggered += 1;
+    /// Whether there is room for an event of so many bytes.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize, bounds: Bounds) -> bool {
         let length = self.waiting.len() + self.running;
-        if length >= bounds.length || self.bytes.saturating_add(bytes) > bounds.bytes {
-            self.stats.dropped += 1;
-            return Err(Full);
-        }
+        length < bounds.length && self.bytes.saturating_add(bytes) <= bounds.bytes
+    }
+
+    /// Takes an event of so many bytes, for which there is room.
+    pub fn push(&mut self, event: T, bytes: usize) {
+        self.stats.triggered += 1;
         self.bytes += bytes;
         self.waiting.push_back((event, bytes));
-        Ok(())
+    }
+
+    /// Counts an event that is dropped, for this reason.
+    pub fn lose(&mut self, reason: &str) {
+        self.stats.triggered += 1;
+        self.stats.dropped += 1;
+        self.stats.last_error = Some(reason.into());
     }
 
     /// Counts an event that is not even queued, for want of something it needs.
@@ -179,16 +180,27 @@ mod tests {
         bytes: 10,
     };
 
+    /// Whether there was room for it.
+    fn push<T>(backlog: &mut Backlog<T>, event: T, bytes: usize) -> bool {
+        let has_room = backlog.has_room(bytes, BOUNDS);
+        if has_room {
+            backlog.push(event, bytes);
+        } else {
+            backlog.lose("no room");
+        }
+        has_room
+    }
+
     #[test]
     fn what_has_no_room_is_dropped_and_what_waits_is_kept() {
         let mut backlog = Backlog::default();
-        let pushed: Vec<_> = (0..4).map(|n| backlog.push(n, 2, BOUNDS).is_ok()).collect();
+        let pushed: Vec<_> = (0..4).map(|n| push(&mut backlog, n, 2)).collect();
         assert_eq!(pushed, [true, true, true, false]);
         assert_eq!((backlog.take(), backlog.waiting()), (Some(0), 2));
-        assert_eq!(backlog.push(4, 1, BOUNDS), Err(Full), "one is running");
+        assert!(!push(&mut backlog, 4, 1), "one is running");
         backlog.end(5, None);
-        assert_eq!(backlog.push(5, 7, BOUNDS), Err(Full), "too large");
-        assert_eq!(backlog.push(6, 6, BOUNDS), Ok(()));
+        assert!(!push(&mut backlog, 5, 7), "too large");
+        assert!(push(&mut backlog, 6, 6));
         assert_eq!(
             std::iter::from_fn(|| backlog.take()).collect::<Vec<_>>(),
             [1, 2, 6]
@@ -201,7 +213,7 @@ mod tests {
         let mut backlog = Backlog::default();
         assert!(backlog.stats.average_ms().abs() < f64::EPSILON);
         for (took, error) in [(2, None), (5, Some("boom".into())), (2, None)] {
-            backlog.push((), 1, BOUNDS).unwrap();
+            assert!(push(&mut backlog, (), 1));
             backlog.take();
             backlog.end(took, error);
         }
@@ -248,7 +260,7 @@ mod tests {
                         let sum: usize = waiting.iter().map(|(_, bytes)| bytes).sum();
                         let room = waiting.len() + running < BOUNDS.length
                             && sum + bytes <= BOUNDS.bytes;
-                        prop_assert_eq!(backlog.push(number, bytes, BOUNDS).is_ok(), room);
+                        prop_assert_eq!(push(&mut backlog, number, bytes), room);
                         if room {
                             waiting.push_back((number, bytes));
                         }

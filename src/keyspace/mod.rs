@@ -16,7 +16,7 @@ mod backlog;
 mod triggers;
 mod value;
 
-pub use backlog::{Backlog, Bounds, Full, TriggerStats};
+pub use backlog::{Backlog, Bounds, TriggerStats};
 pub use triggers::{KeyType, TriggerSpec, Triggers};
 pub use value::KeyValue;
 
