@@ -53,7 +53,7 @@ sanitize: ## the Rust tests under AddressSanitizer
 	@scripts/setup test
 	@scripts/sanitize
 
-servers: ## fetch Redis 8 and Valkey 9, for make test and REDIS_SERVER=
+servers: ## fetch Redis 8.0, 8.6 and Valkey 9, for make test and REDIS_SERVER=
 	@scripts/setup servers
 	@scripts/get-servers
 
