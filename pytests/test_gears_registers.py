@@ -59,6 +59,11 @@ OF_KEYS = [
 ]
 
 
+def pending_jobs(node, library="lib"):
+    """What INFO tells of what waits in a library."""
+    return node.client.info("redisgears_2_libraries")[f"redisgears_2_library_{library}"]["pending_jobs"]
+
+
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +332,59 @@ def test_the_batch_that_runs_is_finished_and_nothing_behind_it(server):
     pass_by(server)
     assert tries(server) == ["1", "2"]
     assert [one["PD"] for one in registrations(server) if one["PD"].startswith("gears.")] == ["gears.gears:2"]
+
+
+SLOW = """async (client, data) => {
+    redis.log(`try ${value(data)}`);
+    for (const end = Date.now() + 20; Date.now() < end;);
+}"""
+
+
+@pytest.mark.parametrize("options", [None, {"on_failure": "continue"}], ids=["no options", "options"])
+@pytest.mark.parametrize("how", ["UNREGISTER", "DEL", "UPGRADE"])
+def test_what_was_read_ahead_is_not_handed_over_when_its_consumer_goes(server, how, options):
+    window = 8 if options else 1
+    server.load(consumer("c", "s", window=window, callback=SLOW, options=options), function("f", "() => 1"))
+    add_at_once(server, "s", range(100))
+    wait_tries(server, 3)
+    assert pending_jobs(server) > 0
+    if how == "UNREGISTER":
+        server.run("RG.UNREGISTER", id_of(server, "c"))
+    elif how == "DEL":
+        server.run("RG.FUNCTION", "DEL", "lib")
+    else:
+        server.upgrade(function("f", "() => 1"))
+    began = len(tries(server))
+    if how != "DEL":
+        server.wait(lambda: pending_jobs(server) == 0, lambda: pending_jobs(server))
+    # What the callback had at that moment is all that may come.
+    server.load(*policy(), name="other")
+    pass_by(server)
+    assert len(tries(server)) <= began + 1
+
+
+@pytest.mark.parametrize("of", ["consumer", "trigger"])
+def test_on_registered_of_what_was_unregistered_is_called_no_more(keep, of):
+    kept = keep("--appendonly", "yes")
+    hook = "{ on_registered: () => redis.log('registered') }"
+    # A registration of the other kind has the same name, and stays.
+    code = {
+        "consumer": f"redis.register_stream_consumer('c', 's', 1, false, () => {{}}, {hook});"
+        "redis.register_notifications_consumer('c', 'k', () => {}, { on_registered: () => redis.log('other') });",
+        "trigger": f"redis.register_notifications_consumer('c', 'k', () => {{}}, {hook});"
+        "redis.register_stream_consumer('c', 's', 1, false, () => {}, { on_registered: () => redis.log('other') });",
+    }[of]
+    kept.load(code)
+    kept.wait_message("registered")
+    reader = {"consumer": "StreamReader", "trigger": "KeysReader"}[of]
+    [identity] = [one["id"] for one in registrations(kept) if one["reader"] == reader]
+    assert kept.run("RG.UNREGISTER", identity) == "OK"
+    kept.restart()
+    kept.wait_message("other", 2)
+    kept.run("REPLICAOF", "127.0.0.1", 1)
+    kept.run("REPLICAOF", "NO", "ONE")
+    kept.wait_message("other", 3)
+    assert len(kept.messages("registered")) == 1
 
 
 def test_what_waits_for_a_retry_ends_with_its_registration(server):

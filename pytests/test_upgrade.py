@@ -81,6 +81,29 @@ def test_entries_that_run_in_the_old_code_end_there_and_count(server):
     assert server.messages("old ") == ["start 1", "end 1"]
 
 
+@pytest.mark.parametrize("options", [None, {"on_failure": "continue"}], ids=["no options", "options"])
+def test_what_was_read_ahead_goes_to_the_new_code_while_the_old_code_computes(server, options):
+    """Entries of a stream whose window has room, and of another consumer: nobody waits for the old code's worker."""
+    at_work = """async (client, data) => {
+        redis.log(`old start ${value(data)}`);
+        for (const end = Date.now() + 3000; Date.now() < end;);
+        redis.log('old end');
+    }"""
+    new = "async (client, data) => saw(data, 'new')"
+    both = ({"window": 2, "options": options}, {"name": "b", "prefix": "b", "options": options})
+    server.load(*(consumer(callback=at_work, **one) for one in both))
+    pipe = server.client.pipeline()
+    for stream in ("stream", "b"):
+        for number in (1, 2, 3):
+            pipe.execute_command("XADD", stream, "*", "n", number)
+    pipe.execute()
+    server.wait_message("old start 1")
+    server.upgrade(*(consumer(callback=new, **one) for one in both))
+    server.wait(lambda: len(server.seen("new")) >= 5, lambda: server.seen("new"))
+    assert server.messages("old end") == []
+    assert sorted(server.seen("new")) == ["b 1", "b 2", "b 3", "stream 2", "stream 3"]
+
+
 def test_an_upgrade_with_unread_backlog_hands_over_every_entry_once(server):
     server.load(consumer(window=3, callback="async (client, data) => saw(data)"))
     pipe = server.client.pipeline(transaction=False)

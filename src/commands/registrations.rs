@@ -5,7 +5,7 @@
 //! and on every replica, and nothing has to be kept for it.
 
 use crate::app::App;
-use crate::engine::{Label, Reply};
+use crate::engine::{Label, Registered, Reply};
 use crate::exec::TriggerView;
 use crate::host::{Context, Copies};
 use crate::keyspace::TriggerKey;
@@ -338,7 +338,7 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
         let Some(known) = registry.get_mut(&library) else {
             return Reply::error("ERR execution is not registered");
         };
-        take_away(app, known, name, what);
+        take_away(app, &library, known, name, what);
         // What else one in quarantine would register is not known.
         known.runner().is_some()
             && known.consumers.is_empty()
@@ -357,14 +357,18 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
     Reply::OK
 }
 
-fn take_away(app: &App, library: &mut Library, name: String, what: What) {
+fn take_away(app: &App, of: &str, library: &mut Library, name: String, what: What) {
     match what {
         What::Consumer(key) => {
+            let registered = Registered::Consumer(name.clone());
+            app.driver.remove_hook(of, &registered);
             app.driver.remove_consumer(key);
             library.consumers.remove(&name);
             library.unregistered.push(Unregistered::Consumer(name));
         }
         What::Trigger(key) => {
+            let registered = Registered::Trigger(name.clone());
+            app.driver.remove_hook(of, &registered);
             app.driver.remove_trigger(key);
             library.triggers.remove(&name);
             library.unregistered.push(Unregistered::Trigger(name));

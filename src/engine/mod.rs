@@ -360,11 +360,29 @@ pub struct Label {
     pub mode: Option<Arc<str>>,
 }
 
+/// A registration, by its name among those of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// A stream consumer.
+    Consumer(String),
+    /// A key-space trigger.
+    Trigger(String),
+}
+
+impl Registered {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let (Self::Consumer(name) | Self::Trigger(name)) = self;
+        name
+    }
+}
+
 /// A function to call once, when its library has become live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// The registration it came with.
-    pub name: String,
+    pub of: Registered,
     /// What to call.
     pub callback: CallbackId,
     /// Where to call it.

@@ -162,6 +162,9 @@ pub(super) struct Book {
     next_token: u64,
     /// Entries and jobs that wait, for users to see.
     waiting: Arc<AtomicUsize>,
+    /// What came of entries, and was not sent or taken yet. Here, so that what the main thread
+    /// finds in the book and what it was told never differ: see [`Book::recall`].
+    reports: Vec<Report>,
     /// How often scripts of the library took the server's lock on a worker. An async callback
     /// during which that changed may have written: its place in the window is taken until its
     /// end is on record, so that no kill can repeat more than a window of what was written.
@@ -186,6 +189,7 @@ impl Book {
             pending: HashMap::new(),
             next_token: 0,
             waiting,
+            reports: Vec::new(),
             locks,
             verbosity,
         }
@@ -201,11 +205,6 @@ impl Book {
     /// Adds a job to the queue.
     pub(super) fn push_job(&mut self, job: Job) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.push_counted_job(job);
-    }
-
-    /// Adds a job that was counted when it was sent.
-    pub(super) fn push_counted_job(&mut self, job: Job) {
         self.jobs.push_back(job);
     }
 
@@ -256,6 +255,16 @@ impl Book {
         self.triggers.clear();
     }
 
+    /// What came of entries since it was asked for the last time: is appended.
+    pub(super) fn take_reports(&mut self, into: &mut Vec<Report>) {
+        into.append(&mut self.reports);
+    }
+
+    /// What came of entries, to be sent.
+    pub(super) fn reports(&mut self) -> &mut Vec<Report> {
+        &mut self.reports
+    }
+
     /// Whether there is something to start: an async entry, or a job.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.jobs.is_empty()
@@ -301,6 +310,7 @@ impl Book {
         window: usize,
         batch: RecordBatch,
     ) {
+        self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
         let lane = self.lanes.entry(sub).or_insert_with(|| StreamLane {
             lane: Lane::new(window),
             target: target.clone(),
@@ -346,8 +356,21 @@ impl Book {
         self.make_ready(sub);
     }
 
-    /// Drops what waits in a lane; the last entry it started.
-    pub(super) fn recall(&mut self, sub: SubscriptionKey) -> EntryId {
+    /// Drops what waits of a subscription, and reports that behind all that was started before.
+    pub(super) fn recall(&mut self, sub: SubscriptionKey) {
+        let back = self.take_back(sub).into_iter();
+        self.reports.extend(back.map(|unit| Event::Returned {
+            sub,
+            unit,
+            yields: false,
+        }));
+        let started = self.clear_lane(sub);
+        self.reports.push(Event::Recalled { sub, started });
+    }
+
+    /// Drops what waits in a lane; the last entry it started. Of lanes that were forgotten all is
+    /// reported.
+    fn clear_lane(&mut self, sub: SubscriptionKey) -> EntryId {
         self.lanes.get_mut(&sub).map_or(EntryId::ZERO, |lane| {
             self.waiting
                 .fetch_sub(lane.lane.waiting(), Ordering::Relaxed);
@@ -357,7 +380,7 @@ impl Book {
     }
 
     /// Drops the units of a subscription that wait; their numbers.
-    pub(super) fn take_back(&mut self, sub: SubscriptionKey) -> Vec<u64> {
+    fn take_back(&mut self, sub: SubscriptionKey) -> Vec<u64> {
         let mut numbers = Vec::new();
         self.jobs.retain(|job| match job {
             Job::Unit(call) if call.sub == sub => {
@@ -374,13 +397,13 @@ impl Book {
     pub(super) fn clear_waiting(&mut self) {
         let subs: Vec<_> = self.lanes.keys().copied().collect();
         for sub in subs {
-            self.recall(sub);
+            self.clear_lane(sub);
         }
     }
 
     /// Forgets a lane. What it has with callbacks ends unheard.
     pub(super) fn drop_lane(&mut self, sub: SubscriptionKey) {
-        self.recall(sub);
+        self.clear_lane(sub);
         self.lanes.remove(&sub);
         self.take_back(sub);
         self.pending.retain(|_, pending| match pending {
@@ -428,7 +451,6 @@ impl Book {
         began: Instant,
         now: Instant,
         clock: &Clock,
-        reports: &mut Vec<Report>,
     ) {
         let (sub, id) = (started.sub, started.item.record().id);
         let error = match outcome {
@@ -440,7 +462,7 @@ impl Book {
                     locks: started.is_async.then_some(started.locks),
                 };
                 self.pending.insert(started.token, pending);
-                reports.push(Event::Started { sub, id });
+                self.reports.push(Event::Started { sub, id });
                 return;
             }
             Outcome::Done(_) | Outcome::Partly { .. } => None,
@@ -448,7 +470,7 @@ impl Book {
         };
         let holds = started.is_async && self.was_locked_since(started.locks);
         self.end(sub, holds);
-        reports.push(Event::Finished {
+        self.reports.push(Event::Finished {
             sub,
             id,
             took: now.saturating_duration_since(began),
@@ -464,7 +486,6 @@ impl Book {
     }
 
     /// Takes note of how the call with a unit ended. `locks` is from before it.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
     pub(super) fn note_unit(
         &mut self,
         call: &UnitCall,
@@ -473,7 +494,6 @@ impl Book {
         outcome: Outcome,
         began: Instant,
         clock: &Clock,
-        reports: &mut Vec<Report>,
     ) {
         let locks = (call.target.mode == Mode::Async).then_some(locks);
         let pending = Pending::Unit {
@@ -485,7 +505,7 @@ impl Book {
         if let Outcome::Pending = outcome {
             self.pending.insert(token, pending);
         } else {
-            self.settle(pending, outcome, clock, Instant::now(), reports);
+            self.settle(pending, outcome, clock, Instant::now());
         }
     }
 
@@ -543,11 +563,11 @@ impl Book {
     }
 
     /// Takes note of what came of runs beside their outcome.
-    pub(super) fn note_news(&mut self, news: &mut News, clock: &Clock, reports: &mut Vec<Report>) {
+    pub(super) fn note_news(&mut self, news: &mut News, clock: &Clock) {
         let now = Instant::now();
         for settled in news.settled.drain(..) {
             if let Some(pending) = self.pending.remove(&settled.token) {
-                self.settle(pending, settled.outcome, clock, now, reports);
+                self.settle(pending, settled.outcome, clock, now);
             }
         }
         for _ in 0..std::mem::take(&mut news.jobs) {
@@ -556,15 +576,10 @@ impl Book {
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.
-    pub(super) fn fail_pending(
-        &mut self,
-        error: &ScriptError,
-        clock: &Clock,
-        reports: &mut Vec<Report>,
-    ) {
+    pub(super) fn fail_pending(&mut self, error: &ScriptError, clock: &Clock) {
         let now = Instant::now();
         for (_, pending) in std::mem::take(&mut self.pending) {
-            self.settle(pending, Outcome::Failed(error.clone()), clock, now, reports);
+            self.settle(pending, Outcome::Failed(error.clone()), clock, now);
         }
     }
 
@@ -585,14 +600,7 @@ impl Book {
         }
     }
 
-    fn settle(
-        &mut self,
-        pending: Pending,
-        outcome: Outcome,
-        clock: &Clock,
-        now: Instant,
-        reports: &mut Vec<Report>,
-    ) {
+    fn settle(&mut self, pending: Pending, outcome: Outcome, clock: &Clock, now: Instant) {
         match pending {
             Pending::Entry {
                 sub,
@@ -601,12 +609,13 @@ impl Book {
                 locks,
             } => {
                 let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
-                reports.push(Event::Finished {
+                let error = self.error_of(outcome);
+                self.reports.push(Event::Finished {
                     sub,
                     id,
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
-                    error: self.error_of(outcome),
+                    error,
                     holds,
                 });
                 self.end(sub, holds);
@@ -617,14 +626,18 @@ impl Book {
                 unit,
                 since,
                 locks,
-            } => reports.push(Event::Ended {
-                sub,
-                unit,
-                end: self.end_of(outcome),
-                took: now.saturating_duration_since(since),
-                now_ms: clock.wall_ms(now),
-                holds: locks.is_some_and(|locks| self.was_locked_since(locks)),
-            }),
+            } => {
+                let end = self.end_of(outcome);
+                let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
+                self.reports.push(Event::Ended {
+                    sub,
+                    unit,
+                    end,
+                    took: now.saturating_duration_since(since),
+                    now_ms: clock.wall_ms(now),
+                    holds,
+                });
+            }
             Pending::Trigger { state, since } => state.end(since, self.error_of(outcome)),
             Pending::Function(caller) => caller.answer(self.reply_of(outcome)),
         }

@@ -218,6 +218,8 @@ impl Driver {
     /// Removes a consumer with its progress.
     pub fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
+        // What was read ahead is struck from the book of the code that has it.
+        self.pass_notices();
         self.bindings.remove(key);
     }
 
@@ -348,12 +350,8 @@ impl Driver {
     }
 
     fn take_reports(&self) {
-        let mut reports = Vec::new();
-        self.reports.take(&mut reports);
+        self.hear();
         let mut delivery = self.delivery.borrow_mut();
-        for report in reports {
-            delivery.on(report);
-        }
         for sub in self.stalled.take() {
             delivery.on(Event::Yielded(sub));
         }
@@ -370,6 +368,13 @@ impl Driver {
         }
     }
 
+    /// Tells the core what workers reported.
+    fn hear(&self) {
+        let mut reports = Vec::new();
+        self.reports.take(&mut reports);
+        self.tell(&mut reports);
+    }
+
     fn pass_notices(&self) {
         loop {
             let Some(notice) = self.delivery.borrow_mut().next_notice() else {
@@ -379,8 +384,19 @@ impl Driver {
             | Notice::Recall { consumer, .. }
             | Notice::Window { consumer, .. }
             | Notice::Freed { consumer, .. }) = notice;
-            if let Some(runner) = self.bindings.runner(consumer) {
-                runner.send_notice(notice);
+            match (self.bindings.runner(consumer), notice) {
+                (Some(runner), notice) => {
+                    runner.carry_out(&notice);
+                    if let Notice::Recall { .. } = notice {
+                        self.hear();
+                    }
+                }
+                // Without code nothing waits beside it.
+                (None, Notice::Recall { sub, .. }) => self.on(Event::Recalled {
+                    sub,
+                    started: EntryId::ZERO,
+                }),
+                (None, _) => {}
             }
         }
     }
@@ -453,9 +469,9 @@ impl Driver {
         let window = self.delivery.borrow().lane_window(request.sub);
         binding.runner.send_records(
             request.sub,
-            binding.target,
-            Arc::clone(&request.name),
-            binding.grant,
+            &binding.target,
+            &request.name,
+            &binding.grant,
             window,
             batch,
         );
@@ -528,8 +544,7 @@ impl Driver {
                         self.chain.begin(KeyRef { db, name: &name }, id);
                     }
                 };
-                let ran =
-                    stage.run_entry(session, server, sub, &clock, now, &mut begin, &mut reports);
+                let ran = stage.run_entry(session, server, sub, &clock, now, &mut begin);
                 let Some(after) = ran else {
                     // Nothing waits, or the window is full.
                     let Some(request) = self.next_read(sub) else {
@@ -550,6 +565,7 @@ impl Driver {
                 };
                 now = after;
                 must = must.saturating_sub(1);
+                stage.take_reports(&mut reports);
                 self.tell(&mut reports);
             }
         });

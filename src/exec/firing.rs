@@ -6,6 +6,7 @@
 //! backlog, for the turn after the command, or for a worker.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::engine::{CallbackId, Flags, Grant, Held, Notification};
@@ -76,7 +77,8 @@ impl Driver {
         desk.due.borrow_mut().retain(|one| one.key() != key);
         desk.overflows.borrow_mut().remove(key);
         if let Some(binding) = desk.bindings.borrow_mut().remove(key) {
-            binding.state.0.lock().clear("it was removed");
+            binding.state.is_removed.store(true, Ordering::Release);
+            binding.state.backlog.lock().clear("it was removed");
         }
     }
 
@@ -84,7 +86,7 @@ impl Driver {
     #[must_use]
     pub fn view_trigger(&self, key: TriggerKey) -> Option<TriggerView> {
         let binding = self.triggers.binding(key)?;
-        let backlog = binding.state.0.lock();
+        let backlog = binding.state.backlog.lock();
         Some(TriggerView {
             spec: self.triggers.core.borrow().spec(key)?.clone(),
             label: binding.label.clone(),
@@ -96,7 +98,7 @@ impl Driver {
     /// Counts anew.
     pub fn clear_trigger_stats(&self, key: TriggerKey) {
         if let Some(binding) = self.triggers.binding(key) {
-            binding.state.0.lock().clear_stats();
+            binding.state.backlog.lock().clear_stats();
         }
     }
 
@@ -140,7 +142,7 @@ impl Driver {
                 continue;
             };
             if let Err(lack) = desk.admit(happened, &binding.grant.user) {
-                binding.state.0.lock().refuse(lack.into());
+                binding.state.backlog.lock().refuse(lack.into());
                 continue;
             }
             let firing = Firing {
@@ -177,14 +179,14 @@ impl Driver {
             firing.value = happened.value(bounds.bytes);
             if firing.value.is_none() {
                 let reason = "the key's value is larger than trigger-queue-memory";
-                binding.state.0.lock().lose(reason);
+                binding.state.backlog.lock().lose(reason);
                 return desk.note_dropped(key, binding, reason);
             }
         }
         if let Some(function) = binding.on_fired {
             match self.look(happened, binding, function, &firing, patience) {
                 Ok(held) => firing.held = Some(held),
-                Err(error) => return binding.state.0.lock().refuse(error),
+                Err(error) => return binding.state.backlog.lock().refuse(error),
             }
         }
         let value = firing
@@ -192,7 +194,7 @@ impl Driver {
             .as_ref()
             .map_or(0, |value| value.packed().len());
         let bytes = EVENT_BYTES + firing.key.len() + value;
-        let mut backlog = binding.state.0.lock();
+        let mut backlog = binding.state.backlog.lock();
         if !backlog.has_room(bytes, bounds) {
             backlog.lose(NO_ROOM);
             drop(backlog);

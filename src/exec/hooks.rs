@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Flags, Function, Grant, Hook, Reply, Words};
+use crate::engine::{Flags, Function, Grant, Hook, Registered, Reply, Words};
 use crate::stream::Mode;
 
 use super::book::{Caller, FunctionCall};
@@ -110,16 +110,25 @@ impl Driver {
         all.retain(|one| *one.library != *library);
     }
 
+    /// Forgets the hook of a registration that was taken away.
+    pub fn remove_hook(&self, library: &str, of: &Registered) {
+        let mut all = self.hooks.all.borrow_mut();
+        all.retain(|one| *one.library != *library || one.hook.of != *of);
+    }
+
     /// Calls those that were not yet called.
     pub(super) fn call_hooks(&self, streams: &dyn Streams, patience: Duration) {
         if !self.hooks.has_work() {
             return;
         }
         while let Some((hook, runner, grant, library)) = self.hooks.next() {
-            let what = format!("on_registered of '{}' in library '{library}'", hook.name);
+            let what = format!(
+                "on_registered of '{}' in library '{library}'",
+                hook.of.name()
+            );
             let log = Box::new(Log { what });
             let function = Function {
-                name: hook.name,
+                name: hook.of.name().to_owned(),
                 flags: Flags::default(),
                 callback: hook.callback,
                 mode: hook.mode,

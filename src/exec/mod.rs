@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  main thread                                   workers
-//!  Driver ── Message (records, recall, ...) ──> Runner ── Session::call ──> callback
+//!  Driver ── Book (records, recalls, ...) ────> Runner ── Session::call ──> callback
 //!    ^  └─ Streams (read, trim)                   │
 //!    └──────────── Report (started, finished) <───┘  through Reports, which wakes the main thread
 //! ```

@@ -84,7 +84,6 @@ impl<'a> OnStage<'a> {
         window: usize,
         batch: RecordBatch,
     ) {
-        self.runner.note_waiting(batch.len());
         let mut book = self.runner.book.lock();
         book.push_records(sub, target, stream, None, window, batch);
     }
@@ -94,8 +93,12 @@ impl<'a> OnStage<'a> {
         self.runner.book.lock().set_window(sub, window);
     }
 
+    /// What came of entries, to be told to the delivery core now: is appended.
+    pub(super) fn take_reports(&self, into: &mut Vec<Report>) {
+        self.runner.book.lock().take_reports(into);
+    }
+
     /// See [`Runner::run_entry`].
-    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
     pub(super) fn run_entry(
         &self,
         session: &mut dyn Session,
@@ -104,22 +107,14 @@ impl<'a> OnStage<'a> {
         clock: &Clock,
         began: Instant,
         begin: &mut dyn FnMut(EntryId),
-        reports: &mut Vec<Report>,
     ) -> Option<Instant> {
         self.runner
-            .run_entry(session, server, sub, clock, began, begin, reports)
+            .run_entry(session, server, sub, clock, began, begin)
     }
 
     /// See [`Runner::run_unit`].
-    pub(super) fn run_unit(
-        &self,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        call: &UnitCall,
-        reports: &mut Vec<Report>,
-    ) {
-        self.runner
-            .run_unit(session, server, call, &Clock::start(), reports);
+    pub(super) fn run_unit(&self, session: &mut dyn Session, server: &dyn Server, call: &UnitCall) {
+        self.runner.run_unit(session, server, call, &Clock::start());
     }
 
     /// See [`Runner::run_firing`].
@@ -130,10 +125,9 @@ impl<'a> OnStage<'a> {
         call: &TriggerCall,
         firing: &Firing,
     ) {
-        let mut reports = Vec::new();
         self.runner
-            .run_firing(session, server, call, firing, &Clock::start(), &mut reports);
-        self.runner.shared.reports.send(&mut reports);
+            .run_firing(session, server, call, firing, &Clock::start());
+        self.runner.send_reports();
     }
 
     /// Calls a function that looks at an event of a key.
@@ -157,22 +151,17 @@ impl<'a> OnStage<'a> {
     }
 
     fn void(&self, session: &mut dyn Session, error: &ScriptError) {
-        let mut reports = Vec::new();
-        self.runner
-            .void(session, error, &Clock::start(), &mut reports);
-        self.runner.shared.reports.send(&mut reports);
+        self.runner.void(session, error, &Clock::start());
+        self.runner.send_reports();
     }
 
     fn take_news(&self, session: &mut dyn Session) {
         let mut news = News::default();
         session.take_news(&mut news);
         if !news.settled.is_empty() || news.jobs > 0 {
-            let mut reports = Vec::new();
-            self.runner
-                .book
-                .lock()
-                .note_news(&mut news, &Clock::start(), &mut reports);
-            self.runner.shared.reports.send(&mut reports);
+            let book = &self.runner.book;
+            book.lock().note_news(&mut news, &Clock::start());
+            self.runner.send_reports();
         }
     }
 }

@@ -32,12 +32,10 @@ impl Reports {
         }
     }
 
-    /// Sends reports, which are moved out of the vector.
-    pub fn send(&self, reports: &mut Vec<Report>) {
-        if !reports.is_empty() {
-            self.queue.lock().append(reports);
-            self.wake();
-        }
+    /// Puts reports behind those that were sent, without waking anybody: they are moved out of the
+    /// vector.
+    pub(super) fn put(&self, reports: &mut Vec<Report>) {
+        self.queue.lock().append(reports);
     }
 
     /// Makes sure that the main thread takes another turn soon.

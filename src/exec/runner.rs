@@ -1,8 +1,9 @@
 //! One loaded library at work.
 //!
-//! The main thread sends it messages; a worker runs what they bring, a slice at a time. The main
-//! thread may take the stage itself, to run sync code: the worker then lets go of it after the
-//! call at hand.
+//! The main thread writes into its book what is to be done; a worker does that, a slice at a time.
+//! The main thread may take the stage itself, to run sync code: the worker then lets go of it after
+//! the call at hand. What is to be done no more it strikes from the book at once, whatever the
+//! worker is at.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,17 +18,17 @@ use crate::engine::{
     BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
     ScriptError, Server, Session,
 };
-use crate::stream::{EntryId, Event, Notice, RecordBatch, SubscriptionKey};
+use crate::stream::{EntryId, Notice, RecordBatch, SubscriptionKey};
 
 use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
 use super::pool::{self, Pool};
-use super::report::{Clock, Report, Reports};
+use super::report::{Clock, Reports};
 use super::stage::{MainPass, OffLock, ServerLock, Stage};
 use super::triggers::{Firing, TriggerCall};
 
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);
-/// Reports that are sent at once at the latest.
+/// Reports that are sent without waiting for the end of a slice.
 const REPORTS: usize = 256;
 /// Entries of one lane before the next lane's turn, and jobs before the next lane's.
 const TURN: usize = 64;
@@ -35,33 +36,6 @@ const TURN: usize = 64;
 /// How long a library that was replaced or deleted may go on with what it began: parts of it that
 /// begin one another would never end.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// What the main thread tells a library's worker.
-enum Message {
-    /// Entries for an async callback.
-    Records {
-        sub: SubscriptionKey,
-        target: Target,
-        stream: Arc<[u8]>,
-        grant: Arc<Grant>,
-        window: usize,
-        batch: RecordBatch,
-    },
-    /// Entries for an async callback of a consumer with a policy.
-    Unit(UnitCall),
-    /// Events for an async trigger.
-    Trigger(TriggerCall),
-    /// Events that the code has begun with, before other code took its place.
-    Firings(TriggerCall, VecDeque<Firing>),
-    /// A call of an async function.
-    Function(FunctionCall),
-    /// A decision of the delivery core about a lane.
-    Lane(Notice),
-    /// A client that waited is gone.
-    CallerGone,
-    /// The library was replaced or deleted: start no more entries, end what cannot end by itself.
-    Retire,
-}
 
 /// What the runners of all libraries share.
 #[derive(Clone)]
@@ -81,8 +55,6 @@ pub struct Runner {
     library: Arc<str>,
     pub(super) stage: Stage,
     pub(super) book: Mutex<Book>,
-    mail: Mutex<Vec<Message>>,
-    has_mail: AtomicBool,
     /// Whether it is in the pool's queue or with a worker.
     queued: AtomicBool,
     /// Whether there was something to do since its worker began the slice at hand. A worker that
@@ -117,8 +89,6 @@ impl Runner {
                 Arc::clone(&shared.verbosity),
             )),
             stage,
-            mail: Mutex::new(Vec::new()),
-            has_mail: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             retired: OnceLock::new(),
@@ -140,76 +110,97 @@ impl Runner {
         self.stage.program.memory()
     }
 
-    // --- messages -------------------------------------------------------------------------------
+    // --- what there is to do ----------------------------------------------------------------------
 
-    /// Sends entries for an async callback.
+    /// Has entries given to an async callback.
     pub(super) fn send_records(
         self: &Arc<Self>,
         sub: SubscriptionKey,
-        target: Target,
-        stream: Arc<[u8]>,
-        grant: Arc<Grant>,
+        target: &Target,
+        stream: &Arc<[u8]>,
+        grant: &Arc<Grant>,
         window: usize,
         batch: RecordBatch,
     ) {
-        self.note_waiting(batch.len());
-        self.send(Message::Records {
-            sub,
-            target,
-            stream,
-            grant,
-            window,
-            batch,
-        });
+        self.change(|book| book.push_records(sub, target, stream, Some(grant), window, batch));
     }
 
-    /// Sends a unit for an async callback.
+    /// Has a unit given to an async callback.
     pub(super) fn send_unit(self: &Arc<Self>, call: UnitCall) {
-        self.note_waiting(1);
-        self.send(Message::Unit(call));
+        self.change(|book| book.push_job(Job::Unit(call)));
     }
 
     /// Tells that events wait for an async trigger.
     pub(super) fn send_trigger(self: &Arc<Self>, call: TriggerCall) {
-        self.send(Message::Trigger(call));
+        self.change(|book| book.push_trigger(call));
     }
 
-    /// Sends events that the code has begun with, before other code takes its place.
+    /// Has the code end events that it has begun with, before other code takes its place.
     pub(super) fn send_firings(self: &Arc<Self>, call: &TriggerCall, begun: VecDeque<Firing>) {
         if !begun.is_empty() {
-            self.send(Message::Firings(call.clone(), begun));
+            self.change(|book| {
+                for firing in begun {
+                    book.push_job(Job::Firing(call.clone(), firing));
+                }
+            });
         }
     }
 
-    /// Sends a decision about a lane.
-    pub(super) fn send_notice(self: &Arc<Self>, notice: Notice) {
-        self.send(Message::Lane(notice));
+    /// Carries out a decision about a lane. From now on nothing is started that was taken back:
+    /// what is at hand is not waited for. What was taken back is among the reports, for the main
+    /// thread to take at once.
+    pub(super) fn carry_out(self: &Arc<Self>, notice: &Notice) {
+        self.change(|book| match *notice {
+            Notice::Recall { sub, .. } => {
+                book.recall(sub);
+                self.shared.reports.put(book.reports());
+            }
+            Notice::Drop { sub, .. } => book.drop_lane(sub),
+            Notice::Window { sub, window, .. } => book.set_window(sub, window),
+            Notice::Freed { sub, places, .. } => book.free(sub, places),
+        });
     }
 
     /// Has an async function called on a worker.
     pub fn send_function(self: &Arc<Self>, call: FunctionCall) {
-        self.note_waiting(1);
-        self.send(Message::Function(call));
+        self.change(|book| book.push_job(Job::Function(call)));
     }
 
     /// Tells that a client that waited is gone.
     pub fn note_caller_gone(self: &Arc<Self>) {
-        self.send(Message::CallerGone);
+        self.change(Book::forget_gone);
     }
 
     /// Lets the library end: no entry is started any more, what runs may finish. `deleted`: no
-    /// other takes its place. To be sent after the recalls.
+    /// other takes its place. To be called after the recalls.
     pub fn retire(self: &Arc<Self>, deleted: bool) {
         if deleted {
             self.stage.set_deleted();
         }
-        self.send(Message::Retire);
+        self.change(|book| {
+            book.clear_waiting();
+            book.clear_triggers();
+            // Retired once is retired for good.
+            let _ = self.retired.set(Instant::now());
+        });
     }
 
-    fn send(self: &Arc<Self>, message: Message) {
-        self.mail.lock().push(message);
-        self.has_mail.store(true, Ordering::Release);
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Book)) {
+        change(&mut self.book.lock());
         self.queue();
+    }
+
+    /// Sends what came of entries to the main thread.
+    pub(super) fn send_reports(&self) {
+        {
+            let mut book = self.book.lock();
+            if book.reports().is_empty() {
+                return;
+            }
+            // In the order of the book.
+            self.shared.reports.put(book.reports());
+        }
+        self.shared.reports.wake();
     }
 
     /// Puts the library into the workers' queue, unless it is there.
@@ -263,34 +254,27 @@ impl Runner {
         ))
     }
 
-    /// Counts what the main thread put into a lane, or sent.
-    pub(super) fn note_waiting(&self, count: usize) {
-        self.waiting.fetch_add(count, Ordering::Relaxed);
-    }
-
     // --- a worker -----------------------------------------------------------------------------------
 
     /// Runs what is there to run; whether there is more.
-    fn slice(&self, reports: &mut Vec<Report>) -> bool {
+    fn slice(&self) -> bool {
         let clock = Clock::start();
         let note_news = |news: &mut News| {
-            let mut reports = Vec::new();
-            self.book.lock().note_news(news, &clock, &mut reports);
-            self.shared.reports.send(&mut reports);
+            self.book.lock().note_news(news, &clock);
+            self.send_reports();
         };
         let server = self.stage.pass_worker(&note_news);
         let end = Instant::now() + SLICE;
-        self.read_mail(reports);
         let (ready, pending) = {
             let book = self.book.lock();
             (book.has_ready(), book.has_pending())
         };
         if ready || pending {
             self.stage.program.enter(&mut |session| {
-                self.run_ready(session, &server, &clock, end, reports);
+                self.run_ready(session, &server, &clock, end);
                 if pending {
                     session.pump();
-                    self.take_news(session, &clock, reports);
+                    self.take_news(session, &clock);
                 }
             });
         }
@@ -304,7 +288,7 @@ impl Runner {
             let error = ScriptError::new(
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
-            book.fail_pending(&error, &clock, reports);
+            book.fail_pending(&error, &clock);
         }
         book.has_ready()
     }
@@ -315,7 +299,6 @@ impl Runner {
         server: &OffLock<'_>,
         clock: &Clock,
         end: Instant,
-        reports: &mut Vec<Report>,
     ) {
         let mut now = Instant::now();
         let mut go_on = true;
@@ -326,27 +309,27 @@ impl Runner {
             for _ in 0..TURN {
                 let after = match &work {
                     Work::Entry(sub) => {
-                        self.run_entry(session, server, *sub, clock, now, &mut |_| {}, reports)
+                        self.run_entry(session, server, *sub, clock, now, &mut |_| {})
                     }
-                    Work::Job => self.run_job(session, server, clock, reports),
+                    Work::Job => self.run_job(session, server, clock),
                 };
                 let Some(after) = after else {
                     break;
                 };
                 now = after;
-                if self.has_mail.load(Ordering::Acquire) {
-                    self.read_mail(reports);
-                }
-                if reports.len() >= REPORTS {
-                    self.shared.reports.send(reports);
-                }
                 go_on = now < end && !self.stage.is_wanted();
                 if !go_on {
                     break;
                 }
             }
+            let mut book = self.book.lock();
             if let Work::Entry(sub) = work {
-                self.book.lock().end_turn(sub);
+                book.end_turn(sub);
+            }
+            let is_much = book.reports().len() >= REPORTS;
+            drop(book);
+            if is_much {
+                self.send_reports();
             }
         }
     }
@@ -354,7 +337,6 @@ impl Runner {
     /// Starts the next entry of a lane and runs it as far as it goes. `began` is the current time;
     /// gives the time after the call, or `None` where nothing was started. `begin` is told of the
     /// entry just before.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one step")]
     pub(super) fn run_entry(
         &self,
         session: &mut dyn Session,
@@ -363,7 +345,6 @@ impl Runner {
         clock: &Clock,
         began: Instant,
         begin: &mut dyn FnMut(EntryId),
-        reports: &mut Vec<Report>,
     ) -> Option<Instant> {
         let started = self.book.lock().start(sub)?;
         begin(started.item.record().id);
@@ -380,11 +361,11 @@ impl Runner {
         let now = Instant::now();
         self.book
             .lock()
-            .note_entry(&started, &outcome, began, now, clock, reports);
+            .note_entry(&started, &outcome, began, now, clock);
         if let Outcome::Killed(error) = &outcome {
-            self.void(session, error, clock, reports);
+            self.void(session, error, clock);
         }
-        self.take_news(session, clock, reports);
+        self.take_news(session, clock);
         Some(now)
     }
 
@@ -394,7 +375,6 @@ impl Runner {
         session: &mut dyn Session,
         server: &dyn Server,
         clock: &Clock,
-        reports: &mut Vec<Report>,
     ) -> Option<Instant> {
         let (job, token) = {
             let mut book = self.book.lock();
@@ -402,18 +382,21 @@ impl Runner {
         };
         let killed = match job {
             Job::Unit(call) => {
-                self.run_unit(session, server, &call, clock, reports);
+                self.run_unit(session, server, &call, clock);
                 return Some(Instant::now());
             }
             Job::Trigger(call) => {
                 if let Some(firing) = call.state.take() {
-                    self.run_firing(session, server, &call, &firing, clock, reports);
+                    self.run_firing(session, server, &call, &firing, clock);
                     self.book.lock().push_trigger(call);
                 }
                 return Some(Instant::now());
             }
             Job::Firing(call, firing) => {
-                self.run_firing(session, server, &call, &firing, clock, reports);
+                if call.state.is_removed() {
+                    return Some(Instant::now());
+                }
+                self.run_firing(session, server, &call, &firing, clock);
                 return Some(Instant::now());
             }
             Job::Background => {
@@ -440,9 +423,9 @@ impl Runner {
             }
         };
         if let Some(error) = killed {
-            self.void(session, &error, clock, reports);
+            self.void(session, &error, clock);
         }
-        self.take_news(session, clock, reports);
+        self.take_news(session, clock);
         Some(Instant::now())
     }
 
@@ -453,7 +436,6 @@ impl Runner {
         server: &dyn Server,
         call: &UnitCall,
         clock: &Clock,
-        reports: &mut Vec<Report>,
     ) {
         let (token, locks) = {
             let mut book = self.book.lock();
@@ -488,11 +470,11 @@ impl Runner {
         let killed = outcome.killed();
         self.book
             .lock()
-            .note_unit(call, token, locks, outcome, began, clock, reports);
+            .note_unit(call, token, locks, outcome, began, clock);
         if let Some(error) = killed {
-            self.void(session, &error, clock, reports);
+            self.void(session, &error, clock);
         }
-        self.take_news(session, clock, reports);
+        self.take_news(session, clock);
     }
 
     /// Gives an event to a trigger's callback, which runs as far as it goes.
@@ -503,7 +485,6 @@ impl Runner {
         call: &TriggerCall,
         firing: &Firing,
         clock: &Clock,
-        reports: &mut Vec<Report>,
     ) {
         let token = self.book.lock().token();
         let (since, outcome) = call.run(firing, session, server, token);
@@ -513,76 +494,24 @@ impl Runner {
             .lock()
             .note_trigger(&call.state, token, since, outcome);
         if let Some(error) = killed {
-            self.void(session, &error, clock, reports);
+            self.void(session, &error, clock);
         }
-        self.take_news(session, clock, reports);
+        self.take_news(session, clock);
     }
 
     /// A run was ended, and what the program had pending with it.
-    pub(super) fn void(
-        &self,
-        session: &mut dyn Session,
-        error: &ScriptError,
-        clock: &Clock,
-        reports: &mut Vec<Report>,
-    ) {
+    pub(super) fn void(&self, session: &mut dyn Session, error: &ScriptError, clock: &Clock) {
         session.clear_jobs();
         let mut book = self.book.lock();
         book.clear_background();
-        book.fail_pending(error, clock, reports);
+        book.fail_pending(error, clock);
     }
 
-    fn take_news(&self, session: &mut dyn Session, clock: &Clock, reports: &mut Vec<Report>) {
+    fn take_news(&self, session: &mut dyn Session, clock: &Clock) {
         let mut news = News::default();
         session.take_news(&mut news);
         if !news.settled.is_empty() || news.jobs > 0 {
-            self.book.lock().note_news(&mut news, clock, reports);
-        }
-    }
-
-    fn read_mail(&self, reports: &mut Vec<Report>) {
-        self.has_mail.store(false, Ordering::Release);
-        let mail = std::mem::take(&mut *self.mail.lock());
-        let mut book = self.book.lock();
-        for message in mail {
-            match message {
-                Message::Records {
-                    sub,
-                    target,
-                    stream,
-                    grant,
-                    window,
-                    batch,
-                } => book.push_records(sub, &target, &stream, Some(&grant), window, batch),
-                Message::Unit(call) => book.push_counted_job(Job::Unit(call)),
-                Message::Trigger(call) => book.push_trigger(call),
-                Message::Firings(call, begun) => {
-                    for firing in begun {
-                        book.push_job(Job::Firing(call.clone(), firing));
-                    }
-                }
-                Message::Function(call) => book.push_counted_job(Job::Function(call)),
-                Message::Lane(Notice::Recall { sub, .. }) => {
-                    let back = book.take_back(sub).into_iter();
-                    reports.extend(back.map(|unit| Event::Returned {
-                        sub,
-                        unit,
-                        yields: false,
-                    }));
-                    let started = book.recall(sub);
-                    reports.push(Event::Recalled { sub, started });
-                }
-                Message::Lane(Notice::Drop { sub, .. }) => book.drop_lane(sub),
-                Message::Lane(Notice::Window { sub, window, .. }) => book.set_window(sub, window),
-                Message::Lane(Notice::Freed { sub, places, .. }) => book.free(sub, places),
-                Message::CallerGone => book.forget_gone(),
-                Message::Retire => {
-                    book.clear_waiting();
-                    book.clear_triggers();
-                    // Retired once is retired for good.
-                    let _ = self.retired.set(Instant::now());
-                }
-            }
+            self.book.lock().note_news(&mut news, clock);
         }
     }
 }
@@ -590,13 +519,12 @@ impl Runner {
 impl pool::Job for Runner {
     fn work(self: Arc<Self>) -> bool {
         self.asked.store(false, Ordering::SeqCst);
-        let mut reports = Vec::new();
-        let slice = catch_unwind(AssertUnwindSafe(|| self.slice(&mut reports)));
+        let slice = catch_unwind(AssertUnwindSafe(|| self.slice()));
         let more = slice.unwrap_or_else(|_| {
             log::error!("internal error in a worker, library '{}'", self.library);
             false
         });
-        self.shared.reports.send(&mut reports);
+        self.send_reports();
         if self.stage.take_wanted() {
             // It may have given up waiting: it will try again.
             self.shared.reports.wake();

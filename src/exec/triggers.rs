@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -83,16 +84,20 @@ pub(super) struct Firing {
 
 /// What waits for a trigger and what is counted of it: used by the main thread and by a worker.
 #[derive(Default)]
-pub struct TriggerState(pub(super) Mutex<Backlog<Firing>>);
+pub struct TriggerState {
+    pub(super) backlog: Mutex<Backlog<Firing>>,
+    /// Whether the trigger is there no more: nothing is begun for it.
+    pub(super) is_removed: AtomicBool,
+}
 
 impl TriggerState {
     pub(super) fn take(&self) -> Option<Firing> {
-        self.0.lock().take()
+        self.backlog.lock().take()
     }
 
     /// The next one, if it is of that database.
     pub(super) fn take_in(&self, db: i32) -> Option<Firing> {
-        let mut backlog = self.0.lock();
+        let mut backlog = self.backlog.lock();
         let is_there = backlog.first().is_some_and(|firing| firing.db == db);
         if is_there { backlog.take() } else { None }
     }
@@ -100,22 +105,26 @@ impl TriggerState {
     /// The callback is done with an event.
     pub(super) fn end(&self, since: Instant, error: Option<Arc<str>>) {
         let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.lock().end(took, error);
+        self.backlog.lock().end(took, error);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed.load(Ordering::Acquire)
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.0.lock().waiting()
+        self.backlog.lock().waiting()
     }
 
     /// Takes out the events whose data is in the memory of the code as it is.
     pub(super) fn take_begun(&self) -> VecDeque<Firing> {
         let is_held = |firing: &Firing| firing.held.is_some();
-        self.0.lock().take_where(is_held).into()
+        self.backlog.lock().take_where(is_held).into()
     }
 
     /// Which of the events that wait have their data in the memory of the code as it is.
     pub(super) fn begun(&self) -> Vec<bool> {
-        let backlog = self.0.lock();
+        let backlog = self.backlog.lock();
         backlog.iter().map(|firing| firing.held.is_some()).collect()
     }
 }
@@ -352,7 +361,7 @@ impl TriggerDesk {
         }
         self.ready.borrow_mut().clear();
         for binding in self.bindings.borrow().values() {
-            let dropped = binding.state.0.lock().clear(reason);
+            let dropped = binding.state.backlog.lock().clear(reason);
             if dropped > 0 {
                 warn_of_dropped(&binding.name, dropped as u64, reason);
             }

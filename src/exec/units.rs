@@ -83,7 +83,8 @@ impl Driver {
                         };
                         self.chain.begin(key, first.id());
                     }
-                    stage.enter(|session| stage.run_unit(session, server, &call, &mut reports));
+                    stage.enter(|session| stage.run_unit(session, server, &call));
+                    stage.take_reports(&mut reports);
                     // A pause begins with the failure, not with the turn.
                     self.set_time();
                     self.tell(&mut reports);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::{Function, Label, Registrations};
+use crate::engine::{Function, Label, Registered, Registrations};
 use crate::exec::Runner;
 use crate::keyspace::TriggerKey;
 use crate::persist::Unregistered;
@@ -47,12 +47,18 @@ pub enum Standing {
 
 /// Takes out of what code registered what is not to be live.
 pub(super) fn strike(gone: &Unregistered, registrations: &mut Registrations) {
-    match gone {
-        Unregistered::Consumer(name) => registrations
-            .stream_consumers
-            .retain(|one| one.name != *name),
-        Unregistered::Trigger(name) => registrations.triggers.retain(|one| one.name != *name),
-    }
+    let of = match gone {
+        Unregistered::Consumer(name) => {
+            let consumers = &mut registrations.stream_consumers;
+            consumers.retain(|one| one.name != *name);
+            Registered::Consumer(name.clone())
+        }
+        Unregistered::Trigger(name) => {
+            registrations.triggers.retain(|one| one.name != *name);
+            Registered::Trigger(name.clone())
+        }
+    };
+    registrations.hooks.retain(|hook| hook.of != of);
 }
 
 impl Library {

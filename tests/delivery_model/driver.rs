@@ -135,7 +135,12 @@ impl Driver {
         };
         self.core.remove_consumer(key);
         self.reference.remove_consumer(key);
+        self.pass_on_notices();
         for code in self.codes.iter_mut().filter(|code| code.consumer == key) {
+            while code.current && code.receive() {}
+            let mut lanes = code.lanes.values();
+            let waits = lanes.any(|beside| beside.lane.waiting() > 0);
+            assert!(!(code.current && waits), "nobody has what waits dropped");
             code.current = false;
             code.lanes.clear();
             code.inbox.clear();

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::engine::{
-    CallbackId, Flags, Function, Hook, Label, Registrations, StreamConsumer, Trigger,
+    CallbackId, Flags, Function, Hook, Label, Registered, Registrations, StreamConsumer, Trigger,
 };
 use crate::stream::{ConsumerSpec, Mode};
 
@@ -50,14 +50,10 @@ impl Loading {
     }
 
     /// Takes what goes with a registration beside what it is.
-    fn note(&mut self, name: &str, extras: Kept) -> Label {
+    fn note(&mut self, of: Registered, extras: Kept) -> Label {
         if let Some((callback, mode)) = extras.on_registered {
             let callback = self.keep(callback);
-            self.registrations.hooks.push(Hook {
-                name: name.to_owned(),
-                callback,
-                mode,
-            });
+            self.registrations.hooks.push(Hook { of, callback, mode });
         }
         let mut label = self.label.take().unwrap_or_default();
         label.description = extras.description.or(label.description);
@@ -255,7 +251,7 @@ fn register_stream_consumer<'s>(
         return text::throw(scope, "Stream registration already exists");
     }
     let callback = loading.keep(callback);
-    let label = loading.note(&consumer.name, extras);
+    let label = loading.note(Registered::Consumer(consumer.name.clone()), extras);
     let consumer = StreamConsumer {
         callback,
         label,
@@ -366,7 +362,7 @@ fn register_trigger<'s>(
     }
     let callback = loading.keep(callback);
     let on_fired = on_fired.map(|function| loading.keep(function));
-    let label = loading.note(&trigger.name, extras);
+    let label = loading.note(Registered::Trigger(trigger.name.clone()), extras);
     let mut trigger = Trigger {
         callback,
         on_fired,

@@ -166,29 +166,27 @@ impl Delivery {
         }
     }
 
-    /// Removes a consumer with all it knows. Its callbacks that are running end unheard.
+    /// Removes a consumer with all it knows. Its callbacks that are running end unheard, what waits
+    /// beside them is dropped.
     pub fn remove_consumer(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.remove(key) else {
+        let Some(consumer) = self.consumers.get(key) else {
             return;
         };
         let spec = &consumer.spec;
         self.prefixes.remove(&spec.prefix, spec.exact, key);
         self.epoch += 1;
-        for sub in consumer.subs.into_values() {
-            let Some(sub_state) = self.subs.remove(sub) else {
-                continue;
-            };
-            if let Some(at) = sub_state.timer {
-                self.timers.remove(&(at, sub));
-            }
-            let stream = &mut self.streams[sub_state.stream];
-            stream.subs.retain(|one| *one != sub);
-            if stream.subs.is_empty() {
-                self.untrack(sub_state.stream);
+        for sub in self.subs_of(key) {
+            let stream = self.subs[sub].stream;
+            self.drop_subscription(sub);
+            let state = &mut self.streams[stream];
+            state.subs.retain(|one| *one != sub);
+            if state.subs.is_empty() {
+                self.untrack(stream);
             } else {
-                self.queue_trim(sub_state.stream);
+                self.queue_trim(stream);
             }
         }
+        self.consumers.remove(key);
     }
 
     /// What a consumer asked for.

@@ -131,7 +131,7 @@ impl Delivery {
         }
     }
 
-    fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
+    pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
         let consumer = self.consumers.get(consumer);
         consumer.map_or_else(Vec::new, |one| one.subs.values().copied().collect())
     }
