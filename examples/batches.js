@@ -19,11 +19,12 @@ redis.register_stream_consumer("add", "sales:", 1, false, function(client, recor
     const failed = [];
     for (const { id, record } of records) {
         const product = record.find(([field]) => field === "product")?.[1];
-        const count = Number(record.find(([field]) => field === "count")?.[1]);
-        if (product == null || !Number.isSafeInteger(count)) {
+        const count = record.find(([field]) => field === "count")?.[1];
+        // Not Number() alone: of "" and of bytes that are no text it makes 0.
+        if (product == null || count == null || !/^-?\d{1,15}$/.test(count)) {
             failed.push(id);
         } else {
-            sums.set(product, (sums.get(product) ?? 0) + count);
+            sums.set(product, (sums.get(product) ?? 0) + Number(count));
         }
     }
     for (const [product, sum] of sums) {

@@ -21,8 +21,9 @@
 // asks for the same order again. So does a restart: what was asked for may be asked for twice.
 
 /**
- * What tells those who wait for an answer, by the order's number. It lives as long as the library.
- * @type {Map<string, (answer: string) => void>}
+ * What tells those who wait for an answer, by the order's number: several where it was sent twice. It
+ * lives as long as the library.
+ * @type {Map<string, ((answer: string) => void)[]>}
  */
 const waiting = new Map();
 
@@ -42,11 +43,13 @@ redis.register_stream_consumer(
     false,
     async function(client, data) {
         const order = field(data, "order");
+        // Listened for first: the answer may be there before `block` comes back.
         /** @type {Promise<string>} */
-        const answered = new Promise((resolve) => waiting.set(order, resolve));
+        const answered = new Promise((resolve) => {
+            waiting.set(order, [...(waiting.get(order) ?? []), resolve]);
+        });
         client.block((locked) => locked.call("XADD", "questions", "*", "order", order));
         const answer = await answered;
-        waiting.delete(order);
         if (answer !== "yes" && answer !== "no") {
             throw new Error(`order ${order}: the answer was "${answer}"`);
         }
@@ -59,5 +62,8 @@ redis.register_stream_consumer(
 );
 
 redis.register_stream_consumer("answers", "answers", 1, false, function(client, data) {
-    waiting.get(field(data, "order"))?.(field(data, "answer"));
+    const order = field(data, "order");
+    const asked = waiting.get(order) ?? [];
+    waiting.delete(order);
+    asked.forEach((tell) => tell(field(data, "answer")));
 });

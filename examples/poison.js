@@ -19,7 +19,10 @@ redis.register_stream_consumer("store", "import:", 1, false, function(client, re
     const documents = records.flatMap(({ record }) => {
         const json = record.find(([field]) => field === "json")?.[1];
         const { name } = JSON.parse(json ?? "");
-        return [String(name), String(json)];
+        if (typeof name !== "string") {
+            throw new Error("a document without a name");
+        }
+        return [name, String(json)];
     });
     client.call("HSET", "documents", ...documents);
 }, {

@@ -22,8 +22,9 @@
 redis.register_stream_consumer("book", "payment:", 1, false, function(client, data) {
     const fields = new Map(data.record);
     const account = fields.get("account");
-    const amount = Number(fields.get("amount"));
-    if (account == null || !Number.isSafeInteger(amount)) {
+    const amount = fields.get("amount");
+    // Not Number() alone: of "" and of bytes that are no text it makes 0.
+    if (account == null || amount == null || !/^-?\d{1,15}$/.test(amount)) {
         // No further attempt can help.
         throw Object.assign(new Error("a payment is an account and a whole number"), { fatal: true });
     }

@@ -15,18 +15,21 @@
 //   redis-cli HGETALL table
 //
 // The stream has both changes while the table is closed. A moment after it is opened, the table has the
-// product with the price 18; at the end it has none.
+// product with the price 18; at the end it has none. Keys may be any bytes; fields and values are text,
+// as in the JSON of the table: those that are not come as null, or not at all.
+//
+// What functions and callbacks of libraries write fires no triggers: they would have to note it as well.
 
 redis.register_notifications_consumer("note", "product:", function(client, data) {
     // A read that found nothing is an event as well, and no change.
     if (data.event === "keymiss") {
         return;
     }
+    // A key that is deleted, or holds something else, is no product any more.
     const now = data.type === "hash" ? JSON.stringify(data.value) : "";
     client.call("XADD", "changes", "*", "key", data.key_raw, "now", now);
 }, {
     read_value: true, // as of the event, although the key may change again before this runs
-    key_types: ["hash", "empty"],
 });
 
 redis.register_stream_consumer("carry", "changes", 1, true, function(client, data) {

@@ -259,15 +259,15 @@ def test_an_entry_is_enriched_when_its_writer_has_the_reply(server):
     load(server, "enrichment")
     server.run("HSET", "user:7", "name", "Anna", "country", "SE")
     entry_id = server.run("XADD", "purchase:web", "*", "user", 7, "item", "lamp")
-    expected = {"user": "7", "item": "lamp", "name": "Anna", "country": "SE"}
-    assert entries(server, "enriched:purchase:web") == [(entry_id, expected)]
+    expected = {"user": "7", "item": "lamp", "name": "Anna", "country": "SE", "id": entry_id}
+    assert [copied for _, copied in entries(server, "enriched:purchase:web")] == [expected]
 
 
 def test_an_entry_of_somebody_unknown_is_copied_all_the_same(server):
     load(server, "enrichment")
-    server.run("XADD", "purchase:web", "*", "item", "lamp")
+    entry_id = server.run("XADD", "purchase:web", "*", "item", "lamp")
     [(_, copied)] = entries(server, "enriched:purchase:web")
-    assert copied == {"item": "lamp", "name": "unknown", "country": "unknown"}
+    assert copied == {"item": "lamp", "name": "unknown", "country": "unknown", "id": entry_id}
 
 
 def test_values_that_are_not_text_are_copied_as_they_are(server):
@@ -278,13 +278,18 @@ def test_values_that_are_not_text_are_copied_as_they_are(server):
     assert copied[b"\xff\x00"] == b"\x00\xfe"
 
 
+def copied_from(server):
+    """The IDs of the entries that were copied, in the order of the copies."""
+    return [copied["id"] for _, copied in entries(server, "enriched:purchase:web")]
+
+
 def test_entries_that_come_again_are_not_copied_twice(server):
     library = load(server, "enrichment")
     ids = [server.run("XADD", "purchase:web", "*", "user", user, "item", "lamp") for user in range(3)]
     server.run("RG.FUNCTION", "DEL", library)
     load(server, "enrichment")
     server.wait(lambda: server.stream("purchase:web", "enrich", library).get("total_record_processed") == 3)
-    assert [entry_id for entry_id, _ in entries(server, "enriched:purchase:web")] == ids
+    assert copied_from(server) == ids
     assert server.stream("purchase:web", "enrich", library)["last_error"] == "None"
 
 
@@ -294,6 +299,42 @@ def test_what_goes_wrong_while_an_entry_is_enriched_is_noted(server):
     server.run("XADD", "purchase:web", "*", "user", 7)
     assert server.stream("purchase:web", "enrich", library)["last_error"].startswith("WRONGTYPE ")
     assert server.run("EXISTS", "enriched:purchase:web") == 0
+
+
+def test_an_entry_that_failed_is_copied_behind_later_ones_when_it_is_handed_over_once_more(server):
+    library = load(server, "enrichment")
+    server.run("SET", "user:7", "no hash")
+    server.run("XADD", "purchase:web", "1-1", "user", 7)
+    server.run("XADD", "purchase:web", "2-1", "user", 8)
+    server.wait(lambda: server.run("XLEN", "not-enriched") == 1, "there is no letter")
+    assert copied_from(server) == ["2-1"]
+    server.run("DEL", "user:7")
+    assert server.run("RG.CONSUMER", "REDRIVE", library, "enrich", "STREAM", "purchase:web") == 1
+    server.wait(lambda: server.run("XLEN", "not-enriched") == 0, "the letter stays")
+    assert copied_from(server) == ["2-1", "1-1"]
+
+
+def test_streams_have_entries_of_the_same_id_and_both_are_copied(server):
+    load(server, "enrichment")
+    for name in ("purchase:web", "purchase:shop"):
+        server.run("XADD", name, "1-1", "user", 7)
+        assert [copied["id"] for _, copied in entries(server, f"enriched:{name}")] == ["1-1"]
+
+
+def test_who_goes_back_in_a_stream_gets_what_is_missing_and_nothing_twice(server):
+    library = load(server, "enrichment")
+    for number in (1, 2, 3):
+        server.run("XADD", "purchase:web", f"{number}-1", "user", number)
+    [_, (second, _), _] = entries(server, "enriched:purchase:web")
+    assert server.run("RG.CONSUMER", "SEEK", library, "enrich", "STREAM", "purchase:web", "earliest") == "OK"
+    server.wait(lambda: server.stream("purchase:web", "enrich", library)["total_record_processed"] == 6)
+    assert copied_from(server) == ["1-1", "2-1", "3-1"]
+
+    server.run("XDEL", "enriched:purchase:web", second)
+    server.run("DEL", "done:enrich:2-1")
+    server.run("RG.CONSUMER", "SEEK", library, "enrich", "STREAM", "purchase:web", "earliest")
+    server.wait(lambda: server.stream("purchase:web", "enrich", library)["total_record_processed"] == 9)
+    assert copied_from(server) == ["1-1", "3-1", "2-1"]
 
 
 def test_the_enriched_stream_reaches_a_replica(pair):
@@ -341,6 +382,15 @@ def test_a_sale_that_is_no_good_fails_alone(server):
     assert server.run("HGETALL", "sold") == {"lamp": "5"}
     assert "a sale is a product and a whole number" in server.stream("sales:web", "add", library)["last_error"]
     assert sum(int(message.split()[-2]) for message in server.messages()) == 1
+
+
+@pytest.mark.parametrize("count", ["", b"\xff", "0x10", "1e3", " 1"])
+def test_what_is_no_whole_number_is_no_sale_of_0(server, count):
+    library = load(server, "batches")
+    server.run("XADD", "sales:web", "*", "product", "lamp", "count", count)
+    server.wait(lambda: server.stream("sales:web", "add", library)["total_record_processed"] == 1)
+    assert server.run("EXISTS", "sold") == 0
+    assert "a sale is a product and a whole number" in server.stream("sales:web", "add", library)["last_error"]
 
 
 # --- retries
@@ -409,6 +459,14 @@ def test_a_payment_that_can_never_be_booked_is_put_aside_at_once(server):
     assert (letter["account"], letter["amount"]) == ("anna", "much")
 
 
+@pytest.mark.parametrize("amount", ["", b"\xff"])
+def test_a_payment_without_an_amount_is_not_booked_as_0(server, amount):
+    load(server, "retries")
+    pay(server, amount)
+    server.wait(lambda: server.run("XLEN", "unbooked") == 1, "it is not put aside")
+    assert server.run("EXISTS", "ledger") == 0
+
+
 def test_a_payment_that_was_given_up_is_booked_when_it_is_handed_over_once_more(server):
     load(server, "retries")
     server.run("SET", "ledger:closed", "yes", "EX", 600)
@@ -446,6 +504,13 @@ def test_one_bad_document_keeps_no_other_out(server):
     assert letter["json"] == '{"name":'
     assert "SyntaxError" in letter["error"]
     assert server.run("HEXISTS", "documents", "17") == 0
+
+
+def test_a_document_without_a_name_is_not_stored_under_another(server):
+    load(server, "poison")
+    add_at_once(server, "import:web", {"json": "{}"}, {"json": '{"name":"a"}'}, {"json": '{"name":null}'})
+    server.wait(lambda: server.run("XLEN", "not-imported") == 2, "they are not put aside")
+    assert server.run("HGETALL", "documents") == {"a": '{"name":"a"}'}
 
 
 # --- ordered
@@ -506,6 +571,18 @@ def test_an_order_that_fails_stops_its_stream_until_somebody_goes_on(approvals):
     assert asked(approvals) == ["1", "3", "1", "4"]
     decide(approvals, 1, "yes")
     wait_asked(approvals, "1", "3", "1", "4", "2")
+
+
+def test_an_order_that_was_sent_twice_is_answered_for_both(approvals):
+    approvals.run("XADD", "orders:shop", "*", "customer", "cleo", "order", 1)
+    wait_asked(approvals, "1", "3", "1")
+    decide(approvals, 1, "yes")
+    streams = (["STREAM", "orders:shop"], ["STREAM", "orders:web"])
+
+    def done():
+        return [info(approvals, "approvals", "orders", *stream)["processed"] for stream in streams]
+
+    approvals.wait(lambda: done() == [1, 1], done)
 
 
 # --- filtered
@@ -572,6 +649,14 @@ def test_changes_that_waited_are_carried_over_after_a_crash(keep):
     server.wait(lambda: table(server) == {"product:2": {"price": "7"}}, lambda: table(server))
 
 
+def test_a_product_that_is_overwritten_is_none_any_more(server):
+    load(server, "write-behind")
+    server.run("HSET", "product:1", "price", 20)
+    assert table(server) == {"product:1": {"price": "20"}}
+    server.run("SET", "product:1", "a string")
+    assert table(server) == {}
+
+
 # --- secondary-index
 
 
@@ -623,6 +708,26 @@ def test_users_that_were_there_before_the_library_are_found(server):
     load(server, "secondary-index")
     expected = {f"user:{number}" for number in range(1, 1000, 3)}
     server.wait(lambda: live_in(server, "city 1") == expected, lambda: len(live_in(server, "city 1")))
+
+
+def test_what_is_not_text_keeps_no_other_user_out_of_the_index(server):
+    server.run("HSET", b"user:\xff", "city", "Lund")
+    server.run("HSET", "user:1", "city", b"\xff")
+    server.run("HSET", "user:2", "city", "Lund")
+    load(server, "secondary-index")
+    server.wait(lambda: live_in(server, "Lund") == {"user:2"}, lambda: live_in(server, "Lund"))
+
+
+def test_what_changed_while_there_was_no_library_is_found(server):
+    load(server, "secondary-index")
+    for number in range(300):
+        server.run("HSET", f"user:{number}", "city", "Lund")
+    server.run("RG.FUNCTION", "DEL", "cities")
+    server.run("DEL", *[f"user:{number}" for number in range(298)])
+    server.run("HSET", "user:298", "city", "Oslo")
+    load(server, "secondary-index")
+    server.wait(lambda: live_in(server, "Lund") == {"user:299"}, lambda: live_in(server, "Lund"))
+    assert live_in(server, "Oslo") == {"user:298"}
 
 
 def test_primary_and_replica_have_the_same_index(pair):
