@@ -18,7 +18,7 @@
 //! anything behind the position, and everything else up to there is finished.
 //!
 //! Invariants: `unfinished` and then `redo` are strictly ascending; `started <= read`; no listed
-//! ID is above `read`; while there is something to redo, `read` is the position gone on from;
+//! ID is above `read`; while there is something to redo, nothing behind `read` is read;
 //! `bytes` is the sum over the unfinished entries.
 
 use std::collections::VecDeque;
@@ -31,6 +31,8 @@ use super::id::EntryId;
 struct Unfinished {
     id: EntryId,
     bytes: usize,
+    /// How far the cursor had read when this one came: what lies between is done, nobody wanted it.
+    behind: EntryId,
 }
 
 /// What may be removed from a stream: everything below an ID, or all there is.
@@ -210,8 +212,8 @@ impl Cursor {
         }
         for (id, bytes) in entries {
             if *id > self.read {
-                self.read = *id;
                 self.push(*id, *bytes);
+                self.read = *id;
             }
         }
         false
@@ -219,7 +221,11 @@ impl Cursor {
 
     fn push(&mut self, id: EntryId, bytes: usize) {
         self.bytes += bytes;
-        self.unfinished.push_back(Unfinished { id, bytes });
+        self.unfinished.push_back(Unfinished {
+            id,
+            bytes,
+            behind: self.read,
+        });
     }
 
     /// How many entries are to be redone, and were not read for that yet.
@@ -260,6 +266,10 @@ impl Cursor {
     /// Notes that the callback was given every entry up to `id`.
     pub(super) fn note_started(&mut self, id: EntryId) {
         self.started = self.started.max(id.min(self.read));
+        if !self.has_waiting() && !self.has_redo() {
+            // What was read behind it is done, too: nobody wanted it.
+            self.started = self.read;
+        }
     }
 
     /// Notes an entry as finished; false where it was not listed (any more).
@@ -293,7 +303,8 @@ impl Cursor {
         self.resumed = self.resumed.min(last);
     }
 
-    /// Puts back what was read and not started: it will be read again.
+    /// Puts back what was read and not started: it will be read again, and nothing that was passed
+    /// over before it.
     pub(super) fn put_back_waiting(&mut self) {
         while let Some(last) = self.unfinished.pop_back() {
             if last.id <= self.started {
@@ -303,9 +314,10 @@ impl Cursor {
             self.bytes -= last.bytes;
             if last.id <= self.resumed {
                 self.redo.push_front(last.id);
+            } else {
+                self.read = last.behind;
             }
         }
-        self.read = self.position();
     }
 }
 
@@ -374,6 +386,23 @@ mod tests {
         assert_eq!(cursor.unfinished_bytes(), 20);
         cursor.note_read(&[(id(3), 10)]);
         assert_eq!(cursor.unfinished(), 3);
+    }
+
+    #[test]
+    fn what_nobody_wanted_before_entries_that_are_put_back_is_not_read_again() {
+        let mut cursor = cursor(1..=1);
+        cursor.note_skipped(id(2));
+        cursor.note_started(id(1));
+        assert_eq!(cursor.checkpoint(), checkpoint(2, &[1]));
+        cursor.note_read(&[(id(3), 10)]);
+        cursor.note_skipped(id(4));
+        cursor.note_read(&[(id(5), 10)]);
+        cursor.put_back_waiting();
+        assert_eq!((cursor.read(), cursor.unfinished()), (id(2), 1));
+        cursor.note_skipped(id(3));
+        cursor.note_read(&[(id(5), 10)]);
+        cursor.put_back_waiting();
+        assert_eq!(cursor.read(), id(3));
     }
 
     #[test]

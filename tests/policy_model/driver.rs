@@ -35,7 +35,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    fn full() -> Self {
+    pub(crate) fn full() -> Self {
         Self {
             hand_overs: usize::MAX,
             read_limit: usize::MAX,

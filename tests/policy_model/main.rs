@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Each sequence ends by letting everything go on and checking that nothing was left out.
-//! `PROPTEST_CASES` sets the number of sequences. A difference is printed as the shortest sequence
-//! that shows it.
+//! `PROPTEST_CASES` sets the number of sequences, `PROPTEST_RNG_SEED` which they are: without it
+//! they are the same at each run. A difference is printed as the shortest sequence that shows it.
 //!
 //! What is held to be the promise, to the letter:
 //! * Never more than the window of units of a stream are with the callback or hold their place.
@@ -233,9 +233,40 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
     ]
 }
 
+/// Other options find entries in every place, again and again, and little else happens.
+fn change() -> impl Strategy<Value = Action> {
+    let entry = (
+        prop::option::weighted(0.3, 0u8..2),
+        any::<bool>(),
+        Just(0usize),
+    );
+    let entries = prop::collection::vec(entry, 1..5);
+    let still = (0usize..3, 1usize..5, any::<bool>()).prop_map(|(hand_overs, read_limit, on)| {
+        Action::Turn(Turn {
+            hand_overs,
+            read_limit,
+            records: on.then_some(usize::MAX),
+            ..Turn::full()
+        })
+    });
+    prop_oneof![
+        20 => entries.prop_map(|entries| Action::Add(0, entries)),
+        20 => still,
+        10 => turn().prop_map(Action::Turn),
+        10 => (any::<usize>(), outcome(), any::<bool>())
+            .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+        3 => (1usize..4).prop_map(Action::Start),
+        6 => (1usize..4).prop_map(Action::Receive),
+        3 => (0u64..300).prop_map(Action::PassTime),
+        3 => Just(Action::PassToNext),
+        8 => (any::<u8>(), spec()).prop_map(|(which, spec)| Action::Change(which, spec)),
+    ]
+}
+
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let of = |upheaval| prop::collection::vec(action(upheaval), 1..=STEPS);
-    prop_oneof![of(1), of(4)]
+    let changes = prop::collection::vec(change(), 1..=STEPS / 3);
+    prop_oneof![of(1).boxed(), of(4).boxed(), changes.boxed()]
 }
 
 #[test]
@@ -249,6 +280,7 @@ fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_orde
     if !asked_for {
         config.cases = CASES;
     }
+    let seed = config.rng_seed;
     let steps = AtomicU64::new(0);
     let consumers = prop::collection::vec(spec(), 1..=2);
     let result = TestRunner::new(config).run(&(consumers, actions()), |(consumers, actions)| {
@@ -263,6 +295,6 @@ fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_orde
     });
     eprintln!("{} steps", steps.into_inner());
     if let Err(difference) = result {
-        panic!("{difference}");
+        panic!("with the seed {seed}: {difference}");
     }
 }

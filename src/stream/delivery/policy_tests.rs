@@ -384,3 +384,67 @@ fn an_id_that_comes_again_has_no_attempts_of_the_entry_before() {
     core.on(Event::Rewound { key: KEY, last });
     assert_eq!(checkpoint(&core, consumer).hold.tried, []);
 }
+
+/// One that is told of entries, reads, and is asked again whether there is something to do.
+fn turn(core: &mut Delivery, stream: &[(u64, &str)], limit: usize, only_urgent: bool) -> Vec<u64> {
+    let mut delivered = Vec::new();
+    while let Some(next) = core.next_hand_over(only_urgent) {
+        match next {
+            HandOver::Read(request) => {
+                let Reach::Behind(after) = request.reach else {
+                    panic!("nothing comes again: {request:?}");
+                };
+                let behind = stream.iter().filter(|(seq, _)| id(*seq) > after);
+                let max = request.max.min(limit);
+                let found: Vec<_> = behind.clone().take(max).copied().collect();
+                let (sub, end) = (request.sub, behind.count() == found.len());
+                let batch = batch(&found);
+                core.on(Event::Fetched { sub, batch, end });
+            }
+            HandOver::Deliver { sub, unit, .. } => {
+                delivered.extend(seqs(&unit));
+                end(core, sub, unit.number, End::Done, false);
+            }
+            HandOver::Run { .. } => panic!("it has a policy"),
+        }
+    }
+    delivered
+}
+
+#[test]
+fn entries_that_an_earlier_filter_passed_over_do_not_hide_others_from_the_count() {
+    let wanted = super::super::Condition::Equals(b"1".to_vec());
+    let filtering = Policy {
+        filter: Some(super::super::Filter {
+            fields: vec![(b"k".to_vec(), wanted)],
+        }),
+        ..policy()
+    };
+    let sync = |policy| ConsumerSpec {
+        mode: Mode::Sync,
+        ..spec(1, policy)
+    };
+    let mut core = Delivery::new(true);
+    let consumer = core.add_consumer(sync(filtering));
+    let mut stream: Vec<(u64, &str)> = Vec::new();
+    let mut add = |core: &mut Delivery, count: u64| {
+        for _ in 0..count {
+            let seq = stream.len() as u64 + 1;
+            stream.push((seq, if seq == 1 { "1" } else { "0" }));
+            core.on(Event::Appended(KEY));
+        }
+        stream.clone()
+    };
+    let now = add(&mut core, 4);
+    assert_eq!(turn(&mut core, &now, 4, false), [1]);
+    let batches = Policy {
+        batch: Some(4),
+        ..policy()
+    };
+    core.change_consumer(consumer, sync(batches));
+    let now = add(&mut core, 3);
+    assert!(turn(&mut core, &now, 1, true).is_empty());
+    let now = add(&mut core, 2);
+    let handed_over = turn(&mut core, &now, 1, true);
+    assert_eq!(handed_over, [5, 6, 7, 8], "5 to 9 are there");
+}
