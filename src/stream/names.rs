@@ -26,12 +26,14 @@ impl Names {
         self.databases.get_mut(&key.db)?.remove(key.name)
     }
 
-    /// The streams of one database.
+    /// The streams of one database, in the order in which they came into sight: what follows from
+    /// the same facts is the same.
     pub(super) fn of_database(&self, db: i32) -> Vec<StreamKey> {
-        self.databases
-            .get(&db)
-            .map(|names| names.values().copied().collect())
-            .unwrap_or_default()
+        let names = self.databases.get(&db);
+        let mut streams: Vec<_> =
+            names.map_or_else(Vec::new, |one| one.values().copied().collect());
+        streams.sort_unstable();
+        streams
     }
 
     /// Exchanges two databases.

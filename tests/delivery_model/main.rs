@@ -10,7 +10,8 @@
 //!
 //! After each step every promise of `redisgears::stream` is checked; each sequence ends by
 //! letting everything come to rest and checking that nothing was left out. `PROPTEST_CASES` sets
-//! the number of sequences. A difference is printed as the shortest sequence that shows it.
+//! the number of sequences, `PROPTEST_RNG_SEED` which they are: without it they are the same at
+//! each run. A difference is printed as the shortest sequence that shows it.
 //!
 //! What is held to be the promise, to the letter:
 //! * An entry is given to a consumer at most once for as long as the key is the same stream, has
@@ -291,6 +292,7 @@ fn the_delivery_core_keeps_its_promises_whatever_happens_in_whatever_order() {
     if !asked_for {
         config.cases = CASES;
     }
+    let seed = config.rng_seed;
     let steps = AtomicU64::new(0);
     let first = prop::collection::vec(spec(), 1..3);
     let sequence = (any::<bool>(), first, actions());
@@ -310,7 +312,7 @@ fn the_delivery_core_keeps_its_promises_whatever_happens_in_whatever_order() {
     let steps = steps.into_inner();
     eprintln!("{steps} steps");
     if let Err(difference) = result {
-        panic!("{difference}");
+        panic!("with the seed {seed}: {difference}");
     }
     assert!(asked_for || cfg!(debug_assertions) || steps > 1_000_000);
 }
