@@ -286,7 +286,19 @@ impl AppHooks {
 
 impl Hooks for AppHooks {
     fn on_event(&self, event: Event<'_>) {
-        Self::with(|app| app.driver.on(event));
+        Self::with(|app| {
+            if let Event::Swapped(..) = event
+                && app.scan.borrow().is_pending()
+            {
+                // What is to come may be where it was already.
+                app.scan.borrow_mut().request();
+            }
+            app.driver.on(event);
+        });
+    }
+
+    fn database_of(&self, home: i32) -> i32 {
+        App::get().map_or(home, |app| app.driver.database_of(home))
     }
 
     fn is_tracked(&self, key: KeyRef<'_>) -> bool {

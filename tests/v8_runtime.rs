@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redisgears::engine::v8::{Protection, V8Engine, initialize};
 use redisgears::engine::{
-    Engine, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations, Reply, Server,
-    Session, Source, Words,
+    Database, Engine, Flags, Grant, Invocation, Limits, News, Outcome, Program, Registrations,
+    Reply, Server, Session, Source, Words,
 };
 use redisgears::exec::ExecutionLog;
 
@@ -50,7 +50,7 @@ impl FakeServer {
     fn grant() -> Grant {
         Grant {
             user: "someone".into(),
-            db: 3,
+            db: Database::Number(3),
             flags: Flags::NO_WRITES,
         }
     }

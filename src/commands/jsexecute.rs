@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::engine::{Flags, Grant, Reply, Words};
+use crate::engine::{Database, Flags, Grant, Reply, Words};
 use crate::exec::{Caller, FunctionCall};
 use crate::host::{BlockedClient, Context, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
@@ -99,7 +99,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         callback: scheduled.callback,
         grant: Arc::new(Grant {
             user: user.as_str().into(),
-            db: context.db(),
+            db: Database::Number(context.db()),
             flags: Flags::default(),
         }),
         arguments: Words::of([id.as_bytes()]),

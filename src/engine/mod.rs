@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 pub use reply::Reply;
-pub use server::{Flags, Grant, Server, Words};
+pub use server::{Database, Flags, Grant, Server, Words};
 
 use crate::keyspace::{KeyValue, TriggerSpec};
 use crate::stream::{ConsumerSpec, EntryId, Item, Mode, Record};

@@ -32,6 +32,37 @@ impl Flags {
     ];
 }
 
+/// A database that a grant is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// The one of that number, as clients select it.
+    Number(i32),
+    /// The one that had that number when the server started, wherever SWAPDB puts it: that of a
+    /// key.
+    Home(i32),
+}
+
+impl Database {
+    /// As one number, which is never negative for [`Database::Number`].
+    #[must_use]
+    pub fn packed(self) -> i32 {
+        match self {
+            Self::Number(number) => number,
+            Self::Home(home) => -1 - home,
+        }
+    }
+
+    /// What [`Database::packed`] gave.
+    #[must_use]
+    pub fn of_packed(packed: i32) -> Self {
+        if packed < 0 {
+            Self::Home(-1 - packed)
+        } else {
+            Self::Number(packed)
+        }
+    }
+}
+
 /// In whose name, where, and under which flags a script acts: what a background part keeps of the
 /// call it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +70,7 @@ pub struct Grant {
     /// The user, by name.
     pub user: Arc<str>,
     /// The database.
-    pub db: i32,
+    pub db: Database,
     /// The flags of the function.
     pub flags: Flags,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SecondaryMap;
 
-use crate::engine::{Flags, Grant};
+use crate::engine::{Database, Flags, Grant};
 use crate::stream::{ConsumerKey, ConsumerSpec};
 
 use super::book::Target;
@@ -46,7 +46,7 @@ impl Binding {
             target: code.target.clone(),
             grant: Arc::new(Grant {
                 user: Arc::clone(code.user),
-                db: 0,
+                db: Database::Home(0),
                 flags: Flags::default(),
             }),
             trims: spec.trim,
@@ -81,7 +81,7 @@ impl Bindings {
     }
 
     /// Where a consumer's callback is, and what it acts with in this database.
-    pub(super) fn get(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
+    pub(super) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Binding> {
         let mut bindings = self.0.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
         if binding.grant.db != db {

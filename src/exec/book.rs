@@ -103,6 +103,14 @@ pub(super) struct StreamLane {
 }
 
 impl StreamLane {
+    /// The stream may have been renamed, or moved to another database.
+    fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Grant>>) {
+        if !Arc::ptr_eq(&self.stream, stream) {
+            self.stream = Arc::clone(stream);
+            self.background = background.cloned();
+        }
+    }
+
     fn push(&mut self, batch: RecordBatch) {
         for item in Item::all(batch) {
             self.lane.push(item);
@@ -320,13 +328,30 @@ impl Book {
             in_ready: false,
         });
         lane.lane.set_window(window);
-        if !Arc::ptr_eq(&lane.stream, stream) {
-            // The stream was renamed, or moved to another database.
-            lane.stream = Arc::clone(stream);
-            lane.background = background.cloned();
-        }
+        lane.relocate(stream, background);
         lane.push(batch);
         self.make_ready(sub);
+    }
+
+    /// What waits of a stream has this place now.
+    pub(super) fn relocate(
+        &mut self,
+        sub: SubscriptionKey,
+        stream: &Arc<[u8]>,
+        grant: &Arc<Grant>,
+    ) {
+        if let Some(lane) = self.lanes.get_mut(&sub) {
+            let background = lane.background.as_ref().map(|_| grant);
+            lane.relocate(stream, background);
+        }
+        for job in &mut self.jobs {
+            if let Job::Unit(call) = job
+                && call.sub == sub
+            {
+                call.stream = Arc::clone(stream);
+                call.background = call.background.as_ref().map(|_| Arc::clone(grant));
+            }
+        }
     }
 
     /// Puts a lane into the list of those that have something to start.

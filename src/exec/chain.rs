@@ -85,6 +85,27 @@ impl Chain {
         }
     }
 
+    /// A stream has another name or database.
+    pub(super) fn moved(&self, from: KeyRef<'_>, to: KeyRef<'_>) {
+        let mut added = self.added.borrow_mut();
+        if let Some(depths) = added.remove(&name_of(from)) {
+            added.insert(name_of(to), depths);
+        }
+    }
+
+    /// Two databases changed places.
+    pub(super) fn swapped(&self, a: i32, b: i32) {
+        let mut added = self.added.borrow_mut();
+        for ((db, name), depths) in std::mem::take(&mut *added) {
+            let db = match db {
+                db if db == a => b,
+                db if db == b => a,
+                db => db,
+            };
+            added.insert((db, name), depths);
+        }
+    }
+
     /// The callback of this entry is about to run.
     pub(super) fn begin(&self, key: KeyRef<'_>, id: EntryId) {
         let added = self.added.borrow();
@@ -155,6 +176,20 @@ mod tests {
             chain.begin(key(b"a"), id(added));
             assert_eq!(chain.running.get(), Some(1));
         }
+    }
+
+    #[test]
+    fn entries_keep_their_depth_wherever_their_stream_goes() {
+        let chain = Chain::default();
+        chain.begin(key(b"a"), id(1));
+        chain.note_added(key(b"a"), id(5));
+        chain.swapped(0, 1);
+        let to = KeyRef { db: 2, name: b"b" };
+        chain.moved(KeyRef { db: 1, name: b"a" }, to);
+        chain.begin(to, id(5));
+        assert_eq!(chain.running.get(), Some(1));
+        chain.begin(key(b"a"), id(5));
+        assert_eq!(chain.running.get(), Some(0));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::stream::{
 use super::bindings::{Binding, Bindings, Code};
 use super::book::{Caller, Target};
 use super::chain::{Chain, DEPTH_MAX};
+use super::homes::Homes;
 use super::hooks::Hooks;
 use super::on_stage::OnStage;
 use super::podium::Podium;
@@ -71,6 +72,7 @@ pub struct Driver {
     pub(super) podium: Podium,
     pub(super) triggers: TriggerDesk,
     pub(super) hooks: Hooks,
+    pub(super) homes: Homes,
     /// Whether sync callbacks ran commands since progress was put on record.
     pub(super) acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
@@ -93,6 +95,7 @@ impl Driver {
             podium: Podium::default(),
             triggers: TriggerDesk::default(),
             hooks: Hooks::default(),
+            homes: Homes::default(),
             acted: Cell::default(),
             held: Cell::default(),
             clock: Clock::start(),
@@ -112,7 +115,34 @@ impl Driver {
                 self.triggers.drop_waiting("the server became a replica");
             }
         }
+        let moves = match event {
+            Event::Swapped(a, b) => {
+                self.homes.swap(a, b);
+                self.chain.swapped(a, b);
+                false
+            }
+            Event::Moved { from, to } => {
+                self.chain.moved(from, to);
+                true
+            }
+            _ => false,
+        };
         self.delivery.borrow_mut().on(event);
+        if moves {
+            // Before anything more of it is started.
+            self.pass_notices();
+        }
+    }
+
+    /// The number that the database has now which had this one when the server started.
+    #[must_use]
+    pub fn database_of(&self, home: i32) -> i32 {
+        self.homes.number(home)
+    }
+
+    /// What a consumer's callback needs for streams of this database.
+    pub(super) fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
+        self.bindings.get(consumer, self.homes.of(db))
     }
 
     /// A script added an entry.
@@ -383,8 +413,17 @@ impl Driver {
             let (Notice::Drop { consumer, .. }
             | Notice::Recall { consumer, .. }
             | Notice::Window { consumer, .. }
+            | Notice::Moved { consumer, .. }
             | Notice::Freed { consumer, .. }) = notice;
             match (self.bindings.runner(consumer), notice) {
+                (Some(runner), Notice::Moved { sub, .. }) => {
+                    let place = self.inspect(|delivery| delivery.stream_of(sub));
+                    if let Some((db, stream)) = place
+                        && let Some(binding) = self.binding(consumer, db)
+                    {
+                        runner.relocate(sub, &stream, &binding.grant);
+                    }
+                }
                 (Some(runner), notice) => {
                     runner.carry_out(&notice);
                     if let Notice::Recall { .. } = notice {
@@ -455,7 +494,7 @@ impl Driver {
 
     /// Reads entries for an async callback and sends them to its worker.
     fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
-        let Some(binding) = self.bindings.get(request.consumer, request.db) else {
+        let Some(binding) = self.binding(request.consumer, request.db) else {
             return;
         };
         if !self.admit(streams, request.sub, &binding, &request.name) {
@@ -489,7 +528,7 @@ impl Driver {
         let Some((db, name)) = self.delivery.borrow().stream_of(sub) else {
             return;
         };
-        let Some(binding) = self.bindings.get(consumer, db) else {
+        let Some(binding) = self.binding(consumer, db) else {
             return;
         };
         if !self.admit(streams, sub, &binding, &name) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::engine::{CallbackId, Flags, Grant, Held, Notification};
+use crate::engine::{CallbackId, Database, Flags, Grant, Held, Notification};
 use crate::keyspace::{TriggerKey, TriggerSpec};
 use crate::stream::{Delivery, Mode};
 
@@ -147,7 +147,7 @@ impl Driver {
             }
             let firing = Firing {
                 event: Arc::clone(&event),
-                db: place.db,
+                db: self.homes.of(place.db),
                 key: place.name.into(),
                 value: None,
                 held: None,
@@ -304,7 +304,7 @@ impl Driver {
     }
 
     /// The next event that is due, if it is of the same trigger and database.
-    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: i32) -> Option<Firing> {
+    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: Database) -> Option<Firing> {
         let mut due = self.triggers.due.borrow_mut();
         if !matches!(due.front(), Some(Due::Next(next)) if *next == key) {
             return None;
@@ -331,7 +331,7 @@ fn run_due(
     binding: &Binding,
     call: &TriggerCall,
     firing: Firing,
-    follow: &dyn Fn(i32) -> Option<Firing>,
+    follow: &dyn Fn(Database) -> Option<Firing>,
 ) {
     let db = firing.db;
     let grant = in_db(&binding.grant, db);

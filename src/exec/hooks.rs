@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Flags, Function, Grant, Hook, Registered, Reply, Words};
+use crate::engine::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
 use crate::stream::Mode;
 
 use super::book::{Caller, FunctionCall};
@@ -56,7 +56,7 @@ impl Hooks {
         one.called = true;
         let grant = Grant {
             user: Arc::clone(&one.user),
-            db: 0,
+            db: Database::Number(0),
             flags: Flags::default(),
         };
         let runner = Arc::clone(&one.runner);

@@ -18,6 +18,7 @@ mod chain;
 mod driver;
 mod executions;
 mod firing;
+mod homes;
 mod hooks;
 mod on_stage;
 mod podium;

@@ -158,7 +158,14 @@ impl Runner {
             Notice::Drop { sub, .. } => book.drop_lane(sub),
             Notice::Window { sub, window, .. } => book.set_window(sub, window),
             Notice::Freed { sub, places, .. } => book.free(sub, places),
+            // See `relocate`.
+            Notice::Moved { .. } => {}
         });
+    }
+
+    /// A stream has another name or database: so has what waits of it.
+    pub(super) fn relocate(&self, sub: SubscriptionKey, stream: &Arc<[u8]>, grant: &Arc<Grant>) {
+        self.book.lock().relocate(sub, stream, grant);
     }
 
     /// Has an async function called on a worker.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use slotmap::SecondaryMap;
 
 use crate::engine::{
-    CallbackId, Flags, Grant, Held, Label, Notification, Outcome, Server, Session,
+    CallbackId, Database, Flags, Grant, Held, Label, Notification, Outcome, Server, Session,
 };
 use crate::keyspace::{
     Backlog, Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
@@ -75,7 +75,7 @@ pub trait KeyEvent {
 /// An event that waits for a callback.
 pub(super) struct Firing {
     pub(super) event: Arc<str>,
-    pub(super) db: i32,
+    pub(super) db: Database,
     pub(super) key: Box<[u8]>,
     pub(super) value: Option<KeyValue>,
     pub(super) held: Option<Held>,
@@ -96,7 +96,7 @@ impl TriggerState {
     }
 
     /// The next one, if it is of that database.
-    pub(super) fn take_in(&self, db: i32) -> Option<Firing> {
+    pub(super) fn take_in(&self, db: Database) -> Option<Firing> {
         let mut backlog = self.backlog.lock();
         let is_there = backlog.first().is_some_and(|firing| firing.db == db);
         if is_there { backlog.take() } else { None }
@@ -164,7 +164,7 @@ impl TriggerCall {
 }
 
 /// The grant, for that database.
-pub(super) fn in_db(grant: &Arc<Grant>, db: i32) -> Arc<Grant> {
+pub(super) fn in_db(grant: &Arc<Grant>, db: Database) -> Arc<Grant> {
     if grant.db == db {
         return Arc::clone(grant);
     }
@@ -210,7 +210,7 @@ impl Binding {
             on_fired: code.on_fired,
             grant: Arc::new(Grant {
                 user: Arc::clone(code.user),
-                db: 0,
+                db: Database::Home(0),
                 flags: Flags::default(),
             }),
             state,

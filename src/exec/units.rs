@@ -32,7 +32,7 @@ impl Driver {
         let Some((db, stream)) = place else {
             return;
         };
-        let Some(binding) = self.bindings.get(consumer, db) else {
+        let Some(binding) = self.binding(consumer, db) else {
             return give_back();
         };
         if !self.admit(streams, sub, &binding, &stream) {
@@ -102,7 +102,7 @@ impl Driver {
     /// Writes the dead letters that wait for it, and deletes those whose entries are done.
     pub(super) fn write_letters(&self, streams: &dyn Streams) {
         while let Some(letter) = self.update(Delivery::next_letter) {
-            let written = match self.bindings.get(letter.consumer, letter.db) {
+            let written = match self.binding(letter.consumer, letter.db) {
                 Some(binding) => streams.bury(&binding.grant, &binding.name, &letter),
                 None => Err("the consumer has no code".into()),
             };
@@ -115,7 +115,7 @@ impl Driver {
             });
         }
         while let Some(redeemed) = self.update(Delivery::next_redeemed) {
-            if let Some(binding) = self.bindings.get(redeemed.consumer, redeemed.db) {
+            if let Some(binding) = self.binding(redeemed.consumer, redeemed.db) {
                 streams.redeem(&binding.grant, &redeemed);
             }
         }

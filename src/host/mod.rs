@@ -118,6 +118,9 @@ pub(crate) trait Hooks {
     /// Why an entry must not be added to a stream now, if it must not.
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String>;
 
+    /// The number that the database has now which had this one when the server started.
+    fn database_of(&self, home: i32) -> i32;
+
     /// A worker is about to give up the server's lock. Called on its thread.
     fn after_background(&self);
 

@@ -12,7 +12,7 @@ use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString}
 use smallvec::SmallVec;
 
 use crate::engine::resp::{Item, Reader};
-use crate::engine::{Flags, Grant, Server, Words};
+use crate::engine::{Database, Flags, Grant, Server, Words};
 use crate::stream::{EntryId, KeyRef};
 
 use super::context::{Context, OwnedString};
@@ -112,7 +112,7 @@ impl Unit {
         Self {
             context: log::detached(),
             acting: user.map_or(Acting::Nobody, Acting::User),
-            db: Some(grant.db),
+            db: Some(number_of(grant.db)),
             flags: grant.flags,
             format: format(grant.flags, full),
             may_block: true,
@@ -230,7 +230,7 @@ impl Server for Unit {
         let context = Context::from_raw(self.context);
         Some(Grant {
             user: context.user()?.into(),
-            db: context.db(),
+            db: Database::Number(context.db()),
             flags: self.flags,
         })
     }
@@ -262,6 +262,14 @@ impl Unit {
         {
             hooks.on_added(self.key(stream), id);
         }
+    }
+}
+
+/// The number that a database has now.
+fn number_of(db: Database) -> i32 {
+    match db {
+        Database::Number(number) => number,
+        Database::Home(home) => HOOKS.get().map_or(home, |hooks| hooks.database_of(home)),
     }
 }
 

@@ -245,7 +245,7 @@ pub struct DeadLetter {
 pub struct Redeemed {
     /// Whose.
     pub consumer: ConsumerKey,
-    /// Database of both streams.
+    /// Database of the letters.
     pub db: i32,
     /// The stream of the entries.
     pub stream: Arc<[u8]>,
@@ -352,6 +352,13 @@ pub enum Notice {
         sub: SubscriptionKey,
         /// Entries that may be with the callback at once.
         window: usize,
+    },
+    /// The stream has another name or database: what is started from now on is of that.
+    Moved {
+        /// Whose lane.
+        consumer: ConsumerKey,
+        /// Which.
+        sub: SubscriptionKey,
     },
     /// Places of the window that were held are free.
     Freed {

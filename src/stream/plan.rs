@@ -71,8 +71,8 @@ pub(super) struct Load {
     pub(super) tried: Tried,
     /// The dead letters that the entries come from, if they do.
     pub(super) letters: Vec<EntryId>,
-    /// The stream of these letters.
-    pub(super) from: Option<Arc<[u8]>>,
+    /// The stream of these letters, with its database.
+    pub(super) from: Option<(i32, Arc<[u8]>)>,
 }
 
 #[derive(Debug)]
@@ -141,6 +141,15 @@ impl Load {
             letters: Vec::new(),
             from: None,
         }
+    }
+}
+
+/// Where a database is after two changed places.
+pub(super) fn swapped(db: i32, a: i32, b: i32) -> i32 {
+    match db {
+        db if db == a => b,
+        db if db == b => a,
+        db => db,
     }
 }
 
@@ -468,6 +477,7 @@ impl Plan {
     pub(super) fn redrive(
         &mut self,
         items: impl Iterator<Item = (EntryId, Item)>,
+        db: i32,
         policy: &Policy,
     ) {
         for (letter, item) in items {
@@ -476,8 +486,18 @@ impl Plan {
                 entries: SmallVec::from_elem(Entry { item, group }, 1),
                 tried: Tried::default(),
                 letters: vec![letter],
-                from: policy.dead_letter.clone(),
+                from: policy.dead_letter.clone().map(|from| (db, from)),
             });
+        }
+    }
+
+    /// Two databases changed places.
+    pub(super) fn swapped(&mut self, a: i32, b: i32) {
+        let loads = self.again.iter_mut().chain(&mut self.redriven);
+        for load in loads.chain(self.flying.values_mut()) {
+            if let Some((db, _)) = &mut load.from {
+                *db = swapped(*db, a, b);
+            }
         }
     }
 

@@ -179,6 +179,12 @@ impl Subscription {
         !self.behind && !self.cursor.has_redo()
     }
 
+    /// Whether something of it may lie beside a callback, or be with it.
+    pub(super) fn has_given(&self) -> bool {
+        let is_planning = self.plan.as_ref().is_some_and(|plan| !plan.is_idle());
+        self.cursor.unfinished() > 0 || self.held > 0 || is_planning
+    }
+
     /// Whether it is not known yet where to begin.
     pub(super) fn is_unplaced(&self) -> bool {
         self.unplaced

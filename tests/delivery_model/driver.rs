@@ -575,6 +575,7 @@ impl Driver {
                     sub,
                     places,
                 } => (consumer, Message::Freed(sub, places)),
+                Notice::Moved { .. } => continue,
             };
             if let Some(at) = self.current_code(consumer) {
                 self.codes[at].inbox.push_back(message);

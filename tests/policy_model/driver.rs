@@ -106,21 +106,36 @@ impl Driver {
             bytes,
         };
         self.world.add(stream, entry);
-        self.core.on(Event::Appended(world::key(stream)));
+        self.core.on(Event::Appended(self.world.key(stream)));
         self.reference.added(stream, entry);
     }
 
     pub(crate) fn found(&mut self, stream: usize) {
         if self.world.is_there(stream) {
-            self.core.on(Event::Found(world::key(stream)));
+            self.core.on(Event::Found(self.world.key(stream)));
             self.reference.found(stream);
         }
     }
 
     pub(crate) fn remove(&mut self, stream: usize) {
         self.world.remove(stream);
-        self.core.on(Event::Removed(world::key(stream)));
+        self.core.on(Event::Removed(self.world.key(stream)));
         self.reference.removed(stream);
+    }
+
+    pub(crate) fn swap(&mut self) {
+        self.world.swap();
+        self.core.on(Event::Swapped(0, 1));
+    }
+
+    pub(crate) fn move_away(&mut self, stream: usize) {
+        if self.world.is_there(stream) {
+            let from = self.world.key(stream);
+            self.world.move_away(stream);
+            let to = self.world.key(stream);
+            self.core.on(Event::Moved { from, to });
+            self.reference.found(stream);
+        }
     }
 
     pub(crate) fn flush(&mut self) {
@@ -134,7 +149,10 @@ impl Driver {
     pub(crate) fn pause(&mut self, which: u8, stream: Option<usize>) {
         let consumer = self.consumer(which);
         if self.reference.primary {
-            self.core.pause(self.keys[consumer], stream.map(world::key));
+            self.core.pause(
+                self.keys[consumer],
+                stream.map(|stream| self.world.key(stream)),
+            );
             self.reference.paused(consumer, stream);
         }
     }
@@ -142,7 +160,10 @@ impl Driver {
     pub(crate) fn go_on(&mut self, which: u8, stream: Option<usize>) {
         let consumer = self.consumer(which);
         if self.reference.primary {
-            self.core.go_on(self.keys[consumer], stream.map(world::key));
+            self.core.go_on(
+                self.keys[consumer],
+                stream.map(|stream| self.world.key(stream)),
+            );
             self.reference.went_on(consumer, stream);
         }
     }
@@ -150,7 +171,8 @@ impl Driver {
     pub(crate) fn retry_now(&mut self, which: u8, stream: usize) {
         let consumer = self.consumer(which);
         if self.reference.primary && self.reference.knows(consumer, stream) {
-            self.core.retry_now(self.keys[consumer], world::key(stream));
+            self.core
+                .retry_now(self.keys[consumer], self.world.key(stream));
             self.reference.retried_now(consumer, stream);
         }
     }
@@ -162,7 +184,7 @@ impl Driver {
         let position = position.map_or(EntryId::ZERO, |entry| entry.id);
         if self.reference.primary {
             self.core
-                .seek(self.keys[consumer], world::key(stream), position);
+                .seek(self.keys[consumer], self.world.key(stream), position);
             self.reference.sought(consumer, stream, position);
         }
     }
@@ -178,17 +200,20 @@ impl Driver {
         let mut loads = Vec::new();
         for letter in &self.world.letters {
             if (letter.consumer, letter.stream) == (consumer, stream)
+                && letter.db == self.world.key(stream).db
                 && loads.len() < most
                 && !self.reference.is_redeemed(letter.id)
             {
-                let is_redriven = self.core.is_redriven(key, world::key(stream), letter.id);
+                let is_redriven = self
+                    .core
+                    .is_redriven(key, self.world.key(stream), letter.id);
                 letters.push((letter.id, letter.entry.item()));
                 if !is_redriven {
                     loads.push((letter.id, letter.entry));
                 }
             }
         }
-        let count = self.core.redrive(key, world::key(stream), letters);
+        let count = self.core.redrive(key, self.world.key(stream), letters);
         assert_eq!(count, loads.len());
         self.reference.redriven(consumer, stream, loads);
     }
@@ -230,7 +255,7 @@ impl Driver {
                 let views = self.core.streams_of(*key);
                 let views = views.filter(redisgears::stream::StreamView::is_placed);
                 records.extend(views.map(|view| {
-                    let stream = world::stream_named(view.name);
+                    let stream = self.world.stream_at(view.db, view.name);
                     (consumer, stream, view.checkpoint())
                 }));
                 holds[consumer] = self.core.hold_of(*key);
@@ -252,7 +277,7 @@ impl Driver {
         for (consumer, stream, checkpoint) in &records {
             self.core.on(Event::Resumed {
                 consumer: self.keys[*consumer],
-                key: world::key(*stream),
+                key: self.world.key(*stream),
                 checkpoint,
             });
         }
@@ -369,7 +394,7 @@ impl Driver {
             let Some(trim) = self.core.next_trim() else {
                 break;
             };
-            let stream = world::stream_named(&trim.name);
+            let stream = self.world.stream_at(trim.db, &trim.name);
             self.reference.trimmed(stream, trim.to);
             self.world.trim(stream, trim.to);
         }
@@ -387,7 +412,8 @@ impl Driver {
                 self.world.letters.push(world::Letter {
                     id,
                     consumer,
-                    stream: world::stream_named(&letter.stream),
+                    stream: self.world.stream_at(letter.db, &letter.stream),
+                    db: letter.db,
                     entry,
                 });
                 Event::Buried(letter)
@@ -401,7 +427,10 @@ impl Driver {
             assert_eq!(*redeemed.from, *world::DEAD);
             for letter in redeemed.letters {
                 self.reference.redeemed(letter);
-                self.world.letters.retain(|one| one.id != letter);
+                let before = self.world.letters.len();
+                let is_it = |one: &world::Letter| (one.id, one.db) == (letter, redeemed.db);
+                self.world.letters.retain(|one| !is_it(one));
+                assert_eq!(self.world.letters.len() + 1, before, "deleted elsewhere");
             }
         }
     }
@@ -417,7 +446,7 @@ impl Driver {
                 return;
             };
             let consumer = self.keys.iter().position(|key| *key == progress.consumer);
-            let stream = world::stream_named(&progress.name);
+            let stream = self.world.stream_at(progress.db, &progress.name);
             let consumer = consumer.expect("it is there");
             self.reference
                 .progress(consumer, stream, progress.checkpoint);
@@ -439,10 +468,10 @@ impl Driver {
                 consumer,
                 unit,
             } => {
-                let (_, name) = self.core.stream_of(sub).expect("it is there");
+                let (db, name) = self.core.stream_of(sub).expect("it is there");
                 let consumer = self.keys.iter().position(|key| *key == consumer);
                 let consumer = consumer.expect("it is there");
-                let stream = world::stream_named(&name);
+                let stream = self.world.stream_at(db, &name);
                 self.reference.hand_over(consumer, stream, sub, &unit);
                 let job = Job {
                     sub,
@@ -474,7 +503,7 @@ impl Driver {
             sub, reach, max, ..
         } = *request;
         assert!(request.planned);
-        let stream = world::stream_named(&request.name);
+        let stream = self.world.stream_at(request.db, &request.name);
         let consumer = self.keys.iter().position(|key| *key == request.consumer);
         let consumer = consumer.expect("it is there");
         let entries = self.world.entries(stream);

@@ -7,14 +7,6 @@ pub(crate) const NAMES: [&[u8]; 2] = [b"s:1", b"s:2"];
 /// Where dead letters go, whoever they are of.
 pub(crate) const DEAD: &[u8] = b"dead";
 
-/// The key that the delivery core is told of.
-pub(crate) fn key(stream: usize) -> KeyRef<'static> {
-    KeyRef {
-        db: 0,
-        name: NAMES[stream],
-    }
-}
-
 /// The place of a stream in [`NAMES`].
 pub(crate) fn stream_named(name: &[u8]) -> usize {
     let found = NAMES.iter().position(|one| *one == name);
@@ -79,6 +71,8 @@ pub(crate) struct Letter {
     pub(crate) id: EntryId,
     pub(crate) consumer: usize,
     pub(crate) stream: usize,
+    /// Where it lies.
+    pub(crate) db: i32,
     pub(crate) entry: Entry,
 }
 
@@ -86,11 +80,42 @@ pub(crate) struct Letter {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     streams: [Option<Vec<Entry>>; NAMES.len()],
+    /// In which database each of them is.
+    dbs: [i32; NAMES.len()],
     pub(crate) letters: Vec<Letter>,
     numbers: u64,
 }
 
 impl World {
+    /// The key that the delivery core is told of.
+    pub(crate) fn key(&self, stream: usize) -> KeyRef<'static> {
+        KeyRef {
+            db: self.dbs[stream],
+            name: NAMES[stream],
+        }
+    }
+
+    /// The stream at a place that the delivery core names: it must be there.
+    pub(crate) fn stream_at(&self, db: i32, name: &[u8]) -> usize {
+        let stream = stream_named(name);
+        assert_eq!(db, self.dbs[stream], "the stream is in another database");
+        stream
+    }
+
+    /// SWAPDB 0 1.
+    pub(crate) fn swap(&mut self) {
+        let letters = self.letters.iter_mut().map(|letter| &mut letter.db);
+        self.dbs
+            .iter_mut()
+            .chain(letters)
+            .for_each(|db| *db = 1 - *db);
+    }
+
+    /// MOVE to the other database.
+    pub(crate) fn move_away(&mut self, stream: usize) {
+        self.dbs[stream] = 1 - self.dbs[stream];
+    }
+
     pub(crate) fn number(&mut self) -> EntryId {
         self.numbers += 1;
         EntryId::new(1, self.numbers)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::resp::Reader;
-use crate::engine::{Flags, Grant, News, Server};
+use crate::engine::{Database, Flags, Grant, News, Server};
 
 use super::callback::callback;
 use super::from_js::{NoWord, push_word};
@@ -196,7 +196,7 @@ pub(super) fn grant_parts<'s>(
 ) -> [(&'static str, v8::Local<'s, v8::Value>); 3] {
     [
         ("user", text::short(scope, &grant.user).into()),
-        ("db", v8::Integer::new(scope, grant.db).into()),
+        ("db", v8::Integer::new(scope, grant.db.packed()).into()),
         (
             "flags",
             v8::Integer::new_from_unsigned(scope, grant.flags.bits()).into(),
@@ -263,7 +263,7 @@ fn lock<'s>(
     };
     let grant = Grant {
         user: args.get(0).to_rust_string_lossy(scope).into(),
-        db: args.get(1).int32_value(scope).unwrap_or(0),
+        db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
         flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
     };
     let work = args.get(4);

@@ -138,8 +138,12 @@ impl Delivery {
         if !self.is_active() {
             return None;
         }
-        while let Some(letter) = self.letters.pop_front() {
-            if self.subs.contains_key(letter.sub) {
+        while let Some(mut letter) = self.letters.pop_front() {
+            if let Some(state) = self.subs.get(letter.sub) {
+                // It goes where the stream is by now.
+                let stream = &self.streams[state.stream];
+                letter.db = stream.db;
+                letter.stream = Arc::clone(&stream.name);
                 return Some(letter);
             }
         }

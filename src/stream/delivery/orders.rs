@@ -83,13 +83,14 @@ impl Delivery {
             return 0;
         };
         let policy = self.consumers[consumer].spec.policy.clone();
+        let db = key.db;
         let (Some(plan), Some(policy)) = (&mut self.subs[sub].plan, policy) else {
             return 0;
         };
         let fresh = letters.into_iter().filter(|(id, _)| !plan.is_redriven(*id));
         let fresh: Vec<_> = fresh.collect();
         let count = fresh.len();
-        plan.redrive(fresh.into_iter(), &policy);
+        plan.redrive(fresh.into_iter(), db, &policy);
         self.schedule(sub);
         count
     }

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::super::cursor::TrimBound;
 use super::super::event::{KeyRef, Notice};
 use super::super::id::EntryId;
+use super::super::plan::swapped;
 use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
 use super::{Delivery, Stream};
@@ -71,6 +72,15 @@ impl Delivery {
         for sub in leave {
             self.drop_subscription(sub);
         }
+        for sub in &self.streams[stream].subs {
+            let state = &self.subs[*sub];
+            if state.has_given() {
+                self.notices.push_back(Notice::Moved {
+                    consumer: state.consumer,
+                    sub: *sub,
+                });
+            }
+        }
         self.touched(to, 0);
         if self.streams[stream].subs.is_empty() {
             self.untrack(stream);
@@ -110,6 +120,14 @@ impl Delivery {
         for db in [a, b] {
             for stream in self.names.of_database(db) {
                 self.streams[stream].db = db;
+            }
+        }
+        for redeemed in &mut self.redeemed {
+            redeemed.db = swapped(redeemed.db, a, b);
+        }
+        for state in self.subs.values_mut() {
+            if let Some(plan) = &mut state.plan {
+                plan.swapped(a, b);
             }
         }
     }
@@ -186,8 +204,7 @@ impl Delivery {
             if let Some(at) = state.timer {
                 self.timers.remove(&(at, sub));
             }
-            let is_planning = state.plan.is_some_and(|plan| !plan.is_idle());
-            if state.cursor.unfinished() > 0 || state.held > 0 || is_planning {
+            if state.has_given() {
                 self.notices.push_back(Notice::Drop {
                     consumer: state.consumer,
                     sub,

@@ -266,12 +266,18 @@ impl Delivery {
     }
 
     /// The letters of entries that are done after all.
-    fn redeem(&mut self, sub: SubscriptionKey, letters: Vec<EntryId>, from: Option<Arc<[u8]>>) {
+    fn redeem(
+        &mut self,
+        sub: SubscriptionKey,
+        letters: Vec<EntryId>,
+        from: Option<(i32, Arc<[u8]>)>,
+    ) {
         let state = &self.subs[sub];
         let consumer = state.consumer;
         let stream = &self.streams[state.stream];
-        if let Some(from) = from {
-            let (db, stream) = (stream.db, Arc::clone(&stream.name));
+        // The letters stay where they are, wherever the stream is moved.
+        if let Some((db, from)) = from {
+            let stream = Arc::clone(&stream.name);
             self.redeemed.push_back(Redeemed {
                 consumer,
                 db,
