@@ -5,9 +5,10 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::exec::{Caller, ExecutionView, Status};
+use crate::exec::{ExecutionView, Status};
 use crate::host::{BlockedClient, Context};
 
+const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
 
 /// What a run does.
@@ -127,15 +128,14 @@ pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]
     match view(app, id) {
         Err(error) => Some(error),
         Ok(view) if view.status != Status::Running => Some(outcome(view)),
-        Ok(_) if !context.state().may_block => Some(Reply::error(
-            "ERR can not wait inside a transaction or a script",
-        )),
-        Ok(_) => {
-            let client: Box<dyn Caller> = Box::new(BlockedClient::new(context, Box::new(|| {})));
-            // Should it be gone meanwhile, dropping the client answers it.
-            drop(app.executions.wait(id, client));
-            None
-        }
+        Ok(_) => match BlockedClient::new(context, Box::new(|| {})) {
+            Ok(client) => {
+                // Should it be gone meanwhile, dropping the client answers it.
+                drop(app.executions.wait(id, Box::new(client)));
+                None
+            }
+            Err(refused) => Some(Reply::Error(refused.text(CANNOT_WAIT))),
+        },
     }
 }
 

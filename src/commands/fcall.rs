@@ -26,7 +26,6 @@ struct Prepared<'a, 'b> {
     runner: Arc<Runner>,
     function: Arc<Function>,
     arguments: &'a [&'b [u8]],
-    may_block: bool,
 }
 
 fn prepare<'a, 'b>(
@@ -75,7 +74,6 @@ fn prepare<'a, 'b>(
         runner,
         function: Arc::clone(function),
         arguments,
-        may_block: state.may_block,
     })
 }
 
@@ -84,16 +82,14 @@ fn call(app: &App, context: &Context, prepared: &Prepared<'_, '_>) -> Option<Rep
         runner,
         function,
         arguments,
-        may_block,
     } = prepared;
-    let unit = Unit::of_command(context, function.flags, *may_block);
+    let unit = Unit::of_command(context, function.flags);
     let wait = || {
-        if *may_block {
-            let runner = Arc::clone(runner);
-            let on_gone = Box::new(move || runner.note_caller_gone());
-            Ok(Box::new(BlockedClient::new(context, on_gone)) as Box<dyn Caller>)
-        } else {
-            Err(Reply::error(CANNOT_WAIT))
+        let runner = Arc::clone(runner);
+        let on_gone = Box::new(move || runner.note_caller_gone());
+        match BlockedClient::new(context, on_gone) {
+            Ok(client) => Ok(Box::new(client) as Box<dyn Caller>),
+            Err(refused) => Err(Reply::Error(refused.text(CANNOT_WAIT))),
         }
     };
     if function.mode == Mode::Sync {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::engine::{Database, Flags, Grant, Reply, Words};
-use crate::exec::{Caller, FunctionCall};
-use crate::host::{BlockedClient, Context, random_name};
+use crate::exec::FunctionCall;
+use crate::host::{BlockedClient, Context, NoWait, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
 
 use super::{READ_ONLY, function_load};
@@ -36,11 +36,10 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     let [code, options @ ..] = arguments else {
         return Err("ERR wrong number of arguments for 'rg.jsexecute' command".into());
     };
-    let state = context.state();
-    if !state.is_primary {
+    if !context.state().is_primary {
         return Err(READ_ONLY.into());
     }
-    if !state.may_block {
+    if context.may_wait() == Err(NoWait::Nested) {
         return Err(CANNOT_WAIT.into());
     }
     let options = parse(options)?;
@@ -91,9 +90,14 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         let on_gone = Box::new(move || {
             executions.abort(&gone);
         });
-        let client: Box<dyn Caller> = Box::new(BlockedClient::new(context, on_gone));
-        // It was begun just now, so it is known.
-        drop(app.executions.wait(&id, client));
+        match BlockedClient::new(context, on_gone) {
+            // It was begun just now, so it is known.
+            Ok(client) => drop(app.executions.wait(&id, Box::new(client))),
+            Err(refused) => {
+                app.executions.abort(&id);
+                return Err(refused.text(CANNOT_WAIT));
+            }
+        }
     }
     runner.send_function(FunctionCall {
         callback: scheduled.callback,

@@ -15,8 +15,10 @@ use crate::engine::Reply;
 use crate::exec::Caller;
 
 use super::constants::OK;
-use super::context::Context;
+use super::context::{Context, NoWait};
 use super::{RedisLocked, api, guard, reply};
+
+const NO_RESULT: &str = "Err the call ended without a result";
 
 /// What is done when a client leaves.
 type OnGone = Box<dyn FnOnce()>;
@@ -41,12 +43,16 @@ unsafe impl Send for BlockedClient {}
 impl BlockedClient {
     /// Has the client of the command wait. The command must not answer then. `on_gone` is called
     /// on the main thread if the client leaves first.
-    pub(crate) fn new(context: &Context, on_gone: OnGone) -> Self {
+    ///
+    /// # Errors
+    /// Why the client cannot wait. Then the command answers.
+    pub(crate) fn new(context: &Context, on_gone: OnGone) -> Result<Self, NoWait> {
+        context.may_wait()?;
         if WAITING.get().is_none() {
             WAITING.set(RefCell::default());
         }
-        // SAFETY: the context is that of a command whose client can wait; the callbacks have the
-        // forms the server asks for. No time limit: the function has its own.
+        // SAFETY: the context is that of a command; the callbacks have the forms the server asks
+        // for. No time limit: the function has its own.
         let handle = unsafe {
             let handle = api!(RedisModule_BlockClient)(
                 context.as_ptr(),
@@ -55,6 +61,9 @@ impl BlockedClient {
                 Some(free_answer),
                 0,
             );
+            if handle.is_null() {
+                return Err(NoWait::Refused);
+            }
             api!(RedisModule_SetDisconnectCallback)(handle, Some(on_disconnect));
             handle
         };
@@ -63,11 +72,11 @@ impl BlockedClient {
             let entry = (Arc::clone(&gone), on_gone);
             waiting.borrow_mut().insert(handle as usize, entry);
         }
-        Self {
+        Ok(Self {
             handle,
             gone,
             answered: false,
-        }
+        })
     }
 
     fn unblock(&mut self, reply: Reply) {
@@ -95,7 +104,7 @@ impl Caller for BlockedClient {
 impl Drop for BlockedClient {
     fn drop(&mut self) {
         if !self.answered {
-            self.unblock(Reply::error("Err the call ended without a result"));
+            self.unblock(Reply::error(NO_RESULT));
         }
     }
 }
@@ -116,9 +125,14 @@ unsafe extern "C" fn send_answer(
 ) -> c_int {
     guard::run("an answer", || {
         // SAFETY: the server calls this with what `unblock` gave, which lives until `free_answer`.
-        let answer =
-            unsafe { &*api!(RedisModule_GetBlockedClientPrivateData)(context).cast::<Answer>() };
-        reply::send(&answer.reply, &Context::from_raw(context));
+        let answer = unsafe {
+            api!(RedisModule_GetBlockedClientPrivateData)(context)
+                .cast::<Answer>()
+                .as_ref()
+        };
+        let nothing = Reply::error(NO_RESULT);
+        let reply = answer.map_or(&nothing, |answer| &answer.reply);
+        reply::send(reply, &Context::from_raw(context));
     });
     OK
 }

@@ -13,6 +13,8 @@ use redis_module::raw;
 pub(crate) const OK: c_int = raw::REDISMODULE_OK as c_int;
 pub(crate) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 pub(crate) const API_VERSION: c_int = raw::REDISMODULE_APIVER_1 as c_int;
+pub(super) const CLIENT_INFO_VERSION: u64 = raw::REDISMODULE_CLIENTINFO_VERSION as u64;
+pub(super) const CLIENT_IS_SUBSCRIBED: u64 = raw::REDISMODULE_CLIENTINFO_FLAG_PUBSUB as u64;
 pub(super) const TYPE_METHODS: u64 = raw::REDISMODULE_TYPE_METHOD_VERSION as u64;
 pub(super) const AUX_BEFORE_KEYS: c_int = raw::REDISMODULE_AUX_BEFORE_RDB as c_int;
 /// Failed reads of a dump are ours to handle; and keys that were opened for writing were not

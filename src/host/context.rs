@@ -10,9 +10,11 @@ use smallvec::SmallVec;
 
 use super::api;
 use super::constants::{
-    FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED,
-    KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED, WRITE,
+    CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING,
+    FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED,
+    WRITE,
 };
+use super::facts::facts;
 use super::quiet::Quiet;
 
 /// The server's context of the call that is going on.
@@ -26,9 +28,29 @@ pub(crate) struct State {
     pub(crate) is_primary: bool,
     /// Whether it uses more memory than it may.
     pub(crate) is_out_of_memory: bool,
-    /// Whether the client can be kept waiting: not in a transaction or a script.
-    pub(crate) may_block: bool,
 }
+
+/// Why the client of a command cannot be kept waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoWait {
+    /// It is in a transaction or a script, or another module's command runs this one.
+    Nested,
+    /// The server does not let such a client wait: one that is subscribed to channels.
+    Refused,
+}
+
+impl NoWait {
+    /// What a command says for [`NoWait::Refused`], and `nested` otherwise.
+    pub(crate) fn text(self, nested: &str) -> String {
+        match self {
+            Self::Nested => nested,
+            Self::Refused => SUBSCRIBED,
+        }
+        .to_owned()
+    }
+}
+
+const SUBSCRIBED: &str = "ERR this server does not let a client wait that is subscribed to channels: use another connection";
 
 /// Where what is replicated goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +169,34 @@ impl Context {
         State {
             is_primary: flags & FLAG_REPLICA == 0,
             is_out_of_memory: flags & FLAG_OOM != 0,
-            may_block: flags & FLAG_DENY_BLOCKING == 0,
         }
+    }
+
+    /// Whether the client of the command can be kept waiting.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) fn may_wait(&self) -> Result<(), NoWait> {
+        if self.has_flag(FLAG_DENY_BLOCKING) {
+            return Err(NoWait::Nested);
+        }
+        if facts().subscribers_cannot_wait && self.is_subscribed() {
+            return Err(NoWait::Refused);
+        }
+        Ok(())
+    }
+
+    /// Whether the client of the command is subscribed to channels.
+    fn is_subscribed(&self) -> bool {
+        // SAFETY: a plain structure, in which zero is nothing; the version says which.
+        let mut info: raw::RedisModuleClientInfoV1 = unsafe { std::mem::zeroed() };
+        info.version = CLIENT_INFO_VERSION;
+        // SAFETY: the context is live; the structure is of the version that it names.
+        let found = unsafe {
+            let client = api!(RedisModule_GetClientId)(self.0);
+            api!(RedisModule_GetClientInfoById)((&raw mut info).cast(), client)
+        };
+        found == OK && info.flags & CLIENT_IS_SUBSCRIBED != 0
     }
 
     /// Whether the command comes from the primary, or from the append-only file.

@@ -8,7 +8,7 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 use super::command::key_count;
 use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
-use super::{api, reply};
+use super::{HOOKS, api, reply};
 use crate::engine::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
@@ -17,6 +17,10 @@ pub(super) fn run(place: &str, work: impl FnOnce()) {
         log::error!("internal error in {place}");
     }
 }
+
+/// A thread that holds the server's lock can run commands, for other modules and for libraries that
+/// may call everything; but what a library does on the main thread cannot be done on another.
+const NOT_HERE: &str = "ERR commands of the module cannot be run from another thread";
 
 /// Runs a command, which gives no reply where its client waits; a panic becomes an error reply.
 pub(crate) fn run_command(
@@ -27,6 +31,10 @@ pub(crate) fn run_command(
 ) -> c_int {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         let context = Context::from_raw(context);
+        if !HOOKS.is_main() {
+            reply::send(&Reply::error(NOT_HERE), &context);
+            return;
+        }
         // SAFETY: the server gives `argc` strings, which live as long as the command runs.
         let arguments = unsafe { arguments(argv, argc) };
         if let Some(answer) = handler(&context, &arguments) {

@@ -18,6 +18,7 @@
 //! keyspace   what happens to keys, as events of the delivery core and for triggers
 //! key_value  what a key holds
 //! quiet      whether that is the doing of libraries
+//! facts      what the server refuses, and which faults it has
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading, progress, trimming
 //! letters    dead letters
@@ -37,6 +38,7 @@ mod constants;
 mod context;
 mod entry;
 mod events;
+mod facts;
 mod guard;
 mod info;
 mod key_value;
@@ -64,7 +66,7 @@ pub(crate) use command::{
     Arg, ArgKind, Command, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
-pub(crate) use context::{Context, Copies, random_name};
+pub(crate) use context::{Context, Copies, NoWait, random_name};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
 pub(crate) use keyspace::{Wishes, listen_to_keys};

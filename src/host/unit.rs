@@ -47,6 +47,9 @@ enum WhenFull {
     Refuse,
 }
 
+/// What a command is answered with that the server gave no reply for.
+const NO_REPLY: &[u8] = b"-ERR the server did not run the command\r\n";
+
 /// See the module's description.
 pub(crate) struct Unit {
     context: *mut RedisModuleCtx,
@@ -55,6 +58,7 @@ pub(crate) struct Unit {
     db: Option<i32>,
     flags: Flags,
     format: &'static CStr,
+    /// Where it is not the client who would have to wait.
     may_block: bool,
     /// Whether commands were run.
     acted: Cell<bool>,
@@ -78,14 +82,14 @@ fn format(flags: Flags, full: WhenFull) -> &'static CStr {
 
 impl Unit {
     /// The unit of a command: it acts as the client, in the client's database.
-    pub(crate) fn of_command(context: &Context, flags: Flags, may_block: bool) -> Self {
+    pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
         Self {
             context: context.as_ptr(),
             acting: Acting::Client,
             db: None,
             flags,
             format: format(flags, WhenFull::Admitted),
-            may_block,
+            may_block: true,
             acted: Cell::new(false),
             grant: None,
         }
@@ -155,7 +159,7 @@ impl Unit {
             unsafe { api!(RedisModule_SetContextUser)(self.context, std::ptr::null()) };
         }
         if reply.is_null() {
-            read(b"-ERR the server did not run the command\r\n");
+            read(NO_REPLY);
             return;
         }
         let reply = OwnedReply(reply);
@@ -163,7 +167,11 @@ impl Unit {
         // SAFETY: the reply is live; its bytes are until it is freed, at the end of this function.
         let bytes = unsafe {
             let start = api!(RedisModule_CallReplyProto)(reply.0, &raw mut length);
-            std::slice::from_raw_parts(start.cast::<u8>(), length)
+            if start.is_null() {
+                NO_REPLY
+            } else {
+                std::slice::from_raw_parts(start.cast::<u8>(), length)
+            }
         };
         read(bytes);
     }
@@ -220,7 +228,10 @@ impl Server for Unit {
     }
 
     fn may_block(&self) -> bool {
-        self.may_block
+        match self.acting {
+            Acting::Client => Context::from_raw(self.context).may_wait().is_ok(),
+            Acting::User(_) | Acting::Nobody => self.may_block,
+        }
     }
 
     fn grant(&self) -> Option<Grant> {

@@ -1,0 +1,90 @@
+//! What kind of server this is, where the functions that it has do not tell: what it refuses, and
+//! which faults it has.
+
+use std::ffi::{CStr, c_int};
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+
+use redis_module::raw;
+
+use super::api;
+
+/// A release, as servers give it in one number: major, minor and patch, a byte each.
+type Release = c_int;
+
+const fn release(major: Release, minor: Release, patch: Release) -> Release {
+    major << 16 | minor << 8 | patch
+}
+
+/// See the module's description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Whether clients that are subscribed to channels cannot be kept waiting.
+    pub(super) subscribers_cannot_wait: bool,
+}
+
+/// The facts. Asked for under the server's lock.
+pub(super) fn facts() -> Facts {
+    static FACTS: OnceLock<Facts> = OnceLock::new();
+    *FACTS.get_or_init(|| {
+        let valkey = text_of_info(c"server", c"valkey_version");
+        Facts::of(valkey.as_deref())
+    })
+}
+
+impl Facts {
+    /// Those of a server, by its release of Valkey, if it is one.
+    fn of(valkey: Option<&str>) -> Self {
+        Self {
+            subscribers_cannot_wait: valkey
+                .is_some_and(|version| parse(version) >= release(8, 1, 1)),
+        }
+    }
+}
+
+/// A release by its text; what is not there is 0.
+fn parse(version: &str) -> Release {
+    let mut parts = version
+        .split(['.', '-'])
+        .map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    release(next(), next(), next())
+}
+
+/// A text out of INFO.
+fn text_of_info(section: &CStr, field: &CStr) -> Option<String> {
+    // SAFETY: the texts are C strings; no context means that what is got is freed by us, which is
+    // done behind the last use of what points into it.
+    unsafe {
+        let info = api!(RedisModule_GetServerInfo)(null_mut(), section.as_ptr());
+        if info.is_null() {
+            return None;
+        }
+        let text = raw::RedisModule_ServerInfoGetFieldC
+            .map_or(std::ptr::null(), |get| get(info, field.as_ptr()));
+        let text = (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+        api!(RedisModule_FreeServerInfo)(null_mut(), info);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_part_by_part() {
+        assert_eq!(parse("8.1.1"), release(8, 1, 1));
+        assert!(parse("9.1.2") > release(8, 1, 1));
+        assert!(parse("8.0.12") < release(8, 1, 1));
+        assert_eq!(parse("9.1-rc1"), release(9, 1, 0));
+        assert_eq!(parse(""), 0);
+    }
+
+    #[test]
+    fn valkey_keeps_no_subscribers_waiting() {
+        assert!(Facts::of(Some("9.1.2")).subscribers_cannot_wait);
+        assert!(!Facts::of(Some("8.1.0")).subscribers_cannot_wait);
+        assert!(!Facts::of(None).subscribers_cannot_wait);
+    }
+}
