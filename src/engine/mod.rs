@@ -84,6 +84,10 @@ pub trait Program: Send + Sync {
     /// entering costs that thread less meanwhile. The result must not outlive the program.
     fn keep_entered(&self) -> Box<dyn KeptEntered>;
 
+    /// Whether the program ran since [`Session::pump`] came by last: the engine may have left
+    /// something to be done.
+    fn wants_pump(&self) -> bool;
+
     /// What the library takes, as far as known without entering it.
     fn memory(&self) -> MemoryUse;
 }
@@ -130,8 +134,10 @@ pub trait Session {
     /// Forgets the background parts that wait.
     fn clear_jobs(&mut self);
 
-    /// Runs what the engine itself left to be done on a thread that has entered.
-    fn pump(&mut self);
+    /// Runs what the engine itself left to be done on a thread that has entered, and code of the
+    /// program that waited for nothing else; says why some of it was ended from outside, if it was.
+    /// Never while another thread is in the middle of a script.
+    fn pump(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
     /// Moves what came of the runs since the last time into `news`.
     fn take_news(&mut self, news: &mut News);

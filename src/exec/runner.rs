@@ -220,9 +220,11 @@ impl Runner {
         }
     }
 
-    /// Lets a worker look for what the engine itself has to do, if a promise may wait for that.
+    /// Lets a worker look for what the engine itself has to do, if there may be something, or a
+    /// promise may wait for that.
     pub fn poke(self: &Arc<Self>) {
-        if self.book.try_lock().is_some_and(|book| book.has_pending()) {
+        let has_pending = || self.book.try_lock().is_some_and(|book| book.has_pending());
+        if self.stage.program.wants_pump() || has_pending() {
             self.queue();
         }
     }
@@ -276,13 +278,15 @@ impl Runner {
             let book = self.book.lock();
             (book.has_ready(), book.has_pending())
         };
-        if ready || pending {
+        if ready || pending || self.stage.program.wants_pump() {
             self.stage.program.enter(&mut |session| {
                 self.run_ready(session, &server, &clock, end);
-                if pending {
-                    session.pump();
-                    self.take_news(session, &clock);
+                // Here nobody is in the middle of a script: this thread is not, and no other worker
+                // has the library.
+                if let Some(error) = session.pump(&server) {
+                    self.void(session, &error, &clock);
                 }
+                self.take_news(session, &clock);
             });
         }
         let mut book = self.book.lock();

@@ -212,7 +212,7 @@
       const client = new AsyncClient(KEY, user, db, flags);
       return new Later((resolve, reject) => {
         begin(() => {
-          set_current(client);
+          set_current(user, db, flags);
           try {
             resolve(work(client));
           } catch (error) {
@@ -330,8 +330,8 @@
   // The client of the code at hand: the open one, or what its async function was given.
   const is_locked = () => open !== null;
   const at_hand = () => {
-    const client = current();
-    if (client instanceof AsyncClient) return client;
+    const given = current();
+    if (given !== undefined) return new AsyncClient(KEY, given.user, given.db, given.flags);
     throw new Error("'execute' can only be used while a callback runs");
   };
   const execute = (words) => {

@@ -15,7 +15,7 @@ use super::memory::Bounds;
 use super::to_js::{Form, Maker, throw_redis_error};
 use super::unlocked::Unlocked;
 use super::watchdog::Reason;
-use super::{run, text};
+use super::{continuation, run, text};
 
 callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
@@ -176,17 +176,22 @@ fn grant<'s>(
     let Some(grant) = grant else {
         return text::throw(scope, "Called 'run_on_background' out of context");
     };
-    let object = v8::Object::new(scope);
-    for (name, value) in grant_parts(scope, &grant) {
-        let key = text::short(scope, name);
-        if object
-            .create_data_property(scope, key.into(), value)
-            .is_none()
-        {
-            return;
-        }
+    if let Some(object) = grant_object(scope, &grant) {
+        result.set(object.into());
     }
-    result.set(object.into());
+}
+
+/// A grant as an object of its parts.
+fn grant_object<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    grant: &Grant,
+) -> Option<v8::Local<'s, v8::Object>> {
+    let object = v8::Object::new(scope);
+    for (name, value) in grant_parts(scope, grant) {
+        let key = text::short(scope, name);
+        object.create_data_property(scope, key.into(), value)?;
+    }
+    Some(object)
 }
 
 /// A grant as the values its client keeps.
@@ -226,22 +231,41 @@ fn is_async_function(
     result.set_bool(value.is_async_function() && !value.is_generator_function());
 }
 
-/// `current()`: the async client that the code at hand was given; V8 keeps it over every `await`.
+/// `current()`: whose client the code at hand was given, as `grant()` tells it; undefined where it was
+/// given none. V8 keeps it over every `await`.
 fn current<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     _args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    result.set(scope.get_continuation_preserved_embedder_data());
+    if let Some(grant) = continuation::grant(scope)
+        && let Some(object) = grant_object(scope, &grant)
+    {
+        result.set(object.into());
+    }
 }
 
-/// `set_current(client)`
+/// `set_current(user, db, flags)`
 fn set_current<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    scope.set_continuation_preserved_embedder_data(args.get(0));
+    let grant = grant_of(scope, args);
+    let data = continuation::data_of(scope, &grant);
+    scope.set_continuation_preserved_embedder_data(data);
+}
+
+/// The grant that a client's first three arguments are.
+fn grant_of<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+) -> Grant {
+    Grant {
+        user: args.get(0).to_rust_string_lossy(scope).into(),
+        db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
+        flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
+    }
 }
 
 // --- the server's lock -------------------------------------------------------------------------------
@@ -261,11 +285,7 @@ fn lock<'s>(
     ) else {
         return;
     };
-    let grant = Grant {
-        user: args.get(0).to_rust_string_lossy(scope).into(),
-        db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
-        flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
-    };
+    let grant = grant_of(scope, args);
     let work = args.get(4);
     let returned = run::use_server(scope, |scope, server| {
         if server.is_locked() {
@@ -309,18 +329,26 @@ fn run_with_lock<'s>(
     if !news.settled.is_empty() || news.jobs > 0 {
         server.note_news(&mut news);
     }
+    // Whoever enters meanwhile neither sees it nor leaves something else.
+    let carried = scope.get_continuation_preserved_embedder_data();
+    continuation::clear(scope);
     let mut unlocked = Some(Unlocked::new(scope));
     let mut returned = None;
     let mut ended = None;
     let mut began = Instant::now();
     server.lock(grant, &mut |admitted| {
         drop(unlocked.take());
+        scope.set_continuation_preserved_embedder_data(carried);
         began = Instant::now();
         bounds.watch.start(true);
         returned = run_admitted(scope, admitted, run_sync, work);
         ended = bounds.watch.stop();
     });
-    drop(unlocked.take());
+    if let Some(unlocked) = unlocked.take() {
+        // Nobody had it run.
+        drop(unlocked);
+        scope.set_continuation_preserved_embedder_data(carried);
+    }
     let charged = if ended == Some(Reason::Time) {
         // Caught again and again, that would hold up the server without an end.
         paused.charged(began.elapsed() / 2)

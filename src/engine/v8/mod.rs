@@ -15,6 +15,7 @@
 //! gears      GearsBuilder, for libraries that use it
 //! verdict    what a stream consumer's callback says of its entries
 //! client     what scripts call through their clients
+//! continuation  in whose name code acts, over every `await`
 //! unlocked   giving up the isolate in the middle of a script
 //! bootstrap  the JavaScript side: records, clients
 //! to_js      replies of the server as values, from_js the other way
@@ -32,6 +33,7 @@ mod api_v1;
 mod bootstrap;
 mod callback;
 mod client;
+mod continuation;
 mod debug;
 mod from_js;
 mod gears;

@@ -7,7 +7,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::engine::{
     Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
@@ -19,9 +19,6 @@ use super::run::{self, RunState};
 use super::session::V8Session;
 use super::{api_v1, bootstrap, guards, memory, text};
 
-/// How often the program is entered between two looks for tasks of V8 itself.
-const ENTERS_PER_PUMP: u32 = 64;
-
 /// See the module's description.
 pub(super) struct V8Program {
     script: Option<v8::Global<v8::Script>>,
@@ -30,7 +27,8 @@ pub(super) struct V8Program {
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
     bounds: Arc<Bounds>,
-    entered: AtomicU32,
+    /// Whether it was entered since V8's own tasks were run last.
+    ran: AtomicBool,
     one_shot: bool,
     /// The isolate's address, while the thread that may enter keeps it entered; else null.
     kept: Arc<AtomicPtr<c_void>>,
@@ -57,7 +55,7 @@ impl V8Program {
             context,
             isolate,
             bounds,
-            entered: AtomicU32::new(0),
+            ran: AtomicBool::new(false),
             one_shot: source.one_shot,
             kept: Arc::default(),
         })
@@ -113,17 +111,14 @@ impl Program for V8Program {
     }
 
     fn enter(&self, work: &mut dyn FnMut(&mut dyn Session)) {
-        let entered = self.entered.fetch_add(1, Ordering::Relaxed);
+        if !self.ran.load(Ordering::Relaxed) {
+            self.ran.store(true, Ordering::Relaxed);
+        }
         self.with_scope(|scope| {
-            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds) else {
+            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds, &self.ran) else {
                 return;
             };
             work(&mut session);
-            // Tasks of V8 itself, such as the end of a concurrent collection. Entering is too
-            // frequent to look for them each time.
-            if entered.is_multiple_of(ENTERS_PER_PUMP) {
-                session.pump();
-            }
         });
     }
 
@@ -139,6 +134,10 @@ impl Program for V8Program {
             // SAFETY: the caller lets go of it before the program and its isolate end.
             _locker: unsafe { std::mem::transmute::<v8::Locker<'_>, v8::Locker<'static>>(locker) },
         })
+    }
+
+    fn wants_pump(&self) -> bool {
+        self.ran.load(Ordering::Relaxed)
     }
 
     fn memory(&self) -> MemoryUse {

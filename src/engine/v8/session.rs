@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
@@ -16,7 +17,7 @@ use crate::engine::{
 use super::bootstrap::{Helpers, filled_buffer};
 use super::memory::Bounds;
 use super::outcome::{Token, Wants, perform};
-use super::{client, run, text};
+use super::{client, continuation, run, text};
 
 /// Tasks of V8 run at once; the rest waits for the next time.
 const TASKS_PER_PUMP: usize = 16;
@@ -42,19 +43,28 @@ pub(super) struct V8Session<'a, 's, 'i> {
     call_consumer: v8::Local<'s, v8::Function>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
     /// The async client made last.
-    client: Option<(Arc<Grant>, v8::Local<'s, v8::Value>)>,
+    client: Option<AsyncClient<'s>>,
     stream: Option<StreamName<'s>>,
     fields: Vec<Field<'s>>,
     /// The event told of last.
     pub(super) event: Option<(String, v8::Local<'s, v8::Value>)>,
     /// How often a field name was new in this session.
     new_fields: usize,
+    /// Whether V8 may have left something to be done.
+    ran: &'a AtomicBool,
 }
 
 struct StreamName<'s> {
     bytes: Vec<u8>,
     text: v8::Local<'s, v8::Value>,
     raw: v8::Local<'s, v8::Value>,
+}
+
+struct AsyncClient<'s> {
+    grant: Arc<Grant>,
+    client: v8::Local<'s, v8::Value>,
+    /// See [`continuation`].
+    data: v8::Local<'s, v8::Value>,
 }
 
 /// A field's name at one place of the records.
@@ -69,6 +79,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         scope: &'a mut v8::PinScope<'s, 'i>,
         functions: &'a [v8::Global<v8::Function>],
         bounds: &'a Bounds,
+        ran: &'a AtomicBool,
     ) -> Option<Self> {
         let helpers = run::helpers(scope)?;
         let call_consumer = v8::Local::new(scope, &helpers.call_consumer);
@@ -84,6 +95,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             fields: Vec::new(),
             event: None,
             new_fields: 0,
+            ran,
         })
     }
 
@@ -99,32 +111,35 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
     }
 
-    /// The client an async callback gets; `undefined` for a sync one. It is what the run begins
-    /// with as its client at hand.
+    /// The client an async callback gets; `undefined` for a sync one. What the run carries over
+    /// every `await` begins with it.
     pub(super) fn client(
         &mut self,
         grant: Option<&Arc<Grant>>,
     ) -> Option<v8::Local<'s, v8::Value>> {
-        let client = match grant {
-            Some(grant) => self.async_client(grant)?,
-            None => v8::undefined(self.scope).into(),
+        let Some(grant) = grant else {
+            continuation::clear(self.scope);
+            return Some(v8::undefined(self.scope).into());
         };
-        self.scope.set_continuation_preserved_embedder_data(client);
-        Some(client)
+        let known = self.client.as_ref();
+        if known.is_none_or(|known| !Arc::ptr_eq(&known.grant, grant)) {
+            self.client = Some(AsyncClient {
+                grant: Arc::clone(grant),
+                client: self.make_client(grant)?,
+                data: continuation::data_of(self.scope, grant),
+            });
+        }
+        let known = self.client.as_ref()?;
+        self.scope
+            .set_continuation_preserved_embedder_data(known.data);
+        Some(known.client)
     }
 
-    fn async_client(&mut self, grant: &Arc<Grant>) -> Option<v8::Local<'s, v8::Value>> {
-        if let Some((known, client)) = &self.client
-            && Arc::ptr_eq(known, grant)
-        {
-            return Some(*client);
-        }
+    fn make_client(&mut self, grant: &Grant) -> Option<v8::Local<'s, v8::Value>> {
         let parts = client::grant_parts(self.scope, grant).map(|(_, value)| value);
         let make = v8::Local::new(self.scope, &self.helpers.make_async_client);
         let nothing = v8::undefined(self.scope).into();
-        let client = make.call(self.scope, nothing, &parts)?;
-        self.client = Some((Arc::clone(grant), client));
-        Some(client)
+        make.call(self.scope, nothing, &parts)
     }
 
     fn stream_name(
@@ -420,22 +435,30 @@ impl Session for V8Session<'_, '_, '_> {
         run::clear_jobs(self.scope);
     }
 
-    fn pump(&mut self) {
-        // Such tasks may run code of the script, the callback of a `FinalizationRegistry` say, so
-        // each is watched. They have no server: nobody asked for them.
+    fn pump(&mut self, server: &dyn Server) -> Option<ScriptError> {
+        // Such tasks may go on with code of the script: behind an `Atomics.waitAsync`, or in a
+        // `FinalizationRegistry`. So each is a run like any other.
         let platform = v8::V8::get_current_platform();
         for _ in 0..TASKS_PER_PUMP {
-            let ran = run::watched(self.scope, self.bounds, None, |scope| {
+            let ran = run::watched(self.scope, self.bounds, Some(server), |scope| {
+                continuation::clear(scope);
                 let ran = v8::Platform::pump_message_loop(&platform, scope, false);
                 scope.perform_microtask_checkpoint();
                 ran
             });
             match ran {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => log::warn!("a task behind a script's back was ended: {error}"),
+                Ok(false) => {
+                    self.ran.store(false, Ordering::Relaxed);
+                    break;
+                }
+                Err(error) => {
+                    log::warn!("a task behind a script's back was ended: {error}");
+                    return Some(error);
+                }
             }
         }
+        None
     }
 
     fn take_news(&mut self, news: &mut News) {
