@@ -12,7 +12,7 @@ use crate::exec::{
 };
 use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
-    is_paused, listen_to_keys, wake_main_thread,
+    is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
 use crate::library::{self, Library, Loader, Registry, dump_with_progress};
 use crate::persist::LibraryDump;
@@ -41,6 +41,8 @@ pub(crate) struct App {
     forked: Cell<bool>,
     /// When a timer wakes the event loop, in the driver's time.
     wakes_at: Cell<Option<u64>>,
+    /// Whether the next turn is to panic: a debugging aid.
+    panics: Cell<bool>,
 }
 
 /// How often workers are looked after: whether one is stuck, and whether a promise waits for the
@@ -53,16 +55,17 @@ impl App {
     /// Sets everything up: V8 first, then the threads that will run its code.
     ///
     /// # Errors
-    /// Where the operating system gives no thread.
-    pub(crate) fn start(context: &Context, settings: Settings) -> std::io::Result<()> {
-        initialize(Protection::Keys);
+    /// With what the operating system does not give: stack, address space, threads.
+    pub(crate) fn start(context: &Context, settings: Settings) -> Result<(), String> {
+        initialize(Protection::Keys, v8_flags())?;
+        let no_thread = |error: std::io::Error| format!("no threads: {error}");
         let executions = Arc::new(ExecutionLog::new(
             context.shard_id(),
             Arc::clone(&settings.executions),
         ));
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
-        let engine = V8Engine::new(Arc::clone(&settings.limits), told)?;
-        let pool = Pool::start(settings.threads)?;
+        let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
+        let pool = Pool::start(settings.threads).map_err(no_thread)?;
         let reports = Arc::new(Reports::new(Box::new(wake_main_thread)));
         APP.set(Self {
             registry: RefCell::default(),
@@ -82,6 +85,7 @@ impl App {
             looked_after: Cell::new(Instant::now()),
             forked: Cell::new(false),
             wakes_at: Cell::new(None),
+            panics: Cell::new(false),
         });
         Ok(())
     }
@@ -236,7 +240,13 @@ impl App {
         self.executions.scripts().iter().for_each(Runner::poke);
     }
 
+    /// Has the next turn panic.
+    pub(crate) fn panic_in_turn(&self) {
+        self.panics.set(true);
+    }
+
     fn turn(&self, context: &Context) {
+        assert!(!self.panics.take(), "a panic was asked for");
         self.settings.refresh();
         self.look_after_workers();
         self.complete_rewrite(context);
@@ -270,6 +280,15 @@ impl App {
         } else {
             self.wakes_at.set(armed);
         }
+    }
+}
+
+/// Leaves the stage where the main thread may be at its end.
+struct Left<'a>(&'a Driver);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.leave_stage();
     }
 }
 
@@ -357,8 +376,9 @@ impl Hooks for AppHooks {
 
     fn before_sleep(&self, context: &Context) {
         Self::with(|app| {
+            // Also where something panics: workers would wait for the main thread to leave for ever.
+            let _left = Left(&app.driver);
             app.turn(context);
-            app.driver.leave_stage();
         });
     }
 

@@ -35,7 +35,7 @@ fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
     commands::register(context).map_err(refused)?;
     host::register_dumps(context).map_err(refused)?;
     host::register_info(context).map_err(refused)?;
-    App::start(context, Settings::new()).map_err(|error| format!("no threads: {error}"))?;
+    App::start(context, Settings::new())?;
     host::listen(context, Box::new(AppHooks)).map_err(refused)?;
     log::info!("RedisGears v{} is ready", env!("CARGO_PKG_VERSION"));
     Ok(())

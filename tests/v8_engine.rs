@@ -14,7 +14,7 @@ use redisgears::exec::ExecutionLog;
 use redisgears::stream::{ConsumerSpec, EntryId, Mode, RecordBatch};
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
-    initialize(Protection::Off);
+    initialize(Protection::Off, "").expect("V8");
     let limits = Limits {
         locked_ms: AtomicU64::new(2000),
         unlocked_ms: AtomicU64::new(2000),

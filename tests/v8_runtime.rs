@@ -17,7 +17,7 @@ use redisgears::engine::{
 use redisgears::exec::ExecutionLog;
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
-    initialize(Protection::Off);
+    initialize(Protection::Off, "").expect("V8");
     let limits = Limits {
         locked_ms: AtomicU64::new(1000),
         unlocked_ms: AtomicU64::new(1000),

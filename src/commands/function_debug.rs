@@ -7,6 +7,7 @@ use crate::host::{Context, allow_unsafe_commands, debug_is_enabled};
 
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
+    "panic_in_turn - panic on the main thread, in its next turn: likewise",
     "allow_unsafe_redis_commands - scripts may call every command from now on, until the server ends",
     "js <subcommand> - about the JavaScript engine, 'js help' tells more",
     "help - print this help",
@@ -30,6 +31,10 @@ fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
         )),
         "panic_on_thread_pool" => {
             app.loader.shared.pool.panic();
+            Ok(Reply::OK)
+        }
+        "panic_in_turn" => {
+            app.panic_in_turn();
             Ok(Reply::OK)
         }
         "allow_unsafe_redis_commands" => {

@@ -77,7 +77,7 @@ pub(crate) use redis_locked::RedisLocked;
 pub(crate) use scan::Scan;
 pub(crate) use settings::{
     Settings, apply_arguments, change as change_setting, debug_is_enabled, read as read_setting,
-    register as register_settings,
+    register as register_settings, v8_flags,
 };
 pub(crate) use unit::{Unit, allow_unsafe_commands};
 pub(crate) use wake::wake_main_thread;

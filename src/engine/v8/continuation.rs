@@ -18,10 +18,7 @@ use crate::engine::{Database, Flags, Grant};
 const BETWEEN: char = ' ';
 
 /// A grant as data to be carried; `undefined` where there is no memory for it.
-pub(super) fn data_of<'s>(
-    scope: &v8::PinScope<'s, '_>,
-    grant: &Grant,
-) -> v8::Local<'s, v8::Value> {
+pub(super) fn data_of<'s>(scope: &v8::PinScope<'s, '_>, grant: &Grant) -> v8::Local<'s, v8::Value> {
     let text = write(grant);
     match v8::String::new_from_utf8(scope, text.as_bytes(), v8::NewStringType::Internalized) {
         Some(data) => data.into(),

@@ -115,7 +115,8 @@ impl Program for V8Program {
             self.ran.store(true, Ordering::Relaxed);
         }
         self.with_scope(|scope| {
-            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds, &self.ran) else {
+            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds, &self.ran)
+            else {
                 return;
             };
             work(&mut session);
