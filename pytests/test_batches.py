@@ -182,32 +182,77 @@ SIZES = "(client, batch) => redis.log(`sizes ${batch.map(data => data.record[0][
 
 
 @pytest.mark.parametrize("start", ["", "async "])
-def test_a_huge_entry_closes_its_batch(server, start):
+def test_a_huge_entry_cuts_its_batch_and_keeps_nothing_of_it_waiting(server, start):
     server.load(*policy(consumer(callback=start + SIZES, options={"batch": 3})))
     server.add("stream", "x" * 10)
     server.add("stream", "x" * (2 << 20))
     pass_by(server)
     assert server.messages("sizes ") == []
     server.add("stream", "x" * 20)
-    server.wait_message("sizes ")
-    assert server.messages("sizes ") == [f"10,{2 << 20}"]
-    server.add("stream", "x" * 30, "x" * 40)
     server.wait_message("sizes ", 2)
-    assert server.messages("sizes ")[1:] == ["20,30,40"]
+    assert server.messages("sizes ") == [f"10,{2 << 20}", "20"]
+    server.add("stream", "x" * 30, "x" * 40)
+    pass_by(server)
+    assert len(server.messages("sizes ")) == 2
+    server.add("stream", "x" * 50)
+    server.wait_message("sizes ", 3)
+    assert server.messages("sizes ")[2:] == ["30,40,50"]
 
 
 def test_a_batch_of_large_entries_has_about_a_mebibyte(server):
     server.load(*policy(consumer(callback=SIZES, options={"batch": 30})))
     for _ in range(60):
         server.add("stream", "x" * 100_000)
-    server.wait_message("sizes ", 3)
-    pass_by(server)
-    counts = [len(text.split(",")) for text in server.messages("sizes ")]
-    assert set(counts) == {11}
-    assert 60 - sum(counts) < 30
+
+    def counts():
+        return [len(text.split(",")) for text in server.messages("sizes ")]
+
+    server.wait(lambda: sum(counts()) == 60, counts)
+    assert counts() == [11, 11, 8, 11, 11, 8]
 
 
 # --- duration -------------------------------------------------------------------------------------------------------
+
+
+def add_large(node, bytes_each, *values):
+    """Adds entries of that size at once."""
+    pipe = node.client.pipeline(transaction=True)
+    for value in values:
+        pipe.execute_command("XADD", "stream", "*", "n", value, "size", "x" * bytes_each)
+    pipe.execute()
+
+
+@each_kind
+def test_a_full_batch_of_large_entries_is_handed_over_to_its_end(server, kind):
+    server.load(*policy(batching(100, kind)))
+    server.add("stream", 0)
+    pass_by(server)
+    add_large(server, 50_000, *range(1, 99))
+    pass_by(server)
+    assert batches(server) == []
+    add_large(server, 50_000, 99)
+    server.wait_for(numbers(*range(100)), lambda: entries(server))
+    assert len(batches(server)) > 1
+
+
+@each_kind
+@pytest.mark.parametrize("batch, count, size", [(100, 90, 5_000), (1000, 600, 2_000)])
+def test_when_the_duration_ends_all_that_is_there_is_handed_over(server, kind, batch, count, size):
+    """What is added behind the first call waits for a duration of its own, unlike all that was there."""
+    ends = GETS[kind].replace("got(batch)", "redis.log(`call ${value(batch.at(0))}-${value(batch.at(-1))}`)")
+    server.load(*policy(consumer(callback=ends, options={"batch": batch, "duration": 500})))
+    server.add("stream", 0)
+    server.wait_message("call 0-0")
+    add_large(server, size, *range(1, count + 1))
+    server.wait_message("call ", 2)
+    server.add("stream", "last")
+    server.wait_message("call last-last")
+    calls = server.messages("call ")[1:-1]
+    ends = [tuple(map(int, one.split("-"))) for one in calls]
+    assert (ends[0][0], ends[-1][1]) == (1, count)
+    assert len(ends) == (1 if count * size < 1 << 20 else 2)
+    assert all(before[1] + 1 == after[0] for before, after in zip(ends, ends[1:]))
+
 
 
 @each_kind

@@ -294,7 +294,7 @@ impl Delivery {
             state.fresh = 0;
         }
         if let Some(plan) = &mut state.plan {
-            plan.forget_starts();
+            plan.forget_count();
             plan.draining |= plan.has_waiting();
         }
         self.queue_trim(self.subs[sub].stream);

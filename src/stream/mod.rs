@@ -29,6 +29,7 @@
 //! * what is on record never claims an entry as done that is not, and lacks at most a window of
 //!   entries whose callbacks may have written.
 
+mod arrivals;
 mod consumer;
 mod cursor;
 mod delivery;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
+use super::arrivals::Arrivals;
 use super::id::EntryId;
 use super::policy::Policy;
 use super::record::Item;
@@ -95,6 +96,9 @@ pub(super) struct Now<'a> {
     pub(super) ms: u64,
     /// Whether there is nothing left to be read.
     pub(super) at_end: bool,
+    /// Whether something is to be read before a batch is handed over because its time has come:
+    /// it waits in the stream, and belongs to that batch.
+    pub(super) reads_on: bool,
 }
 
 /// See the module's description.
@@ -110,8 +114,10 @@ pub(super) struct Plan {
     /// Whether what waits was there before anybody listened: it is handed over to its end, be
     /// the last batch full or not.
     pub(super) draining: bool,
-    /// When the first entry of each batch was seen, of those that are not read yet.
-    starts: VecDeque<u64>,
+    /// When what is not read came.
+    arrivals: Arrivals,
+    /// Entries of the batch at hand that were handed over before, for their size.
+    cut: usize,
 }
 
 impl Load {
@@ -182,9 +188,7 @@ impl Plan {
     pub(super) fn push(&mut self, item: Item, tried: Tried, policy: &Policy, now_ms: u64) {
         let bytes = item.record().packed().len();
         let group = group_of(&item, policy);
-        let place = self.waiting.len() / policy.batch.unwrap_or(1);
-        let counted = self.starts.get(place).filter(|_| Self::counts(policy));
-        let since_ms = counted.copied().unwrap_or(now_ms);
+        let since_ms = self.arrivals.take(item.id()).unwrap_or(now_ms);
         self.waiting_bytes += bytes;
         self.waiting.push_back(Waiting {
             entry: Entry { item, group },
@@ -222,36 +226,36 @@ impl Plan {
     /// what is known of that.
     pub(super) fn put_back(&mut self, last: EntryId, known: &mut Vec<(EntryId, Tried)>) -> u64 {
         let mut count = 0;
-        let mut first = None;
         while let Some(one) = self.waiting.pop_back() {
-            if one.entry.item.id() <= last {
+            let id = one.entry.item.id();
+            if id <= last {
                 self.waiting.push_back(one);
                 break;
             }
             self.waiting_bytes -= one.bytes;
             count += 1;
-            first = Some(one.since_ms);
+            self.arrivals.put_back(id, one.since_ms);
             if one.tried.attempts > 0 {
-                known.push((one.entry.item.id(), one.tried));
+                known.push((id, one.tried));
             }
         }
         known.sort_unstable_by_key(|(id, _)| *id);
-        if self.starts.is_empty() {
-            self.starts.extend(first);
-        }
         count
     }
 
-    /// It is not known what waits in the stream.
-    pub(super) fn forget_starts(&mut self) {
-        self.starts.clear();
+    /// It is not known how much waits in the stream.
+    pub(super) fn forget_count(&mut self) {
+        self.arrivals.forget_fresh();
     }
 
-    /// So many entries more are all there is: of those that were counted, some are gone.
-    pub(super) fn align_starts(&mut self, more: usize, policy: &Policy) {
-        let batches = (self.waiting.len() + more).div_ceil(policy.batch.unwrap_or(1));
-        let gone = self.starts.len().saturating_sub(batches);
-        self.starts.drain(..gone);
+    /// What is read now is all there is in the stream, and so many of it were never read before.
+    pub(super) fn note_end(&mut self, fresh: u64) {
+        self.arrivals.keep_last(fresh);
+    }
+
+    /// All there was in the stream is read.
+    pub(super) fn note_all_read(&mut self) {
+        self.arrivals.end_back();
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -281,26 +285,28 @@ impl Plan {
 
     /// An entry was added behind so many that are not read.
     pub(super) fn note_added(&mut self, before: u64, policy: &Policy, now_ms: u64) {
-        let batch = policy.batch.unwrap_or(1) as u64;
-        let is_wanted = policy.duration_ms > 0 && Self::counts(policy);
-        // Those that are read and wait come first.
-        let before = before.saturating_add(self.waiting.len() as u64);
-        if is_wanted && before.is_multiple_of(batch) {
-            self.starts.push_back(now_ms);
+        if policy.duration_ms > 0 && Self::counts(policy) {
+            // Those that are read and wait come first.
+            let before = before.saturating_add(self.waiting.len() as u64);
+            let begins = before.is_multiple_of(policy.batch.unwrap_or(1) as u64);
+            self.arrivals.note_added(begins, policy.duration_ms, now_ms);
         }
     }
 
+    /// Entries that make the batch at hand full. What was cut off it for its size counts.
+    fn wanted(&self, policy: &Policy) -> usize {
+        let batch = policy.batch.unwrap_or(1);
+        batch.saturating_sub(self.cut).max(1)
+    }
+
     /// Whether so many entries that are not read are worth reading.
-    pub(super) fn is_worth_reading(&self, fresh: u64, now: Now<'_>) -> bool {
-        let batch = now.policy.batch.unwrap_or(1) as u64;
+    pub(super) fn is_worth_reading(&self, unread: u64, now: Now<'_>) -> bool {
         let duration = now.policy.duration_ms;
+        let first = self.waiting.front().map(|one| one.since_ms);
+        let first = first.or_else(|| self.arrivals.first_ms());
         self.draining
-            || fresh.saturating_add(self.waiting.len() as u64) >= batch
-            || (duration > 0
-                && self
-                    .starts
-                    .front()
-                    .is_none_or(|since| now.ms >= since + duration))
+            || unread.saturating_add(self.waiting.len() as u64) >= self.wanted(now.policy) as u64
+            || (duration > 0 && first.is_none_or(|since| now.ms >= since.saturating_add(duration)))
     }
 
     /// Whether what waits makes up a unit.
@@ -308,17 +314,19 @@ impl Plan {
         let Some(first) = self.waiting.front() else {
             return false;
         };
-        let Some(batch) = now.policy.batch else {
+        if now.policy.batch.is_none() {
             return true;
-        };
-        self.waiting.len() >= batch || self.waiting_bytes >= BATCH_BYTES || self.is_over(first, now)
+        }
+        self.waiting.len() >= self.wanted(now.policy)
+            || self.waiting_bytes >= BATCH_BYTES
+            || self.is_over(first, now)
     }
 
     /// Whether a batch that begins with this entry is handed over even if it is not full.
     fn is_over(&self, first: &Waiting, now: Now<'_>) -> bool {
         let duration = now.policy.duration_ms;
         (now.at_end && (self.draining || first.tried.attempts > 0))
-            || (duration > 0 && now.ms >= first.since_ms.saturating_add(duration))
+            || (duration > 0 && now.ms >= first.since_ms.saturating_add(duration) && !now.reads_on)
     }
 
     /// When what waits will make up a unit by itself. What is behind others of its group waits
@@ -328,7 +336,7 @@ impl Plan {
         let is_free = |group| !self.busy.contains(group) && !behind.contains(group);
         let mut waiting = self.waiting.iter();
         let first = if self.waiting.is_empty() {
-            *self.starts.front()?
+            self.arrivals.first_ms()?
         } else {
             waiting
                 .find(|one| one.entry.group.as_ref().is_none_or(is_free))?
@@ -369,12 +377,13 @@ impl Plan {
     /// Takes a unit of what waits.
     fn take(&mut self, now: Now<'_>) -> Option<Load> {
         let most = now.policy.batch.unwrap_or(1);
+        let wanted = self.wanted(now.policy);
         // Mostly they are those in front.
         let mut skipped = self.groups_again();
         let mut places: SmallVec<[usize; 16]> = SmallVec::new();
         let mut bytes = 0;
         let mut tried = None;
-        let mut cut = false;
+        let mut differs = false;
         for (at, one) in self.waiting.iter().enumerate() {
             let group = one.entry.group;
             if group.is_some_and(|group| self.busy.contains(&group) || skipped.contains(&group)) {
@@ -383,22 +392,25 @@ impl Plan {
             }
             // What was tried differs from what was not: its attempts are its own.
             if tried.is_some_and(|tried| tried != one.tried) {
-                cut = true;
+                differs = true;
                 break;
             }
             tried = Some(one.tried);
             places.push(at);
             bytes += one.bytes;
             if places.len() >= most || bytes >= BATCH_BYTES {
-                cut = true;
                 break;
             }
         }
         let first = &self.waiting[*places.first()?];
-        if !(cut || self.is_over(first, now)) {
+        let (is_full, is_large) = (places.len() >= wanted, bytes >= BATCH_BYTES);
+        if !(is_full || is_large || differs || self.is_over(first, now)) {
             // Groups that are busy keep it from being full.
             return None;
         }
+        // The bound in bytes cuts a batch. The rest waits for no more than all of it would.
+        let is_cut = is_large && !is_full;
+        self.cut = if is_cut { self.cut + places.len() } else { 0 };
         let mut load = Load {
             entries: SmallVec::new(),
             tried: tried.unwrap_or_default(),
@@ -422,7 +434,6 @@ impl Plan {
             self.waiting = kept;
         }
         self.waiting_bytes -= bytes;
-        self.starts.pop_front();
         Some(load)
     }
 
@@ -467,6 +478,8 @@ impl Plan {
     /// The last ID of the stream was set back to `last`: IDs above it are of other entries.
     pub(super) fn rewind(&mut self, last: EntryId) {
         self.put_back(last, &mut Vec::new());
+        self.arrivals.rewind(last);
+        self.cut = 0;
         for load in &mut self.again {
             load.entries.retain(|entry| entry.item.id() <= last);
         }

@@ -206,6 +206,7 @@ impl Subscription {
             ahead: self.ahead(window),
             ms: now_ms,
             at_end: self.is_at_end(),
+            reads_on: false,
         }
     }
 

@@ -80,6 +80,8 @@ pub(crate) struct Interest {
     pub(crate) unplaced: Option<u64>,
     /// Whether the field that orders changed: what is under way goes by the old one.
     pub(crate) mixed: bool,
+    /// Whether the last unit was cut for its size: the rest of its batch does not wait for others.
+    cut: bool,
     pub(crate) recorded: Option<Checkpoint>,
 }
 
@@ -118,6 +120,7 @@ impl Interest {
             saw_end: false,
             unplaced: (start == Start::Latest).then_some(0),
             mixed: false,
+            cut: false,
             recorded: None,
         }
     }
@@ -342,7 +345,7 @@ impl Interest {
         self.take_waiting(ids, policy, now_ms)
     }
 
-    fn take_waiting(&self, ids: &[EntryId], policy: &Policy, now_ms: u64) -> Load {
+    fn take_waiting(&mut self, ids: &[EntryId], policy: &Policy, now_ms: u64) -> Load {
         let most = policy.batch.unwrap_or(1);
         assert!(!ids.is_empty() && ids.len() <= most, "{ids:?}");
         let known: Vec<_> = ids.iter().map(|id| &self.entries[id]).collect();
@@ -359,6 +362,7 @@ impl Interest {
         };
         self.check_order(&load, policy);
         let bytes: usize = known.iter().map(|known| known.entry.bytes).sum();
+        let is_large = bytes + ids.len() * 100 >= 1 << 20;
         let first = known[0];
         let is_due = policy.duration_ms > 0 && now_ms >= first.since_ms + policy.duration_ms;
         let last = ids[ids.len() - 1];
@@ -371,10 +375,12 @@ impl Interest {
                 || self.begins_behind != EntryId::ZERO
                 || is_due
                 || first.tried.attempts > 0
-                || bytes + ids.len() * 100 >= 1 << 20
+                || is_large
+                || self.cut
                 || behind.any(differs),
             "{ids:?} is not full: {self:?}"
         );
+        self.cut = is_large && ids.len() < most;
         load
     }
 
@@ -447,7 +453,7 @@ impl Interest {
 
     /// Nothing could be handed over now; and what waits for its time is not forgotten, which the
     /// core asked for in so many milliseconds.
-    pub(crate) fn check_awake(&self, policy: &Policy, window: usize, asked_ms: u64) {
+    pub(crate) fn check_awake(&self, policy: &Policy, window: usize, now_ms: u64, asked_ms: u64) {
         assert!(self.unplaced.is_none(), "nobody asks where it begins");
         if self.flying.len() + self.held >= window || self.mixed {
             return;
@@ -465,11 +471,17 @@ impl Interest {
             .entries
             .values()
             .filter(|known| known.place == Place::Free && !known.rejected && !is_busy(known));
-        let count = waiting.count();
+        let waiting: Vec<_> = waiting.collect();
+        let count = waiting.len();
         let batch = policy.batch.unwrap_or(1);
         assert!(count < batch, "{count} are forgotten: {self:?}");
-        if count > 0 && policy.duration_ms > 0 {
-            assert!(asked_ms <= policy.duration_ms, "forgotten: {self:?}");
+        let counts = policy.order_by.is_none() && policy.filter.is_none() && !self.loose;
+        let bounded = waiting.first().filter(|_| policy.duration_ms > 0);
+        if let Some(first) = bounded {
+            // What is read at once, or was there before, waits from then on.
+            let since_ms = if counts { first.since_ms } else { now_ms };
+            let left_ms = (since_ms + policy.duration_ms).saturating_sub(now_ms);
+            assert!(asked_ms <= left_ms, "it waits too long: {self:?}");
         }
     }
 

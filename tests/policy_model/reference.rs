@@ -556,6 +556,7 @@ impl Reference {
                 interest.check_awake(
                     &consumer.policy,
                     consumer.spec.window,
+                    self.now_ms,
                     next_ms - self.now_ms,
                 );
             }

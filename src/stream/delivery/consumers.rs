@@ -153,7 +153,7 @@ impl Delivery {
             // Another filter leaves other entries.
             state.counted = false;
             if let Some(plan) = &mut state.plan {
-                plan.forget_starts();
+                plan.forget_count();
             }
             if !waits {
                 state.hold.until_ms = 0;

@@ -448,3 +448,106 @@ fn entries_that_an_earlier_filter_passed_over_do_not_hide_others_from_the_count(
     let handed_over = turn(&mut core, &now, 1, true);
     assert_eq!(handed_over, [5, 6, 7, 8], "5 to 9 are there");
 }
+
+/// What a consumer of batches is given, call by call with the time, of so many entries of that size
+/// that come at 1000, when time goes on as the core asks for it.
+fn batches(policy: Policy, count: u64, bytes: usize) -> Vec<(u64, usize)> {
+    let (mut core, _) = core(1, policy, 1);
+    let value = "x".repeat(bytes);
+    let entries: Vec<_> = (1..=count).map(|seq| (seq, value.as_str())).collect();
+    let mut calls = Vec::new();
+    fetch(&mut core, &entries[..1]);
+    (1..count).for_each(|_| core.on(Event::Appended(KEY)));
+    loop {
+        while let Some(next) = core.next_hand_over(false) {
+            match next {
+                HandOver::Read(request) => {
+                    let Reach::Behind(after) = request.reach else {
+                        panic!("nothing comes again: {request:?}");
+                    };
+                    let from = usize::try_from(after.seq).expect("few entries");
+                    // As the reader does it: no more than so many bytes at once.
+                    let most = request.max.min(super::super::READ_BYTES / bytes + 1);
+                    let found = &entries[from..entries.len().min(from + most)];
+                    let (sub, end) = (request.sub, from + found.len() == entries.len());
+                    let batch = batch(found);
+                    core.on(Event::Fetched { sub, batch, end });
+                }
+                HandOver::Deliver { sub, unit, .. } => {
+                    calls.push((core.now_ms, unit.items.len()));
+                    end(&mut core, sub, unit.number, End::Done, false);
+                }
+                HandOver::Run { .. } => panic!("it has a policy"),
+            }
+        }
+        match core.next_time() {
+            Some(at) => core.set_time(at),
+            None => return calls,
+        }
+    }
+}
+
+#[test]
+fn when_its_duration_ends_a_batch_is_handed_over_with_all_that_is_there() {
+    let policy = |batch, duration_ms| Policy {
+        batch: Some(batch),
+        duration_ms,
+        ..policy()
+    };
+    assert_eq!(batches(policy(100, 500), 90, 5_000), [(1500, 90)]);
+    let in_two = batches(policy(1000, 2000), 600, 2_000);
+    assert!(in_two.iter().all(|(at, _)| *at == 3000), "{in_two:?}");
+    let counts: Vec<_> = in_two.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, [522, 78]);
+}
+
+#[test]
+fn a_full_batch_is_handed_over_to_its_end_in_as_many_calls_as_its_size_needs() {
+    let policy = || Policy {
+        batch: Some(100),
+        ..policy()
+    };
+    let calls = batches(policy(), 100, 50_000);
+    let counts: Vec<_> = calls.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, [21, 21, 21, 21, 16]);
+    assert_eq!(batches(policy(), 99, 50_000), []);
+}
+
+#[test]
+fn what_a_batch_has_room_for_in_bytes_only_later_waits_for_no_more_than_the_rest_of_it() {
+    let filtering = Policy {
+        batch: Some(30),
+        filter: Some(super::super::Filter::default()),
+        ..policy()
+    };
+    let counts = |count| -> Vec<_> {
+        let calls = batches(filtering.clone(), count, 50_000);
+        calls.into_iter().map(|(_, count)| count).collect()
+    };
+    assert_eq!(counts(29), [21]);
+    assert_eq!(counts(30), [21, 9]);
+}
+
+#[test]
+fn what_is_put_back_for_a_retry_waits_no_longer_than_its_duration() {
+    let policy = Policy {
+        batch: Some(2),
+        duration_ms: 100,
+        backoff: Backoff::every(60),
+        filter: Some(super::super::Filter::default()),
+        ..policy()
+    };
+    let (mut core, _) = core(2, policy, 3);
+    let sub = fetch(&mut core, &[(1, ""), (2, ""), (3, "")]);
+    assert_eq!(units(&mut core), [(1, vec![1, 2])]);
+    fail(&mut core, sub, 1);
+    core.set_time(1060);
+    let Some(HandOver::Deliver { unit, .. }) = core.next_hand_over(false) else {
+        panic!("its pause is over");
+    };
+    end(&mut core, sub, unit.number, End::Done, false);
+    fetch(&mut core, &[(3, "")]);
+    assert_eq!(units(&mut core), []);
+    core.set_time(1100);
+    assert_eq!(units(&mut core), [(3, vec![3])]);
+}

@@ -31,8 +31,8 @@ impl Delivery {
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
             if let (Some(plan), Some(policy)) = (&mut state.plan, policy) {
                 if appended == 0 {
-                    plan.forget_starts();
-                } else if state.counted {
+                    plan.forget_count();
+                } else {
                     plan.note_added(state.fresh + state.back, policy, self.now_ms);
                 }
             }

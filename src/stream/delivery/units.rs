@@ -104,11 +104,18 @@ impl Delivery {
     fn step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
         let number = self.units + 1;
         let now_ms = self.now_ms;
+        let state = self.subs.get(sub)?;
+        let reads_on = state.plan.as_ref().is_some_and(|plan| {
+            Plan::counts(self.policy(state.consumer)) && self.may_read(state, plan)
+        });
         let state = self.subs.get_mut(sub)?;
         let consumer = state.consumer;
         let spec = &self.consumers[consumer].spec;
         let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
-        let now = state.now(policy, spec.window, now_ms);
+        let now = Now {
+            reads_on,
+            ..state.now(policy, spec.window, now_ms)
+        };
         let is_placed = !state.is_unplaced();
         let plan = state.plan.as_mut().filter(|_| is_placed);
         if let Some(unit) = plan.and_then(|plan| plan.release(number, now)) {
@@ -160,7 +167,7 @@ impl Delivery {
         }
         state.fresh = state.fresh.saturating_sub(count);
         if end {
-            plan.align_starts(batch.len(), policy);
+            plan.note_end(count);
         }
         let mut filtered = 0;
         let filter = policy.filter.as_ref();
@@ -180,6 +187,7 @@ impl Delivery {
         state.stats.filtered += filtered;
         state.owed = state.owed.saturating_sub(filtered);
         if end {
+            plan.note_all_read();
             state.behind = false;
             state.fresh = 0;
             state.back = 0;
