@@ -359,7 +359,9 @@ impl Hooks for AppHooks {
     }
 
     fn after_background(&self) {
-        self.wake();
+        // What was written may be what a client waits for, and what was published is still to be
+        // sent: the server sees to both before it sleeps.
+        Self::with(|app| app.driver.wake());
     }
 
     fn info(&self) -> Vec<Section> {

@@ -86,6 +86,8 @@ pub(super) fn end_round() {
 /// Holds the lock while it lives.
 struct Held {
     since: Instant,
+    /// Whether something was done under it that others may wait for.
+    worked: bool,
 }
 
 impl Held {
@@ -96,6 +98,7 @@ impl Held {
         unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
         Self {
             since: Instant::now(),
+            worked: false,
         }
     }
 }
@@ -104,6 +107,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         ROUNDS.held_us.fetch_add(held, Ordering::Relaxed);
+        if self.worked
+            && let Some(hooks) = HOOKS.get()
+        {
+            hooks.after_background();
+        }
         // SAFETY: this thread holds it.
         unsafe { api!(RedisModule_ThreadSafeContextUnlock)(log::detached()) };
     }
@@ -121,14 +129,11 @@ impl ServerLock for GlobalLock {
                 held = Held::take();
             }
         }
+        held.worked = true;
         match check(&Context::from_raw(log::detached()), grant.flags) {
             Ok(()) => work(Ok(&Unit::of_grant(grant))),
             Err(refused) => work(Err(refused)),
         }
-        if let Some(hooks) = HOOKS.get() {
-            hooks.after_background();
-        }
-        drop(held);
     }
 }
 

@@ -123,7 +123,8 @@ pub(crate) trait Hooks {
     /// The number that the database has now which had this one when the server started.
     fn database_of(&self, home: i32) -> i32;
 
-    /// A worker is about to give up the server's lock. Called on its thread.
+    /// A worker is about to give up the server's lock, and may have run commands. Called on its
+    /// thread.
     fn after_background(&self);
 
     /// What INFO is to show.
