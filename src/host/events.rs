@@ -8,12 +8,12 @@ use crate::stream::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
-use super::{HOOKS, Hooks, api, guard, lock};
+use super::{HOOKS, Hooks, api, guard, lock, shutdown};
 
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
 pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
-    let events: [(&str, u64, Callback); 6] = [
+    let events: [(&str, u64, Callback); 7] = [
         (
             "event loop",
             raw::REDISMODULE_EVENT_EVENTLOOP,
@@ -28,6 +28,7 @@ pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
         ("loading", raw::REDISMODULE_EVENT_LOADING, on_loading),
         ("swapdb", raw::REDISMODULE_EVENT_SWAPDB, on_swap),
         ("fork", raw::REDISMODULE_EVENT_FORK_CHILD, on_fork),
+        ("shutdown", raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
     ];
     for (name, id, callback) in events {
         let event = RedisModuleEvent { id, dataver: 1 };
@@ -57,6 +58,7 @@ unsafe extern "C" fn on_event_loop(
     _data: *mut c_void,
 ) {
     if which == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        shutdown::is_not();
         with_hooks("the event loop", |hooks| {
             hooks.before_sleep(&Context::from_raw(context));
         });
@@ -135,4 +137,13 @@ unsafe extern "C" fn on_fork(
     if which == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
         with_hooks("a fork", |hooks| hooks.on_fork());
     }
+}
+
+unsafe extern "C" fn on_shutdown(
+    _context: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    _which: u64,
+    _data: *mut c_void,
+) {
+    guard::run("a shutdown", shutdown::begin);
 }

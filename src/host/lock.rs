@@ -14,7 +14,7 @@ use crate::exec::ServerLock;
 
 use super::context::Context;
 use super::unit::Unit;
-use super::{HOOKS, api, is_paused, log, wake_main_thread};
+use super::{HOOKS, api, is_paused, log, shutdown, wake_main_thread};
 
 /// How often a worker looks whether clients are still paused, and for how long.
 const PAUSE_LOOK: Duration = Duration::from_millis(5);
@@ -25,6 +25,9 @@ const SHARE: Duration = Duration::from_millis(1);
 /// How long a worker gives way at most. The main thread is then at something long, and has the
 /// lock anyway.
 const WAY_MAX: Duration = Duration::from_millis(100);
+
+/// What is said when there is nobody to lock any more.
+const ENDING: &str = "Can not lock Redis, the server is shutting down";
 
 /// See the module's description.
 pub(crate) struct GlobalLock;
@@ -91,15 +94,18 @@ struct Held {
 }
 
 impl Held {
-    fn take() -> Self {
+    /// `None` where the server is ending.
+    fn take() -> Option<Self> {
         ROUNDS.give_way();
-        // SAFETY: the context is made for use from any thread; no lock of ours is held: the
-        // server's is the outermost.
-        unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
-        Self {
+        let taken = shutdown::take_unless_ending(|| {
+            // SAFETY: the context is made for use from any thread; no lock of ours is held: the
+            // server's is the outermost.
+            unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
+        });
+        taken.then(|| Self {
             since: Instant::now(),
             worked: false,
-        }
+        })
     }
 }
 
@@ -119,14 +125,19 @@ impl Drop for Held {
 
 impl ServerLock for GlobalLock {
     fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        let mut held = Held::take();
+        let Some(mut held) = Held::take() else {
+            return work(Err(ENDING.into()));
+        };
         if !grant.flags.contains(Flags::NO_WRITES) {
             // Clients are paused, or a failover is on its way: writes wait, like those of clients.
             let end = Instant::now() + PAUSE_MAX;
             while is_paused() && Instant::now() < end {
                 drop(held);
                 std::thread::sleep(PAUSE_LOOK);
-                held = Held::take();
+                let Some(again) = Held::take() else {
+                    return work(Err(ENDING.into()));
+                };
+                held = again;
             }
         }
         held.worked = true;

@@ -22,6 +22,7 @@
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading, progress, trimming
 //! letters    dead letters
+//! shutdown   the end of the server
 //! timer      waking the event loop at a time
 //! rdb        libraries in dumps of the data set
 //! scan       finding the streams that are there already
@@ -52,6 +53,7 @@ mod redis_locked;
 mod reply;
 mod scan;
 mod settings;
+mod shutdown;
 mod streams;
 mod timer;
 mod unit;
