@@ -104,6 +104,111 @@ def test_what_was_read_ahead_goes_to_the_new_code_while_the_old_code_computes(se
     assert sorted(server.seen("new")) == ["b 1", "b 2", "b 3", "stream 2", "stream 3"]
 
 
+# --- what the old code does not finish ----------------------------------------------------------------------------
+
+STUCK = {
+    "sync": "(client, data) => { redis.log(`old start ${value(data)}`); return new Promise(() => {}); }",
+    "async": "async (client, data) => { redis.log(`old start ${value(data)}`); await new Promise(() => {}); }",
+}
+TAKES = {
+    "sync": "(client, data) => saw(data, 'new')",
+    "async": "async (client, data) => { await null; saw(data, 'new'); }",
+}
+NO_RETRY = {"on_failure": "retry", "max_attempts": 1, "dead_letter": "dead"}
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("old", "new"), [(None, None), (NO_RETRY, NO_RETRY), (None, NO_RETRY), (NO_RETRY, None)], ids=str
+)
+@pytest.mark.parametrize("window", [1, 3])
+def test_what_the_old_code_cannot_finish_is_handed_to_the_new_code(server, mode, old, new, window):
+    server.load(consumer(callback=STUCK[mode], window=window, trim=True, options=old))
+    server.add("stream", *range(6))
+    server.wait_message("old start ", window)
+    server.upgrade(consumer(callback=TAKES[mode], window=window, trim=True, options=new))
+    server.wait(lambda: len(server.seen("new")) >= 6, lambda: server.seen("new"))
+    expected = [f"stream {number}" for number in range(6)]
+    # Those beyond the window of the old code may be started before the old code has given up.
+    assert (server.seen("new") if window == 1 else sorted(server.seen("new"))) == expected
+    server.wait_stream(total_record_processed=6, last_error="None", pending_ids=[])
+    server.wait(lambda: server.run("XLEN", "stream") == 0)
+    assert len(server.messages("old start ")) == window
+    assert server.run("EXISTS", "dead") == 0
+
+
+def test_nothing_is_trimmed_that_the_new_code_has_not_finished_either(server):
+    server.load(consumer(callback=STUCK["async"], trim=True))
+    ids = server.add("stream", 1, 2)
+    server.wait_message("old start ")
+    server.upgrade(consumer(callback="holding", trim=True), RELEASE)
+    server.wait_message("start 1 ")
+    server.wait_stream(pending_ids=[ids[0]])
+    assert server.run("XLEN", "stream") == 2
+    server.release(1)
+    server.wait_message("start 2 ")
+    server.release(2)
+    server.wait(lambda: server.run("XLEN", "stream") == 0)
+
+
+def test_what_the_old_code_cannot_finish_may_be_left_by_several_upgrades(server):
+    server.load(consumer(callback=STUCK["async"], window=2))
+    server.add("stream", 1, 2, 3, 4, 5)
+    server.wait_message("old start ", 2)
+    for count in (4, 6, 8):
+        server.upgrade(consumer(callback=STUCK["async"], window=2))
+        server.wait_message("old start ", count)
+    server.upgrade(consumer(callback=TAKES["async"], window=2))
+    server.wait(lambda: len(server.seen("new")) >= 5, lambda: server.seen("new"))
+    assert sorted(server.seen("new")) == [f"stream {number}" for number in (1, 2, 3, 4, 5)]
+    assert sorted(server.messages("old start ")) == sorted(["1", "2"] * 4)
+
+
+def test_entries_deleted_meanwhile_are_not_handed_over_again(server):
+    server.load(consumer(callback=STUCK["async"], window=2))
+    ids = server.add("stream", 1, 2, 3)
+    server.wait_message("old start ", 2)
+    server.run("XDEL", "stream", ids[0])
+    server.upgrade(consumer(callback=TAKES["async"], window=2))
+    server.wait(lambda: len(server.seen("new")) >= 2, lambda: server.seen("new"))
+    server.wait_stream(pending_ids=[])
+    assert sorted(server.seen("new")) == ["stream 2", "stream 3"]
+
+
+@pytest.mark.parametrize("options", [None, {"on_failure": "continue"}], ids=["no options", "options"])
+def test_an_entry_with_which_the_old_code_computes_for_long_is_handed_over_again(server, options):
+    """Two seconds it may go on. Then the new code gets the entry, and the old code does nothing more."""
+    old = """async (client, data) => {
+        redis.log(`old start ${value(data)}`);
+        for (const end = Date.now() + 4000; Date.now() < end;);
+        redis.log('old computed');
+        client.block(c => c.call('RPUSH', 'effects', 'old'));
+    }"""
+    new = "async (client, data) => { client.block(c => c.call('RPUSH', 'effects', value(data))); }"
+    server.load(consumer(callback=old, options=options))
+    server.add("stream", 1, 2)
+    server.wait_message("old start 1")
+    server.upgrade(consumer(callback=new, options=options))
+    server.wait(lambda: server.run("LLEN", "effects") == 2)
+    assert server.messages("old computed") == []
+    server.wait_message("old computed")
+    server.load(consumer(callback="async (client, data) => saw(data)", prefix="after"), name="other")
+    server.add("after", 1)
+    server.wait_seen("after 1")
+    assert server.run("LRANGE", "effects", 0, -1) == ["1", "2"]
+    server.wait_stream(total_record_processed=2, last_error="None")
+
+
+def test_what_a_deleted_library_did_not_finish_is_not_handed_over(server):
+    server.load(consumer(callback=STUCK["async"]))
+    server.add("stream", 1)
+    server.wait_message("old start ")
+    server.run("RG.FUNCTION", "DEL", "lib")
+    server.load(consumer(callback=TAKES["async"], options={"start": "latest"}))
+    server.add("stream", 2)
+    server.wait_seen("stream 2", tag="new")
+
+
 def test_an_upgrade_with_unread_backlog_hands_over_every_entry_once(server):
     server.load(consumer(window=3, callback="async (client, data) => saw(data)"))
     pipe = server.client.pipeline(transaction=False)

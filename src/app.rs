@@ -232,6 +232,7 @@ impl App {
         }
         self.looked_after.set(now);
         self.loader.shared.pool.relieve();
+        self.driver.look_after_retired();
         let registry = self.registry.borrow();
         registry
             .values()

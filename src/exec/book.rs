@@ -155,6 +155,20 @@ enum Pending {
     Function(Box<dyn Caller>),
 }
 
+/// A call that is going on.
+struct Running {
+    token: u64,
+    sub: SubscriptionKey,
+    what: Given,
+}
+
+/// What a callback was given.
+#[derive(Clone, Copy)]
+enum Given {
+    Entry(EntryId),
+    Unit(u64),
+}
+
 /// See the module's description.
 pub(super) struct Book {
     lanes: HashMap<SubscriptionKey, StreamLane>,
@@ -167,6 +181,8 @@ pub(super) struct Book {
     jobs_first: bool,
     sweep_at: usize,
     pending: HashMap<u64, Pending>,
+    /// Calls with entries that are going on: what [`Book::abandon`] takes out is not reported.
+    running: Vec<Running>,
     next_token: u64,
     /// Entries and jobs that wait, for users to see.
     waiting: Arc<AtomicUsize>,
@@ -195,6 +211,7 @@ impl Book {
             jobs_first: false,
             sweep_at: SWEEP_MIN,
             pending: HashMap::new(),
+            running: Vec::new(),
             next_token: 0,
             waiting,
             reports: Vec::new(),
@@ -389,19 +406,22 @@ impl Book {
             unit,
             yields: false,
         }));
-        let started = self.clear_lane(sub);
-        self.reports.push(Event::Recalled { sub, started });
+        // Of lanes that were forgotten all is reported.
+        let lane = self.lanes.get(&sub);
+        let started = lane.map_or(EntryId::ZERO, |lane| lane.started);
+        let back = self.clear_lane(sub).collect();
+        self.reports.push(Event::Recalled { sub, started, back });
     }
 
-    /// Drops what waits in a lane; the last entry it started. Of lanes that were forgotten all is
-    /// reported.
-    fn clear_lane(&mut self, sub: SubscriptionKey) -> EntryId {
-        self.lanes.get_mut(&sub).map_or(EntryId::ZERO, |lane| {
-            self.waiting
-                .fetch_sub(lane.lane.waiting(), Ordering::Relaxed);
-            lane.lane.clear_waiting();
-            lane.started
-        })
+    /// Drops what waits in a lane.
+    fn clear_lane(&mut self, sub: SubscriptionKey) -> impl Iterator<Item = EntryId> + use<> {
+        let waiting = self
+            .lanes
+            .get_mut(&sub)
+            .map(|lane| lane.lane.take_waiting());
+        let waiting = waiting.unwrap_or_default();
+        self.waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
+        waiting.into_iter().map(|item| item.id())
     }
 
     /// Drops the units of a subscription that wait; their numbers.
@@ -422,14 +442,15 @@ impl Book {
     pub(super) fn clear_waiting(&mut self) {
         let subs: Vec<_> = self.lanes.keys().copied().collect();
         for sub in subs {
-            self.clear_lane(sub);
+            drop(self.clear_lane(sub));
         }
     }
 
     /// Forgets a lane. What it has with callbacks ends unheard.
     pub(super) fn drop_lane(&mut self, sub: SubscriptionKey) {
-        self.clear_lane(sub);
+        drop(self.clear_lane(sub));
         self.lanes.remove(&sub);
+        self.running.retain(|one| one.sub != sub);
         self.take_back(sub);
         self.pending.retain(|_, pending| match pending {
             Pending::Entry { sub: other, .. } | Pending::Unit { sub: other, .. } => *other != sub,
@@ -452,8 +473,14 @@ impl Book {
         let lane = self.lanes.get_mut(&sub)?;
         let item = lane.lane.start()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        lane.started = item.record().id;
+        let id = item.record().id;
+        lane.started = lane.started.max(id);
         self.next_token += 1;
+        self.running.push(Running {
+            token: self.next_token,
+            sub,
+            what: Given::Entry(id),
+        });
         Some(Started {
             sub,
             callback: lane.target.callback,
@@ -478,6 +505,9 @@ impl Book {
         clock: &Clock,
     ) {
         let (sub, id) = (started.sub, started.item.record().id);
+        if !self.end_call(started.token) {
+            return;
+        }
         let error = match outcome {
             Outcome::Pending => {
                 let pending = Pending::Entry {
@@ -505,9 +535,22 @@ impl Book {
         });
     }
 
-    /// How often the lock had been taken; see [`Book::note_unit`].
-    pub(super) fn locks(&self) -> u64 {
-        self.locks.load(Ordering::Relaxed)
+    /// A unit is given to its callback. Its token, and how often the lock had been taken, for
+    /// [`Book::note_unit`].
+    pub(super) fn start_unit(&mut self, call: &UnitCall) -> (u64, u64) {
+        let token = self.token();
+        self.running.push(Running {
+            token,
+            sub: call.sub,
+            what: Given::Unit(call.unit.number),
+        });
+        (token, self.locks.load(Ordering::Relaxed))
+    }
+
+    /// A call with entries came back; whether what came of it counts.
+    fn end_call(&mut self, token: u64) -> bool {
+        let at = self.running.iter().position(|one| one.token == token);
+        at.map(|at| self.running.swap_remove(at)).is_some()
     }
 
     /// Takes note of how the call with a unit ended. `locks` is from before it.
@@ -520,6 +563,9 @@ impl Book {
         began: Instant,
         clock: &Clock,
     ) {
+        if !self.end_call(token) {
+            return;
+        }
         let locks = (call.target.mode == Mode::Async).then_some(locks);
         let pending = Pending::Unit {
             sub: call.sub,
@@ -598,6 +644,40 @@ impl Book {
         for _ in 0..std::mem::take(&mut news.jobs) {
             self.push_job(Job::Background);
         }
+    }
+
+    /// Gives back the entries that callbacks have and did not finish: the code was replaced. Those
+    /// of calls that are going on, too, if `running`; whether there are any.
+    pub(super) fn abandon(&mut self, running: bool) -> bool {
+        let mut given = Vec::new();
+        self.pending.retain(|_, pending| match pending {
+            Pending::Entry { sub, id, .. } => {
+                given.push((*sub, Given::Entry(*id)));
+                false
+            }
+            Pending::Unit { sub, unit, .. } => {
+                given.push((*sub, Given::Unit(*unit)));
+                false
+            }
+            Pending::Trigger { .. } | Pending::Function(_) => true,
+        });
+        let running = if running {
+            std::mem::take(&mut self.running)
+        } else {
+            Vec::new()
+        };
+        let is_running = !running.is_empty();
+        given.extend(running.into_iter().map(|one| (one.sub, one.what)));
+        self.reports
+            .extend(given.into_iter().map(|(sub, what)| match what {
+                Given::Entry(id) => Event::Abandoned { sub, id },
+                Given::Unit(unit) => Event::Returned {
+                    sub,
+                    unit,
+                    yields: false,
+                },
+            }));
+        is_running
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.

@@ -73,6 +73,8 @@ pub struct Driver {
     pub(super) triggers: TriggerDesk,
     pub(super) hooks: Hooks,
     pub(super) homes: Homes,
+    /// Code that was replaced, and may have entries that it did not finish.
+    retired: RefCell<Vec<Arc<Runner>>>,
     /// Whether sync callbacks ran commands since progress was put on record.
     pub(super) acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
@@ -96,6 +98,7 @@ impl Driver {
             triggers: TriggerDesk::default(),
             hooks: Hooks::default(),
             homes: Homes::default(),
+            retired: RefCell::default(),
             acted: Cell::default(),
             held: Cell::default(),
             clock: Clock::start(),
@@ -251,6 +254,19 @@ impl Driver {
         // What was read ahead is struck from the book of the code that has it.
         self.pass_notices();
         self.bindings.remove(key);
+    }
+
+    /// Lets the code of a library end. What it does not finish within some time is handed over
+    /// again, to the code that took its place. To be called when its consumers have that.
+    pub fn retire(&self, runner: Arc<Runner>, deleted: bool) {
+        runner.retire(deleted);
+        self.retired.borrow_mut().push(runner);
+    }
+
+    /// Takes back what code has not finished that was replaced some time ago. To be called now
+    /// and then.
+    pub fn look_after_retired(&self) {
+        self.retired.borrow_mut().retain(|one| !one.give_up());
     }
 
     fn bind(&self, key: ConsumerKey, binding: Binding) {
@@ -434,6 +450,7 @@ impl Driver {
                 (None, Notice::Recall { sub, .. }) => self.on(Event::Recalled {
                     sub,
                     started: EntryId::ZERO,
+                    back: Vec::new(),
                 }),
                 (None, _) => {}
             }

@@ -178,8 +178,9 @@ impl Runner {
         self.change(Book::forget_gone);
     }
 
-    /// Lets the library end: no entry is started any more, what runs may finish. `deleted`: no
-    /// other takes its place. To be called after the recalls.
+    /// Lets the library end: no entry is started any more, what runs may finish, for a while; see
+    /// [`super::Driver::retire`]. `deleted`: no other takes its place. To be called after the
+    /// recalls.
     pub fn retire(self: &Arc<Self>, deleted: bool) {
         if deleted {
             self.stage.set_deleted();
@@ -190,6 +191,19 @@ impl Runner {
             // Retired once is retired for good.
             let _ = self.retired.set(Instant::now());
         });
+    }
+
+    /// Gives back what the code has not finished, some time after it was replaced, whatever its
+    /// worker is at; false before that time. Calls that are going on may do nothing more then.
+    pub(super) fn give_up(&self) -> bool {
+        let is_over = self.retired.get().is_none_or(|at| at.elapsed() >= GRACE);
+        if is_over {
+            if self.book.lock().abandon(true) {
+                self.stage.set_deleted();
+            }
+            self.send_reports();
+        }
+        is_over
     }
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut Book)) {
@@ -299,6 +313,7 @@ impl Runner {
             let error = ScriptError::new(
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
+            book.abandon(false);
             book.fail_pending(&error, &clock);
         }
         book.has_ready()
@@ -448,10 +463,7 @@ impl Runner {
         call: &UnitCall,
         clock: &Clock,
     ) {
-        let (token, locks) = {
-            let mut book = self.book.lock();
-            (book.token(), book.locks())
-        };
+        let (token, locks) = self.book.lock().start_unit(call);
         let began = Instant::now();
         let background = call.background.as_ref();
         let outcome = match call.unit.items.as_slice() {
@@ -515,6 +527,9 @@ impl Runner {
         session.clear_jobs();
         let mut book = self.book.lock();
         book.clear_background();
+        if self.retired.get().is_some() {
+            book.abandon(false);
+        }
         book.fail_pending(error, clock);
     }
 

@@ -266,7 +266,7 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     }
     driver.remove_hooks(name);
     if let Standing::Live(runner) = library.standing {
-        runner.retire(true);
+        driver.retire(runner, true);
     }
     true
 }
@@ -348,7 +348,7 @@ impl Swap<'_> {
             self.driver.remove_consumer(gone.key);
         }
         if let Some(Standing::Live(runner)) = standing {
-            runner.retire(false);
+            self.driver.retire(runner, false);
         }
         Live {
             consumers,

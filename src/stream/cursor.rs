@@ -17,7 +17,10 @@
 //! finished. A cursor that goes on from one has these to *redo*: they are read one by one before
 //! anything behind the position, and everything else up to there is finished.
 //!
-//! Invariants: `unfinished` and then `redo` are strictly ascending; `started <= read`; no listed
+//! An entry may be *lost* while it is with the callback: with code that was replaced and did not
+//! finish it. Then it is to be redone, too, though entries behind it may be started by now.
+//!
+//! Invariants: `unfinished` and `redo` are strictly ascending, and no ID is in both; `started <= read`; no listed
 //! ID is above `read`; while there is something to redo, nothing behind `read` is read;
 //! `bytes` is the sum over the unfinished entries.
 
@@ -33,6 +36,18 @@ struct Unfinished {
     bytes: usize,
     /// How far the cursor had read when this one came: what lies between is done, nobody wanted it.
     behind: EntryId,
+    given: Given,
+}
+
+/// Whether an entry up to the last one started is with the callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    /// It is.
+    Once,
+    /// It was lost, was read again, and waits.
+    Lost,
+    /// It was lost, and is with the callback again.
+    Again,
 }
 
 /// What may be removed from a stream: everything below an ID, or all there is.
@@ -75,6 +90,8 @@ pub(super) struct Cursor {
     unfinished: VecDeque<Unfinished>,
     bytes: usize,
     redo: VecDeque<EntryId>,
+    /// How many entries were lost and are not finished since, but for those to be redone.
+    lost: usize,
     /// The position gone on from.
     resumed: EntryId,
 }
@@ -102,12 +119,16 @@ impl Cursor {
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let position = self.position();
         let open = self.unfinished.iter().map(|entry| entry.id);
+        let mut pending: Vec<_> = open
+            .take_while(|id| *id <= position)
+            .chain(self.redo.iter().copied())
+            .collect();
+        if !pending.is_sorted() {
+            pending.sort_unstable();
+        }
         Checkpoint {
             position,
-            pending: open
-                .take_while(|id| *id <= position)
-                .chain(self.redo.iter().copied())
-                .collect(),
+            pending,
             hold: Hold::default(),
         }
     }
@@ -158,27 +179,99 @@ impl Cursor {
         self.unfinished
             .back()
             .is_some_and(|last| last.id > self.started)
+            || self.lost_and_waiting() > 0
+    }
+
+    fn lost_and_waiting(&self) -> usize {
+        if self.lost == 0 {
+            return 0;
+        }
+        let waits = |entry: &&Unfinished| entry.given == Given::Lost;
+        self.unfinished.iter().filter(waits).count()
     }
 
     /// IDs handed to the callback and not finished, ascending.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
         let count = self.unfinished_up_to(self.started);
-        self.unfinished.iter().map(|entry| entry.id).take(count)
+        let started = self.unfinished.iter().take(count);
+        started
+            .filter(|entry| entry.given != Given::Lost)
+            .map(|entry| entry.id)
     }
 
-    /// IDs that were handed over before and will be again, ascending.
+    /// IDs that were handed over before and will be again, in any order.
     pub(super) fn redo(&self) -> impl Iterator<Item = EntryId> + '_ {
-        let waiting = self.unfinished.iter().map(|entry| entry.id);
+        let is_back = |entry: &&Unfinished| {
+            entry.given == Given::Lost || (entry.id > self.started && entry.id <= self.resumed)
+        };
+        let waiting = self.unfinished.iter().filter(is_back);
         waiting
-            .skip_while(|id| *id <= self.started)
-            .take_while(|id| *id <= self.resumed)
+            .map(|entry| entry.id)
             .chain(self.redo.iter().copied())
     }
 
     /// How many entries are with the callback.
     #[must_use]
     pub(super) fn in_flight_count(&self) -> usize {
-        self.unfinished_up_to(self.started)
+        self.unfinished_up_to(self.started) - self.lost_and_waiting()
+    }
+
+    /// How many IDs up to `last` are not finished, but for those that were lost.
+    #[must_use]
+    pub(super) fn kept_up_to(&self, last: EntryId) -> usize {
+        let count = self.unfinished_up_to(last);
+        if self.lost == 0 {
+            return count;
+        }
+        let up_to = self.unfinished.iter().take(count);
+        up_to.filter(|entry| entry.given == Given::Once).count()
+    }
+
+    /// Whether an entry was lost, and is not finished since.
+    pub(super) fn is_lost(&self, id: EntryId) -> bool {
+        self.lost > 0
+            && self
+                .find(id)
+                .is_some_and(|at| self.unfinished[at].given != Given::Once)
+    }
+
+    fn find(&self, id: EntryId) -> Option<usize> {
+        let found = self.unfinished.binary_search_by_key(&id, |entry| entry.id);
+        found.ok()
+    }
+
+    /// An entry that was read is not with the callback any more, and not finished: it is to be
+    /// redone. False where it is not listed.
+    pub(super) fn lose(&mut self, id: EntryId) -> bool {
+        let Some(entry) = self.find(id).and_then(|at| self.unfinished.remove(at)) else {
+            return false;
+        };
+        self.forget(&entry);
+        self.redo_later(id);
+        true
+    }
+
+    fn redo_later(&mut self, id: EntryId) {
+        let at = self.redo.partition_point(|one| *one < id);
+        self.redo.insert(at, id);
+    }
+
+    /// An entry is not among the unfinished ones any more.
+    fn forget(&mut self, entry: &Unfinished) {
+        self.bytes -= entry.bytes;
+        if entry.given != Given::Once {
+            self.lost -= 1;
+        }
+    }
+
+    /// What is with the callback is as if it had never been lost: all of it may be lost again.
+    pub(super) fn forget_losses(&mut self) {
+        for entry in &mut self.unfinished {
+            if entry.given == Given::Again {
+                entry.given = Given::Once;
+                self.lost -= 1;
+            }
+        }
     }
 
     /// How many IDs up to `last` are not finished.
@@ -221,11 +314,25 @@ impl Cursor {
 
     fn push(&mut self, id: EntryId, bytes: usize) {
         self.bytes += bytes;
-        self.unfinished.push_back(Unfinished {
+        let given = if id <= self.started {
+            self.lost += 1;
+            Given::Lost
+        } else {
+            Given::Once
+        };
+        let entry = Unfinished {
             id,
             bytes,
             behind: self.read,
-        });
+            given,
+        };
+        let is_last = self.unfinished.back().is_none_or(|last| last.id < id);
+        if is_last {
+            self.unfinished.push_back(entry);
+        } else {
+            let at = self.unfinished.partition_point(|one| one.id < id);
+            self.unfinished.insert(at, entry);
+        }
     }
 
     /// How many entries are to be redone, and were not read for that yet.
@@ -238,7 +345,7 @@ impl Cursor {
     #[must_use]
     pub(super) fn oldest(&self) -> Option<EntryId> {
         let first = self.unfinished.front().map(|entry| entry.id);
-        first.or_else(|| self.redo.front().copied())
+        first.into_iter().chain(self.redo.front().copied()).min()
     }
 
     /// Notes an entry that was read, and is done at once: nobody wants it.
@@ -265,6 +372,12 @@ impl Cursor {
 
     /// Notes that the callback was given every entry up to `id`.
     pub(super) fn note_started(&mut self, id: EntryId) {
+        if self.lost > 0
+            && let Some(at) = self.find(id)
+            && self.unfinished[at].given == Given::Lost
+        {
+            self.unfinished[at].given = Given::Again;
+        }
         self.started = self.started.max(id.min(self.read));
         if !self.has_waiting() && !self.has_redo() {
             // What was read behind it is done, too: nobody wanted it.
@@ -282,8 +395,9 @@ impl Cursor {
                 Err(_) => return false,
             },
         };
-        let entry = self.unfinished.remove(at);
-        self.bytes -= entry.map_or(0, |entry| entry.bytes);
+        if let Some(entry) = self.unfinished.remove(at) {
+            self.forget(&entry);
+        }
         self.started = self.started.max(id);
         true
     }
@@ -295,7 +409,7 @@ impl Cursor {
                 self.unfinished.push_back(entry);
                 break;
             }
-            self.bytes -= entry.bytes;
+            self.forget(&entry);
         }
         self.redo.retain(|id| *id <= last);
         self.read = self.read.min(last);
@@ -311,9 +425,9 @@ impl Cursor {
                 self.unfinished.push_back(last);
                 break;
             }
-            self.bytes -= last.bytes;
+            self.forget(&last);
             if last.id <= self.resumed {
-                self.redo.push_front(last.id);
+                self.redo_later(last.id);
             } else {
                 self.read = last.behind;
             }
@@ -415,6 +529,41 @@ mod tests {
         assert!(!cursor.note_finished(id(3)));
         cursor.note_read(&[(id(3), 1)]);
         assert_eq!(cursor.unfinished(), 3);
+    }
+
+    #[test]
+    fn what_is_lost_is_redone_before_what_is_behind_and_counts_as_not_started_until_it_is() {
+        let mut cursor = cursor(1..=4);
+        cursor.note_started(id(3));
+        assert!(cursor.note_finished(id(1)));
+        assert!(cursor.lose(id(2)));
+        assert!(!cursor.lose(id(2)) && !cursor.lose(id(9)));
+        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
+        assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
+        assert_eq!(cursor.in_flight().collect::<Vec<_>>(), [id(3)]);
+        assert_eq!(cursor.reach(), Reach::Only(id(2)));
+        assert!(cursor.note_read(&[(id(2), 10)]));
+        assert_eq!(cursor.reach(), Reach::Behind(id(4)));
+        assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (1, 1));
+        assert_eq!(cursor.redo().collect::<Vec<_>>(), [id(2)]);
+        assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
+        cursor.note_started(id(2));
+        assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (2, 1));
+        assert!(cursor.is_lost(id(2)) && !cursor.is_lost(id(3)));
+        cursor.forget_losses();
+        assert_eq!(cursor.kept_up_to(id(3)), 2);
+        assert!(cursor.note_finished(id(2)) && cursor.note_finished(id(3)));
+        assert_eq!(cursor.checkpoint(), checkpoint(3, &[]));
+    }
+
+    #[test]
+    fn what_is_lost_and_gone_from_the_stream_is_done() {
+        let mut cursor = cursor(1..=2);
+        cursor.note_started(id(2));
+        assert!(cursor.lose(id(1)));
+        assert!(cursor.note_read(&[]));
+        assert_eq!(cursor.checkpoint(), checkpoint(2, &[2]));
+        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
     }
 
     #[test]

@@ -174,22 +174,24 @@ impl Delivery {
                 if holds {
                     state.keep_place(id);
                 }
+                let is_inherited = state.is_inherited(id);
                 if state.cursor.note_finished(id) {
                     state.stats.note_call(error.is_some());
                     state.stats.note_finished(id, took, now_ms, error);
-                    self.after_finish(sub, id);
+                    self.after_finish(sub, is_inherited);
                 }
                 self.queue_progress(sub);
             }
-            Event::Recalled { sub, started } => {
+            Event::Recalled { sub, started, back } => {
                 if let Some(state) = self.subs.get_mut(sub)
                     && state.recall != Recall::None
                 {
-                    state.end_recall(started);
+                    state.end_recall(started, &back);
                     state.adopt(&self.consumers[state.consumer].spec);
                     self.schedule(sub);
                 }
             }
+            Event::Abandoned { sub, id } => self.abandoned(sub, id),
             Event::Refused { sub, error } => {
                 if let Some(state) = self.subs.get_mut(sub) {
                     state.stats.note_error(error);
@@ -238,19 +240,39 @@ impl Delivery {
         self.schedule(sub);
     }
 
-    fn after_finish(&mut self, sub: SubscriptionKey, id: EntryId) {
-        let state = &self.subs[sub];
-        let (consumer, stream) = (state.consumer, state.stream);
-        let spec = &self.consumers[consumer].spec;
-        if state.is_inherited(id) {
-            self.notices.push_back(Notice::Window {
-                consumer,
-                sub,
-                window: state.lane_window(spec.window),
-            });
+    fn after_finish(&mut self, sub: SubscriptionKey, is_inherited: bool) {
+        let stream = self.subs[sub].stream;
+        if is_inherited {
+            self.tell_window(sub);
         }
         self.queue_trim(stream);
         self.schedule(sub);
+    }
+
+    /// The lane has another window.
+    fn tell_window(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        let window = state.lane_window(self.consumers[consumer].spec.window);
+        self.notices.push_back(Notice::Window {
+            consumer,
+            sub,
+            window,
+        });
+    }
+
+    /// Code that was replaced does not finish an entry. It is read again, before what only waits.
+    fn abandoned(&mut self, sub: SubscriptionKey, id: EntryId) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        if state.cursor.lose(id) {
+            state.behind = true;
+            self.recall(sub, Recall::Demotion);
+            // Not before that: what waits may not take its place.
+            self.tell_window(sub);
+            self.schedule(sub);
+        }
     }
 
     fn role_changed(&mut self, primary: bool) {

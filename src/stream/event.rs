@@ -94,7 +94,8 @@ pub enum Event<'a> {
         /// As with [`Event::Finished`].
         holds: bool,
     },
-    /// A unit was not given to the callback: it can be tried again, at once or when
+    /// A unit was not given to the callback, or to code that was replaced and will not be done with
+    /// it: it can be tried again, at once or when
     /// [`Event::Yielded`] tells.
     Returned {
         /// The subscription.
@@ -162,6 +163,17 @@ pub enum Event<'a> {
         sub: SubscriptionKey,
         /// The last entry the callback was given.
         started: EntryId,
+        /// The entries that were dropped. Some may have been abandoned before.
+        back: Vec<EntryId>,
+    },
+    /// The callback was given an entry, and will not be done with it: its code was replaced. What
+    /// it reports of it later is not told. Comes behind the answer to the [`Notice::Recall`] of
+    /// that.
+    Abandoned {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The entry.
+        id: EntryId,
     },
     /// A hand-over was refused for now: nothing was read. [`Event::Yielded`] comes when it may be
     /// tried again.

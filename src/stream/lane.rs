@@ -49,9 +49,9 @@ impl<T> Lane<T> {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Drops what waits.
-    pub fn clear_waiting(&mut self) {
-        self.waiting.clear();
+    /// Takes out what waits.
+    pub fn take_waiting(&mut self) -> VecDeque<T> {
+        std::mem::take(&mut self.waiting)
     }
 
     /// Whether [`Lane::start`] would give an entry.

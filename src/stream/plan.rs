@@ -190,12 +190,21 @@ impl Plan {
         let group = group_of(&item, policy);
         let since_ms = self.arrivals.take(item.id()).unwrap_or(now_ms);
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting {
+        let id = item.id();
+        let one = Waiting {
             entry: Entry { item, group },
             bytes,
             since_ms,
             tried,
-        });
+        };
+        let is_last = |last: &Waiting| last.entry.item.id() < id;
+        if self.waiting.back().is_none_or(is_last) {
+            self.waiting.push_back(one);
+        } else {
+            // It comes again, before what waits.
+            let at = self.waiting.partition_point(is_last);
+            self.waiting.insert(at, one);
+        }
     }
 
     /// How many entries are worth reading now.

@@ -259,12 +259,12 @@ impl Subscription {
         if self.inherited == EntryId::ZERO {
             return window;
         }
-        window.saturating_sub(self.cursor.unfinished_up_to(self.inherited))
+        window.saturating_sub(self.cursor.kept_up_to(self.inherited))
     }
 
     /// Whether `id` is with earlier code of the library.
     pub(super) fn is_inherited(&self, id: EntryId) -> bool {
-        id <= self.inherited
+        id <= self.inherited && !self.cursor.is_lost(id)
     }
 
     /// An entry is finished whose place in the window stays taken. Places of earlier code do not
@@ -285,7 +285,7 @@ impl Subscription {
     }
 
     /// Ends a recall: what was not started will be read again.
-    pub(super) fn end_recall(&mut self, started: EntryId) {
+    pub(super) fn end_recall(&mut self, started: EntryId, back: &[EntryId]) {
         if self.plan.is_some() {
             // What was with it came back before this.
             self.recall = Recall::None;
@@ -293,8 +293,15 @@ impl Subscription {
             return;
         }
         self.cursor.note_started(started);
+        for id in back {
+            // Others were never started: they are put back all at once.
+            if *id <= self.cursor.started() {
+                self.cursor.lose(*id);
+            }
+        }
         self.cursor.put_back_waiting();
         if self.recall == Recall::Upgrade {
+            self.cursor.forget_losses();
             self.inherited = self.cursor.started();
         }
         self.recall = Recall::None;

@@ -29,12 +29,13 @@ pub(crate) enum Message {
 }
 
 /// From a callback to the main thread, in any order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Report {
     Started(SubscriptionKey, EntryId),
     /// With whether its place in the window is held.
     Finished(SubscriptionKey, EntryId, Outcome, bool),
-    Recalled(SubscriptionKey, EntryId),
+    /// With the last entry started, and those that were dropped.
+    Recalled(SubscriptionKey, EntryId, Vec<EntryId>),
 }
 
 /// The lane of one subscription and the last entry started from it.
@@ -98,11 +99,12 @@ impl Code {
             Some(Message::Recall(sub)) => {
                 // Lanes that idle may be forgotten: the core knows what was started from them.
                 let mut started = EntryId::ZERO;
+                let mut back = Vec::new();
                 if let Some(beside) = self.lanes.get_mut(&sub) {
-                    beside.lane.clear_waiting();
                     started = beside.started;
+                    back = beside.lane.take_waiting().into();
                 }
-                self.outbox.push(Report::Recalled(sub, started));
+                self.outbox.push(Report::Recalled(sub, started, back));
             }
             Some(Message::Drop(sub)) => {
                 self.lanes.remove(&sub);
@@ -127,7 +129,7 @@ impl Code {
     pub(crate) fn start(&mut self, sub: SubscriptionKey) -> Option<EntryId> {
         let beside = self.lanes.get_mut(&sub)?;
         let id = beside.lane.start()?;
-        beside.started = id;
+        beside.started = beside.started.max(id);
         self.running.push((sub, id));
         Some(id)
     }

@@ -437,6 +437,32 @@ impl Driver {
         (sub, id, holds)
     }
 
+    /// Code that was replaced gives up the running entry at a place: its reports of that are told
+    /// before, and no other comes.
+    pub(crate) fn abandon(&mut self, which: u8, running: u8) {
+        let Some(at) = self.pick_code(which) else {
+            return;
+        };
+        let code = &mut self.codes[at];
+        let Some(running) = usize::from(running).checked_rem(code.running.len()) else {
+            return;
+        };
+        let is_recall = |report: &Report| matches!(report, Report::Recalled(..));
+        let is_recalled = code.inbox.is_empty() && !code.outbox.iter().any(is_recall);
+        if code.current || !is_recalled {
+            return;
+        }
+        let (sub, id) = code.running.swap_remove(running);
+        let is_of_it = |report: &Report| matches!(report, Report::Started(one, last) if (*one, *last) == (sub, id));
+        let told = code.outbox.extract_if(.., |report| is_of_it(report));
+        let told: Vec<_> = told.collect();
+        for report in told {
+            self.tell(&report);
+        }
+        self.reference.abandoned(sub, id);
+        self.core.on(Event::Abandoned { sub, id });
+    }
+
     /// The main thread hears of reports, not always in the order in which they were made.
     pub(crate) fn deliver(&mut self, which: u8, first: u8, count: u8) {
         let Some(at) = self.pick_code(which) else {
@@ -453,13 +479,13 @@ impl Driver {
     }
 
     fn tell(&mut self, report: &Report) {
-        let (event, alive) = match *report {
+        let (event, alive) = match report.clone() {
             Report::Started(sub, id) => (
                 Event::Started { sub, id },
                 self.reference.told_started(sub, id),
             ),
-            Report::Recalled(sub, started) => (
-                Event::Recalled { sub, started },
+            Report::Recalled(sub, started, back) => (
+                Event::Recalled { sub, started, back },
                 self.reference.told_recalled(sub),
             ),
             Report::Finished(sub, id, outcome, holds) => {

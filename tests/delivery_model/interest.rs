@@ -9,6 +9,7 @@ use crate::world::Entry;
 
 /// An entry that a callback was given.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of different kinds")]
 pub(crate) struct Given {
     pub(crate) id: EntryId,
     /// Number of the code whose callback it was.
@@ -18,6 +19,8 @@ pub(crate) struct Given {
     pub(crate) told_done: bool,
     /// It is done, may have written, and is not on record: its place is taken.
     pub(crate) held: bool,
+    /// It was abandoned before, and the core did not hear that it was given again.
+    pub(crate) untold: bool,
 }
 
 /// Whether what waits beside a callback is to be taken back.
@@ -46,6 +49,8 @@ pub(crate) struct Interest {
     pub(crate) read: Vec<EntryId>,
     /// Every entry that a callback was given, in that order.
     pub(crate) given: Vec<Given>,
+    /// Entries that were given to code that was replaced, which did not finish them.
+    pub(crate) abandoned: BTreeSet<EntryId>,
     /// The core heard that the callback was given the entries up to this one.
     pub(crate) told_started: EntryId,
     pub(crate) recall: Recall,
@@ -70,6 +75,7 @@ impl Interest {
             recorded: None,
             read: Vec::new(),
             given: Vec::new(),
+            abandoned: BTreeSet::new(),
             told_started: EntryId::ZERO,
             recall: Recall::None,
             window_due: false,
@@ -106,6 +112,7 @@ impl Interest {
         self.recorded = Some(checkpoint.clone());
         self.read.clear();
         self.given.clear();
+        self.abandoned.clear();
         self.told_started = EntryId::ZERO;
         self.recall = Recall::None;
         self.window_due = false;
@@ -139,14 +146,27 @@ impl Interest {
     /// Entries with a callback, as far as the core can know.
     pub(crate) fn told_in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
         let open = self.given.iter().filter(|given| !given.told_done);
-        open.map(|given| given.id)
-            .filter(|id| *id <= self.told_started)
+        let told = open.filter(|given| given.id <= self.told_started && !given.untold);
+        let mut told: Vec<_> = told.map(|given| given.id).collect();
+        told.sort_unstable();
+        told.into_iter()
     }
 
     /// Entries that were read and are not done, as far as the core can know.
     pub(crate) fn told_unfinished(&self) -> usize {
         let done = self.given.iter().filter(|given| given.told_done).count();
         self.read.len() - done
+    }
+
+    /// Whether an entry was read that the core does not know to be given.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.read.iter().any(|id| {
+            let mut given = self.given.iter();
+            match given.find(|given| given.id == *id) {
+                None => true,
+                Some(given) => !given.told_done && (*id > self.told_started || given.untold),
+            }
+        })
     }
 
     /// What becomes due when the library's code or the server's role changes.

@@ -84,6 +84,7 @@ enum Action {
     Receive(u8, u8),
     Start(u8, u8, u8),
     Finish(u8, u8, Outcome),
+    Abandon(u8, u8),
     Deliver(u8, u8, u8),
     ForgetIdle(u8),
     Settle,
@@ -123,6 +124,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Receive(which, count) => driver.receive(which, count),
         Action::Start(which, lane, count) => driver.start(which, lane, count),
         Action::Finish(which, running, outcome) => driver.finish(which, running, outcome),
+        Action::Abandon(which, running) => driver.abandon(which, running),
         Action::Deliver(which, first, count) => driver.deliver(which, first, count),
         Action::ForgetIdle(which) => driver.forget_idle(which),
         Action::Settle => driver.settle(),
@@ -255,6 +257,8 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
         18 => any3.clone().prop_map(|(which, lane, count)| Action::Start(which, lane, count)),
         24 => (any::<u8>(), any::<u8>(), outcome())
             .prop_map(|(which, running, outcome)| Action::Finish(which, running, outcome)),
+        2 * upheaval => (any::<u8>(), any::<u8>())
+            .prop_map(|(which, running)| Action::Abandon(which, running)),
         18 => any3.prop_map(|(which, first, count)| Action::Deliver(which, first, count)),
         2 => any::<u8>().prop_map(Action::ForgetIdle),
         1 => Just(Action::Settle),

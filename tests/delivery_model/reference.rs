@@ -229,8 +229,10 @@ impl Reference {
         };
         assert!(interest.read.contains(&id), "{id} was given and never read");
         assert!(!interest.was_given(id), "{id} was given twice");
+        let is_again = interest.abandoned.contains(&id);
+        let last = interest.given.iter().map(|given| given.id).max();
         assert!(
-            interest.given.last().is_none_or(|last| last.id < id),
+            is_again || last.is_none_or(|last| last < id),
             "{id} was given out of order"
         );
         assert!(
@@ -247,7 +249,8 @@ impl Reference {
             .find(|(_, stream)| stream.incarnation == interest.incarnation);
         let (_, stream) = stream.expect("the interest ends with its stream");
         for entry in stream.entries.iter().filter(|entry| entry.id < id) {
-            assert!(interest.was_given(entry.id), "{} was skipped", entry.id);
+            let was_given = interest.was_given(entry.id) || interest.abandoned.contains(&entry.id);
+            assert!(was_given, "{} was skipped", entry.id);
         }
         interest.given.push(Given {
             id,
@@ -255,7 +258,22 @@ impl Reference {
             done: false,
             told_done: false,
             held: false,
+            untold: is_again,
         });
+    }
+
+    /// Code that was replaced gave an entry up.
+    pub(crate) fn abandoned(&mut self, sub: SubscriptionKey, id: EntryId) {
+        if let Some(interest) = self.by_sub(sub) {
+            interest.given.retain(|given| given.id != id);
+            interest.read.retain(|one| *one != id);
+            interest.abandoned.insert(id);
+            interest.was_idle = false;
+            if interest.recall == Recall::None && interest.told_unfinished() > 0 {
+                // What waits is for behind it.
+                interest.recall = Recall::Due;
+            }
+        }
     }
 
     pub(crate) fn note_done(&mut self, sub: SubscriptionKey, id: EntryId, holds: bool) {
@@ -375,6 +393,10 @@ impl Reference {
             return false;
         };
         interest.told_started = interest.told_started.max(id);
+        let given = interest.given.iter_mut().find(|given| given.id == id);
+        if let Some(given) = given {
+            given.untold = false;
+        }
         true
     }
 
@@ -411,10 +433,8 @@ impl Reference {
         assert_eq!(interest.recall, Recall::Asked);
         interest.recall = Recall::None;
         interest.read = interest.given.iter().map(|given| given.id).collect();
-        let last = interest
-            .given
-            .last()
-            .map_or(EntryId::ZERO, |given| given.id);
+        let last = interest.given.iter().map(|given| given.id).max();
+        let last = last.unwrap_or(EntryId::ZERO);
         interest.told_started = interest.told_started.max(last);
         true
     }
@@ -585,8 +605,7 @@ impl Reference {
             }
             // Where an entry waits for its callback, the next one may have to wait in the stream:
             // it may be large. The start of the one that waits lets the core go on.
-            let last_read = interest.read.last().copied().unwrap_or_default();
-            let nothing_waits = last_read <= interest.told_started;
+            let nothing_waits = !interest.has_waiting();
             let has_room = interest.told_unfinished() < spec.window && nothing_waits;
             let unread = entries.any(|entry| !interest.was_read(entry.id));
             assert!(

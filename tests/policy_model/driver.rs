@@ -302,6 +302,16 @@ impl Driver {
         }
     }
 
+    /// Code that was replaced gives up one of the units that it began with.
+    pub(crate) fn abandon(&mut self, at: usize) {
+        if let Some(at) = at.checked_rem(self.jobs.len())
+            && self.jobs[at].started
+        {
+            let job = self.jobs.remove(at);
+            self.give_back(job.sub, job.unit.number, false);
+        }
+    }
+
     fn end_job(&mut self, job: &Job, outcome: Outcome, holds: bool) {
         let ids: Vec<_> = job.unit.items.iter().map(Item::id).collect();
         let end = outcome.end(&ids);
@@ -331,7 +341,11 @@ impl Driver {
                     }
                     self.reference.recalled(sub);
                     let started = EntryId::ZERO;
-                    self.core.on(Event::Recalled { sub, started });
+                    self.core.on(Event::Recalled {
+                        sub,
+                        started,
+                        back: Vec::new(),
+                    });
                 }
                 Some(Notice::Drop { sub, .. }) => {
                     self.jobs.retain(|job| job.sub != sub || job.started);

@@ -66,6 +66,7 @@ enum Action {
     Turn(Turn),
     Start(usize),
     End(usize, Outcome, bool),
+    Abandon(usize),
     Receive(usize),
     PassTime(u64),
     PassToNext,
@@ -94,6 +95,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Turn(ref turn) => driver.turn(turn),
         Action::Start(count) => driver.start(count),
         Action::End(at, outcome, holds) => driver.end(at, outcome, holds),
+        Action::Abandon(at) => driver.abandon(at),
         Action::Receive(count) => driver.receive(count),
         Action::PassTime(ms) => driver.pass_time(ms),
         Action::PassToNext => _ = driver.pass_to_next(),
@@ -223,6 +225,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         10 => (1usize..4).prop_map(Action::Start),
         40 => (any::<usize>(), outcome(), any::<bool>())
             .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+        2 => any::<usize>().prop_map(Action::Abandon),
         10 => (1usize..4).prop_map(Action::Receive),
         10 => (0u64..300).prop_map(Action::PassTime),
         16 => Just(Action::PassToNext),

@@ -52,8 +52,8 @@ impl StreamView<'_> {
         if let Some(plan) = &self.state_of.plan {
             ids.extend(plan.again());
             ids.extend(&self.state_of.dying);
-            ids.sort_unstable();
         }
+        ids.sort_unstable();
         ids
     }
 

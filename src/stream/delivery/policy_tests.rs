@@ -346,7 +346,11 @@ fn a_consumer_that_lost_its_policy_gets_no_lane_before_the_places_of_its_units_a
     assert_eq!(units(&mut core), [(1, vec![1])]);
     core.change_consumer(consumer, ConsumerSpec::new(b"s:", 1, false, Mode::Async));
     let started = EntryId::ZERO;
-    core.on(Event::Recalled { sub, started });
+    core.on(Event::Recalled {
+        sub,
+        started,
+        back: Vec::new(),
+    });
     end(&mut core, sub, 1, End::Done, true);
     assert!(core.next_progress().is_some());
     let notices: Vec<_> = std::iter::from_fn(|| core.next_notice()).collect();

@@ -121,6 +121,7 @@ fn a_demotion_in_an_upgrade_leaves_what_is_with_the_old_code_in_the_window() {
     core.on(Event::Recalled {
         sub,
         started: id(2),
+        back: Vec::new(),
     });
     core.on(Event::RoleChanged { primary: true });
     assert_eq!(core.lane_window(sub), 0);
@@ -138,6 +139,7 @@ fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
     core.on(Event::Recalled {
         sub,
         started: id(2),
+        back: Vec::new(),
     });
     assert_eq!(core.lane_window(sub), 0);
 }
@@ -167,6 +169,7 @@ fn what_is_read_again_after_a_checkpoint_of_the_primary_is_not_with_earlier_code
     core.on(Event::Recalled {
         sub,
         started: id(1),
+        back: Vec::new(),
     });
     finish(&mut core, sub, 1);
     core.on(Event::RoleChanged { primary: false });
