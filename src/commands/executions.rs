@@ -1,12 +1,17 @@
 //! `RG.DUMPEXECUTIONS`, `RG.GETEXECUTION`, `RG.GETRESULTS`, `RG.ABORTEXECUTION`, ...: runs over the
 //! data set, with the replies of the first `RedisGears`.
+//!
+//! A run is its user's: another one who asks for it is told that there is none of that ID, unless it
+//! is an administrator.
 
 use serde::Deserialize;
 
 use crate::app::App;
 use crate::engine::Reply;
 use crate::exec::{ExecutionView, Status};
-use crate::host::{BlockedClient, Context};
+use crate::host::{BlockedClient, Context, is_admin};
+
+use super::function_load::NO_USER;
 
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
@@ -25,6 +30,43 @@ fn id_of<'a>(arguments: &[&'a [u8]], command: &str) -> Result<&'a str, Reply> {
     }
 }
 
+/// Who asks for runs.
+struct Asker {
+    user: Option<String>,
+    is_admin: bool,
+}
+
+impl Asker {
+    fn of(context: &Context) -> Self {
+        let user = context.user().unwrap_or_else(|| NO_USER.to_owned());
+        Self {
+            is_admin: is_admin(&user),
+            // Of names that are not text several look alike.
+            user: Some(user).filter(|user| !user.contains(char::REPLACEMENT_CHARACTER)),
+        }
+    }
+
+    /// Whether runs of that user are this one's to see and to touch.
+    fn may_touch(&self, user: Option<&str>) -> bool {
+        self.is_admin || user.is_some_and(|user| self.user.as_deref() == Some(user))
+    }
+}
+
+/// The run that a command is about, if who asks may touch it.
+fn own_id<'a>(
+    app: &App,
+    context: &Context,
+    arguments: &[&'a [u8]],
+    command: &str,
+) -> Result<&'a str, Reply> {
+    let id = id_of(arguments, command)?;
+    let user = app.executions.user_of(id);
+    match user {
+        Some(user) if Asker::of(context).may_touch(user.as_deref()) => Ok(id),
+        _ => Err(Reply::error(UNKNOWN)),
+    }
+}
+
 fn view(app: &App, id: &str) -> Result<ExecutionView, Reply> {
     app.executions.view(id).ok_or_else(|| Reply::error(UNKNOWN))
 }
@@ -37,8 +79,10 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-pub(super) fn dump(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
-    let all = app.executions.list().into_iter().map(|(id, now)| {
+pub(super) fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
+    let asker = Asker::of(context);
+    let all = app.executions.list(|user| asker.may_touch(user));
+    let all = all.into_iter().map(|(id, now)| {
         Reply::record(vec![
             ("executionId", Reply::text(id)),
             ("status", Reply::text(status(now))),
@@ -51,7 +95,7 @@ pub(super) fn dump(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply
 
 pub(super) fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let (arguments, rest) = arguments.split_at(arguments.len().min(1));
-    let found = id_of(arguments, "rg.getexecution").and_then(|id| {
+    let found = own_id(app, context, arguments, "rg.getexecution").and_then(|id| {
         match rest {
             [] => {}
             [word] if word.eq_ignore_ascii_case(b"shard") => {}
@@ -108,8 +152,8 @@ fn outcome(view: ExecutionView) -> Reply {
     Reply::Array(vec![Reply::Array(view.results), Reply::Array(view.errors)])
 }
 
-pub(super) fn results(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
-    let found = id_of(arguments, "rg.getresults").and_then(|id| view(app, id));
+pub(super) fn results(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let found = own_id(app, context, arguments, "rg.getresults").and_then(|id| view(app, id));
     match found {
         Ok(view) if view.status == Status::Running => {
             Reply::error("ERR execution is still running")
@@ -121,7 +165,7 @@ pub(super) fn results(app: &App, _context: &Context, arguments: &[&[u8]]) -> Rep
 
 /// `None` where the client waits for the answer.
 pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
-    let id = match id_of(arguments, "rg.getresultsblocking") {
+    let id = match own_id(app, context, arguments, "rg.getresultsblocking") {
         Ok(id) => id,
         Err(error) => return Some(error),
     };
@@ -139,8 +183,9 @@ pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]
     }
 }
 
-pub(super) fn abort(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
-    let aborted = id_of(arguments, "rg.abortexecution").map(|id| app.executions.abort(id));
+pub(super) fn abort(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let aborted =
+        own_id(app, context, arguments, "rg.abortexecution").map(|id| app.executions.abort(id));
     match aborted {
         Ok(true) => Reply::OK,
         Ok(false) => Reply::error(UNKNOWN),
@@ -148,8 +193,8 @@ pub(super) fn abort(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply
     }
 }
 
-pub(super) fn forget(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
-    let dropped = id_of(arguments, "rg.dropexecution").and_then(|id| {
+pub(super) fn forget(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let dropped = own_id(app, context, arguments, "rg.dropexecution").and_then(|id| {
         view(app, id)?;
         Ok(app.executions.drop_ended(id))
     });

@@ -84,7 +84,9 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     let waits = !loaded.stays && !options.unblocking;
     // A library outlives what it has run.
     let script = (!loaded.stays).then(|| Arc::clone(&runner));
-    let (id, caller) = app.executions.begin_script(&scheduled.plan, !waits, script);
+    let (id, caller) = app
+        .executions
+        .begin_script(&scheduled.plan, &user, !waits, script);
     if waits {
         let (executions, gone) = (Arc::clone(&app.executions), id.clone());
         let on_gone = Box::new(move || {

@@ -18,7 +18,7 @@ pub(crate) mod trigger_figures;
 use crate::app::App;
 use crate::engine::Reply;
 use crate::host::{
-    Arg, ArgKind, Command, Context, command_entry, keyed_command_entry, register_commands,
+    Arg, ArgKind, Command, Context, Keys, command_entry, keyed_command_entry, register_commands,
 };
 
 /// What a command does with its arguments, the command's own words not among them.
@@ -148,6 +148,7 @@ static OF_THE_FIRST: [Command; 12] = [
     },
     Command {
         name: "rg.dumpregistrations",
+        categories: LOOKS,
         entry: Some(dump_registrations_entry),
         summary: "Lists stream consumers and key-space triggers as registrations",
         arity: 1,
@@ -189,6 +190,7 @@ static OF_THE_FIRST: [Command; 12] = [
     },
     Command {
         name: "rg.dumpexecutions",
+        categories: LOOKS,
         entry: Some(dump_executions_entry),
         summary: "Lists runs over the data set",
         arity: 1,
@@ -196,6 +198,7 @@ static OF_THE_FIRST: [Command; 12] = [
     },
     Command {
         name: "rg.getexecution",
+        categories: LOOKS,
         entry: Some(get_execution_entry),
         summary: "Shows a run over the data set",
         arity: -2,
@@ -208,6 +211,7 @@ static OF_THE_FIRST: [Command; 12] = [
     },
     Command {
         name: "rg.getresults",
+        categories: LOOKS,
         entry: Some(get_results_entry),
         summary: "Gives what came of a run",
         arity: 2,
@@ -216,6 +220,7 @@ static OF_THE_FIRST: [Command; 12] = [
     },
     Command {
         name: "rg.getresultsblocking",
+        categories: "blocking scripting slow",
         entry: Some(get_results_blocking_entry),
         summary: "Waits for the end of a run, and gives what came of it",
         arity: 2,
@@ -240,6 +245,9 @@ static OF_THE_FIRST: [Command; 12] = [
     },
 ];
 
+/// Of commands that change nothing.
+const LOOKS: &str = "scripting slow";
+
 const IDS: &[Arg] = &[Arg {
     multiple: true,
     ..text("id")
@@ -253,7 +261,7 @@ const FIRST: Command = Command {
     summary: "",
     complexity: "O(N) where N is the number of what is known",
     arity: -1,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[],
 };
@@ -278,7 +286,7 @@ const CALL: Command = Command {
     summary: "",
     complexity: "Depends on the function",
     arity: -4,
-    key_count_at: Some(KEY_COUNT),
+    keys: Keys::Counted(KEY_COUNT),
     args: &[
         text("library"),
         text("function"),
@@ -309,7 +317,7 @@ static RG_INTERNALS: Command = Command {
     summary: "A container for what the module tells itself on replicas and after a restart",
     complexity: "Depends on subcommand",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[
         Command {
@@ -365,7 +373,7 @@ const INTERNAL: Command = Command {
     summary: "",
     complexity: "O(1)",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[],
 };
@@ -378,7 +386,7 @@ static RG_CONSUMER: Command = Command {
     summary: "A container for commands about stream consumers",
     complexity: "Depends on subcommand",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[
         Command {
@@ -435,6 +443,7 @@ static RG_CONSUMER: Command = Command {
             entry: Some(consumer_info_entry),
             flags: "deny-script",
             categories: "scripting slow",
+            keys: Keys::Read(STREAM_WORD, STREAM_AT),
             summary: "Shows how it stands with a stream consumer",
             complexity: "O(N) where N is the number of its streams, or of entries it is behind",
             args: &[text("library"), text("consumer"), STREAM],
@@ -445,6 +454,7 @@ static RG_CONSUMER: Command = Command {
             entry: Some(consumer_help_entry),
             flags: "deny-script",
             categories: "scripting slow",
+            keys: Keys::None,
             summary: "Shows the subcommands of RG.CONSUMER",
             arity: 2,
             ..ORDER
@@ -460,7 +470,7 @@ const ORDER: Command = Command {
     summary: "",
     complexity: "O(1)",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::Changed(STREAM_WORD, STREAM_AT),
     args: &[],
     subcommands: &[],
 };
@@ -470,10 +480,14 @@ const STREAM: Arg = Arg {
     ..THE_STREAM
 };
 
+/// What stands before the key of a stream, and its place: behind library and consumer.
+const STREAM_WORD: &str = "STREAM";
+const STREAM_AT: i32 = 4;
+
 const THE_STREAM: Arg = Arg {
     name: "stream",
-    token: Some("STREAM"),
-    kind: ArgKind::Text,
+    token: Some(STREAM_WORD),
+    kind: ArgKind::Key,
     optional: false,
     multiple: false,
 };
@@ -486,7 +500,7 @@ static RG_CONFIG: Command = Command {
     summary: "A container for commands about settings",
     complexity: "Depends on subcommand",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[
         Command {
@@ -497,7 +511,7 @@ static RG_CONFIG: Command = Command {
             summary: "Reads a setting of the module",
             complexity: "O(1)",
             arity: -3,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[text("name")],
             subcommands: &[],
         },
@@ -509,7 +523,7 @@ static RG_CONFIG: Command = Command {
             summary: "Changes a setting of the module",
             complexity: "O(1)",
             arity: -4,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[text("name"), text("value")],
             subcommands: &[],
         },
@@ -521,7 +535,7 @@ static RG_CONFIG: Command = Command {
             summary: "Shows the subcommands of RG.CONFIG",
             complexity: "O(1)",
             arity: 2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[],
             subcommands: &[],
         },
@@ -536,7 +550,7 @@ static RG_FUNCTION: Command = Command {
     summary: "A container for commands about libraries",
     complexity: "Depends on subcommand",
     arity: -2,
-    key_count_at: None,
+    keys: Keys::None,
     args: &[],
     subcommands: &[
         Command {
@@ -547,7 +561,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Loads a library, or upgrades it",
             complexity: "O(N) where N is the size of the library's code, plus what its top level does",
             arity: -2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[
                 token("upgrade", "UPGRADE"),
                 Arg {
@@ -569,7 +583,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Lists the libraries, their consumers and the streams these know",
             complexity: "O(N) where N is the number of libraries, consumers and streams shown",
             arity: -2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[
                 token("withcode", "WITHCODE"),
                 Arg {
@@ -602,7 +616,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Deletes a library with its consumers and their progress",
             complexity: "O(N) where N is the number of streams its consumers know",
             arity: -2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[text("library")],
             subcommands: &[],
         },
@@ -614,7 +628,7 @@ static RG_FUNCTION: Command = Command {
             summary: "For tests and for finding faults",
             complexity: "Depends on its arguments",
             arity: -2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[Arg {
                 multiple: true,
                 ..text("argument")
@@ -629,7 +643,7 @@ static RG_FUNCTION: Command = Command {
             summary: "Shows the subcommands of RG.FUNCTION",
             complexity: "O(1)",
             arity: 2,
-            key_count_at: None,
+            keys: Keys::None,
             args: &[],
             subcommands: &[],
         },

@@ -298,8 +298,8 @@ pub struct Scheduled {
 
 /// Runs over the data set, as scripts tell of them. Used by any thread.
 pub trait Executions: Send + Sync {
-    /// A run has begun; its ID.
-    fn begin(&self, plan: &str) -> String;
+    /// A run has begun, in the name of that user, where one is known; its ID.
+    fn begin(&self, plan: &str, user: Option<&str>) -> String;
 
     /// Whether a run is to end.
     fn is_aborted(&self, id: &str) -> bool;

@@ -32,6 +32,8 @@ pub enum Status {
 pub struct ExecutionView {
     /// Where it is.
     pub status: Status,
+    /// In whose name it acts; `None` where nobody knows.
+    pub user: Option<Arc<str>>,
     /// What it does, as JSON text.
     pub plan: String,
     /// What came of it; empty before.
@@ -88,13 +90,20 @@ impl ExecutionLog {
             .ok()
     }
 
-    fn add(&self, plan: &str, kept: bool, script: Option<Arc<Runner>>) -> String {
+    fn add(
+        &self,
+        plan: &str,
+        user: Option<&str>,
+        kept: bool,
+        script: Option<Arc<Runner>>,
+    ) -> String {
         let mut all = self.all.lock();
         let number = all.last;
         all.last += 1;
         let execution = Execution {
             view: ExecutionView {
                 status: Status::Running,
+                user: user.map(Arc::from),
                 plan: plan.to_owned(),
                 results: Vec::new(),
                 errors: Vec::new(),
@@ -115,10 +124,11 @@ impl ExecutionLog {
     pub fn begin_script(
         self: &Arc<Self>,
         plan: &str,
+        user: &str,
         kept: bool,
         script: Option<Arc<Runner>>,
     ) -> (String, Box<dyn Caller>) {
-        let id = self.add(plan, kept, script);
+        let id = self.add(plan, Some(user), kept, script);
         let ending = Ending {
             log: Arc::clone(self),
             id: id.clone(),
@@ -150,14 +160,22 @@ impl ExecutionLog {
         Ok(())
     }
 
-    /// All runs, the earliest first.
-    #[must_use]
-    pub fn list(&self) -> Vec<(String, Status)> {
+    /// The runs of users of whom `shown` is true, the earliest first.
+    pub fn list(&self, mut shown: impl FnMut(Option<&str>) -> bool) -> Vec<(String, Status)> {
         let all = self.all.lock();
         let known = all.known.iter();
         known
+            .filter(|(_, one)| shown(one.view.user.as_deref()))
             .map(|(number, one)| (format!("{}-{number}", self.shard), one.view.status))
             .collect()
+    }
+
+    /// In whose name a run acts; the outer `None` where there is none of that ID.
+    #[must_use]
+    pub fn user_of(&self, id: &str) -> Option<Option<Arc<str>>> {
+        let all = self.all.lock();
+        let execution = all.known.get(&self.number(id)?)?;
+        Some(execution.view.user.clone())
     }
 
     /// One run.
@@ -256,8 +274,8 @@ impl ExecutionLog {
 }
 
 impl Executions for ExecutionLog {
-    fn begin(&self, plan: &str) -> String {
-        self.add(plan, true, None)
+    fn begin(&self, plan: &str, user: Option<&str>) -> String {
+        self.add(plan, user, true, None)
     }
 
     fn is_aborted(&self, id: &str) -> bool {
@@ -346,7 +364,7 @@ mod tests {
     #[test]
     fn who_waits_is_answered_when_the_run_ends_and_at_once_when_it_has_ended() {
         let log = log(10);
-        let id = log.begin("{}");
+        let id = log.begin("{}", Some("anna"));
         let (sender, answers) = std::sync::mpsc::channel();
         assert!(log.wait(&id, Box::new(Waits(sender.clone()))).is_ok());
         assert!(answers.try_recv().is_err());
@@ -360,7 +378,7 @@ mod tests {
     #[test]
     fn an_aborted_run_stays_so_whatever_its_script_gives() {
         let log = log(10);
-        let id = log.begin("{}");
+        let id = log.begin("{}", Some("anna"));
         assert!(!log.is_aborted(&id));
         assert!(log.abort(&id));
         assert!(log.is_aborted(&id));
@@ -372,13 +390,27 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_listed_by_whose_they_are() {
+        let log = log(10);
+        let ids = [Some("anna"), Some("bert"), None].map(|user| log.begin("{}", user));
+        let ids_of = |shown: fn(Option<&str>) -> bool| -> Vec<_> {
+            log.list(shown).into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(ids_of(|user| user == Some("anna")), ids[..1]);
+        assert_eq!(ids_of(|_| true), ids);
+        assert_eq!(log.user_of(&ids[1]), Some(Some("bert".into())));
+        assert_eq!(log.user_of(&ids[2]), Some(None));
+        assert_eq!(log.user_of("no-1"), None);
+    }
+
+    #[test]
     fn of_those_that_have_ended_the_oldest_are_forgotten() {
         let log = log(2);
-        let ids: Vec<_> = (0..4).map(|_| log.begin("{}")).collect();
+        let ids: Vec<_> = (0..4).map(|_| log.begin("{}", Some("anna"))).collect();
         for id in &ids[1..] {
             log.end(id, lists(&[], &[]));
         }
-        let known: Vec<_> = log.list().into_iter().map(|(id, _)| id).collect();
+        let known: Vec<_> = log.list(|_| true).into_iter().map(|(id, _)| id).collect();
         assert_eq!(known, [&ids[0], &ids[2], &ids[3]].map(String::clone));
         assert!(!log.drop_ended(&ids[0]), "it goes on");
         assert!(log.drop_ended(&ids[2]));

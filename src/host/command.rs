@@ -80,12 +80,25 @@ pub(crate) struct Command {
     pub(crate) complexity: &'static str,
     /// Words it takes: exactly, or at least where negative.
     pub(crate) arity: c_int,
-    /// The word that tells how many keys follow it, by its place; none for a command without keys.
-    pub(crate) key_count_at: Option<c_int>,
+    /// Where its keys are.
+    pub(crate) keys: Keys,
     /// Its arguments.
     pub(crate) args: &'static [Arg],
     /// Its subcommands.
     pub(crate) subcommands: &'static [Command],
+}
+
+/// Where the keys of a command are, and what it does with them.
+#[derive(Clone, Copy)]
+pub(crate) enum Keys {
+    /// It has none.
+    None,
+    /// Behind the word at this place, which tells how many; read and written.
+    Counted(c_int),
+    /// One behind a word, which is looked for from a place on; read and written.
+    Changed(&'static str, c_int),
+    /// The same, read alone.
+    Read(&'static str, c_int),
 }
 
 /// An argument of a command.
@@ -181,7 +194,7 @@ pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(
 fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'static str> {
     let mut strings = Strings::default();
     let mut args = strings.args(command.args);
-    let mut keys = command.key_count_at.map(key_specs);
+    let mut keys = key_specs(command.keys, &mut strings);
     let info = RedisModuleCommandInfo {
         version: &raw const VERSION,
         summary: strings.keep(command.summary),
@@ -211,26 +224,51 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
     Ok(())
 }
 
-/// Where the keys are: behind the word at this place, which tells how many. What a function does
-/// with them is not known. With an empty one at the end.
-fn key_specs(count_at: c_int) -> [raw::RedisModuleCommandKeySpec; 2] {
+/// The keys in the server's form, with an empty one at the end. Of what a function does with its keys
+/// nothing is known, and an order to a consumer may have its callback do anything with its stream.
+fn key_specs(keys: Keys, strings: &mut Strings) -> Option<[raw::RedisModuleCommandKeySpec; 2]> {
     // SAFETY: all-zero is the server's end of the list: null pointers and numbers.
     let end: raw::RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };
-    let mut keys = end;
-    keys.flags = u64::from(
-        raw::REDISMODULE_CMD_KEY_RW
-            | raw::REDISMODULE_CMD_KEY_ACCESS
-            | raw::REDISMODULE_CMD_KEY_UPDATE,
-    );
-    keys.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-    keys.bs.index = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos: count_at };
-    keys.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
-    keys.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 {
-        keynumidx: 0,
-        firstkey: 1,
-        keystep: 1,
+    let mut spec = end;
+    let flags = match keys {
+        Keys::None => return None,
+        Keys::Counted(_) | Keys::Changed(..) => {
+            raw::REDISMODULE_CMD_KEY_RW
+                | raw::REDISMODULE_CMD_KEY_ACCESS
+                | raw::REDISMODULE_CMD_KEY_UPDATE
+        }
+        Keys::Read(..) => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
     };
-    [keys, end]
+    spec.flags = u64::from(flags);
+    match keys {
+        Keys::None => return None,
+        Keys::Counted(pos) => {
+            spec.begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+            spec.bs.index = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos };
+            spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+            spec.fk.keynum = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_2 {
+                keynumidx: 0,
+                firstkey: 1,
+                keystep: 1,
+            };
+        }
+        Keys::Changed(word, startfrom) | Keys::Read(word, startfrom) => {
+            spec.begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+            spec.bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
+                keyword: strings.keep(word),
+                startfrom,
+            };
+            spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+            spec.fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+                lastkey: 0,
+                keystep: 1,
+                limit: 0,
+            };
+        }
+    }
+    Some([spec, end])
 }
 
 /// C strings and lists that live until the server has copied them.

@@ -65,7 +65,7 @@ use crate::stream::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
 pub(crate) use command::{
-    Arg, ArgKind, Command, command_entry, key_count, keyed_command_entry,
+    Arg, ArgKind, Command, Keys, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
 pub(crate) use context::{Context, Copies, NoWait, random_name};
@@ -82,6 +82,7 @@ pub(crate) use settings::{
     register as register_settings, v8_flags,
 };
 pub(crate) use unit::{Unit, allow_unsafe_commands};
+pub(crate) use user::is_admin;
 pub(crate) use wake::wake_main_thread;
 
 use redis_module::raw;

@@ -10,7 +10,7 @@ use crate::engine::resp::Reader;
 use crate::engine::{Database, Flags, Grant, News, Server};
 
 use super::callback::callback;
-use super::from_js::{NoWord, push_word};
+use super::from_js::{DETACHED, NoWord, push_word};
 use super::memory::Bounds;
 use super::to_js::{Form, Maker, throw_redis_error};
 use super::unlocked::Unlocked;
@@ -123,6 +123,7 @@ fn run_command<'s>(
                 continue;
             }
             Err(NoWord::Thrown) => return,
+            Err(NoWord::Detached) => DETACHED,
             Err(NoWord::Type) => {
                 "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
             }

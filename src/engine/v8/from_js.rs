@@ -131,10 +131,11 @@ impl Writer {
         if let Ok(array) = v8::Local::<v8::Array>::try_from(value) {
             return Ok(Reply::Array(self.elements(scope, array, depth)?));
         }
-        if let Some(length) = byte_length(value) {
+        if let Some(length) = byte_length(scope, value) {
+            let length = length.map_err(|Detached| Problem::Refused(DETACHED))?;
             self.take(scope, length)?;
             let mut bytes = Vec::new();
-            append_bytes(value, &mut bytes);
+            append_bytes(value, length, &mut bytes);
             return Ok(Reply::Bulk(bytes));
         }
         if value.is_string_object() {
@@ -325,6 +326,8 @@ pub(super) enum NoWord {
     Size,
     /// With those before it, it is larger than the library's memory.
     Memory,
+    /// It was an `ArrayBuffer` whose bytes went elsewhere.
+    Detached,
     /// An exception is pending.
     Thrown,
 }
@@ -339,9 +342,10 @@ pub(super) fn push_word(
 ) -> Result<(), NoWord> {
     let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         string
-    } else if let Some(length) = byte_length(value) {
+    } else if let Some(length) = byte_length(scope, value) {
+        let length = length.map_err(|Detached| NoWord::Detached)?;
         check_size(length, words, memory)?;
-        words.push_with(|bytes| append_bytes(value, bytes));
+        words.push_with(|bytes| append_bytes(value, length, bytes));
         return Ok(());
     } else if value.is_number()
         || value.is_big_int()
@@ -391,22 +395,37 @@ fn utf8_length(scope: &v8::Isolate, string: v8::Local<v8::String>) -> usize {
     }
 }
 
-/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one.
-fn byte_length(value: v8::Local<v8::Value>) -> Option<usize> {
-    if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
-        Some(view.byte_length())
+/// What is said of bytes that are no more.
+pub(super) const DETACHED: &str = "The ArrayBuffer was detached: its bytes are gone";
+
+/// An `ArrayBuffer` whose bytes went elsewhere. It looks as if it had none, which means something.
+pub(super) struct Detached;
+
+/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one; `None` of anything else.
+pub(super) fn byte_length(
+    scope: &mut v8::PinScope,
+    value: v8::Local<v8::Value>,
+) -> Option<Result<usize, Detached>> {
+    let (length, buffer) = if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
+        match view.byte_length() {
+            // Not asked of others: V8 would move small ones out of its heap.
+            0 => (0, view.buffer(scope)),
+            length => (length, None),
+        }
     } else if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
-        Some(buffer.byte_length())
+        (buffer.byte_length(), Some(buffer))
     } else {
         let buffer = v8::Local::<v8::SharedArrayBuffer>::try_from(value).ok()?;
-        Some(buffer.byte_length())
-    }
+        (buffer.byte_length(), None)
+    };
+    let detached = buffer.is_some_and(|buffer| buffer.was_detached());
+    Some(if detached { Err(Detached) } else { Ok(length) })
 }
 
-/// Appends the bytes of what [`byte_length`] knows.
-pub(super) fn append_bytes(value: v8::Local<v8::Value>, bytes: &mut Vec<u8>) {
+/// Appends the bytes of what [`byte_length`] knows, which are so many.
+pub(super) fn append_bytes(value: v8::Local<v8::Value>, length: usize, bytes: &mut Vec<u8>) {
     let start = bytes.len();
-    bytes.resize(start + byte_length(value).unwrap_or(0), 0);
+    bytes.resize(start + length, 0);
     let target = &mut bytes[start..];
     if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
         let copied = view.copy_contents(target);

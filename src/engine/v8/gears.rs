@@ -8,7 +8,7 @@ use crate::stream::Mode;
 
 use super::callback::callback;
 use super::registering::{self, Loading};
-use super::{client, from_js, given, run, text};
+use super::{client, continuation, from_js, given, run, text};
 
 /// What makes the builder, and how its records flow.
 const BUILDER: &str = include_str!("gears.js");
@@ -155,14 +155,15 @@ fn plan_of(scope: &mut v8::PinScope, plan: v8::Local<v8::Value>) -> String {
     plan.map_or_else(String::new, |plan| text::to_rust(scope, plan, TEXT_MAX))
 }
 
-/// `execution_begin(plan)`: the ID of an execution that has begun.
+/// `execution_begin(plan)`: the ID of an execution that has begun, in the name of the code at hand.
 fn execution_begin(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
     mut result: v8::ReturnValue<v8::Value>,
 ) {
     let plan = plan_of(scope, args.get(0));
-    if let Some(id) = run::begin_execution(scope, &plan) {
+    let user = continuation::grant(scope).map(|grant| grant.user);
+    if let Some(id) = run::begin_execution(scope, &plan, user.as_deref()) {
         result.set(text::short(scope, &id).into());
     }
 }

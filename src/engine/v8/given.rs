@@ -3,7 +3,7 @@
 
 use crate::stream::Mode;
 
-use super::from_js::append_bytes;
+use super::from_js::{append_bytes, byte_length};
 use super::{run, text};
 
 /// Properties that one object of options may have.
@@ -173,7 +173,8 @@ pub(super) fn whole_number_of(value: Value) -> Option<f64> {
     exact.then_some(window as f64)
 }
 
-/// The bytes of a string, an `ArrayBuffer` or a view of one.
+/// The bytes of a string, an `ArrayBuffer` or a view of one; `None` of anything else, and of one that
+/// was detached: it looks empty, which would mean every key.
 pub(super) fn bytes_of(scope: &mut v8::PinScope, value: Value) -> Option<Vec<u8>> {
     if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         return Some(string.to_rust_string_lossy(scope).into_bytes());
@@ -181,7 +182,8 @@ pub(super) fn bytes_of(scope: &mut v8::PinScope, value: Value) -> Option<Vec<u8>
     if !(value.is_array_buffer() || value.is_array_buffer_view()) {
         return None;
     }
+    let length = byte_length(scope, value)?.ok()?;
     let mut bytes = Vec::new();
-    append_bytes(value, &mut bytes);
+    append_bytes(value, length, &mut bytes);
     Some(bytes)
 }

@@ -209,9 +209,13 @@ pub(super) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions
 }
 
 /// A run over the data set has begun; its ID.
-pub(super) fn begin_execution(isolate: &mut v8::Isolate, plan: &str) -> Option<String> {
+pub(super) fn begin_execution(
+    isolate: &mut v8::Isolate,
+    plan: &str,
+    user: Option<&str>,
+) -> Option<String> {
     let state = state(isolate)?;
-    let id = state.executions.begin(plan);
+    let id = state.executions.begin(plan, user);
     state.begun_executions.push(id.clone());
     Some(id)
 }
