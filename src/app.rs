@@ -260,12 +260,19 @@ impl App {
             // A scan takes half a slice; what it finds takes the rest.
             let end = Instant::now() + SLICE / 2;
             let mut scan = self.scan.borrow_mut();
-            if scan.advance(context, end, |event| self.driver.on(event)) {
+            let found = |key: KeyRef<'_>| self.found(context, key);
+            if scan.advance(context, end, found) {
                 self.driver.wake();
             }
         }
         self.driver.turn(context, self.limits(false));
         self.set_timer(context);
+    }
+
+    /// A stream is there, and perhaps was not known.
+    pub(crate) fn found(&self, context: &Context, key: KeyRef<'_>) {
+        self.driver.on(Event::Found(key));
+        self.driver.place(context, key);
     }
 
     /// Has the event loop go round again when something is due.
@@ -315,6 +322,10 @@ impl Hooks for AppHooks {
             }
             app.driver.on(event);
         });
+    }
+
+    fn place(&self, context: &Context, key: KeyRef<'_>) {
+        Self::with(|app| app.driver.place(context, key));
     }
 
     fn database_of(&self, home: i32) -> i32 {

@@ -9,7 +9,7 @@ use crate::engine::Reply;
 use crate::exec::ConsumerName;
 use crate::host::Context;
 use crate::stream::{
-    ConsumerKey, Delivery, EntryId, Event, Hold, KeyRef, Percentiles, State, Stats, StreamView,
+    ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, State, Stats, StreamView,
 };
 
 use super::figures::{self, Counters, PERCENTILES};
@@ -113,7 +113,7 @@ impl<'a> Target<'a> {
             return true;
         }
         if context.is_stream(key.name) {
-            app.driver.on(Event::Found(key));
+            app.found(context, key);
         }
         knows()
     }

@@ -137,6 +137,22 @@ impl Driver {
         }
     }
 
+    /// Finds out where consumers begin with a stream of which that is not known yet. To be called
+    /// with every event that tells of a stream, before anything else happens to that.
+    pub fn place(&self, streams: &dyn Streams, key: KeyRef<'_>) {
+        while let Some(request) = self.update(|core| core.next_placing(key)) {
+            self.answer_placing(streams, &request);
+        }
+    }
+
+    fn answer_placing(&self, streams: &dyn Streams, request: &ReadRequest) {
+        if let Reach::Last(skip) = request.reach {
+            let position = streams.last(request, skip);
+            let sub = request.sub;
+            self.on(Event::Placed { sub, position });
+        }
+    }
+
     /// The number that the database has now which had this one when the server started.
     #[must_use]
     pub fn database_of(&self, home: i32) -> i32 {
@@ -489,11 +505,6 @@ impl Driver {
     /// Reads entries and tells the core. What is for a consumer with a policy stays there.
     fn read(&self, streams: &dyn Streams, request: &ReadRequest) -> RecordBatch {
         let sub = request.sub;
-        if let Reach::Last(skip) = request.reach {
-            let position = streams.last(request, skip);
-            self.on(Event::Placed { sub, position });
-            return RecordBatch::default();
-        }
         if request.planned {
             let (batch, end) = streams.read(request);
             self.on(Event::Fetched { sub, batch, end });
@@ -511,6 +522,11 @@ impl Driver {
 
     /// Reads entries for an async callback and sends them to its worker.
     fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
+        if let Reach::Last(_) = request.reach {
+            // That needs neither code nor rights.
+            self.answer_placing(streams, request);
+            return;
+        }
         let Some(binding) = self.binding(request.consumer, request.db) else {
             return;
         };
@@ -608,8 +624,8 @@ impl Driver {
                     };
                     let batch = self.read(streams, &request);
                     if batch.is_empty() {
-                        if let Reach::Only(_) | Reach::Last(_) = request.reach {
-                            // That one is gone, or nothing was to be read; there may be more.
+                        if let Reach::Only(_) = request.reach {
+                            // That one is gone; there may be more.
                             continue;
                         }
                         break;

@@ -184,6 +184,7 @@ fn tell(
         } else if !streams::is_trimming() {
             hooks.on_event(Event::Found(place));
         }
+        hooks.place(&context, place);
     } else if class & raw::REDISMODULE_NOTIFY_GENERIC != 0 {
         on_generic(&context, hooks.as_ref(), state, event, place, key);
     } else if class & GONE != 0 {
@@ -295,6 +296,7 @@ fn on_generic(
             let from = KeyRef { db, name: &name };
             if is_stream(context, key) {
                 hooks.on_event(Event::Moved { from, to: place });
+                hooks.place(context, place);
             } else {
                 hooks.on_event(Event::Removed(from));
                 hooks.on_event(Event::Removed(place));
@@ -303,6 +305,7 @@ fn on_generic(
         b"restore" | b"copy_to" => {
             if is_stream(context, key) {
                 hooks.on_event(Event::Replaced(place));
+                hooks.place(context, place);
             } else {
                 hooks.on_event(Event::Removed(place));
             }

@@ -102,6 +102,9 @@ pub(crate) trait Hooks {
     /// Something happened to a key, a database or the server's role.
     fn on_event(&self, event: Event<'_>);
 
+    /// Something was told of a stream: where consumers begin with it is found out at once.
+    fn place(&self, context: &Context, key: KeyRef<'_>);
+
     /// Whether a consumer knows the stream of this name.
     fn is_tracked(&self, key: KeyRef<'_>) -> bool;
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleScanCursor, RedisModuleString};
 
-use crate::stream::{Event, KeyRef};
+use crate::stream::KeyRef;
 
 use super::api;
 use super::constants::KEY_TYPE_STREAM;
@@ -46,7 +46,7 @@ impl Scan {
         &mut self,
         context: &Context,
         end: Instant,
-        mut found: impl FnMut(Event<'_>),
+        mut found: impl FnMut(KeyRef<'_>),
     ) -> bool {
         let mut names = Vec::new();
         while self.is_pending() {
@@ -69,7 +69,7 @@ impl Scan {
             let more = context.key_count() > 0
                 && (0..STEPS).all(|_| position.cursor.step(context, &mut names));
             for name in names.drain(..) {
-                found(Event::Found(KeyRef { db, name: &name }));
+                found(KeyRef { db, name: &name });
             }
             if !more {
                 position.db += 1;

@@ -25,7 +25,7 @@ pub fn dump_with_progress(name: &str, library: &Library, delivery: &Delivery) ->
         let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
         // The first discovered first, so that they are discovered in that order again.
         streams.reverse();
-        // Where it is not known where to begin, a restart finds that out.
+        // Where that is not known yet, the stream was there before, and nothing was added since.
         streams.retain(StreamView::is_placed);
         let streams = streams.into_iter().map(|stream| StreamDump {
             db: stream.db,

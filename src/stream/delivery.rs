@@ -86,6 +86,8 @@ pub struct Delivery {
     redeemed: VecDeque<Redeemed>,
     /// Consumers whose hold is to be put on record.
     holds: VecDeque<ConsumerKey>,
+    /// Subscriptions of which it may not be known yet where they begin.
+    unplaced: Vec<SubscriptionKey>,
 }
 
 impl Delivery {
@@ -114,6 +116,7 @@ impl Delivery {
             unwritten: Vec::new(),
             redeemed: VecDeque::new(),
             holds: VecDeque::new(),
+            unplaced: Vec::new(),
         }
     }
 
@@ -421,12 +424,6 @@ impl Delivery {
         state.hold.holds(self.now_ms) || consumer.hold.holds(self.now_ms)
     }
 
-    /// Whether nothing may be read. Where a consumer with a policy begins can be found all the
-    /// same: what is added from now on is not to be left out, whatever happens.
-    fn waits(&self, state: &Subscription) -> bool {
-        self.is_held(state) && !(state.plan.is_some() && state.is_unplaced())
-    }
-
     /// The window of a subscription's lane.
     #[must_use]
     pub fn lane_window(&self, sub: SubscriptionKey) -> usize {
@@ -438,7 +435,11 @@ impl Delivery {
     fn is_runnable(&self, sub: SubscriptionKey) -> bool {
         let state = &self.subs[sub];
         let consumer = &self.consumers[state.consumer];
-        if !self.is_active() || consumer.suspended || self.waits(state) {
+        if state.is_unplaced() {
+            // Nothing keeps it from that: what is added from now on is not to be left out.
+            return self.is_active();
+        }
+        if !self.is_active() || consumer.suspended || self.is_held(state) {
             return false;
         }
         match &state.plan {

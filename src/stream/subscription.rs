@@ -152,9 +152,6 @@ impl Subscription {
         if self.recall != Recall::None {
             return false;
         }
-        if self.unplaced {
-            return true;
-        }
         let readable = self.behind && self.room(spec.window) > 0;
         match spec.mode {
             Mode::Async => readable,

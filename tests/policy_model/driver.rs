@@ -108,12 +108,22 @@ impl Driver {
         self.world.add(stream, entry);
         self.core.on(Event::Appended(self.world.key(stream)));
         self.reference.added(stream, entry);
+        self.place(stream);
     }
 
     pub(crate) fn found(&mut self, stream: usize) {
         if self.world.is_there(stream) {
             self.core.on(Event::Found(self.world.key(stream)));
             self.reference.found(stream);
+            self.place(stream);
+        }
+    }
+
+    /// Where consumers begin with a stream is found out when it is heard of.
+    fn place(&mut self, stream: usize) {
+        while let Some(request) = self.core.next_placing(self.world.key(stream)) {
+            assert!(matches!(request.reach, Reach::Last(_)));
+            self.read(&request, 0);
         }
     }
 
@@ -253,8 +263,8 @@ impl Driver {
             records.clear();
             for (consumer, key) in self.keys.iter().enumerate() {
                 let views = self.core.streams_of(*key);
-                let views = views.filter(redisgears::stream::StreamView::is_placed);
                 records.extend(views.map(|view| {
+                    assert!(view.is_placed(), "where it begins is not on record");
                     let stream = self.world.stream_at(view.db, view.name);
                     (consumer, stream, view.checkpoint())
                 }));
@@ -516,7 +526,6 @@ impl Driver {
         let ReadRequest {
             sub, reach, max, ..
         } = *request;
-        assert!(request.planned);
         let stream = self.world.stream_at(request.db, &request.name);
         let consumer = self.keys.iter().position(|key| *key == request.consumer);
         let consumer = consumer.expect("it is there");

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::super::SubscriptionKey;
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
-use super::super::event::{DeadLetter, HandOver, Notice, Progress, ReadRequest, Redeemed, Trim};
-use super::super::subscription::Recall;
+use super::super::event::{
+    DeadLetter, HandOver, KeyRef, Notice, Progress, ReadRequest, Redeemed, Trim,
+};
+use super::super::subscription::{Recall, Subscription};
 use super::Delivery;
 
 impl Delivery {
@@ -19,6 +21,12 @@ impl Delivery {
             };
             state.in_urgent = false;
             let consumer = state.consumer;
+            if state.is_unplaced() {
+                if let Some(request) = self.read_request(sub) {
+                    return Some(HandOver::Read(request));
+                }
+                continue;
+            }
             // Where the run cannot be carried out now, the writers do not wait for another.
             if state.plan.is_some() {
                 if let Some(step) = self.urgent_step(sub) {
@@ -48,6 +56,9 @@ impl Delivery {
             if !self.is_runnable(sub) {
                 continue;
             }
+            if self.subs[sub].is_unplaced() {
+                return Some(HandOver::Read(self.read_request(sub)?));
+            }
             if self.subs[sub].plan.is_some() {
                 match self.next_step(sub) {
                     Some(step) => return Some(step),
@@ -66,14 +77,33 @@ impl Delivery {
         None
     }
 
+    /// What is to be asked to find out where a subscription to this stream begins, if that is not
+    /// known: of a stream that comes into being every entry is new, so it is asked at once, whoever
+    /// may be given nothing now.
+    pub fn next_placing(&mut self, key: KeyRef<'_>) -> Option<ReadRequest> {
+        if self.unplaced.is_empty() {
+            return None;
+        }
+        let subs = &self.subs;
+        self.unplaced
+            .retain(|sub| subs.get(*sub).is_some_and(Subscription::is_unplaced));
+        let stream = self.names.get(key)?;
+        let mut unplaced = self.unplaced.iter().copied();
+        let sub = unplaced.find(|sub| self.subs[*sub].stream == stream)?;
+        Some(self.request(sub, &self.subs[sub], 0))
+    }
+
     /// What a consumer may read now; `None` where it is at the end or has no room.
     pub fn read_request(&mut self, sub: SubscriptionKey) -> Option<ReadRequest> {
         if !self.is_active() {
             return None;
         }
         let state = self.subs.get(sub)?;
+        if state.is_unplaced() {
+            return Some(self.request(sub, state, 0));
+        }
         let consumer = &self.consumers[state.consumer];
-        if consumer.suspended || state.recall != Recall::None || self.waits(state) {
+        if consumer.suspended || state.recall != Recall::None || self.is_held(state) {
             return None;
         }
         let max = match &state.plan {
@@ -81,11 +111,15 @@ impl Delivery {
             Some(_) => 0,
             None => state.room(consumer.spec.window),
         };
-        if !state.is_unplaced() && (!state.behind || max == 0) {
+        if !state.behind || max == 0 {
             return None;
         }
+        Some(self.request(sub, state, max))
+    }
+
+    fn request(&self, sub: SubscriptionKey, state: &Subscription, max: usize) -> ReadRequest {
         let stream = &self.streams[state.stream];
-        Some(ReadRequest {
+        ReadRequest {
             sub,
             consumer: state.consumer,
             db: stream.db,
@@ -94,7 +128,7 @@ impl Delivery {
             max,
             fresh: state.fresh,
             planned: state.plan.is_some(),
-        })
+        }
     }
 
     /// The next progress to put on record. Each consumer and stream comes once, however many

@@ -555,3 +555,34 @@ fn what_is_put_back_for_a_retry_waits_no_longer_than_its_duration() {
     core.set_time(1100);
     assert_eq!(units(&mut core), [(3, vec![3])]);
 }
+
+#[test]
+fn where_a_consumer_begins_is_asked_at_once_whoever_may_be_given_nothing_and_is_on_record_then() {
+    for policy in [None, Some(Arc::new(policy()))] {
+        for mode in [Mode::Sync, Mode::Async] {
+            let mut core = Delivery::new(true);
+            let consumer = core.add_consumer(ConsumerSpec {
+                mode,
+                start: Start::Latest,
+                policy: policy.clone(),
+                ..ConsumerSpec::new(b"s:", 1, true, Mode::Async)
+            });
+            core.suspend_consumer(consumer);
+            core.pause(consumer, None);
+            core.on(Event::Loading(true));
+            core.on(Event::Appended(KEY));
+            let asked = core.next_placing(KEY).expect("it does not know");
+            assert_eq!(asked.reach, Reach::Last(1));
+            core.on(Event::Placed {
+                sub: asked.sub,
+                position: EntryId::ZERO,
+            });
+            assert_eq!(core.next_placing(KEY), None);
+            core.on(Event::Loading(false));
+            assert_eq!(core.next_hand_over(false), None, "it is paused");
+            let recorded = core.next_progress().map(|one| one.checkpoint.position);
+            assert_eq!(recorded, Some(EntryId::ZERO));
+            assert_eq!(core.next_trim(), None);
+        }
+    }
+}

@@ -174,6 +174,9 @@ impl Delivery {
                 let spec = &self.consumers[consumer].spec;
                 let sub = Subscription::new(consumer, key, self.discovered, spec);
                 let sub = self.subs.insert(sub);
+                if self.subs[sub].is_unplaced() {
+                    self.unplaced.push(sub);
+                }
                 stream.subs.push(sub);
                 self.consumers[consumer].subs.insert(self.discovered, sub);
             }

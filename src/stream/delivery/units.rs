@@ -53,7 +53,7 @@ impl Delivery {
             return false;
         }
         let now = self.now(state);
-        state.is_unplaced() || plan.is_ready(now) || self.may_read(state, plan)
+        plan.is_ready(now) || self.may_read(state, plan)
     }
 
     /// Whether there is something to read that is worth it.
