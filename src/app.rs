@@ -376,6 +376,10 @@ impl Hooks for AppHooks {
         Self::with(|app| app.driver.wake());
     }
 
+    fn leave_stage(&self) {
+        Self::with(|app| app.driver.leave_stage());
+    }
+
     fn info(&self) -> Vec<Section> {
         App::get().map(App::info).unwrap_or_default()
     }

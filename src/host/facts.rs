@@ -21,6 +21,9 @@ const fn release(major: Release, minor: Release, patch: Release) -> Release {
 pub(super) struct Facts {
     /// Whether clients that are subscribed to channels cannot be kept waiting.
     pub(super) subscribers_cannot_wait: bool,
+    /// Whether the server ends itself when another thread than its main one runs a command that has
+    /// something to tell a client.
+    pub(super) only_main_runs_commands: bool,
 }
 
 /// The facts. Asked for under the server's lock.
@@ -28,14 +31,19 @@ pub(super) fn facts() -> Facts {
     static FACTS: OnceLock<Facts> = OnceLock::new();
     *FACTS.get_or_init(|| {
         let valkey = text_of_info(c"server", c"valkey_version");
-        Facts::of(valkey.as_deref())
+        // SAFETY: reading what the server has set once; the function takes no arguments.
+        let version = unsafe { raw::RedisModule_GetServerVersion.map_or(0, |version| version()) };
+        Facts::of(version, valkey.as_deref())
     })
 }
 
 impl Facts {
-    /// Those of a server, by its release of Valkey, if it is one.
-    fn of(valkey: Option<&str>) -> Self {
+    /// Those of a server, by its release, and that of Valkey if it is one.
+    fn of(version: Release, valkey: Option<&str>) -> Self {
+        // It came with 8.0; the first release that is known to be without it is 8.6.3.
+        let has_fault = release(8, 0, 0)..release(8, 6, 3);
         Self {
+            only_main_runs_commands: valkey.is_none() && has_fault.contains(&version),
             subscribers_cannot_wait: valkey
                 .is_some_and(|version| parse(version) >= release(8, 1, 1)),
         }
@@ -83,8 +91,18 @@ mod tests {
 
     #[test]
     fn valkey_keeps_no_subscribers_waiting() {
-        assert!(Facts::of(Some("9.1.2")).subscribers_cannot_wait);
-        assert!(!Facts::of(Some("8.1.0")).subscribers_cannot_wait);
-        assert!(!Facts::of(None).subscribers_cannot_wait);
+        let cannot = |valkey| Facts::of(release(7, 2, 4), valkey).subscribers_cannot_wait;
+        assert!(cannot(Some("9.1.2")));
+        assert!(!cannot(Some("8.1.0")));
+        assert!(!cannot(None));
+    }
+
+    #[test]
+    fn redis_8_0_has_commands_run_by_its_main_thread() {
+        let only_main = |version| Facts::of(version, None).only_main_runs_commands;
+        assert!(only_main(release(8, 0, 2)));
+        assert!(!only_main(release(7, 4, 9)));
+        assert!(!only_main(release(8, 6, 3)));
+        assert!(!Facts::of(release(8, 1, 0), Some("8.1.0")).only_main_runs_commands);
     }
 }

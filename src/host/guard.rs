@@ -8,7 +8,8 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 use super::command::key_count;
 use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
-use super::{HOOKS, api, reply};
+use super::errand::is_free_main_thread;
+use super::{api, reply};
 use crate::engine::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
@@ -31,7 +32,7 @@ pub(crate) fn run_command(
 ) -> c_int {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         let context = Context::from_raw(context);
-        if !HOOKS.is_main() {
+        if !is_free_main_thread() {
             reply::send(&Reply::error(NOT_HERE), &context);
             return;
         }

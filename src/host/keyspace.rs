@@ -17,6 +17,7 @@ use crate::stream::{Event, KeyRef};
 
 use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};
+use super::errand::is_free_main_thread;
 use super::quiet::is_quiet;
 use super::unit::Unit;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
@@ -207,7 +208,7 @@ fn tell(
                 || matches!(event, b"del" | b"rename_from" | b"move_from"),
         });
     }
-    if HOOKS.is_main() {
+    if is_free_main_thread() {
         if hooks.has_urgent() {
             await_end_of_command(&context, state);
         }
@@ -268,7 +269,7 @@ impl KeyEvent for Happened<'_> {
     }
 
     fn is_on_main_thread(&self) -> bool {
-        HOOKS.is_main()
+        is_free_main_thread()
     }
 
     fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {

@@ -13,12 +13,13 @@ use crate::engine::{Flags, Grant, Server};
 use crate::exec::ServerLock;
 
 use super::context::Context;
+use super::facts::facts;
 use super::unit::Unit;
-use super::{HOOKS, api, is_paused, log, shutdown, wake_main_thread};
+use super::{HOOKS, api, errand, is_paused, log, shutdown, wake_main_thread};
 
 /// How often a worker looks whether clients are still paused, and for how long.
-const PAUSE_LOOK: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(super) const PAUSE_LOOK: Duration = Duration::from_millis(5);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// How long workers may have the lock between two rounds of the main thread.
 const SHARE: Duration = Duration::from_millis(1);
@@ -125,6 +126,9 @@ impl Drop for Held {
 
 impl ServerLock for GlobalLock {
     fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        if facts().only_main_runs_commands {
+            return errand::with(grant, work);
+        }
         let Some(mut held) = Held::take() else {
             return work(Err(ENDING.into()));
         };

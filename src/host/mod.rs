@@ -4,6 +4,7 @@
 //! alloc      Rust's allocator: the server's
 //! constants  the API's numbers
 //! context    calls into the server, safe to make on the main thread
+//! errand     commands of workers, run by the main thread
 //! entry      loading and unloading the module
 //! guard      nothing crosses back into C as a panic
 //! log        the server's log for `log::info!` and friends
@@ -38,6 +39,7 @@ mod command;
 mod constants;
 mod context;
 mod entry;
+mod errand;
 mod events;
 mod facts;
 mod guard;
@@ -133,6 +135,9 @@ pub(crate) trait Hooks {
     /// thread.
     fn after_background(&self);
 
+    /// The main thread leaves the stage of a library where it may still be.
+    fn leave_stage(&self);
+
     /// What INFO is to show.
     fn info(&self) -> Vec<Section>;
 
@@ -168,6 +173,8 @@ pub(crate) trait Hooks {
 /// With the name of what the server refuses.
 pub(crate) fn listen(context: &Context, hooks: Box<dyn Hooks>) -> Result<(), &'static str> {
     HOOKS.set(hooks);
+    // Workers ask for them without the lock.
+    facts::facts();
     events::subscribe(context)
 }
 

@@ -1,0 +1,334 @@
+//! Blocks of workers whose commands the main thread runs, for servers on which no other thread may.
+//!
+//! Redis 8.0 ends itself when a command that another thread runs has something to tell a client: one
+//! that tracks keys, is subscribed or in MONITOR. There a worker that wants the server's lock does
+//! not take it. It asks for the main thread, which comes by a timer, parks, and runs what the worker
+//! sends it, until the worker's block is over:
+//!
+//! ```text
+//! worker          asks ............ block: JavaScript, call ......... JavaScript, end
+//! main thread     ...... timer: parked .................. command ................. goes on
+//! ```
+//!
+//! One timer serves one block, so a block is one unit for the server, as ever. A parked thread is
+//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the stage where
+//! it was. So the worker finds the isolate free, and what bounds its block bounds the parking.
+
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use redis_module::raw::RedisModuleCtx;
+
+use crate::engine::{Flags, Grant, Server, Words};
+
+use super::context::Context;
+use super::lock::{PAUSE_LOOK, PAUSE_MAX, check};
+use super::unit::Unit;
+use super::{HOOKS, api, guard, is_paused, log};
+
+/// What a worker wants of the main thread that is parked for it.
+enum Order {
+    /// A command.
+    Call(Words),
+    /// Another unit within this one.
+    Begin(Grant),
+    /// The end of the innermost unit; of the last one the end of the block.
+    End,
+}
+
+/// What the main thread answers.
+enum Answer {
+    /// Whether the unit may run, or why not.
+    Begun(Result<(), String>),
+    /// The reply's bytes.
+    Reply(Vec<u8>),
+}
+
+/// Somebody who waits for the main thread.
+struct Request {
+    number: u64,
+    grant: Grant,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    requests: VecDeque<Request>,
+    next_number: u64,
+    /// Whether the main thread is on its way.
+    comes: bool,
+    /// Whose block it is.
+    served: Option<u64>,
+    /// In their order: the worker waits for no answer to an end.
+    orders: VecDeque<Order>,
+    answer: Option<Answer>,
+}
+
+struct Desk {
+    state: Mutex<State>,
+    /// The worker who is served has an answer, or somebody is served now.
+    answered: Condvar,
+    /// There is an order.
+    ordered: Condvar,
+}
+
+static DESK: Desk = Desk {
+    state: Mutex::new(State {
+        requests: VecDeque::new(),
+        next_number: 0,
+        comes: false,
+        served: None,
+        orders: VecDeque::new(),
+        answer: None,
+    }),
+    answered: Condvar::new(),
+    ordered: Condvar::new(),
+};
+
+/// Whether the main thread runs the commands of a worker's block.
+static PARKED: AtomicBool = AtomicBool::new(false);
+
+/// Lasts as long as that.
+struct Parked(());
+
+impl Parked {
+    fn begin() -> Self {
+        PARKED.store(true, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        PARKED.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Whether this is the main thread, and it is not at something that it does for a worker.
+pub(super) fn is_free_main_thread() -> bool {
+    HOOKS.is_main() && !PARKED.load(Ordering::Relaxed)
+}
+
+/// Runs a block: as `ServerLock::with`.
+pub(super) fn with(grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+    let (number, comes) = {
+        let mut state = DESK.state.lock();
+        let number = state.next_number;
+        state.next_number += 1;
+        state.requests.push_back(Request {
+            number,
+            grant: grant.clone(),
+            since: Instant::now(),
+        });
+        (number, std::mem::replace(&mut state.comes, true))
+    };
+    if !comes {
+        come_soon();
+    }
+    let begun = {
+        let mut state = DESK.state.lock();
+        while state.served != Some(number) {
+            DESK.answered.wait(&mut state);
+        }
+        wait_for_answer(&mut state)
+    };
+    // Also where `work` panics.
+    let _end = End;
+    match begun {
+        Answer::Begun(Err(refused)) => work(Err(refused)),
+        Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Sender {
+            grant: grant.clone(),
+        })),
+    }
+}
+
+/// Ends a unit.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        send(&mut DESK.state.lock(), Order::End);
+    }
+}
+
+fn send(state: &mut State, order: Order) {
+    state.orders.push_back(order);
+    DESK.ordered.notify_one();
+}
+
+fn wait_for_answer(state: &mut parking_lot::MutexGuard<'_, State>) -> Answer {
+    loop {
+        if let Some(answer) = state.answer.take() {
+            return answer;
+        }
+        DESK.answered.wait(state);
+    }
+}
+
+fn ask(order: Order) -> Answer {
+    let mut state = DESK.state.lock();
+    send(&mut state, order);
+    wait_for_answer(&mut state)
+}
+
+/// The server as scripts of a worker reach it whose block is served.
+struct Sender {
+    grant: Grant,
+}
+
+impl Server for Sender {
+    fn is_locked(&self) -> bool {
+        true
+    }
+
+    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        match ask(Order::Call(command.clone())) {
+            Answer::Reply(bytes) => read(&bytes),
+            // The main thread answers what it is asked.
+            Answer::Begun(_) => read(b"-ERR the server did not run the command\r\n"),
+        }
+        Ok(())
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    fn grant(&self) -> Option<Grant> {
+        Some(self.grant.clone())
+    }
+
+    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        let begun = ask(Order::Begin(grant.clone()));
+        let _end = End;
+        match begun {
+            Answer::Begun(Err(refused)) => work(Err(refused)),
+            Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Self {
+                grant: grant.clone(),
+            })),
+        }
+    }
+}
+
+/// Has the main thread come; from any thread.
+fn come_soon() {
+    // SAFETY: the server allows this from any thread; the callback needs no data.
+    unsafe { api!(RedisModule_EventLoopAddOneShot)(Some(on_request), null_mut()) };
+}
+
+unsafe extern "C" fn on_request(_data: *mut c_void) {
+    guard::run("a worker's request", || serve_in(Duration::ZERO));
+}
+
+/// Has the next request served in so long, as a unit of its own: a timer makes one.
+fn serve_in(time: Duration) {
+    let milliseconds = i64::try_from(time.as_millis()).unwrap_or(0);
+    // SAFETY: the context lives for good; the callback has the form the server asks for and uses no
+    // data.
+    unsafe {
+        api!(RedisModule_CreateTimer)(log::detached(), milliseconds, Some(on_timer), null_mut());
+    }
+}
+
+/// The main thread comes again in so long, if somebody waits and it does not come anyway.
+fn come_again(state: &mut State, time: Duration) {
+    if !state.requests.is_empty() && !std::mem::replace(&mut state.comes, true) {
+        serve_in(time);
+    }
+}
+
+unsafe extern "C" fn on_timer(_context: *mut RedisModuleCtx, _data: *mut c_void) {
+    guard::run("a worker's block", serve);
+}
+
+/// Whether a request has to wait, since clients are paused or a failover is on its way.
+fn waits(request: &Request) -> bool {
+    !request.grant.flags.contains(Flags::NO_WRITES) && request.since.elapsed() < PAUSE_MAX
+}
+
+/// Serves one block, from its beginning to its end. On the main thread.
+fn serve() {
+    let paused = is_paused();
+    let grant = {
+        let mut state = DESK.state.lock();
+        state.comes = false;
+        let mut requests = state.requests.iter();
+        let Some(place) = requests.position(|request| !(paused && waits(request))) else {
+            come_again(&mut state, PAUSE_LOOK);
+            return;
+        };
+        let Some(request) = state.requests.remove(place) else {
+            return;
+        };
+        state.served = Some(request.number);
+        request.grant
+    };
+    // The worker is about to enter its isolate.
+    if let Some(hooks) = HOOKS.get() {
+        hooks.leave_stage();
+    }
+    let parked = Parked::begin();
+    let mut units = Vec::new();
+    answer(begin(&grant, &mut units));
+    while !units.is_empty() {
+        match next_order() {
+            Order::Begin(grant) => answer(begin(&grant, &mut units)),
+            Order::Call(words) => answer(Answer::Reply(run(&words, units.last()))),
+            Order::End => {
+                units.pop();
+            }
+        }
+    }
+    drop(parked);
+    let mut state = DESK.state.lock();
+    state.served = None;
+    come_again(&mut state, Duration::ZERO);
+    drop(state);
+    if let Some(hooks) = HOOKS.get() {
+        hooks.after_background();
+    }
+}
+
+/// Each is a unit, or what stands for one that was refused.
+fn begin(grant: &Grant, units: &mut Vec<Option<Unit>>) -> Answer {
+    let mut begun = (Err("internal error, see the server's log".to_owned()), None);
+    guard::run("the beginning of a worker's block", || {
+        let admitted = check(&Context::from_raw(log::detached()), grant.flags);
+        let unit = admitted.is_ok().then(|| Unit::of_grant(grant));
+        begun = (admitted, unit);
+    });
+    let (admitted, unit) = begun;
+    units.push(unit);
+    Answer::Begun(admitted)
+}
+
+/// Runs a command; whatever happens, there is a reply: the worker waits for it.
+fn run(words: &Words, unit: Option<&Option<Unit>>) -> Vec<u8> {
+    let mut bytes = b"-ERR the server did not run the command\r\n".to_vec();
+    if let Some(Some(unit)) = unit {
+        guard::run("a worker's command", || {
+            let _ = unit.call(words, &mut |reply| bytes = reply.to_vec());
+        });
+    }
+    bytes
+}
+
+fn answer(answer: Answer) {
+    DESK.state.lock().answer = Some(answer);
+    // One of those who wait is it; the others look whether they are.
+    DESK.answered.notify_all();
+}
+
+fn next_order() -> Order {
+    let mut state = DESK.state.lock();
+    loop {
+        if let Some(order) = state.orders.pop_front() {
+            return order;
+        }
+        DESK.ordered.wait(&mut state);
+    }
+}
