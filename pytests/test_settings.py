@@ -6,7 +6,7 @@ import time
 import pytest
 from redis import ResponseError
 
-from support import MODULE, Server, consumer, fields, function
+from support import MODULE, REPOSITORY, Server, consumer, fields, function
 
 SETTINGS = {
     "execution-threads": "1",
@@ -58,6 +58,46 @@ def configured(server, name):
 def test_rg_config_reads_each_setting(server, name):
     assert server.run("RG.CONFIG", "GET", name) == SETTINGS[name] == configured(server, name)
     assert server.run("rg.config", "get", name.upper()) == SETTINGS[name]
+
+
+# A row of a table of settings: name, default, range, whether it can be set at run time.
+ROW = re.compile(r"^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| (yes|no) \|", re.MULTILINE)
+
+
+def documented(paper):
+    """The values that a paper names for each setting, and whether it says that they can be set at run time."""
+    text = (REPOSITORY / paper).read_text()
+    found = {}
+    for name, default, values, at_run_time in ROW.findall(text):
+        ends = re.split(r" to | or |, (?=`)", f"{values.replace(' (ms)', '')} or {default}")
+        found[name] = ([end.strip("` ").replace(",", "") for end in ends], at_run_time == "yes")
+    return found
+
+
+PAPERS = ["README.md", "docs/limits.md"]
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_value_that_the_papers_name_can_be_set(server, paper):
+    found = documented(paper)
+    assert set(found) == set(SETTINGS)
+    for name, (values, at_run_time) in found.items():
+        assert len(values) == 3, name
+        try:
+            for value in values if at_run_time else []:
+                assert server.run("CONFIG", "SET", f"redisgears_2.{name}", value) == "OK"
+                assert server.run("RG.CONFIG", "SET", name, value) == "OK"
+        finally:
+            if at_run_time:
+                server.run("RG.CONFIG", "SET", name, SETTINGS[name])
+
+
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_server_starts_with_the_ends_of_the_ranges_of_the_papers(start_server, paper, end):
+    words = [f"{name} {values[end]}" for name, (values, _) in documented(paper).items()]
+    server = start_server(module_args=" ".join(words))
+    assert server.run("RG.FUNCTION", "LIST") == []
 
 
 def test_all_settings_are_known_here(server):
