@@ -24,6 +24,9 @@ pub(super) struct Facts {
     /// Whether the server ends itself when another thread than its main one runs a command that has
     /// something to tell a client.
     pub(super) only_main_runs_commands: bool,
+    /// Whether the server keeps what it found of a module's command whose keys are of several slots, and
+    /// takes it for true of later commands, whatever their keys.
+    pub(super) keeps_several_slots: bool,
 }
 
 /// The facts. Asked for under the server's lock.
@@ -46,6 +49,7 @@ impl Facts {
             only_main_runs_commands: valkey.is_none() && has_fault.contains(&version),
             subscribers_cannot_wait: valkey
                 .is_some_and(|version| parse(version) >= release(8, 1, 1)),
+            keeps_several_slots: valkey.is_some_and(|version| parse(version) >= release(9, 0, 0)),
         }
     }
 }
@@ -104,5 +108,11 @@ mod tests {
         assert!(!only_main(release(7, 4, 9)));
         assert!(!only_main(release(8, 6, 3)));
         assert!(!Facts::of(release(8, 1, 0), Some("8.1.0")).only_main_runs_commands);
+    }
+
+    #[test]
+    fn valkey_keeps_what_it_found_of_several_slots() {
+        assert!(Facts::of(release(7, 2, 4), Some("9.1.2")).keeps_several_slots);
+        assert!(!Facts::of(release(8, 6, 3), None).keeps_several_slots);
     }
 }

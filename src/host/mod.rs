@@ -24,6 +24,7 @@
 //! streams    reading, progress, trimming
 //! letters    dead letters
 //! shutdown   the end of the server
+//! slots      whether the keys of a command are all in one slot of a cluster
 //! timer      waking the event loop at a time
 //! rdb        libraries in dumps of the data set
 //! scan       finding the streams that are there already
@@ -56,6 +57,7 @@ mod reply;
 mod scan;
 mod settings;
 mod shutdown;
+mod slots;
 mod streams;
 mod timer;
 mod unit;

@@ -15,10 +15,12 @@ use crate::engine::resp::{Item, Reader};
 use crate::engine::{Database, Flags, Grant, Server, Words};
 use crate::stream::{EntryId, KeyRef};
 
+use super::constants::FLAG_CLUSTER;
 use super::context::{Context, OwnedString};
+use super::facts::facts;
 use super::quiet::Quiet;
 use super::user::User;
-use super::{HOOKS, api, log};
+use super::{HOOKS, api, log, slots};
 
 /// Whether commands that are not for scripts may be called all the same: a debugging aid.
 static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
@@ -214,6 +216,16 @@ impl Server for Unit {
         if name.to_bytes().eq_ignore_ascii_case(b"select") {
             // It would change nothing, and be taken for done.
             read(b"-ERR SELECT is not allowed here: a script stays in its caller's database\r\n");
+            return Ok(());
+        }
+        if facts().keeps_several_slots
+            && Context::from_raw(self.context).has_flag(FLAG_CLUSTER)
+            && slots::are_several(
+                self.context,
+                &command.iter().map(OwnedString::new).collect::<Vec<_>>(),
+            )
+        {
+            read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
         let arguments: SmallVec<[OwnedString; 16]> = words.map(OwnedString::new).collect();
