@@ -1,0 +1,213 @@
+"""Random operations on a primary and its replica while producers are at work, and what must hold whenever all is at rest.
+
+    make fuzz
+    python fuzz/run.py --minutes 5 --seed 7 --server ~/.cache/gears-servers/valkey-9/bin/valkey-server
+    python fuzz/run.py --replay fuzz-7-12.json
+
+A round: a few hundred operations (operations.py), made from the seed before the first is done: libraries of every kind
+(libraries.py) that are loaded, upgraded and deleted, streams and keys that are changed in every way, forks, changes of
+roles and limits, clients that leave and listen. Then everything is brought to rest and judged (judge.py):
+
+    * both servers are alive, and their logs tell of no internal error and no crash
+    * every command was answered
+    * nothing is pending in INFO and LIST, and no consumer that runs stands still before entries
+    * the replica has the same data, and its consumers are at the same places
+    * memory is back: over the rounds of a life RSS grows by no more than a bound
+
+What is found is kept as a file of operations, which `--replay` does again, and is then made shorter: operations are left
+out as long as the fault still shows, on fresh servers each time (shrink.py). What depends on time is tried several times.
+The seed decides what is done, but not how producers and workers interleave with it.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
+# The servers of the flow tests, what they see as pending, and what the soak takes for a fault in a log.
+sys.path += [str(PROJECT / folder) for folder in ("pytests", "soak", "benches")]
+
+OPERATIONS = 300
+# Rounds on the same servers, before new ones are started.
+LIFE = 25
+# RSS is taken when caches and pools have their size; then it may grow by so much.
+WARM_UP = 5
+GROWTH = 150 << 20
+RSS_WAIT = 20
+# Operations of a finding that are printed.
+SHOWN = 12
+
+
+def parse_options():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30, help="how long (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1 << 31, help="how many at most (no limit)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="default: any")
+    parser.add_argument("--server", help="default: REDIS_SERVER, else redis-server")
+    parser.add_argument("--module", type=Path, default=MODULE, help="default: MODULE, else %(default)s")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="the operations of a finding, once more")
+    parser.add_argument("--without", default="", metavar="KIND,...", help="kinds of operations that are left out")
+    parser.add_argument("--tries", type=int, default=3, help="how often a list is tried before it counts as harmless (%(default)s)")
+    parser.add_argument("--attempts", type=int, default=60, help="lists that are tried to make it shorter, 0 for none (%(default)s)")
+    parser.add_argument("--findings", type=int, default=1, help="how many end the run (%(default)s)")
+    parser.add_argument("--keep", type=Path, default=Path(), metavar="FOLDER", help="where findings go (the current folder)")
+    return parser.parse_args()
+
+
+class Fuzz:
+    """One run."""
+
+    def __init__(self, options, directory):
+        self._options = options
+        self._directory = directory
+        self._lives = 0
+        self.counts = Counter()
+        self.refused = Counter()
+        self.rounds = 0
+        self.found = []
+
+    def run(self):
+        """Rounds until the time is over, or enough was found."""
+        end = time.monotonic() + self._options.minutes * 60
+        while not self._is_over(end) and len(self.found) < self._options.findings:
+            self._life(end)
+
+    def _is_over(self, end):
+        return self.rounds >= self._options.rounds or time.monotonic() > end
+
+    def _life(self, end):
+        scene = self._start()
+        base, past = None, []
+        try:
+            for number in range(LIFE):
+                if self._is_over(end):
+                    break
+                operations = self._operations(self.rounds)
+                self.rounds += 1
+                past.append(operations)
+                try:
+                    self._round(scene, operations)
+                    if number == WARM_UP:
+                        base = scene.rss()
+                    elif base is not None and number == LIFE - 1:
+                        self._check_memory(scene, base)
+                except Finding as finding:
+                    self._note(finding, past)
+                    break
+        finally:
+            self._end(scene)
+
+    def _operations(self, number):
+        left_out = set(filter(None, self._options.without.split(",")))
+        made = generate(f"{self._options.seed}/{number}", OPERATIONS)
+        return [one for one in made if one["kind"] not in left_out]
+
+    def _start(self):
+        self._lives += 1
+        return Scene(self._directory / f"life-{self._lives}")
+
+    def _end(self, scene):
+        self.counts += scene.counts
+        self.refused += scene.refused
+        scene.close()
+        if not self.found:
+            shutil.rmtree(self._directory / f"life-{self._lives}", ignore_errors=True)
+
+    @staticmethod
+    def _round(scene, operations):
+        scene.produce(True)
+        for operation in operations:
+            scene.do(operation)
+        come_to_rest(scene)
+        clean(scene)
+
+    @staticmethod
+    def _check_memory(scene, base):
+        end = time.monotonic() + RSS_WAIT
+        while over := {name: rss >> 20 for name, rss in scene.rss().items() if rss > base[name] + GROWTH}:
+            if time.monotonic() > end:
+                raise Finding(f"memory is not given back: {over} MB, was {({n: r >> 20 for n, r in base.items()})}")
+            time.sleep(0.5)
+
+    def fails(self, operations, tries=None):
+        """The finding that these operations lead to on fresh servers, if any."""
+        for _ in range(tries or self._options.tries):
+            scene = self._start()
+            try:
+                self._round(scene, operations)
+            except Finding as finding:
+                return finding
+            finally:
+                scene.close()
+                shutil.rmtree(self._directory / f"life-{self._lives}", ignore_errors=True)
+        return None
+
+    def _note(self, finding, past):
+        print(f"FINDING in round {self.rounds - 1} of seed {self._options.seed}: {finding}", flush=True)
+        file = self._options.keep / f"fuzz-{self._options.seed}-{self.rounds - 1}.json"
+        self.found.append(file)
+        self._save(file, past[-1], finding)
+        if self._options.attempts == 0 or "memory is not" in str(finding):
+            return
+        whole = past[-1] if self.fails(past[-1]) else [one for operations in past[-3:] for one in operations]
+        if whole is not past[-1] and not self.fails(whole):
+            print("it did not come again on fresh servers", flush=True)
+            return
+        shorter, left = shrink(whole, self.fails, self._options.attempts)
+        self._save(file, shorter, finding)
+        print(f"made shorter: {len(shorter)} operations of {len(whole)}, {left} attempts left, in {file}", flush=True)
+        if len(shorter) <= SHOWN:
+            print("\n".join(json.dumps(one) for one in shorter), flush=True)
+
+    def _save(self, file, operations, finding):
+        kept = {"seed": self._options.seed, "server": self._options.server, "finding": str(finding), "operations": operations}
+        file.write_text(json.dumps(kept, indent=1))
+
+    def summary(self):
+        """What was done."""
+        total = sum(self.counts.values())
+        lines = [f"{self.rounds} rounds, {total:,} operations of {len(self.counts)} kinds, {sum(self.refused.values()):,} refused"]
+        lines += [f"  {count:7,}  {kind} ({self.refused[kind]:,} refused)" for kind, count in sorted(self.counts.items())]
+        return "\n".join(lines)
+
+
+def main():
+    """One run, or one replay; ends with 1 if something was found."""
+    options = parse_options()
+    options.server = os.environ["REDIS_SERVER"]
+    directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda number, _: sys.exit(f"fuzz: ended by signal {number}"))
+    fuzz = Fuzz(options, directory)
+    if options.replay:
+        finding = fuzz.fails(json.loads(options.replay.read_text())["operations"])
+        sys.exit(f"FINDING: {finding}" if finding else 0)
+    print(f"{options.server}, seed {options.seed}, files in {directory}", flush=True)
+    fuzz.run()
+    print(fuzz.summary())
+    if fuzz.found:
+        sys.exit(f"{len(fuzz.found)} findings: {', '.join(map(str, fuzz.found))}; the servers' files are in {directory}")
+    shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    chosen = parse_options()
+    # What the flow tests share takes these from the environment.
+    os.environ["MODULE"] = str(chosen.module.resolve())
+    os.environ["REDIS_SERVER"] = chosen.server or os.environ.get("REDIS_SERVER") or "redis-server"
+    from judge import clean, come_to_rest
+    from operations import generate
+    from scene import Finding, Scene
+    from shrink import shrink
+
+    main()
