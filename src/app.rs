@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commands::{figures, internals, trigger_figures};
-use crate::engine::Executions;
 use crate::engine::v8::{Protection, V8Engine, initialize};
+use crate::engine::{Executions, Registrations};
 use crate::exec::{
     Driver, EventLimits, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits,
 };
@@ -101,33 +101,48 @@ impl App {
     }
 
     /// Makes a library of what was kept of it.
-    ///
-    /// # Errors
-    /// With what the server refuses.
-    pub(crate) fn restore(&self, context: &Context, dump: &LibraryDump) -> Result<(), String> {
+    pub(crate) fn restore(&self, context: &Context, dump: &LibraryDump) {
+        let listen = |registered: &Registrations| self.listen(context, registered);
+        let mut registry = self.registry.borrow_mut();
         self.loader
-            .restore(&mut self.registry.borrow_mut(), &self.driver, dump);
-        self.listen(context)
+            .restore(&mut registry, &self.driver, dump, &listen);
+        // Where it was put into quarantine its consumers hear of keys all the same.
+        let has_consumers = |library: &Library| !library.consumers.is_empty();
+        if registry.get(&dump.name).is_some_and(has_consumers)
+            && let Err(refused) = listen_to_keys(context, self.wishes())
+        {
+            log::error!("the server refuses {refused}");
+        }
     }
 
-    /// Begins to listen to key events, once there is a consumer: they cost every command a little.
+    /// What triggers that are live want to hear of.
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            misses: self.driver.triggers_want_misses(),
+            nested: self.driver.triggers_look(),
+        }
+    }
+
+    /// Begins to listen to key events, once there is somebody who wants them: they cost every
+    /// command a little. To be called before the registrations are live.
     ///
     /// # Errors
     /// With what the server refuses.
-    pub(crate) fn listen(&self, context: &Context) -> Result<(), String> {
-        let registry = self.registry.borrow();
-        if registry
-            .values()
-            .all(|library| library.consumers.is_empty() && library.triggers.is_empty())
-        {
+    pub(crate) fn listen(
+        &self,
+        context: &Context,
+        registered: &Registrations,
+    ) -> Result<(), &'static str> {
+        let triggers = &registered.triggers;
+        if registered.stream_consumers.is_empty() && triggers.is_empty() {
             return Ok(());
         }
+        let live = self.wishes();
         let wishes = Wishes {
-            misses: self.driver.triggers_want_misses(),
-            nested: self.driver.triggers_look(),
+            misses: live.misses || triggers.iter().any(|one| one.spec.wants_misses()),
+            nested: live.nested || triggers.iter().any(|one| one.on_fired.is_some()),
         };
         listen_to_keys(context, wishes)
-            .map_err(|refused| format!("ERR the server refuses {refused}"))
     }
 
     fn dumps(&self) -> Vec<LibraryDump> {
@@ -412,7 +427,8 @@ impl Hooks for AppHooks {
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
         let app = App::get().ok_or("the module is not ready")?;
         let dump = LibraryDump::decode(bytes).map_err(|error| format!("one of them {error}"))?;
-        app.restore(context, &dump)
+        app.restore(context, &dump);
+        Ok(())
     }
 
     fn forget_libraries(&self) {

@@ -3,11 +3,12 @@
 
 use crate::app::App;
 use crate::engine::Reply;
-use crate::host::{Context, allow_unsafe_commands, debug_is_enabled};
+use crate::host::{Context, allow_unsafe_commands, debug_is_enabled, refuse_listener};
 
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
     "panic_in_turn - panic on the main thread, in its next turn: likewise",
+    "refuse_listener - the server refuses to tell the next one that listens of key events",
     "allow_unsafe_redis_commands - scripts may call every command from now on, until the server ends",
     "js <subcommand> - about the JavaScript engine, 'js help' tells more",
     "help - print this help",
@@ -35,6 +36,10 @@ fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
         }
         "panic_in_turn" => {
             app.panic_in_turn();
+            Ok(Reply::OK)
+        }
+        "refuse_listener" => {
+            refuse_listener();
             Ok(Reply::OK)
         }
         "allow_unsafe_redis_commands" => {

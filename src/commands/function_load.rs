@@ -19,32 +19,29 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Ok(request) => request,
         Err(error) => return Reply::error(error),
     };
-    let loaded = app
-        .loader
-        .load(&mut app.registry.borrow_mut(), &app.driver, &request);
+    let loaded = app.loader.load(
+        &mut app.registry.borrow_mut(),
+        &app.driver,
+        &request,
+        &|registered| app.listen(context, registered),
+    );
     match loaded {
-        Ok(loaded) => match make_known(app, context, request.code, loaded.has_new) {
-            Ok(()) => Reply::OK,
-            Err(refused) => Reply::error(refused),
-        },
+        Ok(loaded) => {
+            make_known(app, context, request.code, loaded.has_new);
+            Reply::OK
+        }
         Err(error) => Reply::error(error),
     }
 }
 
-/// A library was loaded: its consumers hear of keys, replicas and append-only file of it.
-pub(super) fn make_known(
-    app: &App,
-    context: &Context,
-    code: &str,
-    has_new: bool,
-) -> Result<(), String> {
-    app.listen(context)?;
+/// A library was loaded: its consumers hear of the streams there are, replicas and append-only
+/// file of it.
+pub(super) fn make_known(app: &App, context: &Context, code: &str, has_new: bool) {
     replicate(app, context, code);
     if has_new {
         app.rescan();
     }
     app.driver.wake();
-    Ok(())
 }
 
 /// Sends the library as it is now to replicas and the append-only file. What its consumers have

@@ -38,7 +38,8 @@ pub(super) fn library(app: &App, context: &Context, arguments: &[&[u8]]) -> Repl
         };
         let dump = LibraryDump::decode(dump)
             .map_err(|error| Reply::error(format!("ERR the library {error}")))?;
-        app.restore(context, &dump).map_err(Reply::error)
+        app.restore(context, &dump);
+        Ok(())
     })
 }
 

@@ -70,13 +70,18 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     };
     let loaded = app
         .loader
-        .load(&mut app.registry.borrow_mut(), &app.driver, &request)
+        .load(
+            &mut app.registry.borrow_mut(),
+            &app.driver,
+            &request,
+            &|registered| app.listen(context, registered),
+        )
         .map_err(|error| match error {
             LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
             error => error.to_string(),
         })?;
     if loaded.stays {
-        function_load::make_known(app, context, &code, loaded.has_new)?;
+        function_load::make_known(app, context, &code, loaded.has_new);
     }
     let Some((runner, scheduled)) = loaded.scheduled else {
         return Ok(Some(Reply::OK));

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
@@ -103,7 +104,18 @@ type Listener = unsafe extern "C" fn(
     *mut RedisModuleString,
 ) -> c_int;
 
+/// Whether the server is to refuse the next listener.
+static REFUSES: AtomicBool = AtomicBool::new(false);
+
+/// Has the next listener refused, which servers hardly ever do: a debugging aid.
+pub(crate) fn refuse_listener() {
+    REFUSES.store(true, Ordering::Relaxed);
+}
+
 fn subscribe(context: &Context, classes: c_int, listener: Listener) -> Result<(), &'static str> {
+    if REFUSES.swap(false, Ordering::Relaxed) {
+        return Err("key-space notifications");
+    }
     // SAFETY: the context is live, the callback has the form the server asks for.
     let subscribed = unsafe {
         api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), classes, Some(listener))

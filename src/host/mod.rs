@@ -75,7 +75,7 @@ pub(crate) use command::{
 pub(crate) use context::{Context, Copies, NoWait, random_name};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
-pub(crate) use keyspace::{Wishes, listen_to_keys};
+pub(crate) use keyspace::{Wishes, listen_to_keys, refuse_listener};
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
 pub(crate) use rdb::register as register_dumps;

@@ -88,6 +88,12 @@ impl TriggerSpec {
         }
     }
 
+    /// Whether it wants to hear of reads that found nothing.
+    #[must_use]
+    pub fn wants_misses(&self) -> bool {
+        self.wants_event(MISS)
+    }
+
     fn wants_event(&self, event: &[u8]) -> bool {
         match &self.event_types {
             None => self.misses || event != MISS,
@@ -156,7 +162,7 @@ impl Triggers {
     /// Whether any of them wants to hear of reads that found nothing.
     #[must_use]
     pub fn want_misses(&self) -> bool {
-        self.all.values().any(|one| one.spec.wants_event(MISS))
+        self.all.values().any(|one| one.spec.wants_misses())
     }
 
     /// The triggers that an event of a key concerns, in the order of their registration. What the

@@ -101,6 +101,8 @@ pub enum LoadError {
         "Can not upgrade an existing consumer with another value of 'exact', consumer: '{consumer}'."
     )]
     OtherExact { consumer: String },
+    #[error("ERR the server refuses {0}")]
+    Refused(&'static str),
 }
 
 impl LoadRequest<'_> {
@@ -111,6 +113,9 @@ impl LoadRequest<'_> {
         }
     }
 }
+
+/// Begins to listen to what becomes of keys, as far as registrations need that.
+pub type Listen<'a> = dyn Fn(&Registrations) -> Result<(), &'static str> + 'a;
 
 /// What loading needs of the rest of the module.
 pub struct Loader {
@@ -127,7 +132,8 @@ struct Staged {
 }
 
 impl Loader {
-    /// Loads a library, or upgrades it; or runs a script.
+    /// Loads a library, or upgrades it; or runs a script. It is the last thing that may fail to
+    /// `listen` for it.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing has changed then.
@@ -136,6 +142,7 @@ impl Loader {
         registry: &mut Registry,
         driver: &Driver,
         request: &LoadRequest<'_>,
+        listen: &Listen<'_>,
     ) -> Result<Loaded, LoadError> {
         if request.code.len() > CODE_MAX {
             return Err(LoadError::TooLarge(request.code.len()));
@@ -151,6 +158,7 @@ impl Loader {
         // V8 lets a thread enter one isolate at a time.
         driver.leave_stage();
         let mut staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
+        listen(&staged.registrations).map_err(LoadError::Refused)?;
 
         let runner = Runner::new(prologue.name, staged.program, self.shared.clone());
         let scheduled = staged.registrations.scheduled.take();

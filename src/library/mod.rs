@@ -18,7 +18,7 @@ mod registry;
 mod restore;
 
 pub(crate) use load::delete;
-pub use load::{Kind, LoadError, LoadRequest, Loaded, Loader};
+pub use load::{Kind, Listen, LoadError, LoadRequest, Loaded, Loader};
 pub use prologue::{Prologue, PrologueError};
 pub use registry::{Consumer, Library, Registry, Standing};
 pub use restore::{dump, dump_with_progress};

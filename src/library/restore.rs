@@ -13,7 +13,7 @@ use crate::exec::Driver;
 use crate::persist::{ConsumerDump, LibraryDump, StreamDump};
 use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
 
-use super::load::{Kind, LoadRequest, Loader};
+use super::load::{Kind, Listen, LoadRequest, Loader};
 use super::prologue::Prologue;
 use super::registry::{Consumer, Library, Registry, Standing};
 
@@ -67,7 +67,13 @@ pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
 impl Loader {
     /// Makes a library of what was kept of it, in the place of one of its name. It is there
     /// afterwards in any case: in quarantine, if it cannot be loaded.
-    pub fn restore(&self, registry: &mut Registry, driver: &Driver, dump: &LibraryDump) {
+    pub fn restore(
+        &self,
+        registry: &mut Registry,
+        driver: &Driver,
+        dump: &LibraryDump,
+        listen: &Listen<'_>,
+    ) {
         let consumers = restore_consumers(registry.get(&dump.name), driver, &dump.consumers);
         let library = registry
             .entry(dump.name.clone())
@@ -101,7 +107,7 @@ impl Loader {
                 unregistered: &dump.unregistered,
             },
         };
-        if let Err(error) = self.load(registry, driver, &request) {
+        if let Err(error) = self.load(registry, driver, &request, listen) {
             log::error!(
                 "library '{}' cannot be loaded and is put into quarantine, its consumers wait: {error}",
                 dump.name
