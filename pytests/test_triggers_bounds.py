@@ -49,6 +49,19 @@ def set_many(server, count, start=0):
 # --- how many -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_for_events_that_find_no_place_on_trigger_fired_is_not_called(server, mode):
+    looks = "on_trigger_fired: (client, data) => redis.log(`looked ${data.key}`)"
+    take = "() => {}" if mode == "sync" else "gated"
+    load(server, trigger(callback=take, options=f"{{ read_value: true, {looks} }}"))
+    # Sync callbacks run behind the transaction.
+    pipelined(server, *(f"SET key:{number} v" for number in range(3 * LENGTH)), transaction=True)
+    wait_shown(server, num_triggered=3 * LENGTH, num_dropped=2 * LENGTH)
+    assert server.messages("looked ") == [f"key:{number}" for number in range(LENGTH)]
+    open_gate(server)
+    wait_rest(server)
+
+
 def test_events_that_find_no_place_are_dropped_and_later_ones_flow_again(server):
     load(server, trigger(callback="gated"))
     set_many(server, 1000)

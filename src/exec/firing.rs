@@ -24,6 +24,7 @@ use super::triggers::{
 /// Bytes that an event takes beside its key and value.
 const EVENT_BYTES: usize = 160;
 
+const TOO_LARGE: &str = "the key's value is larger than trigger-queue-memory";
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
 impl Driver {
@@ -175,12 +176,21 @@ impl Driver {
         else {
             return;
         };
+        let lose = |reason| {
+            binding.state.backlog.lock().lose(reason);
+            desk.note_dropped(key, binding, reason);
+        };
+        let bytes = EVENT_BYTES + firing.key.len();
+        // For what there is no room for nothing is copied, and no script is run.
+        let room = binding.state.backlog.lock().room(bounds);
+        let Some(room) = room.and_then(|room| room.checked_sub(bytes)) else {
+            return lose(NO_ROOM);
+        };
         if reads {
-            firing.value = happened.value(bounds.bytes);
+            firing.value = happened.value(room);
             if firing.value.is_none() {
-                let reason = "the key's value is larger than trigger-queue-memory";
-                binding.state.backlog.lock().lose(reason);
-                return desk.note_dropped(key, binding, reason);
+                let is_all = room + bytes == bounds.bytes;
+                return lose(if is_all { TOO_LARGE } else { NO_ROOM });
             }
         }
         if let Some(function) = binding.on_fired {
@@ -193,12 +203,12 @@ impl Driver {
             .value
             .as_ref()
             .map_or(0, |value| value.packed().len());
-        let bytes = EVENT_BYTES + firing.key.len() + value;
+        let bytes = bytes + value;
         let mut backlog = binding.state.backlog.lock();
         if !backlog.has_room(bytes, bounds) {
-            backlog.lose(NO_ROOM);
+            // What the script read has brought other events.
             drop(backlog);
-            return desk.note_dropped(key, binding, NO_ROOM);
+            return lose(NO_ROOM);
         }
         backlog.push(firing, bytes);
         drop(backlog);

@@ -75,8 +75,15 @@ impl<T> Backlog<T> {
     /// Whether there is room for an event of so many bytes.
     #[must_use]
     pub fn has_room(&self, bytes: usize, bounds: Bounds) -> bool {
+        self.room(bounds).is_some_and(|room| bytes <= room)
+    }
+
+    /// How many bytes another event may have; `None` where there may be none.
+    #[must_use]
+    pub fn room(&self, bounds: Bounds) -> Option<usize> {
         let length = self.waiting.len() + self.running;
-        length < bounds.length && self.bytes.saturating_add(bytes) <= bounds.bytes
+        let is_free = length < bounds.length;
+        is_free.then(|| bounds.bytes.saturating_sub(self.bytes))
     }
 
     /// Takes an event of so many bytes, for which there is room.
