@@ -354,3 +354,44 @@ def test_no_key_can_be_made_of_the_type_that_stands_for_the_libraries(server):
     with pytest.raises(ResponseError, match="Bad data format|DUMP payload version or checksum are wrong"):
         raw.restore("key", 0, payload)
     assert server.run("EXISTS", "key") == 0
+
+
+# --- libraries that take long to load -------------------------------------------------------------------------------
+
+LONG_TO_LOAD = "for (const end = Date.now() + 900; Date.now() < end;);"
+TIMEOUTS = ["--redisgears_2.lock-redis-timeout", "100", "--redisgears_2.db-loading-lock-redis-timeout"]
+
+
+@pytest.mark.parametrize("way", ["AOF", "RDB"])
+def test_a_library_that_was_loaded_under_a_longer_timeout_comes_back(keep, way):
+    kept = keep("--appendonly", "yes" if way == "AOF" else "no")
+    with kept.setting("redisgears_2.lock-redis-timeout", 10_000):
+        kept.load(LONG_TO_LOAD, consumer(), function("f", "() => { for (;;); }"))
+    kept.add("stream", 1)
+    kept.wait_seen("stream 1")
+    if way == "RDB":
+        kept.run("SAVE")
+    kept.restart()
+    kept.add("stream", 2)
+    kept.wait_seen("stream 1", "stream 2")
+    # Once it is loaded its code has the time of any other.
+    with pytest.raises(ResponseError, match="timeout"):
+        kept.call("f")
+    kept.restart(*TIMEOUTS, "200")
+    with pytest.raises(ResponseError, match="quarantine"):
+        kept.call("f")
+    # Never less than the other one.
+    kept.restart("--redisgears_2.lock-redis-timeout", "10000", *TIMEOUTS[2:], "200")
+    kept.add("stream", 3)
+    kept.wait_seen("stream 1", "stream 2", "stream 3")
+
+
+def test_a_library_that_was_loaded_under_a_longer_timeout_reaches_replicas(keep):
+    primary, replica, late = keep(), keep(), keep()
+    replica.follow(primary)
+    with primary.setting("redisgears_2.lock-redis-timeout", 10_000):
+        primary.load(LONG_TO_LOAD, function("f", "() => 'here'", ["no-writes"]))
+    assert primary.client.wait(1, 10000) == 1
+    late.follow(primary)
+    for node in (replica, late):
+        assert node.call("f") == "here"

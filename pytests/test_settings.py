@@ -11,6 +11,7 @@ from support import MODULE, REPOSITORY, Server, consumer, fields, function
 SETTINGS = {
     "execution-threads": "1",
     "lock-redis-timeout": "500",
+    "db-loading-lock-redis-timeout": "30000",
     "background-timeout": "5000",
     "library-maxmemory": str(1 << 30),
     "v8-maxmemory": str(2 << 30),
@@ -26,6 +27,7 @@ NO_NUMBER = "Failed parsing value '{}' as a number."
 TOO_SMALL = "Value '{}' is less then minimum value allowed '%d'"
 TOO_LARGE = "Value '{}' is greater then maximum value allowed '%d'"
 CHANGES = {
+    "db-loading-lock-redis-timeout": ("100", {"99": TOO_SMALL % 100, "1000000001": TOO_LARGE % 10**9, "": NO_NUMBER}),
     "lock-redis-timeout": ("100", {"99": TOO_SMALL % 100, "1000000001": TOO_LARGE % 10**9, "": NO_NUMBER, "1s": NO_NUMBER}),
     "background-timeout": ("100", {"-1": TOO_SMALL % 100, "99999999999999999999": NO_NUMBER, "1.5": NO_NUMBER}),
     "v8-maxmemory": ("64mb", {"1mb": TOO_SMALL % (50 << 20), "2000gb": TOO_LARGE % (1 << 40), "many": NO_NUMBER}),

@@ -17,6 +17,7 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off, "").expect("V8");
     let limits = Limits {
         locked_ms: AtomicU64::new(2000),
+        restoring_ms: AtomicU64::new(30_000),
         unlocked_ms: AtomicU64::new(2000),
         memory: AtomicUsize::new(64 << 20),
         total_memory: AtomicUsize::new(1 << 40),
@@ -57,6 +58,7 @@ fn compile(code: &str) -> Result<Box<dyn Program>, ScriptError> {
         code,
         config: Some(r#"{"deep": {"list": [1, 2]}}"#),
         one_shot: false,
+        restored: false,
     })
 }
 

@@ -20,6 +20,7 @@ static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| {
     initialize(Protection::Off, "").expect("V8");
     let limits = Limits {
         locked_ms: AtomicU64::new(1000),
+        restoring_ms: AtomicU64::new(30_000),
         unlocked_ms: AtomicU64::new(1000),
         memory: AtomicUsize::new(64 << 20),
         total_memory: AtomicUsize::new(1 << 40),
@@ -103,6 +104,7 @@ fn load(code: &str) -> (Box<dyn Program>, Registrations) {
         code,
         config: None,
         one_shot: false,
+        restored: false,
     };
     let mut program = ENGINE.compile(&source).expect("a program");
     let registrations = program.evaluate().expect("a library");

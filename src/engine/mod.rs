@@ -44,6 +44,9 @@ pub trait Engine: Send + Sync {
 pub struct Limits {
     /// Milliseconds that JavaScript may hold the server's lock without a break.
     pub locked_ms: AtomicU64,
+    /// The same, while a library is loaded that comes from a dump, the append-only file or the
+    /// primary; not less than the other one.
+    pub restoring_ms: AtomicU64,
     /// Milliseconds that it may run without a break elsewhere.
     pub unlocked_ms: AtomicU64,
     /// Bytes of heap, and of array buffers, that a library may use.
@@ -66,6 +69,8 @@ pub struct Source<'a> {
     pub config: Option<&'a str>,
     /// Whether its top level is a script to be run once.
     pub one_shot: bool,
+    /// Whether it comes from a dump, the append-only file or the primary.
+    pub restored: bool,
 }
 
 /// A compiled library. Entered by one thread at a time, whichever: its keeper sees to that.

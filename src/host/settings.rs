@@ -119,6 +119,12 @@ static LOCK_REDIS_TIMEOUT: Setting = Setting::new(
     MILLISECONDS,
     raw::REDISMODULE_CONFIG_DEFAULT,
 );
+static DB_LOADING_LOCK_REDIS_TIMEOUT: Setting = Setting::new(
+    "db-loading-lock-redis-timeout",
+    30_000,
+    MILLISECONDS,
+    raw::REDISMODULE_CONFIG_DEFAULT,
+);
 static BACKGROUND_TIMEOUT: Setting = Setting::new(
     "background-timeout",
     5000,
@@ -191,9 +197,10 @@ static MAX_EXECUTIONS: Setting = Setting::new(
     raw::REDISMODULE_CONFIG_DEFAULT,
 );
 
-static ALL: [&Setting; 11] = [
+static ALL: [&Setting; 12] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
+    &DB_LOADING_LOCK_REDIS_TIMEOUT,
     &BACKGROUND_TIMEOUT,
     &LIBRARY_MAXMEMORY,
     &V8_MAXMEMORY,
@@ -270,6 +277,7 @@ impl Settings {
             threads: usize::try_from(EXECUTION_THREADS.get()).unwrap_or(1),
             limits: Arc::new(Limits {
                 locked_ms: AtomicU64::new(0),
+                restoring_ms: AtomicU64::new(0),
                 unlocked_ms: AtomicU64::new(0),
                 memory: AtomicUsize::new(0),
                 total_memory: AtomicUsize::new(0),
@@ -301,6 +309,10 @@ impl Settings {
         limits
             .locked_ms
             .store(milliseconds(&LOCK_REDIS_TIMEOUT), order);
+        let restoring = milliseconds(&DB_LOADING_LOCK_REDIS_TIMEOUT);
+        limits
+            .restoring_ms
+            .store(restoring.max(milliseconds(&LOCK_REDIS_TIMEOUT)), order);
         limits
             .unlocked_ms
             .store(milliseconds(&BACKGROUND_TIMEOUT), order);

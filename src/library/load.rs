@@ -231,6 +231,7 @@ impl Loader {
             code: request.code,
             config: request.config,
             one_shot: request.kind != Kind::Library,
+            restored: matches!(request.kind, Kind::Restored { .. }),
         };
         let text = |error: ScriptError| error.text(self.shared.verbosity.load(Ordering::Relaxed));
         let mut program = engine

@@ -297,6 +297,7 @@ mod tests {
     fn ledger(total: usize) -> Arc<Ledger> {
         Ledger::new(Arc::new(Limits {
             locked_ms: AtomicU64::new(1000),
+            restoring_ms: AtomicU64::new(30_000),
             unlocked_ms: AtomicU64::new(1000),
             memory: AtomicUsize::new(100),
             total_memory: AtomicUsize::new(total),

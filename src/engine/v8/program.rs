@@ -42,6 +42,7 @@ impl V8Program {
     ) -> Result<Self, ScriptError> {
         let isolate = new_isolate(&bounds, executions)?;
         bounds.watch.attach(isolate.thread_safe_handle());
+        bounds.watch.set_restoring(source.restored);
         bounds.watch.start(true);
         let built = build(&isolate, source);
         let ended = bounds.watch.stop();
@@ -105,6 +106,7 @@ impl Program for V8Program {
             self.bounds.measure(scope);
             (result.and_then(|result| result), loading)
         });
+        self.bounds.watch.set_restoring(false);
         result?;
         self.functions = loading.callbacks;
         Ok(loading.registrations)

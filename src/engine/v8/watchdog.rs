@@ -79,6 +79,8 @@ pub(super) struct Watch {
     locked: AtomicBool,
     /// Milliseconds that the run took before it was paused.
     before_ms: AtomicU64,
+    /// Whether the library is being loaded as it was kept, and has more time for that.
+    restoring: AtomicBool,
     /// When it began or went on, by the watchdog's own clock.
     began_ms: AtomicU64,
     ended: AtomicU8,
@@ -92,6 +94,11 @@ impl Watch {
     pub(super) fn attach(&self, isolate: v8::IsolateHandle) {
         // A second isolate would be a bug of the caller; the first stays.
         let _ = self.isolate.set(isolate);
+    }
+
+    /// Whether the library is being loaded as it was kept.
+    pub(super) fn set_restoring(&self, restoring: bool) {
+        self.restoring.store(restoring, Ordering::SeqCst);
     }
 
     /// The library whose runs these are.
@@ -264,6 +271,7 @@ impl Watchdog {
             runs: AtomicU64::new(0),
             locked: AtomicBool::new(false),
             before_ms: AtomicU64::new(0),
+            restoring: AtomicBool::new(false),
             began_ms: AtomicU64::new(0),
             ended: AtomicU8::new(0),
             ending: Mutex::new(()),
@@ -345,7 +353,9 @@ fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
 
 fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
     let locked = watch.locked.load(Ordering::SeqCst);
-    let (limit, place) = if locked {
+    let (limit, place) = if locked && watch.restoring.load(Ordering::SeqCst) {
+        (&limits.restoring_ms, "while it is loaded")
+    } else if locked {
         (&limits.locked_ms, "with the server's lock held")
     } else {
         (&limits.unlocked_ms, "in the background")
