@@ -168,6 +168,48 @@ def test_it_cannot_run_in_the_middle_of_other_code_and_that_is_a_failure(server,
         wait_fired(server, "expired key")
 
 
+IN_EXPIRY = "no command can be run while a key expires"
+
+
+def test_where_a_key_expires_it_runs_no_commands_and_is_told_so(server):
+    caught = "try { client.call('EXISTS', 'other'); } catch (e) { data.error = String(e); }"
+    callback = "(client, data) => redis.log(`told ${data.error}`)"
+    load(server, trigger(callback=callback, options=at_event(caught, event_types=["expired"])))
+    with without_active_expiry(server):
+        set_expired(server, "key")
+        server.run("GET", "key")
+    server.wait_message("told ")
+    assert IN_EXPIRY in server.messages("told ")[0]
+
+
+def test_many_keys_may_expire_while_it_looks_for_others(start_server, monkeypatch):
+    """A command there would take away what the server goes on with."""
+    for name in ("MALLOC_CONF", "JE_MALLOC_CONF"):
+        monkeypatch.setenv(name, "junk:true")
+    server = start_server(configuration="hz 100\n")
+    look = "for (let i = 0; i < 200; i++) try { client.call('EXISTS', 'key:' + i); } catch { data.refused = true; }"
+    load(server, trigger(options=at_event(look, event_types=["expired"])))
+    for _ in range(20):
+        pipe = server.client.pipeline(transaction=True)
+        for number in range(200):
+            pipe.execute_command("SET", f"key:{number}", "v", "PX", 5)
+        pipe.execute()
+        server.wait(lambda: server.run("DBSIZE") == 0, "keys are left")
+    server.assert_alive()
+
+
+@pytest.mark.parametrize("kind", ["field", "hash"])
+def test_where_fields_of_a_hash_expire_it_runs_no_commands_either(server, kind):
+    if "hpexpire" not in server.run("COMMAND", "LIST"):
+        pytest.skip("this server has no fields that expire")
+    caught = "try { client.call('EXISTS', 'other'); } catch (e) { redis.log(`told ${data.event} ${e}`); }"
+    load(server, trigger(options=at_event(caught, event_types=["hexpired", "del"])))
+    server.run("HSET", "key", "f", "v", *(["more", "v"] if kind == "field" else []))
+    server.run("HPEXPIRE", "key", 5, "FIELDS", 1, "f")
+    server.wait_message("told ", 1 if kind == "field" else 2)
+    assert all(IN_EXPIRY in told for told in server.messages("told "))
+
+
 def test_its_own_looking_fires_nothing(server):
     load(server, trigger(prefix="", options=at_event("client.call('GET', 'nothing');")))
     server.run("SET", "key", "v")

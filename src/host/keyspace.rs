@@ -59,6 +59,8 @@ struct State {
 
     /// Where a key was that is being renamed or moved.
     from: RefCell<Option<(c_int, Vec<u8>)>>,
+    /// Whether the event before was of fields of a hash that expired.
+    after_fields: Cell<bool>,
     /// Whether the end of the command is awaited already.
     job_queued: Cell<bool>,
 }
@@ -187,6 +189,11 @@ fn tell(
         db: context.db(),
         name,
     };
+    let of_fields = event == b"hexpired";
+    // A hash whose last field expired is deleted on the way.
+    let in_expiry = state.after_fields.replace(of_fields) && event == b"del"
+        || of_fields
+        || class & raw::REDISMODULE_NOTIFY_EXPIRED != 0;
     if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
         if event == b"xadd" {
             hooks.on_event(Event::Appended(place));
@@ -218,6 +225,7 @@ fn tell(
             key,
             is_gone: class & (GONE | raw::REDISMODULE_NOTIFY_KEY_MISS) != 0
                 || matches!(event, b"del" | b"rename_from" | b"move_from"),
+            in_expiry,
         });
     }
     if is_free_main_thread() {
@@ -241,6 +249,8 @@ struct Happened<'a> {
     /// Whether the event says that the key is no more. Then it need not be looked for: servers
     /// before 7.2 tell others of that as of a miss.
     is_gone: bool,
+    /// Whether the server is in the middle of removing what has expired.
+    in_expiry: bool,
 }
 
 impl KeyEvent for Happened<'_> {
@@ -285,7 +295,7 @@ impl KeyEvent for Happened<'_> {
     }
 
     fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
-        work(&Unit::of_looker(grant));
+        work(&Unit::of_looker(grant, self.in_expiry));
     }
 }
 

@@ -38,6 +38,8 @@ enum Acting {
     User(User),
     /// A user that is no more, or is disabled.
     Nobody,
+    /// Whoever looks at a key that expires: nothing may be run there.
+    Nowhere,
 }
 
 /// What happens to writes that need memory when there is none.
@@ -51,6 +53,11 @@ enum WhenFull {
 
 /// What a command is answered with that the server gave no reply for.
 const NO_REPLY: &[u8] = b"-ERR the server did not run the command\r\n";
+
+/// The server goes through keys that expire, and goes on with the next one afterwards: a command that
+/// found that one expired would take it away.
+const IN_EXPIRY: &[u8] =
+    b"-ERR no command can be run while a key expires: run it in the callback\r\n";
 
 /// See the module's description.
 pub(crate) struct Unit {
@@ -107,10 +114,14 @@ impl Unit {
         Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
     }
 
-    /// A unit that acts as the grant says and writes nothing, in the middle of a command.
-    pub(super) fn of_looker(grant: &Grant) -> Self {
+    /// A unit that acts as the grant says and writes nothing, in the middle of a command; or in
+    /// the middle of an expiry, where it runs nothing.
+    pub(super) fn of_looker(grant: &Grant, in_expiry: bool) -> Self {
         let mut unit = Self::of_user(User::find(&grant.user), grant, WhenFull::Admitted);
         unit.may_block = false;
+        if in_expiry {
+            unit.acting = Acting::Nowhere;
+        }
         unit
     }
 
@@ -203,9 +214,16 @@ impl Server for Unit {
             read(b"-ERR unknown command: its name holds a NUL\r\n");
             return Ok(());
         };
-        if let Acting::Nobody = self.acting {
-            read(b"-Failed authenticating client\r\n");
-            return Ok(());
+        match self.acting {
+            Acting::Nobody => {
+                read(b"-Failed authenticating client\r\n");
+                return Ok(());
+            }
+            Acting::Nowhere => {
+                read(IN_EXPIRY);
+                return Ok(());
+            }
+            Acting::Client | Acting::User(_) => {}
         }
         let is_xadd = name.to_bytes().eq_ignore_ascii_case(b"xadd");
         let stream = command.iter().nth(1).filter(|_| is_xadd);
@@ -242,7 +260,7 @@ impl Server for Unit {
     fn may_block(&self) -> bool {
         match self.acting {
             Acting::Client => Context::from_raw(self.context).may_wait().is_ok(),
-            Acting::User(_) | Acting::Nobody => self.may_block,
+            Acting::User(_) | Acting::Nobody | Acting::Nowhere => self.may_block,
         }
     }
 
