@@ -200,12 +200,14 @@ def test_many_keys_may_expire_while_it_looks_for_others(start_server, monkeypatc
 
 @pytest.mark.parametrize("kind", ["field", "hash"])
 def test_where_fields_of_a_hash_expire_it_runs_no_commands_either(server, kind):
-    if "hpexpire" not in server.run("COMMAND", "LIST"):
-        pytest.skip("this server has no fields that expire")
     caught = "try { client.call('EXISTS', 'other'); } catch (e) { redis.log(`told ${data.event} ${e}`); }"
     load(server, trigger(options=at_event(caught, event_types=["hexpired", "del"])))
     server.run("HSET", "key", "f", "v", *(["more", "v"] if kind == "field" else []))
-    server.run("HPEXPIRE", "key", 5, "FIELDS", 1, "f")
+    try:
+        server.run("HPEXPIRE", "key", 5, "FIELDS", 1, "f")
+    except ResponseError as error:
+        assert "unknown command" in str(error)
+        pytest.skip("this server has no fields that expire")
     server.wait_message("told ", 1 if kind == "field" else 2)
     assert all(IN_EXPIRY in told for told in server.messages("told "))
 
