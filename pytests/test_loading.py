@@ -65,6 +65,17 @@ def test_wrong_arguments_at_run_time_leave_the_server_unharmed(start_server):
     assert_works(node)
 
 
+@pytest.mark.parametrize("more", [["ARGS", "nosuch", "1"], ["CONFIG", THREADS, "999999"]], ids=["name", "value"])
+def test_a_wrong_loadex_leaves_the_server_unharmed(start_server, more):
+    """But for an unknown name in CONFIG, with which Redis 8 and Valkey unload the module that has loaded."""
+    node = start_server(module=False)
+    with pytest.raises(ResponseError):
+        node.run("MODULE", "LOADEX", MODULE, *more)
+    assert node.run("MODULE", "LOADEX", MODULE, "CONFIG", TIMEOUT, "250") == "OK"
+    assert configuration(node, TIMEOUT) == "250"
+    assert_works(node)
+
+
 def test_without_configuration_the_defaults_hold(server):
     assert configuration(server, THREADS) == "1"
     assert configuration(server, TIMEOUT) == "500"
