@@ -10,7 +10,7 @@
 //!   rest is for the next turn, which then comes at once.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
@@ -74,7 +74,7 @@ pub struct Driver {
     pub(super) hooks: Hooks,
     pub(super) homes: Homes,
     /// Code that was replaced, and may have entries that it did not finish.
-    retired: RefCell<Vec<Arc<Runner>>>,
+    retired: RefCell<Vec<Weak<Runner>>>,
     /// Whether sync callbacks ran commands since progress was put on record.
     pub(super) acted: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
@@ -274,15 +274,17 @@ impl Driver {
 
     /// Lets the code of a library end. What it does not finish within some time is handed over
     /// again, to the code that took its place. To be called when its consumers have that.
-    pub fn retire(&self, runner: Arc<Runner>, deleted: bool) {
+    pub fn retire(&self, runner: &Arc<Runner>, deleted: bool) {
         runner.retire(deleted);
-        self.retired.borrow_mut().push(runner);
+        // It lives as long as its worker has something to do, and is over with it then.
+        self.retired.borrow_mut().push(Arc::downgrade(runner));
     }
 
     /// Takes back what code has not finished that was replaced some time ago. To be called now
     /// and then.
     pub fn look_after_retired(&self) {
-        self.retired.borrow_mut().retain(|one| !one.give_up());
+        let goes_on = |one: &Weak<Runner>| one.upgrade().is_some_and(|one| !one.give_up());
+        self.retired.borrow_mut().retain(goes_on);
     }
 
     fn bind(&self, key: ConsumerKey, binding: Binding) {

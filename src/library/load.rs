@@ -275,7 +275,7 @@ pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bo
     }
     driver.remove_hooks(name);
     if let Standing::Live(runner) = library.standing {
-        driver.retire(runner, true);
+        driver.retire(&runner, true);
     }
     true
 }
@@ -357,7 +357,7 @@ impl Swap<'_> {
             self.driver.remove_consumer(gone.key);
         }
         if let Some(Standing::Live(runner)) = standing {
-            self.driver.retire(runner, false);
+            self.driver.retire(&runner, false);
         }
         Live {
             consumers,

@@ -192,7 +192,7 @@ fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, erro
     driver.remove_hooks(&dump.name);
     let before = std::mem::replace(&mut library.standing, Standing::Quarantined { error });
     if let Standing::Live(runner) = before {
-        driver.retire(runner, true);
+        driver.retire(&runner, true);
     }
 }
 
