@@ -30,6 +30,9 @@ from RLTest import Env
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
 REDIS_SERVER = os.environ.get("REDIS_SERVER") or "redis-server"
+# Flags for V8 of every server's module, as "stress-scavenge=10,gc-interval=500": the tests must hold with them as well.
+V8_FLAGS = os.environ.get("V8_FLAGS")
+V8_ARGUMENTS = ["enable-debug-command", "yes", "v8-flags", V8_FLAGS] if V8_FLAGS else []
 DEADLINE = 15
 DEFAULT_TIMEOUT_MS = 500
 
@@ -79,7 +82,7 @@ def function(name="f", callback="(client, ...args) => args", flags=None):
     return f"redis.register_function('{name}', {callback}{more});"
 
 
-RELEASE = consumer("release", "release", callback="(client, data) => { held.get(value(data))(0); }")
+RELEASE = consumer("release", "release", callback="(client, data) => { value(data) === '*' ? held.forEach(end => end(0)) : held.get(value(data))(0); }")
 
 
 def library(*statements, name="lib"):
@@ -302,7 +305,7 @@ class Server(Node):
         self.env = Env(
             testName="server",
             module=MODULE if module else [],
-            moduleArgs=module_args or None,
+            moduleArgs=" ".join([*V8_ARGUMENTS, module_args]).strip() or None,
             redisBinaryPath=REDIS_SERVER,
             redisConfigFile=config_file,
             logDir=str(directory),
@@ -366,7 +369,7 @@ class KeptServer(Node):
             self.port = probe.getsockname()[1]
         command = [REDIS_SERVER, configuration_file(self.directory), "--port", str(self.port)]
         command += ["--dir", str(self.directory), "--logfile", str(self.log)]
-        command += ["--loadmodule", MODULE] if module else []
+        command += ["--loadmodule", MODULE, *V8_ARGUMENTS] if module else []
         self.process = subprocess.Popen(
             [*command, *self.options, *more],
             stdin=subprocess.DEVNULL,
