@@ -91,8 +91,7 @@ pub(super) fn hold(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         };
         let hold = taken_hold(hold)?;
         if let Some(consumer) = find(app, library, consumer) {
-            app.driver
-                .update(|delivery| delivery.hold_consumer(consumer, hold));
+            app.driver.hold_consumer(consumer, &hold);
         }
         Ok(())
     })

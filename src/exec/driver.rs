@@ -17,7 +17,7 @@ use hashbrown::HashSet;
 
 use crate::engine::{Function, Reply, Server};
 use crate::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, KeyRef, Notice, Reach,
+    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, KeyRef, Notice, Reach,
     ReadRequest, RecordBatch, SubscriptionKey,
 };
 
@@ -112,6 +112,10 @@ impl Driver {
             // A batch may begin with it.
             self.set_time();
         }
+        if let Event::Resumed { .. } = event {
+            // What is on record may be of another clock.
+            self.set_time();
+        }
         if let Event::RoleChanged { primary } = event {
             self.hooks.call_again();
             if !primary {
@@ -135,6 +139,12 @@ impl Driver {
             // Before anything more of it is started.
             self.pass_notices();
         }
+    }
+
+    /// Sets why nothing is handed over of any stream of a consumer, as it was put on record.
+    pub fn hold_consumer(&self, consumer: ConsumerKey, hold: &Hold) {
+        self.set_time();
+        self.update(|delivery| delivery.hold_consumer(consumer, hold));
     }
 
     /// Finds out where consumers begin with a stream of which that is not known yet. To be called

@@ -147,7 +147,7 @@ fn restore_consumers(
                 label: Label::default(),
             }
         });
-        driver.update(|delivery| delivery.hold_consumer(consumer.key, dump.hold.clone()));
+        driver.hold_consumer(consumer.key, &dump.hold);
         for stream in &dump.streams {
             driver.on(Event::Resumed {
                 consumer: consumer.key,

@@ -10,10 +10,10 @@ use thiserror::Error;
 use crate::stream::{Checkpoint, EntryId, Hold, Start, Tried};
 
 use super::ids::{distances, ids};
-use super::{form_1, form_2};
+use super::{form_1, form_2, form_3};
 
 /// The form that this release writes.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// A library as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,10 @@ impl LibraryDump {
                 Ok((dump, [])) => Ok(dump),
                 _ => Err(DumpError::Damaged),
             },
+            [3, rest @ ..] => match postcard::take_from_bytes::<form_3::Library>(rest) {
+                Ok((dump, [])) => Ok(dump.into()),
+                _ => Err(DumpError::Damaged),
+            },
             [2, rest @ ..] => match postcard::take_from_bytes::<form_2::Library>(rest) {
                 Ok((dump, [])) => Ok(dump.into()),
                 _ => Err(DumpError::Damaged),
@@ -170,7 +174,7 @@ pub fn encode_hold(hold: &Hold) -> Vec<u8> {
     postcard::to_allocvec(&HoldForm::from(hold)).unwrap_or_default()
 }
 
-/// A hold of bytes.
+/// A hold of bytes. What a release of form 3 wrote lacks the last field, and so is known.
 ///
 /// # Errors
 /// Where they are damaged.
@@ -180,7 +184,10 @@ pub fn decode_hold(bytes: &[u8]) -> Result<Hold, DumpError> {
     }
     match postcard::take_from_bytes::<HoldForm>(bytes) {
         Ok((form, [])) => Ok(form.into()),
-        _ => Err(DumpError::Damaged),
+        _ => match postcard::take_from_bytes::<form_3::HoldForm>(bytes) {
+            Ok((form, [])) => Ok(form.into()),
+            _ => Err(DumpError::Damaged),
+        },
     }
 }
 
@@ -238,6 +245,7 @@ struct HoldForm {
     until_ms: u64,
     tried: Vec<(u64, u64)>,
     attempts: Vec<(u32, u64)>,
+    as_of_ms: u64,
 }
 
 impl From<&Hold> for HoldForm {
@@ -253,6 +261,7 @@ impl From<&Hold> for HoldForm {
             until_ms: hold.until_ms,
             tried: distances(&tried),
             attempts: attempts.collect(),
+            as_of_ms: hold.as_of_ms,
         }
     }
 }
@@ -268,6 +277,7 @@ impl From<HoldForm> for Hold {
                 .into_iter()
                 .zip(form.attempts.into_iter().map(tried))
                 .collect(),
+            as_of_ms: form.as_of_ms,
         }
     }
 }
@@ -310,12 +320,14 @@ mod tests {
             aborted,
             any::<u64>(),
             prop::collection::vec(tried, 0..3),
+            any::<u64>(),
         )
-            .prop_map(|(paused, aborted, until_ms, tried)| Hold {
+            .prop_map(|(paused, aborted, until_ms, tried, as_of_ms)| Hold {
                 paused,
                 aborted,
                 until_ms,
                 tried,
+                as_of_ms,
             })
     }
 
@@ -464,20 +476,48 @@ mod tests {
     #[test]
     fn form_2_is_still_read() {
         let dump = LibraryDump::decode(include_bytes!("form-2.bin")).unwrap();
-        let mut expected = example();
+        let mut expected = before_form_4();
         expected.unregistered.clear();
         assert_eq!(dump, expected);
     }
 
     #[test]
-    fn form_3_is_what_it_was() {
-        let bytes = include_bytes!("form-3.bin");
+    fn form_3_is_still_read() {
+        let dump = LibraryDump::decode(include_bytes!("form-3.bin")).unwrap();
+        assert_eq!(dump, before_form_4());
+    }
+
+    /// The example without what form 4 added.
+    fn before_form_4() -> LibraryDump {
+        let mut dump = example();
+        for consumer in &mut dump.consumers {
+            for stream in &mut consumer.streams {
+                stream.checkpoint.hold.as_of_ms = 0;
+            }
+        }
+        dump
+    }
+
+    #[test]
+    fn a_hold_in_a_command_of_form_3_is_still_read() {
+        // Paused, no error, until 5, nothing tried.
+        let hold = Hold {
+            paused: true,
+            until_ms: 5,
+            ..Hold::default()
+        };
+        assert_eq!(decode_hold(&[1, 0, 5, 0, 0]), Ok(hold));
+    }
+
+    #[test]
+    fn form_4_is_what_it_was() {
+        let bytes = include_bytes!("form-4.bin");
         let dump = LibraryDump::decode(bytes).unwrap();
         assert_eq!(dump, example());
         assert_eq!(
             dump.encode(),
             bytes,
-            "form 3 has changed without another number"
+            "form 4 has changed without another number"
         );
     }
 
@@ -513,6 +553,7 @@ mod tests {
                             ],
                             hold: Hold {
                                 until_ms: 1_795_325_466_000,
+                                as_of_ms: 1_795_325_465_900,
                                 tried: vec![(
                                     id(1_795_325_465_255, 2),
                                     Tried {
@@ -542,7 +583,7 @@ mod tests {
     #[test]
     #[ignore = "writes a file of the source"]
     fn write_the_example() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-3.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/persist/form-4.bin");
         std::fs::write(path, example().encode()).unwrap();
     }
 }

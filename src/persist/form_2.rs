@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::dump::{ConsumerDump, LibraryDump};
+use super::dump::LibraryDump;
+use super::form_3::Consumer;
 
 #[derive(Deserialize)]
 pub(super) struct Library {
@@ -10,7 +11,7 @@ pub(super) struct Library {
     code: String,
     config: Option<String>,
     user: String,
-    consumers: Vec<ConsumerDump>,
+    consumers: Vec<Consumer>,
 }
 
 impl From<Library> for LibraryDump {
@@ -20,7 +21,7 @@ impl From<Library> for LibraryDump {
             code: form.code,
             config: form.config,
             user: form.user,
-            consumers: form.consumers,
+            consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@
 mod dump;
 mod form_1;
 mod form_2;
+mod form_3;
 mod ids;
 
 pub use dump::{

@@ -353,7 +353,7 @@ impl Delivery {
         if state.cursor.unfinished() > 0 || state.recall != Recall::None || is_planning {
             sub = self.renew(sub);
         }
-        self.subs[sub].resume(checkpoint);
+        self.subs[sub].resume(checkpoint, self.now_ms);
         self.look_again(sub);
     }
 

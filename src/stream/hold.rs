@@ -18,6 +18,9 @@ pub struct Hold {
     /// What was tried with entries that are not finished, in their order. Of a consumer as a
     /// whole: nothing.
     pub tried: Vec<(EntryId, Tried)>,
+    /// On record: when it was put there, Unix milliseconds. Times are those of the server that did;
+    /// 0 where that is not known, or there are none.
+    pub as_of_ms: u64,
 }
 
 /// How it stands with a consumer, or with one stream of it.
@@ -60,6 +63,30 @@ impl Hold {
         }
     }
 
+    /// As it is put on record: a pause that is over is none.
+    pub(super) fn recorded(mut self, now_ms: u64) -> Self {
+        if self.until_ms <= now_ms {
+            self.until_ms = 0;
+        }
+        let is_timed = self.until_ms > 0 || !self.tried.is_empty();
+        self.as_of_ms = if is_timed { now_ms } else { 0 };
+        self
+    }
+
+    /// As it was put on record, perhaps by a server whose clock is ahead of this one's: a pause
+    /// lasts no longer than was left of it, and nothing was tried in the future.
+    pub(super) fn resumed(&self, now_ms: u64) -> Self {
+        let ahead = self.as_of_ms.saturating_sub(now_ms);
+        let mut hold = self.clone();
+        hold.as_of_ms = 0;
+        hold.until_ms = hold.until_ms.saturating_sub(ahead);
+        for (_, tried) in &mut hold.tried {
+            tried.first_ms = tried.first_ms.saturating_sub(ahead).min(now_ms);
+        }
+        hold.tried.sort_unstable_by_key(|(id, _)| *id);
+        hold
+    }
+
     /// Keeps what was tried with an entry.
     pub(super) fn keep_tried(&mut self, id: EntryId, tried: Tried) {
         let at = self.tried.partition_point(|(one, _)| *one < id);
@@ -72,5 +99,51 @@ impl Hold {
             Ok(at) => self.tried.remove(at).1,
             Err(_) => Tried::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(until_ms: u64, first_ms: u64) -> Hold {
+        let tried = Tried {
+            attempts: 1,
+            first_ms,
+        };
+        Hold {
+            until_ms,
+            tried: vec![(EntryId::new(1, 1), tried)],
+            ..Hold::default()
+        }
+    }
+
+    #[test]
+    fn a_pause_lasts_as_long_as_was_left_of_it_where_the_clock_is_behind() {
+        let recorded = hold(900_500, 899_000).recorded(900_000);
+        let resumed = recorded.resumed(300_000);
+        assert_eq!(resumed, hold(300_500, 299_000));
+        assert_eq!(resumed.state(300_499), State::Waiting);
+        assert_eq!(resumed.state(300_500), State::Running);
+    }
+
+    #[test]
+    fn the_time_that_a_server_was_down_counts() {
+        let recorded = hold(900_500, 899_000).recorded(900_000);
+        assert_eq!(recorded.resumed(901_000), hold(900_500, 899_000));
+    }
+
+    #[test]
+    fn a_pause_that_is_over_is_not_put_on_record_and_no_time_is_where_there_is_none() {
+        let over = Hold {
+            until_ms: 900_500,
+            ..Hold::default()
+        };
+        assert_eq!(over.recorded(900_500), Hold::default());
+    }
+
+    #[test]
+    fn nothing_was_tried_in_the_future_even_where_nobody_knows_of_what_clock_it_is() {
+        assert_eq!(hold(0, 899_000).resumed(300_000), hold(0, 300_000));
     }
 }

@@ -241,13 +241,14 @@ impl Subscription {
     }
 
     /// What is to be put on record of it.
-    pub(super) fn checkpoint(&self) -> Checkpoint {
+    pub(super) fn checkpoint(&self, now_ms: u64) -> Checkpoint {
         let mut checkpoint = self.cursor.checkpoint();
         checkpoint.hold = self.hold.clone();
         if let Some(plan) = &self.plan {
             checkpoint.hold.tried.extend(plan.tried());
             checkpoint.hold.tried.sort_unstable_by_key(|(id, _)| *id);
         }
+        checkpoint.hold = checkpoint.hold.recorded(now_ms);
         checkpoint
     }
 
@@ -273,12 +274,11 @@ impl Subscription {
     }
 
     /// Goes on from a checkpoint. Nothing is with a callback.
-    pub(super) fn resume(&mut self, checkpoint: &Checkpoint) {
+    pub(super) fn resume(&mut self, checkpoint: &Checkpoint, now_ms: u64) {
         self.cursor = Cursor::resume(checkpoint);
         self.inherited = EntryId::ZERO;
         self.unplaced = false;
-        self.hold = checkpoint.hold.clone();
-        self.hold.tried.sort_unstable_by_key(|(id, _)| *id);
+        self.hold = checkpoint.hold.resumed(now_ms);
     }
 
     /// Ends a recall: what was not started will be read again.

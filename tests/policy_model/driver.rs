@@ -256,7 +256,7 @@ impl Driver {
     }
 
     /// The process is gone, and another goes on from what is on record, or from a dump.
-    pub(crate) fn crash(&mut self, dump: bool) {
+    pub(crate) fn crash(&mut self, dump: bool, other_clock_ms: i64) {
         let mut records: Vec<(usize, usize, Checkpoint)> = self.reference.recorded();
         let mut holds: Vec<Hold> = self.reference.recorded_holds();
         if dump {
@@ -275,14 +275,16 @@ impl Driver {
         self.inbox.clear();
         self.stalled.clear();
         self.core = Delivery::new(true);
-        self.core.set_time(self.reference.now_ms);
+        let now_ms = self.reference.now_ms.saturating_add_signed(other_clock_ms);
+        self.reference.now_ms = now_ms;
+        self.core.set_time(now_ms);
         self.core.on(Event::Loading(true));
         self.keys.clear();
         for spec in self.reference.specs() {
             self.keys.push(self.core.add_consumer(spec));
         }
         for (consumer, hold) in holds.iter().enumerate() {
-            self.core.hold_consumer(self.keys[consumer], hold.clone());
+            self.core.hold_consumer(self.keys[consumer], hold);
         }
         for (consumer, stream, checkpoint) in &records {
             self.core.on(Event::Resumed {

@@ -7,6 +7,7 @@ use redisgears::stream::{
     Checkpoint, ConsumerSpec, EntryId, Policy, Start, SubscriptionKey, Tried,
 };
 
+use crate::reference::{LONGEST_PAUSE_MS, left};
 use crate::world::Entry;
 
 /// Where an entry is.
@@ -224,7 +225,9 @@ impl Interest {
 
     /// Goes on as somebody else would who knows no more than this: what is with callbacks ends
     /// unheard.
-    pub(crate) fn restart(&mut self, checkpoint: &Checkpoint, spec: &ConsumerSpec) {
+    pub(crate) fn restart(&mut self, checkpoint: &Checkpoint, spec: &ConsumerSpec, now_ms: u64) {
+        // The server that put it on record had a clock that was so much ahead.
+        let ahead_ms = checkpoint.hold.as_of_ms.saturating_sub(now_ms);
         self.sub = None;
         self.flying.clear();
         self.again.clear();
@@ -233,7 +236,8 @@ impl Interest {
         self.recalled = false;
         self.paused = checkpoint.hold.paused;
         self.aborted.clone_from(&checkpoint.hold.aborted);
-        self.until_ms = checkpoint.hold.until_ms;
+        self.until_ms = checkpoint.hold.until_ms.saturating_sub(ahead_ms);
+        assert!(self.until_ms <= now_ms + LONGEST_PAUSE_MS, "{checkpoint:?}");
         self.unplaced = None;
         self.begins_behind = checkpoint.position;
         self.mixed = false;
@@ -247,6 +251,8 @@ impl Interest {
             let mut tried = checkpoint.hold.tried.iter();
             let tried = tried.find(|(one, _)| one == id);
             known.tried = tried.map(|(_, tried)| *tried).unwrap_or_default();
+            known.tried.first_ms -= ahead_ms.min(known.tried.first_ms);
+            known.since_ms = known.since_ms.min(now_ms);
             let accepts = accepts(spec, known.entry);
             known.accepted |= accepts;
             known.rejected = !accepts && !is_pending;
@@ -414,7 +420,7 @@ impl Interest {
     }
 
     /// What is on record claims nothing as done that is not, and nothing that is done as not.
-    pub(crate) fn check_record(&self, checkpoint: &Checkpoint) {
+    pub(crate) fn check_record(&self, checkpoint: &Checkpoint, now_ms: u64) {
         for (id, known) in &self.entries {
             let is_pending = checkpoint.pending.binary_search(id).is_ok();
             let is_done = match known.place {
@@ -439,7 +445,7 @@ impl Interest {
         }
         assert_eq!(checkpoint.hold.paused, self.paused);
         assert_eq!(checkpoint.hold.aborted, self.aborted);
-        assert_eq!(checkpoint.hold.until_ms, self.until_ms);
+        assert_eq!(checkpoint.hold.until_ms, left(self.until_ms, now_ms));
     }
 
     pub(crate) fn is_held(&self, now_ms: u64) -> bool {

@@ -77,7 +77,8 @@ enum Action {
     Redrive(u8, usize, usize),
     Change(u8, ConsumerSpec),
     Role(bool),
-    Crash(bool),
+    /// By so much the clock of the next server is ahead of what this one would have.
+    Crash(bool, i64),
 }
 
 fn carry_out(driver: &mut Driver, action: &Action) {
@@ -106,7 +107,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Redrive(which, stream, most) => driver.redrive(which, stream, most),
         Action::Change(which, ref spec) => driver.change_consumer(which, spec.clone()),
         Action::Role(primary) => driver.change_role(primary),
-        Action::Crash(dump) => driver.crash(dump),
+        Action::Crash(dump, other_clock_ms) => driver.crash(dump, other_clock_ms),
     }
 }
 
@@ -238,7 +239,8 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
             .prop_map(|(which, s, most)| Action::Redrive(which, s, most)),
         upheaval => (any::<u8>(), spec()).prop_map(|(which, spec)| Action::Change(which, spec)),
         upheaval => prop::bool::weighted(0.7).prop_map(Action::Role),
-        upheaval => any::<bool>().prop_map(Action::Crash),
+        upheaval => (any::<bool>(), prop_oneof![Just(0i64), -5000i64..1000])
+            .prop_map(|(dump, other_clock_ms)| Action::Crash(dump, other_clock_ms)),
     ]
 }
 

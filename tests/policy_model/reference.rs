@@ -191,6 +191,7 @@ impl Reference {
 
     pub(crate) fn sought(&mut self, consumer: usize, stream: usize, position: EntryId) {
         let spec = self.consumers[consumer].spec.clone();
+        let now_ms = self.now_ms;
         let Some(interest) = self.find(consumer, stream) else {
             return;
         };
@@ -204,7 +205,7 @@ impl Reference {
             pending: Vec::new(),
             hold,
         };
-        interest.restart(&checkpoint, &spec);
+        interest.restart(&checkpoint, &spec, now_ms);
         self.due
             .retain(|due| (due.consumer, due.stream) != (consumer, stream));
     }
@@ -287,7 +288,9 @@ impl Reference {
         for (consumer, hold) in self.consumers.iter_mut().zip(holds) {
             consumer.paused = hold.paused;
             consumer.aborted.clone_from(&hold.aborted);
-            consumer.until_ms = hold.until_ms;
+            consumer.until_ms =
+                hold.until_ms - hold.as_of_ms.saturating_sub(self.now_ms).min(hold.until_ms);
+            assert!(consumer.until_ms <= self.now_ms + LONGEST_PAUSE_MS);
             consumer.recorded = hold;
         }
         for interest in &mut self.interests {
@@ -296,7 +299,7 @@ impl Reference {
             let mut found = records.iter();
             let found = found.find(|one| (one.0, one.1) == (consumer, stream));
             if let Some((_, _, checkpoint)) = found {
-                interest.restart(checkpoint, spec);
+                interest.restart(checkpoint, spec, self.now_ms);
                 interest.recorded = Some(checkpoint.clone());
             } else {
                 *interest = Interest::new(consumer, stream, spec.start);
@@ -359,14 +362,15 @@ impl Reference {
         let consumer = &mut self.consumers[consumer];
         assert_eq!(hold.paused, consumer.paused);
         assert_eq!(hold.aborted, consumer.aborted);
-        assert_eq!(hold.until_ms, consumer.until_ms);
+        assert_eq!(hold.until_ms, left(consumer.until_ms, self.now_ms));
         consumer.recorded = hold;
     }
 
     pub(crate) fn progress(&mut self, consumer: usize, stream: usize, checkpoint: Checkpoint) {
+        let now_ms = self.now_ms;
         let interest = self.find(consumer, stream).expect("it is there");
         assert!(interest.unplaced.is_none(), "nobody knows where it begins");
-        interest.check_record(&checkpoint);
+        interest.check_record(&checkpoint, now_ms);
         interest.held = 0;
         interest.recorded = Some(checkpoint);
     }
@@ -582,6 +586,14 @@ impl Reference {
             assert!(interest.unplaced.is_none());
         }
     }
+}
+
+/// No pause of this model is longer.
+pub(crate) const LONGEST_PAUSE_MS: u64 = 300;
+
+/// When a pause ends, as it is put on record: not at all if that is over.
+pub(crate) fn left(until_ms: u64, now_ms: u64) -> u64 {
+    if until_ms > now_ms { until_ms } else { 0 }
 }
 
 /// Where consumers of this model begin.

@@ -25,6 +25,7 @@ pub struct StreamView<'a> {
     /// How it stands.
     pub state: State,
     state_of: &'a Subscription,
+    now_ms: u64,
 }
 
 impl StreamView<'_> {
@@ -60,7 +61,7 @@ impl StreamView<'_> {
     /// What is to be put on record of it.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.state_of.checkpoint()
+        self.state_of.checkpoint(self.now_ms)
     }
 
     /// Why nothing is handed over.
@@ -219,6 +220,7 @@ impl Delivery {
                     stats: &sub.stats,
                     state: sub.hold.state(self.now_ms),
                     state_of: sub,
+                    now_ms: self.now_ms,
                 }
             })
     }
@@ -242,11 +244,12 @@ impl Delivery {
         worst.unwrap_or(State::Running)
     }
 
-    /// Why nothing is handed over of any of a consumer's streams.
+    /// Why nothing is handed over of any of a consumer's streams, as it is put on record.
     #[must_use]
     pub fn hold_of(&self, key: ConsumerKey) -> Hold {
         let consumer = self.consumers.get(key);
-        consumer.map(|one| one.hold.clone()).unwrap_or_default()
+        let hold = consumer.map(|one| one.hold.clone());
+        hold.unwrap_or_default().recorded(self.now_ms)
     }
 
     /// How many streams a consumer knows.

@@ -160,7 +160,7 @@ impl Delivery {
                     consumer,
                     db: stream.db,
                     name: Arc::clone(&stream.name),
-                    checkpoint: state.checkpoint(),
+                    checkpoint: state.checkpoint(self.now_ms),
                 });
             }
         }

@@ -104,9 +104,9 @@ impl Delivery {
     }
 
     /// Sets why nothing is handed over of any stream of a consumer, as it was put on record.
-    pub fn hold_consumer(&mut self, consumer: ConsumerKey, hold: Hold) {
+    pub fn hold_consumer(&mut self, consumer: ConsumerKey, hold: &Hold) {
         if self.consumers.contains_key(consumer) {
-            self.consumers[consumer].hold = hold;
+            self.consumers[consumer].hold = hold.resumed(self.now_ms);
             for sub in self.subs_of(consumer) {
                 self.schedule(sub);
             }
@@ -119,7 +119,7 @@ impl Delivery {
             if let Some(state) = self.consumers.get(consumer)
                 && self.is_active()
             {
-                return Some((consumer, state.hold.clone()));
+                return Some((consumer, state.hold.clone().recorded(self.now_ms)));
             }
         }
         None

@@ -214,11 +214,12 @@ impl Delivery {
             return;
         };
         let hold = std::mem::take(&mut state.hold);
-        state.resume(&Checkpoint {
+        let checkpoint = Checkpoint {
             position,
             pending: Vec::new(),
             hold,
-        });
+        };
+        state.resume(&checkpoint, self.now_ms);
         state.behind = true;
         self.queue_progress(sub);
         self.queue_trim(self.subs[sub].stream);
@@ -373,10 +374,22 @@ impl Delivery {
             self.timers.pop_first();
             if let Some(state) = self.subs.get_mut(sub) {
                 state.timer = None;
+                let consumer = state.consumer;
+                self.end_pause(consumer);
                 self.schedule(sub);
             }
         }
         self.write_again();
+    }
+
+    /// A pause of a consumer as a whole that is over is not left on record, for a server whose clock
+    /// is behind.
+    fn end_pause(&mut self, consumer: ConsumerKey) {
+        let until_ms = &mut self.consumers[consumer].hold.until_ms;
+        if *until_ms > 0 && *until_ms <= self.now_ms {
+            *until_ms = 0;
+            self.queue_hold(consumer);
+        }
     }
 
     /// When the core wants to be told the time again; `None` where it does not wait for that.
