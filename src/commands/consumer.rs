@@ -9,7 +9,7 @@ use crate::engine::Reply;
 use crate::exec::ConsumerName;
 use crate::host::Context;
 use crate::stream::{
-    ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, State, Stats, StreamView,
+    ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, Refusal, State, Stats, StreamView,
 };
 
 use super::figures::{self, Counters, PERCENTILES};
@@ -291,7 +291,7 @@ pub(super) fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
                 stream.map_or(Reply::Null, |stream| {
                     let now_ms = app.driver.time();
                     let of_all = delivery.hold_of(target.consumer);
-                    of_stream(&stream, context, now_ms, &of_all)
+                    of_stream(&stream, context, now_ms, &of_all, delivery.refusal())
                 })
             }
         })
@@ -306,6 +306,7 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
         let mut streams = delivery.streams_of(target.consumer);
         streams.find_map(|stream| stream.hold().aborted.clone())
     });
+    let error = error.or_else(|| Some(Arc::clone(&delivery.refusal()?.error)));
     let state = if runs {
         figures::state(sum.state)
     } else {
@@ -332,7 +333,13 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
     Reply::record(fields)
 }
 
-fn of_stream(stream: &StreamView<'_>, context: &Context, now_ms: u64, of_all: &Hold) -> Reply {
+fn of_stream(
+    stream: &StreamView<'_>,
+    context: &Context,
+    now_ms: u64,
+    of_all: &Hold,
+    refusal: Option<&Refusal>,
+) -> Reply {
     let stats = stream.stats;
     let state = match of_all.state(now_ms) {
         State::Running => stream.state,
@@ -355,6 +362,7 @@ fn of_stream(stream: &StreamView<'_>, context: &Context, now_ms: u64, of_all: &H
     });
     let attempts = Reply::Array(attempts.collect());
     let error = hold.aborted.as_ref().or(of_all.aborted.as_ref());
+    let error = error.or(refusal.map(|refusal| &refusal.error));
     let error = error.map_or("None", |error| error);
     let mut fields = vec![
         ("name", Reply::Bulk(stream.name.to_vec())),
@@ -371,7 +379,7 @@ fn of_stream(stream: &StreamView<'_>, context: &Context, now_ms: u64, of_all: &H
     ];
     fields.extend(Counters::of(stats).fields());
     fields.extend(times(&Stats::percentiles([stats].into_iter())));
-    let last_error = stats.last_error.as_deref().unwrap_or("None");
+    let last_error = stream.last_error().map_or("None", |error| error);
     fields.push(("last_error", Reply::text(last_error)));
     Reply::record(fields)
 }

@@ -119,6 +119,7 @@ pub(crate) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<Fiel
                 State::Waiting => 1,
                 State::Paused => 2,
                 State::Aborted => 3,
+                State::Refused => 4,
             };
             numbers.push(("state", state));
             fields.push(Field::Numbers(
@@ -136,6 +137,7 @@ pub(super) fn state(state: State) -> Reply {
         State::Waiting => "waiting",
         State::Paused => "paused",
         State::Aborted => "aborted",
+        State::Refused => "refused",
     })
 }
 

@@ -188,7 +188,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
         ("id_to_read_from", figures::position(stream)),
         (
             "last_error",
-            Reply::text(stats.last_error.as_deref().unwrap_or("None")),
+            Reply::text(stream.last_error().map_or("None", |error| error)),
         ),
     ];
     if verbosity >= 3 {

@@ -5,10 +5,14 @@
 //! delete name                                         a library was deleted
 //! cursor library consumer key position pending [hold] how far a consumer is in a stream
 //! hold library consumer hold                          why nothing of any stream is handed over
+//! writes nothing                                      nothing: see below
 //! ```
 //!
 //! Written by the module into the stream of commands to replicas and append-only file, and taken
 //! from there alone. Each says how things are, not how they changed: it may come twice.
+//!
+//! `writes` is never sent. The server is asked whether it would let it through, as any command
+//! that may write.
 
 use crate::app::App;
 use crate::engine::Reply;
@@ -95,6 +99,10 @@ pub(super) fn hold(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         }
         Ok(())
     })
+}
+
+pub(super) fn writes(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    Reply::OK
 }
 
 fn taken_hold(bytes: &[u8]) -> Result<Hold, Reply> {

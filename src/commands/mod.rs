@@ -74,6 +74,7 @@ command_entry!(config_set_entry, run, config::set);
 command_entry!(config_help_entry, run, config::help);
 command_entry!(internal_library_entry, run, internals::library);
 command_entry!(internal_delete_entry, run, internals::delete);
+command_entry!(internal_writes_entry, run, internals::writes);
 command_entry!(internal_hold_entry, run, internals::hold);
 command_entry!(pause_entry, run, consumer::pause);
 command_entry!(resume_entry, run, consumer::resume);
@@ -360,6 +361,15 @@ static RG_INTERNALS: Command = Command {
             summary: "Why nothing is handed over to a consumer",
             args: &[text("library"), text("consumer"), text("hold")],
             arity: 5,
+            ..INTERNAL
+        },
+        Command {
+            name: "writes",
+            entry: Some(internal_writes_entry),
+            flags: "admin write",
+            summary: "Does nothing: the server says whether it takes writes",
+            args: &[text("nothing")],
+            arity: 3,
             ..INTERNAL
         },
     ],

@@ -189,6 +189,7 @@ fn status(state: State) -> &'static str {
         State::Waiting => "WAITING_FOR_RETRY_ON_FAILURE",
         State::Paused => "PAUSED",
         State::Aborted => "ABORTED",
+        State::Refused => "WRITES_REFUSED",
     }
 }
 

@@ -20,6 +20,9 @@ bitflags! {
         const ALLOW_OOM = 2;
         /// Its arguments are given as bytes.
         const RAW_ARGUMENTS = 4;
+        /// Nobody waits for an answer, so its writes wait while the server refuses them: of
+        /// consumers and triggers. No function can say that of itself.
+        const WAITS = 8;
     }
 }
 

@@ -47,7 +47,7 @@ impl Binding {
             grant: Arc::new(Grant {
                 user: Arc::clone(code.user),
                 db: Database::Home(0),
-                flags: Flags::default(),
+                flags: Flags::WAITS,
             }),
             trims: spec.trim,
             as_batch: policy.is_some_and(|policy| policy.batch.is_some()),

@@ -18,7 +18,7 @@ use hashbrown::HashSet;
 use crate::engine::{Function, Reply, Server};
 use crate::stream::{
     ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, KeyRef, Notice, Reach,
-    ReadRequest, RecordBatch, SubscriptionKey,
+    ReadRequest, RecordBatch, Refusal, SubscriptionKey,
 };
 
 use super::bindings::{Binding, Bindings, Code};
@@ -35,6 +35,9 @@ use super::triggers::TriggerDesk;
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
+
+/// Milliseconds after which the server is asked again whether it takes writes, at the latest.
+const REFUSED_MS: u64 = 100;
 
 /// How far a turn may go.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +80,8 @@ pub struct Driver {
     retired: RefCell<Vec<Weak<Runner>>>,
     /// Whether sync callbacks ran commands since progress was put on record.
     pub(super) acted: Cell<bool>,
+    /// Whether it is known, of this round of the event loop, whether the server takes writes.
+    asked: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
     held: Cell<Duration>,
     clock: Clock,
@@ -100,6 +105,7 @@ impl Driver {
             homes: Homes::default(),
             retired: RefCell::default(),
             acted: Cell::default(),
+            asked: Cell::default(),
             held: Cell::default(),
             clock: Clock::start(),
         }
@@ -222,13 +228,16 @@ impl Driver {
     /// Whether sync callbacks have to run before the writers get their replies.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
-        self.triggers.is_due() || self.delivery.borrow().has_urgent()
+        let delivery = self.delivery.borrow();
+        (self.triggers.is_due() && self.may_call()) || delivery.has_urgent()
     }
 
     /// Whether there is anything to do in a turn.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.triggers.has_work() || self.hooks.has_work() || self.delivery.borrow().has_work()
+        let delivery = self.delivery.borrow();
+        let has_calls = self.triggers.has_work() || self.hooks.has_work();
+        (has_calls && self.may_call()) || delivery.has_work()
     }
 
     /// Adds a consumer with its code.
@@ -306,15 +315,23 @@ impl Driver {
     /// One turn. See the module's description.
     pub fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
         self.catch_up();
+        if !limits.only_urgent {
+            // Who was let in before may have changed what the server takes.
+            self.asked.set(false);
+        }
+        self.ask(streams);
         let start = Instant::now();
         let deadline = Deadline {
             end: start + limits.budget,
             latest: start + limits.hold.saturating_sub(self.held.get()),
         };
-        self.run_due_triggers(streams, deadline);
-        if !limits.only_urgent {
-            self.send_ready_triggers();
-            self.call_hooks(streams, limits.hold);
+        // Without memory triggers run: only what needs some is refused.
+        if self.may_call() {
+            self.run_due_triggers(streams, deadline);
+            if !limits.only_urgent {
+                self.send_ready_triggers();
+                self.call_hooks(streams, limits.hold);
+            }
         }
         while let Some(hand_over) = self.update(|core| core.next_hand_over(limits.only_urgent)) {
             self.carry_out(streams, hand_over, deadline);
@@ -339,6 +356,7 @@ impl Driver {
             return;
         }
         self.held.set(Duration::ZERO);
+        self.asked.set(false);
         self.admitted.borrow_mut().clear();
         self.triggers.end_round();
         while let Some(trim) = self.update(Delivery::next_trim) {
@@ -350,6 +368,49 @@ impl Driver {
         if self.has_work() {
             self.reports.wake();
         }
+    }
+
+    /// Asks the server whether it takes writes, once in a round of the event loop, where it
+    /// matters.
+    fn ask(&self, streams: &dyn Streams) {
+        let (wants, next) = {
+            let delivery = self.delivery.borrow();
+            let has_calls = self.triggers.has_work() || self.hooks.has_work();
+            (
+                has_calls || delivery.wants_to_write(),
+                delivery.next_stream(),
+            )
+        };
+        if wants && !self.asked.replace(true) {
+            self.note_refusal(streams.refusal(next.as_deref().unwrap_or_default()));
+        }
+    }
+
+    fn note_refusal(&self, refusal: Option<Refusal>) {
+        let is_news = self.delivery.borrow().refusal() != refusal.as_ref();
+        if is_news {
+            self.on(Event::WritesRefused(refusal));
+        }
+    }
+
+    /// Whether triggers and hooks may be called: they are not handed over again.
+    fn may_call(&self) -> bool {
+        let delivery = self.delivery.borrow();
+        delivery.refusal().is_none_or(|refusal| refusal.may_trim)
+    }
+
+    /// Whether the server refused writes when it was asked last.
+    pub(super) fn is_refused(&self) -> bool {
+        self.delivery.borrow().refusal().is_some()
+    }
+
+    /// Whether there is no memory any more for what callbacks write.
+    pub(super) fn is_full(&self, streams: &dyn Streams) -> bool {
+        let is_full = streams.is_full();
+        if is_full {
+            self.note_refusal(streams.refusal(b""));
+        }
+        is_full
     }
 
     /// Puts on record what the core decided: letters with the progress that they mean.
@@ -376,7 +437,9 @@ impl Driver {
     /// When another turn is wanted, in Unix milliseconds as [`Driver::set_time`] tells them.
     #[must_use]
     pub fn next_time(&self) -> Option<u64> {
-        self.delivery.borrow().next_time()
+        let next = self.delivery.borrow().next_time();
+        let look = self.is_refused().then(|| self.time() + REFUSED_MS);
+        next.into_iter().chain(look).min()
     }
 
     /// The time that passed since the driver was made, put on top of the wall clock as it was
@@ -617,7 +680,7 @@ impl Driver {
         stage.enter(|session| {
             let mut now = Instant::now();
             loop {
-                if !self.delivery.borrow().may_start(sub) {
+                if !self.delivery.borrow().may_start(sub) || self.is_full(streams) {
                     break;
                 }
                 if now >= deadline.latest || (must == 0 && now >= deadline.end) {

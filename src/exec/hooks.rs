@@ -57,7 +57,7 @@ impl Hooks {
         let grant = Grant {
             user: Arc::clone(&one.user),
             db: Database::Number(0),
-            flags: Flags::default(),
+            flags: Flags::WAITS,
         };
         let runner = Arc::clone(&one.runner);
         Some((one.hook.clone(), runner, grant, Arc::clone(&one.library)))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{Grant, Server};
 use crate::stream::{
-    DeadLetter, EntryId, Hold, Progress, ReadRequest, RecordBatch, Redeemed, Trim,
+    DeadLetter, EntryId, Hold, Progress, ReadRequest, RecordBatch, Redeemed, Refusal, Trim,
 };
 
 /// Access to the server's streams. All calls may come back with events before they return.
@@ -14,6 +14,12 @@ pub trait Streams {
     /// # Errors
     /// With what the user lacks.
     fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
+
+    /// Why the server refuses what clients write, if it does. `key` is one of this server's.
+    fn refusal(&self, key: &[u8]) -> Option<Refusal>;
+
+    /// Whether it refuses that for want of memory.
+    fn is_full(&self) -> bool;
 
     /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
     /// were run.

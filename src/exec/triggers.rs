@@ -211,7 +211,7 @@ impl Binding {
             grant: Arc::new(Grant {
                 user: Arc::clone(code.user),
                 db: Database::Home(0),
-                flags: Flags::default(),
+                flags: Flags::WAITS,
             }),
             state,
             label: code.label,

@@ -35,6 +35,10 @@ impl Driver {
         let Some(binding) = self.binding(consumer, db) else {
             return give_back();
         };
+        if self.is_full(streams) {
+            self.stalled.borrow_mut().push(sub);
+            return give_back();
+        }
         if !self.admit(streams, sub, &binding, &stream) {
             return give_back();
         }

@@ -37,4 +37,5 @@ pub(super) const KEY_ACCESS: c_int = raw::REDISMODULE_CMD_KEY_ACCESS as c_int;
 pub(super) const KEY_DELETE: c_int = raw::REDISMODULE_CMD_KEY_DELETE as c_int;
 pub(super) const ITERATE_BEHIND: c_int = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
 pub(super) const ITERATE_BACKWARD: c_int = raw::REDISMODULE_STREAM_ITERATOR_REVERSE as c_int;
+pub(super) const REPLY_ERROR: c_int = raw::REDISMODULE_REPLY_ERROR as c_int;
 pub(super) const ROLE_PRIMARY: u64 = raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;

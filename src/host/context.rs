@@ -5,7 +5,9 @@ use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleKey, RedisModuleString};
+use redis_module::raw::{
+    self, RedisModuleCallReply, RedisModuleCtx, RedisModuleKey, RedisModuleString,
+};
 use smallvec::SmallVec;
 
 use super::api;
@@ -76,6 +78,22 @@ pub(super) unsafe fn bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
     // SAFETY: the caller vouches for the string.
     unsafe {
         let start = api!(RedisModule_StringPtrLen)(string, &raw mut length);
+        std::slice::from_raw_parts(start.cast(), length)
+    }
+}
+
+/// The bytes of a reply that is a string or an error.
+///
+/// # Safety
+/// `reply` must be a live reply, and stay so for the lifetime of the result.
+pub(super) unsafe fn bytes_of_reply<'a>(reply: *mut RedisModuleCallReply) -> &'a [u8] {
+    let mut length = 0;
+    // SAFETY: the caller vouches for the reply; where it is no text, there is no start.
+    unsafe {
+        let start = api!(RedisModule_CallReplyStringPtr)(reply, &raw mut length);
+        if start.is_null() {
+            return &[];
+        }
         std::slice::from_raw_parts(start.cast(), length)
     }
 }
@@ -341,17 +359,10 @@ impl Context {
             let length = api!(RedisModule_CallReplyLength)(reply);
             let texts = (0..length).map(|at| {
                 let element = api!(RedisModule_CallReplyArrayElement)(reply, at);
-                let mut length = 0;
-                let text = if element.is_null() {
-                    std::ptr::null()
-                } else {
-                    api!(RedisModule_CallReplyStringPtr)(element, &raw mut length)
-                };
-                if text.is_null() {
+                if element.is_null() {
                     return String::new();
                 }
-                let bytes = std::slice::from_raw_parts(text.cast(), length);
-                String::from_utf8_lossy(bytes).into_owned()
+                String::from_utf8_lossy(bytes_of_reply(element)).into_owned()
             });
             let texts = texts.collect();
             api!(RedisModule_FreeCallReply)(reply);

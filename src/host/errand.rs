@@ -26,9 +26,9 @@ use redis_module::raw::RedisModuleCtx;
 use crate::engine::{Flags, Grant, Server, Words};
 
 use super::context::Context;
-use super::lock::{PAUSE_LOOK, PAUSE_MAX, check};
+use super::lock::{PAUSE_MAX, check, look_again};
 use super::unit::Unit;
-use super::{HOOKS, api, guard, is_paused, log};
+use super::{HOOKS, api, guard, log};
 
 /// What a worker wants of the main thread that is parked for it.
 enum Order {
@@ -245,20 +245,23 @@ unsafe extern "C" fn on_timer(_context: *mut RedisModuleCtx, _data: *mut c_void)
     guard::run("a worker's block", serve);
 }
 
-/// Whether a request has to wait, since clients are paused or a failover is on its way.
-fn waits(request: &Request) -> bool {
-    !request.grant.flags.contains(Flags::NO_WRITES) && request.since.elapsed() < PAUSE_MAX
+/// When a request is to be looked at again, if it has to wait.
+fn waits(request: &Request) -> Option<Duration> {
+    let flags = request.grant.flags;
+    let may_write = !flags.contains(Flags::NO_WRITES);
+    let look = || look_again(flags, request.since + PAUSE_MAX);
+    may_write.then(look).flatten()
 }
 
 /// Serves one block, from its beginning to its end. On the main thread.
 fn serve() {
-    let paused = is_paused();
     let grant = {
         let mut state = DESK.state.lock();
         state.comes = false;
-        let mut requests = state.requests.iter();
-        let Some(place) = requests.position(|request| !(paused && waits(request))) else {
-            come_again(&mut state, PAUSE_LOOK);
+        let looks: Vec<_> = state.requests.iter().map(waits).collect();
+        let Some(place) = looks.iter().position(Option::is_none) else {
+            let soonest = looks.into_iter().flatten().min();
+            come_again(&mut state, soonest.unwrap_or_default());
             return;
         };
         let Some(request) = state.requests.remove(place) else {

@@ -21,7 +21,7 @@ pub(super) fn run(place: &str, work: impl FnOnce()) {
 
 /// A thread that holds the server's lock can run commands, for other modules and for libraries that
 /// may call everything; but what a library does on the main thread cannot be done on another.
-const NOT_HERE: &str = "ERR commands of the module cannot be run from another thread";
+pub(super) const NOT_HERE: &str = "ERR commands of the module cannot be run from another thread";
 
 /// Runs a command, which gives no reply where its client waits; a panic becomes an error reply.
 pub(crate) fn run_command(

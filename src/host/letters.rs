@@ -81,7 +81,7 @@ pub(super) fn redeem(context: &Context, grant: &Grant, redeemed: &Redeemed) {
 }
 
 fn run(grant: &Grant, words: &Words) -> Result<(), String> {
-    let unit = Unit::of_consumer(grant);
+    let unit = Unit::of_letter(grant);
     let mut result = Ok(());
     let locked = unit.call(words, &mut |reply| {
         if let Some(Answer::Error(error)) = Reader::new(reply).next() {

@@ -18,8 +18,10 @@ use super::unit::Unit;
 use super::{HOOKS, api, errand, is_paused, log, shutdown, wake_main_thread};
 
 /// How often a worker looks whether clients are still paused, and for how long.
-pub(super) const PAUSE_LOOK: Duration = Duration::from_millis(5);
+const PAUSE_LOOK: Duration = Duration::from_millis(5);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often it looks whether the server takes writes again.
+const REFUSAL_LOOK: Duration = Duration::from_millis(50);
 
 /// How long workers may have the lock between two rounds of the main thread.
 const SHARE: Duration = Duration::from_millis(1);
@@ -133,11 +135,10 @@ impl ServerLock for GlobalLock {
             return work(Err(ENDING.into()));
         };
         if !grant.flags.contains(Flags::NO_WRITES) {
-            // Clients are paused, or a failover is on its way: writes wait, like those of clients.
             let end = Instant::now() + PAUSE_MAX;
-            while is_paused() && Instant::now() < end {
+            while let Some(look) = look_again(grant.flags, end) {
                 drop(held);
-                std::thread::sleep(PAUSE_LOOK);
+                std::thread::sleep(look);
                 let Some(again) = Held::take() else {
                     return work(Err(ENDING.into()));
                 };
@@ -150,6 +151,23 @@ impl ServerLock for GlobalLock {
             Err(refused) => work(Err(refused)),
         }
     }
+}
+
+/// When a unit that may write is to look again, if it has to wait: clients are paused, or a
+/// failover is on its way, and writes wait like those of clients; or the server refuses them, and
+/// nobody waits for an answer. A caller gets one in time.
+pub(super) fn look_again(flags: Flags, end: Instant) -> Option<Duration> {
+    let context = Context::from_raw(log::detached());
+    let waits = flags.contains(Flags::WAITS);
+    if !waits && Instant::now() >= end {
+        return None;
+    }
+    if is_paused() {
+        return Some(PAUSE_LOOK);
+    }
+    // On a replica it has nothing to wait for.
+    let is_refused = || context.state().is_primary && context.refusal(b"").is_some();
+    (waits && is_refused()).then_some(REFUSAL_LOOK)
 }
 
 /// Whether a unit with these flags may run now.

@@ -20,6 +20,7 @@
 //! key_value  what a key holds
 //! quiet      whether that is the doing of libraries
 //! facts      what the server refuses, and which faults it has
+//! refusal    whether the server refuses what clients write
 //! events     the server's own events: its event loop, its role, flushes, loading
 //! streams    reading, progress, trimming
 //! letters    dead letters
@@ -53,6 +54,7 @@ mod log;
 mod quiet;
 mod rdb;
 mod redis_locked;
+mod refusal;
 mod reply;
 mod scan;
 mod settings;

@@ -15,7 +15,7 @@ use crate::exec::{ConsumerName, Streams};
 use crate::persist::{encode_hold, encode_pending};
 use crate::stream::{
     DeadLetter, EntryId, Hold, Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Redeemed,
-    Trim, TrimBound,
+    Refusal, Trim, TrimBound,
 };
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
@@ -61,6 +61,14 @@ impl Streams for Context {
         } else {
             "User may not run XREAD."
         })
+    }
+
+    fn refusal(&self, key: &[u8]) -> Option<Refusal> {
+        self.refusal(key)
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full()
     }
 
     fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool {

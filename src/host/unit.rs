@@ -104,8 +104,19 @@ impl Unit {
         }
     }
 
-    /// A unit of a consumer: whether its owner is still enabled was just looked at.
+    /// A unit of a consumer: whether its owner is still enabled, and for entries
+    /// whether there is memory, was just looked at.
     pub(super) fn of_consumer(grant: &Grant) -> Self {
+        let full = if Context::from_raw(log::detached()).is_full() {
+            WhenFull::Refuse
+        } else {
+            WhenFull::Admitted
+        };
+        Self::of_user(User::find(&grant.user), grant, full)
+    }
+
+    /// A unit of what the module writes for a consumer.
+    pub(super) fn of_letter(grant: &Grant) -> Self {
         Self::of_user(User::find(&grant.user), grant, WhenFull::Refuse)
     }
 

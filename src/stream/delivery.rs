@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 
 use super::consumer::{ConsumerSpec, Mode};
 use super::cursor::{Checkpoint, TrimBound};
-use super::event::{DeadLetter, Event, KeyRef, Notice, Redeemed};
+use super::event::{DeadLetter, Event, KeyRef, Notice, Redeemed, Refusal};
 use super::hold::Hold;
 use super::id::EntryId;
 use super::names::Names;
@@ -69,6 +69,8 @@ pub struct Delivery {
     discovered: u64,
     primary: bool,
     loading: bool,
+    /// Why nothing can be written now.
+    refusal: Option<Refusal>,
     urgent: VecDeque<SubscriptionKey>,
     ready: VecDeque<SubscriptionKey>,
     progress: VecDeque<SubscriptionKey>,
@@ -104,6 +106,7 @@ impl Delivery {
             discovered: 0,
             primary,
             loading: false,
+            refusal: None,
             urgent: VecDeque::new(),
             ready: VecDeque::new(),
             progress: VecDeque::new(),
@@ -136,6 +139,7 @@ impl Delivery {
             Event::Flushed(db) => self.flushed(db),
             Event::RoleChanged { primary } => self.role_changed(primary),
             Event::Loading(loading) => self.loading(loading),
+            Event::WritesRefused(refusal) => self.writes_refused(refusal),
             Event::Resumed {
                 consumer,
                 key,
@@ -283,6 +287,8 @@ impl Delivery {
             return;
         }
         self.primary = primary;
+        // What the server refuses in its new role has to be told anew.
+        self.refusal = None;
         let subs: Vec<_> = self.subs.keys().collect();
         for sub in subs {
             if primary {
@@ -305,6 +311,34 @@ impl Delivery {
         for sub in subs {
             self.look_again(sub);
         }
+    }
+
+    /// The server refuses what clients write, or takes it again. Meanwhile callbacks could do
+    /// nothing but fail, so nothing is handed over, and what waits beside them is taken back.
+    fn writes_refused(&mut self, refusal: Option<Refusal>) {
+        let was_refused = self.refusal.is_some();
+        self.refusal = refusal;
+        if was_refused == self.refusal.is_some() {
+            return;
+        }
+        let subs: Vec<_> = self.subs.keys().collect();
+        for sub in subs {
+            if self.refusal.is_some() {
+                self.recall(sub, Recall::Demotion);
+            }
+            self.schedule(sub);
+        }
+    }
+
+    /// Why nothing can be written now, as it was told last.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Whether trims are let through.
+    fn may_trim(&self) -> bool {
+        self.refusal.as_ref().is_none_or(|refusal| refusal.may_trim)
     }
 
     /// Nothing is known of what the stream holds behind the cursor.
@@ -362,11 +396,27 @@ impl Delivery {
     pub fn has_work(&self) -> bool {
         self.has_hand_overs()
             || (self.is_active()
-                && !(self.progress.is_empty()
-                    && self.trims.is_empty()
-                    && self.letters.is_empty()
-                    && self.redeemed.is_empty()
-                    && self.holds.is_empty()))
+                && !(self.progress.is_empty() && self.holds.is_empty() && !self.has_writes()))
+    }
+
+    /// Whether there is anything to write or to trim, and the server takes it.
+    fn has_writes(&self) -> bool {
+        let has_letters = !(self.letters.is_empty() && self.redeemed.is_empty());
+        (has_letters && self.refusal.is_none()) || (!self.trims.is_empty() && self.may_trim())
+    }
+
+    /// Whether it matters if the server takes writes: something waits for that, or would be
+    /// handed over, written or trimmed.
+    #[must_use]
+    pub fn wants_to_write(&self) -> bool {
+        self.is_active() && (self.refusal.is_some() || self.has_hand_overs() || self.has_writes())
+    }
+
+    /// The stream of what is handed over next, if there is anything.
+    #[must_use]
+    pub fn next_stream(&self) -> Option<Arc<[u8]>> {
+        let mut next = self.urgent.iter().chain(&self.ready);
+        next.find_map(|sub| Some(self.stream_of(*sub)?.1))
     }
 
     /// Whether there is anything to hand over.
@@ -421,7 +471,7 @@ impl Delivery {
     /// Whether nothing of a stream can be handed over now.
     fn is_held(&self, state: &Subscription) -> bool {
         let consumer = &self.consumers[state.consumer];
-        state.hold.holds(self.now_ms) || consumer.hold.holds(self.now_ms)
+        self.refusal.is_some() || state.hold.holds(self.now_ms) || consumer.hold.holds(self.now_ms)
     }
 
     /// The window of a subscription's lane.

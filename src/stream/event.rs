@@ -54,6 +54,8 @@ pub enum Event<'a> {
     },
     /// The server began or ended loading a data set.
     Loading(bool),
+    /// Whether the server refuses what clients write, and why.
+    WritesRefused(Option<Refusal>),
     /// Entries were read as decided.
     Read {
         /// For whom.
@@ -186,6 +188,15 @@ pub enum Event<'a> {
     /// A [`HandOver::Run`] ended, or what was refused may be tried again, whether or not there is
     /// more to do.
     Yielded(SubscriptionKey),
+}
+
+/// That the server refuses what clients write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's error.
+    pub error: Arc<str>,
+    /// Whether that is only for want of memory: what takes entries away is let through.
+    pub may_trim: bool,
 }
 
 /// How a callback ended with a unit.

@@ -30,6 +30,8 @@ pub enum State {
     Running,
     /// It waits for a retry.
     Waiting,
+    /// It waits until the server takes writes again.
+    Refused,
     /// Somebody paused it.
     Paused,
     /// It stopped for a failure.

@@ -51,7 +51,7 @@ pub use cursor::{Checkpoint, Reach, TrimBound};
 pub use delivery::{Delivery, StreamView};
 pub use event::{
     DeadLetter, End, Event, Failure, HandOver, KeyRef, Notice, Progress, ReadRequest, Redeemed,
-    Trim,
+    Refusal, Trim,
 };
 pub use filter::{Condition, Filter};
 pub use hold::{Hold, State};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redisgears::stream::{
     Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Mode, Notice, Reach,
-    ReadRequest, SubscriptionKey,
+    ReadRequest, Refusal, SubscriptionKey,
 };
 
 use crate::code::{Code, Message, Outcome, Report};
@@ -258,6 +258,18 @@ impl Driver {
         self.reference.role_changed(primary);
     }
 
+    /// The server refuses writes, or takes them again.
+    pub(crate) fn refuse(&mut self, refused: Option<bool>) {
+        let refusal = refused.map(|may_trim| Refusal {
+            error: "NOREPLICAS".into(),
+            may_trim,
+        });
+        if refusal.as_ref() != self.core.refusal() {
+            self.core.on(Event::WritesRefused(refusal));
+            self.reference.writes_refused(refused);
+        }
+    }
+
     pub(crate) fn set_loading(&mut self, loading: bool) {
         if loading {
             self.world.load_anew();
@@ -302,6 +314,7 @@ impl Driver {
         }
         self.reference.restarted(&keys);
         self.reference.primary = primary;
+        self.reference.refused = None;
         for (old, key, checkpoint) in records {
             let at = specs.iter().position(|(one, _)| *one == old);
             let (consumer, _) = keys[at.expect("it was among them")];
@@ -749,7 +762,7 @@ impl Driver {
     /// Lets everything go on until nothing is left to do, and checks that nothing was forgotten.
     pub(crate) fn settle(&mut self) {
         self.come_to_rest();
-        if self.reference.is_active() {
+        if self.reference.is_open() {
             self.reference.check_known_complete(&self.world);
             self.scan();
             self.come_to_rest();
@@ -804,6 +817,7 @@ impl Driver {
             self.set_loading(false);
         }
         self.change_role(true);
+        self.refuse(None);
         self.settle();
         assert!(!self.core.has_work() && !self.core.has_urgent());
     }

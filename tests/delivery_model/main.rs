@@ -22,6 +22,8 @@
 //!   the window of the code that is given it are in flight, those with earlier code included.
 //! * On a replica and while loading nothing is read, run or trimmed; what waits beside a worker
 //!   may still be started until the worker hears that it is taken back.
+//! * While the server refuses writes the same holds; but what was done is put on record, and trims
+//!   go on where only memory is out.
 //! * A trim takes only entries that each matching consumer, known or not yet known to the
 //!   stream, has reported as finished, and only where one of them wants trims.
 //! * What a sync consumer must be given before the turn ends was added in this turn; a sync
@@ -76,6 +78,7 @@ enum Action {
     Flush(Option<i32>),
     Role(bool),
     Loading(bool),
+    Refuse(Option<bool>),
     Crash(bool, bool),
     Follow(u8, StaticKey, usize, u8),
     Found(StaticKey),
@@ -115,6 +118,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Swap(a, b) => driver.swap(a, b),
         Action::Flush(db) => driver.flush(db),
         Action::Role(primary) => driver.change_role(primary),
+        Action::Refuse(refused) => driver.refuse(refused),
         Action::Loading(loading) => driver.set_loading(loading),
         Action::Crash(dump, primary) => driver.crash(dump, primary),
         Action::Follow(which, key, at, pending) => driver.follow(which, key, at, pending),
@@ -246,6 +250,7 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
         1 => prop::option::weighted(0.8, db()).prop_map(Action::Flush),
         upheaval => prop::bool::weighted(0.7).prop_map(Action::Role),
         2 => prop::bool::weighted(0.2).prop_map(Action::Loading),
+        upheaval => prop::option::weighted(0.3, any::<bool>()).prop_map(Action::Refuse),
         upheaval => (any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(dump, primary)| Action::Crash(dump, primary)),
         upheaval => (any::<u8>(), key(), 0usize..20, any::<u8>())

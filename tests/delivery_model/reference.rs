@@ -33,6 +33,8 @@ pub(crate) struct Reference {
     trimmed: BTreeMap<u64, TrimBound>,
     pub(crate) primary: bool,
     pub(crate) loading: bool,
+    /// Whether the server refuses writes, and if so whether trims are let through.
+    pub(crate) refused: Option<bool>,
 }
 
 impl Reference {
@@ -43,11 +45,17 @@ impl Reference {
             trimmed: BTreeMap::new(),
             primary,
             loading: false,
+            refused: None,
         }
     }
 
     pub(crate) fn is_active(&self) -> bool {
         self.primary && !self.loading
+    }
+
+    /// Whether entries may be handed over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_active() && self.refused.is_none()
     }
 
     // ---- consumers ------------------------------------------------------------------------
@@ -149,7 +157,17 @@ impl Reference {
         if self.primary && !primary {
             self.interests.iter_mut().for_each(Interest::take_back);
         }
+        if self.primary != primary {
+            self.refused = None;
+        }
         self.primary = primary;
+    }
+
+    pub(crate) fn writes_refused(&mut self, refused: Option<bool>) {
+        if self.refused.is_none() && refused.is_some() {
+            self.interests.iter_mut().for_each(Interest::take_back);
+        }
+        self.refused = refused;
     }
 
     // ---- an entry's way -------------------------------------------------------------------
@@ -157,7 +175,7 @@ impl Reference {
     /// The core decided on a read: checks that it skips and repeats nothing, and which
     /// subscription stands for which consumer and stream.
     pub(crate) fn check_read(&mut self, world: &World, request: &ReadRequest) {
-        assert!(self.is_active(), "a read on a replica or while loading");
+        assert!(self.is_open(), "a read that may not be");
         assert!(request.max > 0, "a read of nothing");
         let key = Key {
             db: request.db,
@@ -223,7 +241,7 @@ impl Reference {
         code: u64,
         window: usize,
     ) {
-        let active = self.is_active();
+        let open = self.is_open();
         let Some(interest) = self.by_sub(sub) else {
             return;
         };
@@ -236,8 +254,8 @@ impl Reference {
             "{id} was given out of order"
         );
         assert!(
-            active || interest.recall != Recall::None,
-            "{id} was given on a replica"
+            open || interest.recall != Recall::None,
+            "{id} was given and should not be"
         );
         let (in_flight, held) = (interest.in_flight(), interest.held(code));
         assert!(
@@ -461,7 +479,7 @@ impl Reference {
     pub(crate) fn check_urgent_done(&self, world: &World) {
         for (interest, entries) in self.with_entries(world) {
             let window = self.spec(interest.consumer).window;
-            if self.is_active() && interest.was_idle && interest.in_flight() < window {
+            if self.is_open() && interest.was_idle && interest.in_flight() < window {
                 for entry in entries {
                     let given = interest.was_given(entry.id);
                     assert!(given, "{} waits though its writer gets a reply", entry.id);
@@ -478,7 +496,7 @@ impl Reference {
     }
 
     pub(crate) fn end_turn(&mut self, world: &World) {
-        let active = self.is_active();
+        let active = self.is_open();
         let entries_given: Vec<bool> = self
             .with_entries(world)
             .map(|(interest, mut entries)| entries.all(|entry| interest.was_given(entry.id)))
@@ -517,7 +535,8 @@ impl Reference {
 
     /// A trim takes nothing that a matching consumer is not done with, and somebody wants it.
     pub(crate) fn check_trim(&mut self, world: &World, trim: &Trim) {
-        assert!(self.is_active(), "a trim on a replica or while loading");
+        let may_trim = self.refused.unwrap_or(true);
+        assert!(self.is_active() && may_trim, "a trim that may not be");
         let key = Key {
             db: trim.db,
             name: &trim.name,
@@ -585,7 +604,7 @@ impl Reference {
     pub(crate) fn check_gates(&self, core: &mut Delivery) {
         for interest in &self.interests {
             if let Some(sub) = interest.sub {
-                let open = self.is_active() && interest.recall == Recall::None;
+                let open = self.is_open() && interest.recall == Recall::None;
                 assert_eq!(core.may_start(sub), open);
                 assert!(open || core.read_request(sub).is_none());
             }
@@ -594,7 +613,7 @@ impl Reference {
 
     /// Nothing that could go on waits without the core knowing.
     pub(crate) fn check_awake(&self, world: &World, core: &Delivery, stalled: &[SubscriptionKey]) {
-        if !self.is_active() || core.has_work() {
+        if !self.is_open() || core.has_work() {
             return;
         }
         for (interest, mut entries) in self.with_entries(world) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redisgears::stream::{
     Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, Item, Mode,
-    Notice, Reach, ReadRequest, SubscriptionKey, Unit,
+    Notice, Reach, ReadRequest, Refusal, SubscriptionKey, Unit,
 };
 
 use crate::interest::Load;
@@ -241,6 +241,16 @@ impl Driver {
         self.reference.role_changed(primary);
     }
 
+    /// The server refuses writes, or takes them again.
+    pub(crate) fn refuse(&mut self, refused: Option<bool>) {
+        let refusal = refused.map(|may_trim| Refusal {
+            error: text("NOREPLICAS"),
+            may_trim,
+        });
+        self.core.on(Event::WritesRefused(refusal));
+        self.reference.refused = refused;
+    }
+
     pub(crate) fn pass_time(&mut self, ms: u64) {
         self.reference.now_ms += ms;
         self.core.set_time(self.reference.now_ms);
@@ -429,6 +439,7 @@ impl Driver {
     fn write_letters(&mut self, accepted: &[bool]) {
         let mut accepted = accepted.iter();
         while let Some(letter) = self.core.next_letter() {
+            assert!(self.reference.refused.is_none());
             let consumer = self.keys.iter().position(|key| *key == letter.consumer);
             let consumer = consumer.expect("it is there");
             let written = accepted.next().is_none_or(|accepted| *accepted);
@@ -564,6 +575,7 @@ impl Driver {
     /// Ends a sequence: everything that can go on does, every callback ends well.
     pub(crate) fn finish(&mut self) {
         self.change_role(true);
+        self.refuse(None);
         for which in 0..u8::try_from(self.keys.len()).expect("two at most") {
             let consumer = usize::from(which);
             if self.reference.is_stopped(consumer) {

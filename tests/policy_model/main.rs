@@ -26,6 +26,8 @@
 //! * What is given up gets one letter, if the policy has a place for it, and is done when that is
 //!   written. A letter whose entry is done after all is deleted.
 //! * What is on record claims nothing as done that is not, and holds all that was tried.
+//! * While the server refuses writes nothing is handed over, no letter is written, and nothing is
+//!   trimmed unless it only lacks memory.
 //! * A trim takes nothing that some consumer is not done with.
 //! * What waits for time is not forgotten: the core asks for the time that it needs.
 
@@ -79,6 +81,7 @@ enum Action {
     Role(bool),
     /// By so much the clock of the next server is ahead of what this one would have.
     Crash(bool, i64),
+    Refuse(Option<bool>),
 }
 
 fn carry_out(driver: &mut Driver, action: &Action) {
@@ -106,6 +109,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Seek(which, stream, at) => driver.seek(which, stream, at),
         Action::Redrive(which, stream, most) => driver.redrive(which, stream, most),
         Action::Change(which, ref spec) => driver.change_consumer(which, spec.clone()),
+        Action::Refuse(refused) => driver.refuse(refused),
         Action::Role(primary) => driver.change_role(primary),
         Action::Crash(dump, other_clock_ms) => driver.crash(dump, other_clock_ms),
     }
@@ -241,6 +245,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         upheaval => prop::bool::weighted(0.7).prop_map(Action::Role),
         upheaval => (any::<bool>(), prop_oneof![Just(0i64), -5000i64..1000])
             .prop_map(|(dump, other_clock_ms)| Action::Crash(dump, other_clock_ms)),
+        upheaval => prop::option::weighted(0.3, any::<bool>()).prop_map(Action::Refuse),
     ]
 }
 

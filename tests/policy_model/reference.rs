@@ -43,6 +43,8 @@ pub(crate) struct Reference {
     /// Letters whose entries are done after all.
     redeemed: Vec<EntryId>,
     pub(crate) primary: bool,
+    /// Whether the server refuses writes, and if so whether trims are let through.
+    pub(crate) refused: Option<bool>,
     pub(crate) now_ms: u64,
 }
 
@@ -62,6 +64,7 @@ impl Reference {
             due: Vec::new(),
             redeemed: Vec::new(),
             primary: true,
+            refused: None,
             now_ms: 1_000_000,
         }
     }
@@ -123,7 +126,8 @@ impl Reference {
     }
 
     pub(crate) fn trimmed(&mut self, stream: usize, to: TrimBound) {
-        assert!(self.primary, "a trim on a replica");
+        let may_trim = self.refused.unwrap_or(true);
+        assert!(self.primary && may_trim, "a trim that may not be");
         let interests = self.interests.iter_mut();
         let mut wanted = false;
         for interest in interests.filter(|one| one.stream == stream) {
@@ -261,6 +265,9 @@ impl Reference {
         if primary && !self.primary {
             self.interests.iter_mut().for_each(Interest::look_again);
         }
+        if self.primary != primary {
+            self.refused = None;
+        }
         self.primary = primary;
     }
 
@@ -284,6 +291,7 @@ impl Reference {
         holds: Vec<Hold>,
     ) {
         self.primary = true;
+        self.refused = None;
         self.due.clear();
         for (consumer, hold) in self.consumers.iter_mut().zip(holds) {
             consumer.paused = hold.paused;
@@ -407,6 +415,10 @@ impl Reference {
         unit: &Unit,
     ) {
         assert!(self.primary, "handed over on a replica");
+        assert!(
+            self.refused.is_none(),
+            "handed over while writes are refused"
+        );
         let now_ms = self.now_ms;
         assert!(!self.is_held(consumer), "the consumer is held");
         let policy = Arc::clone(&self.consumers[consumer].policy);
@@ -542,7 +554,7 @@ impl Reference {
 
     /// Nothing that could go on waits without the core knowing.
     pub(crate) fn check_awake(&self, core: &Delivery, stalled: &[SubscriptionKey]) {
-        if !self.primary || core.has_work() {
+        if !self.primary || self.refused.is_some() || core.has_work() {
             return;
         }
         for interest in &self.interests {

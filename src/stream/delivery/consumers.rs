@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::ConsumerKey;
 use super::super::consumer::ConsumerSpec;
 use super::super::cursor::Checkpoint;
+use super::super::event::Refusal;
 use super::super::hold::{Hold, State};
 use super::super::id::EntryId;
 use super::super::policy::OnFailure;
@@ -26,6 +27,7 @@ pub struct StreamView<'a> {
     pub state: State,
     state_of: &'a Subscription,
     now_ms: u64,
+    refusal: Option<&'a Refusal>,
 }
 
 impl StreamView<'_> {
@@ -62,6 +64,13 @@ impl StreamView<'_> {
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         self.state_of.checkpoint(self.now_ms)
+    }
+
+    /// What went wrong last: what the server refuses now, or what a callback failed with.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&Arc<str>> {
+        let refused = self.refusal.map(|refusal| &refusal.error);
+        refused.or(self.stats.last_error.as_ref())
     }
 
     /// Why nothing is handed over.
@@ -218,9 +227,10 @@ impl Delivery {
                     db: stream.db,
                     name: &stream.name,
                     stats: &sub.stats,
-                    state: sub.hold.state(self.now_ms),
+                    state: self.or_refused(sub.hold.state(self.now_ms)),
                     state_of: sub,
                     now_ms: self.now_ms,
+                    refusal: self.refusal(),
                 }
             })
     }
@@ -241,7 +251,16 @@ impl Delivery {
         let worst = of_streams
             .filter(waits)
             .max_by_key(|state| *state == State::Aborted);
-        worst.unwrap_or(State::Running)
+        worst.unwrap_or(self.or_refused(State::Running))
+    }
+
+    /// How it stands where nothing else holds it up.
+    fn or_refused(&self, state: State) -> State {
+        if state == State::Running && self.refusal.is_some() {
+            State::Refused
+        } else {
+            state
+        }
     }
 
     /// Why nothing is handed over of any of a consumer's streams, as it is put on record.

@@ -169,7 +169,7 @@ impl Delivery {
 
     /// The next dead letter to write. To be asked before the progress that goes with it.
     pub fn next_letter(&mut self) -> Option<DeadLetter> {
-        if !self.is_active() {
+        if !self.is_active() || self.refusal.is_some() {
             return None;
         }
         while let Some(mut letter) = self.letters.pop_front() {
@@ -186,7 +186,7 @@ impl Delivery {
 
     /// The next dead letters to delete.
     pub fn next_redeemed(&mut self) -> Option<Redeemed> {
-        if !self.is_active() {
+        if !self.is_active() || self.refusal.is_some() {
             return None;
         }
         self.redeemed.pop_front()
@@ -194,6 +194,9 @@ impl Delivery {
 
     /// The next stream to trim. Each comes once, however many entries were finished.
     pub fn next_trim(&mut self) -> Option<Trim> {
+        if self.is_active() && !self.may_trim() {
+            return None;
+        }
         while let Some(key) = self.trims.pop_front() {
             let Some(stream) = self.streams.get_mut(key) else {
                 continue;

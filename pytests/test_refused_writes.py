@@ -1,0 +1,231 @@
+"""While the server refuses what clients write, entries and events wait: nothing is handed over, and nothing is lost."""
+
+import os
+import time
+from contextlib import contextmanager
+
+import pytest
+from redis import ResponseError
+
+from policies import info, letters, policy, sync_and_async, wait_info, wait_letters
+from support import consumer, function, library
+from triggers import load, shown, trigger
+
+COUNT = 200
+TO_DEAD = {"dead_letter": "dead"}
+
+INCREMENT = {
+    "sync": "(client, data) => { client.call('INCR', 'n'); }",
+    "async": "async (client, data) => { await client.block(c => c.call('INCR', 'n')); }",
+    "promise": "(client, data) => client.run_on_background(async c => { await c.block(l => l.call('INCR', 'n')); })",
+}
+ONCE = {"on_failure": "retry", "max_attempts": 1}
+BATCH = {"batch": 10, "on_failure": "retry", "max_attempts": 1}
+WAYS = {
+    "sync": (INCREMENT["sync"], None),
+    "async": (INCREMENT["async"], None),
+    "promise": (INCREMENT["promise"], None),
+    "sync with options": (INCREMENT["sync"], ONCE),
+    "async with options": (INCREMENT["async"], ONCE),
+    "sync batch": ("(client, all) => { client.call('INCRBY', 'n', all.length); }", BATCH),
+    "async batch": ("async (client, all) => { client.block(c => c.call('INCRBY', 'n', all.length)); }", BATCH),
+}
+
+
+@contextmanager
+def too_few_replicas(server):
+    with server.setting("min-replicas-to-write", 1):
+        yield "NOREPLICAS"
+
+
+@contextmanager
+def no_memory(server):
+    with server.setting("maxmemory", 1):
+        yield "OOM"
+
+
+@contextmanager
+def no_dump(server):
+    directory, name = (server.run("CONFIG", "GET", what)[1] for what in ("dir", "dbfilename"))
+    path = os.path.join(directory, name)
+    if os.path.exists(path):
+        os.remove(path)
+
+    def save(status):
+        server.run("BGSAVE")
+        server.wait(
+            lambda: server.client.info("persistence")["rdb_last_bgsave_status"] == status, f"BGSAVE does not end {status}"
+        )
+
+    with server.setting("save", "3600 1"):
+        os.mkdir(path)
+        save("err")
+        try:
+            yield "MISCONF"
+        finally:
+            os.rmdir(path)
+            # A dump that failed is tried again after some seconds only.
+            server.wait(lambda: _try(lambda: save("ok")), "no dump is written")
+
+
+def _try(action):
+    try:
+        action()
+    except ResponseError:
+        return False
+    return True
+
+
+REFUSALS = {"replicas": too_few_replicas, "dump": no_dump, "memory": no_memory}
+each_refusal = pytest.mark.parametrize("refusal", REFUSALS)
+
+
+@contextmanager
+def fill(server, way):
+    """A consumer with entries that wait for it: its owner is disabled until the context's function is called."""
+    callback, options = WAYS[way]
+    server.run("ACL", "SETUSER", "own", "on", ">p", "~*", "&*", "+@all")
+    try:
+        owner = server.connect(username="own", password="p")
+        code = library(*policy(consumer(callback=callback, options=options, trim=True)))
+        owner.execute_command("RG.FUNCTION", "LOAD", code)
+        server.run("ACL", "SETUSER", "own", "off")
+        server.add("stream", *range(COUNT))
+        yield lambda: server.run("ACL", "SETUSER", "own", "on")
+    finally:
+        server.run("ACL", "DELUSER", "own")
+
+
+@each_refusal
+@pytest.mark.parametrize("way", WAYS)
+def test_a_backlog_waits_and_is_not_trimmed_until_the_server_takes_writes_again(server, refusal, way):
+    with fill(server, way) as let_in:
+        check_backlog(server, refusal, let_in)
+
+
+def check_backlog(server, refusal, let_in):
+    with REFUSALS[refusal](server) as error:
+        let_in()
+        wait_info(server, state="refused")
+        assert error in info(server)["error"]
+        server.wait(lambda: error in server.stream("stream")["last_error"], lambda: server.stream("stream"))
+        for _ in range(20):
+            server.run("EXISTS", "n")
+            time.sleep(0.01)
+        assert server.run("XLEN", "stream") == COUNT
+        assert server.run("EXISTS", "n") == 0
+        assert info(server)["failures"] == 0
+    server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: (server.run("GET", "n"), info(server)))
+    assert server.run("GET", "n") == str(COUNT)
+    found = info(server)
+    assert (found["failures"], found["given_up"], found["error"], found["state"]) == (0, 0, "None", "running")
+
+
+@each_refusal
+@pytest.mark.parametrize("window", [1, 10])
+def test_what_is_with_an_async_callback_waits_in_its_block_and_the_rest_behind_it(server, refusal, window):
+    callback = "async (client, data) => { await holding(client, data); client.block(c => c.call('INCR', 'n')); }"
+    free = "redis.register_function('free', async () => { for (const one of held.values()) one(0); held.clear(); }, ['no-writes']);"
+    server.load(*policy(consumer(callback=callback, window=window, trim=True), free))
+    server.add("stream", *range(50))
+    server.wait_message("start 0 ")
+    with REFUSALS[refusal](server):
+        server.send_call("free")
+        for _ in range(20):
+            server.run("EXISTS", "n")
+            time.sleep(0.01)
+        assert server.run("EXISTS", "n") == 0
+        assert server.run("XLEN", "stream") == 50
+        assert info(server)["failures"] == 0
+
+    def rest():
+        server.call("free")
+        return server.run("XLEN", "stream") == 0
+
+    server.wait(rest, lambda: info(server))
+    assert server.run("GET", "n") == "50"
+    assert len(server.messages("start ")) == 50
+    assert info(server)["failures"] == 0
+
+
+@each_refusal
+def test_a_dead_letter_waits_until_it_can_be_written(server, refusal):
+    callback = "async (client, data) => { await holding(client, data); throw new Error('went wrong'); }"
+    free = "redis.register_function('free', () => { for (const one of held.values()) one(0); }, ['no-writes']);"
+    server.load(*policy(consumer(callback=callback, options=TO_DEAD), free))
+    ids = server.add("stream", 1)
+    server.wait_message("start 1 ")
+    with REFUSALS[refusal](server):
+        server.send_call("free")
+        server.wait(lambda: server.stream("stream")["state"] == "refused", lambda: server.stream("stream"))
+        assert server.stream("stream")["pending_ids"] == ids
+        assert server.run("EXISTS", "dead") == 0
+    [letter] = wait_letters(server, 1)
+    assert "went wrong" in letter["error"]
+    assert len(letters(server)) == 1
+
+
+@pytest.mark.parametrize("refusal", ["replicas", "dump"])
+@sync_and_async
+def test_events_wait_for_their_trigger_while_writes_are_refused(server, refusal, kind):
+    keep = "keep(client, data)" if kind == "sync" else "client.block(c => keep(c, data))"
+    load(server, trigger(callback=f"{'async ' if kind == 'async' else ''}(client, data) => {{ {keep}; }}", options={"event_types": ["expired"]}))
+    for key in range(5):
+        server.run("SET", f"key{key}", 1, "PX", 300)
+    with REFUSALS[refusal](server):
+        server.wait(lambda: shown(server)["num_triggered"] == 5, lambda: shown(server))
+        server.run("EXISTS", "n")
+        assert server.run("EXISTS", "seen") == 0
+        assert shown(server)["num_failed"] == 0
+    server.wait(lambda: server.run("LLEN", "seen") == 5, lambda: shown(server))
+    assert shown(server)["num_failed"] == 0
+
+
+@pytest.mark.parametrize("refusal", ["replicas", "dump"])
+def test_a_function_gets_the_error_of_the_server_at_once(server, refusal):
+    server.load(
+        function("sync", "client => client.call('INCR', 'n')"),
+        function("async", "async client => client.block(c => c.call('INCR', 'n'))"),
+        function("reads", "async client => client.block(c => c.call('GET', 'n'))"),
+    )
+    server.run("SET", "n", 7)
+    with REFUSALS[refusal](server) as error:
+        for name in ("sync", "async"):
+            with pytest.raises(ResponseError, match=error):
+                server.call(name)
+        assert server.call("reads") == "7"
+    assert server.call("async") == 8
+
+
+def test_where_memory_is_made_by_eviction_consumers_go_on_at_the_limit(server):
+    server.load(*policy(consumer(callback="(client, data) => { client.call('SET', `k${value(data)}`, 'x'.repeat(500)); }")))
+    used = server.client.info("memory")["used_memory"]
+    with server.setting("maxmemory-policy", "allkeys-random"), server.setting("maxmemory", used + (1 << 20)):
+        for n in range(5000):
+            server.run("XADD", f"stream:{n % 50}", "*", "n", n)
+        server.run("EXISTS", "n")
+        found = info(server)
+        assert found["failures"] == 0
+        assert found["state"] == "running"
+
+
+def test_in_a_cluster_that_is_down_entries_wait(start_server):
+    server = start_server(configuration="\ncluster-enabled yes\n")
+    server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+
+    def is_up():
+        return "cluster_state:ok" in server.run("CLUSTER", "INFO")
+
+    server.wait(is_up, "the cluster does not come up")
+    with fill(server, "sync") as let_in:
+        # Of no key that is there.
+        slot = server.run("CLUSTER", "KEYSLOT", "elsewhere")
+        server.run("CLUSTER", "DELSLOTS", slot)
+        server.wait(lambda: not is_up(), "the cluster does not go down")
+        let_in()
+        wait_info(server, state="refused")
+        assert "cluster is down" in info(server)["error"]
+        server.run("CLUSTER", "ADDSLOTS", slot)
+        server.wait(lambda: _try(lambda: server.run("GET", "n")), "the cluster does not come up again")
+        server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: info(server))
+        assert info(server)["failures"] == 0

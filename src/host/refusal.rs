@@ -1,0 +1,110 @@
+//! Whether the server refuses what clients write: too few replicas, a dump or an append-only file
+//! that cannot be written, a cluster that is down, no memory.
+//!
+//! The server says it of no one by itself, but it says it to each command of a script's that may
+//! write. So a command of ours that may write is asked for and changes nothing. Servers that can
+//! (7.2 and later) only try it, and do not even run it.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+use crate::stream::Refusal;
+
+use super::api;
+use super::constants::{FLAG_CLUSTER, REPLY_ERROR};
+use super::context::{Context, INTERNALS, bytes_of_reply};
+use super::quiet::Quiet;
+
+/// How far a server that makes room by eviction may be beyond its limit before that counts as
+/// refusal. It evicts only when a client's command comes, so between two of them it is mostly a
+/// little beyond.
+const EVICTING: f32 = 1.05;
+
+/// What the server says of a key that another one of its cluster has: nothing about writes.
+const ELSEWHERE: &str = "non local key";
+
+/// What the command itself says on a thread of ours, where it is not only tried.
+const LET_THROUGH: &str = super::guard::NOT_HERE;
+
+/// The options of the call: errors are replies (`E`), as in a script (`S`), only tried (`D`); two
+/// texts follow.
+const TRY: &CStr = c"ESDbb";
+const RUN: &CStr = c"ESbb";
+
+impl Context {
+    /// Why the server refuses what clients write, if it does. `key` is one of this server's.
+    pub(crate) fn refusal(&self, key: &[u8]) -> Option<Refusal> {
+        let said = self.ask(if can_try(self) { TRY } else { RUN }, key);
+        let said = said.filter(|error| !error.contains(ELSEWHERE) && !error.ends_with(LET_THROUGH));
+        if let Some(error) = said {
+            return Some(Refusal {
+                error: error.into(),
+                may_trim: false,
+            });
+        }
+        self.is_full().then(|| Refusal {
+            error: "OOM command not allowed when used memory > 'maxmemory'.".into(),
+            may_trim: true,
+        })
+    }
+
+    /// Whether writes that need memory are refused.
+    pub(crate) fn is_full(&self) -> bool {
+        if !self.state().is_out_of_memory {
+            return false;
+        }
+        // SAFETY: the function takes no arguments.
+        let ratio = unsafe { api!(RedisModule_GetUsedMemoryRatio)() };
+        let policy = || self.call_for_texts(c"CONFIG", c"GET", b"maxmemory-policy");
+        ratio > EVICTING || policy().get(1).is_none_or(|policy| policy == "noeviction")
+    }
+
+    /// Asks for the command that changes nothing; the server's error.
+    fn ask(&self, format: &CStr, key: &[u8]) -> Option<String> {
+        // Whether a cluster is down is only said of keys: no entry has that ID.
+        let (command, first, second): (&CStr, &[u8], &[u8]) = if self.has_flag(FLAG_CLUSTER) {
+            (c"xdel", key, b"0-0")
+        } else {
+            (INTERNALS, b"writes", b"")
+        };
+        let _quiet = Quiet::begin();
+        // SAFETY: the context is live; the format says what follows: two buffers, each with its
+        // length. The text is copied before the reply is freed.
+        unsafe {
+            let reply = api!(RedisModule_Call)(
+                self.as_ptr(),
+                command.as_ptr(),
+                format.as_ptr(),
+                first.as_ptr(),
+                first.len(),
+                second.as_ptr(),
+                second.len(),
+            );
+            if reply.is_null() {
+                return None;
+            }
+            let is_error = api!(RedisModule_CallReplyType)(reply) == REPLY_ERROR;
+            let text =
+                is_error.then(|| String::from_utf8_lossy(bytes_of_reply(reply)).into_owned());
+            api!(RedisModule_FreeCallReply)(reply);
+            text.map(|text| text.trim_start_matches('-').trim_end().to_owned())
+        }
+    }
+}
+
+/// Whether the server can try a command: others know no such option, and give no reply at all.
+fn can_try(context: &Context) -> bool {
+    static CAN_TRY: OnceLock<bool> = OnceLock::new();
+    *CAN_TRY.get_or_init(|| {
+        // SAFETY: as with the call above, without what follows. There is no such command.
+        unsafe {
+            let reply =
+                api!(RedisModule_Call)(context.as_ptr(), c"_rg_none".as_ptr(), c"ED".as_ptr());
+            if reply.is_null() {
+                return false;
+            }
+            api!(RedisModule_FreeCallReply)(reply);
+            true
+        }
+    })
+}
