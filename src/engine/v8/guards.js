@@ -88,6 +88,7 @@
   // element for each group besides. And what only passes for a regular expression gives matches that
   // only pass for such, with any number of groups: V8 gets a bounded copy of these.
   const GROUPS = 2 ** 16;
+  const TEXT_IN_ONE_GO = 2 ** 20;
   const { prototype } = RegExp;
   const { exec } = prototype;
   const { species, match, matchAll, replace, split } = Symbol;
@@ -144,6 +145,115 @@
     },
     set: (_, name, value) => set(regexp, name, value),
   });
+  // What V8 does in one go with all matches in a text, match by match: a long text may have many, and only code
+  // can be interrupted. The regular expressions are plain.
+  const { get: flags_of } = getOwnPropertyDescriptor(prototype, "flags");
+  const { indexOf, charCodeAt, slice } = String.prototype;
+  const cut = (text, from, to) => apply(slice, text, [from, to]);
+  const put = (list, value) =>
+    defineProperty(list, list.length, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  const behind = (flags, text, at) => {
+    const wide = apply(indexOf, flags, ["u"]) >= 0 || apply(indexOf, flags, ["v"]) >= 0;
+    const pair = wide && (apply(charCodeAt, text, [at]) & 0xfc00) === 0xd800 && (apply(charCodeAt, text, [at + 1]) & 0xfc00) === 0xdc00;
+    return at + (pair ? 2 : 1);
+  };
+  const each_match = (regexp, flags, text, use) => {
+    regexp.lastIndex = 0;
+    for (let found = apply(exec, regexp, [text]); found !== null; found = apply(exec, regexp, [text])) {
+      use(found);
+      if (found[0] === "") regexp.lastIndex = behind(flags, text, regexp.lastIndex);
+    }
+  };
+  const match_steps = (regexp, flags, text) => {
+    const all = [];
+    each_match(regexp, flags, text, (found) => put(all, found[0]));
+    return all.length > 0 ? all : null;
+  };
+  // A template's next `$...` as its length and what takes its place, `undefined` for the sign itself.
+  const reference = (template, at, text, found) => {
+    const next = cut(template, at + 1, at + 2);
+    if (next === "$") return [2, "$"];
+    if (next === "&") return [2, found[0]];
+    if (next === "`") return [2, cut(text, 0, found.index)];
+    if (next === "'") return [2, cut(text, found.index + found[0].length, text.length)];
+    if (next === "<" && found.groups !== undefined) {
+      const end = apply(indexOf, template, [">", at]);
+      return end < 0 ? [1, undefined] : [end + 1 - at, `${found.groups[cut(template, at + 2, end)] ?? ""}`];
+    }
+    for (const digits of [2, 1]) {
+      const written = cut(template, at + 1, at + 1 + digits);
+      let place = 0;
+      for (let digit = 0; digit < digits; digit++) {
+        const code = apply(charCodeAt, written, [digit]) - 48;
+        place = code >= 0 && code <= 9 ? 10 * place + code : NaN;
+      }
+      if (place >= 1 && place < found.length) return [digits + 1, found[place] ?? ""];
+    }
+    return [1, undefined];
+  };
+  const filled = (template, text, found) => {
+    let all = "";
+    let from = 0;
+    for (let at = apply(indexOf, template, ["$", 0]); at >= 0; at = apply(indexOf, template, ["$", from])) {
+      const [length, value] = reference(template, at, text, found);
+      all += cut(template, from, at) + (value ?? "$");
+      from = at + length;
+    }
+    return all + cut(template, from, template.length);
+  };
+  const replace_steps = (regexp, flags, text, replacement) => {
+    // Without a prototype that may have a say in an assignment.
+    const matches = { __proto__: null };
+    let count = 0;
+    each_match(regexp, flags, text, (found) => void (matches[count++] = found));
+    const is_code = typeof replacement === "function";
+    const is_simple = !is_code && apply(indexOf, replacement, ["$"]) < 0;
+    let all = "";
+    let done = 0;
+    for (let at = 0; at < count; at++) {
+      const found = matches[at];
+      let value;
+      if (is_code) {
+        const given = { __proto__: null, length: 0 };
+        for (; given.length < found.length; given.length++) given[given.length] = found[given.length];
+        given[given.length++] = found.index;
+        given[given.length++] = text;
+        if (found.groups !== undefined) given[given.length++] = found.groups;
+        value = `${apply(replacement, undefined, given)}`;
+      } else if (is_simple) {
+        value = replacement;
+      } else {
+        value = filled(replacement, text, found);
+      }
+      all += cut(text, done, found.index) + value;
+      done = found.index + found[0].length;
+    }
+    return all + cut(text, done, text.length);
+  };
+  const split_steps = (regexp, flags, text, most) => {
+    const all = [];
+    if (most === 0) return all;
+    let kept = "g";
+    for (let at = 0; at < flags.length; at++) if (flags[at] !== "g" && flags[at] !== "y") kept += flags[at];
+    const splitter = construct(constructor, [regexp, kept]);
+    let from = 0;
+    for (let found = apply(exec, splitter, [text]); found !== null; found = apply(exec, splitter, [text])) {
+      const end = splitter.lastIndex;
+      if (end === from || found.index >= text.length) {
+        splitter.lastIndex = behind(flags, text, end);
+        continue;
+      }
+      put(all, cut(text, from, found.index));
+      if (all.length === most) return all;
+      for (let group = 1; group < found.length; group++) {
+        put(all, found[group]);
+        if (all.length === most) return all;
+      }
+      splitter.lastIndex = from = end;
+    }
+    put(all, cut(text, from, text.length));
+    return all;
+  };
   for (const symbol of [match, matchAll, replace, split]) {
     const original = prototype[symbol];
     const described = symbol.description;
@@ -159,6 +269,12 @@
         const elements = plain ? elements_of(this, text) : 0;
         if (text.length > ELEMENTS || elements > ELEMENTS) {
           throw new RangeError(`${described}: more than ${ELEMENTS} elements`);
+        }
+        if (plain && text.length > TEXT_IN_ONE_GO && symbol !== matchAll) {
+          const flags = apply(flags_of, this, []);
+          const is_global = apply(indexOf, flags, ["g"]) >= 0;
+          if (symbol === split) return split_steps(this, flags, text, args[1] ?? 2 ** 32 - 1);
+          if (is_global) return symbol === match ? match_steps(this, flags, text) : replace_steps(this, flags, text, args[1]);
         }
         const looks = plain || symbol === match || symbol === matchAll;
         return apply(original, looks ? this : view(this), args);

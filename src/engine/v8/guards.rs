@@ -5,6 +5,9 @@
 //! abort where that is more than such an array can hold. Before a library is compiled, these are
 //! wrapped: beyond a bound far below that they throw a `RangeError`. See `guards.js`.
 //!
+//! Others look for no interrupt while they go through a list or a text, however long that is. What takes
+//! long is done by code that V8 interrupts. See `guards_time.js`.
+//!
 //! The memory of resizable buffers and of WebAssembly V8 maps by itself, past the allocator that
 //! counts; so there are none.
 
@@ -13,16 +16,20 @@ use super::text;
 
 callback!(is_proxy_entry => is_proxy);
 
-const SOURCE: &str = include_str!("guards.js");
+const SIZE: &str = include_str!("guards.js");
+const TIME: &str = include_str!("guards_time.js");
 
 /// Wraps them in the context that is entered. `None` where an exception is pending.
 pub(super) fn install(scope: &mut v8::PinScope) -> Option<()> {
-    let source = text::short(scope, SOURCE);
-    let script = text::compile(scope, "<redisgears>", source)?;
-    let guard = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
     let is_proxy = v8::Function::new(scope, is_proxy_entry)?;
     let nothing = v8::undefined(scope).into();
-    guard.call(scope, nothing, &[is_proxy.into()]).map(|_| ())
+    for source in [SIZE, TIME] {
+        let source = text::short(scope, source);
+        let script = text::compile(scope, "<redisgears>", source)?;
+        let guard = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+        guard.call(scope, nothing, &[is_proxy.into()])?;
+    }
+    Some(())
 }
 
 /// `is_proxy(value)`: JavaScript itself cannot tell.
