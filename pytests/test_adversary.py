@@ -358,15 +358,12 @@ UNINTERRUPTED = {
     "Object.keys of a text": "Object.keys(new String('x'.repeat(2 ** 28)));",
     "Object.entries of a text": "Object.entries(new String('x'.repeat(2 ** 27)));",
     "Object.values of a text": "Object.values('x'.repeat(2 ** 28));",
-    "JSON.parse": "JSON.parse('[' + '{},'.repeat(4e6) + '1]');",
     "Object.assign of a text": "Object.assign({}, 'x'.repeat(2 ** 27));",
-    "spread of a text": "({ ...'x'.repeat(2 ** 27) });",
     "Reflect.ownKeys of a text": "Reflect.ownKeys(new String('x'.repeat(2 ** 28)));",
     "replace in a huge text": "''.padStart(2 ** 29 - 30, 'ab').replace(/a/g, '');",
 }
 
 
-@pytest.mark.skip(reason="V8 looks for interrupts only where these functions return: the server hangs, some for ever")
 @pytest.mark.parametrize("what", UNINTERRUPTED)
 def test_what_v8_does_not_interrupt_is_bounded(hostile, what):
     assert hostile.provoke("function", UNINTERRUPTED[what])

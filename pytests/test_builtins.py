@@ -81,6 +81,7 @@ SAME = {
     "Array.from({ length: 3 }, (_, i) => i)": "[0,1,2]",
     "Array.from(new Set([1, 2]))": "[1,2]",
     "Array.from('a\\u{1f600}').length": "2",
+    "Array.from('a\\u{1f600}'.repeat(6e5)).length": "1200000",
     "[].concat([1], 2, { length: 1, 0: 'x', [Symbol.isConcatSpreadable]: true })": '[1,2,"x"]',
     "class L extends Array {}; new L(3).fill(1).map(x => x) instanceof L": "true",
     "new Proxy([1, 2], {}).map(x => x + 1)": "[2,3]",

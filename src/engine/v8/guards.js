@@ -150,8 +150,7 @@
   const { get: flags_of } = getOwnPropertyDescriptor(prototype, "flags");
   const { indexOf, charCodeAt, slice } = String.prototype;
   const cut = (text, from, to) => apply(slice, text, [from, to]);
-  const put = (list, value) =>
-    defineProperty(list, list.length, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  const put = (list, value) => void (list[list.length] = value);
   const behind = (flags, text, at) => {
     const wide = apply(indexOf, flags, ["u"]) >= 0 || apply(indexOf, flags, ["v"]) >= 0;
     const pair = wide && (apply(charCodeAt, text, [at]) & 0xfc00) === 0xd800 && (apply(charCodeAt, text, [at + 1]) & 0xfc00) === 0xdc00;

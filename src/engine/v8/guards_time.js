@@ -83,8 +83,8 @@
     const at = integer(value);
     return at < 0 ? max(length + at, 0) : min(at, length);
   };
-  const put = (list, at, value) =>
-    defineProperty(list, at, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  // A library that gives all arrays setters gets what it asked for. To define each element takes ten times as long.
+  const put = (list, at, value) => void (list[at] = value);
   const check = (callback) => {
     if (typeof callback !== "function") throw new TypeError(`${typeof callback} is not a function`);
   };
@@ -245,9 +245,17 @@
     const [items, mapper] = args;
     if (mapper !== undefined || this !== List || items === null || items === undefined) return PASS;
     const iterates = items[iterator] !== undefined && items[iterator] !== null;
-    const length = typeof items === "string" ? items.length : iterates && !isArray(items) ? -1 : long(items);
-    if (length <= IN_ONE_GO) return PASS;
+    const length = is_text(items) ? items.length : iterates && !isArray(items) ? -1 : long(items);
+    if (length <= (is_text(items) ? TEXT_IN_ONE_GO : IN_ONE_GO)) return PASS;
     const list = [];
+    if (is_text(items)) {
+      // Two code units where they make up one character.
+      for (let at = 0, width = 1; at < length; at += width) {
+        width = is_lead(code(items, at)) && at + 1 < length && is_trail(code(items, at + 1)) ? 2 : 1;
+        put(list, list.length, cut(items, at, at + width));
+      }
+      return list;
+    }
     for (let at = 0; at < length; at++) put(list, at, items[at]);
     return list;
   });
@@ -330,6 +338,9 @@
   const { indexOf, charCodeAt, slice } = texts;
   const code = (text, at) => apply(charCodeAt, text, [at]);
   const cut = (text, from, to) => apply(slice, text, [from, to]);
+  const is_lead = (unit) => (unit & 0xfc00) === 0xd800;
+  const is_trail = (unit) => (unit & 0xfc00) === 0xdc00;
+  const is_text = (value) => typeof value === "string";
   const is_dear = (text, wanted) => text.length * wanted.length > SEARCHED_IN_ONE_GO && wanted.length > 1;
   // How far each beginning of the text is repeated at its own end: a search never looks back then.
   const borders = (wanted) => {
@@ -354,7 +365,6 @@
       return -1;
     };
   };
-  const is_text = (value) => typeof value === "string";
   // What is no text yet is made one here, once: it may be another the next time.
   const wrap_search = (name, slow) => {
     const original = texts[name];
@@ -488,12 +498,15 @@
   // --- names of properties -----------------------------------------------------------------------
 
   // Each element's name is a text that is made.
-  const elements_in = (value) =>
-    is_array(value) || is_text(value)
-      ? value.length
-      : typeof value === "object" && value !== null
-        ? (many(value, NAMED_IN_ONE_GO)?.length ?? 0)
-        : 0;
+  const elements_in = (value) => {
+    if (is_array(value) || is_text(value)) return value.length;
+    if (typeof value !== "object" || value === null || (proxied && is_proxy(value))) return 0;
+    const numbers = many(value, NAMED_IN_ONE_GO);
+    if (numbers !== undefined) return numbers.length;
+    // Of a text that is an object it is fixed, of all others it says nothing.
+    const own = getOwnPropertyDescriptor(value, "length");
+    return own !== undefined && !own.writable && !own.configurable ? own.value : 0;
+  };
   for (const [holder, names] of [
     [AnyObject, ["keys", "values", "entries", "getOwnPropertyNames", "getOwnPropertyDescriptors", "freeze", "seal",
       "isFrozen", "isSealed", "assign", "fromEntries", "defineProperties"]],
