@@ -270,3 +270,20 @@ def test_other_sections_stay_as_they_are(server):
     everything = server.client.info("redisgears_2")
     assert everything["redisgears_2_library_lib"]["stream_consumers"] == 3
     assert "redisgears_2_consumer_lib_consumer" in everything
+
+
+@pytest.mark.parametrize("options", [{"on_failure": "abort"}, {"on_failure": "retry", "retry_interval": 100000}])
+def test_entries_behind_a_failed_one_of_their_group_are_pending_here_and_on_the_replica(pair, options):
+    pair.load(
+        consumer(
+            callback="async (client, data) => { if (value(data) === 'x') throw new Error('no'); }",
+            window=10,
+            options=options | {"order_by": "n"},
+        )
+    )
+    pipeline = pair.client.pipeline(transaction=True)
+    for value in ["a", "x", "b", "x", "c"]:
+        pipeline.execute_command("XADD", "stream", "*", "n", value)
+    ids = pipeline.execute()
+    for node in (pair, pair.replica):
+        node.wait_stream(pending_ids=[ids[1], ids[3]])

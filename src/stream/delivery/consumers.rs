@@ -47,16 +47,21 @@ impl StreamView<'_> {
         }
     }
 
-    /// Entries that were with a callback when the server ended, or another was promoted, and are
-    /// handed over again, and those that wait for a retry, ascending.
+    /// Entries that are to be handed over, again or behind others of their group, although later ones
+    /// were: those that were with a callback when the server ended, or another was promoted, those that
+    /// wait for a retry or for their dead letter, and those of letters. Ascending.
     #[must_use]
     pub fn redo(&self) -> Vec<EntryId> {
-        let mut ids: Vec<_> = self.state_of.cursor.redo().collect();
-        if let Some(plan) = &self.state_of.plan {
-            ids.extend(plan.again());
-            ids.extend(&self.state_of.dying);
-        }
+        let Some(plan) = &self.state_of.plan else {
+            return self.state_of.cursor.redo().collect();
+        };
+        // What is on record as pending: a replica that is promoted hands over the same.
+        let mut ids = self.state_of.cursor.checkpoint().pending;
+        let in_flight = plan.in_flight();
+        ids.retain(|id| in_flight.binary_search(id).is_err());
+        ids.extend(plan.again());
         ids.sort_unstable();
+        ids.dedup();
         ids
     }
 
