@@ -19,8 +19,9 @@
   const SORTED_IN_ONE_GO = 2 ** 20;
   // Elements whose names become texts, or are texts by themselves.
   const NAMED_IN_ONE_GO = 2 ** 20;
-  // Characters of a text that is taken apart.
+  // Characters of a text that is taken apart; beyond the latter, guards.js refuses that.
   const TEXT_IN_ONE_GO = 2 ** 20;
+  const TEXT_MAX = 2 ** 26;
   // Characters of a text and of what is searched in it, multiplied: what a search may take at worst.
   const SEARCHED_IN_ONE_GO = 2 ** 29;
 
@@ -434,7 +435,8 @@
     }
     return result + cut(text, done, text.length);
   };
-  const is_long = (text, wanted) => text.length > TEXT_IN_ONE_GO || is_dear(text, wanted);
+  const is_long = (text, wanted) =>
+    text.length <= TEXT_MAX && (text.length > TEXT_IN_ONE_GO || is_dear(text, wanted));
   for (const [name, all] of [["replace", false], ["replaceAll", true]]) {
     wrap(texts, name, function ([wanted, replacement]) {
       const is_plain = is_text(this) && is_text(wanted) && (all ? is_long(this, wanted) : is_dear(this, wanted));
