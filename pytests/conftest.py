@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from support import MODULE, REDIS_SERVER, KeptServer, Server
+from rest import assert_at_rest
+from support import MODULE, REDIS_SERVER, KeptServer, Node, Server
 
 _measurements = []
 
@@ -13,6 +14,26 @@ def pytest_configure(config):
     """Says at once when there is nothing to test."""
     if not os.path.exists(MODULE) and not config.option.collectonly:
         raise pytest.UsageError(f"there is no module at {MODULE}: build it, or name one in MODULE")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """A test that passed leaves nothing pending on its servers, or it says why."""
+    result = yield
+    if item.get_closest_marker("leaves_pending") is None:
+        assert_at_rest(_nodes(item.funcargs.values()))
+    return result
+
+
+def _nodes(values):
+    """The servers among the values of fixtures: themselves, their replicas, and those that fixtures start on demand."""
+    for value in values:
+        if isinstance(value, Node):
+            yield value
+            if (replica := getattr(value, "replica", None)) is not None:
+                yield replica
+        else:
+            yield from _nodes(getattr(value, "servers", ()))
 
 
 def pytest_report_header():
@@ -85,6 +106,7 @@ def start_server(tmp_path_factory):
         servers.append(Server(tmp_path_factory.mktemp("server"), **options))
         return servers[-1]
 
+    start.servers = servers
     yield start
     for one in servers:
         one.stop()
@@ -99,6 +121,7 @@ def keep(tmp_path_factory):
         servers.append(KeptServer(tmp_path_factory.mktemp("kept"), *options))
         return servers[-1]
 
+    start.servers = servers
     yield start
     for one in servers:
         one.kill()
