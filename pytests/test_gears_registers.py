@@ -365,7 +365,8 @@ def test_what_was_read_ahead_is_not_handed_over_when_its_consumer_goes(server, h
 
 @pytest.mark.parametrize("of", ["consumer", "trigger"])
 def test_on_registered_of_what_was_unregistered_is_called_no_more(keep, of):
-    kept = keep("--appendonly", "yes")
+    # A server that does not write at once may put off what a kill then loses.
+    kept = keep("--appendonly", "yes", "--appendfsync", "always")
     hook = "{ on_registered: () => redis.log('registered') }"
     # A registration of the other kind has the same name, and stays.
     code = {
