@@ -553,6 +553,7 @@ def test_orders_of_one_customer_wait_for_each_other(approvals):
     approvals.wait(lambda: approvals.run("HGETALL", "decided") == expected, lambda: approvals.run("HGETALL", "decided"))
 
 
+@pytest.mark.leaves_pending("orders whose approval the test does not give")
 def test_an_order_that_fails_stops_its_stream_until_somebody_goes_on(approvals):
     words = ["approvals", "orders", "STREAM", "orders:web"]
     decide(approvals, 1, "perhaps")
@@ -573,6 +574,7 @@ def test_an_order_that_fails_stops_its_stream_until_somebody_goes_on(approvals):
     wait_asked(approvals, "1", "3", "1", "4", "2")
 
 
+@pytest.mark.leaves_pending("orders whose approval the test does not give")
 def test_an_order_that_was_sent_twice_is_answered_for_both(approvals):
     approvals.run("XADD", "orders:shop", "*", "customer", "cleo", "order", 1)
     wait_asked(approvals, "1", "3", "1")

@@ -172,6 +172,7 @@ def test_sync_registrations_of_one_event_run_in_the_order_in_which_they_were_reg
     wait_logged(server, *range(5))
 
 
+@pytest.mark.leaves_pending("a callback whose promise never settles")
 def test_events_that_are_too_many_to_wait_are_aborted(server):
     with server.setting("redisgears_2.trigger-queue-length", 3):
         register(server, "'a'", "foreach(() => new Promise(() => {}))")

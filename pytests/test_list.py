@@ -118,6 +118,7 @@ def test_the_owner_is_the_user_who_loaded_the_library(server):
     server.run("ACL", "DELUSER", "alice")
 
 
+@pytest.mark.leaves_pending("a callback whose promise never settles")
 def test_averages_are_numbers_before_anything_was_processed(server):
     server.load(consumer("slow", callback="async (client, data) => { await new Promise(() => {}); }"))
     server.add("stream:1", 1)

@@ -292,6 +292,7 @@ def test_once_the_libraries_are_deleted_a_server_without_the_module_loads_the_du
         assert "no matching module 'RGlibrary'" in server.log_text()
 
 
+@pytest.mark.leaves_pending("the library of the dump waits for promises")
 def test_the_dump_of_an_earlier_release_is_loaded(keep):
     server = keep()
     server.kill()

@@ -237,6 +237,7 @@ def test_a_wrong_debug_is_refused(debugged, what):
     assert error_of(debugged.run, *DEBUG, *words) == error
 
 
+@pytest.mark.leaves_pending("a callback that nobody releases")
 def test_a_panic_in_a_worker_is_logged_and_the_workers_go_on(debugged):
     debugged.load(function("f", "async client => client.block(c => c.call('INCR', 'n'))"), consumer(callback="holding"))
     for count in range(1, 6):
