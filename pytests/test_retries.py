@@ -184,6 +184,35 @@ def test_an_upgrade_keeps_what_waits_and_takes_the_new_options(server):
     wait_done(server, 1)
 
 
+@sync_and_async
+def test_a_filter_that_an_upgrade_brings_ends_the_wait_for_an_entry_that_it_does_not_want(server, kind):
+    load_attempting(server, kind, **BY_HAND, trim=True)
+    spoil(server, "bad")
+    server.add("stream", "bad", 1, 2)
+    wait_tries(server, 1)
+    wait_info(server, "stream", state="waiting")
+    server.upgrade(*policy(attempting(kind, trim=True, **BY_HAND, filter={"n": {"not": "bad"}})))
+    wait_done(server, 1, 2)
+    assert tries(server) == ["bad", "1", "2"]
+    wait_info(server, "stream", pending=[], state="running", filtered=1)
+    server.wait(lambda: server.run("XLEN", "stream") == 0)
+
+
+@sync_and_async
+def test_of_a_batch_that_waits_only_the_entries_leave_that_a_new_filter_does_not_want(server, kind):
+    load_attempting(server, kind, **BY_HAND, batch=3)
+    spoil(server, 2)
+    ids = server.add("stream", "bad", 1, 2)
+    wait_tries(server, 1)
+    wait_info(server, "stream", state="waiting")
+    server.upgrade(*policy(attempting(kind, **BY_HAND, batch=3, filter={"n": {"not": "bad"}})))
+    wait_info(server, "stream", pending=ids[1:], filtered=1)
+    mend(server)
+    command(server, "RETRY", "STREAM", "stream")
+    wait_done(server, "1,2")
+    assert tries(server) == ["bad,1,2", "1,2"]
+
+
 def test_an_upgrade_to_no_options_hands_over_what_waited(server):
     load_attempting(server, **BY_HAND)
     spoil(server, 0)

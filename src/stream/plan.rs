@@ -25,6 +25,7 @@ use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use super::arrivals::Arrivals;
+use super::filter::Filter;
 use super::id::EntryId;
 use super::policy::Policy;
 use super::record::Item;
@@ -129,6 +130,20 @@ impl Load {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
         self.entries.iter().map(|entry| entry.item.id())
+    }
+
+    /// Leaves out what a filter does not want, which is added to the others. Entries of letters stay:
+    /// somebody asked for just these.
+    pub(super) fn sift(&mut self, filter: &Filter, unwanted: &mut Vec<EntryId>) {
+        if self.letters.is_empty() {
+            self.entries.retain(|entry| {
+                let is_wanted = filter.matches(entry.item.record());
+                if !is_wanted {
+                    unwanted.push(entry.item.id());
+                }
+                is_wanted
+            });
+        }
     }
 
     fn groups(&self) -> impl Iterator<Item = u64> + '_ {
@@ -482,6 +497,18 @@ impl Plan {
         let first = load.first();
         let at = self.again.partition_point(|one| one.first() < first);
         self.again.insert(at, load);
+    }
+
+    /// Leaves out of what comes again the entries that a filter does not want.
+    pub(super) fn sift(&mut self, filter: &Filter) -> Vec<EntryId> {
+        let mut unwanted = Vec::new();
+        for load in &mut self.again {
+            load.sift(filter, &mut unwanted);
+        }
+        self.again.retain(|load| !load.entries.is_empty());
+        // Without its first entry a unit may belong elsewhere.
+        self.again.make_contiguous().sort_by_key(Load::first);
+        unwanted
     }
 
     /// The last ID of the stream was set back to `last`: IDs above it are of other entries.

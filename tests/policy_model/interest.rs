@@ -206,13 +206,14 @@ impl Interest {
     }
 
     /// Gives entries back to be handed over before all others.
-    pub(crate) fn come_again(&mut self, mut load: Load) {
+    pub(crate) fn come_again(&mut self, mut load: Load, spec: &ConsumerSpec) -> bool {
         if load.letter.is_none() {
             load.ids.retain(|id| self.entries.contains_key(id));
             self.set(&load.ids, Place::Again);
+            self.sift(&mut load, spec);
         }
         if load.ids.is_empty() {
-            return;
+            return false;
         }
         for id in &load.ids {
             if let Some(known) = self.entries.get_mut(id).filter(|_| load.letter.is_none()) {
@@ -221,6 +222,33 @@ impl Interest {
         }
         let at = self.again.partition_point(|one| one.ids[0] < load.ids[0]);
         self.again.insert(at, load);
+        true
+    }
+
+    /// What the filter does not want is done, also if it was to come again.
+    fn sift(&mut self, load: &mut Load, spec: &ConsumerSpec) {
+        let is_unwanted = |id: &mut EntryId| !accepts(spec, self.entries[id].entry);
+        let unwanted: Vec<_> = load.ids.extract_if(.., is_unwanted).collect();
+        load.groups = self.groups_of(&load.ids, load);
+        self.set(&unwanted, Place::Done);
+    }
+
+    /// The consumer has another filter.
+    pub(crate) fn sift_again(&mut self, spec: &ConsumerSpec) {
+        let loads = std::mem::take(&mut self.again);
+        let count = |loads: &[Load]| loads.iter().map(|load| load.ids.len()).sum::<usize>();
+        let before = count(&loads);
+        for load in loads {
+            self.come_again(load, spec);
+        }
+        let waits = |known: &Known| {
+            let is_done = matches!(known.place, Place::Done | Place::Skipped);
+            !is_done && known.tried.attempts > 0
+        };
+        if count(&self.again) < before && self.again.is_empty() && !self.entries.values().any(waits)
+        {
+            self.until_ms = 0;
+        }
     }
 
     /// Goes on as somebody else would who knows no more than this: what is with callbacks ends
@@ -254,8 +282,8 @@ impl Interest {
             known.tried.first_ms -= ahead_ms.min(known.tried.first_ms);
             known.since_ms = known.since_ms.min(now_ms);
             let accepts = accepts(spec, known.entry);
-            known.accepted |= accepts;
-            known.rejected = !accepts && !is_pending;
+            known.accepted = accepts;
+            known.rejected = !accepts;
             if known.place == Place::Free {
                 known.letters = 0;
             }

@@ -18,7 +18,8 @@
 //!   tried with them alike; fewer only where they were there before, waited long enough, were
 //!   tried before, are large, or are followed by some with which something else was tried.
 //! * An entry is handed over once, unless it failed, was given back, or the consumer began anew:
-//!   after a restart, or where somebody sought. What the filter rejects never is.
+//!   after a restart, or where somebody sought. What the filter rejects never is, also where it was
+//!   handed over under another one; what comes of letters goes by none.
 //! * What failed comes before everything else, in order, with the same company or half of it, and
 //!   not before its time. Where somebody paused it, or it stopped, nothing is handed over.
 //! * Entries with an equal value of the field that orders are never in two units at once, and are

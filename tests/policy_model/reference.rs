@@ -251,6 +251,7 @@ impl Reference {
             interest.until_ms = if waits { interest.until_ms } else { 0 };
             interest.mixed |= mixes;
             interest.loosen();
+            interest.sift_again(spec);
             for known in interest.entries.values_mut() {
                 let accepts = accepts(spec, known.entry);
                 known.accepted |= accepts;
@@ -441,10 +442,11 @@ impl Reference {
     }
 
     pub(crate) fn returned(&mut self, sub: SubscriptionKey, number: u64) {
-        if let Some(interest) = self.by_sub(sub)
+        let mut interests = self.interests.iter_mut();
+        if let Some(interest) = interests.find(|one| one.sub == Some(sub))
             && let Some(load) = interest.flying.remove(&number)
         {
-            interest.come_again(load);
+            interest.come_again(load, &self.consumers[interest.consumer].spec);
         }
     }
 
@@ -528,15 +530,17 @@ impl Reference {
                 return;
             }
         }
+        let mut comes_again = false;
         for (ids, tried) in again {
             let groups = interest.groups_of(&ids, &load);
             let letter = load.letter;
-            interest.come_again(Load {
+            let load = Load {
                 ids,
                 groups,
                 tried,
                 letter,
-            });
+            };
+            comes_again |= interest.come_again(load, &consumer.spec);
         }
         let scope = consumer.policy.scope;
         let (aborted, until_ms) = match scope {
@@ -544,6 +548,7 @@ impl Reference {
             Scope::Consumer => (&mut consumer.aborted, &mut consumer.until_ms),
         };
         match fate {
+            Fate::Again(_) | Fate::Halves(_) if !comes_again => {}
             Fate::Again(delay) | Fate::Halves(delay) => *until_ms = (*until_ms).max(now_ms + delay),
             Fate::Stop => *aborted = Some(Arc::clone(&failure.error)),
             Fate::Over => {}

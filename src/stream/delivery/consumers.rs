@@ -173,6 +173,8 @@ impl Delivery {
             if !waits {
                 state.hold.until_ms = 0;
             }
+            self.sift(sub);
+            let state = &mut self.subs[sub];
             if state.recall == Recall::None {
                 state.adopt(&self.consumers[key].spec);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::SubscriptionKey;
 use super::super::event::{DeadLetter, Failure};
+use super::super::id::EntryId;
 use super::super::plan::{Load, Tried};
 use super::super::policy::{OnFailure, Policy, Scope};
 use super::Delivery;
@@ -77,16 +78,18 @@ impl Delivery {
         let scope = policy.scope;
         match fate(policy, &load, failure, now_ms) {
             Fate::Again(delay) => {
-                self.come_again(sub, load);
-                self.wait(sub, scope, now_ms.saturating_add(delay));
+                if self.come_again(sub, load) {
+                    self.wait(sub, scope, now_ms.saturating_add(delay));
+                }
             }
             Fate::Halves(delay) => {
                 // Each is a batch of its own, with attempts of its own.
                 load.tried = Tried::default();
                 let second = load.split();
-                self.come_again(sub, load);
-                self.come_again(sub, second);
-                self.wait(sub, scope, now_ms.saturating_add(delay));
+                let halves = [load, second].map(|half| self.come_again(sub, half));
+                if halves.contains(&true) {
+                    self.wait(sub, scope, now_ms.saturating_add(delay));
+                }
             }
             Fate::Stop => {
                 self.come_again(sub, load);
@@ -101,10 +104,51 @@ impl Delivery {
         }
     }
 
-    fn come_again(&mut self, sub: SubscriptionKey, load: Load) {
+    /// Has entries handed over again, but for those that the filter does not want any more; whether
+    /// any are left.
+    pub(super) fn come_again(&mut self, sub: SubscriptionKey, mut load: Load) -> bool {
+        let mut unwanted = Vec::new();
+        if let Some(filter) = &self.policy(self.subs[sub].consumer).filter {
+            load.sift(filter, &mut unwanted);
+        }
+        self.pass_over(sub, &unwanted);
+        let is_left = !load.entries.is_empty();
         if let Some(plan) = &mut self.subs[sub].plan {
             plan.come_again(load);
         }
+        is_left
+    }
+
+    /// The consumer has another filter, which holds for what comes again, too.
+    pub(super) fn sift(&mut self, sub: SubscriptionKey) {
+        let state = &mut self.subs[sub];
+        let policy = self.consumers[state.consumer].spec.policy.as_deref();
+        let filter = policy.and_then(|policy| policy.filter.as_ref());
+        let (Some(filter), Some(plan)) = (filter, &mut state.plan) else {
+            return;
+        };
+        let unwanted = plan.sift(filter);
+        let is_tried = !(plan.again().is_empty() && plan.tried().is_empty());
+        if !unwanted.is_empty() && !is_tried && state.hold.tried.is_empty() {
+            // Nothing is left that the pause was for.
+            state.hold.until_ms = 0;
+        }
+        self.pass_over(sub, &unwanted);
+    }
+
+    /// Entries that were handed over before are done: nobody wants them any more.
+    pub(super) fn pass_over(&mut self, sub: SubscriptionKey, unwanted: &[EntryId]) {
+        if unwanted.is_empty() {
+            return;
+        }
+        let state = &mut self.subs[sub];
+        for id in unwanted {
+            state.cursor.note_finished(*id);
+        }
+        state.stats.filtered += unwanted.len() as u64;
+        let stream = state.stream;
+        self.queue_progress(sub);
+        self.queue_trim(stream);
     }
 
     /// Nothing is handed over until then.

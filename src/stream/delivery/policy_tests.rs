@@ -586,3 +586,113 @@ fn where_a_consumer_begins_is_asked_at_once_whoever_may_be_given_nothing_and_is_
         }
     }
 }
+
+fn wants(value: &str) -> Policy {
+    let wanted = super::super::Condition::Equals(value.as_bytes().to_vec());
+    Policy {
+        batch: Some(4),
+        backoff: Backoff::every(60),
+        filter: Some(super::super::Filter {
+            fields: vec![(b"k".to_vec(), wanted)],
+        }),
+        ..policy()
+    }
+}
+
+fn filtered(core: &Delivery, consumer: ConsumerKey) -> u64 {
+    core.streams_of(consumer)
+        .map(|one| one.stats.filtered)
+        .sum()
+}
+
+#[test]
+fn a_new_filter_holds_for_what_waits_for_a_retry_and_the_rest_of_its_batch_comes_without_it() {
+    let before = Policy {
+        filter: None,
+        ..wants("")
+    };
+    for fails_first in [true, false] {
+        let (mut core, consumer) = core(1, before.clone(), 4);
+        let sub = fetch(&mut core, &[(1, "a"), (2, "b"), (3, "a"), (4, "b")]);
+        assert_eq!(units(&mut core), [(1, vec![1, 2, 3, 4])]);
+        if fails_first {
+            fail(&mut core, sub, 1);
+        }
+        core.change_consumer(consumer, spec(1, wants("b")));
+        if !fails_first {
+            fail(&mut core, sub, 1);
+            core.on(Event::Recalled {
+                sub,
+                started: EntryId::ZERO,
+                back: Vec::new(),
+            });
+        }
+        assert_eq!(filtered(&core, consumer), 2);
+        let recorded = checkpoint(&core, consumer);
+        assert_eq!(recorded.pending, [id(2), id(4)]);
+        assert_eq!(recorded.hold.tried, [(id(2), ONCE), (id(4), ONCE)]);
+        assert_eq!(units(&mut core), [], "its pause is not over");
+        core.set_time(1060);
+        assert_eq!(units(&mut core), [(2, vec![2, 4])]);
+    }
+}
+
+#[test]
+fn where_a_new_filter_leaves_nothing_to_try_again_nothing_waits() {
+    let before = Policy {
+        filter: None,
+        batch: None,
+        ..wants("")
+    };
+    for fails_first in [true, false] {
+        let (mut core, consumer) = core(1, before.clone(), 2);
+        let sub = fetch(&mut core, &[(1, "a"), (2, "b")]);
+        assert_eq!(units(&mut core), [(1, vec![1])]);
+        let after = spec(
+            1,
+            Policy {
+                batch: None,
+                ..wants("b")
+            },
+        );
+        if fails_first {
+            fail(&mut core, sub, 1);
+            core.change_consumer(consumer, after);
+        } else {
+            core.change_consumer(consumer, after);
+            fail(&mut core, sub, 1);
+            core.on(Event::Recalled {
+                sub,
+                started: EntryId::ZERO,
+                back: Vec::new(),
+            });
+        }
+        assert_eq!(filtered(&core, consumer), 1);
+        fetch(&mut core, &[(2, "b")]);
+        assert_eq!(units(&mut core), [(2, vec![2])]);
+        assert!(checkpoint(&core, consumer).hold.tried.is_empty());
+    }
+}
+
+#[test]
+fn what_is_to_be_redone_after_a_restart_goes_by_the_filter_too() {
+    let (mut core, consumer) = resumed(1, wants("b"));
+    core.on(Event::Found(KEY));
+    fetch(&mut core, &[(1, "a")]);
+    assert_eq!(units(&mut core), []);
+    assert_eq!(filtered(&core, consumer), 1);
+    let recorded = checkpoint(&core, consumer);
+    assert_eq!((recorded.position, recorded.pending), (id(1), vec![]));
+    assert!(recorded.hold.tried.is_empty());
+}
+
+#[test]
+fn letters_that_are_asked_for_come_whatever_the_filter() {
+    let (mut core, consumer) = core(1, wants("b"), 1);
+    fetch(&mut core, &[(1, "a")]);
+    assert_eq!(units(&mut core), []);
+    let letter = Item::all(batch(&[(1, "a")])).next().expect("one");
+    assert_eq!(core.redrive(consumer, KEY, vec![(id(9), letter)]), 1);
+    let handed_over = units(&mut core);
+    assert_eq!(handed_over, [(1, vec![1])]);
+}

@@ -151,10 +151,17 @@ impl Delivery {
             };
             state.cursor.note_read(&entries);
             let tried = state.hold.take_tried(wanted);
-            plan.draining = true;
+            let filter = policy.filter.as_ref();
+            let mut unwanted = Vec::new();
             for item in Item::all(batch).filter(|item| item.id() == wanted) {
-                plan.push(item, tried, policy, now_ms);
+                if filter.is_none_or(|filter| filter.matches(item.record())) {
+                    plan.draining = true;
+                    plan.push(item, tried, policy, now_ms);
+                } else {
+                    unwanted.push(wanted);
+                }
             }
+            self.pass_over(sub, &unwanted);
             self.after_redo(sub);
             return;
         }
@@ -176,9 +183,10 @@ impl Delivery {
             if id <= state.cursor.read() {
                 continue;
             }
+            let tried = state.hold.take_tried(id);
             if filter.is_none_or(|filter| filter.matches(item.record())) {
                 state.cursor.note_read(&[(id, bytes)]);
-                plan.push(item, state.hold.take_tried(id), policy, now_ms);
+                plan.push(item, tried, policy, now_ms);
             } else {
                 state.cursor.note_skipped(id);
                 filtered += 1;
@@ -299,12 +307,11 @@ impl Delivery {
 
     /// A unit was not given to the callback.
     pub(super) fn returned(&mut self, sub: SubscriptionKey, number: u64, yields: bool) {
-        let Some((state, load)) = self.land(sub, number) else {
+        let Some((_, load)) = self.land(sub, number) else {
             return;
         };
-        if let Some(plan) = &mut state.plan {
-            plan.come_again(load);
-        }
+        self.come_again(sub, load);
+        let state = &mut self.subs[sub];
         state.owed = 0;
         if yields {
             state.refused = true;
