@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::{figures, internals, trigger_figures};
+use crate::commands::{figures, internals, trigger_figures, waiting_calls};
 use crate::engine::v8::{Protection, V8Engine, initialize};
 use crate::engine::{Executions, Registrations};
 use crate::exec::{
     Driver, EventLimits, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits,
+    WaitingCalls,
 };
 use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) loader: Loader,
     /// The delivery core at work.
     pub(crate) driver: Driver,
+    /// Calls of functions whose libraries are busy.
+    pub(crate) waiting: WaitingCalls,
     scan: RefCell<Scan>,
     /// Runs over the data set.
     pub(crate) executions: Arc<ExecutionLog>,
@@ -79,6 +82,7 @@ impl App {
                 },
             },
             driver: Driver::new(context.state().is_primary, reports),
+            waiting: WaitingCalls::default(),
             scan: RefCell::default(),
             executions,
             settings,
@@ -266,6 +270,11 @@ impl App {
         self.settings.refresh();
         self.look_after_workers();
         self.complete_rewrite(context);
+        self.deliver(context);
+        waiting_calls::look_after(self, context);
+    }
+
+    fn deliver(&self, context: &Context) {
         if !self.is_active() {
             self.driver.catch_up();
             return;
@@ -405,6 +414,10 @@ impl Hooks for AppHooks {
                 app.driver.turn(context, app.limits(true));
             }
         });
+    }
+
+    fn make_call(&self, context: &Context) {
+        Self::with(|app| waiting_calls::make_one(app, context));
     }
 
     fn before_sleep(&self, context: &Context) {

@@ -1,28 +1,39 @@
 //! `RG.FCALL library function numkeys [key ...] [arg ...]`, and `RG.FCALLASYNC`, which is the same.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::engine::{Flags, Function, Reply, Server, Words};
-use crate::exec::{Caller, FunctionCall, Runner};
-use crate::host::{BlockedClient, Context, Unit, key_count};
+use crate::engine::{Flags, Function, Grant, Reply, Server, Words};
+use crate::exec::{Caller, FunctionCall, Runner, WaitingCall};
+use crate::host::{BlockedClient, Context, Unit, key_count, may_call};
 use crate::library::Standing;
 use crate::stream::Mode;
 
+use super::waiting_calls;
+
 const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
+
+/// How long the server waits for a worker that is on the library's stage, which mostly is at
+/// something short: the client would wait longer if it were sent to wait.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// The names of the command.
+const NAMES: [&[u8]; 2] = [b"rg.fcall", b"rg.fcallasync"];
 
 /// `None` where the client waits for the answer.
 pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     match prepare(app, context, arguments) {
-        Ok(prepared) => call(app, context, &prepared),
+        Ok(prepared) => call(app, context, &prepared, arguments),
         Err(error) => Some(Reply::Error(error)),
     }
 }
 
 /// A call that may be made.
 struct Prepared<'a, 'b> {
+    library: &'b str,
     runner: Arc<Runner>,
     function: Arc<Function>,
     arguments: &'a [&'b [u8]],
@@ -38,12 +49,12 @@ fn prepare<'a, 'b>(
     };
     let text =
         |bytes| std::str::from_utf8(bytes).map_err(|_| "Couldn't parse as UTF-8 string".to_owned());
-    let (library, function) = (text(library)?, text(function)?);
+    let (name, function) = (text(library)?, text(function)?);
     let key_count = key_count(count)?;
     let registry = app.registry.borrow();
     let library = registry
-        .get(library)
-        .ok_or_else(|| format!("Unknown library {library}"))?;
+        .get(name)
+        .ok_or_else(|| format!("Unknown library {name}"))?;
     let runner = match &library.standing {
         Standing::Live(runner) => Arc::clone(runner),
         Standing::Quarantined { error } => {
@@ -71,14 +82,21 @@ fn prepare<'a, 'b>(
         ));
     }
     Ok(Prepared {
+        library: name,
         runner,
         function: Arc::clone(function),
         arguments,
     })
 }
 
-fn call(app: &App, context: &Context, prepared: &Prepared<'_, '_>) -> Option<Reply> {
+fn call(
+    app: &App,
+    context: &Context,
+    prepared: &Prepared<'_, '_>,
+    words: &[&[u8]],
+) -> Option<Reply> {
     let Prepared {
+        library,
         runner,
         function,
         arguments,
@@ -93,11 +111,24 @@ fn call(app: &App, context: &Context, prepared: &Prepared<'_, '_>) -> Option<Rep
         }
     };
     if function.mode == Mode::Sync {
-        let patience = app.settings.limits.locked_ms.load(Ordering::Relaxed);
-        let patience = Duration::from_millis(patience);
-        return app
-            .driver
-            .call_function(runner, function, arguments, &unit, patience, &mut || wait());
+        let longest = app.settings.limits.locked_ms.load(Ordering::Relaxed);
+        let longest = Duration::from_millis(longest);
+        let try_now = |patience| {
+            let mut wait = || wait();
+            app.driver
+                .try_function(runner, function, arguments, &unit, patience, &mut wait)
+        };
+        // Nobody overtakes those who wait, but who cannot wait himself.
+        let is_late = app.waiting.wait_for(library) && context.may_wait().is_ok();
+        if !is_late && let Some(called) = try_now(PATIENCE.min(longest)) {
+            return called;
+        }
+        if context.may_wait().is_ok()
+            && let Some(grant) = unit.grant()
+        {
+            return waiting_calls::enqueue(app, context, runner, library, words, grant).err();
+        }
+        return try_now(longest).unwrap_or_else(|| Some(runner.busy()));
     }
     let Some(grant) = unit.grant() else {
         return Some(Reply::error("Failed authenticating client"));
@@ -114,5 +145,61 @@ fn call(app: &App, context: &Context, prepared: &Prepared<'_, '_>) -> Option<Rep
             None
         }
         Err(refused) => Some(refused),
+    }
+}
+
+/// Makes a call that waited, as if it came now; gives it back where its library is still busy.
+pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Option<WaitingCall> {
+    if call.caller.is_gone() {
+        return None;
+    }
+    let words: Vec<_> = call.words.iter().collect();
+    let prepared =
+        may_call(&call.grant.user, &NAMES, &words).and_then(|()| prepare(app, context, &words));
+    let Prepared {
+        runner,
+        function,
+        arguments,
+        ..
+    } = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            call.caller.answer(Reply::Error(error));
+            return None;
+        }
+    };
+    let grant = Grant {
+        flags: function.flags,
+        ..call.grant.clone()
+    };
+    if function.mode == Mode::Async {
+        let _ = call.begun.set(Arc::clone(&runner));
+        runner.send_function(FunctionCall {
+            callback: function.callback,
+            grant: Arc::new(grant),
+            arguments: Words::of(arguments.iter().copied()),
+            raw: function.flags.contains(Flags::RAW_ARGUMENTS),
+            caller: call.caller,
+        });
+        return None;
+    }
+    let unit = Unit::of_grant(&grant);
+    let caller = RefCell::new(Some(call.caller));
+    let mut wait = || {
+        let _ = call.begun.set(Arc::clone(&runner));
+        let caller = caller.borrow_mut().take();
+        caller.ok_or_else(|| Reply::error("Err the caller waits already"))
+    };
+    let called = app
+        .driver
+        .try_function(&runner, &function, arguments, &unit, PATIENCE, &mut wait);
+    let caller = caller.into_inner();
+    match (called, caller) {
+        (None, Some(caller)) => Some(WaitingCall { caller, ..call }),
+        (Some(Some(reply)), Some(caller)) => {
+            caller.answer(reply);
+            None
+        }
+        _ => None,
     }
 }

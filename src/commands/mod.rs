@@ -14,6 +14,7 @@ pub(crate) mod internals;
 mod jsexecute;
 mod registrations;
 pub(crate) mod trigger_figures;
+pub(crate) mod waiting_calls;
 
 use crate::app::App;
 use crate::engine::Reply;

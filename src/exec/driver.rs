@@ -207,11 +207,30 @@ impl Driver {
         patience: Duration,
         wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
     ) -> Option<Reply> {
-        self.podium
-            .with(runner, patience, |stage| {
-                stage.call_function(function, arguments, server, wait)
-            })
+        self.try_function(runner, function, arguments, server, patience, wait)
             .unwrap_or_else(|| Some(runner.busy()))
+    }
+
+    /// The same; the outer `None` where the library is busy.
+    pub fn try_function(
+        &self,
+        runner: &Arc<Runner>,
+        function: &Function,
+        arguments: &[&[u8]],
+        server: &dyn Server,
+        patience: Duration,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+    ) -> Option<Option<Reply>> {
+        self.podium.with(runner, patience, |stage| {
+            stage.call_function(function, arguments, server, wait)
+        })
+    }
+
+    /// Whether a sync function of a library could be called now. Where not, another turn comes
+    /// when that may be.
+    #[must_use]
+    pub fn is_free(&self, runner: &Arc<Runner>) -> bool {
+        self.podium.is_free(runner)
     }
 
     /// Leaves the stage where the main thread may still be. To be called before it sleeps, and

@@ -29,6 +29,7 @@ mod stage;
 mod streams;
 mod triggers;
 mod units;
+mod waiting;
 
 pub use bindings::Code;
 pub use book::{Caller, FunctionCall, Target};
@@ -40,3 +41,4 @@ pub use runner::{Runner, Shared};
 pub use stage::ServerLock;
 pub use streams::{ConsumerName, Streams};
 pub use triggers::{EventLimits, KeyEvent, TriggerCode, TriggerState, TriggerView};
+pub use waiting::{Begun, WaitingCall, WaitingCalls};

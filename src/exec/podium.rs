@@ -80,6 +80,13 @@ impl Podium {
         Some(result)
     }
 
+    /// Whether the main thread could be on a library's stage now; see [`super::stage::Stage::is_free`].
+    pub(super) fn is_free(&self, runner: &Arc<Runner>) -> bool {
+        let kept = self.kept.borrow();
+        let is_there = |kept: &Kept| Arc::ptr_eq(&kept.runner, runner);
+        kept.as_ref().is_some_and(is_there) || runner.is_free()
+    }
+
     /// Leaves the stage where the main thread is, if it is at one.
     pub(super) fn leave(&self) {
         drop(self.kept.take());

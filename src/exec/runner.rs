@@ -185,6 +185,8 @@ impl Runner {
         if deleted {
             self.stage.set_deleted();
         }
+        // Who waits for the library waits for its new code.
+        self.stage.set_calls_wait(false);
         self.change(|book| {
             book.clear_waiting();
             book.clear_triggers();
@@ -250,6 +252,16 @@ impl Runner {
         self.stage.pass_main(patience)
     }
 
+    /// See [`Stage::is_free`].
+    pub(super) fn is_free(&self) -> bool {
+        self.stage.is_free()
+    }
+
+    /// Says whether calls wait for the main thread to come: workers let it go first.
+    pub fn set_calls_wait(&self, wait: bool) {
+        self.stage.set_calls_wait(wait);
+    }
+
     /// See [`Program::keep_entered`].
     pub(super) fn keep_entered(&self) -> Box<dyn KeptEntered> {
         self.stage.program.keep_entered()
@@ -270,11 +282,15 @@ impl Runner {
     }
 
     /// The error for those who wait for the stage in vain.
-    pub(super) fn busy(&self) -> Reply {
-        Reply::error(format!(
-            "Err library '{}' is busy: other code of it runs for too long",
-            self.library
-        ))
+    #[must_use]
+    pub fn busy(&self) -> Reply {
+        Reply::error(Self::busy_text(&self.library))
+    }
+
+    /// The same, for the library of that name.
+    #[must_use]
+    pub fn busy_text(library: &str) -> String {
+        format!("Err library '{library}' is busy: other code of it runs for too long")
     }
 
     // --- a worker -----------------------------------------------------------------------------------
@@ -286,7 +302,8 @@ impl Runner {
             self.book.lock().note_news(news, &clock);
             self.send_reports();
         };
-        let server = self.stage.pass_worker(&note_news);
+        let wake = || self.shared.reports.wake();
+        let server = self.stage.pass_worker(&note_news, &wake);
         let end = Instant::now() + SLICE;
         let (ready, pending) = {
             let book = self.book.lock();

@@ -8,12 +8,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::lock_api::ArcMutexGuard;
-use parking_lot::{Mutex, MutexGuard, RawMutex};
+use parking_lot::{Condvar, Mutex, MutexGuard, RawMutex};
 
 use crate::engine::{Grant, News, Program, Server, Words};
+
+/// How long a worker stays out for calls that wait. The main thread is then at something long.
+const WAY_MAX: Duration = Duration::from_millis(20);
 
 /// How a worker gets the server's lock.
 pub trait ServerLock: Send + Sync {
@@ -33,8 +36,12 @@ pub(super) struct Stage {
     wanted: AtomicBool,
     /// How often a worker entered, or ended a run.
     steps: AtomicU64,
-    /// The step at which the main thread gave up waiting: it does not wait for that one again.
-    given_up: AtomicU64,
+    /// How long the main thread has waited for which step: for one it does not wait for ever.
+    waited: Mutex<(u64, Duration)>,
+    /// Whether calls wait until the main thread comes.
+    calls_wait: Mutex<bool>,
+    /// They wait no more.
+    calls_made: Condvar,
     /// How often a worker's script took the server's lock.
     locks: Arc<AtomicU64>,
     /// Whether the library was deleted: its background parts get the server's lock no more.
@@ -49,7 +56,9 @@ impl Stage {
             gate: Arc::default(),
             wanted: AtomicBool::new(false),
             steps: AtomicU64::new(0),
-            given_up: AtomicU64::new(u64::MAX),
+            waited: Mutex::new((u64::MAX, Duration::ZERO)),
+            calls_wait: Mutex::new(false),
+            calls_made: Condvar::new(),
             locks: Arc::default(),
             deleted: AtomicBool::new(false),
             lock,
@@ -81,32 +90,74 @@ impl Stage {
         self.steps.fetch_add(1, Ordering::Release);
     }
 
-    /// Lets the main thread in, which waits for a worker at most for `patience`, and for the same
-    /// run of a worker's only once.
+    /// Whether the main thread could be here now. Where not, the worker that is here is to leave
+    /// soon, and tells when it has.
+    pub(super) fn is_free(&self) -> bool {
+        // Before the look: a worker that leaves behind it sees it.
+        self.wanted.store(true, Ordering::SeqCst);
+        let is_free = !self.gate.is_locked();
+        if is_free {
+            self.wanted.store(false, Ordering::SeqCst);
+        }
+        is_free
+    }
+
+    /// Says whether calls wait until the main thread comes.
+    pub(super) fn set_calls_wait(&self, wait: bool) {
+        *self.calls_wait.lock() = wait;
+        if !wait {
+            self.calls_made.notify_all();
+        }
+    }
+
+    /// A worker that is outside, without the server's lock, lets calls that wait go first: the main
+    /// thread has to be woken for them, and would come too late every time.
+    fn give_way(&self) {
+        let mut wait = self.calls_wait.lock();
+        if !*wait {
+            return;
+        }
+        let end = Instant::now() + WAY_MAX;
+        while *wait && !self.calls_made.wait_until(&mut wait, end).timed_out() {}
+    }
+
+    /// Lets the main thread in, which waits for a worker at most for `patience`: for the same run
+    /// of a worker's altogether.
     pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
         if let Some(guard) = self.gate.try_lock_arc() {
             return Some(guard);
         }
         self.wanted.store(true, Ordering::Release);
         let step = self.steps.load(Ordering::Acquire);
-        if self.given_up.load(Ordering::Relaxed) == step {
+        let waited = match *self.waited.lock() {
+            (of, waited) if of == step => waited,
+            _ => Duration::ZERO,
+        };
+        if waited >= patience {
             return None;
         }
-        let Some(guard) = self.gate.try_lock_arc_for(patience) else {
+        let Some(guard) = self.gate.try_lock_arc_for(patience.saturating_sub(waited)) else {
             let step = self.steps.load(Ordering::Acquire);
-            self.given_up.store(step, Ordering::Relaxed);
+            *self.waited.lock() = (step, patience);
             return None;
         };
         self.wanted.store(false, Ordering::Release);
         Some(guard)
     }
 
-    /// Lets a worker in. `note_news` takes what came of runs when a script is about to wait.
-    pub(super) fn pass_worker<'a>(&'a self, note_news: &'a dyn Fn(&mut News)) -> OffLock<'a> {
+    /// Lets a worker in. `note_news` takes what came of runs when a script is about to wait;
+    /// `wake` gets the main thread, where that is to try again.
+    pub(super) fn pass_worker<'a>(
+        &'a self,
+        note_news: &'a dyn Fn(&mut News),
+        wake: &'a dyn Fn(),
+    ) -> OffLock<'a> {
+        self.give_way();
         let guard = self.enter_gate();
         OffLock {
             stage: self,
             note_news,
+            wake,
             guard: RefCell::new(Some(guard)),
         }
     }
@@ -122,6 +173,7 @@ impl Stage {
 pub(super) struct OffLock<'a> {
     stage: &'a Stage,
     note_news: &'a dyn Fn(&mut News),
+    wake: &'a dyn Fn(),
     guard: RefCell<Option<MutexGuard<'a, ()>>>,
 }
 
@@ -148,6 +200,10 @@ impl Server for OffLock<'_> {
 
     fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         drop(self.guard.take());
+        if self.stage.take_wanted() {
+            (self.wake)();
+        }
+        self.stage.give_way();
         self.stage.lock.with(grant, &mut |admitted| {
             // Nobody can be there: the main thread only passes with the server's lock held.
             *self.guard.borrow_mut() = Some(self.stage.enter_gate());

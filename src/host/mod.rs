@@ -88,7 +88,7 @@ pub(crate) use settings::{
     register as register_settings, v8_flags,
 };
 pub(crate) use unit::{Unit, allow_unsafe_commands};
-pub(crate) use user::is_admin;
+pub(crate) use user::{is_admin, may_call};
 pub(crate) use wake::wake_main_thread;
 
 use redis_module::raw;
@@ -147,6 +147,9 @@ pub(crate) trait Hooks {
 
     /// A command is done and entries of it wait for sync callbacks.
     fn after_command(&self, context: &Context);
+
+    /// A call that waits is to be made.
+    fn make_call(&self, context: &Context);
 
     /// The event loop is about to sleep.
     fn before_sleep(&self, context: &Context);

@@ -5,8 +5,8 @@ use std::ptr::null_mut;
 
 use redis_module::raw::RedisModuleCtx;
 
-use super::api;
 use super::context::Context;
+use super::{HOOKS, api, guard};
 
 impl Context {
     /// Has the event loop go round once more in so many milliseconds.
@@ -18,6 +18,25 @@ impl Context {
             api!(RedisModule_CreateTimer)(self.as_ptr(), period, Some(on_time), null_mut());
         }
     }
+
+    /// Has so many calls made that wait, soon. Each is a unit of its own for the server: a timer
+    /// makes one.
+    pub(crate) fn make_calls(&self, count: usize) {
+        for _ in 0..count {
+            // SAFETY: as above.
+            unsafe {
+                api!(RedisModule_CreateTimer)(self.as_ptr(), 0, Some(on_call), null_mut());
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn on_call(context: *mut RedisModuleCtx, _data: *mut c_void) {
+    guard::run("a call that waited", || {
+        if let Some(hooks) = HOOKS.get() {
+            hooks.make_call(&Context::from_raw(context));
+        }
+    });
 }
 
 /// Nothing is done here: the round of the event loop that this began ends with a turn.

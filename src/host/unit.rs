@@ -121,7 +121,7 @@ impl Unit {
     }
 
     /// A unit that acts as the grant says, the server's lock being held.
-    pub(super) fn of_grant(grant: &Grant) -> Self {
+    pub(crate) fn of_grant(grant: &Grant) -> Self {
         Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
     }
 

@@ -78,6 +78,26 @@ impl User {
     }
 }
 
+/// Whether that user may run one of these commands, which are the same under several names, now.
+///
+/// # Errors
+/// With why not.
+pub(crate) fn may_call(user: &str, names: &[&[u8]], arguments: &[&[u8]]) -> Result<(), String> {
+    let found = User::find_enabled(user).ok_or_else(|| format!("ERR {NO_USER}"))?;
+    let may_run = |name: &&[u8]| {
+        let words: Vec<&[u8]> = std::iter::once(*name)
+            .chain(arguments.iter().copied())
+            .collect();
+        found.may_run(&words)
+    };
+    if names.iter().any(may_run) {
+        return Ok(());
+    }
+    Err(format!(
+        "NOPERM User '{user}' has no permissions to run the call any more"
+    ))
+}
+
 /// Whether that user administers the server. Servers do not tell a user's categories: who may change
 /// users, which is of `@admin` on all of them, may become any of them anyway.
 pub(crate) fn is_admin(user: &str) -> bool {

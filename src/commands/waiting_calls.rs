@@ -1,0 +1,118 @@
+//! Calls of sync functions that wait for their library, on their way: into the queue, and out of it
+//! when the library is free.
+//!
+//! A call that waited is made as if it came then: its library and function are looked up by name,
+//! its user and that user's rights too, and what forbids it forbids it. It is a unit of its own, in
+//! a timer, so that its effects are one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::app::App;
+use crate::engine::{Grant, Reply, Words};
+use crate::exec::{Begun, Runner, WaitingCall};
+use crate::host::{BlockedClient, Context, is_paused};
+
+use super::fcall;
+
+/// Has the client of a call wait until its library is free.
+///
+/// # Errors
+/// The error for who cannot.
+pub(super) fn enqueue(
+    app: &App,
+    context: &Context,
+    runner: &Arc<Runner>,
+    library: &str,
+    words: &[&[u8]],
+    grant: Grant,
+) -> Result<(), Reply> {
+    let begun = Begun::default();
+    let told = Begun::clone(&begun);
+    let on_gone = Box::new(move || match (told.get(), App::get()) {
+        (Some(runner), _) => runner.note_caller_gone(),
+        (None, Some(app)) => forget_gone(app),
+        (None, None) => {}
+    });
+    let client = BlockedClient::new(context, on_gone).map_err(|_| runner.busy())?;
+    // A run of a worker's is ended by then.
+    let longest = app.settings.limits.unlocked_ms.load(Ordering::Relaxed);
+    app.waiting.push(WaitingCall {
+        library: library.into(),
+        words: Words::of(words.iter().copied()),
+        grant,
+        caller: Box::new(client),
+        until: Instant::now() + Duration::from_millis(longest),
+        begun,
+    });
+    runner.set_calls_wait(true);
+    Ok(())
+}
+
+/// Part of every turn: who waits for too long is told, and the calls of libraries that are free now
+/// are made.
+pub(crate) fn look_after(app: &App, context: &Context) {
+    if app.waiting.is_empty() || is_paused() {
+        return;
+    }
+    let late = app.waiting.take_late(Instant::now());
+    let told: Vec<_> = late.iter().map(|call| call.library.clone()).collect();
+    for call in late {
+        let busy = Runner::busy_text(&call.library);
+        call.caller.answer(Reply::error(busy));
+    }
+    for library in &told {
+        note_waiting(app, library);
+    }
+    let planned = app.waiting.plan(|library| {
+        let Some(runner) = runner_of(app, library) else {
+            // It is an error by now.
+            return true;
+        };
+        // The code may be another one than when they came.
+        runner.set_calls_wait(true);
+        app.driver.is_free(&runner)
+    });
+    context.make_calls(planned);
+}
+
+/// Makes the first call whose library is free.
+pub(crate) fn make_one(app: &App, context: &Context) {
+    app.waiting.begin();
+    if is_paused() {
+        return;
+    }
+    for library in app.waiting.libraries() {
+        let Some(call) = app.waiting.take_first(&library) else {
+            continue;
+        };
+        if let Some(call) = fcall::call_again(app, context, call) {
+            app.waiting.put_back(call);
+            continue;
+        }
+        note_waiting(app, &library);
+        // What came of it may be something to do.
+        app.driver.wake();
+        return;
+    }
+}
+
+fn forget_gone(app: &App) {
+    for call in app.waiting.take_gone() {
+        note_waiting(app, &call.library);
+    }
+}
+
+fn runner_of(app: &App, library: &str) -> Option<Arc<Runner>> {
+    let registry = app.registry.borrow();
+    registry.get(library)?.runner().map(Arc::clone)
+}
+
+fn note_waiting(app: &App, library: &str) {
+    if !app.waiting.wait_for(library)
+        && let Some(runner) = runner_of(app, library)
+    {
+        runner.set_calls_wait(false);
+    }
+}
