@@ -285,5 +285,6 @@ def test_entries_behind_a_failed_one_of_their_group_are_pending_here_and_on_the_
     for value in ["a", "x", "b", "x", "c"]:
         pipeline.execute_command("XADD", "stream", "*", "n", value)
     ids = pipeline.execute()
+    pair.replica.wait(lambda: pair.replica.libraries() == ["lib"], "the library does not arrive")
     for node in (pair, pair.replica):
         node.wait_stream(pending_ids=[ids[1], ids[3]])
