@@ -267,6 +267,26 @@ def test_a_library_in_quarantine_can_be_deleted(kept):
     assert kept.seen() == ["stream 1"]
 
 
+# --- a rewrite --------------------------------------------------------------------------------------------------------
+
+
+def test_libraries_stay_where_the_rewrite_ends_before_the_event_loop_goes_on(keep):
+    server = keep(*AOF, *COMMANDS_ONLY)
+    server.load(consumer())
+    server.add("stream", 1)
+    # The sleep, in the same round as the fork, lasts until the child has ended; the server's clock then reaps it before
+    # anything else is done.
+    with server.client.pipeline(transaction=False) as pipeline:
+        pipeline.execute_command("BGREWRITEAOF")
+        pipeline.execute_command("DEBUG", "SLEEP", "0.5")
+        pipeline.execute()
+    server.wait(lambda: server.persistence("aof_rewrite_in_progress") == 0, "the rewrite does not end")
+    server.restart()
+    assert server.libraries() == ["lib"]
+    server.add("stream", 2)
+    server.wait_seen("stream 1", "stream 2")
+
+
 # --- dumps ----------------------------------------------------------------------------------------------------------
 
 

@@ -40,8 +40,9 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// When workers were last looked after.
     looked_after: Cell<Instant>,
-    /// Whether a child was forked in this round of the event loop.
-    forked: Cell<bool>,
+    /// Whether a child was forked to write the append-only file anew as commands, and the libraries
+    /// are not in the file begun beside it yet.
+    rewriting: Cell<bool>,
     /// When a timer wakes the event loop, in the driver's time.
     wakes_at: Cell<Option<u64>>,
     /// Whether the next turn is to panic: a debugging aid.
@@ -87,7 +88,7 @@ impl App {
             executions,
             settings,
             looked_after: Cell::new(Instant::now()),
-            forked: Cell::new(false),
+            rewriting: Cell::new(false),
             wakes_at: Cell::new(None),
             panics: Cell::new(false),
         });
@@ -160,16 +161,15 @@ impl App {
 
     /// An append-only file that is written anew as commands has no place for libraries. They go
     /// into the one that is begun beside it, which is read behind it: at once, before anything
-    /// else is, so that they are there whenever the new file counts.
+    /// else is, so that they are there whenever the new file counts. The child may have ended by
+    /// now, if the data set is small, and the new file counts already.
     fn complete_rewrite(&self, context: &Context) {
-        if !self.forked.get() || is_paused() {
+        if !self.rewriting.get() || is_paused() {
             return;
         }
-        self.forked.set(false);
-        if context.is_rewriting_as_commands() {
-            for dump in self.dumps() {
-                internals::send_library(context, &dump, Copies::LogOnly);
-            }
+        self.rewriting.set(false);
+        for dump in self.dumps() {
+            internals::send_library(context, &dump, Copies::LogOnly);
         }
     }
 
@@ -454,7 +454,9 @@ impl Hooks for AppHooks {
         });
     }
 
-    fn on_fork(&self) {
-        Self::with(|app| app.forked.set(true));
+    fn on_fork(&self, context: &Context) {
+        if context.is_rewriting_as_commands() {
+            Self::with(|app| app.rewriting.set(true));
+        }
     }
 }

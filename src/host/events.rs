@@ -129,13 +129,13 @@ unsafe extern "C" fn on_swap(
 }
 
 unsafe extern "C" fn on_fork(
-    _context: *mut RedisModuleCtx,
+    context: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
     which: u64,
     _data: *mut c_void,
 ) {
     if which == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
-        with_hooks("a fork", |hooks| hooks.on_fork());
+        with_hooks("a fork", |hooks| hooks.on_fork(&Context::from_raw(context)));
     }
 }
 

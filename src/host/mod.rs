@@ -171,7 +171,7 @@ pub(crate) trait Hooks {
     fn forget_libraries(&self);
 
     /// A child was forked, to write a dump or another append-only file.
-    fn on_fork(&self);
+    fn on_fork(&self, context: &Context);
 }
 
 /// Begins to listen to the server's events, those of keys not among them.
