@@ -7,9 +7,6 @@ import pytest
 from rest import assert_at_rest
 from support import MODULE, REDIS_SERVER, KeptServer, Node, Server
 
-_measurements = []
-
-
 def pytest_configure(config):
     """Says at once when there is nothing to test."""
     if not os.path.exists(MODULE) and not config.option.collectonly:
@@ -128,14 +125,17 @@ def keep(tmp_path_factory):
 
 
 @pytest.fixture
-def measured():
+def measured(request):
     """Takes a line of figures, to be printed after the run."""
-    return _measurements.append
+    # With the test's report, so that it arrives from another process too.
+    return lambda line: request.node.user_properties.append(("measured", line))
 
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the figures that tests measured."""
-    if _measurements:
+    reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    lines = [line for report in reports for name, line in report.user_properties if name == "measured"]
+    if lines:
         terminalreporter.section("measured")
-        for line in _measurements:
+        for line in lines:
             terminalreporter.write_line(line)

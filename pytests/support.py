@@ -16,7 +16,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from RLTest import Env
+from RLTest.random_port import get_random_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
@@ -364,9 +364,7 @@ class KeptServer(Node):
 
     def launch(self, *more, module=True):
         """Starts without waiting."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = get_random_port()
         command = [REDIS_SERVER, configuration_file(self.directory), "--port", str(self.port)]
         command += ["--dir", str(self.directory), "--logfile", str(self.log)]
         command += ["--loadmodule", MODULE, *V8_ARGUMENTS] if module else []

@@ -1,9 +1,8 @@
 """A server in cluster mode that has all slots: scripts find there what they find elsewhere."""
 
-import socket
-
 import pytest
 from redis import ResponseError
+from RLTest.random_port import get_random_port
 
 from support import function
 
@@ -18,11 +17,8 @@ WAYS = {
 @pytest.fixture
 def node(keep):
     """Such a server, with some keys."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        bus = probe.getsockname()[1]
     # Not the server's own, which is 10,000 above its port, and may be none.
-    server = keep("--cluster-enabled", "yes", "--cluster-port", str(bus))
+    server = keep("--cluster-enabled", "yes", "--cluster-port", str(get_random_port()))
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: "cluster_state:ok" in str(server.send("CLUSTER", "INFO").reply()), "the cluster is not ready")
     for key in ALL:

@@ -1,9 +1,9 @@
 """Dead letters: what they hold, in which order, and what happens while they cannot be written."""
 
 import re
-import socket
 
 import pytest
+from RLTest.random_port import get_random_port
 
 from policies import (
     AN_HOUR,
@@ -362,10 +362,7 @@ def test_letters_reach_replicas_with_the_cursor(keep):
 @pytest.fixture
 def cluster(keep):
     """A cluster of one server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = keep("--cluster-enabled", "yes", "--cluster-port", str(port))
+    server = keep("--cluster-enabled", "yes", "--cluster-port", str(get_random_port()))
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: server.client.cluster("INFO")["cluster_state"] == "ok", "no cluster")
     return server
