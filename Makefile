@@ -22,12 +22,12 @@ build: ## target/release/libredisgears.so
 
 lint: ## formatting and clippy, warnings as errors
 	@scripts/setup lint
-	@scripts/cargo fmt --check
-	@scripts/cargo clippy --release --all-targets -- -D warnings
+	@scripts/cargo fmt --all --check
+	@scripts/cargo clippy --release --workspace --all-targets -- -D warnings
 
 format: ## format the Rust code
 	@scripts/setup lint
-	@scripts/cargo fmt
+	@scripts/cargo fmt --all
 
 bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
@@ -49,7 +49,7 @@ fuzz: ## random operations for half an hour, and new cases for the models; FUZZ_
 	@scripts/cargo build --release
 	@target/venv/bin/python fuzz/run.py $(FUZZ_ARGS)
 	@PROPTEST_RNG_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') PROPTEST_CASES=$${PROPTEST_CASES:-20000} \
-	  scripts/cargo test --release --test delivery_model --test policy_model
+	  scripts/cargo test --release -p gears-core --test delivery_model --test policy_model
 
 adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test

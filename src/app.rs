@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commands::{figures, internals, trigger_figures, waiting_calls};
-use crate::engine::v8::{Protection, V8Engine, initialize};
-use crate::engine::{Executions, Registrations};
 use crate::exec::{
     Driver, EventLimits, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits,
     WaitingCalls,
@@ -16,8 +14,10 @@ use crate::host::{
     is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
 use crate::library::{self, Library, Loader, Registry, dump_with_progress};
-use crate::persist::LibraryDump;
-use crate::stream::{Delivery, EntryId, Event, KeyRef};
+use gears_core::persist::LibraryDump;
+use gears_core::stream::{Delivery, EntryId, Event, KeyRef};
+use gears_v8::ports::{Executions, Registrations};
+use gears_v8::{Protection, V8Engine, initialize};
 
 /// Time in which a turn of the event loop works on what is not urgent. Other clients wait that
 /// long at most; and a backlog moves on once per turn, so shorter slices would waste more of it.

@@ -2,23 +2,17 @@
 //!
 //! This is the module's entry: what is registered with the server, and nothing else. The rooms:
 //!
-//! * [`stream`] decides: which entry goes to which consumer. Pure.
-//! * [`keyspace`] decides which event of a key goes to which trigger. Pure.
-//! * [`engine`] runs scripts.
+//! * [`gears_core`] decides: which entry goes to which consumer, which event of a key to which trigger.
+//! * [`gears_v8`] runs scripts.
 //! * [`exec`] carries decisions out, on the main thread and on workers.
 //! * [`library`] knows what is loaded.
-//! * [`persist`] is what is kept of that. Pure.
 //! * `commands` answers users; `host` is the server; `app` ties them together.
 
 mod app;
 mod commands;
-pub mod engine;
-pub mod exec;
+mod exec;
 mod host;
-pub mod keyspace;
-pub mod library;
-pub mod persist;
-pub mod stream;
+mod library;
 
 use crate::app::{App, AppHooks};
 use crate::host::{Context, Settings};

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import vm from "node:vm";
 
-const source = (name) => (0, eval)(readFileSync(new URL(`../src/engine/v8/${name}`, import.meta.url), "utf8"));
+const source = (name) => (0, eval)(readFileSync(new URL(`../crates/gears-v8/src/js/${name}`, import.meta.url), "utf8"));
 const make_flow = source("gears_flow.js");
 const make_gears = source("gears.js");
 const AsyncFunction = (async () => {}).constructor;

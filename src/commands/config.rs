@@ -2,8 +2,8 @@
 //! clients that know them from the original. `CONFIG GET redisgears_2.*` shows the same.
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::{Context, change_setting, read_setting};
+use gears_v8::ports::Reply;
 
 use super::wrong_arity;
 

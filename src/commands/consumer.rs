@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::exec::ConsumerName;
 use crate::host::Context;
-use crate::stream::{
+use gears_core::stream::{
     ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, Refusal, State, Stats, StreamView,
 };
+use gears_v8::ports::Reply;
 
 use super::figures::{self, Counters, PERCENTILES};
 use super::{READ_ONLY, wrong_arity};

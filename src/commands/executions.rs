@@ -7,9 +7,9 @@
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::exec::{ExecutionView, Status};
 use crate::host::{BlockedClient, Context, is_admin};
+use gears_v8::ports::Reply;
 
 use super::function_load::NO_USER;
 
@@ -60,10 +60,11 @@ fn own_id<'a>(
     command: &str,
 ) -> Result<&'a str, Reply> {
     let id = id_of(arguments, command)?;
-    let user = app.executions.user_of(id);
-    match user {
-        Some(user) if Asker::of(context).may_touch(user.as_deref()) => Ok(id),
-        _ => Err(Reply::error(UNKNOWN)),
+    let asker = Asker::of(context);
+    if app.executions.has(id, |user| asker.may_touch(user)) {
+        Ok(id)
+    } else {
+        Err(Reply::error(UNKNOWN))
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::engine::{Flags, Function, Grant, Reply, Server, Words};
-use crate::exec::{Caller, FunctionCall, Runner, WaitingCall};
+use crate::exec::{Called, Caller, FunctionCall, Runner, WaitingCall};
 use crate::host::{BlockedClient, Context, Unit, key_count, may_call};
 use crate::library::Standing;
-use crate::stream::Mode;
+use gears_core::stream::Mode;
+use gears_v8::ports::{Flags, Function, Grant, Reply, Server, Words};
 
 use super::waiting_calls;
 
@@ -116,19 +116,22 @@ fn call(
         let try_now = |patience| {
             let mut wait = || wait();
             app.driver
-                .try_function(runner, function, arguments, &unit, patience, &mut wait)
+                .call_function(runner, function, arguments, &unit, patience, &mut wait)
         };
         // Nobody overtakes those who wait, but who cannot wait himself.
         let is_late = app.waiting.wait_for(library) && context.may_wait().is_ok();
-        if !is_late && let Some(called) = try_now(PATIENCE.min(longest)) {
-            return called;
+        if !is_late {
+            let called = try_now(PATIENCE.min(longest));
+            if !matches!(called, Called::Busy) {
+                return called.into_reply(runner);
+            }
         }
         if context.may_wait().is_ok()
             && let Some(grant) = unit.grant()
         {
             return waiting_calls::enqueue(app, context, runner, library, words, grant).err();
         }
-        return try_now(longest).unwrap_or_else(|| Some(runner.busy()));
+        return try_now(longest).into_reply(runner);
     }
     let Some(grant) = unit.grant() else {
         return Some(Reply::error("Failed authenticating client"));
@@ -192,11 +195,11 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
     };
     let called = app
         .driver
-        .try_function(&runner, &function, arguments, &unit, PATIENCE, &mut wait);
+        .call_function(&runner, &function, arguments, &unit, PATIENCE, &mut wait);
     let caller = caller.into_inner();
     match (called, caller) {
-        (None, Some(caller)) => Some(WaitingCall { caller, ..call }),
-        (Some(Some(reply)), Some(caller)) => {
+        (Called::Busy, Some(caller)) => Some(WaitingCall { caller, ..call }),
+        (Called::Answered(reply), Some(caller)) => {
             caller.answer(reply);
             None
         }

@@ -1,13 +1,13 @@
 //! How it stands with consumers and their streams, in numbers and words: what LIST, RG.CONSUMER
 //! INFO and the server's INFO have in common.
 
-use crate::engine::Reply;
 use crate::host::Field;
 use crate::library::Registry;
-use crate::stream::{
+use gears_core::stream::{
     Backoff, Condition, ConsumerKey, ConsumerSpec, Delivery, EntryId, OnFailure, Percentiles,
     Policy, Scope, Start, State, Stats, StreamView,
 };
+use gears_v8::ports::Reply;
 
 /// The sum over the streams of a consumer.
 pub(super) struct Sum {

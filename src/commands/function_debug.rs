@@ -2,8 +2,8 @@
 //! only where the setting `enable-debug-command` says so.
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::{Context, allow_unsafe_commands, debug_is_enabled, refuse_listener};
+use gears_v8::ports::Reply;
 
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",

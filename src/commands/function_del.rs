@@ -1,9 +1,9 @@
 //! `RG.FUNCTION DEL name`
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::Context;
 use crate::library;
+use gears_v8::ports::Reply;
 
 use super::{READ_ONLY, internals, wrong_arity};
 

@@ -1,8 +1,8 @@
 //! `RG.FUNCTION HELP`
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::Context;
+use gears_v8::ports::Reply;
 
 const TEXT: &[&str] = &[
     "RG.FUNCTION <subcommand> [<arg> [value] ...]. Subcommands are:",

@@ -1,10 +1,10 @@
 //! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
 
 use crate::app::App;
-use crate::engine::{Flags, Function, Reply};
 use crate::host::Context;
 use crate::library::{Consumer, Library, Standing};
-use crate::stream::{ConsumerSpec, Delivery, State, Stats, StreamView};
+use gears_core::stream::{ConsumerSpec, Delivery, State, Stats, StreamView};
+use gears_v8::ports::{Flags, Function, Reply};
 
 use super::figures::{self, Counters};
 use super::trigger_figures;

@@ -1,9 +1,9 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::{Context, Copies};
 use crate::library::{Kind, LoadRequest, Prologue, dump};
+use gears_v8::ports::Reply;
 
 use super::{READ_ONLY, internals};
 

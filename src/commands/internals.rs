@@ -15,11 +15,11 @@
 //! that may write.
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::{Context, Copies};
 use crate::library;
-use crate::persist::{LibraryDump, decode_hold, decode_pending};
-use crate::stream::{Checkpoint, ConsumerKey, EntryId, Event, Hold, KeyRef};
+use gears_core::persist::{LibraryDump, decode_hold, decode_pending};
+use gears_core::stream::{Checkpoint, ConsumerKey, EntryId, Event, Hold, KeyRef};
+use gears_v8::ports::Reply;
 
 use super::wrong_arity;
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::engine::{Database, Flags, Grant, Reply, Words};
 use crate::exec::FunctionCall;
 use crate::host::{BlockedClient, Context, NoWait, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
+use gears_v8::ports::{Database, Flags, Grant, Reply, Words};
 
 use super::{READ_ONLY, function_load};
 

@@ -17,10 +17,10 @@ pub(crate) mod trigger_figures;
 pub(crate) mod waiting_calls;
 
 use crate::app::App;
-use crate::engine::Reply;
 use crate::host::{
     Arg, ArgKind, Command, Context, Keys, command_entry, keyed_command_entry, register_commands,
 };
+use gears_v8::ports::Reply;
 
 /// What a command does with its arguments, the command's own words not among them.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;

@@ -5,12 +5,12 @@
 //! and on every replica, and nothing has to be kept for it.
 
 use crate::app::App;
-use crate::engine::{Label, Registered, Reply};
 use crate::exec::TriggerView;
 use crate::host::{Context, Copies};
-use crate::keyspace::TriggerKey;
 use crate::library::{self, Library, Unregistered, dump};
-use crate::stream::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+use gears_core::keyspace::TriggerKey;
+use gears_core::stream::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+use gears_v8::ports::{Label, Registered, Reply};
 
 use super::trigger_figures::{event_types, key_types, mode_name};
 use super::{READ_ONLY, internals, wrong_arity};

@@ -1,11 +1,11 @@
 //! How it stands with key-space triggers: what LIST and the server's INFO show.
 
-use crate::engine::Reply;
 use crate::exec::{Driver, TriggerView};
 use crate::host::Field;
-use crate::keyspace::{TriggerKey, TriggerSpec};
 use crate::library::Registry;
-use crate::stream::Mode;
+use gears_core::keyspace::{TriggerKey, TriggerSpec};
+use gears_core::stream::Mode;
+use gears_v8::ports::Reply;
 
 /// A trigger in LIST. The first fields are those of the original, spelled as there.
 pub(super) fn describe(name: &str, key: TriggerKey, driver: &Driver, verbosity: u8) -> Reply {

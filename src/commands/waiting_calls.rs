@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::app::App;
-use crate::engine::{Grant, Reply, Words};
 use crate::exec::{Begun, Runner, WaitingCall};
 use crate::host::{BlockedClient, Context, is_paused};
+use gears_v8::ports::{Grant, Reply, Words};
 
 use super::fcall;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use slotmap::SecondaryMap;
 
-use crate::engine::{Database, Flags, Grant};
-use crate::stream::{ConsumerKey, ConsumerSpec};
+use gears_core::stream::{ConsumerKey, ConsumerSpec};
+use gears_v8::ports::{Database, Flags, Grant};
 
 use super::book::Target;
 use super::runner::Runner;
@@ -14,7 +14,7 @@ use super::streams::ConsumerName;
 
 /// A consumer's code, and in whose name it acts.
 #[derive(Clone, Copy, Debug)]
-pub struct Code<'a> {
+pub(crate) struct Code<'a> {
     /// The library's runner.
     pub runner: &'a Arc<Runner>,
     /// The callback there.

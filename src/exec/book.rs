@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::engine::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
-use crate::keyspace::TriggerKey;
-use crate::stream::{
+use gears_core::keyspace::TriggerKey;
+use gears_core::stream::{
     End, EntryId, Event, Failure, Item, Lane, Mode, RecordBatch, SubscriptionKey, Unit,
 };
+use gears_v8::ports::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
 
 use super::report::{Clock, Report};
 use super::triggers::{Firing, TriggerCall, TriggerState};
@@ -26,7 +26,7 @@ const SWEEP_MIN: usize = 64;
 
 /// What a lane's entries are given to.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The callback in the library's program.
     pub callback: CallbackId,
     /// Who runs it.
@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// Whoever waits for a function's result, on a thread of the server's own.
-pub trait Caller: Send {
+pub(crate) trait Caller: Send {
     /// Gives the result, once.
     fn answer(self: Box<Self>, reply: Reply);
 
@@ -43,7 +43,7 @@ pub trait Caller: Send {
 }
 
 /// A call of an async function.
-pub struct FunctionCall {
+pub(crate) struct FunctionCall {
     /// The function.
     pub callback: CallbackId,
     /// In whose name it acts.

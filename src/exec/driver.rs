@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 
-use crate::engine::{Function, Reply, Server};
-use crate::stream::{
+use gears_core::stream::{
     ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, KeyRef, Notice, Reach,
     ReadRequest, RecordBatch, Refusal, SubscriptionKey,
 };
+use gears_v8::ports::{Function, Reply, Server};
 
 use super::bindings::{Binding, Bindings, Code};
 use super::book::{Caller, Target};
@@ -39,9 +39,30 @@ const REFUSED: Duration = Duration::from_millis(200);
 /// Milliseconds after which the server is asked again whether it takes writes, at the latest.
 const REFUSED_MS: u64 = 100;
 
+/// What came of calling a function on the main thread.
+pub(crate) enum Called {
+    /// Nothing: other code of the library runs.
+    Busy,
+    /// A promise, for which its caller waits.
+    Waits,
+    /// The reply.
+    Answered(Reply),
+}
+
+impl Called {
+    /// The reply there is; none where the caller waits.
+    pub(crate) fn into_reply(self, runner: &Runner) -> Option<Reply> {
+        match self {
+            Self::Busy => Some(runner.busy()),
+            Self::Waits => None,
+            Self::Answered(reply) => Some(reply),
+        }
+    }
+}
+
 /// How far a turn may go.
 #[derive(Clone, Copy, Debug)]
-pub struct TurnLimits {
+pub(crate) struct TurnLimits {
     /// Only what sync consumers must be given before the writers get their replies.
     pub only_urgent: bool,
     /// Time for everything else.
@@ -61,7 +82,7 @@ pub(super) struct Deadline {
 }
 
 /// See the module's description. Used by the main thread only.
-pub struct Driver {
+pub(crate) struct Driver {
     pub(super) delivery: RefCell<Delivery>,
     pub(super) bindings: Bindings,
     reports: Arc<Reports>,
@@ -90,7 +111,7 @@ pub struct Driver {
 impl Driver {
     /// A driver of an empty core.
     #[must_use]
-    pub fn new(primary: bool, reports: Arc<Reports>) -> Self {
+    pub(crate) fn new(primary: bool, reports: Arc<Reports>) -> Self {
         Self {
             delivery: RefCell::new(Delivery::new(primary)),
             bindings: Bindings::default(),
@@ -112,7 +133,7 @@ impl Driver {
     }
 
     /// Tells the core a fact.
-    pub fn on(&self, event: Event<'_>) {
+    pub(crate) fn on(&self, event: Event<'_>) {
         if let Event::Appended(key) = event {
             self.chain.note_appended(key);
             // A batch may begin with it.
@@ -148,14 +169,14 @@ impl Driver {
     }
 
     /// Sets why nothing is handed over of any stream of a consumer, as it was put on record.
-    pub fn hold_consumer(&self, consumer: ConsumerKey, hold: &Hold) {
+    pub(crate) fn hold_consumer(&self, consumer: ConsumerKey, hold: &Hold) {
         self.set_time();
         self.update(|delivery| delivery.hold_consumer(consumer, hold));
     }
 
     /// Finds out where consumers begin with a stream of which that is not known yet. To be called
     /// with every event that tells of a stream, before anything else happens to that.
-    pub fn place(&self, streams: &dyn Streams, key: KeyRef<'_>) {
+    pub(crate) fn place(&self, streams: &dyn Streams, key: KeyRef<'_>) {
         while let Some(request) = self.update(|core| core.next_placing(key)) {
             self.answer_placing(streams, &request);
         }
@@ -171,7 +192,7 @@ impl Driver {
 
     /// The number that the database has now which had this one when the server started.
     #[must_use]
-    pub fn database_of(&self, home: i32) -> i32 {
+    pub(crate) fn database_of(&self, home: i32) -> i32 {
         self.homes.number(home)
     }
 
@@ -181,14 +202,14 @@ impl Driver {
     }
 
     /// A script added an entry.
-    pub fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
+    pub(crate) fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
         if self.delivery.borrow().has_sync_consumer(key) {
             self.chain.note_added(key, id);
         }
     }
 
     /// Why an entry must not be added to this stream now, if it must not.
-    pub fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
+    pub(crate) fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
         (self.chain.is_at_end() && self.delivery.borrow().has_sync_consumer(key)).then(|| {
             format!(
                 "ERR callbacks of stream consumers are nested too deeply: this entry would be processed {DEPTH_MAX} callbacks away from the one a client added"
@@ -196,9 +217,9 @@ impl Driver {
         })
     }
 
-    /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
-    /// can wait, `wait` gives the error.
-    pub fn call_function(
+    /// Calls a function here and now. Where its caller has to wait and nobody can, `wait` gives the
+    /// error.
+    pub(crate) fn call_function(
         &self,
         runner: &Arc<Runner>,
         function: &Function,
@@ -206,61 +227,52 @@ impl Driver {
         server: &dyn Server,
         patience: Duration,
         wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
-    ) -> Option<Reply> {
-        self.try_function(runner, function, arguments, server, patience, wait)
-            .unwrap_or_else(|| Some(runner.busy()))
-    }
-
-    /// The same; the outer `None` where the library is busy.
-    pub fn try_function(
-        &self,
-        runner: &Arc<Runner>,
-        function: &Function,
-        arguments: &[&[u8]],
-        server: &dyn Server,
-        patience: Duration,
-        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
-    ) -> Option<Option<Reply>> {
-        self.podium.with(runner, patience, |stage| {
+    ) -> Called {
+        let called = self.podium.with(runner, patience, |stage| {
             stage.call_function(function, arguments, server, wait)
-        })
+        });
+        match called {
+            None => Called::Busy,
+            Some(None) => Called::Waits,
+            Some(Some(reply)) => Called::Answered(reply),
+        }
     }
 
     /// Whether a sync function of a library could be called now. Where not, another turn comes
     /// when that may be.
     #[must_use]
-    pub fn is_free(&self, runner: &Arc<Runner>) -> bool {
+    pub(crate) fn is_free(&self, runner: &Arc<Runner>) -> bool {
         self.podium.is_free(runner)
     }
 
     /// Leaves the stage where the main thread may still be. To be called before it sleeps, and
     /// before another library is loaded.
-    pub fn leave_stage(&self) {
+    pub(crate) fn leave_stage(&self) {
         self.podium.leave();
     }
 
     /// Looks at the core.
-    pub fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
+    pub(crate) fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
         look(&self.delivery.borrow())
     }
 
     /// Whether sync callbacks have to run before the writers get their replies.
     #[must_use]
-    pub fn has_urgent(&self) -> bool {
+    pub(crate) fn has_urgent(&self) -> bool {
         let delivery = self.delivery.borrow();
         (self.triggers.is_due() && self.may_call()) || delivery.has_urgent()
     }
 
     /// Whether there is anything to do in a turn.
     #[must_use]
-    pub fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         let delivery = self.delivery.borrow();
         let has_calls = self.triggers.has_work() || self.hooks.has_work();
         (has_calls && self.may_call()) || delivery.has_work()
     }
 
     /// Adds a consumer with its code.
-    pub fn add_consumer(
+    pub(crate) fn add_consumer(
         &self,
         name: ConsumerName,
         spec: ConsumerSpec,
@@ -273,7 +285,7 @@ impl Driver {
     }
 
     /// Adds a consumer that waits for its code.
-    pub fn add_suspended_consumer(&self, spec: ConsumerSpec) -> ConsumerKey {
+    pub(crate) fn add_suspended_consumer(&self, spec: ConsumerSpec) -> ConsumerKey {
         let mut delivery = self.delivery.borrow_mut();
         let key = delivery.add_consumer(spec);
         delivery.suspend_consumer(key);
@@ -281,14 +293,14 @@ impl Driver {
     }
 
     /// Takes a consumer's code away: it waits for other code.
-    pub fn suspend_consumer(&self, key: ConsumerKey) {
+    pub(crate) fn suspend_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().suspend_consumer(key);
         self.pass_notices();
         self.bindings.remove(key);
     }
 
     /// Gives a consumer new code and owner, and all it asks for but the keys that it wants.
-    pub fn change_consumer(
+    pub(crate) fn change_consumer(
         &self,
         key: ConsumerKey,
         name: ConsumerName,
@@ -303,7 +315,7 @@ impl Driver {
     }
 
     /// Removes a consumer with its progress.
-    pub fn remove_consumer(&self, key: ConsumerKey) {
+    pub(crate) fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
         // What was read ahead is struck from the book of the code that has it.
         self.pass_notices();
@@ -312,7 +324,7 @@ impl Driver {
 
     /// Lets the code of a library end. What it does not finish within some time is handed over
     /// again, to the code that took its place. To be called when its consumers have that.
-    pub fn retire(&self, runner: &Arc<Runner>, deleted: bool) {
+    pub(crate) fn retire(&self, runner: &Arc<Runner>, deleted: bool) {
         runner.retire(deleted);
         // It lives as long as its worker has something to do, and is over with it then.
         self.retired.borrow_mut().push(Arc::downgrade(runner));
@@ -320,7 +332,7 @@ impl Driver {
 
     /// Takes back what code has not finished that was replaced some time ago. To be called now
     /// and then.
-    pub fn look_after_retired(&self) {
+    pub(crate) fn look_after_retired(&self) {
         let goes_on = |one: &Weak<Runner>| one.upgrade().is_some_and(|one| !one.give_up());
         self.retired.borrow_mut().retain(goes_on);
     }
@@ -332,7 +344,7 @@ impl Driver {
     }
 
     /// One turn. See the module's description.
-    pub fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
+    pub(crate) fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
         self.catch_up();
         if !limits.only_urgent {
             // Who was let in before may have changed what the server takes.
@@ -433,7 +445,7 @@ impl Driver {
     }
 
     /// Puts on record what the core decided: letters with the progress that they mean.
-    pub fn put_on_record(&self, streams: &dyn Streams) {
+    pub(crate) fn put_on_record(&self, streams: &dyn Streams) {
         self.acted.set(false);
         self.write_letters(streams);
         while let Some(progress) = self.update(Delivery::next_progress) {
@@ -449,13 +461,13 @@ impl Driver {
     }
 
     /// Changes the core, or asks it for a decision; it is not borrowed any more afterwards.
-    pub fn update<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
         change(&mut self.delivery.borrow_mut())
     }
 
     /// When another turn is wanted, in Unix milliseconds as [`Driver::set_time`] tells them.
     #[must_use]
-    pub fn next_time(&self) -> Option<u64> {
+    pub(crate) fn next_time(&self) -> Option<u64> {
         let next = self.delivery.borrow().next_time();
         let look = self.is_refused().then(|| self.time() + REFUSED_MS);
         next.into_iter().chain(look).min()
@@ -464,7 +476,7 @@ impl Driver {
     /// The time that passed since the driver was made, put on top of the wall clock as it was
     /// then: it does not jump.
     #[must_use]
-    pub fn time(&self) -> u64 {
+    pub(crate) fn time(&self) -> u64 {
         self.clock.wall_ms(Instant::now())
     }
 
@@ -489,13 +501,13 @@ impl Driver {
     }
 
     /// Makes sure that another turn comes soon.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.reports.wake();
     }
 
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
     /// every turn; alone where there is none, on a replica.
-    pub fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         self.set_time();
         self.take_reports();
         if !self.delivery.borrow().is_active() {

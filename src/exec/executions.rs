@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::engine::{Executions, Reply};
+use gears_v8::ports::{Executions, Reply};
 
 use super::book::Caller;
 use super::runner::Runner;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// It goes on.
     Running,
     /// It has ended, perhaps with errors.
@@ -29,7 +29,7 @@ pub enum Status {
 
 /// A run as users see it.
 #[derive(Clone, Debug)]
-pub struct ExecutionView {
+pub(crate) struct ExecutionView {
     /// Where it is.
     pub status: Status,
     /// In whose name it acts; `None` where nobody knows.
@@ -55,7 +55,7 @@ struct Execution {
 }
 
 /// See the module's description. Used by any thread.
-pub struct ExecutionLog {
+pub(crate) struct ExecutionLog {
     /// What IDs begin with.
     shard: String,
     /// How many that have ended are kept.
@@ -75,7 +75,7 @@ const ABORTED: &str = "The execution was aborted";
 impl ExecutionLog {
     /// An empty one, of that shard.
     #[must_use]
-    pub fn new(shard: String, most: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(shard: String, most: Arc<AtomicUsize>) -> Self {
         Self {
             shard,
             most,
@@ -121,7 +121,7 @@ impl ExecutionLog {
     /// A script's own run begins; what came of it is to be given to the caller that comes with its
     /// ID. `kept`: it stays when it has ended, though nobody waits. `script`: what lives for that
     /// run alone, and ends with it.
-    pub fn begin_script(
+    pub(crate) fn begin_script(
         self: &Arc<Self>,
         plan: &str,
         user: &str,
@@ -141,7 +141,7 @@ impl ExecutionLog {
     ///
     /// # Errors
     /// With the caller.
-    pub fn wait(&self, id: &str, caller: Box<dyn Caller>) -> Result<(), Box<dyn Caller>> {
+    pub(crate) fn wait(&self, id: &str, caller: Box<dyn Caller>) -> Result<(), Box<dyn Caller>> {
         let mut all = self.all.lock();
         let found = self
             .number(id)
@@ -161,7 +161,10 @@ impl ExecutionLog {
     }
 
     /// The runs of users of whom `shown` is true, the earliest first.
-    pub fn list(&self, mut shown: impl FnMut(Option<&str>) -> bool) -> Vec<(String, Status)> {
+    pub(crate) fn list(
+        &self,
+        mut shown: impl FnMut(Option<&str>) -> bool,
+    ) -> Vec<(String, Status)> {
         let all = self.all.lock();
         let known = all.known.iter();
         known
@@ -170,17 +173,17 @@ impl ExecutionLog {
             .collect()
     }
 
-    /// In whose name a run acts; the outer `None` where there is none of that ID.
+    /// Whether there is a run of that ID, which acts in the name of such a user.
     #[must_use]
-    pub fn user_of(&self, id: &str) -> Option<Option<Arc<str>>> {
+    pub(crate) fn has(&self, id: &str, of: impl FnOnce(Option<&str>) -> bool) -> bool {
         let all = self.all.lock();
-        let execution = all.known.get(&self.number(id)?)?;
-        Some(execution.view.user.clone())
+        let found = self.number(id).and_then(|number| all.known.get(&number));
+        found.is_some_and(|execution| of(execution.view.user.as_deref()))
     }
 
     /// One run.
     #[must_use]
-    pub fn view(&self, id: &str) -> Option<ExecutionView> {
+    pub(crate) fn view(&self, id: &str) -> Option<ExecutionView> {
         let all = self.all.lock();
         let execution = all.known.get(&self.number(id)?)?;
         let mut view = execution.view.clone();
@@ -191,7 +194,7 @@ impl ExecutionLog {
     }
 
     /// Forgets a run that has ended; false where there is none of that ID, or it goes on.
-    pub fn drop_ended(&self, id: &str) -> bool {
+    pub(crate) fn drop_ended(&self, id: &str) -> bool {
         let mut all = self.all.lock();
         let Some(number) = self.number(id) else {
             return false;
@@ -205,7 +208,7 @@ impl ExecutionLog {
     }
 
     /// Ends a run; false where there is none of that ID. One that has ended stays as it is.
-    pub fn abort(&self, id: &str) -> bool {
+    pub(crate) fn abort(&self, id: &str) -> bool {
         let script = {
             let all = self.all.lock();
             let found = self.number(id).and_then(|number| all.known.get(&number));
@@ -224,7 +227,7 @@ impl ExecutionLog {
 
     /// Scripts whose runs go on, and that nothing else keeps.
     #[must_use]
-    pub fn scripts(&self) -> Vec<Arc<Runner>> {
+    pub(crate) fn scripts(&self) -> Vec<Arc<Runner>> {
         let all = self.all.lock();
         let scripts = all.known.values().filter_map(|one| one.script.clone());
         scripts.collect()
@@ -398,9 +401,9 @@ mod tests {
         };
         assert_eq!(ids_of(|user| user == Some("anna")), ids[..1]);
         assert_eq!(ids_of(|_| true), ids);
-        assert_eq!(log.user_of(&ids[1]), Some(Some("bert".into())));
-        assert_eq!(log.user_of(&ids[2]), Some(None));
-        assert_eq!(log.user_of("no-1"), None);
+        assert!(log.has(&ids[1], |user| user == Some("bert")));
+        assert!(log.has(&ids[2], |user| user.is_none()));
+        assert!(!log.has("no-1", |_| true));
     }
 
     #[test]

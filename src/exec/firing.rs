@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::engine::{CallbackId, Database, Flags, Grant, Held, Notification};
-use crate::keyspace::{TriggerKey, TriggerSpec};
-use crate::stream::{Delivery, Mode};
+use gears_core::keyspace::{TriggerKey, TriggerSpec};
+use gears_core::stream::{Delivery, Mode};
+use gears_v8::ports::{CallbackId, Database, Flags, Grant, Held, Notification};
 
 use super::driver::{Deadline, Driver};
 use super::on_stage::OnStage;
@@ -29,7 +29,7 @@ const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue
 
 impl Driver {
     /// Adds a trigger with its code.
-    pub fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
+    pub(crate) fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
         let key = self.triggers.core.borrow_mut().add(spec);
         let binding = Binding::new(code, Arc::default());
         self.triggers.bindings.borrow_mut().insert(key, binding);
@@ -38,7 +38,7 @@ impl Driver {
 
     /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays;
     /// but events that the old code has begun with are its own to end.
-    pub fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
+    pub(crate) fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
         let desk = &self.triggers;
         let (mode, Some(before)) = (spec.mode, desk.mode(key)) else {
             return;
@@ -72,7 +72,7 @@ impl Driver {
     }
 
     /// Removes a trigger, with what waits for it.
-    pub fn remove_trigger(&self, key: TriggerKey) {
+    pub(crate) fn remove_trigger(&self, key: TriggerKey) {
         let desk = &self.triggers;
         desk.core.borrow_mut().remove(key);
         desk.due.borrow_mut().retain(|one| one.key() != key);
@@ -85,7 +85,7 @@ impl Driver {
 
     /// What users see of a trigger.
     #[must_use]
-    pub fn view_trigger(&self, key: TriggerKey) -> Option<TriggerView> {
+    pub(crate) fn view_trigger(&self, key: TriggerKey) -> Option<TriggerView> {
         let binding = self.triggers.binding(key)?;
         let backlog = binding.state.backlog.lock();
         Some(TriggerView {
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     /// Counts anew.
-    pub fn clear_trigger_stats(&self, key: TriggerKey) {
+    pub(crate) fn clear_trigger_stats(&self, key: TriggerKey) {
         if let Some(binding) = self.triggers.binding(key) {
             binding.state.backlog.lock().clear_stats();
         }
@@ -105,25 +105,25 @@ impl Driver {
 
     /// Whether there are triggers.
     #[must_use]
-    pub fn has_triggers(&self) -> bool {
+    pub(crate) fn has_triggers(&self) -> bool {
         !self.triggers.core.borrow().is_empty()
     }
 
     /// Whether any trigger wants to hear of reads that found nothing.
     #[must_use]
-    pub fn triggers_want_misses(&self) -> bool {
+    pub(crate) fn triggers_want_misses(&self) -> bool {
         self.triggers.core.borrow().want_misses()
     }
 
     /// Whether any trigger has a function that looks at events as they happen.
     #[must_use]
-    pub fn triggers_look(&self) -> bool {
+    pub(crate) fn triggers_look(&self) -> bool {
         let bindings = self.triggers.bindings.borrow();
         bindings.values().any(|one| one.on_fired.is_some())
     }
 
     /// Something happened to a key.
-    pub fn on_key_event(&self, happened: &dyn KeyEvent, limits: EventLimits) {
+    pub(crate) fn on_key_event(&self, happened: &dyn KeyEvent, limits: EventLimits) {
         if !self.inspect(Delivery::is_active) {
             return;
         }

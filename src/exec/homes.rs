@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use crate::engine::Database;
+use gears_v8::ports::Database;
 
 /// See the module's description. Used under the server's lock only.
 #[derive(Default)]

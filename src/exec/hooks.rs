@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
-use crate::stream::Mode;
+use gears_core::stream::Mode;
+use gears_v8::ports::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
 
 use super::book::{Caller, FunctionCall};
 use super::driver::Driver;
@@ -83,7 +83,7 @@ impl Caller for Log {
 
 impl Driver {
     /// Has these called, in place of those the library had before.
-    pub fn set_hooks(
+    pub(crate) fn set_hooks(
         &self,
         library: &Arc<str>,
         runner: &Arc<Runner>,
@@ -105,13 +105,13 @@ impl Driver {
     }
 
     /// Forgets the hooks of a library.
-    pub fn remove_hooks(&self, library: &str) {
+    pub(crate) fn remove_hooks(&self, library: &str) {
         let mut all = self.hooks.all.borrow_mut();
         all.retain(|one| *one.library != *library);
     }
 
     /// Forgets the hook of a registration that was taken away.
-    pub fn remove_hook(&self, library: &str, of: &Registered) {
+    pub(crate) fn remove_hook(&self, library: &str, of: &Registered) {
         let mut all = self.hooks.all.borrow_mut();
         all.retain(|one| *one.library != *library || one.hook.of != *of);
     }
@@ -150,7 +150,9 @@ impl Driver {
                     Some(log) => Ok(log as Box<dyn Caller>),
                     None => Err(Reply::Null),
                 };
-                reply = self.call_function(&runner, &function, &[], server, patience, &mut wait);
+                let called =
+                    self.call_function(&runner, &function, &[], server, patience, &mut wait);
+                reply = called.into_reply(&runner);
             });
             if let (Some(log), Some(reply)) = (log, reply) {
                 log.answer(reply);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{
+use gears_core::stream::{EntryId, RecordBatch, SubscriptionKey};
+use gears_v8::ports::{
     Flags, Function, Held, Invocation, News, Notification, Outcome, Reply, ScriptError, Server,
     Session,
 };
-use crate::stream::{EntryId, RecordBatch, SubscriptionKey};
 
 use super::book::{Caller, Target, UnitCall};
 use super::report::{Clock, Report};

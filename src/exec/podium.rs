@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::KeptEntered;
+use gears_v8::ports::KeptEntered;
 
 use super::on_stage::OnStage;
 use super::runner::Runner;

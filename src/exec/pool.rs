@@ -36,7 +36,7 @@ pub(super) trait Job: Send + Sync {
 
 /// A handle to the worker threads, which live as long as the process.
 #[derive(Clone)]
-pub struct Pool(Arc<Inner>);
+pub(crate) struct Pool(Arc<Inner>);
 
 struct Inner {
     threads: usize,
@@ -65,7 +65,7 @@ impl Pool {
     ///
     /// # Errors
     /// Where the operating system gives no thread.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
             threads,
             state: Mutex::default(),
@@ -94,7 +94,7 @@ impl Pool {
     }
 
     /// Has a worker panic, which must not end anything: a debugging aid.
-    pub fn panic(&self) {
+    pub(crate) fn panic(&self) {
         struct Panic(AtomicUsize);
         impl Job for Panic {
             fn work(self: Arc<Self>) -> bool {
@@ -109,7 +109,7 @@ impl Pool {
 
     /// Starts another worker where something waits and those there are do not get to it. To be
     /// called now and then.
-    pub fn relieve(&self) {
+    pub(crate) fn relieve(&self) {
         let mut state = self.0.state.lock();
         if state.queue.is_empty() || state.workers.len() >= self.0.threads + RELIEF_MAX {
             return;

@@ -5,16 +5,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::stream::Event;
+use gears_core::stream::Event;
 
 /// Something that happened to an entry: an event of the delivery core that borrows nothing.
-pub type Report = Event<'static>;
+pub(crate) type Report = Event<'static>;
 
 /// Wakes the main thread; called from any thread.
 type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// The way of the reports, and of the wish for another turn, to the main thread.
-pub struct Reports {
+pub(crate) struct Reports {
     queue: Mutex<Vec<Report>>,
     /// Whether the main thread was woken and has not come by yet.
     woken: AtomicBool,
@@ -24,7 +24,7 @@ pub struct Reports {
 impl Reports {
     /// A way that uses `wake` to get the main thread out of its sleep.
     #[must_use]
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self {
             queue: Mutex::new(Vec::new()),
             woken: AtomicBool::new(false),
@@ -39,14 +39,14 @@ impl Reports {
     }
 
     /// Makes sure that the main thread takes another turn soon.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
     }
 
     /// Takes what was sent. To be called by the main thread at the beginning of its turn.
-    pub fn take(&self, into: &mut Vec<Report>) {
+    pub(crate) fn take(&self, into: &mut Vec<Report>) {
         self.woken.store(false, Ordering::Release);
         std::mem::swap(&mut *self.queue.lock(), into);
     }

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::engine::{
+use gears_core::stream::{EntryId, Notice, RecordBatch, SubscriptionKey};
+use gears_v8::ports::{
     BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
     ScriptError, Server, Session,
 };
-use crate::stream::{EntryId, Notice, RecordBatch, SubscriptionKey};
 
 use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
 use super::pool::{self, Pool};
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What the runners of all libraries share.
 #[derive(Clone)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// How much of an error is told.
     pub verbosity: Arc<AtomicU8>,
     /// The way to the main thread.
@@ -51,7 +51,7 @@ pub struct Shared {
 }
 
 /// See the module's description.
-pub struct Runner {
+pub(crate) struct Runner {
     library: Arc<str>,
     pub(super) stage: Stage,
     pub(super) book: Mutex<Book>,
@@ -78,7 +78,7 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// Puts a program to work.
     #[must_use]
-    pub fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
+    pub(crate) fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
         let stage = Stage::new(program, Arc::clone(&shared.lock));
         Arc::new(Self {
@@ -100,13 +100,13 @@ impl Runner {
 
     /// Entries, calls and background parts that wait for their beginning.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// What the library takes.
     #[must_use]
-    pub fn memory(&self) -> MemoryUse {
+    pub(crate) fn memory(&self) -> MemoryUse {
         self.stage.program.memory()
     }
 
@@ -169,19 +169,19 @@ impl Runner {
     }
 
     /// Has an async function called on a worker.
-    pub fn send_function(self: &Arc<Self>, call: FunctionCall) {
+    pub(crate) fn send_function(self: &Arc<Self>, call: FunctionCall) {
         self.change(|book| book.push_job(Job::Function(call)));
     }
 
     /// Tells that a client that waited is gone.
-    pub fn note_caller_gone(self: &Arc<Self>) {
+    pub(crate) fn note_caller_gone(self: &Arc<Self>) {
         self.change(Book::forget_gone);
     }
 
     /// Lets the library end: no entry is started any more, what runs may finish, for a while; see
     /// [`super::Driver::retire`]. `deleted`: no other takes its place. To be called after the
     /// recalls.
-    pub fn retire(self: &Arc<Self>, deleted: bool) {
+    pub(crate) fn retire(self: &Arc<Self>, deleted: bool) {
         if deleted {
             self.stage.set_deleted();
         }
@@ -238,7 +238,7 @@ impl Runner {
 
     /// Lets a worker look for what the engine itself has to do, if there may be something, or a
     /// promise may wait for that.
-    pub fn poke(self: &Arc<Self>) {
+    pub(crate) fn poke(self: &Arc<Self>) {
         let has_pending = || self.book.try_lock().is_some_and(|book| book.has_pending());
         if self.stage.program.wants_pump() || has_pending() {
             self.queue();
@@ -258,7 +258,7 @@ impl Runner {
     }
 
     /// Says whether calls wait for the main thread to come: workers let it go first.
-    pub fn set_calls_wait(&self, wait: bool) {
+    pub(crate) fn set_calls_wait(&self, wait: bool) {
         self.stage.set_calls_wait(wait);
     }
 
@@ -283,13 +283,13 @@ impl Runner {
 
     /// The error for those who wait for the stage in vain.
     #[must_use]
-    pub fn busy(&self) -> Reply {
+    pub(crate) fn busy(&self) -> Reply {
         Reply::error(Self::busy_text(&self.library))
     }
 
     /// The same, for the library of that name.
     #[must_use]
-    pub fn busy_text(library: &str) -> String {
+    pub(crate) fn busy_text(library: &str) -> String {
         format!("Err library '{library}' is busy: other code of it runs for too long")
     }
 

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use parking_lot::lock_api::ArcMutexGuard;
 use parking_lot::{Condvar, Mutex, MutexGuard, RawMutex};
 
-use crate::engine::{Grant, News, Program, Server, Words};
+use gears_v8::ports::{Grant, News, Program, Server, Words};
 
 /// How long a worker stays out for calls that wait. The main thread is then at something long.
 const WAY_MAX: Duration = Duration::from_millis(20);
 
 /// How a worker gets the server's lock.
-pub trait ServerLock: Send + Sync {
+pub(crate) trait ServerLock: Send + Sync {
     /// Takes the lock for as long as `work` runs; where the grant does not allow it, `work` gets
     /// the reason.
     fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>));

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Grant, Server};
-use crate::stream::{
+use gears_core::stream::{
     DeadLetter, EntryId, Hold, Progress, ReadRequest, RecordBatch, Redeemed, Refusal, Trim,
 };
+use gears_v8::ports::{Grant, Server};
 
 /// Access to the server's streams. All calls may come back with events before they return.
-pub trait Streams {
+pub(crate) trait Streams {
     /// Whether a user may have the entries of a stream, and `trims` it.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait Streams {
 
 /// What a consumer is called outside of the delivery core.
 #[derive(Clone, Debug)]
-pub struct ConsumerName {
+pub(crate) struct ConsumerName {
     /// Its library.
     pub library: Arc<str>,
     /// Its name there.

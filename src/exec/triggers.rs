@@ -14,13 +14,13 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use slotmap::SecondaryMap;
 
-use crate::engine::{
-    CallbackId, Database, Flags, Grant, Held, Label, Notification, Outcome, Server, Session,
-};
-use crate::keyspace::{
+use gears_core::keyspace::{
     Backlog, Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
 };
-use crate::stream::{KeyRef, Mode};
+use gears_core::stream::{KeyRef, Mode};
+use gears_v8::ports::{
+    CallbackId, Database, Flags, Grant, Held, Label, Notification, Outcome, Server, Session,
+};
 
 use super::runner::Runner;
 use super::streams::ConsumerName;
@@ -32,7 +32,7 @@ const WARN: Duration = Duration::from_secs(1);
 
 /// How far an event may go.
 #[derive(Clone, Copy, Debug)]
-pub struct EventLimits {
+pub(crate) struct EventLimits {
     /// How much may wait for each trigger.
     pub bounds: Bounds,
     /// How long the main thread waits for a library.
@@ -40,7 +40,7 @@ pub struct EventLimits {
 }
 
 /// What happened to a key, while the server waits.
-pub trait KeyEvent {
+pub(crate) trait KeyEvent {
     /// What happened.
     fn event(&self) -> &[u8];
 
@@ -84,7 +84,7 @@ pub(super) struct Firing {
 
 /// What waits for a trigger and what is counted of it: used by the main thread and by a worker.
 #[derive(Default)]
-pub struct TriggerState {
+pub(crate) struct TriggerState {
     pub(super) backlog: Mutex<Backlog<Firing>>,
     /// Whether the trigger is there no more: nothing is begun for it.
     pub(super) is_removed: AtomicBool,
@@ -175,7 +175,7 @@ pub(super) fn in_db(grant: &Arc<Grant>, db: Database) -> Arc<Grant> {
 }
 
 /// A trigger's code, and in whose name it acts.
-pub struct TriggerCode<'a> {
+pub(crate) struct TriggerCode<'a> {
     /// What it is called.
     pub name: ConsumerName,
     /// The library's runner.
@@ -229,7 +229,7 @@ impl Binding {
 }
 
 /// A trigger as users see it.
-pub struct TriggerView {
+pub(crate) struct TriggerView {
     /// What it asked for.
     pub spec: TriggerSpec,
     /// What it says of itself.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::stream::{ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
+use gears_core::stream::{ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
 
 use super::book::UnitCall;
 use super::driver::{Deadline, Driver};

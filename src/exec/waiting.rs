@@ -9,16 +9,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{Grant, Words};
+use gears_v8::ports::{Grant, Words};
 
 use super::book::Caller;
 use super::runner::Runner;
 
 /// Who has to be told when the client leaves, once the call is not in the queue any more.
-pub type Begun = Rc<OnceCell<Arc<Runner>>>;
+pub(crate) type Begun = Rc<OnceCell<Arc<Runner>>>;
 
 /// A call that waits.
-pub struct WaitingCall {
+pub(crate) struct WaitingCall {
     /// The library's name.
     pub library: Box<str>,
     /// The words of the command, the library's name first.
@@ -35,7 +35,7 @@ pub struct WaitingCall {
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub struct WaitingCalls {
+pub(crate) struct WaitingCalls {
     calls: RefCell<VecDeque<WaitingCall>>,
     /// How many calls the event loop is about to make.
     coming: Cell<usize>,
@@ -44,20 +44,20 @@ pub struct WaitingCalls {
 impl WaitingCalls {
     /// Whether nobody waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.calls.borrow().is_empty()
     }
 
     /// Whether somebody waits for that library.
     #[must_use]
-    pub fn wait_for(&self, library: &str) -> bool {
+    pub(crate) fn wait_for(&self, library: &str) -> bool {
         let calls = self.calls.borrow();
         calls.iter().any(|call| *call.library == *library)
     }
 
     /// The libraries that are waited for, the one first that was waited for first.
     #[must_use]
-    pub fn libraries(&self) -> Vec<Box<str>> {
+    pub(crate) fn libraries(&self) -> Vec<Box<str>> {
         let mut libraries: Vec<Box<str>> = Vec::new();
         for call in &*self.calls.borrow() {
             if !libraries.contains(&call.library) {
@@ -68,31 +68,31 @@ impl WaitingCalls {
     }
 
     /// Puts a call behind all others.
-    pub fn push(&self, call: WaitingCall) {
+    pub(crate) fn push(&self, call: WaitingCall) {
         self.calls.borrow_mut().push_back(call);
     }
 
     /// Takes the first call of a library out.
-    pub fn take_first(&self, library: &str) -> Option<WaitingCall> {
+    pub(crate) fn take_first(&self, library: &str) -> Option<WaitingCall> {
         let mut calls = self.calls.borrow_mut();
         let at = calls.iter().position(|call| *call.library == *library)?;
         calls.remove(at)
     }
 
     /// Puts a call back that was the first of its library.
-    pub fn put_back(&self, call: WaitingCall) {
+    pub(crate) fn put_back(&self, call: WaitingCall) {
         self.calls.borrow_mut().push_front(call);
     }
 
     /// Takes the calls out that have waited for too long.
     #[must_use]
-    pub fn take_late(&self, now: Instant) -> Vec<WaitingCall> {
+    pub(crate) fn take_late(&self, now: Instant) -> Vec<WaitingCall> {
         self.take(|call| call.until <= now)
     }
 
     /// Takes the calls out whose callers are gone.
     #[must_use]
-    pub fn take_gone(&self) -> Vec<WaitingCall> {
+    pub(crate) fn take_gone(&self) -> Vec<WaitingCall> {
         self.take(|call| call.caller.is_gone())
     }
 
@@ -105,7 +105,7 @@ impl WaitingCalls {
 
     /// How many calls the event loop is to make beyond those that it is about to: of libraries that
     /// are free, all. They count as about to be made from now on.
-    pub fn plan(&self, mut is_free: impl FnMut(&str) -> bool) -> usize {
+    pub(crate) fn plan(&self, mut is_free: impl FnMut(&str) -> bool) -> usize {
         let free = self.libraries();
         let free: Vec<_> = free.into_iter().filter(|one| is_free(one)).collect();
         let calls = self.calls.borrow();
@@ -116,7 +116,7 @@ impl WaitingCalls {
     }
 
     /// The event loop makes one of the calls that were planned.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.coming.set(self.coming.get().saturating_sub(1));
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::{Database, Flags, Reply};
+    use gears_v8::ports::{Database, Flags, Reply};
 
     struct Nobody {
         gone: bool,

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashMap;
 use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
 
-use crate::engine::Reply;
 use crate::exec::Caller;
+use gears_v8::ports::Reply;
 
 use super::constants::OK;
 use super::context::{Context, NoWait};

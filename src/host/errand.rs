@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use redis_module::raw::RedisModuleCtx;
 
-use crate::engine::{Flags, Grant, Server, Words};
+use gears_v8::ports::{Flags, Grant, Server, Words};
 
 use super::context::Context;
 use super::lock::{PAUSE_MAX, check, look_again};

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 
-use crate::stream::Event;
+use gears_core::stream::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;

@@ -10,7 +10,7 @@ use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
 use super::errand::is_free_main_thread;
 use super::{api, reply};
-use crate::engine::Reply;
+use gears_v8::ports::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
 pub(super) fn run(place: &str, work: impl FnOnce()) {

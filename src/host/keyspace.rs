@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
-use crate::engine::{Grant, Server};
 use crate::exec::KeyEvent;
-use crate::keyspace::{KeyType, KeyValue};
-use crate::stream::{Event, KeyRef};
+use gears_core::keyspace::{KeyType, KeyValue};
+use gears_core::stream::{Event, KeyRef};
+use gears_v8::ports::{Grant, Server};
 
 use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};

@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use crate::engine::resp::{Item as Answer, Reader};
-use crate::engine::{Grant, Server, Words};
 use crate::exec::ConsumerName;
-use crate::stream::{DeadLetter, EntryId, Item, RecordBatch, Redeemed};
+use gears_core::stream::{DeadLetter, EntryId, Item, RecordBatch, Redeemed};
+use gears_v8::ports::resp::{Item as Answer, Reader};
+use gears_v8::ports::{Grant, Server, Words};
 
 use super::constants::FLAG_CLUSTER;
 use super::context::Context;

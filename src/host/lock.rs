@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::{Flags, Grant, Server};
 use crate::exec::ServerLock;
+use gears_v8::ports::{Flags, Grant, Server};
 
 use super::context::Context;
 use super::facts::facts;

@@ -67,7 +67,7 @@ mod user;
 mod wake;
 
 use crate::exec::KeyEvent;
-use crate::stream::{EntryId, Event, KeyRef};
+use gears_core::stream::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
 pub(crate) use command::{

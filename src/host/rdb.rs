@@ -1,7 +1,7 @@
 //! Libraries in the server's dumps of the data set: RDB files, full synchronisations, and the
 //! first part of append-only files.
 //!
-//! They come before the keys, each as the bytes that `persist` makes of it. A dump is written by a
+//! They come before the keys, each as the bytes that [`gears_core::persist`] makes of it. A dump is written by a
 //! forked child, where V8's memory is not there and a lock that a worker held is never released:
 //! so what is asked for it is plain memory, guarded by the server's lock alone.
 

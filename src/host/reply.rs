@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, c_int, c_long};
 
-use crate::engine::Reply;
+use gears_v8::ports::Reply;
 
 use super::Context;
 use super::api;

@@ -11,8 +11,8 @@ use redis_module::raw::{self, RedisModuleString};
 use super::api;
 use super::constants::{ERR, OK};
 use super::context::Context;
-use crate::engine::Limits;
-use crate::keyspace::Bounds;
+use gears_core::keyspace::Bounds;
+use gears_v8::ports::Limits;
 
 /// One setting. The value of a choice is its place in the list.
 struct Setting {

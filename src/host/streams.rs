@@ -10,13 +10,13 @@ use std::ptr::null_mut;
 
 use redis_module::raw::RedisModuleStreamID;
 
-use crate::engine::{Grant, Server};
 use crate::exec::{ConsumerName, Streams};
-use crate::persist::{encode_hold, encode_pending};
-use crate::stream::{
+use gears_core::persist::{encode_hold, encode_pending};
+use gears_core::stream::{
     DeadLetter, EntryId, Hold, Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Redeemed,
     Refusal, Trim, TrimBound,
 };
+use gears_v8::ports::{Grant, Server};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
 use super::context::{Context, Copies, OpenKey, OwnedString, bytes};

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
-use crate::engine::resp::{Item, Reader};
-use crate::engine::{Database, Flags, Grant, Server, Words};
-use crate::stream::{EntryId, KeyRef};
+use gears_core::stream::{EntryId, KeyRef};
+use gears_v8::ports::resp::{Item, Reader};
+use gears_v8::ports::{Database, Flags, Grant, Server, Words};
 
 use super::constants::FLAG_CLUSTER;
 use super::context::{Context, OwnedString};

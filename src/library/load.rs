@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
-use crate::engine::{
+use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target, TriggerCode};
+use gears_core::keyspace::TriggerKey;
+use gears_core::persist::Unregistered;
+use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer, Trigger,
 };
-use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target, TriggerCode};
-use crate::keyspace::TriggerKey;
-use crate::persist::Unregistered;
 
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Consumer, Library, Registry, Standing, strike};
@@ -24,7 +24,7 @@ const CODE_MAX: usize = 16 << 20;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct LoadRequest<'a> {
+pub(crate) struct LoadRequest<'a> {
     /// The library's text.
     pub code: &'a str,
     /// Its configuration: a JSON object.
@@ -39,7 +39,7 @@ pub struct LoadRequest<'a> {
 
 /// What a text that is loaded is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// A library: it has to register something.
     Library,
     /// A script that is run once. If it registers something, it stays as a library.
@@ -53,7 +53,7 @@ pub enum Kind<'a> {
 
 /// What came of a text that was loaded.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// Whether it is there as a library.
     pub stays: bool,
     /// Whether streams that are there already may have got a new consumer.
@@ -64,8 +64,7 @@ pub struct Loaded {
 
 /// Why a library was not loaded.
 #[derive(Debug, Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum LoadError {
+pub(crate) enum LoadError {
     #[error("library code is too large: {0} bytes given, at most {CODE_MAX} are allowed")]
     TooLarge(usize),
     #[error(transparent)]
@@ -115,10 +114,10 @@ impl LoadRequest<'_> {
 }
 
 /// Begins to listen to what becomes of keys, as far as registrations need that.
-pub type Listen<'a> = dyn Fn(&Registrations) -> Result<(), &'static str> + 'a;
+pub(crate) type Listen<'a> = dyn Fn(&Registrations) -> Result<(), &'static str> + 'a;
 
 /// What loading needs of the rest of the module.
-pub struct Loader {
+pub(crate) struct Loader {
     /// The engines there are.
     pub engines: Vec<Box<dyn Engine>>,
     /// What the libraries' runners share.
@@ -137,7 +136,7 @@ impl Loader {
     ///
     /// # Errors
     /// See [`LoadError`]; nothing has changed then.
-    pub fn load(
+    pub(crate) fn load(
         &self,
         registry: &mut Registry,
         driver: &Driver,

@@ -18,9 +18,9 @@ mod registry;
 mod restore;
 
 pub(crate) use load::delete;
-pub use load::{Kind, Listen, LoadError, LoadRequest, Loaded, Loader};
-pub use prologue::{Prologue, PrologueError};
-pub use registry::{Consumer, Library, Registry, Standing};
-pub use restore::{dump, dump_with_progress};
+pub(crate) use load::{Kind, LoadError, LoadRequest, Loader};
+pub(crate) use prologue::Prologue;
+pub(crate) use registry::{Consumer, Library, Registry, Standing};
+pub(crate) use restore::{dump, dump_with_progress};
 
-pub use crate::persist::Unregistered;
+pub(crate) use gears_core::persist::Unregistered;

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// What the first line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prologue<'a> {
+pub(crate) struct Prologue<'a> {
     /// The engine the library is written for.
     pub engine: &'a str,
     /// The library's name.
@@ -13,7 +13,7 @@ pub struct Prologue<'a> {
 
 /// What is wrong with the first line.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum PrologueError {
+pub(crate) enum PrologueError {
     /// The code does not begin with `#!`.
     #[error("could not find #! syntax")]
     NoShebang,
@@ -33,7 +33,7 @@ impl<'a> Prologue<'a> {
     ///
     /// # Errors
     /// Where the line is not of the form `#!<engine> name=<library>`.
-    pub fn parse(code: &'a str) -> Result<Self, PrologueError> {
+    pub(crate) fn parse(code: &'a str) -> Result<Self, PrologueError> {
         let line = code.lines().next().unwrap_or_default();
         let line = line.strip_prefix("#!").ok_or(PrologueError::NoShebang)?;
         let mut words = line.split_ascii_whitespace();

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::{Function, Label, Registered, Registrations};
 use crate::exec::Runner;
-use crate::keyspace::TriggerKey;
-use crate::persist::Unregistered;
-use crate::stream::ConsumerKey;
+use gears_core::keyspace::TriggerKey;
+use gears_core::persist::Unregistered;
+use gears_core::stream::ConsumerKey;
+use gears_v8::ports::{Function, Label, Registered, Registrations};
 
 /// A library. All that describes it is plain memory of ours; V8 is behind the runner.
 #[derive(Debug)]
-pub struct Library {
+pub(crate) struct Library {
     /// The engine it is written for.
     pub engine: String,
     /// The user who loaded it.
@@ -34,7 +34,7 @@ pub struct Library {
 
 /// Whether a library runs.
 #[derive(Debug)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It does, here.
     Live(Arc<Runner>),
     /// It came with the data set, or from the primary, and could not be loaded. It is kept as it
@@ -64,7 +64,7 @@ pub(super) fn strike(gone: &Unregistered, registrations: &mut Registrations) {
 impl Library {
     /// Where it runs, if it does.
     #[must_use]
-    pub fn runner(&self) -> Option<&Arc<Runner>> {
+    pub(crate) fn runner(&self) -> Option<&Arc<Runner>> {
         match &self.standing {
             Standing::Live(runner) => Some(runner),
             Standing::Quarantined { .. } => None,
@@ -74,7 +74,7 @@ impl Library {
 
 /// A stream consumer of a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     /// Its name in the delivery core.
     pub key: ConsumerKey,
     /// The prefix of the keys it wants.
@@ -86,4 +86,4 @@ pub struct Consumer {
 }
 
 /// Libraries by name, in that order.
-pub type Registry = BTreeMap<String, Library>;
+pub(crate) type Registry = BTreeMap<String, Library>;

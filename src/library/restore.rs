@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::Label;
 use crate::exec::Driver;
-use crate::persist::{ConsumerDump, LibraryDump, StreamDump};
-use crate::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
+use gears_core::persist::{ConsumerDump, LibraryDump, StreamDump};
+use gears_core::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
+use gears_v8::ports::Label;
 
 use super::load::{Kind, Listen, LoadRequest, Loader};
 use super::prologue::Prologue;
@@ -19,7 +19,11 @@ use super::registry::{Consumer, Library, Registry, Standing};
 
 /// What is kept of a library, the progress of its consumers included.
 #[must_use]
-pub fn dump_with_progress(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
+pub(crate) fn dump_with_progress(
+    name: &str,
+    library: &Library,
+    delivery: &Delivery,
+) -> LibraryDump {
     let mut dump = dump(name, library, delivery);
     for (consumer, dump) in library.consumers.values().zip(&mut dump.consumers) {
         let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
@@ -39,7 +43,7 @@ pub fn dump_with_progress(name: &str, library: &Library, delivery: &Delivery) ->
 
 /// What is kept of a library, but for the progress of its consumers.
 #[must_use]
-pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
+pub(crate) fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
     let consumers = library.consumers.iter().filter_map(|(name, consumer)| {
         let spec = delivery.spec(consumer.key)?;
         Some(ConsumerDump {
@@ -67,7 +71,7 @@ pub fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
 impl Loader {
     /// Makes a library of what was kept of it, in the place of one of its name. It is there
     /// afterwards in any case: in quarantine, if it cannot be loaded.
-    pub fn restore(
+    pub(crate) fn restore(
         &self,
         registry: &mut Registry,
         driver: &Driver,

@@ -1,0 +1,146 @@
+//! A consumer's code as the delivery core's surroundings see it: lanes, a callback that starts and
+//! ends entries when it likes, letters in and reports out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gears_core::stream::{ConsumerKey, EntryId, Lane, Mode, SubscriptionKey};
+
+/// How an entry ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) failed: bool,
+    /// Whether it ended within the call, so that its start was not worth a report.
+    pub(crate) at_once: bool,
+    /// Whether the callback may have written: async ones keep their place in the window then.
+    pub(crate) wrote: bool,
+    pub(crate) took_ms: u64,
+    pub(crate) now_ms: u64,
+}
+
+/// From the main thread to a worker, in order. The lanes of sync callbacks get theirs this way
+/// too, but for entries.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Push(SubscriptionKey, Vec<EntryId>, usize),
+    Window(SubscriptionKey, usize),
+    Freed(SubscriptionKey, usize),
+    Recall(SubscriptionKey),
+    Drop(SubscriptionKey),
+}
+
+/// From a callback to the main thread, in any order.
+#[derive(Clone, Debug)]
+pub(crate) enum Report {
+    Started(SubscriptionKey, EntryId),
+    /// With whether its place in the window is held.
+    Finished(SubscriptionKey, EntryId, Outcome, bool),
+    /// With the last entry started, and those that were dropped.
+    Recalled(SubscriptionKey, EntryId, Vec<EntryId>),
+}
+
+/// The lane of one subscription and the last entry started from it.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) lane: Lane<EntryId>,
+    pub(crate) started: EntryId,
+}
+
+/// One version of a consumer's code, with what waits beside it and what runs in it.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub(crate) number: u64,
+    pub(crate) consumer: ConsumerKey,
+    pub(crate) mode: Mode,
+    pub(crate) window: usize,
+    /// Whether it is the consumer's present code.
+    pub(crate) current: bool,
+    pub(crate) lanes: BTreeMap<SubscriptionKey, Beside>,
+    pub(crate) inbox: VecDeque<Message>,
+    pub(crate) running: Vec<(SubscriptionKey, EntryId)>,
+    pub(crate) outbox: Vec<Report>,
+}
+
+impl Code {
+    pub(crate) fn new(number: u64, consumer: ConsumerKey, mode: Mode, window: usize) -> Self {
+        Self {
+            number,
+            consumer,
+            mode,
+            window,
+            current: true,
+            lanes: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            running: Vec::new(),
+            outbox: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inbox.is_empty()
+            && self.running.is_empty()
+            && self.outbox.is_empty()
+            && self.lanes.values().all(|beside| beside.lane.waiting() == 0)
+    }
+
+    /// Takes the next message.
+    pub(crate) fn receive(&mut self) -> bool {
+        match self.inbox.pop_front() {
+            Some(Message::Push(sub, entries, window)) => self.push(sub, entries, window),
+            Some(Message::Window(sub, window)) => {
+                if let Some(beside) = self.lanes.get_mut(&sub) {
+                    beside.lane.set_window(window);
+                }
+            }
+            Some(Message::Freed(sub, places)) => {
+                if let Some(beside) = self.lanes.get_mut(&sub) {
+                    (0..places).for_each(|_| beside.lane.finish());
+                }
+            }
+            Some(Message::Recall(sub)) => {
+                // Lanes that idle may be forgotten: the core knows what was started from them.
+                let mut started = EntryId::ZERO;
+                let mut back = Vec::new();
+                if let Some(beside) = self.lanes.get_mut(&sub) {
+                    started = beside.started;
+                    back = beside.lane.take_waiting().into();
+                }
+                self.outbox.push(Report::Recalled(sub, started, back));
+            }
+            Some(Message::Drop(sub)) => {
+                self.lanes.remove(&sub);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    pub(crate) fn push(&mut self, sub: SubscriptionKey, entries: Vec<EntryId>, window: usize) {
+        let beside = self.lanes.entry(sub).or_insert_with(|| Beside {
+            lane: Lane::new(window),
+            started: EntryId::ZERO,
+        });
+        beside.lane.set_window(window);
+        for id in entries {
+            beside.lane.push(id);
+        }
+    }
+
+    /// Takes the next entry of a lane for the callback.
+    pub(crate) fn start(&mut self, sub: SubscriptionKey) -> Option<EntryId> {
+        let beside = self.lanes.get_mut(&sub)?;
+        let id = beside.lane.start()?;
+        beside.started = beside.started.max(id);
+        self.running.push((sub, id));
+        Some(id)
+    }
+
+    /// Notes one of the running entries as done; whether it holds its place.
+    pub(crate) fn finish(&mut self, at: usize, wrote: bool) -> (SubscriptionKey, EntryId, bool) {
+        let (sub, id) = self.running.swap_remove(at);
+        let holds = wrote && self.mode == Mode::Async;
+        if !holds && let Some(beside) = self.lanes.get_mut(&sub) {
+            beside.lane.finish();
+        }
+        (sub, id, holds)
+    }
+}

@@ -1,0 +1,633 @@
+//! Everything around the delivery core: the event loop, the workers, the server's commands.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gears_core::stream::{
+    Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, Item, Mode,
+    Notice, Reach, ReadRequest, Refusal, SubscriptionKey, Unit,
+};
+
+use crate::interest::Load;
+use crate::outcome::Outcome;
+use crate::reference::Reference;
+use crate::world::{self, Entry, NAMES, World};
+
+/// Turns after which everything must have come to rest, and decisions after which a turn must end.
+const TURNS_TO_REST: usize = 500;
+
+/// How far a turn of the event loop goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) hand_overs: usize,
+    /// Entries a read gives at most.
+    pub(crate) read_limit: usize,
+    /// Whether what was decided is put on record, and at most how much progress.
+    pub(crate) records: Option<usize>,
+    pub(crate) trims: usize,
+    /// Which letters can be written, one after another; the others are.
+    pub(crate) letters: Vec<bool>,
+    /// How the first sync callbacks end: `None` for a promise. The others end well.
+    pub(crate) outcomes: Vec<Option<Outcome>>,
+    /// How many of them find their library busy.
+    pub(crate) stalls: usize,
+}
+
+impl Turn {
+    pub(crate) fn full() -> Self {
+        Self {
+            hand_overs: usize::MAX,
+            read_limit: usize::MAX,
+            records: Some(usize::MAX),
+            trims: usize::MAX,
+            letters: Vec::new(),
+            outcomes: Vec::new(),
+            stalls: 0,
+        }
+    }
+}
+
+/// A unit on its way to a callback, or with it.
+#[derive(Debug)]
+struct Job {
+    sub: SubscriptionKey,
+    unit: Unit,
+    since_ms: u64,
+    started: bool,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    core: Delivery,
+    world: World,
+    reference: Reference,
+    keys: Vec<ConsumerKey>,
+    jobs: Vec<Job>,
+    inbox: VecDeque<Notice>,
+    stalled: Vec<SubscriptionKey>,
+}
+
+impl Driver {
+    pub(crate) fn new(specs: Vec<ConsumerSpec>) -> Self {
+        let mut core = Delivery::new(true);
+        let keys = specs.iter().map(|spec| core.add_consumer(spec.clone()));
+        let keys = keys.collect();
+        let reference = Reference::new(specs);
+        core.set_time(reference.now_ms);
+        Self {
+            core,
+            world: World::default(),
+            reference,
+            keys,
+            jobs: Vec::new(),
+            inbox: VecDeque::new(),
+            stalled: Vec::new(),
+        }
+    }
+
+    pub(crate) fn check(&mut self) {
+        self.pass_notices();
+        self.reference.check_awake(&self.core, &self.stalled);
+    }
+
+    fn consumer(&self, which: u8) -> usize {
+        usize::from(which) % self.keys.len()
+    }
+
+    // ---- commands ---------------------------------------------------------------------------
+
+    pub(crate) fn add(&mut self, stream: usize, group: Option<u8>, wanted: bool, bytes: usize) {
+        let entry = Entry {
+            id: self.world.number(),
+            group,
+            wanted,
+            bytes,
+        };
+        self.world.add(stream, entry);
+        self.core.on(Event::Appended(self.world.key(stream)));
+        self.reference.added(stream, entry);
+        self.place(stream);
+    }
+
+    pub(crate) fn found(&mut self, stream: usize) {
+        if self.world.is_there(stream) {
+            self.core.on(Event::Found(self.world.key(stream)));
+            self.reference.found(stream);
+            self.place(stream);
+        }
+    }
+
+    /// Where consumers begin with a stream is found out when it is heard of.
+    fn place(&mut self, stream: usize) {
+        while let Some(request) = self.core.next_placing(self.world.key(stream)) {
+            assert!(matches!(request.reach, Reach::Last(_)));
+            self.read(&request, 0);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, stream: usize) {
+        self.world.remove(stream);
+        self.core.on(Event::Removed(self.world.key(stream)));
+        self.reference.removed(stream);
+    }
+
+    pub(crate) fn swap(&mut self) {
+        self.world.swap();
+        self.core.on(Event::Swapped(0, 1));
+    }
+
+    pub(crate) fn move_away(&mut self, stream: usize) {
+        if self.world.is_there(stream) {
+            let from = self.world.key(stream);
+            self.world.move_away(stream);
+            let to = self.world.key(stream);
+            self.core.on(Event::Moved { from, to });
+            self.reference.found(stream);
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        for stream in 0..NAMES.len() {
+            self.world.remove(stream);
+            self.reference.removed(stream);
+        }
+        self.core.on(Event::Flushed(None));
+    }
+
+    pub(crate) fn pause(&mut self, which: u8, stream: Option<usize>) {
+        let consumer = self.consumer(which);
+        if self.reference.primary {
+            self.core.pause(
+                self.keys[consumer],
+                stream.map(|stream| self.world.key(stream)),
+            );
+            self.reference.paused(consumer, stream);
+        }
+    }
+
+    pub(crate) fn go_on(&mut self, which: u8, stream: Option<usize>) {
+        let consumer = self.consumer(which);
+        if self.reference.primary {
+            self.core.go_on(
+                self.keys[consumer],
+                stream.map(|stream| self.world.key(stream)),
+            );
+            self.reference.went_on(consumer, stream);
+        }
+    }
+
+    pub(crate) fn retry_now(&mut self, which: u8, stream: usize) {
+        let consumer = self.consumer(which);
+        if self.reference.primary && self.reference.knows(consumer, stream) {
+            self.core
+                .retry_now(self.keys[consumer], self.world.key(stream));
+            self.reference.retried_now(consumer, stream);
+        }
+    }
+
+    pub(crate) fn seek(&mut self, which: u8, stream: usize, at: usize) {
+        let consumer = self.consumer(which);
+        let entries = self.world.entries(stream);
+        let position = entries.get(at % (entries.len() + 1));
+        let position = position.map_or(EntryId::ZERO, |entry| entry.id);
+        if self.reference.primary {
+            self.core
+                .seek(self.keys[consumer], self.world.key(stream), position);
+            self.reference.sought(consumer, stream, position);
+        }
+    }
+
+    pub(crate) fn redrive(&mut self, which: u8, stream: usize, most: usize) {
+        let consumer = self.consumer(which);
+        let knows = self.reference.knows(consumer, stream);
+        if !(self.reference.primary && knows && self.reference.has_letters(consumer)) {
+            return;
+        }
+        let key = self.keys[consumer];
+        let mut letters: Vec<(EntryId, Item)> = Vec::new();
+        let mut loads = Vec::new();
+        for letter in &self.world.letters {
+            if (letter.consumer, letter.stream) == (consumer, stream)
+                && letter.db == self.world.key(stream).db
+                && loads.len() < most
+                && !self.reference.is_redeemed(letter.id)
+            {
+                let is_redriven = self
+                    .core
+                    .is_redriven(key, self.world.key(stream), letter.id);
+                letters.push((letter.id, letter.entry.item()));
+                if !is_redriven {
+                    loads.push((letter.id, letter.entry));
+                }
+            }
+        }
+        let count = self.core.redrive(key, self.world.key(stream), letters);
+        assert_eq!(count, loads.len());
+        self.reference.redriven(consumer, stream, loads);
+    }
+
+    pub(crate) fn change_consumer(&mut self, which: u8, spec: ConsumerSpec) {
+        let consumer = self.consumer(which);
+        self.core.change_consumer(self.keys[consumer], spec.clone());
+        self.reference.changed(consumer, spec);
+    }
+
+    // ---- the server -------------------------------------------------------------------------
+
+    pub(crate) fn change_role(&mut self, primary: bool) {
+        self.core.on(Event::RoleChanged { primary });
+        self.reference.role_changed(primary);
+    }
+
+    /// The server refuses writes, or takes them again.
+    pub(crate) fn refuse(&mut self, refused: Option<bool>) {
+        let refusal = refused.map(|may_trim| Refusal {
+            error: text("NOREPLICAS"),
+            may_trim,
+        });
+        self.core.on(Event::WritesRefused(refusal));
+        self.reference.refused = refused;
+    }
+
+    pub(crate) fn pass_time(&mut self, ms: u64) {
+        self.reference.now_ms += ms;
+        self.core.set_time(self.reference.now_ms);
+    }
+
+    /// Goes to the time that the core asked for; false where it asked for none.
+    pub(crate) fn pass_to_next(&mut self) -> bool {
+        let Some(at) = self.core.next_time() else {
+            return false;
+        };
+        self.pass_time(at.saturating_sub(self.reference.now_ms));
+        true
+    }
+
+    /// The process is gone, and another goes on from what is on record, or from a dump.
+    pub(crate) fn crash(&mut self, dump: bool, other_clock_ms: i64) {
+        let mut records: Vec<(usize, usize, Checkpoint)> = self.reference.recorded();
+        let mut holds: Vec<Hold> = self.reference.recorded_holds();
+        if dump {
+            records.clear();
+            for (consumer, key) in self.keys.iter().enumerate() {
+                let views = self.core.streams_of(*key);
+                records.extend(views.map(|view| {
+                    assert!(view.is_placed(), "where it begins is not on record");
+                    let stream = self.world.stream_at(view.db, view.name);
+                    (consumer, stream, view.checkpoint())
+                }));
+                holds[consumer] = self.core.hold_of(*key);
+            }
+        }
+        self.jobs.clear();
+        self.inbox.clear();
+        self.stalled.clear();
+        self.core = Delivery::new(true);
+        let now_ms = self.reference.now_ms.saturating_add_signed(other_clock_ms);
+        self.reference.now_ms = now_ms;
+        self.core.set_time(now_ms);
+        self.core.on(Event::Loading(true));
+        self.keys.clear();
+        for spec in self.reference.specs() {
+            self.keys.push(self.core.add_consumer(spec));
+        }
+        for (consumer, hold) in holds.iter().enumerate() {
+            self.core.hold_consumer(self.keys[consumer], hold);
+        }
+        for (consumer, stream, checkpoint) in &records {
+            self.core.on(Event::Resumed {
+                consumer: self.keys[*consumer],
+                key: self.world.key(*stream),
+                checkpoint,
+            });
+        }
+        self.reference.restarted(&self.world, &records, holds);
+        self.core.on(Event::Loading(false));
+        (0..NAMES.len()).for_each(|stream| self.found(stream));
+    }
+
+    // ---- workers ----------------------------------------------------------------------------
+
+    /// A worker begins with the units at its front.
+    pub(crate) fn start(&mut self, count: usize) {
+        let waiting = self.jobs.iter_mut().filter(|job| !job.started);
+        waiting.take(count).for_each(|job| job.started = true);
+    }
+
+    /// The callback is done with one of the units.
+    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, holds: bool) {
+        if let Some(at) = at.checked_rem(self.jobs.len()) {
+            let job = self.jobs.remove(at);
+            self.end_job(&job, outcome, holds);
+        }
+    }
+
+    /// Code that was replaced gives up one of the units that it began with.
+    pub(crate) fn abandon(&mut self, at: usize) {
+        if let Some(at) = at.checked_rem(self.jobs.len())
+            && self.jobs[at].started
+        {
+            let job = self.jobs.remove(at);
+            self.give_back(job.sub, job.unit.number, false);
+        }
+    }
+
+    fn end_job(&mut self, job: &Job, outcome: Outcome, holds: bool) {
+        let ids: Vec<_> = job.unit.items.iter().map(Item::id).collect();
+        let end = outcome.end(&ids);
+        let now_ms = self.reference.now_ms;
+        let took_ms = now_ms - job.since_ms;
+        self.reference
+            .ended(job.sub, job.unit.number, &end, took_ms, holds);
+        self.core.on(Event::Ended {
+            sub: job.sub,
+            unit: job.unit.number,
+            end,
+            took: Duration::from_millis(took_ms),
+            now_ms,
+            holds,
+        });
+    }
+
+    /// A worker takes note of what it was told.
+    pub(crate) fn receive(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.inbox.pop_front() {
+                Some(Notice::Recall { sub, .. }) => {
+                    let of_it = |job: &mut Job| job.sub == sub && !job.started;
+                    let back: Vec<_> = self.jobs.extract_if(.., of_it).collect();
+                    for job in back {
+                        self.give_back(sub, job.unit.number, false);
+                    }
+                    self.reference.recalled(sub);
+                    let started = EntryId::ZERO;
+                    self.core.on(Event::Recalled {
+                        sub,
+                        started,
+                        back: Vec::new(),
+                    });
+                }
+                Some(Notice::Drop { sub, .. }) => {
+                    self.jobs.retain(|job| job.sub != sub || job.started);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn give_back(&mut self, sub: SubscriptionKey, unit: u64, yields: bool) {
+        self.reference.returned(sub, unit);
+        self.core.on(Event::Returned { sub, unit, yields });
+    }
+
+    fn pass_notices(&mut self) {
+        while let Some(notice) = self.core.next_notice() {
+            if let Notice::Recall { sub, .. } = notice {
+                self.reference.recall_asked(sub);
+            }
+            self.inbox.push_back(notice);
+        }
+    }
+
+    // ---- turns ------------------------------------------------------------------------------
+
+    pub(crate) fn turn(&mut self, turn: &Turn) {
+        let mut outcomes: VecDeque<_> = turn.outcomes.iter().copied().collect();
+        let mut stalls = turn.stalls;
+        self.pass_time(0);
+        for sub in std::mem::take(&mut self.stalled) {
+            self.core.on(Event::Yielded(sub));
+        }
+        let mut count = 0;
+        while let Some(hand_over) = self.core.next_hand_over(true) {
+            count += 1;
+            assert!(count < TURNS_TO_REST, "a turn does not end");
+            self.carry_out(hand_over, turn.read_limit, &mut outcomes, &mut stalls);
+        }
+        assert!(!self.core.has_urgent());
+        for count in 0..turn.hand_overs {
+            assert!(count < TURNS_TO_REST, "there is always more to do");
+            let Some(hand_over) = self.core.next_hand_over(false) else {
+                break;
+            };
+            self.carry_out(hand_over, turn.read_limit, &mut outcomes, &mut stalls);
+        }
+        if !self.reference.primary {
+            assert!(
+                self.core.next_progress().is_none(),
+                "on record on a replica"
+            );
+            self.reference.nothing_is_recorded();
+            return;
+        }
+        if let Some(records) = turn.records {
+            self.write_letters(&turn.letters);
+            self.put_on_record(records);
+        }
+        for _ in 0..turn.trims {
+            let Some(trim) = self.core.next_trim() else {
+                break;
+            };
+            let stream = self.world.stream_at(trim.db, &trim.name);
+            self.reference.trimmed(stream, trim.to);
+            self.world.trim(stream, trim.to);
+        }
+    }
+
+    fn write_letters(&mut self, accepted: &[bool]) {
+        let mut accepted = accepted.iter();
+        while let Some(letter) = self.core.next_letter() {
+            assert!(self.reference.refused.is_none());
+            let consumer = self.keys.iter().position(|key| *key == letter.consumer);
+            let consumer = consumer.expect("it is there");
+            let written = accepted.next().is_none_or(|accepted| *accepted);
+            let entry = self.reference.letter(consumer, &letter, written);
+            let event = if written {
+                let id = self.world.number();
+                self.world.letters.push(world::Letter {
+                    id,
+                    consumer,
+                    stream: self.world.stream_at(letter.db, &letter.stream),
+                    db: letter.db,
+                    entry,
+                });
+                Event::Buried(letter)
+            } else {
+                let error = "the letter was refused".into();
+                Event::Unburied { letter, error }
+            };
+            self.core.on(event);
+        }
+        while let Some(redeemed) = self.core.next_redeemed() {
+            assert_eq!(*redeemed.from, *world::DEAD);
+            for letter in redeemed.letters {
+                self.reference.redeemed(letter);
+                let before = self.world.letters.len();
+                let is_it = |one: &world::Letter| (one.id, one.db) == (letter, redeemed.db);
+                self.world.letters.retain(|one| !is_it(one));
+                assert_eq!(self.world.letters.len() + 1, before, "deleted elsewhere");
+            }
+        }
+    }
+
+    fn put_on_record(&mut self, records: usize) {
+        while let Some((key, hold)) = self.core.next_hold() {
+            let consumer = self.keys.iter().position(|one| *one == key);
+            self.reference
+                .hold_recorded(consumer.expect("it is there"), hold);
+        }
+        for _ in 0..records {
+            let Some(progress) = self.core.next_progress() else {
+                return;
+            };
+            let consumer = self.keys.iter().position(|key| *key == progress.consumer);
+            let stream = self.world.stream_at(progress.db, &progress.name);
+            let consumer = consumer.expect("it is there");
+            self.reference
+                .progress(consumer, stream, progress.checkpoint);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        hand_over: HandOver,
+        limit: usize,
+        outcomes: &mut VecDeque<Option<Outcome>>,
+        stalls: &mut usize,
+    ) {
+        match hand_over {
+            HandOver::Read(request) => self.read(&request, limit),
+            HandOver::Run { .. } => panic!("every consumer has a policy"),
+            HandOver::Deliver {
+                sub,
+                consumer,
+                unit,
+            } => {
+                let (db, name) = self.core.stream_of(sub).expect("it is there");
+                let consumer = self.keys.iter().position(|key| *key == consumer);
+                let consumer = consumer.expect("it is there");
+                let stream = self.world.stream_at(db, &name);
+                self.reference.hand_over(consumer, stream, sub, &unit);
+                let job = Job {
+                    sub,
+                    unit,
+                    since_ms: self.reference.now_ms,
+                    started: false,
+                };
+                if self.reference.spec(consumer).mode == Mode::Async {
+                    self.jobs.push(job);
+                } else if *stalls > 0 {
+                    *stalls -= 1;
+                    self.give_back(sub, job.unit.number, true);
+                    self.stalled.push(sub);
+                } else if let Some(outcome) = outcomes.pop_front().unwrap_or(Some(Outcome::Well)) {
+                    self.end_job(&job, outcome, false);
+                } else {
+                    self.jobs.push(Job {
+                        started: true,
+                        ..job
+                    });
+                }
+            }
+        }
+        self.pass_notices();
+    }
+
+    fn read(&mut self, request: &ReadRequest, limit: usize) {
+        let ReadRequest {
+            sub, reach, max, ..
+        } = *request;
+        let stream = self.world.stream_at(request.db, &request.name);
+        let consumer = self.keys.iter().position(|key| *key == request.consumer);
+        let consumer = consumer.expect("it is there");
+        let entries = self.world.entries(stream);
+        let after = match reach {
+            Reach::Last(skip) => {
+                let skip = usize::try_from(skip).expect("few entries");
+                let at = entries.len().checked_sub(skip + 1);
+                let position = at.map_or(EntryId::ZERO, |at| entries[at].id);
+                self.reference.placed(consumer, stream, skip, position);
+                self.core.on(Event::Placed { sub, position });
+                return;
+            }
+            Reach::Only(id) => {
+                let found: Vec<_> = entries.iter().filter(|one| one.id == id).copied().collect();
+                let batch = world::batch(&found);
+                let end = false;
+                self.core.on(Event::Fetched { sub, batch, end });
+                return;
+            }
+            Reach::Behind(after) => after,
+        };
+        assert!(max > 0);
+        let behind = entries.iter().filter(|one| one.id > after);
+        let found: Vec<_> = behind.clone().take(max.min(limit)).copied().collect();
+        let end = behind.count() == found.len();
+        self.reference.fetched(consumer, stream, end);
+        let batch = world::batch(&found);
+        self.core.on(Event::Fetched { sub, batch, end });
+    }
+
+    // ---- rest -------------------------------------------------------------------------------
+
+    /// Ends a sequence: everything that can go on does, every callback ends well.
+    pub(crate) fn finish(&mut self) {
+        self.change_role(true);
+        self.refuse(None);
+        for which in 0..u8::try_from(self.keys.len()).expect("two at most") {
+            let consumer = usize::from(which);
+            if self.reference.is_stopped(consumer) {
+                self.go_on(which, None);
+            }
+            for stream in 0..NAMES.len() {
+                if self.reference.is_stream_stopped(consumer, stream) {
+                    self.go_on(which, Some(stream));
+                }
+            }
+        }
+        for _ in 0..TURNS_TO_REST {
+            self.pass_notices();
+            self.receive(self.inbox.len());
+            self.turn(&Turn::full());
+            for job in std::mem::take(&mut self.jobs) {
+                self.end_job(&job, Outcome::Well, true);
+            }
+            self.check();
+            let rests = self.inbox.is_empty() && self.stalled.is_empty();
+            if rests && !self.core.has_work() && !self.pass_to_next() {
+                self.reference.check_complete();
+                self.check_views();
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    fn check_views(&self) {
+        for key in &self.keys {
+            // A batch may wait to be full while later entries, of other groups then, are done.
+            let policy = self.core.spec(*key).and_then(|spec| spec.policy.clone());
+            let may_wait = policy.is_some_and(|policy| policy.batch.is_some());
+            for view in self.core.streams_of(*key) {
+                assert!(view.in_flight().is_empty() && (may_wait || view.redo().is_empty()));
+            }
+        }
+    }
+}
+
+/// Letters that are handed over again.
+pub(crate) fn redriven(letter: EntryId, entry: Entry, ordered: bool) -> Load {
+    Load {
+        ids: vec![entry.id],
+        groups: entry.group.filter(|_| ordered).into_iter().collect(),
+        tried: gears_core::stream::Tried::default(),
+        letter: Some(letter),
+    }
+}
+
+/// Texts that reports carry.
+pub(crate) fn text(text: &str) -> Arc<str> {
+    text.into()
+}

@@ -1,0 +1,406 @@
+//! What scripts call through their clients: commands, background parts, the server's lock.
+//!
+//! The classes around these functions are in the bootstrap, which sees to it that a client is
+//! used only while its call lasts.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ports::resp::Reader;
+use crate::ports::{Database, Flags, Grant, News, Server};
+
+use crate::convert::from_js::{DETACHED, NoWord, push_word};
+use crate::convert::text;
+use crate::convert::to_js::{Form, Maker, throw_redis_error};
+use crate::limits::memory::Bounds;
+use crate::limits::watchdog::Reason;
+use crate::runtime::callback::callback;
+use crate::runtime::continuation;
+use crate::runtime::run;
+use crate::runtime::unlocked::Unlocked;
+
+callback!(call_entry => call);
+callback!(call_raw_entry => call_raw);
+callback!(call_either_entry => call_either);
+callback!(may_block_entry => may_block);
+callback!(grant_entry => grant);
+callback!(begin_entry => begin);
+callback!(lock_entry => lock);
+callback!(is_async_function_entry => is_async_function);
+callback!(current_entry => current);
+callback!(set_current_entry => set_current);
+
+/// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
+const REPLY_SHARE: usize = 2;
+
+/// Bytes of a command's words that are taken between two looks at the time.
+const LOOK: usize = 256 << 10;
+
+/// `is_async_function(value)`
+pub(crate) fn async_function_test<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Option<v8::Local<'s, v8::Function>> {
+    v8::Function::new(scope, is_async_function_entry)
+}
+
+/// The functions and what the bootstrap calls them.
+pub(crate) fn functions<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 10]> {
+    Some([
+        ("call", v8::Function::new(scope, call_entry)?),
+        ("call_raw", v8::Function::new(scope, call_raw_entry)?),
+        ("call_either", v8::Function::new(scope, call_either_entry)?),
+        ("may_block", v8::Function::new(scope, may_block_entry)?),
+        ("grant", v8::Function::new(scope, grant_entry)?),
+        ("begin", v8::Function::new(scope, begin_entry)?),
+        ("lock", v8::Function::new(scope, lock_entry)?),
+        (
+            "is_async_function",
+            v8::Function::new(scope, is_async_function_entry)?,
+        ),
+        ("current", v8::Function::new(scope, current_entry)?),
+        ("set_current", v8::Function::new(scope, set_current_entry)?),
+    ])
+}
+
+const NOT_LOCKED: &str = "Main thread is not locked";
+
+// --- commands ------------------------------------------------------------------------------------
+
+/// `call(name, ...arguments)`
+fn call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Text);
+}
+
+/// `call_raw(name, ...arguments)`
+fn call_raw<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Raw);
+}
+
+/// `call_either(name, ...arguments)`: strings that are not UTF-8 are given as bytes.
+fn call_either<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    result: v8::ReturnValue<'s, v8::Value>,
+) {
+    run_command(scope, args, result, Form::Either);
+}
+
+fn run_command<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+    form: Form,
+) {
+    if args.length() == 0 {
+        return text::throw_type_error(scope, "Wrong number of arguments to 'call' function");
+    }
+    let name = args.get(0);
+    if !(name.is_string() || name.is_string_object()) {
+        return text::throw_type_error(scope, "First argument to 'command' must be a string");
+    }
+    let Some(mut desk) = run::take_desk(scope) else {
+        return text::throw(scope, NOT_LOCKED);
+    };
+    let mut looked_at = 0;
+    for at in 0..args.length() {
+        let message = match push_word(scope, &mut desk.words, args.get(at), desk.bounds.memory) {
+            Ok(()) => {
+                // V8 does not look at the time while none of its code runs.
+                if desk.words.bytes() - looked_at > LOOK {
+                    looked_at = desk.words.bytes();
+                    if desk.bounds.watch.is_ending() {
+                        return;
+                    }
+                }
+                continue;
+            }
+            Err(NoWord::Thrown) => return,
+            Err(NoWord::Detached) => DETACHED,
+            Err(NoWord::Type) => {
+                "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
+            }
+            Err(NoWord::Memory) => "The command does not fit into the library's memory",
+            Err(NoWord::Size) => "Bad argument was given to 'call', it is larger than 512 MB",
+        };
+        return text::throw_type_error(scope, message);
+    }
+    if desk.bounds.watch.is_ending() {
+        return;
+    }
+    let called = desk.server().call(&desk.words, &mut |reply| {
+        if reply.len() > desk.bounds.memory / REPLY_SHARE {
+            let message = "The reply does not fit into the library's memory";
+            return text::throw(scope, message);
+        }
+        let mut maker = Maker {
+            helpers: &desk.helpers,
+            form,
+            reader: Reader::new(reply),
+        };
+        if let Some(value) = maker.value(scope, 0) {
+            result.set(value);
+        }
+    });
+    run::give_words_back(scope, desk.words);
+    if called.is_err() {
+        text::throw(scope, NOT_LOCKED);
+    }
+}
+
+/// `may_block()`
+fn may_block(
+    scope: &mut v8::PinScope,
+    _args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    let may = run::use_server(scope, |_, server| server.may_block());
+    result.set_bool(may.unwrap_or(false));
+}
+
+// --- background parts --------------------------------------------------------------------------------
+
+/// `grant()`: what a background part of this run acts with.
+fn grant<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    _args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let grant = run::use_server(scope, |_, server| server.grant()).flatten();
+    let Some(grant) = grant else {
+        return text::throw(scope, "Called 'run_on_background' out of context");
+    };
+    if let Some(object) = grant_object(scope, &grant) {
+        result.set(object.into());
+    }
+}
+
+/// A grant as an object of its parts.
+fn grant_object<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    grant: &Grant,
+) -> Option<v8::Local<'s, v8::Object>> {
+    let object = v8::Object::new(scope);
+    for (name, value) in grant_parts(scope, grant) {
+        let key = text::short(scope, name);
+        object.create_data_property(scope, key.into(), value)?;
+    }
+    Some(object)
+}
+
+/// A grant as the values its client keeps.
+pub(crate) fn grant_parts<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    grant: &Grant,
+) -> [(&'static str, v8::Local<'s, v8::Value>); 3] {
+    [
+        ("user", text::short(scope, &grant.user).into()),
+        ("db", v8::Integer::new(scope, grant.db.packed()).into()),
+        (
+            "flags",
+            v8::Integer::new_from_unsigned(scope, grant.flags.bits()).into(),
+        ),
+    ]
+}
+
+/// `begin(job)`: has a function called later, on a worker.
+fn begin(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    if let Ok(job) = v8::Local::<v8::Function>::try_from(args.get(0)) {
+        let job = v8::Global::new(scope, job);
+        run::begin_job(scope, job);
+    }
+}
+
+/// `is_async_function(value)`
+fn is_async_function(
+    _scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    let value = args.get(0);
+    result.set_bool(value.is_async_function() && !value.is_generator_function());
+}
+
+/// `current()`: whose client the code at hand was given, as `grant()` tells it; undefined where it was
+/// given none. V8 keeps it over every `await`.
+fn current<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    _args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    if let Some(grant) = continuation::grant(scope)
+        && let Some(object) = grant_object(scope, &grant)
+    {
+        result.set(object.into());
+    }
+}
+
+/// `set_current(user, db, flags)`
+fn set_current<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    _result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let grant = grant_of(scope, args);
+    let data = continuation::data_of(scope, &grant);
+    scope.set_continuation_preserved_embedder_data(data);
+}
+
+/// The grant that a client's first three arguments are.
+fn grant_of<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+) -> Grant {
+    Grant {
+        user: args.get(0).to_rust_string_lossy(scope).into(),
+        db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
+        flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
+    }
+}
+
+// --- the server's lock -------------------------------------------------------------------------------
+
+/// `lock(user, db, flags, run, work)`: calls `run(work)` with the server's lock held.
+///
+/// Lock order: the server's outside, the isolate's inside. So the isolate is given up first, and
+/// had again once the server's lock is held.
+fn lock<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let (Ok(run_sync), Some(bounds)) = (
+        v8::Local::<v8::Function>::try_from(args.get(3)),
+        run::bounds(scope),
+    ) else {
+        return;
+    };
+    let grant = grant_of(scope, args);
+    let work = args.get(4);
+    let returned = run::use_server(scope, |scope, server| {
+        if server.is_locked() {
+            // A continuation on the main thread: part of the run that goes on.
+            let mut returned = None;
+            server.lock(&grant, &mut |admitted| {
+                returned = run_admitted(scope, admitted, run_sync, work);
+            });
+            returned
+        } else {
+            run_with_lock(scope, &bounds, server, &grant, run_sync, work)
+        }
+    });
+    match returned {
+        None => text::throw(scope, NOT_LOCKED),
+        Some(Some(value)) => result.set(value),
+        // An exception is pending.
+        Some(None) => {}
+    }
+}
+
+fn run_with_lock<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    bounds: &Arc<Bounds>,
+    server: &dyn Server,
+    grant: &Grant,
+    run_sync: v8::Local<'s, v8::Function>,
+    work: v8::Local<'s, v8::Value>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    // Where the run is being ended, V8 ends it on the way back.
+    let paused = bounds.watch.pause()?;
+    let took_ms = paused.took_ms();
+    if bounds.is_overdue(took_ms) {
+        // The watchdog hardly finds a run that pauses again and again.
+        bounds.watch.resume(paused);
+        bounds.watch.end_for_taken_time(took_ms);
+        return None;
+    }
+    let mut news = News::default();
+    run::take_news(scope, &mut news);
+    if !news.settled.is_empty() || news.jobs > 0 {
+        server.note_news(&mut news);
+    }
+    // Whoever enters meanwhile neither sees it nor leaves something else.
+    let carried = scope.get_continuation_preserved_embedder_data();
+    continuation::clear(scope);
+    let mut unlocked = Some(Unlocked::new(scope));
+    let mut returned = None;
+    let mut ended = None;
+    let mut began = Instant::now();
+    server.lock(grant, &mut |admitted| {
+        drop(unlocked.take());
+        scope.set_continuation_preserved_embedder_data(carried);
+        began = Instant::now();
+        bounds.watch.start(true);
+        returned = run_admitted(scope, admitted, run_sync, work);
+        ended = bounds.watch.stop();
+    });
+    if let Some(unlocked) = unlocked.take() {
+        // Nobody had it run.
+        drop(unlocked);
+        scope.set_continuation_preserved_embedder_data(carried);
+    }
+    let charged = if ended == Some(Reason::Time) {
+        // Caught again and again, that would hold up the server without an end.
+        paused.charged(began.elapsed() / 2)
+    } else {
+        paused
+    };
+    bounds.watch.resume(charged);
+    match ended {
+        None => {}
+        Some(Reason::Time) if bounds.is_overdue(charged.took_ms()) => {
+            // It caught that often enough. The watchdog would hardly find it off the lock.
+            bounds.watch.end_for_taken_time(charged.took_ms());
+            return None;
+        }
+        Some(Reason::Time) => {
+            // The async function may catch it: its promise is settled in any case.
+            throw_plainly(scope, Reason::Time.describe());
+            return None;
+        }
+        Some(Reason::Memory) => {
+            // All of the run has to unwind before there is memory again.
+            bounds.watch.end_for_memory();
+            return None;
+        }
+    }
+    returned
+}
+
+/// Throws an error that reads like its plain text, as those of commands do.
+fn throw_plainly(scope: &mut v8::PinScope, message: &str) {
+    if let Some(helpers) = run::helpers(scope) {
+        throw_redis_error(scope, &helpers, message.as_bytes());
+    }
+}
+
+fn run_admitted<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    admitted: Result<&dyn Server, String>,
+    run_sync: v8::Local<'s, v8::Function>,
+    work: v8::Local<'s, v8::Value>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    match admitted {
+        Err(message) => {
+            throw_plainly(scope, &message);
+            None
+        }
+        Ok(server) => run::with_server(scope, Some(server), |scope| {
+            let nothing = v8::undefined(scope).into();
+            run_sync.call(scope, nothing, &[work])
+        }),
+    }
+}

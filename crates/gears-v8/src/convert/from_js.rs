@@ -1,0 +1,466 @@
+//! Values of JavaScript, as replies and as words of commands.
+//!
+//! What a script gives may be endless (cycles), larger than it looks (the same array a thousand
+//! times) and alive (getters, proxies): so depth, size and time are bounded here too.
+
+use crate::ports::{Reply, ScriptError, Words};
+
+use crate::convert::text;
+use crate::runtime::run;
+
+/// Arrays, maps and sets within each other.
+const DEPTH_MAX: usize = 100;
+/// Bytes that an element counts beside its own.
+const ELEMENT: usize = size_of::<Reply>();
+/// Bytes of UTF-8 per unit of UTF-16, at most.
+const UTF8_MAX: usize = 3;
+/// Units of a string that is short.
+const SHORT: usize = 1024;
+/// Bytes of a reply that are written between two looks at the time.
+const LOOK: usize = 256 << 10;
+/// Bytes of one word of a command, as the server has it for clients.
+const WORD_MAX: usize = 512 << 20;
+
+// --- replies ------------------------------------------------------------------------------------
+
+/// What a function returned, as a reply of at most `bytes`.
+///
+/// # Errors
+/// Where it is too deep or too large, where it cannot be sent at all, or where code of the script
+/// that runs on the way (a getter, say) threw.
+pub(crate) fn reply(
+    scope: &mut v8::PinScope,
+    value: v8::Local<v8::Value>,
+    bytes: usize,
+) -> Result<Reply, ScriptError> {
+    v8::tc_scope!(let scope, scope);
+    let mut writer = Writer {
+        left: bytes,
+        since_look: 0,
+    };
+    match writer.value(scope, value, 0) {
+        Ok(reply) => Ok(reply),
+        Err(Problem::Refused(message)) => Err(ScriptError::new(message)),
+        Err(Problem::Thrown) => Err(match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("the result could not be read"),
+        }),
+    }
+}
+
+enum Problem {
+    Refused(&'static str),
+    /// An exception is pending, or the run is being ended.
+    Thrown,
+}
+
+type Written = Result<Reply, Problem>;
+
+struct Writer {
+    /// Bytes that the reply may still take.
+    left: usize,
+    /// Bytes since the last look whether the run is being ended: V8 does not look while none of
+    /// its code runs.
+    since_look: usize,
+}
+
+impl Writer {
+    /// Takes so many bytes, and those of an element.
+    fn take(&mut self, scope: &mut v8::PinScope, bytes: usize) -> Result<(), Problem> {
+        let bytes = bytes.saturating_add(ELEMENT);
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .ok_or(Problem::Refused("The result is too large for a reply"))?;
+        self.since_look += bytes;
+        if self.since_look > LOOK {
+            self.since_look = 0;
+            if run::is_ending(scope) {
+                return Err(Problem::Thrown);
+            }
+        }
+        Ok(())
+    }
+
+    fn value(
+        &mut self,
+        scope: &mut v8::PinScope,
+        value: v8::Local<v8::Value>,
+        depth: usize,
+    ) -> Written {
+        self.take(scope, 0)?;
+        if value.is_int32() {
+            return Ok(Reply::Integer(value.int32_value(scope).unwrap_or(0).into()));
+        }
+        if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
+            return Ok(Reply::Bulk(self.string(scope, string)?));
+        }
+        if value.is_null_or_undefined() {
+            return Ok(Reply::Null);
+        }
+        if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
+            let number = number.value();
+            // Without a sign, which means nothing: there are several NaNs.
+            return Ok(Reply::Double(if number.is_nan() {
+                f64::NAN
+            } else {
+                number
+            }));
+        }
+        if let Ok(number) = v8::Local::<v8::BigInt>::try_from(value) {
+            return match number.i64_value() {
+                (number, true) => Ok(Reply::Integer(number)),
+                _ => Ok(Reply::BigNumber(self.text_of(scope, value)?)),
+            };
+        }
+        if value.is_boolean() {
+            return Ok(Reply::Bool(value.is_true()));
+        }
+        let Ok(object) = v8::Local::<v8::Object>::try_from(value) else {
+            return Err(Problem::Refused("A symbol can not be sent as a reply"));
+        };
+        self.object(scope, object, depth)
+    }
+
+    fn object(
+        &mut self,
+        scope: &mut v8::PinScope,
+        object: v8::Local<v8::Object>,
+        depth: usize,
+    ) -> Written {
+        let value: v8::Local<v8::Value> = object.into();
+        if let Ok(array) = v8::Local::<v8::Array>::try_from(value) {
+            return Ok(Reply::Array(self.elements(scope, array, depth)?));
+        }
+        if let Some(length) = byte_length(scope, value) {
+            let length = length.map_err(|Detached| Problem::Refused(DETACHED))?;
+            self.take(scope, length)?;
+            let mut bytes = Vec::new();
+            append_bytes(value, length, &mut bytes);
+            return Ok(Reply::Bulk(bytes));
+        }
+        if value.is_string_object() {
+            return self.string_object(scope, object);
+        }
+        if let Ok(map) = v8::Local::<v8::Map>::try_from(value) {
+            let entries = map.as_array(scope);
+            return Ok(Reply::Map(pairs(self.elements(scope, entries, depth)?)));
+        }
+        if let Ok(set) = v8::Local::<v8::Set>::try_from(value) {
+            let entries = set.as_array(scope);
+            return Ok(Reply::Set(self.elements(scope, entries, depth)?));
+        }
+        if value.is_native_error() {
+            let error = text::describe(scope, value);
+            self.take(scope, error.message.len())?;
+            return Ok(Reply::Error(error.message));
+        }
+        if value.is_date() {
+            let key = text::short(scope, "toISOString");
+            let method = object.get(scope, key.into()).ok_or(Problem::Thrown)?;
+            let method = v8::Local::<v8::Function>::try_from(method)
+                .map_err(|_| Problem::Refused("A date without 'toISOString' can not be sent"))?;
+            let text = method.call(scope, value, &[]).ok_or(Problem::Thrown)?;
+            return Ok(Reply::text(self.text_of(scope, text)?));
+        }
+        if value.is_function() {
+            return Err(Problem::Refused("A function can not be sent as a reply"));
+        }
+        if value.is_promise() {
+            return Err(Problem::Refused(
+                "A promise within the result can not be sent as a reply",
+            ));
+        }
+        if value.is_number_object() || value.is_boolean_object() || value.is_big_int_object() {
+            let key = text::short(scope, "valueOf");
+            let method = object.get(scope, key.into()).ok_or(Problem::Thrown)?;
+            if let Ok(method) = v8::Local::<v8::Function>::try_from(method) {
+                let inner = method.call(scope, value, &[]).ok_or(Problem::Thrown)?;
+                if inner.is_object() {
+                    // It might give another such object, and that one too.
+                    return Err(Problem::Refused("nesting level reached"));
+                }
+                return self.value(scope, inner, depth);
+            }
+        }
+        if value.is_reg_exp() || value.is_symbol_object() {
+            return Ok(Reply::text(self.text_of(scope, value)?));
+        }
+        self.properties(scope, object, depth)
+    }
+
+    fn elements(
+        &mut self,
+        scope: &mut v8::PinScope,
+        array: v8::Local<v8::Array>,
+        depth: usize,
+    ) -> Result<Vec<Reply>, Problem> {
+        check_depth(depth)?;
+        let length = array.length();
+        self.take(scope, (length as usize).saturating_mul(ELEMENT))?;
+        let mut elements = Vec::with_capacity(length as usize);
+        for at in 0..length {
+            v8::scope!(let scope, &mut *scope);
+            let element = array.get_index(scope, at).ok_or(Problem::Thrown)?;
+            elements.push(self.value(scope, element, depth + 1)?);
+        }
+        Ok(elements)
+    }
+
+    fn properties(
+        &mut self,
+        scope: &mut v8::PinScope,
+        object: v8::Local<v8::Object>,
+        depth: usize,
+    ) -> Written {
+        check_depth(depth)?;
+        let names = v8::GetPropertyNamesArgs {
+            mode: v8::KeyCollectionMode::OwnOnly,
+            key_conversion: v8::KeyConversionMode::ConvertToString,
+            ..v8::GetPropertyNamesArgs::default()
+        };
+        let names = object
+            .get_own_property_names(scope, names)
+            .ok_or(Problem::Thrown)?;
+        let mut fields = Vec::new();
+        for at in 0..names.length() {
+            v8::scope!(let scope, &mut *scope);
+            let name = names.get_index(scope, at).ok_or(Problem::Thrown)?;
+            let value = object.get(scope, name).ok_or(Problem::Thrown)?;
+            self.take(scope, 0)?;
+            let name = Reply::text(self.text_of(scope, name)?);
+            fields.push((name, self.value(scope, value, depth + 1)?));
+        }
+        Ok(Reply::Map(fields))
+    }
+
+    /// A string object says what kind of reply it was; one that says nothing is a bulk string.
+    fn string_object(
+        &mut self,
+        scope: &mut v8::PinScope,
+        object: v8::Local<v8::Object>,
+    ) -> Written {
+        let text = self.text_of(scope, object.into())?;
+        let helpers = run::helpers(scope).ok_or(Problem::Thrown)?;
+        let key = v8::Local::new(scope, &helpers.reply_type);
+        let kind = self.tag_of(scope, object, key)?;
+        Ok(match kind.as_deref() {
+            Some("status") => Reply::Simple(text.into()),
+            Some("big_number") if is_big_number(&text) => Reply::BigNumber(text),
+            Some("verbatim") => {
+                let key = text::short(scope, "__format");
+                let format = self.tag_of(scope, object, key)?;
+                let format = format
+                    .and_then(|format| format.into_bytes().try_into().ok())
+                    .unwrap_or(*b"txt");
+                Reply::Verbatim {
+                    format,
+                    text: text.into_bytes(),
+                }
+            }
+            _ => Reply::text(text),
+        })
+    }
+
+    fn tag_of(
+        &mut self,
+        scope: &mut v8::PinScope,
+        object: v8::Local<v8::Object>,
+        key: v8::Local<v8::String>,
+    ) -> Result<Option<String>, Problem> {
+        let tag = object.get(scope, key.into()).ok_or(Problem::Thrown)?;
+        if tag.is_string() {
+            self.text_of(scope, tag).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn text_of(
+        &mut self,
+        scope: &mut v8::PinScope,
+        value: v8::Local<v8::Value>,
+    ) -> Result<String, Problem> {
+        let string = value.to_string(scope).ok_or(Problem::Thrown)?;
+        self.take(scope, utf8_length(scope, string))?;
+        Ok(string.to_rust_string_lossy(scope))
+    }
+
+    fn string(
+        &mut self,
+        scope: &mut v8::PinScope,
+        string: v8::Local<v8::String>,
+    ) -> Result<Vec<u8>, Problem> {
+        self.take(scope, utf8_length(scope, string))?;
+        let mut bytes = Vec::new();
+        append_text(scope, string, &mut bytes);
+        Ok(bytes)
+    }
+}
+
+fn check_depth(depth: usize) -> Result<(), Problem> {
+    if depth < DEPTH_MAX {
+        Ok(())
+    } else {
+        Err(Problem::Refused("nesting level reached"))
+    }
+}
+
+fn is_big_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Keys and values in turn, as pairs.
+fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
+}
+
+// --- words -----------------------------------------------------------------------------------------
+
+/// Why a value is no word of a command.
+pub(crate) enum NoWord {
+    /// It is of another type.
+    Type,
+    /// It is larger than the server takes.
+    Size,
+    /// With those before it, it is larger than the library's memory.
+    Memory,
+    /// It was an `ArrayBuffer` whose bytes went elsewhere.
+    Detached,
+    /// An exception is pending.
+    Thrown,
+}
+
+/// Adds a value as a word of a command: text as UTF-8, bytes as they are, numbers and booleans as
+/// `String()` gives them.
+pub(crate) fn push_word(
+    scope: &mut v8::PinScope,
+    words: &mut Words,
+    value: v8::Local<v8::Value>,
+    memory: usize,
+) -> Result<(), NoWord> {
+    let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
+        string
+    } else if let Some(length) = byte_length(scope, value) {
+        let length = length.map_err(|Detached| NoWord::Detached)?;
+        check_size(length, words, memory)?;
+        words.push_with(|bytes| append_bytes(value, length, bytes));
+        return Ok(());
+    } else if value.is_number()
+        || value.is_big_int()
+        || value.is_boolean()
+        || value.is_string_object()
+    {
+        value.to_string(scope).ok_or(NoWord::Thrown)?
+    } else {
+        return Err(NoWord::Type);
+    };
+    check_size(utf8_length(scope, string), words, memory)?;
+    words.push_with(|bytes| append_text(scope, string, bytes));
+    Ok(())
+}
+
+/// Before anything is copied.
+fn check_size(length: usize, words: &Words, memory: usize) -> Result<(), NoWord> {
+    if length > WORD_MAX {
+        Err(NoWord::Size)
+    } else if words.bytes().saturating_add(length) > memory {
+        Err(NoWord::Memory)
+    } else {
+        Ok(())
+    }
+}
+
+// --- bytes -----------------------------------------------------------------------------------------
+
+/// Appends a string as UTF-8. A surrogate without its other half becomes U+FFFD.
+fn append_text(scope: &v8::Isolate, string: v8::Local<v8::String>, bytes: &mut Vec<u8>) {
+    let room = utf8_length(scope, string);
+    bytes.reserve(room);
+    let flags = v8::WriteFlags::kReplaceInvalidUtf8;
+    let spare = &mut bytes.spare_capacity_mut()[..room];
+    let written = string.write_utf8_uninit_v2(scope, spare, flags, None);
+    let length = bytes.len() + written;
+    // SAFETY: so many bytes behind the old ones were just written.
+    unsafe { bytes.set_len(length) };
+}
+
+/// How many bytes a string is as UTF-8, at most: looking costs as much as writing, so that a short
+/// one is taken for as long as it can be.
+fn utf8_length(scope: &v8::Isolate, string: v8::Local<v8::String>) -> usize {
+    match string.length() {
+        units if units <= SHORT => units * UTF8_MAX,
+        _ => string.utf8_length(scope),
+    }
+}
+
+/// What is said of bytes that are no more.
+pub(crate) const DETACHED: &str = "The ArrayBuffer was detached: its bytes are gone";
+
+/// An `ArrayBuffer` whose bytes went elsewhere. It looks as if it had none, which means something.
+pub(crate) struct Detached;
+
+/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one; `None` of anything else.
+pub(crate) fn byte_length(
+    scope: &mut v8::PinScope,
+    value: v8::Local<v8::Value>,
+) -> Option<Result<usize, Detached>> {
+    let (length, buffer) = if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
+        match view.byte_length() {
+            // Not asked of others: V8 would move small ones out of its heap.
+            0 => (0, view.buffer(scope)),
+            length => (length, None),
+        }
+    } else if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
+        (buffer.byte_length(), Some(buffer))
+    } else {
+        let buffer = v8::Local::<v8::SharedArrayBuffer>::try_from(value).ok()?;
+        (buffer.byte_length(), None)
+    };
+    let detached = buffer.is_some_and(|buffer| buffer.was_detached());
+    Some(if detached { Err(Detached) } else { Ok(length) })
+}
+
+/// Appends the bytes of what [`byte_length`] knows, which are so many.
+pub(crate) fn append_bytes(value: v8::Local<v8::Value>, length: usize, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    bytes.resize(start + length, 0);
+    let target = &mut bytes[start..];
+    if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
+        let copied = view.copy_contents(target);
+        bytes.truncate(start + copied);
+        return;
+    }
+    let store = if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
+        buffer.get_backing_store()
+    } else if let Ok(buffer) = v8::Local::<v8::SharedArrayBuffer>::try_from(value) {
+        buffer.get_backing_store()
+    } else {
+        return;
+    };
+    if let Some(data) = store.data() {
+        let length = target.len().min(store.byte_length());
+        // SAFETY: the store holds `byte_length` bytes, and nothing writes them while the isolate
+        // is locked here: no other thread of ours shares it. The target does not overlap it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(data.cast().as_ptr(), target.as_mut_ptr(), length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn big_numbers_are_digits_and_nothing_else() {
+        for good in ["0", "-12", "99999999999999999999"] {
+            assert!(is_big_number(good), "{good}");
+        }
+        for bad in ["", "-", "1.5", "+1", "1\r\n"] {
+            assert!(!is_big_number(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Values of the server and of scripts, both ways.
+
+pub(crate) mod from_js;
+pub(crate) mod text;
+pub(crate) mod to_js;

@@ -1,0 +1,221 @@
+//! Replies of the server, as values of JavaScript.
+
+use smallvec::SmallVec;
+
+use crate::ports::resp::{DEPTH_MAX, Item, Reader};
+
+use crate::convert::text;
+use crate::runtime::bootstrap::{Helpers, filled_buffer};
+use crate::runtime::run;
+
+/// Elements that are made at once; more are set one by one, with handles freed in between.
+const ELEMENTS_AT_ONCE: usize = 4096;
+
+/// How strings are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As text.
+    Text,
+    /// As bytes.
+    Raw,
+    /// As text, and as bytes what is none.
+    Either,
+}
+
+/// What making a value needs.
+pub(crate) struct Maker<'a, 'r> {
+    pub(crate) helpers: &'a Helpers,
+    pub(crate) form: Form,
+    pub(crate) reader: Reader<'r>,
+}
+
+impl Maker<'_, '_> {
+    /// The next value; `None` where an exception is pending: an error the server replied, or
+    /// bytes that are no text.
+    pub(crate) fn value<'s>(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        depth: usize,
+    ) -> Option<v8::Local<'s, v8::Value>> {
+        let Some(item) = self.reader.next().filter(|_| depth <= DEPTH_MAX) else {
+            text::throw(scope, "The reply of the server could not be read");
+            return None;
+        };
+        Some(match item {
+            Item::Integer(number) => v8::BigInt::new_from_i64(scope, number).into(),
+            Item::Bulk(bytes) => self.string(scope, bytes)?,
+            Item::Null => v8::null(scope).into(),
+            Item::Double(number) => v8::Number::new(scope, number).into(),
+            Item::Bool(value) => v8::Boolean::new(scope, value).into(),
+            Item::Simple(bytes) => {
+                let value = self.string(scope, bytes)?;
+                let status = v8::Local::new(scope, &self.helpers.status);
+                self.tagged(scope, value, status, None)?
+            }
+            Item::BigNumber(digits) => {
+                let value = string(scope, digits)?;
+                let kind = text::short(scope, "big_number");
+                self.tagged(scope, value, kind, None)?
+            }
+            Item::Verbatim { format, text } => {
+                let value = self.string(scope, text)?;
+                let kind = text::short(scope, "verbatim");
+                self.tagged(scope, value, kind, Some(format))?
+            }
+            Item::Error(message) => {
+                throw_redis_error(scope, self.helpers, message);
+                return None;
+            }
+            Item::Array(items) => self.array(scope, items, depth)?.into(),
+            Item::Set(items) => self.set(scope, items, depth)?.into(),
+            Item::Map(pairs) => self.map(scope, pairs, depth)?.into(),
+        })
+    }
+
+    fn string<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        bytes: &[u8],
+    ) -> Option<v8::Local<'s, v8::Value>> {
+        match self.form {
+            Form::Text => string(scope, bytes),
+            Form::Either if std::str::from_utf8(bytes).is_ok() => string(scope, bytes),
+            Form::Raw | Form::Either => {
+                let allocate = v8::Local::new(scope, &self.helpers.allocate);
+                filled_buffer(scope, allocate, bytes)
+            }
+        }
+    }
+
+    fn tagged<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<v8::Value>,
+        kind: v8::Local<v8::String>,
+        format: Option<&[u8]>,
+    ) -> Option<v8::Local<'s, v8::Value>> {
+        let tag = v8::Local::new(scope, &self.helpers.tag);
+        let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
+        let format = match format {
+            Some(format) => string(scope, format)?,
+            None => nothing,
+        };
+        tag.call(scope, nothing, &[value, kind.into(), format])
+    }
+
+    fn array<'s>(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        items: usize,
+        depth: usize,
+    ) -> Option<v8::Local<'s, v8::Array>> {
+        if items <= ELEMENTS_AT_ONCE {
+            let mut elements: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::new();
+            for _ in 0..items {
+                elements.push(self.value(scope, depth + 1)?);
+            }
+            return Some(v8::Array::new_with_elements(scope, &elements));
+        }
+        // With elements of its own from the beginning: setting them asks no prototype.
+        let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
+        let array = v8::Array::new_with_elements(scope, &vec![nothing; items]);
+        for at in 0..u32::try_from(items).ok()? {
+            check_time(scope, at)?;
+            v8::scope!(let scope, &mut *scope);
+            let element = self.value(scope, depth + 1)?;
+            // Fails where the library's memory is out and the run is being ended.
+            array.set_index(scope, at, element)?;
+        }
+        Some(array)
+    }
+
+    fn set<'s>(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        items: usize,
+        depth: usize,
+    ) -> Option<v8::Local<'s, v8::Set>> {
+        let set = v8::Set::new(scope);
+        for at in 0..u32::try_from(items).ok()? {
+            check_time(scope, at)?;
+            v8::scope!(let scope, &mut *scope);
+            let element = self.value(scope, depth + 1)?;
+            set.add(scope, element)?;
+        }
+        Some(set)
+    }
+
+    fn map<'s>(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        pairs: usize,
+        depth: usize,
+    ) -> Option<v8::Local<'s, v8::Object>> {
+        let object = v8::Object::new(scope);
+        for at in 0..u32::try_from(pairs).ok()? {
+            check_time(scope, at)?;
+            v8::scope!(let scope, &mut *scope);
+            let name = match self.reader.next()? {
+                Item::Bulk(bytes)
+                    if self.form == Form::Either && std::str::from_utf8(bytes).is_err() =>
+                {
+                    // Such a name has no place in an object.
+                    self.value(scope, depth + 1)?;
+                    continue;
+                }
+                Item::Bulk(bytes) | Item::Simple(bytes) => self.name(scope, bytes)?,
+                Item::Integer(number) => text::short(scope, &number.to_string()),
+                Item::Double(number) => text::short(scope, &number.to_string()),
+                Item::Bool(value) => text::short(scope, if value { "true" } else { "false" }),
+                _ => {
+                    text::throw(scope, "A map with such a key cannot be an object");
+                    return None;
+                }
+            };
+            let value = self.value(scope, depth + 1)?;
+            object.create_data_property(scope, name.into(), value)?;
+        }
+        Some(object)
+    }
+
+    fn name<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        bytes: &[u8],
+    ) -> Option<v8::Local<'s, v8::String>> {
+        let name = text::from_bytes(scope, bytes, v8::NewStringType::Internalized);
+        if name.is_none() && !scope.is_execution_terminating() {
+            let message = match self.form {
+                Form::Text | Form::Either => "Could not decode value as string",
+                Form::Raw => "Binary map key is not supported",
+            };
+            text::throw(scope, message);
+        }
+        name
+    }
+}
+
+/// `None` now and then where the run is being ended: V8 does not look while none of its code runs.
+fn check_time(scope: &mut v8::PinScope, at: u32) -> Option<()> {
+    let look = at % 1024 == 1023;
+    (!look || !run::is_ending(scope)).then_some(())
+}
+
+/// Bytes as text; an exception is pending where they are none.
+fn string<'s>(scope: &mut v8::PinScope<'s, '_>, bytes: &[u8]) -> Option<v8::Local<'s, v8::Value>> {
+    let string = text::from_bytes(scope, bytes, v8::NewStringType::Normal);
+    if string.is_none() && !scope.is_execution_terminating() {
+        text::throw(scope, "Could not decode value as string");
+    }
+    string.map(Into::into)
+}
+
+/// Throws what the server replied.
+pub(crate) fn throw_redis_error(scope: &mut v8::PinScope, helpers: &Helpers, message: &[u8]) {
+    let make = v8::Local::new(scope, &helpers.make_error);
+    let nothing = v8::undefined(scope).into();
+    let message = text::short(scope, &String::from_utf8_lossy(message)).into();
+    if let Some(error) = make.call(scope, nothing, &[message]) {
+        scope.throw_exception(error);
+    }
+}

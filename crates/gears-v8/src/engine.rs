@@ -1,0 +1,61 @@
+//! The engine named `js`: one isolate and one context per library.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use crate::limits::{memory, watchdog};
+use crate::ports::{Engine, Executions, Limits, Program, Reply, ScriptError, Source};
+use crate::runtime::debug;
+use crate::runtime::program::V8Program;
+
+/// The engine named `js`.
+pub struct V8Engine {
+    limits: Arc<Limits>,
+    watchdog: watchdog::Watchdog,
+    ledger: Arc<memory::Ledger>,
+    executions: Arc<dyn Executions>,
+    /// All programs there were, for debugging.
+    programs: Mutex<debug::Tracked>,
+}
+
+impl V8Engine {
+    /// An engine. V8 must be initialised; its watchdog thread starts here.
+    ///
+    /// # Errors
+    /// Where the operating system gives no thread.
+    pub fn new(limits: Arc<Limits>, executions: Arc<dyn Executions>) -> std::io::Result<Self> {
+        Ok(Self {
+            executions,
+            watchdog: watchdog::Watchdog::start(Arc::clone(&limits))?,
+            ledger: memory::Ledger::new(Arc::clone(&limits)),
+            limits,
+            programs: Mutex::default(),
+        })
+    }
+}
+
+impl Engine for V8Engine {
+    fn name(&self) -> &'static str {
+        "js"
+    }
+
+    fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError> {
+        if self.ledger.is_full() {
+            return Err(ScriptError::new(
+                "all memory that libraries may use together (v8-maxmemory) is taken",
+            ));
+        }
+        let memory = self.limits.memory.load(Ordering::Relaxed);
+        let watch = self.watchdog.watch(source.library);
+        let bounds = memory::Bounds::new(watch, memory, &self.ledger);
+        self.programs.lock().add(source.library, &bounds);
+        let executions = Arc::clone(&self.executions);
+        Ok(Box::new(V8Program::compile(source, bounds, executions)?))
+    }
+
+    fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String> {
+        self.programs.lock().debug(arguments)
+    }
+}

@@ -1,0 +1,42 @@
+//! Built-in functions that end the process when they are given too much, or take memory that
+//! nobody counts.
+//!
+//! A few of V8's built-ins make one internal array of as many elements as they are given, and
+//! abort where that is more than such an array can hold. Before a library is compiled, these are
+//! wrapped: beyond a bound far below that they throw a `RangeError`. See `guards.js`.
+//!
+//! Others look for no interrupt while they go through a list or a text, however long that is. What takes
+//! long is done by code that V8 interrupts. See `guards_time.js`.
+//!
+//! The memory of resizable buffers and of WebAssembly V8 maps by itself, past the allocator that
+//! counts; so there are none.
+
+use crate::convert::text;
+use crate::runtime::callback::callback;
+
+callback!(is_proxy_entry => is_proxy);
+
+const SIZE: &str = include_str!("../js/guards.js");
+const TIME: &str = include_str!("../js/guards_time.js");
+
+/// Wraps them in the context that is entered. `None` where an exception is pending.
+pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
+    let is_proxy = v8::Function::new(scope, is_proxy_entry)?;
+    let nothing = v8::undefined(scope).into();
+    for source in [SIZE, TIME] {
+        let source = text::short(scope, source);
+        let script = text::compile(scope, "<redisgears>", source)?;
+        let guard = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+        guard.call(scope, nothing, &[is_proxy.into()])?;
+    }
+    Some(())
+}
+
+/// `is_proxy(value)`: JavaScript itself cannot tell.
+fn is_proxy(
+    _scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    result.set_bool(args.get(0).is_proxy());
+}

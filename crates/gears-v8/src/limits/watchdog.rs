@@ -1,0 +1,385 @@
+//! Ends scripts that run too long or take too much memory.
+//!
+//! A [`Watch`] is a counter that is odd while its library runs JavaScript. Beginning and ending a
+//! run is one atomic addition, no clock is read. One thread looks at all watches every few
+//! milliseconds: a counter that stays at the same odd number for longer than the limit belongs
+//! to a run that has to end. While nothing runs the thread sleeps; the first run wakes it.
+//!
+//! Two limits hold: one for runs that hold the server's lock, one for all others. A run that waits
+//! for that lock is paused; what it took before counts on when it resumes.
+//!
+//! A run is ended by V8's `terminate_execution`, which scripts cannot catch. The termination must
+//! not hit a later run: it is asked for under a lock and only if the counter still stands where
+//! it stood, and [`Watch::stop`] takes back whatever was asked for until then.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::ports::Limits;
+
+/// Rounds without any run after which the watchdog goes to sleep.
+const IDLE_ROUNDS: u32 = 20;
+/// How often it looks, at most and at least; in between, a tenth of the limit.
+const ROUND: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(5)..=Duration::from_millis(50);
+
+/// Why a run was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Reason {
+    /// It ran longer than the limit.
+    Time = 1,
+    /// The heap came near its limit.
+    Memory = 2,
+}
+
+impl Reason {
+    /// What users are told.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Time => "Err Execution was terminated due to OOM or timeout (timeout)",
+            Self::Memory => "Err Execution was terminated due to OOM or timeout (out of memory)",
+        }
+    }
+}
+
+/// A run that is paused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paused {
+    locked: bool,
+    /// Milliseconds, as exact as the watchdog's rounds.
+    took_ms: u64,
+}
+
+impl Paused {
+    /// The same, with so much more time taken.
+    pub(crate) fn charged(self, time: Duration) -> Self {
+        let more = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            took_ms: self.took_ms.saturating_add(more),
+            ..self
+        }
+    }
+
+    /// Milliseconds that the run took.
+    pub(crate) fn took_ms(self) -> u64 {
+        self.took_ms
+    }
+}
+
+/// The state of one library's runs. See the module's description.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    library: String,
+    runs: AtomicU64,
+    /// Whether the run holds the server's lock.
+    locked: AtomicBool,
+    /// Milliseconds that the run took before it was paused.
+    before_ms: AtomicU64,
+    /// Whether the library is being loaded as it was kept, and has more time for that.
+    restoring: AtomicBool,
+    /// When it began or went on, by the watchdog's own clock.
+    began_ms: AtomicU64,
+    ended: AtomicU8,
+    ending: Mutex<()>,
+    isolate: OnceLock<v8::IsolateHandle>,
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// Names the isolate whose runs are watched.
+    pub(crate) fn attach(&self, isolate: v8::IsolateHandle) {
+        // A second isolate would be a bug of the caller; the first stays.
+        let _ = self.isolate.set(isolate);
+    }
+
+    /// Whether the library is being loaded as it was kept.
+    pub(crate) fn set_restoring(&self, restoring: bool) {
+        self.restoring.store(restoring, Ordering::SeqCst);
+    }
+
+    /// The library whose runs these are.
+    pub(crate) fn library(&self) -> &str {
+        &self.library
+    }
+
+    /// Begins a run. `locked`: it holds the server's lock.
+    pub(crate) fn start(&self, locked: bool) {
+        self.resume(Paused { locked, took_ms: 0 });
+    }
+
+    /// Goes on with a paused run; what it took before counts.
+    pub(crate) fn resume(&self, paused: Paused) {
+        // Before the counter: who sees the run's number sees these too.
+        self.locked.store(paused.locked, Ordering::SeqCst);
+        self.before_ms.store(paused.took_ms, Ordering::SeqCst);
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        if self.shared.asleep.load(Ordering::SeqCst) {
+            self.shared.wake();
+        }
+        let now = self.shared.now_ms.load(Ordering::Relaxed);
+        self.began_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Pauses a run; `None` where it is being ended, and goes on until it notices.
+    pub(crate) fn pause(&self) -> Option<Paused> {
+        let began = self.began_ms.load(Ordering::Relaxed);
+        let now = self.shared.now_ms.load(Ordering::Relaxed);
+        let before = self.before_ms.load(Ordering::SeqCst);
+        let paused = Paused {
+            locked: self.locked.load(Ordering::SeqCst),
+            took_ms: before.saturating_add(now.saturating_sub(began)),
+        };
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        // Whoever is just asking for the end does so before this lock is had.
+        let _guard = self.ending.lock();
+        if self.ended.load(Ordering::SeqCst) == 0 {
+            return Some(paused);
+        }
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+
+    /// Whether a run goes on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.runs.load(Ordering::SeqCst) % 2 == 1
+    }
+
+    /// Whether the run that goes on is being ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) != 0
+    }
+
+    /// Ends a run; says why, if it was ended from outside.
+    pub(crate) fn stop(&self) -> Option<Reason> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        if self.ended.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        // Whoever is just asking for the end does so before this lock is had.
+        let _guard = self.ending.lock();
+        let reason = match self.ended.swap(0, Ordering::SeqCst) {
+            0 => None,
+            1 => Some(Reason::Time),
+            _ => Some(Reason::Memory),
+        };
+        if let Some(isolate) = self.isolate.get() {
+            isolate.cancel_terminate_execution();
+        }
+        reason
+    }
+
+    /// Ends the run that goes on in the calling thread.
+    pub(crate) fn end_for_memory(&self) {
+        let _guard = self.ending.lock();
+        self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
+    }
+
+    /// Ends the run that goes on in the calling thread: it took too long before.
+    pub(crate) fn end_for_taken_time(&self, took_ms: u64) {
+        let _guard = self.ending.lock();
+        if self.ended.load(Ordering::SeqCst) == 0 {
+            self.ended.store(Reason::Time as u8, Ordering::SeqCst);
+            log::warn!(
+                "library '{}' has run for {took_ms} ms in the background, and is ended",
+                self.library
+            );
+        }
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
+    }
+
+    /// Ends the run with this number, if it still goes on; whether that is news. It is asked for
+    /// again and again: V8 may lose it between two microtasks.
+    fn end_for_time(&self, run: u64) -> bool {
+        let _guard = self.ending.lock();
+        // Announced before the second look: a run that stops in between sees it, and waits.
+        let before = self.ended.swap(Reason::Time as u8, Ordering::SeqCst);
+        let goes_on = self.runs.load(Ordering::SeqCst) == run;
+        if before == Reason::Memory as u8 || !goes_on {
+            // That it is being ended for its memory must not be forgotten: the heap's limit is to
+            // be set back.
+            self.ended.store(before, Ordering::SeqCst);
+            return false;
+        }
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
+        before == 0
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    watches: Mutex<Vec<Weak<Watch>>>,
+    /// Milliseconds since the start, as of the watchdog's last round or awakening.
+    now_ms: AtomicU64,
+    start: Instant,
+    asleep: AtomicBool,
+    wake_up: Condvar,
+    sleeping: Mutex<()>,
+}
+
+impl Shared {
+    fn tick(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn wake(&self) {
+        let _guard = self.sleeping.lock();
+        self.tick();
+        self.asleep.store(false, Ordering::SeqCst);
+        self.wake_up.notify_one();
+    }
+}
+
+/// The thread that looks at all watches.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    shared: Arc<Shared>,
+}
+
+impl Watchdog {
+    pub(crate) fn start(limits: Arc<Limits>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            watches: Mutex::new(Vec::new()),
+            now_ms: AtomicU64::new(0),
+            start: Instant::now(),
+            asleep: AtomicBool::new(false),
+            wake_up: Condvar::new(),
+            sleeping: Mutex::new(()),
+        });
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("rg-watchdog".into())
+            .spawn(move || guard(&of_thread, &limits))?;
+        Ok(Self { shared })
+    }
+
+    /// A watch that is looked at from now on, until it is dropped.
+    pub(crate) fn watch(&self, library: &str) -> Arc<Watch> {
+        let watch = Arc::new(Watch {
+            library: library.to_owned(),
+            runs: AtomicU64::new(0),
+            locked: AtomicBool::new(false),
+            before_ms: AtomicU64::new(0),
+            restoring: AtomicBool::new(false),
+            began_ms: AtomicU64::new(0),
+            ended: AtomicU8::new(0),
+            ending: Mutex::new(()),
+            isolate: OnceLock::new(),
+            shared: Arc::clone(&self.shared),
+        });
+        self.shared.watches.lock().push(Arc::downgrade(&watch));
+        watch
+    }
+}
+
+/// A run that was seen, and when it was seen first.
+struct Seen {
+    watch: Weak<Watch>,
+    run: u64,
+    since: Instant,
+    /// Whether the log knows that it takes too long.
+    reported: bool,
+}
+
+fn guard(shared: &Shared, limits: &Limits) {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut idle_rounds = 0;
+    loop {
+        let limit = limits.locked_ms.load(Ordering::Relaxed);
+        let shortest = limit.min(limits.unlocked_ms.load(Ordering::Relaxed));
+        let round = Duration::from_millis(shortest) / 10;
+        std::thread::sleep(round.clamp(*ROUND.start(), *ROUND.end()));
+        shared.tick();
+        seen.extend(shared.watches.lock().drain(..).map(|watch| Seen {
+            watch,
+            run: 0,
+            since: Instant::now(),
+            reported: false,
+        }));
+        if look(&mut seen, limits) {
+            idle_rounds = 0;
+            continue;
+        }
+        idle_rounds += 1;
+        if idle_rounds < IDLE_ROUNDS {
+            continue;
+        }
+        let mut sleeping = shared.sleeping.lock();
+        shared.asleep.store(true, Ordering::SeqCst);
+        // A run that began before the flag was up did not see it: look once more.
+        if look(&mut seen, limits) || !shared.watches.lock().is_empty() {
+            shared.asleep.store(false, Ordering::SeqCst);
+        }
+        while shared.asleep.load(Ordering::SeqCst) {
+            shared.wake_up.wait(&mut sleeping);
+        }
+        idle_rounds = 0;
+    }
+}
+
+/// Ends what runs too long; says whether anything runs.
+fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
+    let now = Instant::now();
+    let mut busy = false;
+    seen.retain_mut(|one| {
+        let Some(watch) = one.watch.upgrade() else {
+            return false;
+        };
+        let run = watch.runs.load(Ordering::SeqCst);
+        if run % 2 == 1 {
+            busy = true;
+            if run != one.run {
+                one.run = run;
+                one.since = now;
+                one.reported = false;
+            }
+            judge(one, &watch, now, limits);
+        }
+        true
+    });
+    busy
+}
+
+fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
+    let locked = watch.locked.load(Ordering::SeqCst);
+    let (limit, place) = if locked && watch.restoring.load(Ordering::SeqCst) {
+        (&limits.restoring_ms, "while it is loaded")
+    } else if locked {
+        (&limits.locked_ms, "with the server's lock held")
+    } else {
+        (&limits.unlocked_ms, "in the background")
+    };
+    let limit = limit.load(Ordering::Relaxed);
+    let seen = u64::try_from(now.duration_since(one.since).as_millis()).unwrap_or(u64::MAX);
+    let took = seen.saturating_add(watch.before_ms.load(Ordering::SeqCst));
+    if took < limit {
+        return;
+    }
+    let lenient = limits.lenient.load(Ordering::Relaxed);
+    let fate = if lenient {
+        "and goes on"
+    } else if watch.end_for_time(one.run) {
+        "and is ended"
+    } else {
+        // It is over, or paused for a moment: it is looked at there.
+        return;
+    };
+    if !one.reported {
+        one.reported = true;
+        log::warn!(
+            "library '{}' runs for {took} ms {place}, the timeout is {limit} ms, {fate}",
+            watch.library
+        );
+    }
+}

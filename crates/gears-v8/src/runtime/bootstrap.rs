@@ -1,0 +1,159 @@
+//! The JavaScript side of the engine, and how it is reached. See `bootstrap.js`.
+//!
+//! The raw views of a record are made on demand, from the packed bytes of the record, which ride
+//! along as a one-byte string: bytes that belong to the garbage collector like every other value,
+//! so that a record may outlive its callback. They are accessors of the class and do not
+//! enumerate, so `JSON.stringify` prints the three properties of the record and nothing else.
+
+use gears_core::stream::Parts;
+
+use crate::api::client;
+use crate::api::gears;
+use crate::convert::text;
+use crate::runtime::callback::callback;
+use crate::runtime::run;
+
+callback!(unpack_entry => unpack);
+
+const SOURCE: &str = include_str!("../js/bootstrap.js");
+
+/// The functions of the bootstrap, for the engine to call.
+#[derive(Clone)]
+pub(crate) struct Helpers {
+    /// `call_consumer(callback, client, ms, seq, text, name, packed, ...parts)`
+    pub(crate) call_consumer: v8::Global<v8::Function>,
+    /// `call_batch(callback, client, text, name, many)`
+    pub(crate) call_batch: v8::Global<v8::Function>,
+    /// `call_trigger(callback, client, event, text, key, type, packed, ...parts)`
+    pub(crate) call_trigger: v8::Global<v8::Function>,
+    /// `call_with(callback, client, data)`
+    pub(crate) call_with: v8::Global<v8::Function>,
+    /// `fire(...)`, as `call_trigger`: gives the data.
+    pub(crate) fire: v8::Global<v8::Function>,
+    /// `call_function(callback, client, many, ...arguments)`
+    pub(crate) call_function: v8::Global<v8::Function>,
+    /// `run_job(job)`
+    pub(crate) run_job: v8::Global<v8::Function>,
+    /// `make_async_client(user, db, flags)`
+    pub(crate) make_async_client: v8::Global<v8::Function>,
+    /// `make_error(text)`: a Redis error.
+    pub(crate) make_error: v8::Global<v8::Function>,
+    /// `tag(value, type, format)`: the value with what kind of reply it was.
+    pub(crate) tag: v8::Global<v8::Function>,
+    /// `"__reply_type"`, the property that holds it.
+    pub(crate) reply_type: v8::Global<v8::String>,
+    /// `"status"`, what it holds most often.
+    pub(crate) status: v8::Global<v8::String>,
+    /// `allocate(length)`: an `ArrayBuffer`.
+    pub(crate) allocate: v8::Global<v8::Function>,
+    /// `close()`: no client is open any more.
+    pub(crate) close: v8::Global<v8::Function>,
+    /// `is_locked()`: whether one is.
+    pub(crate) is_locked: v8::Global<v8::Function>,
+    /// `execute(words)`: a command, with the client of the code at hand.
+    pub(crate) execute: v8::Global<v8::Function>,
+    /// `atomic(work)`: with the server's lock held.
+    pub(crate) atomic: v8::Global<v8::Function>,
+}
+
+/// Runs the bootstrap in the context that is entered. `None` where an exception is pending.
+pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
+    let source = text::short(scope, SOURCE);
+    let script = text::compile(scope, "<redisgears>", source)?;
+    let maker = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+    let native = v8::Object::new(scope);
+    let unpack = v8::Function::new(scope, unpack_entry)?;
+    let functions = client::functions(scope)?;
+    for (name, function) in functions
+        .into_iter()
+        .chain([("unpack", unpack), ("make_gears", gears::maker(scope)?)])
+    {
+        let key = text::short(scope, name);
+        native.create_data_property(scope, key.into(), function.into())?;
+    }
+    let nothing = v8::undefined(scope).into();
+    let made = maker.call(scope, nothing, &[native.into()])?;
+    let made = v8::Local::<v8::Object>::try_from(made).ok()?;
+    let helper = |name: &str| {
+        let key = text::short(scope, name);
+        let function = v8::Local::<v8::Function>::try_from(made.get(scope, key.into())?).ok()?;
+        Some(v8::Global::new(scope, function))
+    };
+    let name = |name: &[u8]| {
+        let name = text::from_bytes(scope, name, v8::NewStringType::Internalized)?;
+        Some(v8::Global::new(scope, name))
+    };
+    let helpers = Helpers {
+        reply_type: name(b"__reply_type")?,
+        status: name(b"status")?,
+        call_consumer: helper("call_consumer")?,
+        call_batch: helper("call_batch")?,
+        call_trigger: helper("call_trigger")?,
+        call_with: helper("call_with")?,
+        fire: helper("fire")?,
+        call_function: helper("call_function")?,
+        run_job: helper("run_job")?,
+        make_async_client: helper("make_async_client")?,
+        make_error: helper("make_error")?,
+        tag: helper("tag")?,
+        allocate: helper("allocate")?,
+        close: helper("close")?,
+        is_locked: helper("is_locked")?,
+        execute: helper("execute")?,
+        atomic: helper("atomic")?,
+    };
+    run::set_helpers(scope, helpers);
+    Some(())
+}
+
+/// `unpack(packed)`: the parts of a packed record as `ArrayBuffer`s.
+fn unpack<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let (Ok(packed), Some(helpers)) = (
+        v8::Local::<v8::String>::try_from(args.get(0)),
+        run::helpers(scope),
+    ) else {
+        return;
+    };
+    let allocate = v8::Local::new(scope, &helpers.allocate);
+    let mut bytes = vec![0u8; packed.length()];
+    packed.write_one_byte_v2(scope, 0, &mut bytes, v8::WriteFlags::empty());
+    let mut buffers: Vec<v8::Local<v8::Value>> = Vec::new();
+    for part in Parts::of(&bytes) {
+        // Where it throws, so does the caller.
+        let Some(buffer) = filled_buffer(scope, allocate, part) else {
+            return;
+        };
+        buffers.push(buffer);
+    }
+    result.set(v8::Array::new_with_elements(scope, &buffers).into());
+}
+
+/// A buffer with these bytes. `None` where an exception is pending.
+pub(crate) fn filled_buffer<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    allocate: v8::Local<v8::Function>,
+    bytes: &[u8],
+) -> Option<v8::Local<'s, v8::Value>> {
+    let nothing = v8::undefined(scope).into();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a string's length is far below 2^53"
+    )]
+    let length = v8::Number::new(scope, bytes.len() as f64).into();
+    let value = allocate.call(scope, nothing, &[length])?;
+    let buffer = v8::Local::<v8::ArrayBuffer>::try_from(value).ok()?;
+    if let Some(data) = buffer.data()
+        && buffer.byte_length() == bytes.len()
+    {
+        // SAFETY: the buffer was made for this very length, nothing else refers to it yet, and
+        // it cannot overlap a vector of ours.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast().as_ptr(), bytes.len());
+        }
+    }
+    Some(value)
+}

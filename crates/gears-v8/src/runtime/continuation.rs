@@ -1,0 +1,75 @@
+//! What V8 carries over every `await`: in whose name the code at hand acts.
+//!
+//! V8 calls it continuation-preserved embedder data. There is one per isolate. An `await` keeps it for
+//! what comes behind, a microtask sets it and clears it at its end; but it is no part of what V8 keeps
+//! aside for a thread that gives up the isolate: who does so takes it along, and leaves none behind. So
+//! code never acts with a client that other code was given.
+//!
+//! It is an internalized string, never an object. V8 visits this root once for the thread that is in
+//! the isolate, and once more for each that has given it up. The scavenger takes an object for one
+//! still to be moved whenever it lies in the young generation: at the second visit it moves the copy
+//! that it has just made, and what was updated before refers to a place that is no object any more.
+//! Internalized strings lie in the old generation, which the scavenger leaves alone; the other
+//! collector visits a root as often as it likes.
+
+use crate::ports::{Database, Flags, Grant};
+
+/// What is between the parts of a grant; the user's name comes last, and may hold it.
+const BETWEEN: char = ' ';
+
+/// A grant as data to be carried; `undefined` where there is no memory for it.
+pub(crate) fn data_of<'s>(scope: &v8::PinScope<'s, '_>, grant: &Grant) -> v8::Local<'s, v8::Value> {
+    let text = write(grant);
+    match v8::String::new_from_utf8(scope, text.as_bytes(), v8::NewStringType::Internalized) {
+        Some(data) => data.into(),
+        None => v8::undefined(scope).into(),
+    }
+}
+
+/// The grant that is carried; `None` where there is none.
+pub(crate) fn grant(scope: &mut v8::PinScope) -> Option<Grant> {
+    let data = scope.get_continuation_preserved_embedder_data();
+    let text = v8::Local::<v8::String>::try_from(data).ok()?;
+    read(&text.to_rust_string_lossy(scope))
+}
+
+/// Carries nothing from now on.
+pub(crate) fn clear(scope: &mut v8::PinScope) {
+    let nothing = v8::undefined(scope).into();
+    scope.set_continuation_preserved_embedder_data(nothing);
+}
+
+fn write(grant: &Grant) -> String {
+    format!(
+        "{}{BETWEEN}{}{BETWEEN}{}",
+        grant.db.packed(),
+        grant.flags.bits(),
+        grant.user
+    )
+}
+
+fn read(text: &str) -> Option<Grant> {
+    let mut parts = text.splitn(3, BETWEEN);
+    Some(Grant {
+        db: Database::of_packed(parts.next()?.parse().ok()?),
+        flags: Flags::from_bits_truncate(parts.next()?.parse().ok()?),
+        user: parts.next()?.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_read_as_it_was_written_whatever_its_user_is_called() {
+        for user in ["default", "", "a b  c", "0 1 x", "\u{fc}ser \u{1f600}"] {
+            let grant = Grant {
+                user: user.into(),
+                db: Database::Home(7),
+                flags: Flags::NO_WRITES | Flags::RAW_ARGUMENTS,
+            };
+            assert_eq!(read(&write(&grant)), Some(grant));
+        }
+    }
+}

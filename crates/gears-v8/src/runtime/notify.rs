@@ -1,0 +1,133 @@
+//! Calls of triggers, while the isolate is entered: an event of a key as a value of JavaScript.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::ports::{Held, Notification, Outcome, Reply, ScriptError};
+
+use crate::convert::text;
+use crate::runtime::outcome::{Token, Wants, perform};
+use crate::runtime::session::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+
+/// Arguments of `call_trigger`.
+type Arguments<'s> = SmallVec<[v8::Local<'s, v8::Value>; 16]>;
+
+fn too_large() -> Outcome {
+    Outcome::Failed(ScriptError::new(
+        "the key and its value do not fit into the library's memory",
+    ))
+}
+
+/// What outlives a call: the callback, its client, the event's name.
+type Lasting<'s> = [v8::Local<'s, v8::Value>; 3];
+
+impl<'s> V8Session<'_, 's, '_> {
+    pub(crate) fn notify_watched(&mut self, call: &Notification<'_>) -> Outcome {
+        let token = Token {
+            number: call.token,
+            wants: Wants::Nothing,
+        };
+        let lasting = match self.lasting(call) {
+            Ok(lasting) => lasting,
+            Err(outcome) => return outcome,
+        };
+        let helpers = Arc::clone(&self.helpers);
+        v8::scope!(let scope, &mut *self.scope);
+        let held = call.held.and_then(|held| held.0.downcast_ref());
+        if let Some(data) = held {
+            let data: &v8::Global<v8::Object> = data;
+            let call_with = v8::Local::new(scope, &helpers.call_with);
+            let data = v8::Local::new(scope, data).into();
+            return perform(scope, call_with, &[lasting[0], lasting[1], data], &token, 0);
+        }
+        let Some(arguments) = arguments(scope, call, lasting) else {
+            return too_large();
+        };
+        let call_trigger = v8::Local::new(scope, &helpers.call_trigger);
+        perform(scope, call_trigger, &arguments, &token, 0)
+    }
+
+    /// `held` gets the data as the function left it.
+    pub(crate) fn fire_watched(
+        &mut self,
+        call: &Notification<'_>,
+        held: &mut Option<Held>,
+    ) -> Outcome {
+        let lasting = match self.lasting(call) {
+            Ok(lasting) => lasting,
+            Err(outcome) => return outcome,
+        };
+        let helpers = Arc::clone(&self.helpers);
+        v8::scope!(let scope, &mut *self.scope);
+        let Some(arguments) = arguments(scope, call, lasting) else {
+            return too_large();
+        };
+        let fire = v8::Local::new(scope, &helpers.fire);
+        v8::tc_scope!(let scope, scope);
+        let nothing = v8::undefined(scope).into();
+        let data = fire.call(scope, nothing, &arguments);
+        let thrown = match (data, scope.exception()) {
+            (None, Some(exception)) => Some(text::describe(scope, exception)),
+            _ => None,
+        };
+        scope.perform_microtask_checkpoint();
+        if let Some(data) = data.and_then(|data| v8::Local::<v8::Object>::try_from(data).ok()) {
+            *held = Some(Held(Box::new(v8::Global::new(scope, data))));
+            return Outcome::Done(Reply::Null);
+        }
+        Outcome::Failed(
+            thrown.unwrap_or_else(|| ScriptError::new("the function did not run to its end")),
+        )
+    }
+
+    fn lasting(&mut self, call: &Notification<'_>) -> Result<Lasting<'s>, Outcome> {
+        let value = call.value.map_or(0, |value| value.packed().len());
+        // Three copies at worst: packed, and as text of two bytes a character.
+        if value.saturating_add(call.key.len()) > self.bounds.memory / 4 {
+            return Err(too_large());
+        }
+        let Some(callback) = self.callback(call.callback) else {
+            return Err(Outcome::Failed(ScriptError::new("the callback is gone")));
+        };
+        let client = self.client(call.background).ok_or_else(too_large)?;
+        Ok([callback.into(), client, self.event(call.event)])
+    }
+
+    /// The name of an event. The same one mostly comes again.
+    fn event(&mut self, name: &str) -> v8::Local<'s, v8::Value> {
+        match &self.event {
+            Some((known, value)) if known == name => *value,
+            _ => {
+                let value = text::short(self.scope, name).into();
+                self.event = Some((name.to_owned(), value));
+                value
+            }
+        }
+    }
+}
+
+/// The arguments of `call_trigger`; `None` where they do not fit into the library's memory.
+fn arguments<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    call: &Notification<'_>,
+    lasting: Lasting<'s>,
+) -> Option<Arguments<'s>> {
+    let mut packed = u32::try_from(call.key.len()).ok()?.to_le_bytes().to_vec();
+    packed.extend_from_slice(call.key);
+    let mut arguments = Arguments::from_slice(&lasting);
+    arguments.push(part(scope, call.key));
+    arguments.push(one_byte(scope, &packed)?);
+    if let Some(value) = call.value {
+        arguments.push(text::short(scope, value.kind.name()).into());
+        arguments.push(one_byte(scope, value.packed())?);
+        let parts: Vec<v8::Local<v8::Value>> =
+            value.parts().map(|bytes| part(scope, bytes)).collect();
+        if parts.len() > PARTS_AS_ARGUMENTS {
+            arguments.push(v8::Array::new_with_elements(scope, &parts).into());
+        } else {
+            arguments.extend_from_slice(&parts);
+        }
+    }
+    Some(arguments)
+}

@@ -1,0 +1,154 @@
+//! Calls into a library, what comes of them at once, and of the promises that they leave.
+
+use crate::ports::{Outcome, Reply, ScriptError, Settled};
+
+use crate::api::verdict;
+use crate::convert::from_js;
+use crate::convert::text;
+use crate::runtime::callback::callback;
+use crate::runtime::run;
+
+callback!(fulfilled_entry => on_fulfilled);
+callback!(rejected_entry => on_rejected);
+
+/// What a call's pending promise is known by.
+#[derive(Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) number: u64,
+    pub(crate) wants: Wants,
+}
+
+/// What is read of a call's result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Nothing,
+    Reply,
+    Verdict,
+}
+
+impl Wants {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Reply, Self::Verdict];
+
+    /// What a result says; a reply is read up to so many bytes.
+    fn result(
+        self,
+        scope: &mut v8::PinScope,
+        value: v8::Local<v8::Value>,
+        bytes: usize,
+    ) -> Outcome {
+        match self {
+            Self::Nothing => Outcome::Done(Reply::Null),
+            Self::Verdict => verdict::of_result(scope, value),
+            Self::Reply => match from_js::reply(scope, value, bytes) {
+                Ok(reply) => Outcome::Done(reply),
+                Err(error) => Outcome::Failed(error),
+            },
+        }
+    }
+
+    /// What an exception says.
+    fn error(self, scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
+        if self == Self::Verdict {
+            verdict::of_error(scope, thrown)
+        } else {
+            text::describe(scope, thrown)
+        }
+    }
+}
+
+/// Calls into the library, lets follow what it left to be done at once, and looks what came of it.
+/// A result is read up to so many bytes.
+pub(crate) fn perform(
+    scope: &mut v8::PinScope,
+    function: v8::Local<v8::Function>,
+    arguments: &[v8::Local<v8::Value>],
+    token: &Token,
+    result_bytes: usize,
+) -> Outcome {
+    v8::tc_scope!(let scope, scope);
+    let nothing = v8::undefined(scope).into();
+    let returned = function.call(scope, nothing, arguments);
+    let thrown = match (returned, scope.exception()) {
+        (None, Some(exception)) => Some(token.wants.error(scope, exception)),
+        _ => None,
+    };
+    scope.perform_microtask_checkpoint();
+    let Some(returned) = returned else {
+        return Outcome::Failed(
+            thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
+        );
+    };
+    let Ok(promise) = v8::Local::<v8::Promise>::try_from(returned) else {
+        return token.wants.result(scope, returned, result_bytes);
+    };
+    match promise.state() {
+        v8::PromiseState::Fulfilled => {
+            let value = promise.result(scope);
+            token.wants.result(scope, value, result_bytes)
+        }
+        v8::PromiseState::Rejected => {
+            promise.mark_as_handled();
+            let reason = promise.result(scope);
+            Outcome::Failed(token.wants.error(scope, reason))
+        }
+        v8::PromiseState::Pending => match follow(scope, promise, token) {
+            Some(()) => Outcome::Pending,
+            None => Outcome::Failed(ScriptError::new(
+                "the callback's promise cannot be followed",
+            )),
+        },
+    }
+}
+
+/// Has the settling of a promise noted under `token`.
+fn follow(scope: &mut v8::PinScope, promise: v8::Local<v8::Promise>, token: &Token) -> Option<()> {
+    let words = [token.number, token.wants as u64];
+    let token: v8::Local<v8::Value> = v8::BigInt::new_from_words(scope, false, &words)?.into();
+    let fulfilled = v8::Function::builder(fulfilled_entry)
+        .data(token)
+        .build(scope)?;
+    let rejected = v8::Function::builder(rejected_entry)
+        .data(token)
+        .build(scope)?;
+    promise.then2(scope, fulfilled, rejected).map(|_| ())
+}
+
+fn token_of(args: &v8::FunctionCallbackArguments) -> Option<Token> {
+    let token = v8::Local::<v8::BigInt>::try_from(args.data()).ok()?;
+    let mut words = [0; 2];
+    token.to_words_array(&mut words);
+    Some(Token {
+        number: words[0],
+        wants: *Wants::ALL.get(usize::try_from(words[1]).ok()?)?,
+    })
+}
+
+fn on_fulfilled(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    let Some(token) = token_of(args) else {
+        return;
+    };
+    let bytes = match token.wants {
+        Wants::Reply => run::bounds(scope).map_or(0, |bounds| bounds.memory),
+        Wants::Nothing | Wants::Verdict => 0,
+    };
+    let outcome = token.wants.result(scope, args.get(0), bytes);
+    let token = token.number;
+    run::note_settled(scope, Settled { token, outcome });
+}
+
+fn on_rejected(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    let Some(token) = token_of(args) else {
+        return;
+    };
+    let outcome = Outcome::Failed(token.wants.error(scope, args.get(0)));
+    let token = token.number;
+    run::note_settled(scope, Settled { token, outcome });
+}

@@ -1,0 +1,239 @@
+//! One library's isolate and context.
+//!
+//! Life: [`V8Program::compile`] on the main thread, `evaluate` once, then `enter` from whichever
+//! thread has a call to make, one at a time. Everything that refers into the heap is a `Global`,
+//! which may be dropped on any thread; the isolate goes last but for the watch, which V8 may
+//! still call while the isolate is torn down.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use crate::ports::{
+    Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
+};
+
+use crate::api::api_v1;
+use crate::api::registering::Loading;
+use crate::convert::text;
+use crate::limits::guards;
+use crate::limits::memory;
+use crate::limits::memory::Bounds;
+use crate::runtime::bootstrap;
+use crate::runtime::run::{self, RunState};
+use crate::runtime::session::V8Session;
+
+/// See the module's description.
+pub(crate) struct V8Program {
+    script: Option<v8::Global<v8::Script>>,
+    /// What the library registered, by [`crate::ports::CallbackId`].
+    functions: Vec<v8::Global<v8::Function>>,
+    context: v8::Global<v8::Context>,
+    isolate: v8::SharedIsolate,
+    bounds: Arc<Bounds>,
+    /// Whether it was entered since V8's own tasks were run last.
+    ran: AtomicBool,
+    one_shot: bool,
+    /// The isolate's address, while the thread that may enter keeps it entered; else null.
+    kept: Arc<AtomicPtr<c_void>>,
+}
+
+impl V8Program {
+    pub(crate) fn compile(
+        source: &Source<'_>,
+        bounds: Arc<Bounds>,
+        executions: Arc<dyn Executions>,
+    ) -> Result<Self, ScriptError> {
+        let isolate = new_isolate(&bounds, executions)?;
+        bounds.watch.attach(isolate.thread_safe_handle());
+        bounds.watch.set_restoring(source.restored);
+        bounds.watch.start(true);
+        let built = build(&isolate, source);
+        let ended = bounds.watch.stop();
+        let (context, script) = match ended {
+            Some(reason) => return Err(ScriptError::new(reason.describe())),
+            None => built?,
+        };
+        Ok(Self {
+            script: Some(script),
+            functions: Vec::new(),
+            context,
+            isolate,
+            bounds,
+            ran: AtomicBool::new(false),
+            one_shot: source.one_shot,
+            kept: Arc::default(),
+        })
+    }
+
+    /// Locks and enters the isolate and its context for `work`.
+    fn with_scope<R>(&self, work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
+        let kept = self.kept.load(Ordering::Acquire);
+        if !kept.is_null() {
+            // SAFETY: the isolate is locked and entered: only one thread at a time may enter the
+            // program, and it is the one that keeps it.
+            let mut isolate = unsafe { v8::Isolate::from_raw_ptr(kept.cast()) };
+            return self.with_isolate(&mut isolate, work);
+        }
+        self.with_isolate(&mut self.isolate.lock(), work)
+    }
+
+    fn with_isolate<R>(
+        &self,
+        isolate: &mut v8::Isolate,
+        work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R,
+    ) -> R {
+        v8::scope!(let scope, isolate);
+        let context = v8::Local::new(scope, &self.context);
+        let scope = &mut v8::ContextScope::new(scope, context);
+        work(scope)
+    }
+}
+
+impl Program for V8Program {
+    fn evaluate(&mut self) -> Result<Registrations, ScriptError> {
+        let script = self
+            .script
+            .take()
+            .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
+        let (result, loading) = self.with_scope(|scope| {
+            scope.set_slot(Loading {
+                one_shot: self.one_shot,
+                ..Loading::default()
+            });
+            // Loading happens on the main thread: the limit is that of code that holds its lock.
+            let result = run::watched_with_lock(scope, &self.bounds, |scope| {
+                let script = v8::Local::new(scope, script);
+                run_script(scope, script)
+            });
+            let loading = scope.remove_slot::<Loading>().unwrap_or_default();
+            self.bounds.measure(scope);
+            (result.and_then(|result| result), loading)
+        });
+        self.bounds.watch.set_restoring(false);
+        result?;
+        self.functions = loading.callbacks;
+        Ok(loading.registrations)
+    }
+
+    fn enter(&self, work: &mut dyn FnMut(&mut dyn Session)) {
+        if !self.ran.load(Ordering::Relaxed) {
+            self.ran.store(true, Ordering::Relaxed);
+        }
+        self.with_scope(|scope| {
+            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds, &self.ran)
+            else {
+                return;
+            };
+            work(&mut session);
+        });
+    }
+
+    fn keep_entered(&self) -> Box<dyn KeptEntered> {
+        let locker = self.isolate.lock();
+        // SAFETY: the pointer is one, and is used only while the isolate is kept.
+        let isolate = unsafe {
+            std::mem::transmute::<v8::UnsafeRawIsolatePtr, *mut c_void>(locker.as_raw_isolate_ptr())
+        };
+        self.kept.store(isolate, Ordering::Release);
+        Box::new(Kept {
+            kept: Arc::clone(&self.kept),
+            // SAFETY: the caller lets go of it before the program and its isolate end.
+            _locker: unsafe { std::mem::transmute::<v8::Locker<'_>, v8::Locker<'static>>(locker) },
+        })
+    }
+
+    fn wants_pump(&self) -> bool {
+        self.ran.load(Ordering::Relaxed)
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.bounds.memory_use()
+    }
+}
+
+/// See [`Program::keep_entered`].
+struct Kept {
+    kept: Arc<AtomicPtr<c_void>>,
+    _locker: v8::Locker<'static>,
+}
+
+impl KeptEntered for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.kept.store(std::ptr::null_mut(), Ordering::Release);
+    }
+}
+
+fn new_isolate(
+    bounds: &Arc<Bounds>,
+    executions: Arc<dyn Executions>,
+) -> Result<v8::SharedIsolate, ScriptError> {
+    let mut isolate = v8::Isolate::new(memory::create_params(bounds));
+    isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
+    // A script that waits would hold its thread.
+    isolate.set_allow_atomics_wait(false);
+    isolate.set_promise_reject_callback(run::on_rejection);
+    isolate.set_slot(RunState::new(Arc::clone(bounds), executions));
+    memory::guard_heap(&mut isolate, bounds);
+    // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
+    // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread
+    // only, a pointer; the callbacks are plain functions, their data is the bounds.
+    unsafe { isolate.try_into_shared() }.map_err(|error| ScriptError::new(error.to_string()))
+}
+
+type Built = (v8::Global<v8::Context>, v8::Global<v8::Script>);
+
+fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, ScriptError> {
+    let mut locker = isolate.lock();
+    v8::scope!(let scope, &mut *locker);
+    let context = v8::Context::new(scope, v8::ContextOptions::default());
+    let scope = &mut v8::ContextScope::new(scope, context);
+    v8::tc_scope!(let scope, scope);
+    let built = (|| {
+        // Before the guards: the module's own code needs none.
+        bootstrap::install(scope)?;
+        guards::install(scope)?;
+        api_v1::install(scope, source.config)?;
+        let code = v8::String::new(scope, source.code)?;
+        let script = text::compile(scope, source.library, code)?;
+        Some((
+            v8::Global::new(scope, context),
+            v8::Global::new(scope, script),
+        ))
+    })();
+    built.ok_or_else(|| {
+        let line = scope
+            .message()
+            .and_then(|message| message.get_line_number(scope));
+        let mut error = match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("the library does not fit into its memory"),
+        };
+        if let Some(line) = line {
+            error.message = format!("{} (line {line})", error.message);
+        }
+        error
+    })
+}
+
+/// Runs the top level and what it left to be done at once.
+fn run_script(scope: &mut v8::PinScope, script: v8::Local<v8::Script>) -> Result<(), ScriptError> {
+    v8::tc_scope!(let scope, scope);
+    let value = script.run(scope);
+    scope.perform_microtask_checkpoint();
+    let Some(value) = value else {
+        return Err(match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("the library did not run to its end"),
+        });
+    };
+    match v8::Local::<v8::Promise>::try_from(value) {
+        Ok(promise) if promise.state() == v8::PromiseState::Rejected => {
+            let reason = promise.result(scope);
+            Err(text::describe(scope, reason))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,364 @@
+//! What a run of JavaScript has around it: its bounds, the server, and what comes of it beside
+//! its result.
+//!
+//! It lives in the isolate's slot, where functions that scripts call find it. The server is
+//! there exactly as long as the run it was given to.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::ports::{Executions, News, Reply, ScriptError, Server, Settled, Words};
+
+use crate::convert::text;
+use crate::limits::memory::Bounds;
+use crate::runtime::bootstrap::Helpers;
+
+/// Rejections without a handler that one run has in the log.
+const REJECTIONS_LOGGED: usize = 8;
+/// Rejections of one run that are remembered at all.
+const REJECTIONS_KEPT: usize = 1000;
+
+/// See the module's description.
+pub(crate) struct RunState {
+    pub(crate) bounds: Arc<Bounds>,
+    server: Option<NonNull<dyn Server>>,
+    settled: Vec<Settled>,
+    /// Background parts that wait, and how many of them are news.
+    jobs: VecDeque<v8::Global<v8::Function>>,
+    begun: usize,
+    rejected: Vec<v8::Global<v8::Promise>>,
+    /// The words of the last command, for their memory.
+    words: Words,
+    helpers: Option<Arc<Helpers>>,
+    executions: Arc<dyn Executions>,
+    /// Runs over the data set that this library has begun and not ended.
+    begun_executions: Vec<String>,
+}
+
+impl Drop for RunState {
+    fn drop(&mut self) {
+        self.end_executions("the library that it belongs to is gone");
+    }
+}
+
+impl RunState {
+    /// Nothing will come of the runs over the data set any more.
+    fn end_executions(&mut self, reason: &str) {
+        for id in self.begun_executions.drain(..) {
+            self.executions.end(&id, Reply::error(reason));
+        }
+    }
+
+    pub(crate) fn new(bounds: Arc<Bounds>, executions: Arc<dyn Executions>) -> Self {
+        Self {
+            bounds,
+            executions,
+            begun_executions: Vec::new(),
+            server: None,
+            settled: Vec::new(),
+            jobs: VecDeque::new(),
+            begun: 0,
+            rejected: Vec::new(),
+            words: Words::default(),
+            helpers: None,
+        }
+    }
+}
+
+fn state(isolate: &mut v8::Isolate) -> Option<&mut RunState> {
+    isolate.get_slot_mut::<RunState>()
+}
+
+fn put_server(
+    isolate: &mut v8::Isolate,
+    server: Option<&dyn Server>,
+) -> Option<NonNull<dyn Server>> {
+    // SAFETY: this only forgets how long the server lives. `with_server` and `end` take it out of
+    // the slot again, whatever the run does, and it is reached in between only.
+    let server = server.map(|server| unsafe {
+        std::mem::transmute::<NonNull<dyn Server + '_>, NonNull<dyn Server>>(NonNull::from(server))
+    });
+    state(isolate).and_then(|state| std::mem::replace(&mut state.server, server))
+}
+
+/// Runs `work` with this server, `None` for none, around it.
+pub(crate) fn with_server<'s, 'i, R>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    server: Option<&dyn Server>,
+    work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
+) -> R {
+    let outer = put_server(scope, server);
+    let result = catch_unwind(AssertUnwindSafe(|| work(&mut *scope)));
+    if let Some(state) = state(scope) {
+        state.server = outer;
+    }
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Gives the server of the run that goes on to `work`; `None` where the run has none.
+pub(crate) fn use_server<'s, 'i, R>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    work: impl FnOnce(&mut v8::PinScope<'s, 'i>, &dyn Server) -> R,
+) -> Option<R> {
+    let server = state(scope)?.server?;
+    // SAFETY: `with_server` put it there, further up this thread's stack, and it has not returned.
+    let server = unsafe { server.as_ref() };
+    Some(work(scope, server))
+}
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+#[must_use]
+pub(crate) struct Begun(Option<NonNull<dyn Server>>);
+
+/// Begins a watched run with this server around it; [`end`] has to follow, whatever happens.
+pub(crate) fn begin(
+    isolate: &mut v8::Isolate,
+    bounds: &Bounds,
+    server: Option<&dyn Server>,
+) -> Begun {
+    let outer = put_server(isolate, server);
+    bounds.watch.start(server.is_some_and(Server::is_locked));
+    Begun(outer)
+}
+
+/// Ends a run with what it gave; the error if it was ended from outside. A panic goes on.
+pub(crate) fn end<R>(
+    scope: &mut v8::PinScope,
+    bounds: &Bounds,
+    begun: Begun,
+    result: std::thread::Result<R>,
+) -> Result<R, ScriptError> {
+    if let Some(state) = state(scope) {
+        state.server = begun.0;
+    }
+    let ended = bounds.end_run(scope);
+    let result = result.unwrap_or_else(|panic| resume_unwind(panic));
+    match ended {
+        None => Ok(result),
+        Some(error) => {
+            forget_run(scope);
+            if let Some(state) = state(scope) {
+                // Whatever the library had pending is void.
+                state.end_executions(&error.message);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// One watched run of `work`.
+pub(crate) fn watched<'s, 'i, R>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    bounds: &Bounds,
+    server: Option<&dyn Server>,
+    work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
+) -> Result<R, ScriptError> {
+    let begun = begin(scope, bounds, server);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = work(scope);
+        report_rejections(scope);
+        result
+    }));
+    end(scope, bounds, begun, result)
+}
+
+/// One watched run of `work` under the server's lock, without a server around it.
+pub(crate) fn watched_with_lock<'s, 'i, R>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    bounds: &Bounds,
+    work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
+) -> Result<R, ScriptError> {
+    bounds.watch.start(true);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = work(scope);
+        report_rejections(scope);
+        result
+    }));
+    end(scope, bounds, Begun(None), result)
+}
+
+/// Whether the run that goes on is being ended, and V8 has not noticed yet.
+pub(crate) fn is_ending(isolate: &mut v8::Isolate) -> bool {
+    state(isolate).is_some_and(|state| state.bounds.watch.is_ending())
+}
+
+/// After a run that was ended: what it left half-done is void.
+fn forget_run(scope: &mut v8::PinScope) {
+    if let Some(state) = state(scope) {
+        state.rejected.clear();
+    }
+    if let Some(helpers) = helpers(scope) {
+        v8::tc_scope!(let scope, scope);
+        let close = v8::Local::new(scope, &helpers.close);
+        let nothing = v8::undefined(scope).into();
+        close.call(scope, nothing, &[]);
+    }
+}
+
+/// The bounds of the run that goes on.
+pub(crate) fn bounds(isolate: &mut v8::Isolate) -> Option<Arc<Bounds>> {
+    state(isolate).map(|state| Arc::clone(&state.bounds))
+}
+
+/// Where runs over the data set are told of.
+pub(crate) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions>> {
+    state(isolate).map(|state| Arc::clone(&state.executions))
+}
+
+/// A run over the data set has begun; its ID.
+pub(crate) fn begin_execution(
+    isolate: &mut v8::Isolate,
+    plan: &str,
+    user: Option<&str>,
+) -> Option<String> {
+    let state = state(isolate)?;
+    let id = state.executions.begin(plan, user);
+    state.begun_executions.push(id.clone());
+    Some(id)
+}
+
+/// A run over the data set has ended.
+pub(crate) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply) {
+    if let Some(state) = state(isolate) {
+        state.begun_executions.retain(|one| one != id);
+        state.executions.end(id, outcome);
+    }
+}
+
+/// The functions of the bootstrap.
+pub(crate) fn helpers(isolate: &mut v8::Isolate) -> Option<Arc<Helpers>> {
+    state(isolate)?.helpers.clone()
+}
+
+pub(crate) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
+    if let Some(state) = state(isolate) {
+        state.helpers = Some(Arc::new(helpers));
+    }
+}
+
+/// What calling a command needs, taken at once.
+pub(crate) struct Desk {
+    server: NonNull<dyn Server>,
+    pub(crate) helpers: Arc<Helpers>,
+    pub(crate) bounds: Arc<Bounds>,
+    /// Memory for the command's words, to be given back.
+    pub(crate) words: Words,
+}
+
+impl Desk {
+    /// The server of the run.
+    pub(crate) fn server(&self) -> &dyn Server {
+        // SAFETY: `with_server` or `begin` put it there, further up this thread's stack, and what
+        // is made of it here is gone before they end: the desk does not leave its caller.
+        unsafe { self.server.as_ref() }
+    }
+}
+
+/// `None` where the run has no server.
+pub(crate) fn take_desk(isolate: &mut v8::Isolate) -> Option<Desk> {
+    let state = state(isolate)?;
+    let server = state.server?;
+    let mut words = std::mem::take(&mut state.words);
+    words.clear();
+    Some(Desk {
+        server,
+        helpers: Arc::clone(state.helpers.as_ref()?),
+        bounds: Arc::clone(&state.bounds),
+        words,
+    })
+}
+
+pub(crate) fn give_words_back(isolate: &mut v8::Isolate, words: Words) {
+    if let Some(state) = state(isolate) {
+        state.words = words;
+    }
+}
+
+// --- what comes of runs ---------------------------------------------------------------------------
+
+pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: Settled) {
+    if let Some(state) = state(isolate) {
+        state.settled.push(settled);
+    }
+}
+
+pub(crate) fn begin_job(isolate: &mut v8::Isolate, job: v8::Global<v8::Function>) {
+    if let Some(state) = state(isolate) {
+        state.jobs.push_back(job);
+        state.begun += 1;
+    }
+}
+
+pub(crate) fn next_job(isolate: &mut v8::Isolate) -> Option<v8::Global<v8::Function>> {
+    state(isolate)?.jobs.pop_front()
+}
+
+pub(crate) fn clear_jobs(isolate: &mut v8::Isolate) {
+    if let Some(state) = state(isolate) {
+        state.jobs.clear();
+        state.begun = 0;
+    }
+}
+
+pub(crate) fn take_news(isolate: &mut v8::Isolate, news: &mut News) {
+    if let Some(state) = state(isolate) {
+        news.settled.append(&mut state.settled);
+        news.jobs += std::mem::take(&mut state.begun);
+    }
+}
+
+// --- rejections -------------------------------------------------------------------------------------
+
+/// Told by V8 of every promise that is rejected while nothing handles it. Something may handle it
+/// before the run is over, so here it is only noted.
+pub(crate) unsafe extern "C" fn on_rejection(message: v8::PromiseRejectMessage) {
+    if message.get_event() != v8::PromiseRejectEvent::PromiseRejectWithNoHandler {
+        return;
+    }
+    let noted = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: V8 calls back on the thread that has entered the isolate.
+        v8::callback_scope!(unsafe scope, &message);
+        let promise = v8::Global::new(scope, message.get_promise());
+        if let Some(state) = state(scope)
+            && state.rejected.len() < REJECTIONS_KEPT
+        {
+            state.rejected.push(promise);
+        }
+    }));
+    if noted.is_err() {
+        log::error!("internal error while a rejection was noted");
+    }
+}
+
+/// Logs what was rejected in the run that ends and that nothing handles.
+pub(crate) fn report_rejections(scope: &mut v8::PinScope) {
+    let Some(state) = state(scope).filter(|state| !state.rejected.is_empty()) else {
+        return;
+    };
+    let library = state.bounds.watch.library().to_owned();
+    let rejected = std::mem::take(&mut state.rejected);
+    let mut reported = 0;
+    for promise in rejected {
+        v8::scope!(let scope, &mut *scope);
+        let promise = v8::Local::new(scope, promise);
+        if promise.has_handler() {
+            continue;
+        }
+        reported += 1;
+        if reported <= REJECTIONS_LOGGED {
+            let reason = promise.result(scope);
+            let error = text::describe(scope, reason);
+            log::warn!(
+                "library '{library}': unhandled rejection: {}",
+                error.text(2)
+            );
+        }
+    }
+    if reported > REJECTIONS_LOGGED {
+        let more = reported - REJECTIONS_LOGGED;
+        log::warn!("library '{library}': {more} more unhandled rejections in the same run");
+    }
+}
