@@ -121,12 +121,18 @@ def check_backlog(server, refusal, let_in):
     assert (found["failures"], found["given_up"], found["error"], found["state"]) == (0, 0, "None", "running")
 
 
+def free(kind="sync"):
+    """A function that lets go what callbacks hold: on a worker, or on the main thread."""
+    work = "for (const one of held.values()) one(0); held.clear();"
+    return f"redis.register_function('free', {'async ' if kind == 'async' else ''}() => {{ {work} }}, ['no-writes']);"
+
+
 @each_refusal
+@sync_and_async
 @pytest.mark.parametrize("window", [1, 10])
-def test_what_is_with_an_async_callback_waits_in_its_block_and_the_rest_behind_it(server, refusal, window):
+def test_what_is_with_an_async_callback_waits_in_its_block_whoever_lets_it_go_on(server, refusal, window, kind):
     callback = "async (client, data) => { await holding(client, data); client.block(c => c.call('INCR', 'n')); }"
-    free = "redis.register_function('free', async () => { for (const one of held.values()) one(0); held.clear(); }, ['no-writes']);"
-    server.load(*policy(consumer(callback=callback, window=window, trim=True), free))
+    server.load(*policy(consumer(callback=callback, window=window, trim=True), free(kind)))
     server.add("stream", *range(50))
     server.wait_message("start 0 ")
     with REFUSALS[refusal](server):
@@ -134,6 +140,7 @@ def test_what_is_with_an_async_callback_waits_in_its_block_and_the_rest_behind_i
         for _ in range(20):
             server.run("EXISTS", "n")
             time.sleep(0.01)
+        wait_info(server, state="refused")
         assert server.run("EXISTS", "n") == 0
         assert server.run("XLEN", "stream") == 50
         assert info(server)["failures"] == 0
@@ -151,8 +158,7 @@ def test_what_is_with_an_async_callback_waits_in_its_block_and_the_rest_behind_i
 @each_refusal
 def test_a_dead_letter_waits_until_it_can_be_written(server, refusal):
     callback = "async (client, data) => { await holding(client, data); throw new Error('went wrong'); }"
-    free = "redis.register_function('free', () => { for (const one of held.values()) one(0); }, ['no-writes']);"
-    server.load(*policy(consumer(callback=callback, options=TO_DEAD), free))
+    server.load(*policy(consumer(callback=callback, options=TO_DEAD), free()))
     ids = server.add("stream", 1)
     server.wait_message("start 1 ")
     with REFUSALS[refusal](server):
@@ -229,3 +235,79 @@ def test_in_a_cluster_that_is_down_entries_wait(start_server):
         server.wait(lambda: _try(lambda: server.run("GET", "n")), "the cluster does not come up again")
         server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: info(server))
         assert info(server)["failures"] == 0
+
+
+@sync_and_async
+@each_refusal
+def test_what_a_sync_callback_left_in_the_background_waits_too(server, refusal, kind):
+    work = "async c => { await holding(c, data); c.block(l => l.call('INCR', 'n')); }"
+    callback = f"(client, data) => {{ client.run_on_background({work}); }}"
+    server.load(*policy(consumer(callback=callback), free(kind)))
+    server.add("stream", 1, 2, 3)
+    server.wait_message("start ", 3)
+    with REFUSALS[refusal](server):
+        server.send_call("free")
+        wait_info(server, state="refused")
+        assert server.run("EXISTS", "n") == 0
+    server.wait(lambda: server.run("GET", "n") == "3", lambda: server.run("GET", "n"))
+
+
+def test_a_refusal_is_shown_where_all_is_with_a_worker_and_its_end_too(server):
+    callback = "async (client, data) => { await holding(client, data); client.block(c => c.call('INCR', 'n')); }"
+    server.load(*policy(consumer(callback=callback), free("async")))
+    server.add("stream", 1)
+    server.wait_message("start 1 ")
+    with too_few_replicas(server) as error:
+        server.send_call("free")
+        wait_info(server, state="refused")
+        assert error in info(server)["error"]
+    wait_info(server, state="running", error="None")
+    server.wait(lambda: server.run("GET", "n") == "1", lambda: info(server))
+
+
+WAITS_LONG = """async (client, data) => {
+    await holding(client, data);
+    try {
+        client.block(c => c.call('INCR', 'n'));
+    } catch (error) {
+        redis.log(`ended ${error}`);
+        throw error;
+    }
+}"""
+
+
+def test_what_waits_in_its_block_ends_when_its_library_is_deleted(server):
+    server.load(*policy(consumer(callback=WAITS_LONG), free()))
+    server.add("stream", 1)
+    server.wait_message("start 1 ")
+    with too_few_replicas(server):
+        server.call("free")
+        wait_info(server, state="refused")
+        server.run("RG.FUNCTION", "DEL", "lib")
+        server.wait_message("ended Function were unregistered")
+    assert server.run("EXISTS", "n") == 0
+
+
+def test_what_waits_in_its_block_too_long_for_an_upgrade_is_done_by_the_new_code(server):
+    server.load(*policy(consumer(callback=WAITS_LONG), free()))
+    server.add("stream", 1)
+    server.wait_message("start 1 ")
+    with too_few_replicas(server):
+        server.call("free")
+        wait_info(server, state="refused")
+        server.upgrade(*policy(consumer(callback=INCREMENT["async"])))
+        server.wait_message("ended Function were unregistered")
+        assert server.run("EXISTS", "n") == 0
+    server.wait(lambda: server.run("GET", "n") == "1", lambda: info(server))
+
+
+def test_blocks_of_consumers_go_on_where_memory_is_made_by_eviction(server):
+    callback = "async (client, data) => { client.block(c => c.call('SET', `k${value(data)}`, 'x'.repeat(500))); }"
+    server.load(*policy(consumer(callback=callback)))
+    used = server.client.info("memory")["used_memory"]
+    with server.setting("maxmemory-policy", "allkeys-random"), server.setting("maxmemory", used + (1 << 20)):
+        for n in range(5000):
+            server.run("XADD", f"stream:{n % 50}", "*", "n", n)
+        found = info(server)
+        assert found["failures"] == 0, found
+        assert found["state"] == "running"

@@ -647,7 +647,7 @@ impl Book {
     }
 
     /// Gives back the entries that callbacks have and did not finish: the code was replaced. Those
-    /// of calls that are going on, too, if `running`; whether there are any.
+    /// of calls that are going on, too, if `running`; whether there were any.
     pub(super) fn abandon(&mut self, running: bool) -> bool {
         let mut given = Vec::new();
         self.pending.retain(|_, pending| match pending {
@@ -666,8 +666,8 @@ impl Book {
         } else {
             Vec::new()
         };
-        let is_running = !running.is_empty();
         given.extend(running.into_iter().map(|one| (one.sub, one.what)));
+        let had_any = !given.is_empty();
         self.reports
             .extend(given.into_iter().map(|(sub, what)| match what {
                 Given::Entry(id) => Event::Abandoned { sub, id },
@@ -677,7 +677,7 @@ impl Book {
                     yields: false,
                 },
             }));
-        is_running
+        had_any
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.

@@ -407,10 +407,10 @@ impl Driver {
         let (wants, next) = {
             let delivery = self.delivery.borrow();
             let has_calls = self.triggers.has_work() || self.hooks.has_work();
-            (
-                has_calls || delivery.wants_to_write(),
-                delivery.next_stream(),
-            )
+            let wants = has_calls || delivery.wants_to_write();
+            // Where all is with workers, it is they who find out.
+            let waits = delivery.refusal().is_some() || streams.blocks_wait();
+            (wants || waits, delivery.next_stream())
         };
         if wants && !self.asked.replace(true) {
             self.note_refusal(streams.refusal(next.as_deref().unwrap_or_default()));

@@ -67,12 +67,18 @@ impl<'a> OnStage<'a> {
         answer
     }
 
-    /// Enters the program once for all that `work` does.
+    /// Enters the program once for all that `work` does. Code that waits and could go on with that
+    /// is left to a worker, where it would have to wait once more before it may write.
     pub(super) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
-        self.runner
-            .stage
-            .program
-            .enter(&mut |session| work(session));
+        let leaves = self.runner.has_async_code() && self.runner.stage.must_wait();
+        self.runner.stage.program.enter(&mut |session| {
+            let outer = session.leave_continuations(leaves);
+            work(session);
+            session.leave_continuations(outer);
+        });
+        if leaves {
+            self.runner.go_on();
+        }
     }
 
     /// Puts entries into the lane of a sync consumer.

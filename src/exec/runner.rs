@@ -62,6 +62,8 @@ pub(crate) struct Runner {
     asked: AtomicBool,
     /// When the library was replaced or deleted.
     retired: OnceLock<Instant>,
+    /// Whether a worker ever had something of its to run.
+    is_async: AtomicBool,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
     pub(super) shared: Shared,
@@ -92,6 +94,7 @@ impl Runner {
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             retired: OnceLock::new(),
+            is_async: AtomicBool::new(false),
             waiting,
             last_worker: AtomicUsize::new(usize::MAX),
             shared,
@@ -201,6 +204,7 @@ impl Runner {
         let is_over = self.retired.get().is_none_or(|at| at.elapsed() >= GRACE);
         if is_over {
             if self.book.lock().abandon(true) {
+                // Code of theirs may be behind an `await`, on its way to the lock.
                 self.stage.set_deleted();
             }
             self.send_reports();
@@ -245,11 +249,21 @@ impl Runner {
         }
     }
 
+    /// Has a worker go on with the code that can.
+    pub(super) fn go_on(self: &Arc<Self>) {
+        self.queue();
+    }
+
     // --- the main thread --------------------------------------------------------------------------
 
     /// Lets the main thread on the stage; see [`Stage::pass_main`].
     pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
         self.stage.pass_main(patience)
+    }
+
+    /// Whether there may be code of it that waits for the server's lock.
+    pub(super) fn has_async_code(&self) -> bool {
+        self.is_async.load(Ordering::Relaxed)
     }
 
     /// See [`Stage::is_free`].
@@ -349,6 +363,7 @@ impl Runner {
             let Some(work) = self.book.lock().next_work() else {
                 return;
             };
+            self.is_async.store(true, Ordering::Relaxed);
             for _ in 0..TURN {
                 let after = match &work {
                     Work::Entry(sub) => {

@@ -21,8 +21,17 @@ const WAY_MAX: Duration = Duration::from_millis(20);
 /// How a worker gets the server's lock.
 pub(crate) trait ServerLock: Send + Sync {
     /// Takes the lock for as long as `work` runs; where the grant does not allow it, `work` gets
-    /// the reason.
-    fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>));
+    /// the reason. Where it has to wait for that, `over` ends the wait.
+    fn with(
+        &self,
+        grant: &Grant,
+        over: &Arc<AtomicBool>,
+        work: &mut dyn FnMut(Result<&dyn Server, String>),
+    );
+
+    /// Whether what may wait for the lock, and may write under it, would have to wait now. To be
+    /// asked by the main thread.
+    fn must_wait(&self) -> bool;
 }
 
 /// The main thread's right to be on a stage.
@@ -45,7 +54,7 @@ pub(super) struct Stage {
     /// How often a worker's script took the server's lock.
     locks: Arc<AtomicU64>,
     /// Whether the library was deleted: its background parts get the server's lock no more.
-    deleted: AtomicBool,
+    deleted: Arc<AtomicBool>,
     lock: Arc<dyn ServerLock>,
 }
 
@@ -60,7 +69,7 @@ impl Stage {
             calls_wait: Mutex::new(false),
             calls_made: Condvar::new(),
             locks: Arc::default(),
-            deleted: AtomicBool::new(false),
+            deleted: Arc::default(),
             lock,
         }
     }
@@ -80,9 +89,15 @@ impl Stage {
         self.wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// No background part gets the server's lock from now on.
+    /// No background part gets the server's lock from now on, and none waits for it.
     pub(super) fn set_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
+    }
+
+    /// Whether code that goes on here on the main thread could not wait for what it has to wait for
+    /// now: a worker can.
+    pub(super) fn must_wait(&self) -> bool {
+        self.lock.must_wait()
     }
 
     /// A worker has ended a run; nobody knows of its result yet.
@@ -204,11 +219,12 @@ impl Server for OffLock<'_> {
             (self.wake)();
         }
         self.stage.give_way();
-        self.stage.lock.with(grant, &mut |admitted| {
+        let over = &self.stage.deleted;
+        self.stage.lock.with(grant, over, &mut |admitted| {
             // Nobody can be there: the main thread only passes with the server's lock held.
             *self.guard.borrow_mut() = Some(self.stage.enter_gate());
             self.stage.locks.fetch_add(1, Ordering::Relaxed);
-            if self.stage.deleted.load(Ordering::Acquire) {
+            if over.load(Ordering::Acquire) {
                 work(Err("Function were unregistered".into()));
             } else {
                 work(admitted);

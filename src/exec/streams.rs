@@ -18,6 +18,9 @@ pub(crate) trait Streams {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
     fn refusal(&self, key: &[u8]) -> Option<Refusal>;
 
+    /// Whether blocks of workers wait until they may write.
+    fn blocks_wait(&self) -> bool;
+
     /// Whether it refuses that for want of memory.
     fn is_full(&self) -> bool;
 

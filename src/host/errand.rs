@@ -17,6 +17,7 @@
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use redis_module::raw::RedisModuleCtx;
 use gears_v8::ports::{Flags, Grant, Server, Words};
 
 use super::context::Context;
-use super::lock::{PAUSE_MAX, check, look_again};
+use super::lock::{PAUSE_MAX, Stays, check, look_again};
 use super::unit::Unit;
 use super::{HOOKS, api, guard, log};
 
@@ -53,6 +54,10 @@ struct Request {
     number: u64,
     grant: Grant,
     since: Instant,
+    /// Ends the wait.
+    over: Arc<AtomicBool>,
+    /// Whether it waits until it may write.
+    stays: Option<Stays>,
 }
 
 #[derive(Default)]
@@ -114,7 +119,11 @@ pub(super) fn is_free_main_thread() -> bool {
 }
 
 /// Runs a block: as `ServerLock::with`.
-pub(super) fn with(grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+pub(super) fn with(
+    grant: &Grant,
+    over: &Arc<AtomicBool>,
+    work: &mut dyn FnMut(Result<&dyn Server, String>),
+) {
     let (number, comes) = {
         let mut state = DESK.state.lock();
         let number = state.next_number;
@@ -123,6 +132,8 @@ pub(super) fn with(grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, Strin
             number,
             grant: grant.clone(),
             since: Instant::now(),
+            over: Arc::clone(over),
+            stays: None,
         });
         (number, std::mem::replace(&mut state.comes, true))
     };
@@ -246,11 +257,14 @@ unsafe extern "C" fn on_timer(_context: *mut RedisModuleCtx, _data: *mut c_void)
 }
 
 /// When a request is to be looked at again, if it has to wait.
-fn waits(request: &Request) -> Option<Duration> {
+fn waits(request: &mut Request) -> Option<Duration> {
     let flags = request.grant.flags;
-    let may_write = !flags.contains(Flags::NO_WRITES);
-    let look = || look_again(flags, request.since + PAUSE_MAX);
-    may_write.then(look).flatten()
+    if flags.contains(Flags::NO_WRITES) || request.over.load(Ordering::Acquire) {
+        return None;
+    }
+    let look = look_again(flags, request.since + PAUSE_MAX)?;
+    request.stays.get_or_insert_with(Stays::begin);
+    Some(look)
 }
 
 /// Serves one block, from its beginning to its end. On the main thread.
@@ -258,7 +272,7 @@ fn serve() {
     let grant = {
         let mut state = DESK.state.lock();
         state.comes = false;
-        let looks: Vec<_> = state.requests.iter().map(waits).collect();
+        let looks: Vec<_> = state.requests.iter_mut().map(waits).collect();
         let Some(place) = looks.iter().position(Option::is_none) else {
             let soonest = looks.into_iter().flatten().min();
             come_again(&mut state, soonest.unwrap_or_default());

@@ -4,7 +4,8 @@
 //! workers give way: when they together have had it for a while, the main thread has its round
 //! before any of them takes it again.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -127,17 +128,26 @@ impl Drop for Held {
 }
 
 impl ServerLock for GlobalLock {
-    fn with(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+    fn with(
+        &self,
+        grant: &Grant,
+        over: &Arc<AtomicBool>,
+        work: &mut dyn FnMut(Result<&dyn Server, String>),
+    ) {
         if facts().only_main_runs_commands {
-            return errand::with(grant, work);
+            return errand::with(grant, over, work);
         }
         let Some(mut held) = Held::take() else {
             return work(Err(ENDING.into()));
         };
         if !grant.flags.contains(Flags::NO_WRITES) {
             let end = Instant::now() + PAUSE_MAX;
-            while let Some(look) = look_again(grant.flags, end) {
+            let mut stays = None;
+            while !over.load(Ordering::Acquire)
+                && let Some(look) = look_again(grant.flags, end)
+            {
                 drop(held);
+                stays.get_or_insert_with(Stays::begin);
                 std::thread::sleep(look);
                 let Some(again) = Held::take() else {
                     return work(Err(ENDING.into()));
@@ -150,6 +160,37 @@ impl ServerLock for GlobalLock {
             Ok(()) => work(Ok(&Unit::of_grant(grant))),
             Err(refused) => work(Err(refused)),
         }
+    }
+
+    fn must_wait(&self) -> bool {
+        look_again(Flags::WAITS, Instant::now()).is_some()
+    }
+}
+
+/// Blocks that wait until they may write.
+static STAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether any block waits until it may write. The server tells nobody when that ends.
+pub(super) fn blocks_wait() -> bool {
+    STAY.load(Ordering::Relaxed) > 0
+}
+
+/// A block waits until it may write.
+pub(super) struct Stays(());
+
+impl Stays {
+    pub(super) fn begin() -> Self {
+        if STAY.fetch_add(1, Ordering::Relaxed) == 0 {
+            // It shows users what is waited for.
+            wake_main_thread();
+        }
+        Self(())
+    }
+}
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        STAY.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -185,7 +226,7 @@ pub(super) fn check(context: &Context, flags: Flags) -> Result<(), String> {
     if is_paused() {
         return Err("Can not lock Redis, clients are paused for too long".into());
     }
-    if state.is_out_of_memory && !flags.contains(Flags::ALLOW_OOM) {
+    if !flags.contains(Flags::ALLOW_OOM) && context.is_full() {
         return Err("Can not lock Redis, OOM Can not lock redis for write".into());
     }
     Ok(())

@@ -63,6 +63,10 @@ impl Streams for Context {
         })
     }
 
+    fn blocks_wait(&self) -> bool {
+        super::lock::blocks_wait()
+    }
+
     fn refusal(&self, key: &[u8]) -> Option<Refusal> {
         self.refusal(key)
     }

@@ -143,6 +143,10 @@ pub trait Session {
     /// Never while another thread is in the middle of a script.
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
+    /// Says whether code behind promises that settle is left for another session; gives what held
+    /// before. Code that settles them runs on.
+    fn leave_continuations(&mut self, leave: bool) -> bool;
+
     /// Moves what came of the runs since the last time into `news`.
     fn take_news(&mut self, news: &mut News);
 }

@@ -72,7 +72,7 @@ pub(crate) fn perform(
         (None, Some(exception)) => Some(token.wants.error(scope, exception)),
         _ => None,
     };
-    scope.perform_microtask_checkpoint();
+    run::go_on(scope);
     let Some(returned) = returned else {
         return Outcome::Failed(
             thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),

@@ -29,6 +29,8 @@ pub(crate) struct RunState {
     jobs: VecDeque<v8::Global<v8::Function>>,
     begun: usize,
     rejected: Vec<v8::Global<v8::Promise>>,
+    /// Whether code behind promises that settle is left for another session.
+    leaves_continuations: bool,
     /// The words of the last command, for their memory.
     words: Words,
     helpers: Option<Arc<Helpers>>,
@@ -61,6 +63,7 @@ impl RunState {
             jobs: VecDeque::new(),
             begun: 0,
             rejected: Vec::new(),
+            leaves_continuations: false,
             words: Words::default(),
             helpers: None,
         }
@@ -307,6 +310,18 @@ pub(crate) fn take_news(isolate: &mut v8::Isolate, news: &mut News) {
     if let Some(state) = state(isolate) {
         news.settled.append(&mut state.settled);
         news.jobs += std::mem::take(&mut state.begun);
+    }
+}
+
+/// Says whether code behind promises that settle is left for another session; what held before.
+pub(crate) fn leave_continuations(isolate: &mut v8::Isolate, leave: bool) -> bool {
+    state(isolate).is_some_and(|state| std::mem::replace(&mut state.leaves_continuations, leave))
+}
+
+/// Goes on with code behind promises that are settled, if it is not left for another session.
+pub(crate) fn go_on(scope: &mut v8::PinScope) {
+    if !state(scope).is_some_and(|state| state.leaves_continuations) {
+        scope.perform_microtask_checkpoint();
     }
 }
 

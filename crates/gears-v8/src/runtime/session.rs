@@ -464,6 +464,10 @@ impl Session for V8Session<'_, '_, '_> {
         None
     }
 
+    fn leave_continuations(&mut self, leave: bool) -> bool {
+        run::leave_continuations(self.scope, leave)
+    }
+
     fn take_news(&mut self, news: &mut News) {
         run::take_news(self.scope, news);
     }
