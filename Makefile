@@ -20,10 +20,11 @@ build: ## target/release/libredisgears.so
 	@scripts/setup build
 	@scripts/cargo build --release
 
-lint: ## formatting and clippy, warnings as errors
+lint: ## formatting, clippy and ruff, warnings as errors
 	@scripts/setup lint
 	@scripts/cargo fmt --all --check
 	@scripts/cargo clippy --release --workspace --all-targets -- -D warnings
+	@target/venv/bin/ruff check --quiet --cache-dir target/ruff
 
 format: ## format the Rust code
 	@scripts/setup lint

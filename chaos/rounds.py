@@ -105,7 +105,8 @@ class Rounds:
         begin = time.monotonic()
         try:
             self._begin()
-            for self._round in range(self._count):
+            for number in range(self._count):
+                self._round = number
                 self._one()
                 self._result.rounds += 1
                 if self._round % SHOWN_EVERY == SHOWN_EVERY - 1:

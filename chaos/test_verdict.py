@@ -40,7 +40,7 @@ def good(kind, **changes):
     """All is as it should be, but for the changes."""
     effects = dict.fromkeys(IDS, 1) if kind.effects else {}
     entries = [] if kind.trim else IDS
-    fields = dict.fromkeys(entries, {"padding": "x"})
+    fields = {key: {"padding": "x"} for key in entries}
     more = {"fields": fields, "order": list(IDS)} if kind.bad or kind.ordered else {}
     return replace(Seen(IDS[-1], len(IDS), entries, effects, list(IDS), list(IDS), **more), **changes)
 
@@ -218,7 +218,7 @@ def letter(kind, **changes):
 def failing(name, **changes):
     """What is seen when all is as it should be, with two entries that fail, but for the changes."""
     kind = KINDS[name]
-    fields = {} if kind.trim else dict.fromkeys(IDS, {"padding": "x"})
+    fields = {} if kind.trim else {key: {"padding": "x"} for key in IDS}
     if not kind.trim:
         fields |= {ONCE: {"padding": "x", "bad": "1"}, EVER: {"padding": "x", "bad": POISON}}
     normal = {

@@ -7,6 +7,7 @@ import pytest
 from rest import assert_at_rest
 from support import MODULE, REDIS_SERVER, KeptServer, Node, Server
 
+
 def pytest_configure(config):
     """Says at once when there is nothing to test."""
     if not os.path.exists(MODULE) and not config.option.collectonly:

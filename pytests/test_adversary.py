@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 from redis import ResponseError
@@ -55,7 +56,7 @@ redis.register_function('block', async client => client.block(() => { for (;;); 
 class Hostile:
     """A server with a bystander, on which something hostile is done."""
 
-    warm = set()
+    warm: ClassVar = set()
 
     def __init__(self, server):
         self.server = server

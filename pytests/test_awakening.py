@@ -1,5 +1,7 @@
 """Clients that wait hear of what async code writes and publishes at once, not with the server's next timer."""
 
+from functools import partial
+
 import pytest
 
 from support import Server, consumer, eventually, function
@@ -48,7 +50,7 @@ def test_who_waits_is_answered_without_a_timer(slow, way):
         eventually(lambda: slow.client.info("clients")["blocked_clients"] == 1)
         slow.run(*command)
         assert popper.reply() == ["out", "x"]
-        assert eventually(lambda: listener.get_message(timeout=15))["data"] == "x"
+        assert eventually(partial(listener.get_message, timeout=15))["data"] == "x"
         listener.close()
         popper.disconnect()
         eventually(lambda: slow.run("PUBSUB", "NUMSUB", "channel")[1] == 0)

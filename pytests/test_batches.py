@@ -1,5 +1,6 @@
 """Batches: how many entries a callback gets at once, when a batch is closed, and what is drained."""
 
+import itertools
 import time
 
 import pytest
@@ -252,7 +253,7 @@ def test_when_the_duration_ends_all_that_is_there_is_handed_over(server, kind, b
     ends = [tuple(map(int, one.split("-"))) for one in calls]
     assert (ends[0][0], ends[-1][1]) == (1, count)
     assert len(ends) == parts
-    assert all(before[1] + 1 == after[0] for before, after in zip(ends, ends[1:]))
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(ends))
 
 
 @each_kind

@@ -424,7 +424,7 @@ def refused(server, options, error):
     assert reply[reply.index("stream_consumers") + 1] == ["good"]
 
 
-@pytest.mark.parametrize(("name", "value"), VALUES, ids=lambda part: str(part))
+@pytest.mark.parametrize(("name", "value"), VALUES, ids=str)
 def test_a_wrong_value_gets_an_error_that_names_the_option(server, name, value):
     given = ", ".join(part for part in (WITH.get(name), f"{name}: {value}") if part)
     refused(server, f"{{ {given} }}", rf"\b{name}\b.* of 'register_stream_consumer'")

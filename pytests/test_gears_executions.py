@@ -202,7 +202,7 @@ def test_an_aborted_run_reads_and_processes_nothing_more(server):
     # What is in work comes to its end.
     stopped = []
     server.wait(
-        lambda: stopped.append(count()) or stopped[-3:] == [stopped[-1]] * 3 and len(stopped) > 10, lambda: stopped
+        lambda: stopped.append(count()) or (stopped[-3:] == [stopped[-1]] * 3 and len(stopped) > 10), lambda: stopped
     )
     assert count() < 5000
 
@@ -339,7 +339,7 @@ def test_of_a_script_that_has_ended_nothing_is_left(server):
     def scripts():
         return fields(server.run("RG.FUNCTION", "DEBUG", "js", "isolates_stats"))["active"]
 
-    server.wait(lambda: scripts() == 0, lambda: scripts())
+    server.wait(lambda: scripts() == 0, scripts)
 
 
 def test_runs_are_not_kept_over_a_restart(keep):

@@ -124,7 +124,7 @@ def test_a_renamed_stream_is_trimmed_under_its_new_name(server):
     server.wait_message("start 1 ")
     server.run("RENAME", "stream:a", "stream:b")
     server.release(1)
-    server.wait(lambda: server.run("XLEN", "stream:b") == 0, lambda: server.consumer())
+    server.wait(lambda: server.run("XLEN", "stream:b") == 0, server.consumer)
     assert len(server.messages("start ")) == 1
 
 

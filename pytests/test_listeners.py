@@ -102,7 +102,7 @@ def test_what_a_block_throws_and_what_is_ended_in_it_leaves_the_server_free(serv
     for name in ["throws", "ends", "nested", "good"]:
         try:
             server.call(name)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             assert name != "good", error
         assert server.run("PING")
     assert server.call("good") == 3

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from policies import AOF, command, info, wait_info
 
+from policies import AOF, command, info, wait_info
 from support import REPOSITORY
 
 PAPER = REPOSITORY / "docs/stream-processing.md"

@@ -27,8 +27,8 @@ def library_of(node, name="lib"):
 
 def settle(primary, *replicas):
     """Waits until the replicas have heard everything and hold the same."""
+    digest = ("DEBUG", "DIGEST")
     for replica in replicas:
-        digest = ("DEBUG", "DIGEST")
         primary.wait(lambda node=replica: node.run(*digest) == primary.run(*digest), "they differ")
 
     def offset(node):

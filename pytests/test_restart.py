@@ -324,7 +324,7 @@ def test_the_dump_of_an_earlier_release_is_loaded(keep):
     rows = server.consumer()["rows"]
     shown = [(row["name"], row.get("db", 0), row["id_to_read_from"]) for row in rows]
     assert shown == [("stream:b", 3, "7-1"), ("stream:a", 0, "5-4")]
-    server.wait(lambda: server.stream("stream:a")["pending_ids"] == ["5-2", "5-4"], lambda: server.consumer())
+    server.wait(lambda: server.stream("stream:a")["pending_ids"] == ["5-2", "5-4"], server.consumer)
     server.wait_for(["two 1", "four 2"], lambda: server.messages("start "))
 
 

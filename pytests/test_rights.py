@@ -4,9 +4,9 @@ import re
 
 import pytest
 from redis import ResponseError
-from test_acl import People
 
 from support import REPOSITORY, consumer, fields, function
+from test_acl import People
 
 UNKNOWN = "execution plan does not exist"
 

@@ -73,7 +73,7 @@ def test_every_entry_is_logged_as_documented(example):
 
 
 def test_the_log_line_has_the_servers_form_at_level_notice(example):
-    server, ids = example
+    server, _ = example
     line = next(line for line in server.log_text().splitlines() if '{"id"' in line)
     assert re.fullmatch(r'\d+:M \d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3} \* <redisgears_2> \{"id":.*\}', line)
 

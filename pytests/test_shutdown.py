@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from redis import ConnectionError, ResponseError
+from redis import ConnectionError as NoConnection
+from redis import ResponseError
 
 from support import DEADLINE, function
 
@@ -31,7 +32,7 @@ def test_a_server_ends_in_order_while_workers_wait_for_its_lock(keep, how):
         if how == "SIGTERM":
             server.process.terminate()
         else:
-            with pytest.raises(ConnectionError):
+            with pytest.raises(NoConnection):
                 server.run("SHUTDOWN", how, "NOW")
         assert server.process.wait(DEADLINE) == 0, server.log.read_text(errors="replace")[-3000:]
         for call in calls:

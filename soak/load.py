@@ -83,7 +83,7 @@ class Task(threading.Thread):
             self.finish()
         except Gone:
             pass
-        except Exception:  # noqa: BLE001  (whatever it is, it must not go unseen)
+        except Exception:  # whatever it is, it must not go unseen
             self.record.violation("client broken", f"{self.name}: {traceback.format_exc()}")
 
     def step(self):

@@ -42,9 +42,7 @@ class Times:
         return sum(self._classes.values())
 
     def __str__(self):
-        return f"p50 {milliseconds(self.percentile(0.5))}, p99 {milliseconds(self.percentile(0.99))}, " + (
-            f"worst {milliseconds(self.worst)}"
-        )
+        return f"p50 {milliseconds(self.percentile(0.5))}, p99 {milliseconds(self.percentile(0.99))}, worst {milliseconds(self.worst)}"
 
 
 def milliseconds(seconds):

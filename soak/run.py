@@ -61,7 +61,7 @@ from checks import Info, Log, Pinger, Process, empty, settle
 from keys import EXECUTIONS, FIXED, KeyWriter, Runner
 from load import HOSTILE, Administrator, Caller, Churner, Writer, load
 from record import Record
-from server import BenchError, Server, find_program, wait_for
+from server import BenchError, Server, find_program
 from triggers import Triggers
 from trouble import Deserter, Troublemaker
 
