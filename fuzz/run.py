@@ -12,7 +12,8 @@ roles and limits, clients that leave and listen. Then everything is brought to r
     * every command was answered
     * nothing is pending in INFO and LIST, and no consumer that runs stands still before entries
     * the replica has the same data, and its consumers are at the same places
-    * memory is back: over the rounds of a life RSS grows by no more than a bound
+    * libraries that are deleted take nothing any more, and what the servers take does not grow from round to round
+      (memory.py)
 
 What is found is kept as a file of operations, which `--replay` does again, and is then made shorter: operations are left
 out as long as the fault still shows, on fresh servers each time (shrink.py). What depends on time is tried several times.
@@ -39,10 +40,8 @@ sys.path += [str(PROJECT / folder) for folder in ("pytests", "soak", "benches")]
 OPERATIONS = 300
 # Rounds on the same servers, before new ones are started.
 LIFE = 25
-# RSS is taken when caches and pools have their size; then it may grow by so much.
-WARM_UP = 5
-GROWTH = 150 << 20
-RSS_WAIT = 20
+# How long memory may take to come back: V8 keeps free pages for a while.
+MEMORY_WAIT = 20
 # Operations of a finding that are printed.
 SHOWN = 12
 
@@ -60,6 +59,7 @@ def parse_options():
     parser.add_argument("--tries", type=int, default=3, help="how often a list is tried before it counts as harmless (%(default)s)")
     parser.add_argument("--attempts", type=int, default=60, help="lists that are tried to make it shorter, 0 for none (%(default)s)")
     parser.add_argument("--findings", type=int, default=1, help="how many end the run (%(default)s)")
+    parser.add_argument("--any-memory", action="store_true", help="memory may grow, as it does under a sanitizer")
     parser.add_argument("--keep", type=Path, default=Path(), metavar="FOLDER", help="where findings go (the current folder)")
     return parser.parse_args()
 
@@ -87,9 +87,9 @@ class Fuzz:
 
     def _life(self, end):
         scene = self._start()
-        base, past = None, []
+        memory, past = Memory(), []
         try:
-            for number in range(LIFE):
+            for _ in range(LIFE):
                 if self._is_over(end):
                     break
                 operations = self._operations(self.rounds)
@@ -97,10 +97,8 @@ class Fuzz:
                 past.append(operations)
                 try:
                     self._round(scene, operations)
-                    if number == WARM_UP:
-                        base = scene.rss()
-                    elif base is not None and number == LIFE - 1:
-                        self._check_memory(scene, base)
+                    if not self._options.any_memory:
+                        self._check_memory(scene, memory)
                 except Finding as finding:
                     self._note(finding, past)
                     break
@@ -132,11 +130,14 @@ class Fuzz:
         clean(scene)
 
     @staticmethod
-    def _check_memory(scene, base):
-        end = time.monotonic() + RSS_WAIT
-        while over := {name: rss >> 20 for name, rss in scene.rss().items() if rss > base[name] + GROWTH}:
+    def _check_memory(scene, memory):
+        if not memory.end_round():
+            memory.learn(scene.memory())
+            return
+        end = time.monotonic() + MEMORY_WAIT
+        while grown := memory.grown(scene.memory()):
             if time.monotonic() > end:
-                raise Finding(f"memory is not given back: {over} MB, was {({n: r >> 20 for n, r in base.items()})}")
+                raise Finding(f"memory is not given back: {'; '.join(grown)}")
             time.sleep(0.5)
 
     def fails(self, operations, tries=None):
@@ -206,6 +207,7 @@ if __name__ == "__main__":
     os.environ["MODULE"] = str(chosen.module.resolve())
     os.environ["REDIS_SERVER"] = chosen.server or os.environ.get("REDIS_SERVER") or "redis-server"
     from judge import clean, come_to_rest
+    from memory import Memory
     from operations import generate
     from scene import Finding, Scene
     from shrink import shrink
