@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run test build lint format bench soak chaos fuzz adversary sanitize servers v8-from-source clean
+.PHONY: help run test build lint format bench soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -51,6 +51,10 @@ fuzz: ## random operations for half an hour, and new cases for the models; FUZZ_
 	@target/venv/bin/python fuzz/run.py $(FUZZ_ARGS)
 	@PROPTEST_RNG_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') PROPTEST_CASES=$${PROPTEST_CASES:-20000} \
 	  scripts/cargo test --release -p gears-core --test delivery_model --test policy_model
+
+fuzz-asan: ## random operations under AddressSanitizer; FUZZ_ARGS=, REDIS_SERVER=
+	@scripts/setup test
+	@scripts/fuzz-asan $(FUZZ_ARGS)
 
 adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test
