@@ -1,7 +1,6 @@
 """What must hold when everything is at rest."""
 
 import contextlib
-import os
 import time
 
 import redis
@@ -12,8 +11,6 @@ from scene import Finding
 from support import fields
 
 REST = 25
-# What each figure of memory may grow by, over the rounds of a life; it is about as much between two of them, up and down.
-GROWTH = {"rss": 48 << 20, "server's allocator": 1 << 20}
 QUIET = {
     "maxmemory": "0",
     "maxmemory-policy": "noeviction",
