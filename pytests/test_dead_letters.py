@@ -39,6 +39,12 @@ FAILS = {
     "sync": "(client, data) => { redis.log(`try ${value(data)}`); throw new Error('went wrong'); }",
     "async": "async (client, data) => { redis.log(`try ${value(data)}`); throw new Error('went wrong'); }",
 }
+# It fails a while after it was tried.
+SLOWLY = """async (client, data) => {
+    redis.log(`try ${value(data)}`);
+    for (const end = Date.now() + 300; Date.now() < end;);
+    throw new Error('went wrong');
+}"""
 
 
 @pytest.fixture
@@ -339,6 +345,24 @@ def test_after_a_kill_letters_are_there_once_and_the_entries_are_done(kept, kind
     kept.wait(lambda: "3" in done(kept), lambda: done(kept))
     assert tries(kept)[count:] == ["3"]
     wait_letters(kept, 1)
+
+
+def test_a_dump_holds_the_letter_of_what_it_knows_to_be_given_up(keep):
+    server = keep()
+    server.load(*policy(consumer(callback=SLOWLY, options=TO_DEAD)))
+    server.load(consumer("other", "other", callback="() => {}"), name="other")
+    server.add("stream", 1)
+    server.wait(lambda: tries(server) == ["1"], "nothing was tried")
+    # The failure comes in while the server sleeps. The entry of the other stream has the module take note of it, in the
+    # middle of the same round in which the dump is written.
+    with server.client.pipeline(transaction=False) as pipeline:
+        pipeline.execute_command("DEBUG", "SLEEP", "0.6")
+        pipeline.execute_command("XADD", "other", "*", "n", "1")
+        pipeline.execute_command("SAVE")
+        pipeline.execute()
+    server.restart()
+    [letter] = wait_letters(server, 1)
+    assert letter["attempts"] == "1"
 
 
 def test_letters_reach_replicas_with_the_cursor(keep):

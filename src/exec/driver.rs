@@ -376,9 +376,11 @@ impl Driver {
         if !self.delivery.borrow().has_hand_overs() {
             self.chain.end();
         }
-        // What was written goes with the progress that it means. Without that, progress may wait
-        // for the end of the event loop's round, and the next one of the same stream take its place.
-        if !limits.only_urgent || self.acted.get() {
+        // What was written goes with the progress that it means, and a dead letter with the failure:
+        // a dump that is taken next knows of both or of neither. Without that, progress may wait for
+        // the end of the event loop's round, and the next one of the same stream take its place.
+        let has_letters = self.inspect(Delivery::has_letters);
+        if !limits.only_urgent || self.acted.get() || has_letters {
             self.put_on_record(streams);
         }
         self.pass_notices();

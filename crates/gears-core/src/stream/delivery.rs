@@ -401,8 +401,13 @@ impl Delivery {
 
     /// Whether there is anything to write or to trim, and the server takes it.
     fn has_writes(&self) -> bool {
-        let has_letters = !(self.letters.is_empty() && self.redeemed.is_empty());
-        (has_letters && self.refusal.is_none()) || (!self.trims.is_empty() && self.may_trim())
+        self.has_letters() || (!self.trims.is_empty() && self.may_trim())
+    }
+
+    /// Whether there are dead letters to write or to delete, and the server takes that.
+    #[must_use]
+    pub fn has_letters(&self) -> bool {
+        self.refusal.is_none() && !(self.letters.is_empty() && self.redeemed.is_empty())
     }
 
     /// Whether it matters if the server takes writes: something waits for that, or would be
