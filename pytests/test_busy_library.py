@@ -7,7 +7,7 @@ from redis import ResponseError
 from redis.exceptions import ConnectionError as Disconnected
 
 from resp import Wire
-from support import function
+from support import fields, function
 
 SPIN = (
     "const spin = ms => { redis.log('spinning'); const end = Date.now() + ms; while (Date.now() < end); };",
@@ -65,6 +65,20 @@ def test_calls_wait_in_their_order_and_the_server_goes_on(server):
     assert server.run("LRANGE", "list", 0, -1) == ["0", "1", "2", "3", "4"]
     assert busy.reply() == "done"
     assert server.call("push", "direct") == 6
+
+
+def test_calls_that_wait_are_among_the_pending_jobs(server):
+    server.load(*SPIN, PUSH)
+    server.load(function("f", "() => 'other'"), name="other")
+    busy = make_busy(server, 1500)
+    calls = [send_waiting(server, "push", n) for n in range(3)]
+    listed = {one["name"]: one["pending_jobs"] for one in map(fields, server.run("RG.FUNCTION", "LIST"))}
+    info = server.client.info("redisgears_2_libraries")
+    assert not busy.is_answered(), "the computation ended before the test could look"
+    assert listed == {"lib": 3, "other": 0}
+    assert {name: info[f"redisgears_2_library_{name}"]["pending_jobs"] for name in listed} == listed
+    assert [call.reply() for call in calls] == [1, 2, 3]
+    assert fields(server.run("RG.FUNCTION", "LIST", "LIBRARY", "lib")[0])["pending_jobs"] == 0
 
 
 def test_calls_have_their_turn_between_long_pieces_of_a_worker(server):

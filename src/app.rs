@@ -187,6 +187,11 @@ impl App {
         }
     }
 
+    /// How much of a library waits for its beginning.
+    pub(crate) fn pending_jobs(&self, library: &str, runner: &Runner) -> usize {
+        runner.waiting() + self.waiting.count(library)
+    }
+
     fn info(&self) -> Vec<Section> {
         let registry = self.registry.borrow();
         let mut total = 0;
@@ -205,7 +210,7 @@ impl App {
                 ("memory_limit", memory.limit as u64),
                 ("functions", library.functions.len() as u64),
                 ("stream_consumers", library.consumers.len() as u64),
-                ("pending_jobs", runner.waiting() as u64),
+                ("pending_jobs", self.pending_jobs(name, runner) as u64),
             ];
             libraries.push(Field::Numbers(format!("library_{name}"), numbers));
         }

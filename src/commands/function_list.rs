@@ -96,7 +96,11 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &Options)
     fields.extend([
         (
             "pending_jobs",
-            Reply::count(library.runner().map_or(0, |runner| runner.waiting())),
+            Reply::count(
+                library
+                    .runner()
+                    .map_or(0, |runner| app.pending_jobs(name, runner)),
+            ),
         ),
         ("user", Reply::text(&*library.user)),
         ("functions", Reply::Array(functions)),

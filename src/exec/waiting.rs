@@ -48,6 +48,14 @@ impl WaitingCalls {
         self.calls.borrow().is_empty()
     }
 
+    /// How many wait for that library.
+    #[must_use]
+    pub(crate) fn count(&self, library: &str) -> usize {
+        let calls = self.calls.borrow();
+        let of_it = calls.iter().filter(|call| *call.library == *library);
+        of_it.count()
+    }
+
     /// Whether somebody waits for that library.
     #[must_use]
     pub(crate) fn wait_for(&self, library: &str) -> bool {
@@ -167,6 +175,7 @@ mod tests {
             waiting.push(call(library, n, now, false));
         }
         assert_eq!(waiting.libraries(), ["a".into(), "b".into()]);
+        assert_eq!(["a", "b", "c"].map(|one| waiting.count(one)), [2, 2, 0]);
         let first = waiting.take_first("b").unwrap();
         assert_eq!(number(&first), 2);
         waiting.put_back(first);
