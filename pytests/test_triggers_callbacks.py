@@ -198,6 +198,21 @@ def test_many_keys_may_expire_while_it_looks_for_others(start_server, monkeypatc
     server.assert_alive()
 
 
+@pytest.mark.parametrize("evicts", ["allkeys-random", "allkeys-lru", "volatile-ttl"])
+def test_where_a_key_is_evicted_it_runs_no_commands_either(server, evicts):
+    look = "let seen = 0; for (let i = 0; i < 50; i++) try { client.call('EXISTS', 'key:' + i); seen++; } catch (e) { data.error = String(e); }"
+    callback = "(client, data) => { redis.log(`told ${data.error} ${data.seen}`); }"
+    load(server, trigger(callback=callback, options=at_event(f"{look} data.seen = seen;", event_types=["evicted"])))
+    with without_active_expiry(server):
+        # Some of them expire while others are evicted.
+        pipelined(server, *(f"SET key:{number} v PX {(1, 100000)[number % 2]}" for number in range(50)))
+        with server.setting("maxmemory-policy", evicts), server.setting("maxmemory", 1):
+            server.wait(lambda: server.run("DBSIZE") == 0, "keys are left")
+            server.wait_message("told ")
+    assert set(server.messages("told ")) == {f"ERR {IN_EXPIRY} or is evicted: run it in the callback 0"}
+    server.assert_alive()
+
+
 @pytest.mark.parametrize("kind", ["field", "hash"])
 def test_where_fields_of_a_hash_expire_it_runs_no_commands_either(server, kind):
     caught = "try { client.call('EXISTS', 'other'); } catch (e) { redis.log(`told ${data.event} ${e}`); }"

@@ -191,9 +191,8 @@ fn tell(
     };
     let of_fields = event == b"hexpired";
     // A hash whose last field expired is deleted on the way.
-    let in_expiry = state.after_fields.replace(of_fields) && event == b"del"
-        || of_fields
-        || class & raw::REDISMODULE_NOTIFY_EXPIRED != 0;
+    let in_removal =
+        state.after_fields.replace(of_fields) && event == b"del" || of_fields || class & GONE != 0;
     if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
         if event == b"xadd" {
             hooks.on_event(Event::Appended(place));
@@ -225,7 +224,7 @@ fn tell(
             key,
             is_gone: class & (GONE | raw::REDISMODULE_NOTIFY_KEY_MISS) != 0
                 || matches!(event, b"del" | b"rename_from" | b"move_from"),
-            in_expiry,
+            in_removal,
         });
     }
     if is_free_main_thread() {
@@ -249,8 +248,8 @@ struct Happened<'a> {
     /// Whether the event says that the key is no more. Then it need not be looked for: servers
     /// before 7.2 tell others of that as of a miss.
     is_gone: bool,
-    /// Whether the server is in the middle of removing what has expired.
-    in_expiry: bool,
+    /// Whether the server is in the middle of removing keys by itself.
+    in_removal: bool,
 }
 
 impl KeyEvent for Happened<'_> {
@@ -295,7 +294,7 @@ impl KeyEvent for Happened<'_> {
     }
 
     fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
-        work(&Unit::of_looker(grant, self.in_expiry));
+        work(&Unit::of_looker(grant, self.in_removal));
     }
 }
 

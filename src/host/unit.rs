@@ -54,10 +54,10 @@ enum WhenFull {
 /// What a command is answered with that the server gave no reply for.
 const NO_REPLY: &[u8] = b"-ERR the server did not run the command\r\n";
 
-/// The server goes through keys that expire, and goes on with the next one afterwards: a command that
-/// found that one expired would take it away.
-const IN_EXPIRY: &[u8] =
-    b"-ERR no command can be run while a key expires: run it in the callback\r\n";
+/// The server goes through keys that expire, or that make room, and goes on with the next one
+/// afterwards: a command that found that one expired would take it away.
+const IN_REMOVAL: &[u8] =
+    b"-ERR no command can be run while a key expires or is evicted: run it in the callback\r\n";
 
 /// See the module's description.
 pub(crate) struct Unit {
@@ -125,12 +125,12 @@ impl Unit {
         Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
     }
 
-    /// A unit that acts as the grant says and writes nothing, in the middle of a command; or in
-    /// the middle of an expiry, where it runs nothing.
-    pub(super) fn of_looker(grant: &Grant, in_expiry: bool) -> Self {
+    /// A unit that acts as the grant says and writes nothing, in the middle of a command; or while
+    /// the server removes keys by itself, where it runs nothing.
+    pub(super) fn of_looker(grant: &Grant, in_removal: bool) -> Self {
         let mut unit = Self::of_user(User::find(&grant.user), grant, WhenFull::Admitted);
         unit.may_block = false;
-        if in_expiry {
+        if in_removal {
             unit.acting = Acting::Nowhere;
         }
         unit
@@ -231,7 +231,7 @@ impl Server for Unit {
                 return Ok(());
             }
             Acting::Nowhere => {
-                read(IN_EXPIRY);
+                read(IN_REMOVAL);
                 return Ok(());
             }
             Acting::Client | Acting::User(_) => {}
