@@ -1,10 +1,19 @@
-/* What servers call of jemalloc beside malloc and free, given by the sanitizer's allocator. Part of the library that
-   scripts/fuzz-asan loads before everything else. All figures about the allocator are zero. */
+/* What lets a server that knows nothing of the sanitizer run under it. Part of the library that scripts/fuzz-asan loads
+   before everything else. */
 
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Valkey has modules look into themselves first, which the sanitizer refuses: it could not stand in for malloc there. */
+void *___interceptor_dlopen(const char *file, int flags);
+
+void *dlopen(const char *file, int flags) { return ___interceptor_dlopen(file, flags & ~RTLD_DEEPBIND); }
+
+/* What servers call of jemalloc beside malloc and free, given by the sanitizer's allocator. All figures about the
+   allocator are zero. */
 #define MALLOCX_ZERO 0x40
 
 void *mallocx(size_t size, int flags) { return flags & MALLOCX_ZERO ? calloc(1, size) : malloc(size); }
