@@ -95,6 +95,20 @@ impl App {
         Ok(())
     }
 
+    /// Ends the threads, where there is nothing for them to do; false where there is.
+    pub(crate) fn end() -> bool {
+        if Self::get().is_none_or(|app| !app.registry.borrow().is_empty()) {
+            return false;
+        }
+        // SAFETY: the server unloads the module: nothing of it is on this thread's way here, and no
+        // other thread uses it.
+        let app = unsafe { APP.take() };
+        if let Some(app) = app {
+            app.loader.shared.pool.end();
+        }
+        true
+    }
+
     /// The one there is; `None` before [`App::start`].
     pub(crate) fn get() -> Option<&'static Self> {
         APP.get()

@@ -20,6 +20,11 @@ use crate::host::{Context, Settings};
 #[global_allocator]
 static ALLOCATOR: host::alloc::ServerAllocator = host::alloc::ServerAllocator;
 
+/// Ends what was begun when the module was loaded; false where it was used since.
+fn unload() -> bool {
+    App::end()
+}
+
 /// Registers everything with the server that has just loaded the module.
 fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
     host::install_log(context);

@@ -34,7 +34,7 @@ pub(super) trait Job: Send + Sync {
     fn last_worker(&self) -> &AtomicUsize;
 }
 
-/// A handle to the worker threads, which live as long as the process.
+/// A handle to the worker threads, which live until [`Pool::end`] and mostly as long as the process.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Inner>);
 
@@ -50,6 +50,8 @@ struct State {
     /// Those that wait for something to do.
     idle: Vec<usize>,
     next_number: usize,
+    /// Whether workers leave when they find nothing to do.
+    ended: bool,
 }
 
 struct Worker {
@@ -89,6 +91,15 @@ impl Pool {
         let number = state.idle.swap_remove(place);
         if let Some(worker) = state.workers.get_mut(&number) {
             worker.given = Some(job);
+            worker.wake_up.notify_one();
+        }
+    }
+
+    /// Ends the threads. To be called when there is nothing for them to do any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.0.state.lock();
+        state.ended = true;
+        for worker in state.workers.values() {
             worker.wake_up.notify_one();
         }
     }
@@ -156,8 +167,9 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
             .get_mut(&number)
             .and_then(|worker| worker.given.take());
         let Some(job) = given.or_else(|| state.queue.pop_front()) else {
-            if relief {
+            if relief || state.ended {
                 state.workers.remove(&number);
+                state.idle.retain(|idle| *idle != number);
                 return;
             }
             if !state.idle.contains(&number) {
@@ -237,6 +249,19 @@ mod tests {
         pool.submit(steps(0, 50, Duration::ZERO, &took));
         let names: Vec<_> = taken.iter().take(50).map(|(_, name)| name).collect();
         assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    }
+
+    #[test]
+    fn a_pool_that_is_ended_has_no_threads_when_its_work_is_done() {
+        let (took, taken) = mpsc::channel();
+        let pool = Pool::start(3).expect("threads");
+        pool.submit(steps(0, 5, Duration::from_millis(1), &took));
+        pool.end();
+        assert_eq!(taken.iter().take(5).count(), 5);
+        while !pool.0.state.lock().workers.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(pool.0.state.lock().idle.is_empty());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What the server calls when it loads the module, and when it is asked to unload it.
 
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::constants::{API_VERSION, ERR, OK};
-use super::guard;
+use super::{HOOKS, guard, keyspace, log as server_log};
 
 /// The module's name, and what its log lines and its configs begin with.
 const NAME: &[u8] = b"redisgears_2\0";
@@ -35,15 +36,40 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
     if initialised != OK {
         return initialised;
     }
+    IS_NEW.store(true, Ordering::Relaxed);
     guard::load_entry(context, argv, argc, crate::load)
 }
 
-/// Called by the server when it is asked to unload the module: it refuses.
+/// Whether the event loop has not gone round since the module was loaded.
+static IS_NEW: AtomicBool = AtomicBool::new(false);
+
+/// The event loop goes round.
+pub(super) fn is_not_new() {
+    if IS_NEW.load(Ordering::Relaxed) {
+        IS_NEW.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Called by the server when it is asked to unload the module. It refuses, but for a module that
+/// has just been loaded: servers that find something wrong with `MODULE LOADEX` only then (a config
+/// that nobody knows) unload it at once, and end themselves where they cannot. The library stays
+/// in the process, and V8 with it, for the next time.
 ///
 /// # Safety
 /// Only a server calls this.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn RedisModule_OnUnload(_context: *mut RedisModuleCtx) -> c_int {
-    log::error!("the module cannot be unloaded: V8 cannot be started twice in one process");
-    ERR
+    let mut unloaded = false;
+    guard::run("unloading", || {
+        let is_new = IS_NEW.load(Ordering::Relaxed) && !keyspace::listens();
+        unloaded = is_new && crate::unload();
+        if unloaded {
+            // SAFETY: this is called while the module is loaded: nobody else is in it.
+            drop(unsafe { HOOKS.take() });
+            server_log::remove();
+        } else {
+            log::error!("the module cannot be unloaded: V8 cannot be started twice in one process");
+        }
+    });
+    if unloaded { OK } else { ERR }
 }

@@ -8,7 +8,7 @@ use gears_core::stream::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
-use super::{HOOKS, Hooks, api, guard, lock, shutdown};
+use super::{HOOKS, Hooks, api, entry, guard, lock, rdb, shutdown};
 
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
@@ -51,6 +51,13 @@ fn with_hooks(place: &str, work: impl FnOnce(&dyn Hooks)) {
     });
 }
 
+/// Before anything is done for the event.
+fn make_known(context: *mut RedisModuleCtx) {
+    guard::run("the first use", || {
+        rdb::make_known(&Context::from_raw(context));
+    });
+}
+
 unsafe extern "C" fn on_event_loop(
     context: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
@@ -59,6 +66,8 @@ unsafe extern "C" fn on_event_loop(
 ) {
     if which == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
         shutdown::is_not();
+        entry::is_not_new();
+        make_known(context);
         with_hooks("the event loop", |hooks| {
             hooks.before_sleep(&Context::from_raw(context));
         });
@@ -95,11 +104,12 @@ unsafe extern "C" fn on_flush(
 }
 
 unsafe extern "C" fn on_loading(
-    _context: *mut RedisModuleCtx,
+    context: *mut RedisModuleCtx,
     _event: RedisModuleEvent,
     which: u64,
     _data: *mut c_void,
 ) {
+    make_known(context);
     with_hooks("loading", |hooks| {
         let ended = which == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
             || which == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;

@@ -18,6 +18,7 @@ const fn release(major: Release, minor: Release, patch: Release) -> Release {
 
 /// See the module's description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Facts {
     /// Whether clients that are subscribed to channels cannot be kept waiting.
     pub(super) subscribers_cannot_wait: bool,
@@ -27,6 +28,10 @@ pub(super) struct Facts {
     /// Whether the server keeps what it found of a module's command whose keys are of several slots, and
     /// takes it for true of later commands, whatever their keys.
     pub(super) keeps_several_slots: bool,
+    /// Whether a module may make data types later than it is loaded. That is where it has to: such a
+    /// server does not unload a module that has some, not even one that it has just loaded and must
+    /// not keep. Redis 8 can. Those in between let nobody make one later, and end themselves then.
+    pub(super) takes_late_types: bool,
 }
 
 /// The facts. Asked for under the server's lock.
@@ -50,6 +55,7 @@ impl Facts {
             subscribers_cannot_wait: valkey
                 .is_some_and(|version| parse(version) >= release(8, 1, 1)),
             keeps_several_slots: valkey.is_some_and(|version| parse(version) >= release(9, 0, 0)),
+            takes_late_types: valkey.is_none() && version < release(7, 2, 0),
         }
     }
 }
@@ -108,6 +114,14 @@ mod tests {
         assert!(!only_main(release(7, 4, 9)));
         assert!(!only_main(release(8, 6, 3)));
         assert!(!Facts::of(release(8, 1, 0), Some("8.1.0")).only_main_runs_commands);
+    }
+
+    #[test]
+    fn redis_7_0_takes_data_types_late() {
+        let takes = |version, valkey| Facts::of(version, valkey).takes_late_types;
+        assert!(takes(release(7, 0, 15), None));
+        assert!(!takes(release(7, 2, 4), None));
+        assert!(!takes(release(7, 2, 4), Some("9.1.2")));
     }
 
     #[test]

@@ -99,6 +99,11 @@ pub(crate) fn listen_to_keys(context: &Context, wishes: Wishes) -> Result<(), &'
     Ok(())
 }
 
+/// Whether the server tells of keys.
+pub(super) fn listens() -> bool {
+    STATE.get().is_some()
+}
+
 type Listener = unsafe extern "C" fn(
     *mut RedisModuleCtx,
     c_int,

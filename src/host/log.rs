@@ -14,14 +14,14 @@ use super::{Context, api};
 /// Bytes of a message per line.
 const LINE: usize = 1000;
 
-/// See [`detached`]; null before the module is loaded.
+/// See [`detached`]; null while the module is not loaded.
 static DETACHED: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(std::ptr::null_mut());
 
 struct ServerLog;
 
 /// Sends the log of all rooms to the server.
 pub(crate) fn install(context: &Context) {
-    // SAFETY: the context is live; the new one is kept for good.
+    // SAFETY: the context is live; the new one is kept until the module goes.
     let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(context.as_ptr()) };
     DETACHED.store(detached, Ordering::Release);
     // The default one would write a backtrace, with an allocator that need not be the server's.
@@ -31,7 +31,16 @@ pub(crate) fn install(context: &Context) {
     }
 }
 
-/// A context that is never freed, of no client: for logging from any thread, and for commands
+/// Ends the log, and what [`detached`] gave.
+pub(super) fn remove() {
+    let detached = DETACHED.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    if !detached.is_null() {
+        // SAFETY: nobody has it any more: the module goes, and its threads have nothing to do.
+        unsafe { api!(RedisModule_FreeThreadSafeContext)(detached) };
+    }
+}
+
+/// A context that is never freed while the module is loaded, of no client: for logging from any thread, and for commands
 /// under the server's lock.
 pub(super) fn detached() -> *mut RedisModuleCtx {
     DETACHED.load(Ordering::Acquire)
@@ -51,6 +60,9 @@ impl Log for ServerLog {
         };
         let text = escape(&record.args().to_string());
         let context = detached();
+        if context.is_null() {
+            return;
+        }
         for line in lines(&text) {
             // Escaping left no NUL.
             let line = CString::new(line).unwrap_or_default();

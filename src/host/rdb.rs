@@ -7,11 +7,13 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleIO, RedisModuleTypeMethods};
 
 use super::constants::{AUX_BEFORE_KEYS, ERR, MODULE_OPTIONS, OK, TYPE_METHODS};
 use super::context::Context;
+use super::facts::facts;
 use super::{HOOKS, api, guard};
 
 /// The name under which the server finds us in a dump: nine characters.
@@ -22,11 +24,34 @@ const FORM: c_int = 1;
 /// it writes nothing into.
 const MAY_BE_LEFT_OUT: c_int = 5;
 
-/// Has the server keep libraries in its dumps.
+/// Whether the server knows nothing of the libraries yet.
+static IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Has the server keep libraries in its dumps. Where it could not unload the module any more then
+/// (see [`super::facts`]), that is done when the module is used first: when the event loop goes round,
+/// a data set is loaded, or a command of ours comes.
 ///
 /// # Errors
 /// With the name of what the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
+    // SAFETY: the context is live. A dump that comes through a connection may break off: we look.
+    unsafe { api!(RedisModule_SetModuleOptions)(context.as_ptr(), MODULE_OPTIONS) };
+    let waits = facts().takes_late_types;
+    IS_UNKNOWN.store(waits, Ordering::Relaxed);
+    if waits { Ok(()) } else { create_type(context) }
+}
+
+/// The module is used: see [`register`].
+pub(super) fn make_known(context: &Context) {
+    if IS_UNKNOWN.load(Ordering::Relaxed) {
+        IS_UNKNOWN.store(false, Ordering::Relaxed);
+        if create_type(context).is_err() {
+            log::error!("the server refuses a data type: libraries are not in its dumps");
+        }
+    }
+}
+
+fn create_type(context: &Context) -> Result<(), &'static str> {
     // SAFETY: a table of optional functions and numbers: zero is none.
     let mut methods: RedisModuleTypeMethods = unsafe { std::mem::zeroed() };
     methods.version = TYPE_METHODS;
@@ -43,8 +68,6 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     }
     // SAFETY: the context is live; the name and the methods are copied.
     let created = unsafe {
-        // A dump that comes through a connection may break off: we look.
-        api!(RedisModule_SetModuleOptions)(context.as_ptr(), MODULE_OPTIONS);
         api!(RedisModule_CreateDataType)(context.as_ptr(), NAME.as_ptr(), FORM, &raw mut methods)
     };
     if created.is_null() {

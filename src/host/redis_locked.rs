@@ -4,13 +4,14 @@
 //! may hold it too, and cause events there: their facts are taken note of like any other. What
 //! only the main thread may do, running JavaScript above all, asks [`RedisLocked::is_main`].
 
-use std::cell::OnceCell;
+use std::ptr::null_mut;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A value that is used under the Redis lock.
 pub(crate) struct RedisLocked<T> {
     owner: OnceLock<libc::pthread_t>,
-    value: OnceCell<T>,
+    value: AtomicPtr<T>,
 }
 
 /// The calling thread. Cheaper than the standard library's, and asked for at every event.
@@ -28,20 +29,34 @@ impl<T> RedisLocked<T> {
     pub(crate) const fn new() -> Self {
         Self {
             owner: OnceLock::new(),
-            value: OnceCell::new(),
+            value: AtomicPtr::new(null_mut()),
         }
     }
 
     /// Sets the value, once; the calling thread is the main thread from now on.
     pub(crate) fn set(&self, value: T) {
         self.owner.get_or_init(this_thread);
-        // A second value would be a bug of the caller; the first stays.
-        let _ = self.value.set(value);
+        if self.get().is_none() {
+            // A second value would be a bug of the caller; the first stays.
+            self.value
+                .store(Box::into_raw(Box::new(value)), Ordering::Release);
+        }
     }
 
     /// The value; `None` before it is set.
     pub(crate) fn get(&self) -> Option<&T> {
-        self.value.get()
+        // SAFETY: a value that was set stays until it is taken, which nobody does who uses it.
+        unsafe { self.value.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Takes the value out: another may be set.
+    ///
+    /// # Safety
+    /// Nobody uses what [`RedisLocked::get`] gave.
+    pub(crate) unsafe fn take(&self) -> Option<Box<T>> {
+        let value = self.value.swap(null_mut(), Ordering::AcqRel);
+        // SAFETY: `set` made it of a box, and it is taken once; the caller vouches for the rest.
+        (!value.is_null()).then(|| unsafe { Box::from_raw(value) })
     }
 
     /// Whether this is the thread that set the value.
@@ -66,5 +81,10 @@ mod tests {
         })
         .join()
         .unwrap();
+        // SAFETY: what `get` gave above is not used any more.
+        assert_eq!(unsafe { CELL.take() }, Some(Box::new(1)));
+        assert_eq!(CELL.get(), None);
+        CELL.set(3);
+        assert_eq!(CELL.get(), Some(&3));
     }
 }

@@ -225,6 +225,8 @@ struct Shared {
     asleep: AtomicBool,
     wake_up: Condvar,
     sleeping: Mutex<()>,
+    /// Whether there is nothing to watch any more.
+    over: AtomicBool,
 }
 
 impl Shared {
@@ -241,7 +243,7 @@ impl Shared {
     }
 }
 
-/// The thread that looks at all watches.
+/// The thread that looks at all watches. It ends with this.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shared: Arc<Shared>,
@@ -256,6 +258,7 @@ impl Watchdog {
             asleep: AtomicBool::new(false),
             wake_up: Condvar::new(),
             sleeping: Mutex::new(()),
+            over: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -283,6 +286,13 @@ impl Watchdog {
     }
 }
 
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        self.shared.wake();
+    }
+}
+
 /// A run that was seen, and when it was seen first.
 struct Seen {
     watch: Weak<Watch>,
@@ -295,7 +305,7 @@ struct Seen {
 fn guard(shared: &Shared, limits: &Limits) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
-    loop {
+    while !shared.over.load(Ordering::SeqCst) {
         let limit = limits.locked_ms.load(Ordering::Relaxed);
         let shortest = limit.min(limits.unlocked_ms.load(Ordering::Relaxed));
         let round = Duration::from_millis(shortest) / 10;
@@ -321,7 +331,7 @@ fn guard(shared: &Shared, limits: &Limits) {
         if look(&mut seen, limits) || !shared.watches.lock().is_empty() {
             shared.asleep.store(false, Ordering::SeqCst);
         }
-        while shared.asleep.load(Ordering::SeqCst) {
+        while shared.asleep.load(Ordering::SeqCst) && !shared.over.load(Ordering::SeqCst) {
             shared.wake_up.wait(&mut sleeping);
         }
         idle_rounds = 0;
