@@ -1,12 +1,14 @@
 """While the server refuses what clients write, entries and events wait: nothing is handed over, and nothing is lost."""
 
 import os
+import subprocess
 import time
 from contextlib import contextmanager
 
 import pytest
 from redis import ResponseError
 
+from gears import execute
 from policies import info, letters, policy, sync_and_async, wait_info, wait_letters
 from support import consumer, function, library
 from triggers import load, shown, trigger
@@ -100,11 +102,11 @@ def fill(server, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_backlog_waits_and_is_not_trimmed_until_the_server_takes_writes_again(server, refusal, way):
     with fill(server, way) as let_in:
-        check_backlog(server, refusal, let_in)
+        check_backlog(server, REFUSALS[refusal](server), let_in)
 
 
-def check_backlog(server, refusal, let_in):
-    with REFUSALS[refusal](server) as error:
+def check_backlog(server, refused, let_in):
+    with refused as error:
         let_in()
         wait_info(server, state="refused")
         assert error in info(server)["error"]
@@ -311,3 +313,119 @@ def test_blocks_of_consumers_go_on_where_memory_is_made_by_eviction(server):
         found = info(server)
         assert found["failures"] == 0, found
         assert found["state"] == "running"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a few megabytes, where one may be mounted."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@contextmanager
+def full(server, disk):
+    """Until the append-only file cannot be written, and the server says so."""
+    filling = disk / "filling"
+
+    def refuses():
+        try:
+            server.run("SET", "filling", "x" * 100_000)
+        except ResponseError as error:
+            return str(error).startswith("MISCONF")
+
+    with filling.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
+    server.wait(refuses, "the server takes writes on a full disk")
+    try:
+        yield "MISCONF"
+    finally:
+        filling.unlink()
+
+
+@pytest.mark.parametrize("way", ["sync", "async", "async with options"])
+def test_a_backlog_waits_while_the_append_only_file_cannot_be_written(keep, small_disk, way):
+    server = keep("--dir", str(small_disk), "--appendonly", "yes", "--appendfsync", "everysec")
+    with fill(server, way) as let_in:
+        check_backlog(server, full(server, small_disk), let_in)
+    server.restart()
+    server.wait(lambda: server.run("GET", "n") == str(COUNT), lambda: server.run("GET", "n"))
+    assert server.run("XLEN", "stream") == 0
+    server.kill()
+
+
+@pytest.mark.parametrize("window", [1, 10])
+@sync_and_async
+def test_entries_wait_while_clients_are_paused_and_none_fails(server, kind, window):
+    server.load(*policy(consumer(callback=INCREMENT[kind], window=window, trim=True)))
+    pipe = server.client.pipeline(transaction=False)
+    for n in range(COUNT):
+        pipe.execute_command("XADD", "stream", "*", "n", n)
+    pipe.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    pipe.execute()
+    before = server.run("GET", "n")
+    for _ in range(20):
+        assert server.run("GET", "n") == before
+        time.sleep(0.01)
+    server.run("CLIENT", "UNPAUSE")
+    server.wait(lambda: server.run("GET", "n") == str(COUNT), lambda: server.run("GET", "n"))
+    assert info(server)["failures"] == 0
+
+
+MODES = pytest.mark.parametrize("mode", ["sync", "async", "async_local"])
+
+
+@each_refusal
+@MODES
+def test_entries_of_a_gears_builder_wait(server, refusal, mode):
+    server.run("ACL", "SETUSER", "own", "on", ">p", "~*", "&*", "+@all")
+    owner = server.connect(username="own", password="p")
+    code = f"GB('StreamReader').foreach(() => execute('INCR', 'n')).register('s', {{ mode: '{mode}' }})"
+    execute(server, code, client=owner)
+    server.run("ACL", "SETUSER", "own", "off")
+    server.add("s", *range(20))
+    with REFUSALS[refusal](server):
+        server.run("ACL", "SETUSER", "own", "on")
+        for _ in range(20):
+            assert server.run("EXISTS", "n") == 0
+            time.sleep(0.01)
+    server.wait(lambda: server.run("GET", "n") == "20", lambda: server.run("GET", "n"))
+    server.run("ACL", "DELUSER", "own")
+
+
+@pytest.mark.parametrize("refusal", ["replicas", "dump"])
+@MODES
+def test_events_of_a_gears_builder_wait(server, refusal, mode):
+    code = f"GB('KeysReader').foreach(() => execute('INCR', 'n')).register('key*', {{ eventTypes: ['expired'], mode: '{mode}' }})"
+    execute(server, code)
+    for key in range(5):
+        server.run("SET", f"key{key}", 1, "PX", 300)
+    with REFUSALS[refusal](server):
+        server.wait(lambda: server.run("DBSIZE") == 0, lambda: server.run("KEYS", "*"))
+        for _ in range(20):
+            assert server.run("EXISTS", "n") == 0
+            time.sleep(0.01)
+    server.wait(lambda: server.run("GET", "n") == "5", lambda: server.run("GET", "n"))
+
+
+@pytest.mark.parametrize("reader", ["StreamReader", "KeysReader"])
+@MODES
+def test_on_registered_waits_for_a_server_that_takes_writes(keep, reader, mode):
+    node = keep()
+    more = f"{{ mode: '{mode}', onRegistered: () => execute('INCR', 'registered') }}"
+    execute(node, f"GB('{reader}').foreach(() => 0).register('k', {more})")
+    node.wait(lambda: node.run("GET", "registered") == "1", lambda: node.run("GET", "registered"))
+    node.run("SAVE")
+    node.restart("--min-replicas-to-write", "1")
+    for _ in range(20):
+        assert node.run("GET", "registered") == "1"
+        time.sleep(0.01)
+    node.run("CONFIG", "SET", "min-replicas-to-write", 0)
+    node.wait(lambda: node.run("GET", "registered") == "2", lambda: (node.run("GET", "registered"), node.log_text()))
