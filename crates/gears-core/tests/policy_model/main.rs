@@ -280,14 +280,63 @@ fn change() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// Options of which those differ that say what is read and what makes a unit, and nothing else.
+fn plain_spec() -> impl Strategy<Value = ConsumerSpec> {
+    let wanted = Condition::Equals(b"1".to_vec());
+    let filter = Filter {
+        fields: vec![(b"wanted".to_vec(), wanted)],
+    };
+    let policy =
+        (prop::option::of(2usize..=5), any::<bool>()).prop_map(move |(batch, filtered)| Policy {
+            batch,
+            filter: filtered.then(|| filter.clone()),
+            ..Policy::default()
+        });
+    let mode = prop_oneof![4 => Just(Mode::Sync), 1 => Just(Mode::Async)];
+    (1usize..3, mode, policy).prop_map(|(window, mode, policy)| ConsumerSpec {
+        policy: Some(Arc::new(policy)),
+        ..ConsumerSpec::new(&b"s:"[..], window, false, mode)
+    })
+}
+
+/// Entries of which few are wanted, turns that get through little, and plain options that change.
+fn plain_change() -> impl Strategy<Value = Action> {
+    let entry = (Just(None), prop::bool::weighted(0.25), Just(0usize));
+    let entries = prop::collection::vec(entry, 1..5);
+    let hand_overs = prop_oneof![3 => Just(0usize), 1 => 1usize..3];
+    let still = (hand_overs, 1usize..5).prop_map(|(hand_overs, read_limit)| {
+        Action::Turn(Turn {
+            hand_overs,
+            read_limit,
+            ..Turn::full()
+        })
+    });
+    prop_oneof![
+        20 => entries.prop_map(|entries| Action::Add(0, entries)),
+        20 => still,
+        2 => turn().prop_map(Action::Turn),
+        4 => (any::<usize>(), outcome(), any::<bool>())
+            .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+        2 => (1usize..4).prop_map(Action::Start),
+        1 => any::<usize>().prop_map(Action::Abandon),
+        2 => (1usize..4).prop_map(Action::Receive),
+        1 => Just(Action::PassToNext),
+        10 => plain_spec().prop_map(|spec| Action::Change(0, spec)),
+    ]
+}
+
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let of = |upheaval| prop::collection::vec(action(upheaval), 1..=STEPS);
     let changes = prop::collection::vec(change(), 1..=STEPS / 3);
     prop_oneof![of(1).boxed(), of(4).boxed(), changes.boxed()]
 }
 
-#[test]
-fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_order() {
+/// Carries out so many sequences.
+fn check(
+    cases: u32,
+    consumers: impl Strategy<Value = Vec<ConsumerSpec>>,
+    actions: impl Strategy<Value = Vec<Action>>,
+) {
     let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
     let mut config = Config {
         failure_persistence: None,
@@ -295,12 +344,11 @@ fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_orde
         ..Config::default()
     };
     if !asked_for {
-        config.cases = CASES;
+        config.cases = cases;
     }
     let seed = config.rng_seed;
     let steps = AtomicU64::new(0);
-    let consumers = prop::collection::vec(spec(), 1..=2);
-    let result = TestRunner::new(config).run(&(consumers, actions()), |(consumers, actions)| {
+    let result = TestRunner::new(config).run(&(consumers, actions), |(consumers, actions)| {
         let mut driver = Driver::new(consumers);
         for action in &actions {
             carry_out(&mut driver, action);
@@ -314,4 +362,17 @@ fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_orde
     if let Err(difference) = result {
         panic!("with the seed {seed}: {difference}");
     }
+}
+
+#[test]
+fn consumers_with_a_policy_keep_their_promises_whatever_happens_in_whatever_order() {
+    check(CASES, prop::collection::vec(spec(), 1..=2), actions());
+}
+
+#[test]
+fn entries_are_not_forgotten_whatever_options_find_them_wherever_they_are() {
+    let consumers = prop::collection::vec(plain_spec(), 1..=1);
+    let actions = prop::collection::vec(plain_change(), 1..=STEPS / 10);
+    // They are short.
+    check(3 * CASES, consumers, actions);
 }
