@@ -42,20 +42,21 @@ def clean(scene):
             scene.primary.of().execute_command("RG.FUNCTION", "DEL", name)
         scene.primary.of().flushall()
         scene.primary.of().execute_command("FUNCTION", "FLUSH")
-        for one in map(fields, scene.primary.of().execute_command("RG.DUMPEXECUTIONS")):
-            what = "RG.ABORTEXECUTION" if one["status"] == "running" else "RG.DROPEXECUTION"
-            with contextlib.suppress(redis.ResponseError):
-                scene.primary.of().execute_command(what, one["executionId"])
+        for node in scene.nodes:
+            for one in map(fields, node.of().execute_command("RG.DUMPEXECUTIONS")):
+                what = "RG.ABORTEXECUTION" if one["status"] == "running" else "RG.DROPEXECUTION"
+                with contextlib.suppress(redis.ResponseError):
+                    node.of().execute_command(what, one["executionId"])
         return _left(scene) or _kept(scene)
 
     _until(scene, "delete all", left)
 
 
 def _kept(scene):
-    """What libraries still take though none is there."""
+    """Isolates that are there though no library and no run is: something still holds them."""
     for node in scene.nodes:
-        if taken := node.of().info("redisgears_2")["redisgears_2_used_by_libraries"]:
-            return [f"{node.directory.name}: libraries that are gone take {taken} bytes"]
+        if count := fields(node.of().execute_command("RG.FUNCTION", "DEBUG", "js", "isolates_stats"))["active"]:
+            return [f"{node.directory.name}: {count} isolates of libraries or runs that are gone"]
     return []
 
 

@@ -12,7 +12,7 @@ roles and limits, clients that leave and listen. Then everything is brought to r
     * every command was answered
     * nothing is pending in INFO and LIST, and no consumer that runs stands still before entries
     * the replica has the same data, and its consumers are at the same places
-    * libraries that are deleted take nothing any more, and what the servers take does not grow from round to round
+    * when all is deleted, no isolate is left, and what the servers take does not grow from round to round
       (memory.py)
 
 What is found is kept as a file of operations, which `--replay` does again, and is then made shorter: operations are left
