@@ -5,13 +5,19 @@ import os
 import pytest
 
 from rest import assert_at_rest
-from support import MODULE, REDIS_SERVER, KeptServer, Node, Server
+from support import MODULE, REDIS_SERVER, V8, KeptServer, Node, Server
 
 
 def pytest_configure(config):
     """Says at once when there is nothing to test."""
     if not os.path.exists(MODULE) and not config.option.collectonly:
         raise pytest.UsageError(f"there is no module at {MODULE}: build it, or name one in MODULE")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """The servers that a test starts or is given have the flags for V8, or it says why not."""
+    V8.plain = item.get_closest_marker("plain_v8") is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,22 +42,24 @@ def _nodes(values):
 
 def pytest_report_header():
     """What is tested."""
-    return f"server: {REDIS_SERVER}, module: {MODULE}"
+    return f"server: {REDIS_SERVER}, module: {MODULE}" + (f", flags for V8: {V8.flags}" if V8.flags else "")
 
 
 class Keeper:
-    """Keeps one server over the tests of a file; a new one takes the place of one that died."""
+    """Keeps one server over the tests of a file; a new one takes the place of one that died, or whose V8 has other flags."""
 
     def __init__(self, start):
         self._start = start
         self._server = None
+        self._v8_arguments = None
 
     def get(self):
         """The server, empty."""
-        if self._server is not None and not self._server.is_alive():
+        if self._server is not None and not (self._server.is_alive() and self._v8_arguments == V8.arguments()):
             self.stop()
         if self._server is None:
             self._server = self._start()
+            self._v8_arguments = V8.arguments()
         self._server.reset()
         return self._server
 

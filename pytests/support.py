@@ -30,9 +30,6 @@ from RLTest.random_port import get_random_port
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
 REDIS_SERVER = os.environ.get("REDIS_SERVER") or "redis-server"
-# Flags for V8 of every server's module, as "stress-scavenge=10,gc-interval=500": the tests must hold with them as well.
-V8_FLAGS = os.environ.get("V8_FLAGS")
-V8_ARGUMENTS = ["enable-debug-command", "yes", "v8-flags", V8_FLAGS] if V8_FLAGS else []
 DEADLINE = 15
 DEFAULT_TIMEOUT_MS = 500
 
@@ -59,6 +56,19 @@ const holding = async (client, data) => {
     redis.log(`end ${value(data)}`);
 };
 """
+
+
+class V8:
+    """The flags for V8 that servers get: the tests must hold with those of ``V8_FLAGS`` too, as ``stress-scavenge=10``."""
+
+    flags = os.environ.get("V8_FLAGS")
+    # Whether the test at hand is about what the flags change: the marker plain_v8.
+    plain = False
+
+    @classmethod
+    def arguments(cls):
+        """The module's arguments for them."""
+        return ["enable-debug-command", "yes", "v8-flags", cls.flags] if cls.flags and not cls.plain else []
 
 
 def consumer(
@@ -305,7 +315,7 @@ class Server(Node):
         self.env = Env(
             testName="server",
             module=MODULE if module else [],
-            moduleArgs=" ".join([*V8_ARGUMENTS, module_args]).strip() or None,
+            moduleArgs=" ".join([*V8.arguments(), module_args]).strip() or None,
             redisBinaryPath=REDIS_SERVER,
             redisConfigFile=config_file,
             logDir=str(directory),
@@ -367,7 +377,7 @@ class KeptServer(Node):
         self.port = get_random_port()
         command = [REDIS_SERVER, configuration_file(self.directory), "--port", str(self.port)]
         command += ["--dir", str(self.directory), "--logfile", str(self.log)]
-        command += ["--loadmodule", MODULE, *V8_ARGUMENTS] if module else []
+        command += ["--loadmodule", MODULE, *V8.arguments()] if module else []
         self.process = subprocess.Popen(
             [*command, *self.options, *more],
             stdin=subprocess.DEVNULL,

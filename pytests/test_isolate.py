@@ -7,7 +7,7 @@ import threading
 import pytest
 import redis
 
-from support import MODULE, REDIS_SERVER, configuration_file, consumer, function
+from support import MODULE, REDIS_SERVER, V8, configuration_file, consumer, eventually, function, library
 
 MODULE_ARGS = "enable-debug-command yes"
 
@@ -186,29 +186,73 @@ def test_a_panic_on_the_main_thread_leaves_the_library_to_its_worker(server):
     assert server.log_text().count("internal error in the event loop") == 10
 
 
+def launch(directory, *arguments, limits=None):
+    """Starts a server, its module with these arguments; gives the process and its Unix socket."""
+    path = directory / "socket"
+    command = [REDIS_SERVER, configuration_file(directory), "--port", "0", "--unixsocket", str(path)]
+    command += ["--logfile", str(directory / "log"), "--loadmodule", MODULE, *arguments]
+    with (directory / "out").open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=limits and (lambda: resource.setrlimit(*limits)),
+        )
+    return process, path
+
+
+def answering(process, path, directory):
+    """A client of a server that was just started."""
+    client = redis.Redis(unix_socket_path=str(path), decode_responses=True)
+
+    def answers():
+        assert process.poll() is None, (directory / "log").read_text(errors="replace")
+        try:
+            return client.ping()
+        except redis.ConnectionError:
+            return False
+
+    eventually(answers, "the server does not answer")
+    return client
+
+
 def test_flags_of_v8_are_taken_where_debugging_is_on(start_server):
-    server = start_server(module_args="enable-debug-command yes v8-flags stress-scavenge=10,gc-interval=500")
-    server.load(function("f", "client => { const b = []; for (let i = 0; i < 1e4; i++) b.push({i}); return b.length }"))
-    assert server.call("f") == 10000
-    assert "V8 runs with flags for tests: --stress-scavenge=10 --gc-interval=500" in server.log_text()
+    server = start_server(module_args="enable-debug-command yes v8-flags stack-trace-limit=3,stress-scavenge=10")
+    server.load(function("f", "client => Error.stackTraceLimit"))
+    assert server.call("f") == 3
+    assert "V8 runs with flags for tests: --stack-trace-limit=3 --stress-scavenge=10" in server.log_text()
+
+
+def test_a_flag_that_v8_does_not_know_is_said_and_the_module_not_loaded(tmp_path):
+    process, _ = launch(tmp_path, "enable-debug-command", "yes", "v8-flags", "stress-scavenge=10,no-such-flag")
+    assert process.wait(timeout=30) == 1
+    assert "V8 does not know the flag --no-such-flag" in (tmp_path / "log").read_text(errors="replace")
+
+
+def collections(directory, *flags):
+    """How often V8 moved young objects in a server with these flags that does little."""
+    process, path = launch(directory, "enable-debug-command", "yes", "v8-flags", ",".join(["trace-gc", *flags]))
+    try:
+        client = answering(process, path, directory)
+        code = "client => { const b = []; for (let i = 0; i < 1000; i++) b.push({i}); return b.length }"
+        client.execute_command("RG.FUNCTION", "LOAD", library(function("f", code)))
+        for _ in range(50):
+            assert client.execute_command("RG.FCALL", "lib", "f", 0) == 1000
+    finally:
+        process.terminate()
+        process.wait()
+    return (directory / "out").read_text(errors="replace").count("Scavenge")
+
+
+@pytest.mark.skipif(not V8.flags, reason="no flags for V8 are given")
+def test_the_flags_that_the_tests_are_given_make_v8_move_more(tmp_path):
+    (few := tmp_path / "few").mkdir()
+    (many := tmp_path / "many").mkdir()
+    assert collections(many, V8.flags) > 2 * collections(few)
 
 
 # --- what the operating system gives -------------------------------------------------------------------------------
-
-
-def launch(directory, limit, amount):
-    """Starts a server whose process has a limit; gives the process and its Unix socket."""
-    path = directory / "socket"
-    command = [REDIS_SERVER, configuration_file(directory), "--port", "0", "--unixsocket", str(path)]
-    command += ["--logfile", str(directory / "log"), "--loadmodule", MODULE]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: resource.setrlimit(limit, (amount, amount)),
-    )
-    return process, path
 
 
 @pytest.mark.parametrize("limit, amount, text", [
@@ -216,7 +260,7 @@ def launch(directory, limit, amount):
     ("RLIMIT_STACK", 64 << 10, "stack of the process is too small"),
 ])
 def test_a_process_that_has_too_little_does_not_load_the_module_and_says_why(tmp_path, limit, amount, text):
-    process, _ = launch(tmp_path, getattr(resource, limit), amount)
+    process, _ = launch(tmp_path, limits=(getattr(resource, limit), (amount, amount)))
     assert process.wait(timeout=30) == 1
     assert text in (tmp_path / "log").read_text(errors="replace")
 
@@ -232,18 +276,12 @@ DEEP = {
 
 
 def test_deep_recursion_on_a_small_stack_is_an_error_of_the_script(tmp_path):
-    process, path = launch(tmp_path, resource.RLIMIT_STACK, 256 << 10)
+    process, path = launch(tmp_path, limits=(resource.RLIMIT_STACK, (256 << 10, 256 << 10)))
     try:
-        client = redis.Redis(unix_socket_path=str(path), decode_responses=True)
-        for _ in range(500):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                assert process.poll() is None, (tmp_path / "log").read_text(errors="replace")
+        client = answering(process, path, tmp_path)
         for name, code in DEEP.items():
-            library = "#!js name=l\n" + function("f", f"client => {{ {code} }}") + function("a", f"async () => {{ const client = {{ call() {{}} }}; {code} }}")
-            client.execute_command("RG.FUNCTION", "LOAD", "UPGRADE", library)
+            deep = "#!js name=l\n" + function("f", f"client => {{ {code} }}") + function("a", f"async () => {{ const client = {{ call() {{}} }}; {code} }}")
+            client.execute_command("RG.FUNCTION", "LOAD", "UPGRADE", deep)
             assert client.execute_command("RG.FCALL", "l", "f", 0) == "RangeError", name
             assert client.execute_command("RG.FCALL", "l", "a", 0) == "RangeError", name
         assert process.poll() is None

@@ -56,6 +56,8 @@ def configured(server, name):
 # --- RG.CONFIG ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain_v8("they come with debugging commands on")
+@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_rg_config_reads_each_setting(server, name):
     assert server.run("RG.CONFIG", "GET", name) == SETTINGS[name] == configured(server, name)
@@ -94,6 +96,8 @@ def test_every_value_that_the_papers_name_can_be_set(server, paper):
                 server.run("RG.CONFIG", "SET", name, SETTINGS[name])
 
 
+@pytest.mark.plain_v8("they come with debugging commands on")
+@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("paper", PAPERS)
 def test_a_server_starts_with_the_ends_of_the_ranges_of_the_papers(start_server, paper, end):
@@ -184,6 +188,8 @@ def debugged(_debugged):
     return _debugged
 
 
+@pytest.mark.plain_v8("they come with debugging commands on")
+@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("how", ["by itself", "module argument", "configuration file"])
 def test_debugging_is_off_where_nobody_asked_for_it(start_server, how):
     if how == "configuration file":
@@ -324,6 +330,7 @@ def test_info_shows_the_memory_of_each_library_and_of_all(server):
     assert info(server)["redisgears_2_used_by_libraries"] == 0
 
 
+@pytest.mark.plain_v8("it fills a heap within the limit of time")
 def test_info_follows_a_heap_that_grows(server):
     server.load("const bag = [];", function("f", "() => { for (let n = 0; n < 2e5; n++) bag.push([n]); }"))
     before = library_info(server)["used_heap"]
@@ -379,6 +386,7 @@ def tight(start_server):
     return server
 
 
+@pytest.mark.plain_v8("the bound of memory is to come before that of time")
 @pytest.mark.parametrize("start", ["", "async "])
 @pytest.mark.parametrize("what", BOMBS)
 def test_all_libraries_together_are_bounded(tight, what, start):

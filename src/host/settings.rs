@@ -460,7 +460,9 @@ pub(crate) fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
         };
         let value = String::from_utf8_lossy(value);
         if name.eq_ignore_ascii_case(V8_FLAGS) {
-            let words = value.split([',', ' ']).filter(|flag| !flag.is_empty());
+            let words = value
+                .split([',', ' ', '\0'])
+                .filter(|flag| !flag.is_empty());
             let words: Vec<_> = words.map(|flag| format!("--{flag}")).collect();
             flags = Some(words.join(" "));
             continue;

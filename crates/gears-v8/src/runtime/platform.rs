@@ -4,7 +4,7 @@
 //! with SIGSEGV as soon as it runs JavaScript. So this comes first, on the thread that loads the
 //! module; workers are started after it. V8 cannot be initialised twice: the module stays loaded.
 
-use std::sync::OnceLock;
+use std::{iter, sync::OnceLock};
 
 /// Threads V8 may use for compiling and collecting garbage beside the script.
 const HELPER_THREADS: u32 = 1;
@@ -37,7 +37,7 @@ const ADDRESS_SPACE: usize = 40 << 30;
 /// Initialises V8, once, with flags of V8 beside ours; later calls give what the first gave.
 ///
 /// # Errors
-/// Where the process has too little stack or address space for it.
+/// Where the process has too little stack or address space for it, or V8 does not know a flag.
 pub fn initialize(protection: Protection, flags: &str) -> Result<(), String> {
     static ONCE: OnceLock<Result<(), String>> = OnceLock::new();
     ONCE.get_or_init(|| start(protection, flags)).clone()
@@ -54,7 +54,7 @@ fn start(protection: Protection, flags: &str) -> Result<(), String> {
     v8::V8::set_flags_from_string(&format!("--stack-size={stack}"));
     if !flags.is_empty() {
         log::warn!("V8 runs with flags for tests: {flags}");
-        v8::V8::set_flags_from_string(flags);
+        take_flags(flags)?;
     }
     v8::V8::set_fatal_error_handler(report_fatal);
     let platform = match protection {
@@ -64,6 +64,18 @@ fn start(protection: Protection, flags: &str) -> Result<(), String> {
     v8::V8::initialize_platform(platform.make_shared());
     v8::V8::initialize();
     Ok(())
+}
+
+/// Gives V8 flags. One that it does not know would be a line on standard error, and tests that do not
+/// test what they should.
+fn take_flags(flags: &str) -> Result<(), String> {
+    let program = "gears".to_string();
+    let given = iter::once(program).chain(flags.split(' ').map(String::from));
+    let unknown = v8::V8::set_flags_from_command_line(given.collect());
+    match &unknown[..] {
+        [] | [_] => Ok(()),
+        [_, unknown @ ..] => Err(format!("V8 does not know the flag {}", unknown.join(" "))),
+    }
 }
 
 /// Kilobytes of stack that scripts may use on a thread with so many; `None` for no limit. Half of a
