@@ -39,7 +39,11 @@ def test_a_step_that_takes_long_holds_up_nobody(server):
     fill(server, "a:", 3)
     step = "foreach(() => { const end = Date.now() + 400; while (Date.now() < end) ; })"
     identity = execute(server, f"GB().{step}.run()", "UNBLOCKING")
-    assert slowest_ping(server, lambda: executions(server)[identity] == "done") < 0.3
+    answers = 0
+    while executions(server)[identity] != "done":
+        answers += 1
+    # A server that is held up answers once a step.
+    assert answers > 20
 
 
 def test_each_of_many_keys_is_read_once_and_may_be_deleted(server):
