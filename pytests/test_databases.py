@@ -182,3 +182,68 @@ def test_streams_are_found_by_a_scan_though_their_databases_change_places(server
     server.load(consumer(callback="(client, data) => {}", trim=True))
     server.run("SWAPDB", 0, 1)
     server.wait(lambda: server.consumer()["num_streams"] == 3000, lambda: server.consumer()["num_streams"])
+
+
+def transaction(server, *commands, db=0):
+    """These commands in one transaction."""
+    with server.connect(db=db).pipeline(transaction=True) as pipeline:
+        for words in commands:
+            pipeline.execute_command(*words)
+        pipeline.execute()
+
+
+def test_a_stream_that_a_transaction_moves_is_followed(server):
+    server.load(consumer(callback=SYNC))
+    server.add("stream", 1)
+    transaction(server, ("MOVE", "stream", 1), ("SET", "other", "x"))
+    assert [row.get("db") for row in server.consumer()["rows"]] == [1]
+    server.add("stream", 2, client=server.connect(db=1))
+    wait_out(server, 1, "stream 2")
+    # The one of that name is another stream.
+    server.add("stream", 3)
+    wait_out(server, 0, "stream 1", "stream 3")
+
+
+@pytest.mark.parametrize("command", ["COPY", "EVAL"])
+def test_a_stream_that_a_transaction_copies_elsewhere_is_found_there(server, command):
+    server.load(consumer(callback=SYNC))
+    server.add("source", 1, 2)
+    copy = ("COPY", "source", "stream", "DB", 1)
+    script = ("EVAL", "return redis.call('COPY', KEYS[1], 'stream', 'DB', '1')", 1, "source")
+    transaction(server, copy if command == "COPY" else script)
+    wait_out(server, 1, "stream 1", "stream 2")
+    assert server.stream("stream")["db"] == 1
+
+
+def milliseconds(server):
+    seconds, micros = server.run("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def test_a_transaction_that_finds_a_key_expired_elsewhere_leaves_the_stream_of_that_name(server):
+    """COPY deletes what expired where it copies to."""
+    server.load(consumer(callback=SYNC))
+    server.add("stream", 1)
+    server.run("SET", "source", "text")
+    server.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        end = milliseconds(server) + 5
+        server.connect(db=1).set("stream", "text", pxat=end)
+        server.wait(lambda: milliseconds(server) > end)
+        transaction(server, ("COPY", "source", "stream", "DB", 1))
+    finally:
+        server.run("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    assert server.connect(db=1).get("stream") == "text"
+    assert server.connect(db=1).ttl("stream") == -1
+    assert server.stream("stream")["total_record_processed"] == 1
+    wait_out(server, 0, "stream 1")
+
+
+def test_triggers_are_told_of_a_transaction_where_the_key_is(server):
+    where = "(client, data) => redis.log(`saw ${data.event} ${client.call('GET', 'where')}`)"
+    server.load(f"redis.register_notifications_consumer('t', 'moved', {where});")
+    for db in (0, 1):
+        server.connect(db=db).set("where", db)
+    server.run("SET", "moved", "x")
+    transaction(server, ("MOVE", "moved", 1), ("COPY", "where", "moved"))
+    server.wait_for(["set 0", "move_from 0", "move_to 1", "copy_to 0"], server.seen)

@@ -25,6 +25,7 @@ pub(super) const KEY_TYPE_STREAM: c_int = raw::REDISMODULE_KEYTYPE_STREAM as c_i
 pub(super) const READ_QUIETLY: c_int =
     raw::REDISMODULE_READ as c_int | raw::REDISMODULE_OPEN_KEY_NOTOUCH as c_int;
 pub(super) const WRITE: c_int = raw::REDISMODULE_WRITE as c_int;
+pub(super) const OPEN_UNEXPIRED: c_int = raw::REDISMODULE_OPEN_KEY_NOEXPIRE as c_int;
 pub(super) const READ_UNNOTICED: c_int =
     raw::REDISMODULE_OPEN_KEY_NONOTIFY as c_int | raw::REDISMODULE_OPEN_KEY_NOSTATS as c_int;
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;

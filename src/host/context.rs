@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use super::api;
 use super::constants::{
     CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING,
-    FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK, READ_QUIETLY, READ_UNNOTICED,
-    WRITE,
+    FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK, OPEN_UNEXPIRED, READ_QUIETLY,
+    READ_UNNOTICED, WRITE,
 };
 use super::facts::facts;
 use super::quiet::Quiet;
@@ -282,6 +282,25 @@ impl Context {
     pub(crate) fn db(&self) -> c_int {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetSelectedDb)(self.0) }
+    }
+
+    /// The database of the key that an event is about: context and name are those of the event.
+    pub(super) fn db_of_event(&self, name: *mut RedisModuleString) -> c_int {
+        if !facts().tells_database_of_transaction {
+            return self.db();
+        }
+        // The key itself knows. Opened for writing it can be asked where there is none, too; nothing
+        // comes of that, see `reading_modes`. What expired is left to the server.
+        // SAFETY: the context is live, and so is the name; a key is closed at once, by its owner.
+        unsafe {
+            let modes = reading_modes() | WRITE | OPEN_UNEXPIRED;
+            let key = api!(RedisModule_OpenKey)(self.0, name, modes);
+            let key = (!key.is_null()).then_some(OpenKey(key));
+            key.map_or_else(
+                || self.db(),
+                |key| api!(RedisModule_GetDbIdFromModuleKey)(key.0),
+            )
+        }
     }
 
     /// Changes the database; false where there is none of that number.

@@ -32,6 +32,9 @@ pub(super) struct Facts {
     /// server does not unload a module that has some, not even one that it has just loaded and must
     /// not keep. Redis 8 can. Those in between let nobody make one later, and end themselves then.
     pub(super) takes_late_types: bool,
+    /// Whether an event of a transaction gives the transaction's database as the selected one, also where
+    /// the key lies in another: where MOVE and COPY put it.
+    pub(super) tells_database_of_transaction: bool,
 }
 
 /// The facts. Asked for under the server's lock.
@@ -56,6 +59,8 @@ impl Facts {
                 .is_some_and(|version| parse(version) >= release(8, 1, 1)),
             keeps_several_slots: valkey.is_some_and(|version| parse(version) >= release(9, 0, 0)),
             takes_late_types: valkey.is_none() && version < release(7, 2, 0),
+            tells_database_of_transaction: valkey
+                .is_some_and(|version| parse(version) >= release(9, 1, 0)),
         }
     }
 }
@@ -128,5 +133,13 @@ mod tests {
     fn valkey_keeps_what_it_found_of_several_slots() {
         assert!(Facts::of(release(7, 2, 4), Some("9.1.2")).keeps_several_slots);
         assert!(!Facts::of(release(8, 6, 3), None).keeps_several_slots);
+    }
+
+    #[test]
+    fn valkey_tells_the_database_of_the_transaction_since_9_1() {
+        let tells = |valkey| Facts::of(release(7, 2, 4), valkey).tells_database_of_transaction;
+        assert!(tells(Some("9.1.2")));
+        assert!(!tells(Some("9.0.3")));
+        assert!(!tells(None));
     }
 }

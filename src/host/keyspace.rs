@@ -191,7 +191,7 @@ fn tell(
     // SAFETY: the string lives for the time of the call.
     let (event, name) = (event.to_bytes(), unsafe { bytes(key) });
     let place = KeyRef {
-        db: context.db(),
+        db: context.db_of_event(key),
         name,
     };
     let of_fields = event == b"hexpired";
