@@ -300,6 +300,11 @@ impl Book {
         !self.pending.is_empty()
     }
 
+    /// Whether other lanes have something to start.
+    pub(super) fn has_lanes(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// What is to be done next: lanes and queue take turns.
     pub(super) fn next_work(&mut self) -> Option<Work> {
         self.jobs_first = !self.jobs_first;

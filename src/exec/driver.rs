@@ -10,6 +10,7 @@
 //!   rest is for the next turn, which then comes at once.
 
 use std::cell::{Cell, RefCell};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -493,7 +494,11 @@ impl Driver {
                 sub,
                 consumer,
                 must,
-            } => self.run(streams, sub, consumer, must, deadline),
+                others_wait,
+            } => {
+                let most = if others_wait { must } else { u64::MAX };
+                self.run(streams, sub, consumer, must..=most, deadline);
+            }
             HandOver::Deliver {
                 sub,
                 consumer,
@@ -657,13 +662,14 @@ impl Driver {
         );
     }
 
-    /// Runs a sync callback over what it must get now, and over more while there is time.
+    /// Runs a sync callback over as many entries as it must get now, and over more while there is
+    /// time.
     fn run(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
         consumer: ConsumerKey,
-        must: u64,
+        count: RangeInclusive<u64>,
         deadline: Deadline,
     ) {
         let Some((db, name)) = self.delivery.borrow().stream_of(sub) else {
@@ -675,7 +681,7 @@ impl Driver {
         if !self.admit(streams, sub, &binding, &name) {
             return;
         }
-        let patience = if must > 0 {
+        let patience = if *count.start() > 0 {
             deadline.latest
         } else {
             deadline.end
@@ -685,7 +691,7 @@ impl Driver {
             stage.set_window(sub, self.delivery.borrow().lane_window(sub));
             streams.act(&binding.grant, &mut |server| {
                 let target = &binding.target;
-                self.run_entries(streams, server, stage, target, sub, must, deadline);
+                self.run_entries(streams, server, stage, target, sub, &count, deadline);
             })
         });
         self.acted.set(self.acted.get() || ran == Some(true));
@@ -705,18 +711,20 @@ impl Driver {
         stage: &OnStage<'_>,
         target: &Target,
         sub: SubscriptionKey,
-        mut must: u64,
+        count: &RangeInclusive<u64>,
         deadline: Deadline,
     ) {
         let clock = Clock::start();
         let mut reports = Vec::new();
+        let mut started = 0;
         stage.enter(|session| {
             let mut now = Instant::now();
             loop {
                 if !self.delivery.borrow().may_start(sub) || self.is_full(streams) {
                     break;
                 }
-                if now >= deadline.latest || (must == 0 && now >= deadline.end) {
+                let is_enough = started >= *count.start() && now >= deadline.end;
+                if started >= *count.end() || now >= deadline.latest || is_enough {
                     break;
                 }
                 let mut begin = |id| {
@@ -744,7 +752,7 @@ impl Driver {
                     continue;
                 };
                 now = after;
-                must = must.saturating_sub(1);
+                started += 1;
                 stage.take_reports(&mut reports);
                 self.tell(&mut reports);
             }

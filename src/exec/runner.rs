@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use gears_core::stream::{EntryId, Notice, RecordBatch, SubscriptionKey};
+use gears_core::stream::{EntryId, Notice, RecordBatch, SHARE, SubscriptionKey};
 use gears_v8::ports::{
     BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
     ScriptError, Server, Session,
@@ -30,7 +30,8 @@ use super::triggers::{Firing, TriggerCall};
 const SLICE: Duration = Duration::from_millis(2);
 /// Reports that are sent without waiting for the end of a slice.
 const REPORTS: usize = 256;
-/// Entries of one lane before the next lane's turn, and jobs before the next lane's.
+/// Entries of one lane before the next job's turn, and jobs before the next lane's. Between lanes
+/// it is [`SHARE`].
 const TURN: usize = 64;
 
 /// How long a library that was replaced or deleted may go on with what it began: parts of it that
@@ -364,7 +365,7 @@ impl Runner {
                 return;
             };
             self.is_async.store(true, Ordering::Relaxed);
-            for _ in 0..TURN {
+            for count in 1..=TURN {
                 let after = match &work {
                     Work::Entry(sub) => {
                         self.run_entry(session, server, *sub, clock, now, &mut |_| {})
@@ -376,7 +377,8 @@ impl Runner {
                 };
                 now = after;
                 go_on = now < end && !self.stage.is_wanted();
-                if !go_on {
+                let may_yield = count % SHARE == 0 && matches!(work, Work::Entry(_));
+                if !go_on || (may_yield && self.book.lock().has_lanes()) {
                     break;
                 }
             }

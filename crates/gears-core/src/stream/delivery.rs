@@ -32,6 +32,7 @@ use super::id::EntryId;
 use super::names::Names;
 use super::prefix::PrefixIndex;
 use super::subscription::{Recall, Subscription};
+use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 
 pub use consumers::StreamView;
@@ -71,7 +72,7 @@ pub struct Delivery {
     loading: bool,
     /// Why nothing can be written now.
     refusal: Option<Refusal>,
-    urgent: VecDeque<SubscriptionKey>,
+    urgent: Urgent,
     ready: VecDeque<SubscriptionKey>,
     progress: VecDeque<SubscriptionKey>,
     trims: VecDeque<StreamKey>,
@@ -107,7 +108,7 @@ impl Delivery {
             primary,
             loading: false,
             refusal: None,
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
             ready: VecDeque::new(),
             progress: VecDeque::new(),
             trims: VecDeque::new(),
@@ -162,6 +163,9 @@ impl Delivery {
             Event::Unburied { letter, error } => self.unburied(letter, error),
             Event::Started { sub, id } => {
                 if let Some(state) = self.subs.get_mut(sub) {
+                    if id > state.cursor.started() {
+                        self.urgent.note_started(sub);
+                    }
                     state.cursor.note_started(id);
                     // Large entries may have waited for this one to start.
                     self.schedule(sub);
@@ -182,6 +186,9 @@ impl Delivery {
                     state.keep_place(id);
                 }
                 let is_inherited = state.is_inherited(id);
+                if id > state.cursor.started() {
+                    self.urgent.note_started(sub);
+                }
                 if state.cursor.note_finished(id) {
                     state.stats.note_call(error.is_some());
                     state.stats.note_finished(id, took, now_ms, error);
@@ -203,7 +210,7 @@ impl Delivery {
                 if let Some(state) = self.subs.get_mut(sub) {
                     state.stats.note_error(error);
                     state.refused = true;
-                    state.owed = 0;
+                    self.urgent.forget(sub);
                 }
             }
             Event::Yielded(sub) => {
@@ -226,11 +233,9 @@ impl Delivery {
         }
         let count = entries.len() as u64;
         state.fresh = state.fresh.saturating_sub(count);
-        state.owed = state.owed.saturating_sub(count);
         if end {
             state.behind = false;
             state.fresh = 0;
-            state.owed = 0;
         }
         if self.consumers[state.consumer].spec.mode == Mode::Async {
             self.schedule(sub);
@@ -420,8 +425,8 @@ impl Delivery {
     /// The stream of what is handed over next, if there is anything.
     #[must_use]
     pub fn next_stream(&self) -> Option<Arc<[u8]>> {
-        let mut next = self.urgent.iter().chain(&self.ready);
-        next.find_map(|sub| Some(self.stream_of(*sub)?.1))
+        let mut next = self.urgent.subs().chain(self.ready.iter().copied());
+        next.find_map(|sub| Some(self.stream_of(sub)?.1))
     }
 
     /// Whether there is anything to hand over.
@@ -487,6 +492,10 @@ impl Delivery {
         })
     }
 
+    fn is_sync(&self, sub: SubscriptionKey) -> bool {
+        self.consumers[self.subs[sub].consumer].spec.mode == Mode::Sync
+    }
+
     fn is_runnable(&self, sub: SubscriptionKey) -> bool {
         let state = &self.subs[sub];
         let consumer = &self.consumers[state.consumer];
@@ -507,23 +516,15 @@ impl Delivery {
         if !self.subs.contains_key(sub) {
             return;
         }
-        let runnable = self.is_runnable(sub);
-        let state = &mut self.subs[sub];
-        let is_sync = self.consumers[state.consumer].spec.mode == Mode::Sync;
-        if !(runnable && is_sync) {
+        if !self.is_runnable(sub) {
             // No writer waits for what cannot be run in its turn.
-            state.owed = 0;
-        }
-        if !runnable {
+            self.urgent.forget(sub);
             self.set_timer(sub);
             return;
         }
-        if state.owed > 0 {
-            if !state.in_urgent {
-                state.in_urgent = true;
-                self.urgent.push_back(sub);
-            }
-        } else if !state.in_ready {
+        let is_urgent = self.urgent.contains(sub);
+        let state = &mut self.subs[sub];
+        if !is_urgent && !state.in_ready {
             state.in_ready = true;
             self.ready.push_back(sub);
         }

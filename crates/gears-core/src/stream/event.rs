@@ -322,6 +322,8 @@ pub enum HandOver {
         consumer: ConsumerKey,
         /// Entries that must be handed over before this turn ends, however long it takes.
         must: u64,
+        /// Whether writers wait for others, who come before everything beyond these entries.
+        others_wait: bool,
     },
 }
 

@@ -45,6 +45,7 @@ mod prefix;
 mod record;
 mod stats;
 mod subscription;
+mod urgent;
 
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Checkpoint, Reach, TrimBound};
@@ -71,6 +72,10 @@ slotmap::new_key_type! {
     /// A stream that some consumer matches.
     pub(crate) struct StreamKey;
 }
+
+/// Entries of one stream that are handed over together while others wait: by about so many may they
+/// get ahead of what was added to other streams before them.
+pub const SHARE: usize = 16;
 
 /// Bytes of entries that may wait beside a callback beyond its window, and that one read gives.
 pub const READ_BYTES: usize = 256 * 1024;

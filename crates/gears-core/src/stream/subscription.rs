@@ -54,8 +54,6 @@ pub(super) struct Subscription {
     pub(super) seen: EntryId,
     /// How many of these are behind the cursor again.
     pub(super) back: u64,
-    /// Those among the fresh ones whose writers wait in this turn for a sync callback that can run.
-    pub(super) owed: u64,
     /// Places of the window that are taken until the progress is on record.
     pub(super) held: usize,
     pub(super) recall: Recall,
@@ -75,7 +73,6 @@ pub(super) struct Subscription {
     pub(super) refused: bool,
     /// When it was asked to be looked at again.
     pub(super) timer: Option<u64>,
-    pub(super) in_urgent: bool,
     pub(super) in_ready: bool,
     pub(super) in_progress: bool,
 }
@@ -104,7 +101,6 @@ impl Subscription {
             fresh: 0,
             seen: EntryId::ZERO,
             back: 0,
-            owed: 0,
             held: 0,
             recall: Recall::None,
             inherited: EntryId::ZERO,
@@ -115,7 +111,6 @@ impl Subscription {
             dying: BTreeSet::new(),
             refused: false,
             timer: None,
-            in_urgent: false,
             in_ready: false,
             in_progress: false,
         }

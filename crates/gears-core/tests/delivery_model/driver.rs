@@ -635,6 +635,7 @@ impl Driver {
                 sub,
                 consumer,
                 must,
+                others_wait,
             } => {
                 let at = self.current_code(consumer).expect("it has code");
                 assert_eq!(self.codes[at].mode, Mode::Sync, "run of an async callback");
@@ -648,7 +649,7 @@ impl Driver {
                     self.reference.run_stalled(sub);
                     self.stalled.push(sub);
                 } else {
-                    self.run(at, sub, must, budget);
+                    self.run(at, sub, must, if others_wait { 0 } else { budget });
                 }
             }
         }

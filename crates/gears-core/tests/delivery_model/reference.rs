@@ -468,10 +468,10 @@ impl Reference {
             .find(|(_, stream)| stream.incarnation == incarnation);
         let (_, stream) = stream.expect("the interest ends with its stream");
         let added = stream.added_this_turn.iter();
-        let most = added.filter(|id| !interest.was_read(**id)).count() as u64;
+        let most = added.filter(|id| !interest.was_given(**id)).count() as u64;
         assert!(
             must <= most,
-            "{must} must be handed over, {most} of this turn are unread"
+            "{must} must be handed over, {most} of this turn are not"
         );
     }
 

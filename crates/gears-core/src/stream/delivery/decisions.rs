@@ -2,46 +2,52 @@
 
 use std::sync::Arc;
 
-use super::super::SubscriptionKey;
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
 use super::super::event::{
     DeadLetter, HandOver, KeyRef, Notice, Progress, ReadRequest, Redeemed, Trim,
 };
 use super::super::subscription::{Recall, Subscription};
+use super::super::{SHARE, SubscriptionKey};
 use super::Delivery;
 
 impl Delivery {
     /// The next thing to hand over, in fair order. With `only_urgent`, only what a sync consumer
     /// must be given before the writers of this turn get their replies.
     pub fn next_hand_over(&mut self, only_urgent: bool) -> Option<HandOver> {
-        while let Some(sub) = self.urgent.pop_front() {
-            let Some(state) = self.subs.get_mut(sub) else {
+        while let Some((sub, count)) = self.urgent.pop() {
+            let Some(state) = self.subs.get(sub) else {
                 continue;
             };
-            state.in_urgent = false;
             let consumer = state.consumer;
+            if count == 0 {
+                self.schedule(sub);
+                continue;
+            }
             if state.is_unplaced() {
                 if let Some(request) = self.read_request(sub) {
+                    // Behind the answer.
+                    self.urgent.push(sub, count);
                     return Some(HandOver::Read(request));
                 }
                 continue;
             }
             // Where the run cannot be carried out now, the writers do not wait for another.
             if state.plan.is_some() {
-                if let Some(step) = self.urgent_step(sub) {
+                if let Some(step) = self.urgent_step(sub, count) {
                     return Some(step);
                 }
                 continue;
             }
-            let must = std::mem::take(&mut state.owed);
-            if must > 0 && self.is_runnable(sub) {
+            if self.is_sync(sub) && self.is_runnable(sub) {
                 return Some(HandOver::Run {
                     sub,
                     consumer,
-                    must,
+                    must: count,
+                    others_wait: self.urgent.has_others(sub),
                 });
             }
+            self.urgent.forget(sub);
             self.schedule(sub);
         }
         if only_urgent {
@@ -70,8 +76,15 @@ impl Delivery {
                     sub,
                     consumer,
                     must: 0,
+                    others_wait: false,
                 },
-                Mode::Async => HandOver::Read(self.read_request(sub)?),
+                Mode::Async => {
+                    let mut request = self.read_request(sub)?;
+                    if !self.ready.is_empty() {
+                        request.max = request.max.min(SHARE);
+                    }
+                    HandOver::Read(request)
+                }
             });
         }
         None

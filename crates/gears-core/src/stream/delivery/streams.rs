@@ -40,7 +40,9 @@ impl Delivery {
             state.counted &= appended > 0;
             state.behind = true;
             state.fresh += appended;
-            state.owed += appended;
+            if appended > 0 && self.is_sync(sub) && self.is_runnable(sub) {
+                self.urgent.push(sub, appended);
+            }
             self.schedule(sub);
         }
     }

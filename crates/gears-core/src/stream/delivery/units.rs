@@ -66,25 +66,24 @@ impl Delivery {
     }
 
     /// The next thing to do for a subscription of which writers of this turn wait for entries.
-    pub(super) fn urgent_step(&mut self, sub: SubscriptionKey) -> Option<HandOver> {
-        let step = if self.subs[sub].owed > 0 && self.is_runnable(sub) {
-            self.step(sub)
-        } else {
-            None
-        };
-        let state = &mut self.subs[sub];
-        if step.is_none() {
-            state.owed = 0;
-            self.schedule(sub);
-            return None;
+    pub(super) fn urgent_step(&mut self, sub: SubscriptionKey, count: u64) -> Option<HandOver> {
+        let can_run = self.is_sync(sub) && self.is_runnable(sub);
+        let step = can_run.then(|| self.step(sub)).flatten();
+        match &step {
+            None => self.urgent.forget(sub),
+            Some(HandOver::Deliver { unit, .. }) => {
+                let given = unit.items.len() as u64;
+                if given < count {
+                    self.urgent.put_back(sub, count - given);
+                } else {
+                    self.urgent.spend(sub, given - count);
+                }
+            }
+            // What is read is for the next step.
+            Some(_) => self.urgent.put_back(sub, count),
         }
-        if let Some(HandOver::Deliver { unit, .. }) = &step {
-            state.owed = state.owed.saturating_sub(unit.items.len() as u64);
-        }
-        if state.owed > 0 && !state.in_urgent {
-            state.in_urgent = true;
-            self.urgent.push_front(sub);
-        } else {
+        // With its callback it may not be able to go on just now: its next run stays where it is.
+        if !self.urgent.contains(sub) {
             self.schedule(sub);
         }
         step
@@ -193,7 +192,7 @@ impl Delivery {
             }
         }
         state.stats.filtered += filtered;
-        state.owed = state.owed.saturating_sub(filtered);
+        self.urgent.spend(sub, filtered);
         if end {
             plan.note_all_read();
             state.behind = false;
@@ -311,10 +310,9 @@ impl Delivery {
             return;
         };
         self.come_again(sub, load);
-        let state = &mut self.subs[sub];
-        state.owed = 0;
+        self.urgent.forget(sub);
         if yields {
-            state.refused = true;
+            self.subs[sub].refused = true;
         }
         self.schedule(sub);
     }
