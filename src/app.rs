@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commands::{figures, internals, trigger_figures, waiting_calls};
-use crate::exec::{
-    Driver, EventLimits, ExecutionLog, KeyEvent, Pool, Reports, Runner, Shared, TurnLimits,
-    WaitingCalls,
-};
+use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
+use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
 use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
     is_paused, listen_to_keys, v8_flags, wake_main_thread,
@@ -30,7 +28,7 @@ pub(crate) struct App {
     /// How libraries are loaded.
     pub(crate) loader: Loader,
     /// The delivery core at work.
-    pub(crate) driver: Driver,
+    pub(crate) dispatcher: Dispatcher,
     /// Calls of functions whose libraries are busy.
     pub(crate) waiting: WaitingCalls,
     scan: RefCell<Scan>,
@@ -43,7 +41,7 @@ pub(crate) struct App {
     /// Whether a child was forked to write the append-only file anew as commands, and the libraries
     /// are not in the file begun beside it yet.
     rewriting: Cell<bool>,
-    /// When a timer wakes the event loop, in the driver's time.
+    /// When a timer wakes the event loop, in the dispatcher's time.
     wakes_at: Cell<Option<u64>>,
     /// Whether the next turn is to panic: a debugging aid.
     panics: Cell<bool>,
@@ -70,19 +68,19 @@ impl App {
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
         let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
         let pool = Pool::start(settings.threads).map_err(no_thread)?;
-        let reports = Arc::new(Reports::new(Box::new(wake_main_thread)));
+        let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
         APP.set(Self {
             registry: RefCell::default(),
             loader: Loader {
                 engines: vec![Box::new(engine)],
                 shared: Shared {
                     verbosity: Arc::clone(&settings.verbosity),
-                    reports: Arc::clone(&reports),
+                    completions: Arc::clone(&completions),
                     pool,
                     lock: Arc::new(GlobalLock),
                 },
             },
-            driver: Driver::new(context.state().is_primary, reports),
+            dispatcher: Dispatcher::new(context.state().is_primary, completions),
             waiting: WaitingCalls::default(),
             scan: RefCell::default(),
             executions,
@@ -124,7 +122,7 @@ impl App {
         let listen = |registered: &Registrations| self.listen(context, registered);
         let mut registry = self.registry.borrow_mut();
         self.loader
-            .restore(&mut registry, &self.driver, dump, &listen);
+            .restore(&mut registry, &self.dispatcher, dump, &listen);
         // Where it was put into quarantine its consumers hear of keys all the same.
         let has_consumers = |library: &Library| !library.consumers.is_empty();
         if registry.get(&dump.name).is_some_and(has_consumers)
@@ -137,8 +135,8 @@ impl App {
     /// What triggers that are live want to hear of.
     fn wishes(&self) -> Wishes {
         Wishes {
-            misses: self.driver.triggers_want_misses(),
-            nested: self.driver.triggers_look(),
+            misses: self.dispatcher.triggers_want_misses(),
+            nested: self.dispatcher.triggers_look(),
         }
     }
 
@@ -166,7 +164,7 @@ impl App {
 
     fn dumps(&self) -> Vec<LibraryDump> {
         let registry = self.registry.borrow();
-        self.driver.inspect(|delivery| {
+        self.dispatcher.inspect(|delivery| {
             let dump =
                 |(name, library): (&String, &Library)| dump_with_progress(name, library, delivery);
             registry.iter().map(dump).collect()
@@ -193,8 +191,8 @@ impl App {
         Duration::from_millis(hold.load(std::sync::atomic::Ordering::Relaxed))
     }
 
-    fn limits(&self, only_urgent: bool) -> TurnLimits {
-        TurnLimits {
+    fn limits(&self, only_urgent: bool) -> TickLimits {
+        TickLimits {
             only_urgent,
             budget: if only_urgent { Duration::ZERO } else { SLICE },
             hold: self.hold(),
@@ -202,8 +200,8 @@ impl App {
     }
 
     /// How much of a library waits for its beginning.
-    pub(crate) fn pending_jobs(&self, library: &str, runner: &Runner) -> usize {
-        runner.waiting() + self.waiting.count(library)
+    pub(crate) fn pending_jobs(&self, library: &str, executor: &LibraryExecutor) -> usize {
+        executor.waiting() + self.waiting.count(library)
     }
 
     fn info(&self) -> Vec<Section> {
@@ -212,11 +210,11 @@ impl App {
         let mut quarantined = 0;
         let mut libraries = Vec::new();
         for (name, library) in registry.iter() {
-            let Some(runner) = library.runner() else {
+            let Some(executor) = library.executor() else {
                 quarantined += 1;
                 continue;
             };
-            let memory = runner.memory();
+            let memory = executor.memory();
             total += memory.heap + memory.buffers;
             let numbers = vec![
                 ("used_heap", memory.heap as u64),
@@ -224,7 +222,7 @@ impl App {
                 ("memory_limit", memory.limit as u64),
                 ("functions", library.functions.len() as u64),
                 ("stream_consumers", library.consumers.len() as u64),
-                ("pending_jobs", self.pending_jobs(name, runner) as u64),
+                ("pending_jobs", self.pending_jobs(name, executor) as u64),
             ];
             libraries.push(Field::Numbers(format!("library_{name}"), numbers));
         }
@@ -249,18 +247,18 @@ impl App {
             Section {
                 name: "consumers",
                 fields: self
-                    .driver
+                    .dispatcher
                     .inspect(|delivery| figures::of_consumers(&registry, delivery)),
             },
             Section {
                 name: "triggers",
-                fields: trigger_figures::of_triggers(&registry, &self.driver),
+                fields: trigger_figures::of_triggers(&registry, &self.dispatcher),
             },
         ]
     }
 
     fn is_active(&self) -> bool {
-        self.driver.inspect(Delivery::is_active) && !is_paused()
+        self.dispatcher.inspect(Delivery::is_active) && !is_paused()
     }
 
     fn look_after_workers(&self) {
@@ -270,13 +268,16 @@ impl App {
         }
         self.looked_after.set(now);
         self.loader.shared.pool.relieve();
-        self.driver.look_after_retired();
+        self.dispatcher.reclaim_unfinished();
         let registry = self.registry.borrow();
         registry
             .values()
-            .filter_map(Library::runner)
-            .for_each(Runner::poke);
-        self.executions.scripts().iter().for_each(Runner::poke);
+            .filter_map(Library::executor)
+            .for_each(LibraryExecutor::poke);
+        self.executions
+            .scripts()
+            .iter()
+            .for_each(LibraryExecutor::poke);
     }
 
     /// Has the next turn panic.
@@ -295,7 +296,7 @@ impl App {
 
     fn deliver(&self, context: &Context) {
         if !self.is_active() {
-            self.driver.catch_up();
+            self.dispatcher.catch_up();
             return;
         }
         let scanning = self.scan.borrow().is_pending();
@@ -305,24 +306,24 @@ impl App {
             let mut scan = self.scan.borrow_mut();
             let found = |key: KeyRef<'_>| self.found(context, key);
             if scan.advance(context, end, found) {
-                self.driver.wake();
+                self.dispatcher.wake();
             }
         }
-        self.driver.turn(context, self.limits(false));
+        self.dispatcher.turn(context, self.limits(false));
         self.set_timer(context);
     }
 
     /// A stream is there, and perhaps was not known.
     pub(crate) fn found(&self, context: &Context, key: KeyRef<'_>) {
-        self.driver.on(Event::Found(key));
-        self.driver.place(context, key);
+        self.dispatcher.on(Event::Found(key));
+        self.dispatcher.place(context, key);
     }
 
     /// Has the event loop go round again when something is due.
     fn set_timer(&self, context: &Context) {
-        let now = self.driver.time();
+        let now = self.dispatcher.time();
         let armed = self.wakes_at.get().filter(|at| *at > now);
-        let wanted = self.driver.next_time();
+        let wanted = self.dispatcher.next_time();
         if let Some(at) = wanted
             && armed.is_none_or(|armed| at < armed)
         {
@@ -335,11 +336,11 @@ impl App {
 }
 
 /// Leaves the stage where the main thread may be at its end.
-struct Left<'a>(&'a Driver);
+struct Left<'a>(&'a Dispatcher);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        self.0.leave_stage();
+        self.0.leave_isolate();
     }
 }
 
@@ -363,24 +364,24 @@ impl Hooks for AppHooks {
                 // What is to come may be where it was already.
                 app.scan.borrow_mut().request();
             }
-            app.driver.on(event);
+            app.dispatcher.on(event);
         });
     }
 
     fn place(&self, context: &Context, key: KeyRef<'_>) {
-        Self::with(|app| app.driver.place(context, key));
+        Self::with(|app| app.dispatcher.place(context, key));
     }
 
     fn database_of(&self, home: i32) -> i32 {
-        App::get().map_or(home, |app| app.driver.database_of(home))
+        App::get().map_or(home, |app| app.dispatcher.database_of(home))
     }
 
     fn is_tracked(&self, key: KeyRef<'_>) -> bool {
-        App::get().is_some_and(|app| app.driver.inspect(|delivery| delivery.is_tracked(key)))
+        App::get().is_some_and(|app| app.dispatcher.inspect(|delivery| delivery.is_tracked(key)))
     }
 
     fn has_triggers(&self) -> bool {
-        App::get().is_some_and(|app| app.driver.has_triggers())
+        App::get().is_some_and(|app| app.dispatcher.has_triggers())
     }
 
     fn on_key_event(&self, happened: &dyn KeyEvent) {
@@ -389,38 +390,38 @@ impl Hooks for AppHooks {
                 bounds: app.settings.trigger_bounds(),
                 patience: app.hold(),
             };
-            app.driver.on_key_event(happened, limits);
+            app.dispatcher.on_key_event(happened, limits);
         });
     }
 
     fn wake(&self) {
         Self::with(|app| {
-            if app.driver.has_work() {
-                app.driver.wake();
+            if app.dispatcher.has_work() {
+                app.dispatcher.wake();
             }
         });
     }
 
     fn has_urgent(&self) -> bool {
-        App::get().is_some_and(|app| app.driver.has_urgent())
+        App::get().is_some_and(|app| app.dispatcher.has_urgent())
     }
 
     fn on_added(&self, key: KeyRef<'_>, id: EntryId) {
-        Self::with(|app| app.driver.note_added(key, id));
+        Self::with(|app| app.dispatcher.note_added(key, id));
     }
 
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
-        App::get().and_then(|app| app.driver.refuses_append(key))
+        App::get().and_then(|app| app.dispatcher.refuses_append(key))
     }
 
     fn after_background(&self) {
         // What was written may be what a client waits for, and what was published is still to be
         // sent: the server sees to both before it sleeps.
-        Self::with(|app| app.driver.wake());
+        Self::with(|app| app.dispatcher.wake());
     }
 
-    fn leave_stage(&self) {
-        Self::with(|app| app.driver.leave_stage());
+    fn leave_isolate(&self) {
+        Self::with(|app| app.dispatcher.leave_isolate());
     }
 
     fn info(&self) -> Vec<Section> {
@@ -430,7 +431,7 @@ impl Hooks for AppHooks {
     fn after_command(&self, context: &Context) {
         Self::with(|app| {
             if app.is_active() {
-                app.driver.turn(context, app.limits(true));
+                app.dispatcher.turn(context, app.limits(true));
             }
         });
     }
@@ -442,7 +443,7 @@ impl Hooks for AppHooks {
     fn before_sleep(&self, context: &Context) {
         Self::with(|app| {
             // Also where something panics: workers would wait for the main thread to leave for ever.
-            let _left = Left(&app.driver);
+            let _left = Left(&app.dispatcher);
             app.turn(context);
         });
     }
@@ -468,7 +469,7 @@ impl Hooks for AppHooks {
             let mut registry = app.registry.borrow_mut();
             let names: Vec<_> = registry.keys().cloned().collect();
             for name in names {
-                library::delete(&mut registry, &app.driver, &name);
+                library::delete(&mut registry, &app.dispatcher, &name);
             }
         });
     }

@@ -4,13 +4,14 @@
 //!
 //! * [`gears_core`] decides: which entry goes to which consumer, which event of a key to which trigger.
 //! * [`gears_v8`] runs scripts.
-//! * [`exec`] carries decisions out, on the main thread and on workers.
+//! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and on workers.
 //! * [`library`] knows what is loaded.
 //! * `commands` answers users; `host` is the server; `app` ties them together.
 
 mod app;
 mod commands;
-mod exec;
+mod dispatcher;
+mod executor;
 mod host;
 mod library;
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::exec::ConsumerName;
+use crate::dispatcher::ConsumerName;
 use crate::host::Context;
 use gears_core::stream::{
     ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, Refusal, State, Stats, StreamView,
@@ -106,7 +106,7 @@ impl<'a> Target<'a> {
     /// Whether the consumer knows the stream, perhaps from now on.
     fn knows(&self, app: &App, context: &Context, key: KeyRef<'_>) -> bool {
         let knows = || {
-            app.driver
+            app.dispatcher
                 .inspect(|delivery| delivery.knows(self.consumer, key))
         };
         if knows() {
@@ -130,14 +130,14 @@ fn order<'a>(
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let done = Target::parse(app, context, words, subcommand)
         .and_then(|(target, rest)| work(&target, rest));
     let db = context.db();
-    app.driver.put_on_record(context);
+    app.dispatcher.put_on_record(context);
     // It is the client's, so it is there.
     context.select(db);
-    app.driver.wake();
+    app.dispatcher.wake();
     done.unwrap_or_else(|error| error)
 }
 
@@ -166,7 +166,7 @@ pub(super) fn pause(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     order(app, context, words, "rg.consumer|pause", |target, rest| {
         nothing_more(rest)?;
         let key = target.key_ref(context);
-        app.driver
+        app.dispatcher
             .update(|delivery| delivery.pause(target.consumer, key));
         Ok(Reply::OK)
     })
@@ -176,7 +176,7 @@ pub(super) fn resume(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     order(app, context, words, "rg.consumer|resume", |target, rest| {
         nothing_more(rest)?;
         let key = target.key_ref(context);
-        app.driver
+        app.dispatcher
             .update(|delivery| delivery.go_on(target.consumer, key));
         Ok(Reply::OK)
     })
@@ -186,7 +186,7 @@ pub(super) fn retry(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     order(app, context, words, "rg.consumer|retry", |target, rest| {
         let key = stream(target, context, rest, "rg.consumer|retry")?;
         nothing_more(rest)?;
-        app.driver
+        app.dispatcher
             .update(|delivery| delivery.retry_now(target.consumer, key));
         Ok(Reply::OK)
     })
@@ -214,7 +214,7 @@ pub(super) fn seek(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
             })?;
             id.before()
         };
-        app.driver
+        app.dispatcher
             .update(|delivery| delivery.seek(target.consumer, key, position));
         Ok(Reply::OK)
     })
@@ -243,7 +243,7 @@ pub(super) fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
                 _ => return Err(Reply::error("ERR syntax error")),
             };
             let consumer = target.consumer;
-            let to = app.driver.inspect(|delivery| {
+            let to = app.dispatcher.inspect(|delivery| {
                 let policy = delivery.spec(consumer)?.policy.as_ref()?;
                 policy.dead_letter.as_ref().map(Arc::clone)
             });
@@ -253,11 +253,11 @@ pub(super) fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
             })?;
             let is_new = |letter| {
                 let look = |delivery: &Delivery| delivery.is_redriven(consumer, key, letter);
-                !app.driver.inspect(look)
+                !app.dispatcher.inspect(look)
             };
             let letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
             let count = app
-                .driver
+                .dispatcher
                 .update(|delivery| delivery.redrive(consumer, key, letters));
             Ok(Reply::count(count))
         },
@@ -271,7 +271,7 @@ pub(super) fn help(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
 // --- INFO -------------------------------------------------------------------------------------------
 
 pub(super) fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let parsed = Target::parse(app, context, words, "rg.consumer|info");
     let parsed = parsed.and_then(|(target, rest)| nothing_more(rest).map(|()| target));
     let target = match parsed {
@@ -281,15 +281,15 @@ pub(super) fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     let registry = app.registry.borrow();
     let runs = registry
         .get(&*target.name.library)
-        .is_some_and(|library| library.runner().is_some());
-    app.driver
+        .is_some_and(|library| library.executor().is_some());
+    app.dispatcher
         .inspect(|delivery| match target.key_ref(context) {
             None => of_consumer(&target, delivery, runs),
             Some(key) => {
                 let mut streams = delivery.streams_of(target.consumer);
                 let stream = streams.find(|one| (one.db, one.name) == (key.db, key.name));
                 stream.map_or(Reply::Null, |stream| {
-                    let now_ms = app.driver.time();
+                    let now_ms = app.dispatcher.time();
                     let of_all = delivery.hold_of(target.consumer);
                     of_stream(&stream, context, now_ms, &of_all, delivery.refusal())
                 })

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::exec::{ExecutionView, Status};
+use crate::executor::{ExecutionView, Status};
 use crate::host::{BlockedClient, Context, is_admin};
 use gears_v8::ports::Reply;
 

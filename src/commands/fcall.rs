@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::exec::{Called, Caller, FunctionCall, Runner, WaitingCall};
+use crate::dispatcher::Called;
+use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
 use crate::host::{BlockedClient, Context, Unit, key_count, may_call};
 use crate::library::Standing;
 use gears_core::stream::Mode;
@@ -34,7 +35,7 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<R
 /// A call that may be made.
 struct Prepared<'a, 'b> {
     library: &'b str,
-    runner: Arc<Runner>,
+    executor: Arc<LibraryExecutor>,
     function: Arc<Function>,
     arguments: &'a [&'b [u8]],
 }
@@ -55,8 +56,8 @@ fn prepare<'a, 'b>(
     let library = registry
         .get(name)
         .ok_or_else(|| format!("Unknown library {name}"))?;
-    let runner = match &library.standing {
-        Standing::Live(runner) => Arc::clone(runner),
+    let executor = match &library.standing {
+        Standing::Live(executor) => Arc::clone(executor),
         Standing::Quarantined { error } => {
             return Err(format!("Err the library is in quarantine: {error}"));
         }
@@ -83,7 +84,7 @@ fn prepare<'a, 'b>(
     }
     Ok(Prepared {
         library: name,
-        runner,
+        executor,
         function: Arc::clone(function),
         arguments,
     })
@@ -97,16 +98,16 @@ fn call(
 ) -> Option<Reply> {
     let Prepared {
         library,
-        runner,
+        executor,
         function,
         arguments,
     } = prepared;
     let unit = Unit::of_command(context, function.flags);
     let wait = || {
-        let runner = Arc::clone(runner);
-        let on_gone = Box::new(move || runner.note_caller_gone());
+        let executor = Arc::clone(executor);
+        let on_gone = Box::new(move || executor.note_responder_gone());
         match BlockedClient::new(context, on_gone) {
-            Ok(client) => Ok(Box::new(client) as Box<dyn Caller>),
+            Ok(client) => Ok(Box::new(client) as Box<dyn Responder>),
             Err(refused) => Err(Reply::Error(refused.text(CANNOT_WAIT))),
         }
     };
@@ -115,35 +116,35 @@ fn call(
         let longest = Duration::from_millis(longest);
         let try_now = |patience| {
             let mut wait = || wait();
-            app.driver
-                .call_function(runner, function, arguments, &unit, patience, &mut wait)
+            app.dispatcher
+                .call_function(executor, function, arguments, &unit, patience, &mut wait)
         };
         // Nobody overtakes those who wait, but who cannot wait himself.
         let is_late = app.waiting.wait_for(library) && context.may_wait().is_ok();
         if !is_late {
             let called = try_now(PATIENCE.min(longest));
             if !matches!(called, Called::Busy) {
-                return called.into_reply(runner);
+                return called.into_reply(executor);
             }
         }
         if context.may_wait().is_ok()
             && let Some(grant) = unit.grant()
         {
-            return waiting_calls::enqueue(app, context, runner, library, words, grant).err();
+            return waiting_calls::enqueue(app, context, executor, library, words, grant).err();
         }
-        return try_now(longest).into_reply(runner);
+        return try_now(longest).into_reply(executor);
     }
     let Some(grant) = unit.grant() else {
         return Some(Reply::error("Failed authenticating client"));
     };
     match wait() {
-        Ok(caller) => {
-            runner.send_function(FunctionCall {
+        Ok(responder) => {
+            executor.send_function(FunctionCall {
                 callback: function.callback,
                 grant: Arc::new(grant),
                 arguments: Words::of(arguments.iter().copied()),
                 raw: function.flags.contains(Flags::RAW_ARGUMENTS),
-                caller,
+                responder,
             });
             None
         }
@@ -153,21 +154,21 @@ fn call(
 
 /// Makes a call that waited, as if it came now; gives it back where its library is still busy.
 pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Option<WaitingCall> {
-    if call.caller.is_gone() {
+    if call.responder.is_gone() {
         return None;
     }
     let words: Vec<_> = call.words.iter().collect();
     let prepared =
         may_call(&call.grant.user, &NAMES, &words).and_then(|()| prepare(app, context, &words));
     let Prepared {
-        runner,
+        executor,
         function,
         arguments,
         ..
     } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            call.caller.answer(Reply::Error(error));
+            call.responder.answer(Reply::Error(error));
             return None;
         }
     };
@@ -176,31 +177,31 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
         ..call.grant.clone()
     };
     if function.mode == Mode::Async {
-        let _ = call.begun.set(Arc::clone(&runner));
-        runner.send_function(FunctionCall {
+        let _ = call.begun.set(Arc::clone(&executor));
+        executor.send_function(FunctionCall {
             callback: function.callback,
             grant: Arc::new(grant),
             arguments: Words::of(arguments.iter().copied()),
             raw: function.flags.contains(Flags::RAW_ARGUMENTS),
-            caller: call.caller,
+            responder: call.responder,
         });
         return None;
     }
     let unit = Unit::of_grant(&grant);
-    let caller = RefCell::new(Some(call.caller));
+    let responder = RefCell::new(Some(call.responder));
     let mut wait = || {
-        let _ = call.begun.set(Arc::clone(&runner));
-        let caller = caller.borrow_mut().take();
-        caller.ok_or_else(|| Reply::error("Err the caller waits already"))
+        let _ = call.begun.set(Arc::clone(&executor));
+        let responder = responder.borrow_mut().take();
+        responder.ok_or_else(|| Reply::error("Err the caller waits already"))
     };
     let called = app
-        .driver
-        .call_function(&runner, &function, arguments, &unit, PATIENCE, &mut wait);
-    let caller = caller.into_inner();
-    match (called, caller) {
-        (Called::Busy, Some(caller)) => Some(WaitingCall { caller, ..call }),
-        (Called::Answered(reply), Some(caller)) => {
-            caller.answer(reply);
+        .dispatcher
+        .call_function(&executor, &function, arguments, &unit, PATIENCE, &mut wait);
+    let responder = responder.into_inner();
+    match (called, responder) {
+        (Called::Busy, Some(responder)) => Some(WaitingCall { responder, ..call }),
+        (Called::Answered(reply), Some(responder)) => {
+            responder.answer(reply);
             None
         }
         _ => None,

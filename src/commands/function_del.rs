@@ -17,7 +17,7 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         _ => return wrong_arity("rg.function|del"),
     };
     let deleted = std::str::from_utf8(name)
-        .is_ok_and(|name| library::delete(&mut app.registry.borrow_mut(), &app.driver, name));
+        .is_ok_and(|name| library::delete(&mut app.registry.borrow_mut(), &app.dispatcher, name));
     if deleted {
         internals::send_deletion(context, name);
         Reply::OK

@@ -24,7 +24,7 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     let registry = app.registry.borrow();
     // What the workers have just done belongs into the picture.
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let shown = registry.iter().filter(|(name, _)| {
         options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
     });
@@ -70,10 +70,10 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &Options)
         });
         described.collect()
     };
-    let consumers = app.driver.inspect(describe);
+    let consumers = app.dispatcher.inspect(describe);
     let triggers = library.triggers.iter();
     let triggers = triggers
-        .map(|(name, key)| trigger_figures::describe(name, *key, &app.driver, verbosity))
+        .map(|(name, key)| trigger_figures::describe(name, *key, &app.dispatcher, verbosity))
         .collect();
     let functions = library
         .functions
@@ -98,8 +98,8 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &Options)
             "pending_jobs",
             Reply::count(
                 library
-                    .runner()
-                    .map_or(0, |runner| app.pending_jobs(name, runner)),
+                    .executor()
+                    .map_or(0, |executor| app.pending_jobs(name, executor)),
             ),
         ),
         ("user", Reply::text(&*library.user)),

@@ -21,7 +21,7 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     let loaded = app.loader.load(
         &mut app.registry.borrow_mut(),
-        &app.driver,
+        &app.dispatcher,
         &request,
         &|registered| app.listen(context, registered),
     );
@@ -41,7 +41,7 @@ pub(super) fn make_known(app: &App, context: &Context, code: &str, has_new: bool
     if has_new {
         app.rescan();
     }
-    app.driver.wake();
+    app.dispatcher.wake();
 }
 
 /// Sends the library as it is now to replicas and the append-only file. What its consumers have
@@ -52,7 +52,7 @@ fn replicate(app: &App, context: &Context, code: &str) {
         && let Some(library) = registry.get(prologue.name)
     {
         let dump = app
-            .driver
+            .dispatcher
             .inspect(|delivery| dump(prologue.name, library, delivery));
         internals::send_library(context, &dump, Copies::All);
     }

@@ -53,7 +53,7 @@ pub(super) fn delete(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
             return Err(wrong_arity("_rg_internals|delete"));
         };
         if let Ok(name) = std::str::from_utf8(name) {
-            library::delete(&mut app.registry.borrow_mut(), &app.driver, name);
+            library::delete(&mut app.registry.borrow_mut(), &app.dispatcher, name);
         }
         Ok(())
     })
@@ -75,7 +75,7 @@ pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
             hold: taken_hold(hold)?,
         };
         if let Some(consumer) = find(app, library, consumer) {
-            app.driver.on(Event::Resumed {
+            app.dispatcher.on(Event::Resumed {
                 consumer,
                 key: KeyRef {
                     db: context.db(),
@@ -95,7 +95,7 @@ pub(super) fn hold(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         };
         let hold = taken_hold(hold)?;
         if let Some(consumer) = find(app, library, consumer) {
-            app.driver.hold_consumer(consumer, &hold);
+            app.dispatcher.hold_consumer(consumer, &hold);
         }
         Ok(())
     })

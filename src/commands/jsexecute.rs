@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::exec::FunctionCall;
+use crate::executor::FunctionCall;
 use crate::host::{BlockedClient, Context, NoWait, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
 use gears_v8::ports::{Database, Flags, Grant, Reply, Words};
@@ -72,7 +72,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         .loader
         .load(
             &mut app.registry.borrow_mut(),
-            &app.driver,
+            &app.dispatcher,
             &request,
             &|registered| app.listen(context, registered),
         )
@@ -83,13 +83,13 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     if loaded.stays {
         function_load::make_known(app, context, &code, loaded.has_new);
     }
-    let Some((runner, scheduled)) = loaded.scheduled else {
+    let Some((executor, scheduled)) = loaded.scheduled else {
         return Ok(Some(Reply::OK));
     };
     let waits = !loaded.stays && !options.unblocking;
     // A library outlives what it has run.
-    let script = (!loaded.stays).then(|| Arc::clone(&runner));
-    let (id, caller) = app
+    let script = (!loaded.stays).then(|| Arc::clone(&executor));
+    let (id, responder) = app
         .executions
         .begin_script(&scheduled.plan, &user, !waits, script);
     if waits {
@@ -106,7 +106,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
             }
         }
     }
-    runner.send_function(FunctionCall {
+    executor.send_function(FunctionCall {
         callback: scheduled.callback,
         grant: Arc::new(Grant {
             user: user.as_str().into(),
@@ -115,7 +115,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         }),
         arguments: Words::of([id.as_bytes()]),
         raw: false,
-        caller,
+        responder,
     });
     Ok(match (waits, loaded.stays) {
         (true, _) => None,

@@ -5,7 +5,7 @@
 //! and on every replica, and nothing has to be kept for it.
 
 use crate::app::App;
-use crate::exec::TriggerView;
+use crate::dispatcher::TriggerView;
 use crate::host::{Context, Copies};
 use crate::library::{self, Library, Unregistered, dump};
 use gears_core::keyspace::TriggerKey;
@@ -69,7 +69,7 @@ fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
 // --- DUMPREGISTRATIONS --------------------------------------------------------------------------------
 
 pub(super) fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let (registry, shard) = (app.registry.borrow(), context.shard_id());
     let described = all(&shard, &registry).filter_map(|one| describe(app, &one));
     Reply::Array(described.collect())
@@ -84,12 +84,12 @@ fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
         What::Consumer(key) => {
             let label = one.label?;
             let data = app
-                .driver
+                .dispatcher
                 .inspect(|delivery| of_consumer(key, label, delivery))?;
             ("StreamReader", described(label), data)
         }
         What::Trigger(key) => {
-            let view = app.driver.view_trigger(key)?;
+            let view = app.dispatcher.view_trigger(key)?;
             ("KeysReader", described(&view.label), of_trigger(&view))
         }
     };
@@ -273,7 +273,7 @@ fn hold(
     if ids.is_empty() {
         return wrong_arity(command);
     }
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let found = match find(app, context, ids) {
         Ok(found) => found,
         Err(error) => return error,
@@ -288,26 +288,26 @@ fn hold(
         }
     }
     for key in keys {
-        app.driver.update(|delivery| change(delivery, key));
+        app.dispatcher.update(|delivery| change(delivery, key));
     }
     let db = context.db();
-    app.driver.put_on_record(context);
+    app.dispatcher.put_on_record(context);
     // It is the client's, so it is there.
     context.select(db);
-    app.driver.wake();
+    app.dispatcher.wake();
     Reply::OK
 }
 
 pub(super) fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
-    app.driver.catch_up();
+    app.dispatcher.catch_up();
     let registry = app.registry.borrow();
     for library in registry.values() {
         for consumer in library.consumers.values() {
-            app.driver
+            app.dispatcher
                 .update(|delivery| delivery.clear_stats(consumer.key));
         }
         for trigger in library.triggers.values() {
-            app.driver.clear_trigger_stats(*trigger);
+            app.dispatcher.clear_trigger_stats(*trigger);
         }
     }
     Reply::OK
@@ -341,17 +341,17 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
         };
         take_away(app, &library, known, name, what);
         // What else one in quarantine would register is not known.
-        known.runner().is_some()
+        known.executor().is_some()
             && known.consumers.is_empty()
             && known.triggers.is_empty()
             && known.functions.is_empty()
     };
     if is_empty {
-        library::delete(&mut app.registry.borrow_mut(), &app.driver, &library);
+        library::delete(&mut app.registry.borrow_mut(), &app.dispatcher, &library);
         internals::send_deletion(context, library.as_bytes());
     } else if let Some(known) = app.registry.borrow().get(&library) {
         let dump = app
-            .driver
+            .dispatcher
             .inspect(|delivery| dump(&library, known, delivery));
         internals::send_library(context, &dump, Copies::All);
     }
@@ -362,15 +362,15 @@ fn take_away(app: &App, of: &str, library: &mut Library, name: String, what: Wha
     match what {
         What::Consumer(key) => {
             let registered = Registered::Consumer(name.clone());
-            app.driver.remove_hook(of, &registered);
-            app.driver.remove_consumer(key);
+            app.dispatcher.remove_hook(of, &registered);
+            app.dispatcher.remove_consumer(key);
             library.consumers.remove(&name);
             library.unregistered.push(Unregistered::Consumer(name));
         }
         What::Trigger(key) => {
             let registered = Registered::Trigger(name.clone());
-            app.driver.remove_hook(of, &registered);
-            app.driver.remove_trigger(key);
+            app.dispatcher.remove_hook(of, &registered);
+            app.dispatcher.remove_trigger(key);
             library.triggers.remove(&name);
             library.unregistered.push(Unregistered::Trigger(name));
         }

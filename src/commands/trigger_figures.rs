@@ -1,6 +1,6 @@
 //! How it stands with key-space triggers: what LIST and the server's INFO show.
 
-use crate::exec::{Driver, TriggerView};
+use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::host::Field;
 use crate::library::Registry;
 use gears_core::keyspace::{TriggerKey, TriggerSpec};
@@ -8,8 +8,13 @@ use gears_core::stream::Mode;
 use gears_v8::ports::Reply;
 
 /// A trigger in LIST. The first fields are those of the original, spelled as there.
-pub(super) fn describe(name: &str, key: TriggerKey, driver: &Driver, verbosity: u8) -> Reply {
-    let Some(view) = driver.view_trigger(key).filter(|_| verbosity > 0) else {
+pub(super) fn describe(
+    name: &str,
+    key: TriggerKey,
+    dispatcher: &Dispatcher,
+    verbosity: u8,
+) -> Reply {
+    let Some(view) = dispatcher.view_trigger(key).filter(|_| verbosity > 0) else {
         return Reply::text(name);
     };
     let TriggerView {
@@ -66,11 +71,11 @@ pub(super) fn key_types(spec: &TriggerSpec) -> Reply {
 }
 
 /// A line for each trigger in the server's INFO.
-pub(crate) fn of_triggers(registry: &Registry, driver: &Driver) -> Vec<Field> {
+pub(crate) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<Field> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, key) in &one.triggers {
-            let Some(TriggerView { stats, waiting, .. }) = driver.view_trigger(*key) else {
+            let Some(TriggerView { stats, waiting, .. }) = dispatcher.view_trigger(*key) else {
                 continue;
             };
             let numbers = vec![

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::app::App;
-use crate::exec::{Begun, Runner, WaitingCall};
+use crate::executor::{Begun, LibraryExecutor, WaitingCall};
 use crate::host::{BlockedClient, Context, is_paused};
 use gears_v8::ports::{Grant, Reply, Words};
 
@@ -23,7 +23,7 @@ use super::fcall;
 pub(super) fn enqueue(
     app: &App,
     context: &Context,
-    runner: &Arc<Runner>,
+    executor: &Arc<LibraryExecutor>,
     library: &str,
     words: &[&[u8]],
     grant: Grant,
@@ -31,22 +31,22 @@ pub(super) fn enqueue(
     let begun = Begun::default();
     let told = Begun::clone(&begun);
     let on_gone = Box::new(move || match (told.get(), App::get()) {
-        (Some(runner), _) => runner.note_caller_gone(),
+        (Some(executor), _) => executor.note_responder_gone(),
         (None, Some(app)) => forget_gone(app),
         (None, None) => {}
     });
-    let client = BlockedClient::new(context, on_gone).map_err(|_| runner.busy())?;
+    let client = BlockedClient::new(context, on_gone).map_err(|_| executor.busy())?;
     // A run of a worker's is ended by then.
     let longest = app.settings.limits.unlocked_ms.load(Ordering::Relaxed);
     app.waiting.push(WaitingCall {
         library: library.into(),
         words: Words::of(words.iter().copied()),
         grant,
-        caller: Box::new(client),
+        responder: Box::new(client),
         until: Instant::now() + Duration::from_millis(longest),
         begun,
     });
-    runner.set_calls_wait(true);
+    executor.set_calls_wait(true);
     Ok(())
 }
 
@@ -59,20 +59,20 @@ pub(crate) fn look_after(app: &App, context: &Context) {
     let late = app.waiting.take_late(Instant::now());
     let told: Vec<_> = late.iter().map(|call| call.library.clone()).collect();
     for call in late {
-        let busy = Runner::busy_text(&call.library);
-        call.caller.answer(Reply::error(busy));
+        let busy = LibraryExecutor::busy_text(&call.library);
+        call.responder.answer(Reply::error(busy));
     }
     for library in &told {
         note_waiting(app, library);
     }
     let planned = app.waiting.plan(|library| {
-        let Some(runner) = runner_of(app, library) else {
+        let Some(executor) = runner_of(app, library) else {
             // It is an error by now.
             return true;
         };
         // The code may be another one than when they came.
-        runner.set_calls_wait(true);
-        app.driver.is_free(&runner)
+        executor.set_calls_wait(true);
+        app.dispatcher.is_free(&executor)
     });
     context.make_calls(planned);
 }
@@ -93,7 +93,7 @@ pub(crate) fn make_one(app: &App, context: &Context) {
         }
         note_waiting(app, &library);
         // What came of it may be something to do.
-        app.driver.wake();
+        app.dispatcher.wake();
         return;
     }
 }
@@ -104,15 +104,15 @@ fn forget_gone(app: &App) {
     }
 }
 
-fn runner_of(app: &App, library: &str) -> Option<Arc<Runner>> {
+fn runner_of(app: &App, library: &str) -> Option<Arc<LibraryExecutor>> {
     let registry = app.registry.borrow();
-    registry.get(library)?.runner().map(Arc::clone)
+    registry.get(library)?.executor().map(Arc::clone)
 }
 
 fn note_waiting(app: &App, library: &str) {
     if !app.waiting.wait_for(library)
-        && let Some(runner) = runner_of(app, library)
+        && let Some(executor) = runner_of(app, library)
     {
-        runner.set_calls_wait(false);
+        executor.set_calls_wait(false);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashMap;
 use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
 
-use crate::exec::Caller;
+use crate::executor::Responder;
 use gears_v8::ports::Reply;
 
 use super::constants::OK;
@@ -91,7 +91,7 @@ impl BlockedClient {
     }
 }
 
-impl Caller for BlockedClient {
+impl Responder for BlockedClient {
     fn answer(mut self: Box<Self>, reply: Reply) {
         self.unblock(reply);
     }

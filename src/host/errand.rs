@@ -286,7 +286,7 @@ fn serve() {
     };
     // The worker is about to enter its isolate.
     if let Some(hooks) = HOOKS.get() {
-        hooks.leave_stage();
+        hooks.leave_isolate();
     }
     let parked = Parked::begin();
     let mut units = Vec::new();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
-use crate::exec::KeyEvent;
+use crate::dispatcher::KeyEvent;
 use gears_core::keyspace::{KeyType, KeyValue};
 use gears_core::stream::{Event, KeyRef};
 use gears_v8::ports::{Grant, Server};

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::exec::ConsumerName;
+use crate::dispatcher::ConsumerName;
 use gears_core::stream::{DeadLetter, EntryId, Item, RecordBatch, Redeemed};
 use gears_v8::ports::resp::{Item as Answer, Reader};
 use gears_v8::ports::{Grant, Server, Words};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::exec::ServerLock;
+use crate::executor::ServerLock;
 use gears_v8::ports::{Flags, Grant, Server};
 
 use super::context::Context;

@@ -66,7 +66,7 @@ mod unit;
 mod user;
 mod wake;
 
-use crate::exec::KeyEvent;
+use crate::dispatcher::KeyEvent;
 use gears_core::stream::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
@@ -140,7 +140,7 @@ pub(crate) trait Hooks {
     fn after_background(&self);
 
     /// The main thread leaves the stage of a library where it may still be.
-    fn leave_stage(&self);
+    fn leave_isolate(&self);
 
     /// What INFO is to show.
     fn info(&self) -> Vec<Section>;

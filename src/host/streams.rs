@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 
 use redis_module::raw::RedisModuleStreamID;
 
-use crate::exec::{ConsumerName, Streams};
+use crate::dispatcher::{ConsumerName, Streams};
 use gears_core::persist::{encode_hold, encode_pending};
 use gears_core::stream::{
     DeadLetter, EntryId, Hold, Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Redeemed,

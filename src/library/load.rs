@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
-use crate::exec::{Code, ConsumerName, Driver, Runner, Shared, Target, TriggerCode};
+use crate::dispatcher::{Code, ConsumerName, Dispatcher, TriggerCode};
+
+use crate::executor::{LibraryExecutor, Shared, Target};
 use gears_core::keyspace::TriggerKey;
 use gears_core::persist::Unregistered;
 use gears_v8::ports::{
@@ -59,7 +61,7 @@ pub(crate) struct Loaded {
     /// Whether streams that are there already may have got a new consumer.
     pub has_new: bool,
     /// What a script asked to have run, and where.
-    pub scheduled: Option<(Arc<Runner>, Scheduled)>,
+    pub scheduled: Option<(Arc<LibraryExecutor>, Scheduled)>,
 }
 
 /// Why a library was not loaded.
@@ -120,7 +122,7 @@ pub(crate) type Listen<'a> = dyn Fn(&Registrations) -> Result<(), &'static str> 
 pub(crate) struct Loader {
     /// The engines there are.
     pub engines: Vec<Box<dyn Engine>>,
-    /// What the libraries' runners share.
+    /// What the libraries' executors share.
     pub shared: Shared,
 }
 
@@ -139,7 +141,7 @@ impl Loader {
     pub(crate) fn load(
         &self,
         registry: &mut Registry,
-        driver: &Driver,
+        dispatcher: &Dispatcher,
         request: &LoadRequest<'_>,
         listen: &Listen<'_>,
     ) -> Result<Loaded, LoadError> {
@@ -155,14 +157,14 @@ impl Loader {
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
         let old = registry.get(prologue.name);
         // V8 lets a thread enter one isolate at a time.
-        driver.leave_stage();
-        let mut staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
+        dispatcher.leave_isolate();
+        let mut staged = self.slot(engine.as_ref(), prologue.name, request, old)?;
         listen(&staged.registrations).map_err(LoadError::Refused)?;
 
-        let runner = Runner::new(prologue.name, staged.program, self.shared.clone());
+        let executor = LibraryExecutor::new(prologue.name, staged.program, self.shared.clone());
         let scheduled = staged.registrations.scheduled.take();
         let scheduled = scheduled.filter(|_| request.kind == Kind::Script);
-        let scheduled = scheduled.map(|scheduled| (Arc::clone(&runner), scheduled));
+        let scheduled = scheduled.map(|scheduled| (Arc::clone(&executor), scheduled));
         if request.kind == Kind::Script && staged.registrations.is_empty() {
             return Ok(Loaded {
                 stays: false,
@@ -177,9 +179,9 @@ impl Loader {
         });
         let user: Arc<str> = request.user.into();
         let swap = Swap {
-            driver,
+            dispatcher,
             library: prologue.name.into(),
-            runner: &runner,
+            executor: &executor,
             user: &user,
         };
         let Registrations {
@@ -193,7 +195,7 @@ impl Loader {
             consumers,
             triggers,
         } = swap.run(old, stream_consumers, triggers);
-        driver.set_hooks(&swap.library, &runner, &user, hooks);
+        dispatcher.set_hooks(&swap.library, &executor, &user, hooks);
         let functions = functions.into_iter();
         registry.insert(
             prologue.name.to_owned(),
@@ -208,7 +210,7 @@ impl Loader {
                 consumers,
                 triggers,
                 unregistered: request.unregistered().to_vec(),
-                standing: Standing::Live(runner),
+                standing: Standing::Live(executor),
             },
         );
         Ok(Loaded {
@@ -218,7 +220,7 @@ impl Loader {
         })
     }
 
-    fn stage(
+    fn slot(
         &self,
         engine: &dyn Engine,
         name: &str,
@@ -261,20 +263,20 @@ impl Loader {
 }
 
 /// Deletes a library with its consumers' progress; false where there is none of that name.
-pub(crate) fn delete(registry: &mut Registry, driver: &Driver, name: &str) -> bool {
+pub(crate) fn delete(registry: &mut Registry, dispatcher: &Dispatcher, name: &str) -> bool {
     let Some(library) = registry.remove(name) else {
         return false;
     };
-    driver.leave_stage();
+    dispatcher.leave_isolate();
     for consumer in library.consumers.into_values() {
-        driver.remove_consumer(consumer.key);
+        dispatcher.remove_consumer(consumer.key);
     }
     for trigger in library.triggers.into_values() {
-        driver.remove_trigger(trigger);
+        dispatcher.remove_trigger(trigger);
     }
-    driver.remove_hooks(name);
-    if let Standing::Live(runner) = library.standing {
-        driver.retire(&runner, true);
+    dispatcher.remove_hooks(name);
+    if let Standing::Live(executor) = library.standing {
+        dispatcher.shut_down(&executor, true);
     }
     true
 }
@@ -314,9 +316,9 @@ fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
 
 /// A library that is about to take the place of an old one of its name, if there is one.
 struct Swap<'a> {
-    driver: &'a Driver,
+    dispatcher: &'a Dispatcher,
     library: Arc<str>,
-    runner: &'a Arc<Runner>,
+    executor: &'a Arc<LibraryExecutor>,
     user: &'a Arc<str>,
 }
 
@@ -345,7 +347,7 @@ impl Swap<'_> {
             triggers.insert(new.name.clone(), self.register_trigger(known, new));
         }
         for gone in known_triggers.into_values() {
-            self.driver.remove_trigger(gone);
+            self.dispatcher.remove_trigger(gone);
         }
         let mut consumers = BTreeMap::new();
         for new in registered {
@@ -353,10 +355,10 @@ impl Swap<'_> {
             consumers.insert(new.name.clone(), self.register(known, new));
         }
         for gone in known.into_values() {
-            self.driver.remove_consumer(gone.key);
+            self.dispatcher.remove_consumer(gone.key);
         }
-        if let Some(Standing::Live(runner)) = standing {
-            self.driver.retire(&runner, false);
+        if let Some(Standing::Live(executor)) = standing {
+            self.dispatcher.shut_down(&executor, false);
         }
         Live {
             consumers,
@@ -370,7 +372,7 @@ impl Swap<'_> {
                 library: Arc::clone(&self.library),
                 consumer: new.name.into(),
             },
-            runner: self.runner,
+            executor: self.executor,
             callback: new.callback,
             on_fired: new.on_fired,
             user: self.user,
@@ -378,10 +380,10 @@ impl Swap<'_> {
         };
         match known {
             Some(key) => {
-                self.driver.change_trigger(key, new.spec, code);
+                self.dispatcher.change_trigger(key, new.spec, code);
                 key
             }
-            None => self.driver.add_trigger(new.spec, code),
+            None => self.dispatcher.add_trigger(new.spec, code),
         }
     }
 
@@ -391,7 +393,7 @@ impl Swap<'_> {
             consumer: new.name.into(),
         };
         let code = Code {
-            runner: self.runner,
+            executor: self.executor,
             target: &Target {
                 callback: new.callback,
                 mode: new.spec.mode,
@@ -399,7 +401,7 @@ impl Swap<'_> {
             user: self.user,
         };
         if let Some(consumer) = known {
-            self.driver
+            self.dispatcher
                 .change_consumer(consumer.key, name, new.spec, code);
             return Consumer {
                 label: new.label,
@@ -409,7 +411,7 @@ impl Swap<'_> {
         let prefix = Arc::clone(&new.spec.prefix);
         Consumer {
             exact: new.spec.exact,
-            key: self.driver.add_consumer(name, new.spec, code),
+            key: self.dispatcher.add_consumer(name, new.spec, code),
             prefix,
             label: new.label,
         }

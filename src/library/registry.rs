@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::exec::Runner;
+use crate::executor::LibraryExecutor;
 use gears_core::keyspace::TriggerKey;
 use gears_core::persist::Unregistered;
 use gears_core::stream::ConsumerKey;
 use gears_v8::ports::{Function, Label, Registered, Registrations};
 
-/// A library. All that describes it is plain memory of ours; V8 is behind the runner.
+/// A library. All that describes it is plain memory of ours; V8 is behind the executor.
 #[derive(Debug)]
 pub(crate) struct Library {
     /// The engine it is written for.
@@ -36,7 +36,7 @@ pub(crate) struct Library {
 #[derive(Debug)]
 pub(crate) enum Standing {
     /// It does, here.
-    Live(Arc<Runner>),
+    Live(Arc<LibraryExecutor>),
     /// It came with the data set, or from the primary, and could not be loaded. It is kept as it
     /// was, with its consumers and their progress, until it is upgraded or deleted.
     Quarantined {
@@ -64,9 +64,9 @@ pub(super) fn strike(gone: &Unregistered, registrations: &mut Registrations) {
 impl Library {
     /// Where it runs, if it does.
     #[must_use]
-    pub(crate) fn runner(&self) -> Option<&Arc<Runner>> {
+    pub(crate) fn executor(&self) -> Option<&Arc<LibraryExecutor>> {
         match &self.standing {
-            Standing::Live(runner) => Some(runner),
+            Standing::Live(executor) => Some(executor),
             Standing::Quarantined { .. } => None,
         }
     }

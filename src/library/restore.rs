@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::exec::Driver;
+use crate::dispatcher::Dispatcher;
 use gears_core::persist::{ConsumerDump, LibraryDump, StreamDump};
 use gears_core::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
 use gears_v8::ports::Label;
@@ -74,11 +74,11 @@ impl Loader {
     pub(crate) fn restore(
         &self,
         registry: &mut Registry,
-        driver: &Driver,
+        dispatcher: &Dispatcher,
         dump: &LibraryDump,
         listen: &Listen<'_>,
     ) {
-        let consumers = restore_consumers(registry.get(&dump.name), driver, &dump.consumers);
+        let consumers = restore_consumers(registry.get(&dump.name), dispatcher, &dump.consumers);
         let library = registry
             .entry(dump.name.clone())
             .or_insert_with(|| Library {
@@ -99,7 +99,7 @@ impl Loader {
             if let Some(before) = library.consumers.insert(name, consumer)
                 && before.key != key
             {
-                driver.remove_consumer(before.key);
+                dispatcher.remove_consumer(before.key);
             }
         }
         let request = LoadRequest {
@@ -111,12 +111,12 @@ impl Loader {
                 unregistered: &dump.unregistered,
             },
         };
-        if let Err(error) = self.load(registry, driver, &request, listen) {
+        if let Err(error) = self.load(registry, dispatcher, &request, listen) {
             log::error!(
                 "library '{}' cannot be loaded and is put into quarantine, its consumers wait: {error}",
                 dump.name
             );
-            quarantine(registry, driver, dump, error.to_string());
+            quarantine(registry, dispatcher, dump, error.to_string());
         }
     }
 }
@@ -124,7 +124,7 @@ impl Loader {
 /// Adds the consumers that are not there yet, without code, and sets the progress of all.
 fn restore_consumers(
     old: Option<&Library>,
-    driver: &Driver,
+    dispatcher: &Dispatcher,
     dumps: &[ConsumerDump],
 ) -> BTreeMap<String, Consumer> {
     let mut consumers = BTreeMap::new();
@@ -147,13 +147,13 @@ fn restore_consumers(
             Consumer {
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
-                key: driver.add_suspended_consumer(spec),
+                key: dispatcher.add_suspended_consumer(spec),
                 label: Label::default(),
             }
         });
-        driver.hold_consumer(consumer.key, &dump.hold);
+        dispatcher.hold_consumer(consumer.key, &dump.hold);
         for stream in &dump.streams {
-            driver.on(Event::Resumed {
+            dispatcher.on(Event::Resumed {
                 consumer: consumer.key,
                 key: KeyRef {
                     db: stream.db,
@@ -168,19 +168,19 @@ fn restore_consumers(
 }
 
 /// Keeps the library that could not be loaded, in the place of what was there.
-fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, error: String) {
+fn quarantine(registry: &mut Registry, dispatcher: &Dispatcher, dump: &LibraryDump, error: String) {
     let Some(library) = registry.get_mut(&dump.name) else {
         return;
     };
-    driver.leave_stage();
+    dispatcher.leave_isolate();
     let names = dump.consumers.iter();
     let names: Vec<&str> = names.map(|consumer| consumer.name.as_str()).collect();
     library.consumers.retain(|name, consumer| {
         let stays = names.contains(&name.as_str());
         if stays {
-            driver.suspend_consumer(consumer.key);
+            dispatcher.suspend_consumer(consumer.key);
         } else {
-            driver.remove_consumer(consumer.key);
+            dispatcher.remove_consumer(consumer.key);
         }
         stays
     });
@@ -191,12 +191,12 @@ fn quarantine(registry: &mut Registry, driver: &Driver, dump: &LibraryDump, erro
     library.unregistered.clone_from(&dump.unregistered);
     library.functions.clear();
     for trigger in std::mem::take(&mut library.triggers).into_values() {
-        driver.remove_trigger(trigger);
+        dispatcher.remove_trigger(trigger);
     }
-    driver.remove_hooks(&dump.name);
+    dispatcher.remove_hooks(&dump.name);
     let before = std::mem::replace(&mut library.standing, Standing::Quarantined { error });
-    if let Standing::Live(runner) = before {
-        driver.retire(&runner, true);
+    if let Standing::Live(executor) = before {
+        dispatcher.shut_down(&executor, true);
     }
 }
 

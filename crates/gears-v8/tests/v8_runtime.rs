@@ -152,11 +152,11 @@ fn run_in(
                 other => panic!("{other:?}"),
             });
         }
-        if news.jobs == 0 {
+        if news.tasks == 0 {
             break;
         }
-        for _ in 0..news.jobs {
-            assert!(session.run_job(&unlocked).is_none());
+        for _ in 0..news.tasks {
+            assert!(session.run_task(&unlocked).is_none());
         }
     }
     server.commands.borrow_mut().append(&mut unlocked.asked());

@@ -212,15 +212,15 @@ pub(crate) fn grant_parts<'s>(
     ]
 }
 
-/// `begin(job)`: has a function called later, on a worker.
+/// `begin(task)`: has a function called later, on a worker.
 fn begin(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    if let Ok(job) = v8::Local::<v8::Function>::try_from(args.get(0)) {
-        let job = v8::Global::new(scope, job);
-        run::begin_job(scope, job);
+    if let Ok(task) = v8::Local::<v8::Function>::try_from(args.get(0)) {
+        let task = v8::Global::new(scope, task);
+        run::begin_task(scope, task);
     }
 }
 
@@ -329,7 +329,7 @@ fn run_with_lock<'s>(
     }
     let mut news = News::default();
     run::take_news(scope, &mut news);
-    if !news.settled.is_empty() || news.jobs > 0 {
+    if !news.settled.is_empty() || news.tasks > 0 {
         server.note_news(&mut news);
     }
     // Whoever enters meanwhile neither sees it nor leaves something else.

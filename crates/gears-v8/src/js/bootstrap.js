@@ -315,7 +315,7 @@
       open = null;
     }
   };
-  const run_job = (job) => {
+  const run_task = (job) => {
     open = null;
     job();
   };
@@ -361,7 +361,7 @@
   }
 
   return {
-    allocate, call_consumer, call_batch, call_trigger, call_with, fire, call_function, run_job, make_async_client,
+    allocate, call_consumer, call_batch, call_trigger, call_with, fire, call_function, run_task, make_async_client,
     make_error, tag, close, is_locked, execute, atomic,
   };
 })

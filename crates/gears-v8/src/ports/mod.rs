@@ -133,10 +133,10 @@ pub trait Session {
 
     /// Runs the background part that was begun first, of those that wait; says why it was ended
     /// from outside, if it was.
-    fn run_job(&mut self, server: &dyn Server) -> Option<ScriptError>;
+    fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
     /// Forgets the background parts that wait.
-    fn clear_jobs(&mut self);
+    fn clear_tasks(&mut self);
 
     /// Runs what the engine itself left to be done on a thread that has entered, and code of the
     /// program that waited for nothing else; says why some of it was ended from outside, if it was.
@@ -156,8 +156,8 @@ pub trait Session {
 pub struct News {
     /// Calls whose promise was pending and is settled now.
     pub settled: Vec<Settled>,
-    /// Background parts that were begun: each wants a [`Session::run_job`].
-    pub jobs: usize,
+    /// Background parts that were begun: each wants a [`Session::run_task`].
+    pub tasks: usize,
 }
 
 /// One call of a stream consumer's callback.

@@ -32,8 +32,8 @@ pub(crate) struct Helpers {
     pub(crate) fire: v8::Global<v8::Function>,
     /// `call_function(callback, client, many, ...arguments)`
     pub(crate) call_function: v8::Global<v8::Function>,
-    /// `run_job(job)`
-    pub(crate) run_job: v8::Global<v8::Function>,
+    /// `run_task(task)`
+    pub(crate) run_task: v8::Global<v8::Function>,
     /// `make_async_client(user, db, flags)`
     pub(crate) make_async_client: v8::Global<v8::Function>,
     /// `make_error(text)`: a Redis error.
@@ -92,7 +92,7 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
         call_with: helper("call_with")?,
         fire: helper("fire")?,
         call_function: helper("call_function")?,
-        run_job: helper("run_job")?,
+        run_task: helper("run_task")?,
         make_async_client: helper("make_async_client")?,
         make_error: helper("make_error")?,
         tag: helper("tag")?,

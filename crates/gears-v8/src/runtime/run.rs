@@ -26,7 +26,7 @@ pub(crate) struct RunState {
     server: Option<NonNull<dyn Server>>,
     settled: Vec<Settled>,
     /// Background parts that wait, and how many of them are news.
-    jobs: VecDeque<v8::Global<v8::Function>>,
+    tasks: VecDeque<v8::Global<v8::Function>>,
     begun: usize,
     rejected: Vec<v8::Global<v8::Promise>>,
     /// Whether code behind promises that settle is left for another session.
@@ -60,7 +60,7 @@ impl RunState {
             begun_executions: Vec::new(),
             server: None,
             settled: Vec::new(),
-            jobs: VecDeque::new(),
+            tasks: VecDeque::new(),
             begun: 0,
             rejected: Vec::new(),
             leaves_continuations: false,
@@ -288,20 +288,20 @@ pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: Settled) {
     }
 }
 
-pub(crate) fn begin_job(isolate: &mut v8::Isolate, job: v8::Global<v8::Function>) {
+pub(crate) fn begin_task(isolate: &mut v8::Isolate, task: v8::Global<v8::Function>) {
     if let Some(state) = state(isolate) {
-        state.jobs.push_back(job);
+        state.tasks.push_back(task);
         state.begun += 1;
     }
 }
 
-pub(crate) fn next_job(isolate: &mut v8::Isolate) -> Option<v8::Global<v8::Function>> {
-    state(isolate)?.jobs.pop_front()
+pub(crate) fn next_task_of_script(isolate: &mut v8::Isolate) -> Option<v8::Global<v8::Function>> {
+    state(isolate)?.tasks.pop_front()
 }
 
-pub(crate) fn clear_jobs(isolate: &mut v8::Isolate) {
+pub(crate) fn clear_tasks(isolate: &mut v8::Isolate) {
     if let Some(state) = state(isolate) {
-        state.jobs.clear();
+        state.tasks.clear();
         state.begun = 0;
     }
 }
@@ -309,7 +309,7 @@ pub(crate) fn clear_jobs(isolate: &mut v8::Isolate) {
 pub(crate) fn take_news(isolate: &mut v8::Isolate, news: &mut News) {
     if let Some(state) = state(isolate) {
         news.settled.append(&mut state.settled);
-        news.jobs += std::mem::take(&mut state.begun);
+        news.tasks += std::mem::take(&mut state.begun);
     }
 }
 

@@ -415,18 +415,18 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.invoke_watched(invocation))
     }
 
-    fn run_job(&mut self, server: &dyn Server) -> Option<ScriptError> {
-        let job = run::next_job(self.scope)?;
+    fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError> {
+        let task = run::next_task_of_script(self.scope)?;
         let outcome = self.watched(Some(server), |session| {
             let helpers = Arc::clone(&session.helpers);
             v8::scope!(let scope, &mut *session.scope);
-            let run_job = v8::Local::new(scope, &helpers.run_job);
-            let job = v8::Local::new(scope, job).into();
+            let run_task = v8::Local::new(scope, &helpers.run_task);
+            let task = v8::Local::new(scope, task).into();
             let token = Token {
                 number: 0,
                 wants: Wants::Nothing,
             };
-            perform(scope, run_job, &[job], &token, 0)
+            perform(scope, run_task, &[task], &token, 0)
         });
         match outcome {
             Outcome::Killed(error) => Some(error),
@@ -434,8 +434,8 @@ impl Session for V8Session<'_, '_, '_> {
         }
     }
 
-    fn clear_jobs(&mut self) {
-        run::clear_jobs(self.scope);
+    fn clear_tasks(&mut self) {
+        run::clear_tasks(self.scope);
     }
 
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError> {

@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use gears_v8::ports::{Grant, Words};
 
-use super::book::Caller;
-use super::runner::Runner;
+use super::library_executor::LibraryExecutor;
+use super::task_queue::Responder;
 
 /// Who has to be told when the client leaves, once the call is not in the queue any more.
-pub(crate) type Begun = Rc<OnceCell<Arc<Runner>>>;
+pub(crate) type Begun = Rc<OnceCell<Arc<LibraryExecutor>>>;
 
 /// A call that waits.
 pub(crate) struct WaitingCall {
@@ -26,7 +26,7 @@ pub(crate) struct WaitingCall {
     /// In whose name it acts, and where.
     pub grant: Grant,
     /// Who waits.
-    pub caller: Box<dyn Caller>,
+    pub responder: Box<dyn Responder>,
     /// How long.
     pub until: Instant,
     /// Is set when the function was called and its caller waits on.
@@ -101,7 +101,7 @@ impl WaitingCalls {
     /// Takes the calls out whose callers are gone.
     #[must_use]
     pub(crate) fn take_gone(&self) -> Vec<WaitingCall> {
-        self.take(|call| call.caller.is_gone())
+        self.take(|call| call.responder.is_gone())
     }
 
     fn take(&self, mut is_out: impl FnMut(&WaitingCall) -> bool) -> Vec<WaitingCall> {
@@ -140,7 +140,7 @@ mod tests {
         gone: bool,
     }
 
-    impl Caller for Nobody {
+    impl Responder for Nobody {
         fn answer(self: Box<Self>, _reply: Reply) {}
 
         fn is_gone(&self) -> bool {
@@ -157,7 +157,7 @@ mod tests {
                 db: Database::Number(0),
                 flags: Flags::default(),
             },
-            caller: Box::new(Nobody { gone }),
+            responder: Box::new(Nobody { gone }),
             until,
             begun: Begun::default(),
         }

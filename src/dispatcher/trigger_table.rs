@@ -2,28 +2,24 @@
 //!
 //! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
 //! from it by itself. So an upgrade finds there what the old code has not begun. How they get
-//! there, and out again, is in [`super::firing`].
+//! there, and out again, is in [`super::triggers`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use slotmap::SecondaryMap;
 
 use gears_core::keyspace::{
-    Backlog, Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
+    Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
 };
 use gears_core::stream::{KeyRef, Mode};
-use gears_v8::ports::{
-    CallbackId, Database, Flags, Grant, Held, Label, Notification, Outcome, Server, Session,
-};
+use gears_v8::ports::{CallbackId, Database, Flags, Grant, Label, Server};
 
-use super::runner::Runner;
 use super::streams::ConsumerName;
+use crate::executor::{LibraryExecutor, TriggerCall, TriggerEvent, TriggerState};
 
 /// Names of events that are kept.
 const NAMES_KEPT: usize = 1000;
@@ -72,114 +68,12 @@ pub(crate) trait KeyEvent {
     fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server));
 }
 
-/// An event that waits for a callback.
-pub(super) struct Firing {
-    pub(super) event: Arc<str>,
-    pub(super) db: Database,
-    pub(super) key: Box<[u8]>,
-    pub(super) value: Option<KeyValue>,
-    pub(super) held: Option<Held>,
-    pub(super) since: Instant,
-}
-
-/// What waits for a trigger and what is counted of it: used by the main thread and by a worker.
-#[derive(Default)]
-pub(crate) struct TriggerState {
-    pub(super) backlog: Mutex<Backlog<Firing>>,
-    /// Whether the trigger is there no more: nothing is begun for it.
-    pub(super) is_removed: AtomicBool,
-}
-
-impl TriggerState {
-    pub(super) fn take(&self) -> Option<Firing> {
-        self.backlog.lock().take()
-    }
-
-    /// The next one, if it is of that database.
-    pub(super) fn take_in(&self, db: Database) -> Option<Firing> {
-        let mut backlog = self.backlog.lock();
-        let is_there = backlog.first().is_some_and(|firing| firing.db == db);
-        if is_there { backlog.take() } else { None }
-    }
-
-    /// The callback is done with an event.
-    pub(super) fn end(&self, since: Instant, error: Option<Arc<str>>) {
-        let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.backlog.lock().end(took, error);
-    }
-
-    pub(super) fn is_removed(&self) -> bool {
-        self.is_removed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn waiting(&self) -> usize {
-        self.backlog.lock().waiting()
-    }
-
-    /// Takes out the events whose data is in the memory of the code as it is.
-    pub(super) fn take_begun(&self) -> VecDeque<Firing> {
-        let is_held = |firing: &Firing| firing.held.is_some();
-        self.backlog.lock().take_where(is_held).into()
-    }
-
-    /// Which of the events that wait have their data in the memory of the code as it is.
-    pub(super) fn begun(&self) -> Vec<bool> {
-        let backlog = self.backlog.lock();
-        backlog.iter().map(|firing| firing.held.is_some()).collect()
-    }
-}
-
-/// How a worker calls a trigger.
-#[derive(Clone)]
-pub(super) struct TriggerCall {
-    pub(super) key: TriggerKey,
-    pub(super) state: Arc<TriggerState>,
-    callback: CallbackId,
-    /// What an async callback acts with; `None` for a sync one.
-    background: Option<Arc<Grant>>,
-}
-
-impl TriggerCall {
-    /// Calls the callback in a session; gives the event's time with what came of it.
-    pub(super) fn run(
-        &self,
-        firing: &Firing,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        token: u64,
-    ) -> (Instant, Outcome) {
-        let background = self.background.as_ref();
-        let grant = background.map(|grant| in_db(grant, firing.db));
-        let call = Notification {
-            callback: self.callback,
-            background: grant.as_ref(),
-            event: &firing.event,
-            key: &firing.key,
-            value: firing.value.as_ref(),
-            held: firing.held.as_ref(),
-            token,
-        };
-        (firing.since, session.notify(&call, server))
-    }
-}
-
-/// The grant, for that database.
-pub(super) fn in_db(grant: &Arc<Grant>, db: Database) -> Arc<Grant> {
-    if grant.db == db {
-        return Arc::clone(grant);
-    }
-    Arc::new(Grant {
-        db,
-        ..(**grant).clone()
-    })
-}
-
 /// A trigger's code, and in whose name it acts.
 pub(crate) struct TriggerCode<'a> {
     /// What it is called.
     pub name: ConsumerName,
-    /// The library's runner.
-    pub runner: &'a Arc<Runner>,
+    /// The library's executor.
+    pub executor: &'a Arc<LibraryExecutor>,
     /// The callback there.
     pub callback: CallbackId,
     /// What to call in the middle of the command.
@@ -191,21 +85,21 @@ pub(crate) struct TriggerCode<'a> {
 }
 
 #[derive(Clone)]
-pub(super) struct Binding {
-    pub(super) name: ConsumerName,
-    pub(super) runner: Arc<Runner>,
+pub(crate) struct Binding {
+    pub(crate) name: ConsumerName,
+    pub(crate) executor: Arc<LibraryExecutor>,
     callback: CallbackId,
-    pub(super) on_fired: Option<CallbackId>,
-    pub(super) grant: Arc<Grant>,
-    pub(super) state: Arc<TriggerState>,
-    pub(super) label: Label,
+    pub(crate) on_fired: Option<CallbackId>,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) state: Arc<TriggerState>,
+    pub(crate) label: Label,
 }
 
 impl Binding {
-    pub(super) fn new(code: TriggerCode<'_>, state: Arc<TriggerState>) -> Self {
+    pub(crate) fn new(code: TriggerCode<'_>, state: Arc<TriggerState>) -> Self {
         Self {
             name: code.name,
-            runner: Arc::clone(code.runner),
+            executor: Arc::clone(code.executor),
             callback: code.callback,
             on_fired: code.on_fired,
             grant: Arc::new(Grant {
@@ -218,7 +112,7 @@ impl Binding {
         }
     }
 
-    pub(super) fn call(&self, key: TriggerKey, mode: Mode) -> TriggerCall {
+    pub(crate) fn call(&self, key: TriggerKey, mode: Mode) -> TriggerCall {
         TriggerCall {
             key,
             state: Arc::clone(&self.state),
@@ -241,16 +135,16 @@ pub(crate) struct TriggerView {
 }
 
 /// An event for a sync callback.
-pub(super) enum Due {
+pub(crate) enum Due {
     /// The next one that waits for the trigger.
     Next(TriggerKey),
     /// One that code began with that was replaced since, and that belongs to it: what
     /// `on_trigger_fired` made of its data is in the old code's memory.
-    Begun(Box<(TriggerKey, Binding, Firing)>),
+    Begun(Box<(TriggerKey, Binding, TriggerEvent)>),
 }
 
 impl Due {
-    pub(super) fn key(&self) -> TriggerKey {
+    pub(crate) fn key(&self) -> TriggerKey {
         match self {
             Self::Next(key) => *key,
             Self::Begun(begun) => begun.0,
@@ -260,23 +154,23 @@ impl Due {
 
 /// See the module's description. Used under the server's lock only.
 #[derive(Default)]
-pub(super) struct TriggerDesk {
-    pub(super) core: RefCell<Triggers>,
-    pub(super) bindings: RefCell<SecondaryMap<TriggerKey, Binding>>,
+pub(crate) struct TriggerTable {
+    pub(crate) core: RefCell<Triggers>,
+    pub(crate) bindings: RefCell<SecondaryMap<TriggerKey, Binding>>,
     /// What sync callbacks are to run, once for each event, in that order.
-    pub(super) due: RefCell<VecDeque<Due>>,
+    pub(crate) due: RefCell<VecDeque<Due>>,
     /// Async triggers that have something new for their workers.
-    pub(super) ready: RefCell<Vec<TriggerKey>>,
+    pub(crate) ready: RefCell<Vec<TriggerKey>>,
     names: RefCell<HashMap<Box<[u8]>, Arc<str>>>,
     /// Owners that may log in, as of this round of the event loop.
     enabled: RefCell<Vec<Arc<str>>>,
     /// Triggers with a backlog that was full, when that was told, and how many were dropped since.
-    pub(super) overflows: RefCell<SecondaryMap<TriggerKey, (Instant, u64)>>,
+    pub(crate) overflows: RefCell<SecondaryMap<TriggerKey, (Instant, u64)>>,
 }
 
-impl TriggerDesk {
+impl TriggerTable {
     /// The name of an event as text.
-    pub(super) fn name_of(&self, event: &[u8]) -> Arc<str> {
+    pub(crate) fn name_of(&self, event: &[u8]) -> Arc<str> {
         let mut names = self.names.borrow_mut();
         if let Some(name) = names.get(event) {
             return Arc::clone(name);
@@ -289,12 +183,12 @@ impl TriggerDesk {
         name
     }
 
-    pub(super) fn binding(&self, key: TriggerKey) -> Option<Binding> {
+    pub(crate) fn binding(&self, key: TriggerKey) -> Option<Binding> {
         self.bindings.borrow().get(key).cloned()
     }
 
     /// Whether an owner may read the key of an event.
-    pub(super) fn admit(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
+    pub(crate) fn admit(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
         let mut enabled = self.enabled.borrow_mut();
         if !enabled.contains(user) {
             happened.is_enabled(user)?;
@@ -304,7 +198,7 @@ impl TriggerDesk {
     }
 
     /// A round of the event loop ends.
-    pub(super) fn end_round(&self) {
+    pub(crate) fn end_round(&self) {
         self.enabled.borrow_mut().clear();
         if self.overflows.borrow().is_empty() {
             return;
@@ -322,41 +216,41 @@ impl TriggerDesk {
         });
     }
 
-    pub(super) fn mode(&self, key: TriggerKey) -> Option<Mode> {
+    pub(crate) fn mode(&self, key: TriggerKey) -> Option<Mode> {
         self.core.borrow().spec(key).map(|spec| spec.mode)
     }
 
     /// Leaves the events that the code of a sync trigger has begun with to that code, each in its
     /// place.
-    pub(super) fn leave_due_to(&self, key: TriggerKey, old: &Binding) {
+    pub(crate) fn leave_due_to(&self, key: TriggerKey, old: &Binding) {
         let mut is_begun = old.state.begun().into_iter();
         let mut begun = old.state.take_begun();
         for due in self.due.borrow_mut().iter_mut() {
             if matches!(due, Due::Next(next) if *next == key)
                 && is_begun.next() == Some(true)
-                && let Some(firing) = begun.pop_front()
+                && let Some(trigger_event) = begun.pop_front()
             {
-                *due = Due::Begun(Box::new((key, old.clone(), firing)));
+                *due = Due::Begun(Box::new((key, old.clone(), trigger_event)));
             }
         }
     }
 
     /// Whether sync callbacks wait.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         !self.due.borrow().is_empty()
     }
 
     /// Whether the main thread has something to do.
-    pub(super) fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.is_due() || !self.ready.borrow().is_empty()
     }
 
     /// Drops all that waits, for this reason.
-    pub(super) fn drop_waiting(&self, reason: &str) {
+    pub(crate) fn drop_waiting(&self, reason: &str) {
         for due in self.due.borrow_mut().drain(..) {
             if let Due::Begun(begun) = due {
-                let (_, binding, firing) = *begun;
-                binding.state.end(firing.since, Some(reason.into()));
+                let (_, binding, trigger_event) = *begun;
+                binding.state.end(trigger_event.since, Some(reason.into()));
             }
         }
         self.ready.borrow_mut().clear();
@@ -369,7 +263,7 @@ impl TriggerDesk {
     }
 
     /// There was no room for an event.
-    pub(super) fn note_dropped(&self, key: TriggerKey, binding: &Binding, reason: &str) {
+    pub(crate) fn note_dropped(&self, key: TriggerKey, binding: &Binding, reason: &str) {
         let mut overflows = self.overflows.borrow_mut();
         let now = Instant::now();
         let count = match overflows.get_mut(key) {

@@ -10,14 +10,14 @@ use gears_v8::ports::Database;
 
 /// See the module's description. Used under the server's lock only.
 #[derive(Default)]
-pub(super) struct Homes {
+pub(crate) struct DatabaseHandles {
     /// The numbers of the databases that had these places as their numbers, as far as they differ.
     numbers: RefCell<Vec<i32>>,
 }
 
-impl Homes {
+impl DatabaseHandles {
     /// The database of this number.
-    pub(super) fn of(&self, number: i32) -> Database {
+    pub(crate) fn of(&self, number: i32) -> Database {
         let numbers = self.numbers.borrow();
         let home = numbers.iter().position(|one| *one == number);
         let home = home.and_then(|home| i32::try_from(home).ok());
@@ -25,14 +25,14 @@ impl Homes {
     }
 
     /// The number that a database has now.
-    pub(super) fn number(&self, home: i32) -> i32 {
+    pub(crate) fn number(&self, home: i32) -> i32 {
         let numbers = self.numbers.borrow();
         let at = usize::try_from(home).ok();
         at.and_then(|at| numbers.get(at)).copied().unwrap_or(home)
     }
 
     /// Two databases changed places.
-    pub(super) fn swap(&self, a: i32, b: i32) {
+    pub(crate) fn swap(&self, a: i32, b: i32) {
         let mut numbers = self.numbers.borrow_mut();
         while numbers.len() <= usize::try_from(a.max(b)).unwrap_or(0) {
             let next = i32::try_from(numbers.len()).unwrap_or(i32::MAX);
@@ -54,20 +54,20 @@ mod tests {
 
     #[test]
     fn a_database_is_found_wherever_it_was_put() {
-        let homes = Homes::default();
-        let of: Vec<_> = (0..4).map(|number| homes.of(number)).collect();
-        homes.swap(0, 2);
-        homes.swap(2, 3);
-        homes.swap(1, 1);
+        let database_handles = DatabaseHandles::default();
+        let of: Vec<_> = (0..4).map(|number| database_handles.of(number)).collect();
+        database_handles.swap(0, 2);
+        database_handles.swap(2, 3);
+        database_handles.swap(1, 1);
         let numbers = |of: &[Database]| -> Vec<_> {
             let number = |db: &Database| match *db {
-                Database::Home(home) => homes.number(home),
+                Database::Home(home) => database_handles.number(home),
                 Database::Number(number) => number,
             };
             of.iter().map(number).collect()
         };
         assert_eq!(numbers(&of), [3, 1, 0, 2]);
-        let again: Vec<_> = (0..9).map(|number| homes.of(number)).collect();
+        let again: Vec<_> = (0..9).map(|number| database_handles.of(number)).collect();
         assert_eq!(numbers(&again), (0..9).collect::<Vec<_>>());
     }
 

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 
 use gears_v8::ports::{Executions, Reply};
 
-use super::book::Caller;
-use super::runner::Runner;
+use super::library_executor::LibraryExecutor;
+use super::task_queue::Responder;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ struct Execution {
     began: Instant,
     /// Whether it stays after who waited was answered.
     kept: bool,
-    waiting: Vec<Box<dyn Caller>>,
+    waiting: Vec<Box<dyn Responder>>,
     /// The script that it is of, where nothing else keeps that.
-    script: Option<Arc<Runner>>,
+    script: Option<Arc<LibraryExecutor>>,
 }
 
 /// See the module's description. Used by any thread.
@@ -95,7 +95,7 @@ impl ExecutionLog {
         plan: &str,
         user: Option<&str>,
         kept: bool,
-        script: Option<Arc<Runner>>,
+        script: Option<Arc<LibraryExecutor>>,
     ) -> String {
         let mut all = self.all.lock();
         let number = all.last;
@@ -126,8 +126,8 @@ impl ExecutionLog {
         plan: &str,
         user: &str,
         kept: bool,
-        script: Option<Arc<Runner>>,
-    ) -> (String, Box<dyn Caller>) {
+        script: Option<Arc<LibraryExecutor>>,
+    ) -> (String, Box<dyn Responder>) {
         let id = self.add(plan, Some(user), kept, script);
         let ending = Ending {
             log: Arc::clone(self),
@@ -141,20 +141,24 @@ impl ExecutionLog {
     ///
     /// # Errors
     /// With the caller.
-    pub(crate) fn wait(&self, id: &str, caller: Box<dyn Caller>) -> Result<(), Box<dyn Caller>> {
+    pub(crate) fn wait(
+        &self,
+        id: &str,
+        responder: Box<dyn Responder>,
+    ) -> Result<(), Box<dyn Responder>> {
         let mut all = self.all.lock();
         let found = self
             .number(id)
             .and_then(|number| all.known.get_mut(&number));
         match found {
-            None => return Err(caller),
+            None => return Err(responder),
             Some(execution) if execution.view.status == Status::Running => {
-                execution.waiting.push(caller);
+                execution.waiting.push(responder);
             }
             Some(execution) => {
                 let outcome = outcome(&execution.view);
                 drop(all);
-                caller.answer(outcome);
+                responder.answer(outcome);
             }
         }
         Ok(())
@@ -219,15 +223,15 @@ impl ExecutionLog {
         };
         self.finish(id, Status::Aborted, Reply::error(ABORTED));
         if let Some(script) = script {
-            script.retire(true);
-            script.note_caller_gone();
+            script.shut_down(true);
+            script.note_responder_gone();
         }
         true
     }
 
     /// Scripts whose runs go on, and that nothing else keeps.
     #[must_use]
-    pub(crate) fn scripts(&self) -> Vec<Arc<Runner>> {
+    pub(crate) fn scripts(&self) -> Vec<Arc<LibraryExecutor>> {
         let all = self.all.lock();
         let scripts = all.known.values().filter_map(|one| one.script.clone());
         scripts.collect()
@@ -255,8 +259,8 @@ impl ExecutionLog {
         drop(all);
         // Not under the lock: these may be the last of their scripts.
         drop((script, dropped));
-        for caller in waiting {
-            caller.answer(answer.clone());
+        for responder in waiting {
+            responder.answer(answer.clone());
         }
     }
 
@@ -318,7 +322,7 @@ struct Ending {
     ended: bool,
 }
 
-impl Caller for Ending {
+impl Responder for Ending {
     fn answer(mut self: Box<Self>, reply: Reply) {
         self.ended = true;
         self.log.finish(&self.id, Status::Done, reply);
@@ -354,7 +358,7 @@ mod tests {
 
     struct Waits(std::sync::mpsc::Sender<Reply>);
 
-    impl Caller for Waits {
+    impl Responder for Waits {
         fn answer(self: Box<Self>, reply: Reply) {
             self.0.send(reply).unwrap();
         }

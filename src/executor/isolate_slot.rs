@@ -35,11 +35,11 @@ pub(crate) trait ServerLock: Send + Sync {
 }
 
 /// The main thread's right to be on a stage.
-pub(super) type MainPass = ArcMutexGuard<RawMutex, ()>;
+pub(crate) type GateGuard = ArcMutexGuard<RawMutex, ()>;
 
 /// See the module's description.
-pub(super) struct Stage {
-    pub(super) program: Box<dyn Program>,
+pub(crate) struct IsolateSlot {
+    pub(crate) program: Box<dyn Program>,
     gate: Arc<Mutex<()>>,
     /// Whether the main thread waits for the gate.
     wanted: AtomicBool,
@@ -58,8 +58,8 @@ pub(super) struct Stage {
     lock: Arc<dyn ServerLock>,
 }
 
-impl Stage {
-    pub(super) fn new(program: Box<dyn Program>, lock: Arc<dyn ServerLock>) -> Self {
+impl IsolateSlot {
+    pub(crate) fn new(program: Box<dyn Program>, lock: Arc<dyn ServerLock>) -> Self {
         Self {
             program,
             gate: Arc::default(),
@@ -75,39 +75,39 @@ impl Stage {
     }
 
     /// How often a worker's script took the server's lock.
-    pub(super) fn locks(&self) -> Arc<AtomicU64> {
+    pub(crate) fn locks(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.locks)
     }
 
     /// Whether the main thread waits: a worker should leave soon.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
 
     /// A worker has left; whether the main thread waited meanwhile, and may have given up.
-    pub(super) fn take_wanted(&self) -> bool {
+    pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }
 
     /// No background part gets the server's lock from now on, and none waits for it.
-    pub(super) fn set_deleted(&self) {
+    pub(crate) fn set_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
     }
 
     /// Whether code that goes on here on the main thread could not wait for what it has to wait for
     /// now: a worker can.
-    pub(super) fn must_wait(&self) -> bool {
+    pub(crate) fn must_wait(&self) -> bool {
         self.lock.must_wait()
     }
 
     /// A worker has ended a run; nobody knows of its result yet.
-    pub(super) fn note_run(&self) {
+    pub(crate) fn note_run(&self) {
         self.steps.fetch_add(1, Ordering::Release);
     }
 
     /// Whether the main thread could be here now. Where not, the worker that is here is to leave
     /// soon, and tells when it has.
-    pub(super) fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         // Before the look: a worker that leaves behind it sees it.
         self.wanted.store(true, Ordering::SeqCst);
         let is_free = !self.gate.is_locked();
@@ -118,7 +118,7 @@ impl Stage {
     }
 
     /// Says whether calls wait until the main thread comes.
-    pub(super) fn set_calls_wait(&self, wait: bool) {
+    pub(crate) fn set_calls_wait(&self, wait: bool) {
         *self.calls_wait.lock() = wait;
         if !wait {
             self.calls_made.notify_all();
@@ -138,7 +138,7 @@ impl Stage {
 
     /// Lets the main thread in, which waits for a worker at most for `patience`: for the same run
     /// of a worker's altogether.
-    pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
+    pub(crate) fn acquire_main(&self, patience: Duration) -> Option<GateGuard> {
         if let Some(guard) = self.gate.try_lock_arc() {
             return Some(guard);
         }
@@ -162,15 +162,15 @@ impl Stage {
 
     /// Lets a worker in. `note_news` takes what came of runs when a script is about to wait;
     /// `wake` gets the main thread, where that is to try again.
-    pub(super) fn pass_worker<'a>(
+    pub(crate) fn acquire_worker<'a>(
         &'a self,
         note_news: &'a dyn Fn(&mut News),
         wake: &'a dyn Fn(),
-    ) -> OffLock<'a> {
+    ) -> UnlockedServer<'a> {
         self.give_way();
         let guard = self.enter_gate();
-        OffLock {
-            stage: self,
+        UnlockedServer {
+            slot: self,
             note_news,
             wake,
             guard: RefCell::new(Some(guard)),
@@ -185,14 +185,14 @@ impl Stage {
 }
 
 /// A worker on the stage. To its scripts it is the server, without its lock.
-pub(super) struct OffLock<'a> {
-    stage: &'a Stage,
+pub(crate) struct UnlockedServer<'a> {
+    slot: &'a IsolateSlot,
     note_news: &'a dyn Fn(&mut News),
     wake: &'a dyn Fn(),
     guard: RefCell<Option<MutexGuard<'a, ()>>>,
 }
 
-impl Server for OffLock<'_> {
+impl Server for UnlockedServer<'_> {
     fn is_locked(&self) -> bool {
         false
     }
@@ -215,15 +215,15 @@ impl Server for OffLock<'_> {
 
     fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         drop(self.guard.take());
-        if self.stage.take_wanted() {
+        if self.slot.take_wanted() {
             (self.wake)();
         }
-        self.stage.give_way();
-        let over = &self.stage.deleted;
-        self.stage.lock.with(grant, over, &mut |admitted| {
+        self.slot.give_way();
+        let over = &self.slot.deleted;
+        self.slot.lock.with(grant, over, &mut |admitted| {
             // Nobody can be there: the main thread only passes with the server's lock held.
-            *self.guard.borrow_mut() = Some(self.stage.enter_gate());
-            self.stage.locks.fetch_add(1, Ordering::Relaxed);
+            *self.guard.borrow_mut() = Some(self.slot.enter_gate());
+            self.slot.locks.fetch_add(1, Ordering::Relaxed);
             if over.load(Ordering::Acquire) {
                 work(Err("Function were unregistered".into()));
             } else {
@@ -233,10 +233,10 @@ impl Server for OffLock<'_> {
     }
 }
 
-impl Drop for OffLock<'_> {
+impl Drop for UnlockedServer<'_> {
     fn drop(&mut self) {
         if let Some(guard) = self.guard.take()
-            && self.stage.is_wanted()
+            && self.slot.is_wanted()
         {
             MutexGuard::unlock_fair(guard);
         }

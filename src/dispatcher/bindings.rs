@@ -8,15 +8,15 @@ use slotmap::SecondaryMap;
 use gears_core::stream::{ConsumerKey, ConsumerSpec};
 use gears_v8::ports::{Database, Flags, Grant};
 
-use super::book::Target;
-use super::runner::Runner;
 use super::streams::ConsumerName;
+use crate::executor::LibraryExecutor;
+use crate::executor::Target;
 
 /// A consumer's code, and in whose name it acts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code<'a> {
-    /// The library's runner.
-    pub runner: &'a Arc<Runner>,
+    /// The library's executor.
+    pub executor: &'a Arc<LibraryExecutor>,
     /// The callback there.
     pub target: &'a Target,
     /// The library's owner.
@@ -25,24 +25,24 @@ pub(crate) struct Code<'a> {
 
 /// Where a consumer's callback is.
 #[derive(Clone, Debug)]
-pub(super) struct Binding {
-    pub(super) name: ConsumerName,
-    pub(super) runner: Arc<Runner>,
-    pub(super) target: Target,
+pub(crate) struct Binding {
+    pub(crate) name: ConsumerName,
+    pub(crate) executor: Arc<LibraryExecutor>,
+    pub(crate) target: Target,
     /// In whose name it acts, in the database its streams were in last.
-    pub(super) grant: Arc<Grant>,
+    pub(crate) grant: Arc<Grant>,
     /// Whether its streams are trimmed.
-    pub(super) trims: bool,
+    pub(crate) trims: bool,
     /// Whether the callback gets entries as an array.
-    pub(super) as_batch: bool,
+    pub(crate) as_batch: bool,
 }
 
 impl Binding {
-    pub(super) fn new(name: ConsumerName, code: Code<'_>, spec: &ConsumerSpec) -> Self {
+    pub(crate) fn new(name: ConsumerName, code: Code<'_>, spec: &ConsumerSpec) -> Self {
         let policy = spec.policy.as_ref();
         Self {
             name,
-            runner: Arc::clone(code.runner),
+            executor: Arc::clone(code.executor),
             target: code.target.clone(),
             grant: Arc::new(Grant {
                 user: Arc::clone(code.user),
@@ -57,31 +57,31 @@ impl Binding {
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub(super) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Binding>>);
+pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Binding>>);
 
 impl Bindings {
-    pub(super) fn insert(&self, consumer: ConsumerKey, binding: Binding) {
+    pub(crate) fn insert(&self, consumer: ConsumerKey, binding: Binding) {
         self.0.borrow_mut().insert(consumer, binding);
     }
 
-    pub(super) fn remove(&self, consumer: ConsumerKey) {
+    pub(crate) fn remove(&self, consumer: ConsumerKey) {
         self.0.borrow_mut().remove(consumer);
     }
 
     /// Where a consumer's code runs.
-    pub(super) fn runner(&self, consumer: ConsumerKey) -> Option<Arc<Runner>> {
+    pub(crate) fn executor(&self, consumer: ConsumerKey) -> Option<Arc<LibraryExecutor>> {
         let bindings = self.0.borrow();
-        bindings.get(consumer).map(|one| Arc::clone(&one.runner))
+        bindings.get(consumer).map(|one| Arc::clone(&one.executor))
     }
 
     /// What a consumer is called.
-    pub(super) fn name(&self, consumer: ConsumerKey) -> Option<ConsumerName> {
+    pub(crate) fn name(&self, consumer: ConsumerKey) -> Option<ConsumerName> {
         let bindings = self.0.borrow();
         bindings.get(consumer).map(|one| one.name.clone())
     }
 
     /// Where a consumer's callback is, and what it acts with in this database.
-    pub(super) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Binding> {
+    pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Binding> {
         let mut bindings = self.0.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
         if binding.grant.db != db {

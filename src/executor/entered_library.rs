@@ -9,33 +9,33 @@ use gears_v8::ports::{
     Session,
 };
 
-use super::book::{Caller, Target, UnitCall};
-use super::report::{Clock, Report};
-use super::runner::Runner;
-use super::triggers::{Firing, TriggerCall};
+use super::completions::{Clock, Completion};
+use super::library_executor::LibraryExecutor;
+use super::task_queue::{BatchTask, Responder, Target};
+use super::trigger_task::{TriggerCall, TriggerEvent};
 
-/// See the module's description. [`super::podium::Podium`] lets the thread there.
-pub(super) struct OnStage<'a> {
-    runner: &'a Arc<Runner>,
+/// See the module's description. [`super::main_thread::MainThreadExecutor`] lets the thread there.
+pub(crate) struct EnteredLibrary<'a> {
+    executor: &'a Arc<LibraryExecutor>,
 }
 
-impl<'a> OnStage<'a> {
+impl<'a> EnteredLibrary<'a> {
     /// To be made by who holds the pass to the stage.
-    pub(super) fn of(runner: &'a Arc<Runner>) -> Self {
-        Self { runner }
+    pub(crate) fn of(executor: &'a Arc<LibraryExecutor>) -> Self {
+        Self { executor }
     }
 
     /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
     /// can wait, `wait` gives the error.
-    pub(super) fn call_function(
+    pub(crate) fn call_function(
         &self,
         function: &Function,
         arguments: &[&[u8]],
         server: &dyn Server,
-        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
     ) -> Option<Reply> {
-        let book = &self.runner.book;
-        let token = book.lock().token();
+        let queue = &self.executor.queue;
+        let token = queue.lock().token();
         let invocation = Invocation {
             callback: function.callback,
             background: None,
@@ -49,14 +49,14 @@ impl<'a> OnStage<'a> {
                 Outcome::Done(reply) => Some(reply),
                 // Nobody asks a function for that.
                 Outcome::Partly { .. } => Some(Reply::Null),
-                Outcome::Failed(error) => Some(Reply::Error(book.lock().text(&error))),
+                Outcome::Failed(error) => Some(Reply::Error(queue.lock().text(&error))),
                 Outcome::Killed(error) => {
                     self.void(session, &error);
-                    Some(Reply::Error(book.lock().text(&error)))
+                    Some(Reply::Error(queue.lock().text(&error)))
                 }
                 outcome @ Outcome::Pending => match wait() {
-                    Ok(caller) => {
-                        book.lock().note_function(caller, token, outcome);
+                    Ok(responder) => {
+                        queue.lock().note_function(responder, token, outcome);
                         None
                     }
                     Err(refused) => Some(refused),
@@ -69,20 +69,20 @@ impl<'a> OnStage<'a> {
 
     /// Enters the program once for all that `work` does. Code that waits and could go on with that
     /// is left to a worker, where it would have to wait once more before it may write.
-    pub(super) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
-        let leaves = self.runner.has_async_code() && self.runner.stage.must_wait();
-        self.runner.stage.program.enter(&mut |session| {
+    pub(crate) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
+        let leaves = self.executor.has_async_code() && self.executor.slot.must_wait();
+        self.executor.slot.program.enter(&mut |session| {
             let outer = session.leave_continuations(leaves);
             work(session);
             session.leave_continuations(outer);
         });
         if leaves {
-            self.runner.go_on();
+            self.executor.go_on();
         }
     }
 
     /// Puts entries into the lane of a sync consumer.
-    pub(super) fn push_records(
+    pub(crate) fn push_records(
         &self,
         sub: SubscriptionKey,
         target: &Target,
@@ -90,22 +90,22 @@ impl<'a> OnStage<'a> {
         window: usize,
         batch: RecordBatch,
     ) {
-        let mut book = self.runner.book.lock();
-        book.push_records(sub, target, stream, None, window, batch);
+        let mut queue = self.executor.queue.lock();
+        queue.push_records(sub, target, stream, None, window, batch);
     }
 
     /// Sets the window of a lane.
-    pub(super) fn set_window(&self, sub: SubscriptionKey, window: usize) {
-        self.runner.book.lock().set_window(sub, window);
+    pub(crate) fn set_window(&self, sub: SubscriptionKey, window: usize) {
+        self.executor.queue.lock().set_window(sub, window);
     }
 
     /// What came of entries, to be told to the delivery core now: is appended.
-    pub(super) fn take_reports(&self, into: &mut Vec<Report>) {
-        self.runner.book.lock().take_reports(into);
+    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) {
+        self.executor.queue.lock().take_completions(into);
     }
 
-    /// See [`Runner::run_entry`].
-    pub(super) fn run_entry(
+    /// See [`LibraryExecutor::run_entry`].
+    pub(crate) fn run_entry(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
@@ -114,30 +114,36 @@ impl<'a> OnStage<'a> {
         began: Instant,
         begin: &mut dyn FnMut(EntryId),
     ) -> Option<Instant> {
-        self.runner
+        self.executor
             .run_entry(session, server, sub, clock, began, begin)
     }
 
-    /// See [`Runner::run_unit`].
-    pub(super) fn run_unit(&self, session: &mut dyn Session, server: &dyn Server, call: &UnitCall) {
-        self.runner.run_unit(session, server, call, &Clock::start());
+    /// See [`LibraryExecutor::run_batch`].
+    pub(crate) fn run_batch(
+        &self,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        call: &BatchTask,
+    ) {
+        self.executor
+            .run_batch(session, server, call, &Clock::start());
     }
 
-    /// See [`Runner::run_firing`].
-    pub(super) fn run_trigger(
+    /// See [`LibraryExecutor::run_trigger_event`].
+    pub(crate) fn run_trigger(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
         call: &TriggerCall,
-        firing: &Firing,
+        trigger_event: &TriggerEvent,
     ) {
-        self.runner
-            .run_firing(session, server, call, firing, &Clock::start());
-        self.runner.send_reports();
+        self.executor
+            .run_trigger_event(session, server, call, trigger_event, &Clock::start());
+        self.executor.send_completions();
     }
 
     /// Calls a function that looks at an event of a key.
-    pub(super) fn fire(
+    pub(crate) fn fire(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
@@ -150,24 +156,24 @@ impl<'a> OnStage<'a> {
         self.take_news(session);
         fired.map_err(|outcome| match outcome {
             Outcome::Failed(error) | Outcome::Killed(error) => {
-                self.runner.book.lock().text(&error).into()
+                self.executor.queue.lock().text(&error).into()
             }
             _ => "on_trigger_fired did not run to its end".into(),
         })
     }
 
     fn void(&self, session: &mut dyn Session, error: &ScriptError) {
-        self.runner.void(session, error, &Clock::start());
-        self.runner.send_reports();
+        self.executor.void(session, error, &Clock::start());
+        self.executor.send_completions();
     }
 
     fn take_news(&self, session: &mut dyn Session) {
         let mut news = News::default();
         session.take_news(&mut news);
-        if !news.settled.is_empty() || news.jobs > 0 {
-            let book = &self.runner.book;
-            book.lock().note_news(&mut news, &Clock::start());
-            self.runner.send_reports();
+        if !news.settled.is_empty() || news.tasks > 0 {
+            let queue = &self.executor.queue;
+            queue.lock().note_news(&mut news, &Clock::start());
+            self.executor.send_completions();
         }
     }
 }

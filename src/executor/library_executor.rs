@@ -1,8 +1,8 @@
 //! One loaded library at work.
 //!
-//! The main thread writes into its book what is to be done; a worker does that, a slice at a time.
+//! The main thread writes into its task queue what is to be done; a worker does that, a slice at a time.
 //! The main thread may take the stage itself, to run sync code: the worker then lets go of it after
-//! the call at hand. What is to be done no more it strikes from the book at once, whatever the
+//! the call at hand. What is to be done no more it strikes from the task queue at once, whatever the
 //! worker is at.
 
 use std::collections::VecDeque;
@@ -20,11 +20,11 @@ use gears_v8::ports::{
     ScriptError, Server, Session,
 };
 
-use super::book::{Book, FunctionCall, Job, Target, UnitCall, Work};
-use super::pool::{self, Pool};
-use super::report::{Clock, Reports};
-use super::stage::{MainPass, OffLock, ServerLock, Stage};
-use super::triggers::{Firing, TriggerCall};
+use super::completions::{Clock, Completions};
+use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock, UnlockedServer};
+use super::task_queue::{BatchTask, FunctionCall, NextTask, Target, Task, TaskQueue};
+use super::trigger_task::{TriggerCall, TriggerEvent};
+use super::worker_pool::{self, Pool};
 
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);
@@ -38,13 +38,13 @@ const TURN: usize = 64;
 /// begin one another would never end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the runners of all libraries share.
+/// What the executors of all libraries share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     /// How much of an error is told.
     pub verbosity: Arc<AtomicU8>,
     /// The way to the main thread.
-    pub reports: Arc<Reports>,
+    pub completions: Arc<Completions>,
     /// The workers.
     pub pool: Pool,
     /// How they get the server's lock.
@@ -52,25 +52,25 @@ pub(crate) struct Shared {
 }
 
 /// See the module's description.
-pub(crate) struct Runner {
+pub(crate) struct LibraryExecutor {
     library: Arc<str>,
-    pub(super) stage: Stage,
-    pub(super) book: Mutex<Book>,
+    pub(crate) slot: IsolateSlot,
+    pub(crate) queue: Mutex<TaskQueue>,
     /// Whether it is in the pool's queue or with a worker.
     queued: AtomicBool,
     /// Whether there was something to do since its worker began the slice at hand. A worker that
     /// ends looks here after it gave up `queued`, so that no wish falls between the two.
     asked: AtomicBool,
     /// When the library was replaced or deleted.
-    retired: OnceLock<Instant>,
+    shut_down_at: OnceLock<Instant>,
     /// Whether a worker ever had something of its to run.
     is_async: AtomicBool,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
-    pub(super) shared: Shared,
+    pub(crate) shared: Shared,
 }
 
-impl fmt::Debug for Runner {
+impl fmt::Debug for LibraryExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
             .field("library", &self.library)
@@ -78,23 +78,23 @@ impl fmt::Debug for Runner {
     }
 }
 
-impl Runner {
+impl LibraryExecutor {
     /// Puts a program to work.
     #[must_use]
     pub(crate) fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let stage = Stage::new(program, Arc::clone(&shared.lock));
+        let slot = IsolateSlot::new(program, Arc::clone(&shared.lock));
         Arc::new(Self {
             library: library.into(),
-            book: Mutex::new(Book::new(
+            queue: Mutex::new(TaskQueue::new(
                 Arc::clone(&waiting),
-                stage.locks(),
+                slot.locks(),
                 Arc::clone(&shared.verbosity),
             )),
-            stage,
+            slot,
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
-            retired: OnceLock::new(),
+            shut_down_at: OnceLock::new(),
             is_async: AtomicBool::new(false),
             waiting,
             last_worker: AtomicUsize::new(usize::MAX),
@@ -111,13 +111,13 @@ impl Runner {
     /// What the library takes.
     #[must_use]
     pub(crate) fn memory(&self) -> MemoryUse {
-        self.stage.program.memory()
+        self.slot.program.memory()
     }
 
     // --- what there is to do ----------------------------------------------------------------------
 
     /// Has entries given to an async callback.
-    pub(super) fn send_records(
+    pub(crate) fn send_records(
         self: &Arc<Self>,
         sub: SubscriptionKey,
         target: &Target,
@@ -126,109 +126,116 @@ impl Runner {
         window: usize,
         batch: RecordBatch,
     ) {
-        self.change(|book| book.push_records(sub, target, stream, Some(grant), window, batch));
+        self.change(|queue| queue.push_records(sub, target, stream, Some(grant), window, batch));
     }
 
     /// Has a unit given to an async callback.
-    pub(super) fn send_unit(self: &Arc<Self>, call: UnitCall) {
-        self.change(|book| book.push_job(Job::Unit(call)));
+    pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask) {
+        self.change(|queue| queue.push_task(Task::Unit(call)));
     }
 
     /// Tells that events wait for an async trigger.
-    pub(super) fn send_trigger(self: &Arc<Self>, call: TriggerCall) {
-        self.change(|book| book.push_trigger(call));
+    pub(crate) fn send_trigger(self: &Arc<Self>, call: TriggerCall) {
+        self.change(|queue| queue.push_trigger(call));
     }
 
     /// Has the code end events that it has begun with, before other code takes its place.
-    pub(super) fn send_firings(self: &Arc<Self>, call: &TriggerCall, begun: VecDeque<Firing>) {
+    pub(crate) fn send_trigger_events(
+        self: &Arc<Self>,
+        call: &TriggerCall,
+        begun: VecDeque<TriggerEvent>,
+    ) {
         if !begun.is_empty() {
-            self.change(|book| {
-                for firing in begun {
-                    book.push_job(Job::Firing(call.clone(), firing));
+            self.change(|queue| {
+                for trigger_event in begun {
+                    queue.push_task(Task::TriggerEvent(call.clone(), trigger_event));
                 }
             });
         }
     }
 
     /// Carries out a decision about a lane. From now on nothing is started that was taken back:
-    /// what is at hand is not waited for. What was taken back is among the reports, for the main
+    /// what is at hand is not waited for. What was taken back is among the completions, for the main
     /// thread to take at once.
-    pub(super) fn carry_out(self: &Arc<Self>, notice: &Notice) {
-        self.change(|book| match *notice {
+    pub(crate) fn carry_out(self: &Arc<Self>, notice: &Notice) {
+        self.change(|queue| match *notice {
             Notice::Recall { sub, .. } => {
-                book.recall(sub);
-                self.shared.reports.put(book.reports());
+                queue.recall(sub);
+                self.shared.completions.put(queue.completions());
             }
-            Notice::Drop { sub, .. } => book.drop_lane(sub),
-            Notice::Window { sub, window, .. } => book.set_window(sub, window),
-            Notice::Freed { sub, places, .. } => book.free(sub, places),
+            Notice::Drop { sub, .. } => queue.drop_lane(sub),
+            Notice::Window { sub, window, .. } => queue.set_window(sub, window),
+            Notice::Freed { sub, places, .. } => queue.free(sub, places),
             // See `relocate`.
             Notice::Moved { .. } => {}
         });
     }
 
     /// A stream has another name or database: so has what waits of it.
-    pub(super) fn relocate(&self, sub: SubscriptionKey, stream: &Arc<[u8]>, grant: &Arc<Grant>) {
-        self.book.lock().relocate(sub, stream, grant);
+    pub(crate) fn relocate(&self, sub: SubscriptionKey, stream: &Arc<[u8]>, grant: &Arc<Grant>) {
+        self.queue.lock().relocate(sub, stream, grant);
     }
 
     /// Has an async function called on a worker.
     pub(crate) fn send_function(self: &Arc<Self>, call: FunctionCall) {
-        self.change(|book| book.push_job(Job::Function(call)));
+        self.change(|queue| queue.push_task(Task::Function(call)));
     }
 
     /// Tells that a client that waited is gone.
-    pub(crate) fn note_caller_gone(self: &Arc<Self>) {
-        self.change(Book::forget_gone);
+    pub(crate) fn note_responder_gone(self: &Arc<Self>) {
+        self.change(TaskQueue::forget_gone);
     }
 
     /// Lets the library end: no entry is started any more, what runs may finish, for a while; see
-    /// [`super::Driver::retire`]. `deleted`: no other takes its place. To be called after the
+    /// [`crate::dispatcher::Dispatcher::shut_down`]. `deleted`: no other takes its place. To be called after the
     /// recalls.
-    pub(crate) fn retire(self: &Arc<Self>, deleted: bool) {
+    pub(crate) fn shut_down(self: &Arc<Self>, deleted: bool) {
         if deleted {
-            self.stage.set_deleted();
+            self.slot.set_deleted();
         }
         // Who waits for the library waits for its new code.
-        self.stage.set_calls_wait(false);
-        self.change(|book| {
-            book.clear_waiting();
-            book.clear_triggers();
+        self.slot.set_calls_wait(false);
+        self.change(|queue| {
+            queue.clear_waiting();
+            queue.clear_triggers();
             // Retired once is retired for good.
-            let _ = self.retired.set(Instant::now());
+            let _ = self.shut_down_at.set(Instant::now());
         });
     }
 
     /// Gives back what the code has not finished, some time after it was replaced, whatever its
     /// worker is at; false before that time. Calls that are going on may do nothing more then.
-    pub(super) fn give_up(&self) -> bool {
-        let is_over = self.retired.get().is_none_or(|at| at.elapsed() >= GRACE);
+    pub(crate) fn give_up(&self) -> bool {
+        let is_over = self
+            .shut_down_at
+            .get()
+            .is_none_or(|at| at.elapsed() >= GRACE);
         if is_over {
-            if self.book.lock().abandon(true) {
+            if self.queue.lock().abandon(true) {
                 // Code of theirs may be behind an `await`, on its way to the lock.
-                self.stage.set_deleted();
+                self.slot.set_deleted();
             }
-            self.send_reports();
+            self.send_completions();
         }
         is_over
     }
 
-    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Book)) {
-        change(&mut self.book.lock());
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut TaskQueue)) {
+        change(&mut self.queue.lock());
         self.queue();
     }
 
     /// Sends what came of entries to the main thread.
-    pub(super) fn send_reports(&self) {
+    pub(crate) fn send_completions(&self) {
         {
-            let mut book = self.book.lock();
-            if book.reports().is_empty() {
+            let mut queue = self.queue.lock();
+            if queue.completions().is_empty() {
                 return;
             }
-            // In the order of the book.
-            self.shared.reports.put(book.reports());
+            // In the order of the task queue.
+            self.shared.completions.put(queue.completions());
         }
-        self.shared.reports.wake();
+        self.shared.completions.wake();
     }
 
     /// Puts the library into the workers' queue, unless it is there.
@@ -237,58 +244,62 @@ impl Runner {
         if !self.queued.swap(true, Ordering::SeqCst) {
             self.shared
                 .pool
-                .submit(Arc::clone(self) as Arc<dyn pool::Job>);
+                .submit(Arc::clone(self) as Arc<dyn worker_pool::Task>);
         }
     }
 
     /// Lets a worker look for what the engine itself has to do, if there may be something, or a
     /// promise may wait for that.
     pub(crate) fn poke(self: &Arc<Self>) {
-        let has_pending = || self.book.try_lock().is_some_and(|book| book.has_pending());
-        if self.stage.program.wants_pump() || has_pending() {
+        let has_pending = || {
+            self.queue
+                .try_lock()
+                .is_some_and(|queue| queue.has_pending())
+        };
+        if self.slot.program.wants_pump() || has_pending() {
             self.queue();
         }
     }
 
     /// Has a worker go on with the code that can.
-    pub(super) fn go_on(self: &Arc<Self>) {
+    pub(crate) fn go_on(self: &Arc<Self>) {
         self.queue();
     }
 
     // --- the main thread --------------------------------------------------------------------------
 
-    /// Lets the main thread on the stage; see [`Stage::pass_main`].
-    pub(super) fn pass_main(&self, patience: Duration) -> Option<MainPass> {
-        self.stage.pass_main(patience)
+    /// Lets the main thread on the stage; see [`IsolateSlot::acquire_main`].
+    pub(crate) fn acquire_main(&self, patience: Duration) -> Option<GateGuard> {
+        self.slot.acquire_main(patience)
     }
 
     /// Whether there may be code of it that waits for the server's lock.
-    pub(super) fn has_async_code(&self) -> bool {
+    pub(crate) fn has_async_code(&self) -> bool {
         self.is_async.load(Ordering::Relaxed)
     }
 
-    /// See [`Stage::is_free`].
-    pub(super) fn is_free(&self) -> bool {
-        self.stage.is_free()
+    /// See [`IsolateSlot::is_free`].
+    pub(crate) fn is_free(&self) -> bool {
+        self.slot.is_free()
     }
 
     /// Says whether calls wait for the main thread to come: workers let it go first.
     pub(crate) fn set_calls_wait(&self, wait: bool) {
-        self.stage.set_calls_wait(wait);
+        self.slot.set_calls_wait(wait);
     }
 
     /// See [`Program::keep_entered`].
-    pub(super) fn keep_entered(&self) -> Box<dyn KeptEntered> {
-        self.stage.program.keep_entered()
+    pub(crate) fn keep_entered(&self) -> Box<dyn KeptEntered> {
+        self.slot.program.keep_entered()
     }
 
     /// The main thread has done something on the stage; whether it has to leave: a worker wants
     /// to be there.
-    pub(super) fn leave_main(self: &Arc<Self>) -> bool {
+    pub(crate) fn leave_main(self: &Arc<Self>) -> bool {
         let has_ready = {
-            let mut book = self.book.lock();
-            book.sweep();
-            book.has_ready()
+            let mut queue = self.queue.lock();
+            queue.sweep();
+            queue.has_ready()
         };
         if has_ready {
             self.queue();
@@ -314,18 +325,18 @@ impl Runner {
     fn slice(&self) -> bool {
         let clock = Clock::start();
         let note_news = |news: &mut News| {
-            self.book.lock().note_news(news, &clock);
-            self.send_reports();
+            self.queue.lock().note_news(news, &clock);
+            self.send_completions();
         };
-        let wake = || self.shared.reports.wake();
-        let server = self.stage.pass_worker(&note_news, &wake);
+        let wake = || self.shared.completions.wake();
+        let server = self.slot.acquire_worker(&note_news, &wake);
         let end = Instant::now() + SLICE;
         let (ready, pending) = {
-            let book = self.book.lock();
-            (book.has_ready(), book.has_pending())
+            let queue = self.queue.lock();
+            (queue.has_ready(), queue.has_pending())
         };
-        if ready || pending || self.stage.program.wants_pump() {
-            self.stage.program.enter(&mut |session| {
+        if ready || pending || self.slot.program.wants_pump() {
+            self.slot.program.enter(&mut |session| {
                 self.run_ready(session, &server, &clock, end);
                 // Here nobody is in the middle of a script: this thread is not, and no other worker
                 // has the library.
@@ -335,61 +346,61 @@ impl Runner {
                 self.take_news(session, &clock);
             });
         }
-        let mut book = self.book.lock();
-        book.sweep();
-        let time = self.retired.get().map(Instant::elapsed);
+        let mut queue = self.queue.lock();
+        queue.sweep();
+        let time = self.shut_down_at.get().map(Instant::elapsed);
         if time.is_some_and(|time| time >= GRACE) {
-            book.clear_jobs();
+            queue.clear_tasks();
         }
-        if time.is_some() && !book.has_ready() {
+        if time.is_some() && !queue.has_ready() {
             let error = ScriptError::new(
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
-            book.abandon(false);
-            book.fail_pending(&error, &clock);
+            queue.abandon(false);
+            queue.fail_pending(&error, &clock);
         }
-        book.has_ready()
+        queue.has_ready()
     }
 
     fn run_ready(
         &self,
         session: &mut dyn Session,
-        server: &OffLock<'_>,
+        server: &UnlockedServer<'_>,
         clock: &Clock,
         end: Instant,
     ) {
         let mut now = Instant::now();
         let mut go_on = true;
         while go_on {
-            let Some(work) = self.book.lock().next_work() else {
+            let Some(work) = self.queue.lock().next_task() else {
                 return;
             };
             self.is_async.store(true, Ordering::Relaxed);
             for count in 1..=TURN {
                 let after = match &work {
-                    Work::Entry(sub) => {
+                    NextTask::Entry(sub) => {
                         self.run_entry(session, server, *sub, clock, now, &mut |_| {})
                     }
-                    Work::Job => self.run_job(session, server, clock),
+                    NextTask::Task => self.run_task(session, server, clock),
                 };
                 let Some(after) = after else {
                     break;
                 };
                 now = after;
-                go_on = now < end && !self.stage.is_wanted();
-                let may_yield = count % SHARE == 0 && matches!(work, Work::Entry(_));
-                if !go_on || (may_yield && self.book.lock().has_lanes()) {
+                go_on = now < end && !self.slot.is_wanted();
+                let may_yield = count % SHARE == 0 && matches!(work, NextTask::Entry(_));
+                if !go_on || (may_yield && self.queue.lock().has_lanes()) {
                     break;
                 }
             }
-            let mut book = self.book.lock();
-            if let Work::Entry(sub) = work {
-                book.end_turn(sub);
+            let mut queue = self.queue.lock();
+            if let NextTask::Entry(sub) = work {
+                queue.end_turn(sub);
             }
-            let is_much = book.reports().len() >= REPORTS;
-            drop(book);
+            let is_much = queue.completions().len() >= REPORTS;
+            drop(queue);
             if is_much {
-                self.send_reports();
+                self.send_completions();
             }
         }
     }
@@ -397,7 +408,7 @@ impl Runner {
     /// Starts the next entry of a lane and runs it as far as it goes. `began` is the current time;
     /// gives the time after the call, or `None` where nothing was started. `begin` is told of the
     /// entry just before.
-    pub(super) fn run_entry(
+    pub(crate) fn run_entry(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
@@ -406,7 +417,7 @@ impl Runner {
         began: Instant,
         begin: &mut dyn FnMut(EntryId),
     ) -> Option<Instant> {
-        let started = self.book.lock().start(sub)?;
+        let started = self.queue.lock().start(sub)?;
         begin(started.item.record().id);
         let call = Call {
             callback: started.callback,
@@ -417,9 +428,9 @@ impl Runner {
             judged: false,
         };
         let outcome = session.call(&call, server);
-        self.stage.note_run();
+        self.slot.note_run();
         let now = Instant::now();
-        self.book
+        self.queue
             .lock()
             .note_entry(&started, &outcome, began, now, clock);
         if let Outcome::Killed(error) = &outcome {
@@ -430,41 +441,41 @@ impl Runner {
     }
 
     /// Runs the first job of the queue as far as it goes.
-    fn run_job(
+    fn run_task(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
         clock: &Clock,
     ) -> Option<Instant> {
-        let (job, token) = {
-            let mut book = self.book.lock();
-            (book.take_job()?, book.token())
+        let (task, token) = {
+            let mut queue = self.queue.lock();
+            (queue.take_task()?, queue.token())
         };
-        let killed = match job {
-            Job::Unit(call) => {
-                self.run_unit(session, server, &call, clock);
+        let killed = match task {
+            Task::Unit(call) => {
+                self.run_batch(session, server, &call, clock);
                 return Some(Instant::now());
             }
-            Job::Trigger(call) => {
-                if let Some(firing) = call.state.take() {
-                    self.run_firing(session, server, &call, &firing, clock);
-                    self.book.lock().push_trigger(call);
+            Task::Trigger(call) => {
+                if let Some(trigger_event) = call.state.take() {
+                    self.run_trigger_event(session, server, &call, &trigger_event, clock);
+                    self.queue.lock().push_trigger(call);
                 }
                 return Some(Instant::now());
             }
-            Job::Firing(call, firing) => {
+            Task::TriggerEvent(call, trigger_event) => {
                 if call.state.is_removed() {
                     return Some(Instant::now());
                 }
-                self.run_firing(session, server, &call, &firing, clock);
+                self.run_trigger_event(session, server, &call, &trigger_event, clock);
                 return Some(Instant::now());
             }
-            Job::Background => {
-                let killed = session.run_job(server);
-                self.stage.note_run();
+            Task::Background => {
+                let killed = session.run_task(server);
+                self.slot.note_run();
                 killed
             }
-            Job::Function(call) => {
+            Task::Function(call) => {
                 let arguments: Vec<_> = call.arguments.iter().collect();
                 let outcome = session.invoke(
                     &Invocation {
@@ -476,9 +487,11 @@ impl Runner {
                     },
                     server,
                 );
-                self.stage.note_run();
+                self.slot.note_run();
                 let killed = outcome.killed();
-                self.book.lock().note_function(call.caller, token, outcome);
+                self.queue
+                    .lock()
+                    .note_function(call.responder, token, outcome);
                 killed
             }
         };
@@ -490,14 +503,14 @@ impl Runner {
     }
 
     /// Gives a unit to its callback, which runs as far as it goes.
-    pub(super) fn run_unit(
+    pub(crate) fn run_batch(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
-        call: &UnitCall,
+        call: &BatchTask,
         clock: &Clock,
     ) {
-        let (token, locks) = self.book.lock().start_unit(call);
+        let (token, locks) = self.queue.lock().start_batch(call);
         let began = Instant::now();
         let background = call.background.as_ref();
         let outcome = match call.unit.items.as_slice() {
@@ -523,11 +536,11 @@ impl Runner {
                 server,
             ),
         };
-        self.stage.note_run();
+        self.slot.note_run();
         let killed = outcome.killed();
-        self.book
+        self.queue
             .lock()
-            .note_unit(call, token, locks, outcome, began, clock);
+            .note_batch(call, token, locks, outcome, began, clock);
         if let Some(error) = killed {
             self.void(session, &error, clock);
         }
@@ -535,19 +548,19 @@ impl Runner {
     }
 
     /// Gives an event to a trigger's callback, which runs as far as it goes.
-    pub(super) fn run_firing(
+    pub(crate) fn run_trigger_event(
         &self,
         session: &mut dyn Session,
         server: &dyn Server,
         call: &TriggerCall,
-        firing: &Firing,
+        trigger_event: &TriggerEvent,
         clock: &Clock,
     ) {
-        let token = self.book.lock().token();
-        let (since, outcome) = call.run(firing, session, server, token);
-        self.stage.note_run();
+        let token = self.queue.lock().token();
+        let (since, outcome) = call.run(trigger_event, session, server, token);
+        self.slot.note_run();
         let killed = outcome.killed();
-        self.book
+        self.queue
             .lock()
             .note_trigger(&call.state, token, since, outcome);
         if let Some(error) = killed {
@@ -557,26 +570,26 @@ impl Runner {
     }
 
     /// A run was ended, and what the program had pending with it.
-    pub(super) fn void(&self, session: &mut dyn Session, error: &ScriptError, clock: &Clock) {
-        session.clear_jobs();
-        let mut book = self.book.lock();
-        book.clear_background();
-        if self.retired.get().is_some() {
-            book.abandon(false);
+    pub(crate) fn void(&self, session: &mut dyn Session, error: &ScriptError, clock: &Clock) {
+        session.clear_tasks();
+        let mut queue = self.queue.lock();
+        queue.clear_background();
+        if self.shut_down_at.get().is_some() {
+            queue.abandon(false);
         }
-        book.fail_pending(error, clock);
+        queue.fail_pending(error, clock);
     }
 
     fn take_news(&self, session: &mut dyn Session, clock: &Clock) {
         let mut news = News::default();
         session.take_news(&mut news);
-        if !news.settled.is_empty() || news.jobs > 0 {
-            self.book.lock().note_news(&mut news, clock);
+        if !news.settled.is_empty() || news.tasks > 0 {
+            self.queue.lock().note_news(&mut news, clock);
         }
     }
 }
 
-impl pool::Job for Runner {
+impl worker_pool::Task for LibraryExecutor {
     fn work(self: Arc<Self>) -> bool {
         self.asked.store(false, Ordering::SeqCst);
         let slice = catch_unwind(AssertUnwindSafe(|| self.slice()));
@@ -584,10 +597,10 @@ impl pool::Job for Runner {
             log::error!("internal error in a worker, library '{}'", self.library);
             false
         });
-        self.send_reports();
-        if self.stage.take_wanted() {
+        self.send_completions();
+        if self.slot.take_wanted() {
             // It may have given up waiting: it will try again.
-            self.shared.reports.wake();
+            self.shared.completions.wake();
         }
         self.queued.store(false, Ordering::SeqCst);
         (more || self.asked.load(Ordering::SeqCst)) && !self.queued.swap(true, Ordering::SeqCst)

@@ -8,20 +8,20 @@ use parking_lot::Mutex;
 use gears_core::stream::Event;
 
 /// Something that happened to an entry: an event of the delivery core that borrows nothing.
-pub(crate) type Report = Event<'static>;
+pub(crate) type Completion = Event<'static>;
 
 /// Wakes the main thread; called from any thread.
 type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// The way of the reports, and of the wish for another turn, to the main thread.
-pub(crate) struct Reports {
-    queue: Mutex<Vec<Report>>,
+/// The way of the completions, and of the wish for another turn, to the main thread.
+pub(crate) struct Completions {
+    queue: Mutex<Vec<Completion>>,
     /// Whether the main thread was woken and has not come by yet.
     woken: AtomicBool,
     wake: Wake,
 }
 
-impl Reports {
+impl Completions {
     /// A way that uses `wake` to get the main thread out of its sleep.
     #[must_use]
     pub(crate) fn new(wake: Wake) -> Self {
@@ -32,10 +32,10 @@ impl Reports {
         }
     }
 
-    /// Puts reports behind those that were sent, without waking anybody: they are moved out of the
+    /// Puts completions behind those that were sent, without waking anybody: they are moved out of the
     /// vector.
-    pub(super) fn put(&self, reports: &mut Vec<Report>) {
-        self.queue.lock().append(reports);
+    pub(crate) fn put(&self, completions: &mut Vec<Completion>) {
+        self.queue.lock().append(completions);
     }
 
     /// Makes sure that the main thread takes another turn soon.
@@ -46,7 +46,7 @@ impl Reports {
     }
 
     /// Takes what was sent. To be called by the main thread at the beginning of its turn.
-    pub(crate) fn take(&self, into: &mut Vec<Report>) {
+    pub(crate) fn take(&self, into: &mut Vec<Completion>) {
         self.woken.store(false, Ordering::Release);
         std::mem::swap(&mut *self.queue.lock(), into);
     }
@@ -54,13 +54,13 @@ impl Reports {
 
 /// A clock that gives both the time that passes and the wall's time for one look.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     began: Instant,
     began_ms: u64,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -71,7 +71,7 @@ impl Clock {
     }
 
     /// The wall clock at `instant`, Unix milliseconds.
-    pub(super) fn wall_ms(&self, instant: Instant) -> u64 {
+    pub(crate) fn wall_ms(&self, instant: Instant) -> u64 {
         let passed = instant.saturating_duration_since(self.began).as_millis();
         self.began_ms
             .saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))

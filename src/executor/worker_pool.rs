@@ -26,7 +26,7 @@ const STUCK: Duration = Duration::from_millis(50);
 const RELIEF_MAX: usize = 32;
 
 /// Something workers do.
-pub(super) trait Job: Send + Sync {
+pub(crate) trait Task: Send + Sync {
     /// Does a slice of it; whether there is more.
     fn work(self: Arc<Self>) -> bool;
 
@@ -45,7 +45,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Arc<dyn Job>>,
+    queue: VecDeque<Arc<dyn Task>>,
     workers: HashMap<usize, Worker>,
     /// Those that wait for something to do.
     idle: Vec<usize>,
@@ -56,7 +56,7 @@ struct State {
 
 struct Worker {
     /// What it is to do next.
-    given: Option<Arc<dyn Job>>,
+    given: Option<Arc<dyn Task>>,
     wake_up: Arc<Condvar>,
     /// When the slice at hand began.
     since: Option<Instant>,
@@ -79,18 +79,18 @@ impl Pool {
     }
 
     /// Queues a library. It sees to it that it is queued once.
-    pub(super) fn submit(&self, job: Arc<dyn Job>) {
+    pub(crate) fn submit(&self, task: Arc<dyn Task>) {
         let mut state = self.0.state.lock();
-        let last = job.last_worker().load(Ordering::Relaxed);
+        let last = task.last_worker().load(Ordering::Relaxed);
         let free = state.idle.iter().position(|number| *number == last);
         let free = free.or_else(|| state.idle.len().checked_sub(1));
         let Some(place) = free else {
-            state.queue.push_back(job);
+            state.queue.push_back(task);
             return;
         };
         let number = state.idle.swap_remove(place);
         if let Some(worker) = state.workers.get_mut(&number) {
-            worker.given = Some(job);
+            worker.given = Some(task);
             worker.wake_up.notify_one();
         }
     }
@@ -107,7 +107,7 @@ impl Pool {
     /// Has a worker panic, which must not end anything: a debugging aid.
     pub(crate) fn panic(&self) {
         struct Panic(AtomicUsize);
-        impl Job for Panic {
+        impl Task for Panic {
             fn work(self: Arc<Self>) -> bool {
                 panic!("a panic was asked for");
             }
@@ -166,7 +166,7 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
             .workers
             .get_mut(&number)
             .and_then(|worker| worker.given.take());
-        let Some(job) = given.or_else(|| state.queue.pop_front()) else {
+        let Some(task) = given.or_else(|| state.queue.pop_front()) else {
             if relief || state.ended {
                 state.workers.remove(&number);
                 state.idle.retain(|idle| *idle != number);
@@ -184,8 +184,8 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
             worker.since = Some(Instant::now());
         }
         drop(state);
-        job.last_worker().store(number, Ordering::Relaxed);
-        let of_job = Arc::clone(&job);
+        task.last_worker().store(number, Ordering::Relaxed);
+        let of_job = Arc::clone(&task);
         let more = catch_unwind(AssertUnwindSafe(|| of_job.work())).unwrap_or_else(|_| {
             log::error!("internal error in a worker");
             false
@@ -196,7 +196,7 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
         }
         if more {
             // Behind the others; where there are none it stays here.
-            state.queue.push_back(job);
+            state.queue.push_back(task);
         }
     }
 }
@@ -214,7 +214,7 @@ mod tests {
         number: usize,
     }
 
-    impl Job for Steps {
+    impl Task for Steps {
         fn work(self: Arc<Self>) -> bool {
             std::thread::sleep(self.pause);
             let name = std::thread::current().name().unwrap_or_default().to_owned();

@@ -23,16 +23,16 @@ use gears_core::stream::{
 use gears_v8::ports::{Function, Reply, Server};
 
 use super::bindings::{Binding, Bindings, Code};
-use super::book::{Caller, Target};
-use super::chain::{Chain, DEPTH_MAX};
-use super::homes::Homes;
-use super::hooks::Hooks;
-use super::on_stage::OnStage;
-use super::podium::Podium;
-use super::report::{Clock, Report, Reports};
-use super::runner::Runner;
+use super::database_handles::DatabaseHandles;
+use super::nesting::{DEPTH_MAX, Nesting};
+use super::on_registered::RegisteredHooks;
 use super::streams::{ConsumerName, Streams};
-use super::triggers::TriggerDesk;
+use super::trigger_table::TriggerTable;
+use crate::executor::EnteredLibrary;
+use crate::executor::LibraryExecutor;
+use crate::executor::MainThreadExecutor;
+use crate::executor::{Clock, Completion, Completions};
+use crate::executor::{Responder, Target};
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
@@ -52,9 +52,9 @@ pub(crate) enum Called {
 
 impl Called {
     /// The reply there is; none where the caller waits.
-    pub(crate) fn into_reply(self, runner: &Runner) -> Option<Reply> {
+    pub(crate) fn into_reply(self, executor: &LibraryExecutor) -> Option<Reply> {
         match self {
-            Self::Busy => Some(runner.busy()),
+            Self::Busy => Some(executor.busy()),
             Self::Waits => None,
             Self::Answered(reply) => Some(reply),
         }
@@ -63,7 +63,7 @@ impl Called {
 
 /// How far a turn may go.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TurnLimits {
+pub(crate) struct TickLimits {
     /// Only what sync consumers must be given before the writers get their replies.
     pub only_urgent: bool,
     /// Time for everything else.
@@ -75,33 +75,33 @@ pub(crate) struct TurnLimits {
 
 /// When a turn ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     /// For what is not urgent.
     end: Instant,
     /// For everything.
-    pub(super) latest: Instant,
+    pub(crate) latest: Instant,
 }
 
 /// See the module's description. Used by the main thread only.
-pub(crate) struct Driver {
-    pub(super) delivery: RefCell<Delivery>,
-    pub(super) bindings: Bindings,
-    reports: Arc<Reports>,
+pub(crate) struct Dispatcher {
+    pub(crate) delivery: RefCell<Delivery>,
+    pub(crate) bindings: Bindings,
+    completions: Arc<Completions>,
     /// Subscriptions whose library was busy: for the next turn.
-    pub(super) stalled: RefCell<Vec<SubscriptionKey>>,
+    pub(crate) stalled: RefCell<Vec<SubscriptionKey>>,
     /// Subscriptions whose owner may have the stream, as of this round of the event loop.
     admitted: RefCell<HashSet<SubscriptionKey>>,
     /// Subscriptions whose owner may not have the stream, and when to try again.
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
-    pub(super) chain: Chain,
-    pub(super) podium: Podium,
-    pub(super) triggers: TriggerDesk,
-    pub(super) hooks: Hooks,
-    pub(super) homes: Homes,
+    pub(crate) nesting: Nesting,
+    pub(crate) main_thread: MainThreadExecutor,
+    pub(crate) triggers: TriggerTable,
+    pub(crate) registered_hooks: RegisteredHooks,
+    pub(crate) database_handles: DatabaseHandles,
     /// Code that was replaced, and may have entries that it did not finish.
-    retired: RefCell<Vec<Weak<Runner>>>,
+    shutting_down: RefCell<Vec<Weak<LibraryExecutor>>>,
     /// Whether sync callbacks ran commands since progress was put on record.
-    pub(super) acted: Cell<bool>,
+    pub(crate) acted: Cell<bool>,
     /// Whether it is known, of this round of the event loop, whether the server takes writes.
     asked: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
@@ -109,23 +109,23 @@ pub(crate) struct Driver {
     clock: Clock,
 }
 
-impl Driver {
-    /// A driver of an empty core.
+impl Dispatcher {
+    /// A dispatcher of an empty core.
     #[must_use]
-    pub(crate) fn new(primary: bool, reports: Arc<Reports>) -> Self {
+    pub(crate) fn new(primary: bool, completions: Arc<Completions>) -> Self {
         Self {
             delivery: RefCell::new(Delivery::new(primary)),
             bindings: Bindings::default(),
-            reports,
+            completions,
             stalled: RefCell::default(),
             admitted: RefCell::default(),
             refused: RefCell::default(),
-            chain: Chain::default(),
-            podium: Podium::default(),
-            triggers: TriggerDesk::default(),
-            hooks: Hooks::default(),
-            homes: Homes::default(),
-            retired: RefCell::default(),
+            nesting: Nesting::default(),
+            main_thread: MainThreadExecutor::default(),
+            triggers: TriggerTable::default(),
+            registered_hooks: RegisteredHooks::default(),
+            database_handles: DatabaseHandles::default(),
+            shutting_down: RefCell::default(),
             acted: Cell::default(),
             asked: Cell::default(),
             held: Cell::default(),
@@ -136,7 +136,7 @@ impl Driver {
     /// Tells the core a fact.
     pub(crate) fn on(&self, event: Event<'_>) {
         if let Event::Appended(key) = event {
-            self.chain.note_appended(key);
+            self.nesting.note_appended(key);
             // A batch may begin with it.
             self.set_time();
         }
@@ -145,19 +145,19 @@ impl Driver {
             self.set_time();
         }
         if let Event::RoleChanged { primary } = event {
-            self.hooks.call_again();
+            self.registered_hooks.call_again();
             if !primary {
                 self.triggers.drop_waiting("the server became a replica");
             }
         }
         let moves = match event {
             Event::Swapped(a, b) => {
-                self.homes.swap(a, b);
-                self.chain.swapped(a, b);
+                self.database_handles.swap(a, b);
+                self.nesting.swapped(a, b);
                 false
             }
             Event::Moved { from, to } => {
-                self.chain.moved(from, to);
+                self.nesting.moved(from, to);
                 true
             }
             _ => false,
@@ -194,24 +194,24 @@ impl Driver {
     /// The number that the database has now which had this one when the server started.
     #[must_use]
     pub(crate) fn database_of(&self, home: i32) -> i32 {
-        self.homes.number(home)
+        self.database_handles.number(home)
     }
 
     /// What a consumer's callback needs for streams of this database.
-    pub(super) fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
-        self.bindings.get(consumer, self.homes.of(db))
+    pub(crate) fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Binding> {
+        self.bindings.get(consumer, self.database_handles.of(db))
     }
 
     /// A script added an entry.
     pub(crate) fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
         if self.delivery.borrow().has_sync_consumer(key) {
-            self.chain.note_added(key, id);
+            self.nesting.note_added(key, id);
         }
     }
 
     /// Why an entry must not be added to this stream now, if it must not.
     pub(crate) fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
-        (self.chain.is_at_end() && self.delivery.borrow().has_sync_consumer(key)).then(|| {
+        (self.nesting.is_too_deep() && self.delivery.borrow().has_sync_consumer(key)).then(|| {
             format!(
                 "ERR callbacks of stream consumers are nested too deeply: this entry would be processed {DEPTH_MAX} callbacks away from the one a client added"
             )
@@ -222,15 +222,15 @@ impl Driver {
     /// error.
     pub(crate) fn call_function(
         &self,
-        runner: &Arc<Runner>,
+        executor: &Arc<LibraryExecutor>,
         function: &Function,
         arguments: &[&[u8]],
         server: &dyn Server,
         patience: Duration,
-        wait: &mut dyn FnMut() -> Result<Box<dyn Caller>, Reply>,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
     ) -> Called {
-        let called = self.podium.with(runner, patience, |stage| {
-            stage.call_function(function, arguments, server, wait)
+        let called = self.main_thread.with(executor, patience, |library| {
+            library.call_function(function, arguments, server, wait)
         });
         match called {
             None => Called::Busy,
@@ -242,14 +242,14 @@ impl Driver {
     /// Whether a sync function of a library could be called now. Where not, another turn comes
     /// when that may be.
     #[must_use]
-    pub(crate) fn is_free(&self, runner: &Arc<Runner>) -> bool {
-        self.podium.is_free(runner)
+    pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
+        self.main_thread.is_free(executor)
     }
 
     /// Leaves the stage where the main thread may still be. To be called before it sleeps, and
     /// before another library is loaded.
-    pub(crate) fn leave_stage(&self) {
-        self.podium.leave();
+    pub(crate) fn leave_isolate(&self) {
+        self.main_thread.leave();
     }
 
     /// Looks at the core.
@@ -268,7 +268,7 @@ impl Driver {
     #[must_use]
     pub(crate) fn has_work(&self) -> bool {
         let delivery = self.delivery.borrow();
-        let has_calls = self.triggers.has_work() || self.hooks.has_work();
+        let has_calls = self.triggers.has_work() || self.registered_hooks.has_work();
         (has_calls && self.may_call()) || delivery.has_work()
     }
 
@@ -318,24 +318,26 @@ impl Driver {
     /// Removes a consumer with its progress.
     pub(crate) fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
-        // What was read ahead is struck from the book of the code that has it.
+        // What was read ahead is struck from the task queue of the code that has it.
         self.pass_notices();
         self.bindings.remove(key);
     }
 
     /// Lets the code of a library end. What it does not finish within some time is handed over
     /// again, to the code that took its place. To be called when its consumers have that.
-    pub(crate) fn retire(&self, runner: &Arc<Runner>, deleted: bool) {
-        runner.retire(deleted);
+    pub(crate) fn shut_down(&self, executor: &Arc<LibraryExecutor>, deleted: bool) {
+        executor.shut_down(deleted);
         // It lives as long as its worker has something to do, and is over with it then.
-        self.retired.borrow_mut().push(Arc::downgrade(runner));
+        self.shutting_down
+            .borrow_mut()
+            .push(Arc::downgrade(executor));
     }
 
     /// Takes back what code has not finished that was replaced some time ago. To be called now
     /// and then.
-    pub(crate) fn look_after_retired(&self) {
-        let goes_on = |one: &Weak<Runner>| one.upgrade().is_some_and(|one| !one.give_up());
-        self.retired.borrow_mut().retain(goes_on);
+    pub(crate) fn reclaim_unfinished(&self) {
+        let goes_on = |one: &Weak<LibraryExecutor>| one.upgrade().is_some_and(|one| !one.give_up());
+        self.shutting_down.borrow_mut().retain(goes_on);
     }
 
     fn bind(&self, key: ConsumerKey, binding: Binding) {
@@ -345,7 +347,7 @@ impl Driver {
     }
 
     /// One turn. See the module's description.
-    pub(crate) fn turn(&self, streams: &dyn Streams, limits: TurnLimits) {
+    pub(crate) fn turn(&self, streams: &dyn Streams, limits: TickLimits) {
         self.catch_up();
         if !limits.only_urgent {
             // Who was let in before may have changed what the server takes.
@@ -375,7 +377,7 @@ impl Driver {
             self.carry_out(streams, hand_over, deadline);
         }
         if !self.delivery.borrow().has_hand_overs() {
-            self.chain.end();
+            self.nesting.end();
         }
         // What was written goes with the progress that it means, and a dead letter with the failure:
         // a dump that is taken next knows of both or of neither. Without that, progress may wait for
@@ -400,7 +402,7 @@ impl Driver {
             }
         }
         if self.has_work() {
-            self.reports.wake();
+            self.completions.wake();
         }
     }
 
@@ -409,7 +411,7 @@ impl Driver {
     fn ask(&self, streams: &dyn Streams) {
         let (wants, next) = {
             let delivery = self.delivery.borrow();
-            let has_calls = self.triggers.has_work() || self.hooks.has_work();
+            let has_calls = self.triggers.has_work() || self.registered_hooks.has_work();
             let wants = has_calls || delivery.wants_to_write();
             // Where all is with workers, it is they who find out.
             let waits = delivery.refusal().is_some() || streams.blocks_wait();
@@ -434,12 +436,12 @@ impl Driver {
     }
 
     /// Whether the server refused writes when it was asked last.
-    pub(super) fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.delivery.borrow().refusal().is_some()
     }
 
     /// Whether there is no memory any more for what callbacks write.
-    pub(super) fn is_full(&self, streams: &dyn Streams) -> bool {
+    pub(crate) fn is_full(&self, streams: &dyn Streams) -> bool {
         let is_full = streams.is_full();
         if is_full {
             self.note_refusal(streams.refusal(b""));
@@ -468,7 +470,7 @@ impl Driver {
         change(&mut self.delivery.borrow_mut())
     }
 
-    /// When another turn is wanted, in Unix milliseconds as [`Driver::set_time`] tells them.
+    /// When another turn is wanted, in Unix milliseconds as [`Dispatcher::set_time`] tells them.
     #[must_use]
     pub(crate) fn next_time(&self) -> Option<u64> {
         let next = self.delivery.borrow().next_time();
@@ -476,14 +478,14 @@ impl Driver {
         next.into_iter().chain(look).min()
     }
 
-    /// The time that passed since the driver was made, put on top of the wall clock as it was
+    /// The time that passed since the dispatcher was made, put on top of the wall clock as it was
     /// then: it does not jump.
     #[must_use]
     pub(crate) fn time(&self) -> u64 {
         self.clock.wall_ms(Instant::now())
     }
 
-    pub(super) fn set_time(&self) {
+    pub(crate) fn set_time(&self) {
         self.delivery.borrow_mut().set_time(self.time());
     }
 
@@ -509,14 +511,14 @@ impl Driver {
 
     /// Makes sure that another turn comes soon.
     pub(crate) fn wake(&self) {
-        self.reports.wake();
+        self.completions.wake();
     }
 
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
     /// every turn; alone where there is none, on a replica.
     pub(crate) fn catch_up(&self) {
         self.set_time();
-        self.take_reports();
+        self.take_completions();
         if !self.delivery.borrow().is_active() {
             // Nothing is put on record here; what waited for it goes on.
             while self.update(Delivery::next_progress).is_some() {}
@@ -524,7 +526,7 @@ impl Driver {
         self.pass_notices();
     }
 
-    fn take_reports(&self) {
+    fn take_completions(&self) {
         self.hear();
         let mut delivery = self.delivery.borrow_mut();
         for sub in self.stalled.take() {
@@ -545,9 +547,9 @@ impl Driver {
 
     /// Tells the core what workers reported.
     fn hear(&self) {
-        let mut reports = Vec::new();
-        self.reports.take(&mut reports);
-        self.tell(&mut reports);
+        let mut completions = Vec::new();
+        self.completions.take(&mut completions);
+        self.tell(&mut completions);
     }
 
     fn pass_notices(&self) {
@@ -560,17 +562,17 @@ impl Driver {
             | Notice::Window { consumer, .. }
             | Notice::Moved { consumer, .. }
             | Notice::Freed { consumer, .. }) = notice;
-            match (self.bindings.runner(consumer), notice) {
-                (Some(runner), Notice::Moved { sub, .. }) => {
+            match (self.bindings.executor(consumer), notice) {
+                (Some(executor), Notice::Moved { sub, .. }) => {
                     let place = self.inspect(|delivery| delivery.stream_of(sub));
                     if let Some((db, stream)) = place
                         && let Some(binding) = self.binding(consumer, db)
                     {
-                        runner.relocate(sub, &stream, &binding.grant);
+                        executor.relocate(sub, &stream, &binding.grant);
                     }
                 }
-                (Some(runner), notice) => {
-                    runner.carry_out(&notice);
+                (Some(executor), notice) => {
+                    executor.carry_out(&notice);
                     if let Notice::Recall { .. } = notice {
                         self.hear();
                     }
@@ -588,7 +590,7 @@ impl Driver {
 
     /// Whether the owner may have the stream. Where not, it is tried again a little later: nothing
     /// is lost.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
@@ -652,7 +654,7 @@ impl Driver {
             return;
         }
         let window = self.delivery.borrow().lane_window(request.sub);
-        binding.runner.send_records(
+        binding.executor.send_records(
             request.sub,
             &binding.target,
             &request.name,
@@ -687,15 +689,17 @@ impl Driver {
             deadline.end
         };
         let patience = patience.saturating_duration_since(Instant::now());
-        let ran = self.podium.with(&binding.runner, patience, |stage| {
-            stage.set_window(sub, self.delivery.borrow().lane_window(sub));
-            streams.act(&binding.grant, &mut |server| {
-                let target = &binding.target;
-                self.run_entries(streams, server, stage, target, sub, &count, deadline);
-            })
-        });
+        let ran = self
+            .main_thread
+            .with(&binding.executor, patience, |library| {
+                library.set_window(sub, self.delivery.borrow().lane_window(sub));
+                streams.act(&binding.grant, &mut |server| {
+                    let target = &binding.target;
+                    self.run_entries(streams, server, library, target, sub, &count, deadline);
+                })
+            });
         self.acted.set(self.acted.get() || ran == Some(true));
-        self.chain.pause();
+        self.nesting.pause();
         if ran.is_none() {
             self.stalled.borrow_mut().push(sub);
             return;
@@ -708,16 +712,16 @@ impl Driver {
         &self,
         streams: &dyn Streams,
         server: &dyn Server,
-        stage: &OnStage<'_>,
+        library: &EnteredLibrary<'_>,
         target: &Target,
         sub: SubscriptionKey,
         count: &RangeInclusive<u64>,
         deadline: Deadline,
     ) {
         let clock = Clock::start();
-        let mut reports = Vec::new();
+        let mut completions = Vec::new();
         let mut started = 0;
-        stage.enter(|session| {
+        library.enter(|session| {
             let mut now = Instant::now();
             loop {
                 if !self.delivery.borrow().may_start(sub) || self.is_full(streams) {
@@ -729,10 +733,10 @@ impl Driver {
                 }
                 let mut begin = |id| {
                     if let Some((db, name)) = self.delivery.borrow().stream_of(sub) {
-                        self.chain.begin(KeyRef { db, name: &name }, id);
+                        self.nesting.begin(KeyRef { db, name: &name }, id);
                     }
                 };
-                let ran = stage.run_entry(session, server, sub, &clock, now, &mut begin);
+                let ran = library.run_entry(session, server, sub, &clock, now, &mut begin);
                 let Some(after) = ran else {
                     // Nothing waits, or the window is full.
                     let Some(request) = self.next_read(sub) else {
@@ -747,14 +751,14 @@ impl Driver {
                         break;
                     }
                     let window = self.delivery.borrow().lane_window(sub);
-                    stage.push_records(sub, target, &request.name, window, batch);
+                    library.push_records(sub, target, &request.name, window, batch);
                     now = Instant::now();
                     continue;
                 };
                 now = after;
                 started += 1;
-                stage.take_reports(&mut reports);
-                self.tell(&mut reports);
+                library.take_completions(&mut completions);
+                self.tell(&mut completions);
             }
         });
     }
@@ -763,10 +767,10 @@ impl Driver {
         self.delivery.borrow_mut().read_request(sub)
     }
 
-    pub(super) fn tell(&self, reports: &mut Vec<Report>) {
+    pub(crate) fn tell(&self, completions: &mut Vec<Completion>) {
         let mut delivery = self.delivery.borrow_mut();
-        for report in reports.drain(..) {
-            delivery.on(report);
+        for completion in completions.drain(..) {
+            delivery.on(completion);
         }
     }
 }

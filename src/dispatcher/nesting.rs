@@ -15,13 +15,13 @@ use hashbrown::HashMap;
 use gears_core::stream::{EntryId, KeyRef};
 
 /// The deepest entry there may be.
-pub(super) const DEPTH_MAX: u32 = 32;
+pub(crate) const DEPTH_MAX: u32 = 32;
 /// Changes of depth that are kept of one stream.
 const CHANGES_MAX: usize = 1024;
 
 /// See the module's description.
 #[derive(Default)]
-pub(super) struct Chain {
+pub(crate) struct Nesting {
     /// Depth of the callback that runs.
     running: Cell<Option<u32>>,
     /// What callbacks added, and is perhaps not processed yet.
@@ -62,9 +62,9 @@ fn name_of(key: KeyRef<'_>) -> StreamName {
     (key.db, key.name.into())
 }
 
-impl Chain {
+impl Nesting {
     /// A callback added an entry.
-    pub(super) fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
+    pub(crate) fn note_added(&self, key: KeyRef<'_>, id: EntryId) {
         if let Some(depth) = self.running.get() {
             let mut added = self.added.borrow_mut();
             let depths = added.entry(name_of(key)).or_default();
@@ -74,7 +74,7 @@ impl Chain {
     }
 
     /// An entry was added, perhaps by a client.
-    pub(super) fn note_appended(&self, key: KeyRef<'_>) {
+    pub(crate) fn note_appended(&self, key: KeyRef<'_>) {
         if self.running.get().is_some() || self.added.borrow().is_empty() {
             return;
         }
@@ -86,7 +86,7 @@ impl Chain {
     }
 
     /// A stream has another name or database.
-    pub(super) fn moved(&self, from: KeyRef<'_>, to: KeyRef<'_>) {
+    pub(crate) fn moved(&self, from: KeyRef<'_>, to: KeyRef<'_>) {
         let mut added = self.added.borrow_mut();
         if let Some(depths) = added.remove(&name_of(from)) {
             added.insert(name_of(to), depths);
@@ -94,7 +94,7 @@ impl Chain {
     }
 
     /// Two databases changed places.
-    pub(super) fn swapped(&self, a: i32, b: i32) {
+    pub(crate) fn swapped(&self, a: i32, b: i32) {
         let mut added = self.added.borrow_mut();
         for ((db, name), depths) in std::mem::take(&mut *added) {
             let db = match db {
@@ -107,7 +107,7 @@ impl Chain {
     }
 
     /// The callback of this entry is about to run.
-    pub(super) fn begin(&self, key: KeyRef<'_>, id: EntryId) {
+    pub(crate) fn begin(&self, key: KeyRef<'_>, id: EntryId) {
         let added = self.added.borrow();
         let depths = if added.is_empty() {
             None
@@ -119,17 +119,17 @@ impl Chain {
     }
 
     /// No callback runs.
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.running.set(None);
     }
 
     /// Whether an entry that the callback adds now would be too deep.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_too_deep(&self) -> bool {
         self.running.get().is_some_and(|depth| depth >= DEPTH_MAX)
     }
 
     /// Everything that was added is processed.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.added.borrow_mut().clear();
     }
 }
@@ -148,73 +148,73 @@ mod tests {
 
     #[test]
     fn a_chain_gets_deeper_with_each_callback_that_adds_and_has_an_end() {
-        let chain = Chain::default();
+        let nesting = Nesting::default();
         let mut last = 1;
-        chain.begin(key(b"a"), id(last));
-        while !chain.is_at_end() {
-            chain.note_added(key(b"a"), id(last + 1));
+        nesting.begin(key(b"a"), id(last));
+        while !nesting.is_too_deep() {
+            nesting.note_added(key(b"a"), id(last + 1));
             last += 1;
-            chain.begin(key(b"a"), id(last));
+            nesting.begin(key(b"a"), id(last));
         }
         assert_eq!(last, 1 + u64::from(DEPTH_MAX));
-        chain.pause();
-        chain.note_appended(key(b"a"));
-        chain.begin(key(b"a"), id(last + 1));
-        assert!(!chain.is_at_end(), "what clients add begins anew");
+        nesting.pause();
+        nesting.note_appended(key(b"a"));
+        nesting.begin(key(b"a"), id(last + 1));
+        assert!(!nesting.is_too_deep(), "what clients add begins anew");
     }
 
     #[test]
     fn entries_of_clients_keep_their_depth_beside_those_of_callbacks() {
-        let chain = Chain::default();
+        let nesting = Nesting::default();
         // Of five entries of clients each has its callback add one behind them.
         for client in 1..=5 {
-            chain.begin(key(b"a"), id(client));
-            assert_eq!(chain.running.get(), Some(0));
-            chain.note_added(key(b"a"), id(client + 10));
+            nesting.begin(key(b"a"), id(client));
+            assert_eq!(nesting.running.get(), Some(0));
+            nesting.note_added(key(b"a"), id(client + 10));
         }
         for added in 11..=15 {
-            chain.begin(key(b"a"), id(added));
-            assert_eq!(chain.running.get(), Some(1));
+            nesting.begin(key(b"a"), id(added));
+            assert_eq!(nesting.running.get(), Some(1));
         }
     }
 
     #[test]
     fn entries_keep_their_depth_wherever_their_stream_goes() {
-        let chain = Chain::default();
-        chain.begin(key(b"a"), id(1));
-        chain.note_added(key(b"a"), id(5));
-        chain.swapped(0, 1);
+        let nesting = Nesting::default();
+        nesting.begin(key(b"a"), id(1));
+        nesting.note_added(key(b"a"), id(5));
+        nesting.swapped(0, 1);
         let to = KeyRef { db: 2, name: b"b" };
-        chain.moved(KeyRef { db: 1, name: b"a" }, to);
-        chain.begin(to, id(5));
-        assert_eq!(chain.running.get(), Some(1));
-        chain.begin(key(b"a"), id(5));
-        assert_eq!(chain.running.get(), Some(0));
+        nesting.moved(KeyRef { db: 1, name: b"a" }, to);
+        nesting.begin(to, id(5));
+        assert_eq!(nesting.running.get(), Some(1));
+        nesting.begin(key(b"a"), id(5));
+        assert_eq!(nesting.running.get(), Some(0));
     }
 
     #[test]
     fn streams_have_depths_of_their_own() {
-        let chain = Chain::default();
-        chain.begin(key(b"a"), id(1));
-        chain.note_added(key(b"b"), id(5));
+        let nesting = Nesting::default();
+        nesting.begin(key(b"a"), id(1));
+        nesting.note_added(key(b"b"), id(5));
         for (stream, depth) in [(b"b", 1), (b"a", 0), (b"c", 0)] {
-            chain.begin(key(stream), id(5));
-            assert_eq!(chain.running.get(), Some(depth));
+            nesting.begin(key(stream), id(5));
+            assert_eq!(nesting.running.get(), Some(depth));
         }
-        chain.end();
-        chain.begin(key(b"b"), id(5));
-        assert_eq!(chain.running.get(), Some(0));
+        nesting.end();
+        nesting.begin(key(b"b"), id(5));
+        assert_eq!(nesting.running.get(), Some(0));
     }
 
     #[test]
     fn what_is_kept_of_a_stream_is_bounded() {
-        let chain = Chain::default();
+        let nesting = Nesting::default();
         for round in 0..10_000 {
-            chain.begin(key(b"b"), id(1));
-            chain.note_added(key(b"a"), id(2 * round + 1));
-            chain.pause();
-            chain.note_appended(key(b"a"));
+            nesting.begin(key(b"b"), id(1));
+            nesting.note_added(key(b"a"), id(2 * round + 1));
+            nesting.pause();
+            nesting.note_appended(key(b"a"));
         }
-        assert!(chain.added.borrow()[&name_of(key(b"a"))].changes.len() <= CHANGES_MAX);
+        assert!(nesting.added.borrow()[&name_of(key(b"a"))].changes.len() <= CHANGES_MAX);
     }
 }

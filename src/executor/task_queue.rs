@@ -18,8 +18,8 @@ use gears_core::stream::{
 };
 use gears_v8::ports::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
 
-use super::report::{Clock, Report};
-use super::triggers::{Firing, TriggerCall, TriggerState};
+use super::completions::{Clock, Completion};
+use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
 /// Lanes below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
@@ -34,7 +34,7 @@ pub(crate) struct Target {
 }
 
 /// Whoever waits for a function's result, on a thread of the server's own.
-pub(crate) trait Caller: Send {
+pub(crate) trait Responder: Send {
     /// Gives the result, once.
     fn answer(self: Box<Self>, reply: Reply);
 
@@ -53,29 +53,29 @@ pub(crate) struct FunctionCall {
     /// Whether it wants them as bytes.
     pub raw: bool,
     /// Who waits.
-    pub caller: Box<dyn Caller>,
+    pub responder: Box<dyn Responder>,
 }
 
 /// A call of a stream consumer with a policy.
-pub(super) struct UnitCall {
-    pub(super) sub: SubscriptionKey,
-    pub(super) unit: Unit,
-    pub(super) target: Target,
+pub(crate) struct BatchTask {
+    pub(crate) sub: SubscriptionKey,
+    pub(crate) unit: Unit,
+    pub(crate) target: Target,
     /// Whether the callback gets an array.
-    pub(super) as_batch: bool,
-    pub(super) stream: Arc<[u8]>,
+    pub(crate) as_batch: bool,
+    pub(crate) stream: Arc<[u8]>,
     /// What an async callback acts with.
-    pub(super) background: Option<Arc<Grant>>,
+    pub(crate) background: Option<Arc<Grant>>,
 }
 
 /// What waits in a library's queue.
-pub(super) enum Job {
+pub(crate) enum Task {
     /// Entries of a stream consumer with a policy.
-    Unit(UnitCall),
+    Unit(BatchTask),
     /// The next event of a trigger.
     Trigger(TriggerCall),
     /// An event of a trigger.
-    Firing(TriggerCall, Firing),
+    TriggerEvent(TriggerCall, TriggerEvent),
     /// A function to begin.
     Function(FunctionCall),
     /// A background part that the engine keeps.
@@ -83,26 +83,26 @@ pub(super) enum Job {
 }
 
 /// What is to be done next.
-pub(super) enum Work {
+pub(crate) enum NextTask {
     /// An entry of this lane.
     Entry(SubscriptionKey),
     /// The first of the queue.
-    Job,
+    Task,
 }
 
 /// The lane of one subscription, and what its calls need.
-pub(super) struct StreamLane {
-    pub(super) lane: Lane<Item>,
+pub(crate) struct StreamPrefetch {
+    pub(crate) lane: Lane<Item>,
     target: Target,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
     background: Option<Arc<Grant>>,
     /// The last entry started.
-    pub(super) started: EntryId,
+    pub(crate) started: EntryId,
     in_ready: bool,
 }
 
-impl StreamLane {
+impl StreamPrefetch {
     /// The stream may have been renamed, or moved to another database.
     fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Grant>>) {
         if !Arc::ptr_eq(&self.stream, stream) {
@@ -119,21 +119,21 @@ impl StreamLane {
 }
 
 /// An entry that is given to its callback.
-pub(super) struct Started {
-    pub(super) sub: SubscriptionKey,
-    pub(super) item: Item,
-    pub(super) callback: CallbackId,
-    pub(super) background: Option<Arc<Grant>>,
-    pub(super) stream: Arc<[u8]>,
-    pub(super) token: u64,
-    /// See [`Book::locks`].
+pub(crate) struct Started {
+    pub(crate) sub: SubscriptionKey,
+    pub(crate) item: Item,
+    pub(crate) callback: CallbackId,
+    pub(crate) background: Option<Arc<Grant>>,
+    pub(crate) stream: Arc<[u8]>,
+    pub(crate) token: u64,
+    /// See [`TaskQueue::locks`].
     locks: u64,
     /// Whether its place in the window stays taken if it had the server's lock.
     is_async: bool,
 }
 
 /// A call whose promise is not settled.
-enum Pending {
+enum PendingCall {
     Entry {
         sub: SubscriptionKey,
         id: EntryId,
@@ -152,43 +152,43 @@ enum Pending {
         state: Arc<TriggerState>,
         since: Instant,
     },
-    Function(Box<dyn Caller>),
+    Function(Box<dyn Responder>),
 }
 
 /// A call that is going on.
-struct Running {
+struct RunningCall {
     token: u64,
     sub: SubscriptionKey,
-    what: Given,
+    what: Delivered,
 }
 
 /// What a callback was given.
 #[derive(Clone, Copy)]
-enum Given {
+enum Delivered {
     Entry(EntryId),
     Unit(u64),
 }
 
 /// See the module's description.
-pub(super) struct Book {
-    lanes: HashMap<SubscriptionKey, StreamLane>,
-    jobs: VecDeque<Job>,
+pub(crate) struct TaskQueue {
+    lanes: HashMap<SubscriptionKey, StreamPrefetch>,
+    tasks: VecDeque<Task>,
     /// Triggers that are among the jobs.
     triggers: HashSet<TriggerKey>,
     /// Async lanes that may have something to start.
     ready: VecDeque<SubscriptionKey>,
     /// Whether the queue's turn comes before the next lane's.
-    jobs_first: bool,
+    tasks_first: bool,
     sweep_at: usize,
-    pending: HashMap<u64, Pending>,
-    /// Calls with entries that are going on: what [`Book::abandon`] takes out is not reported.
-    running: Vec<Running>,
+    pending: HashMap<u64, PendingCall>,
+    /// Calls with entries that are going on: what [`TaskQueue::abandon`] takes out is not reported.
+    running: Vec<RunningCall>,
     next_token: u64,
     /// Entries and jobs that wait, for users to see.
     waiting: Arc<AtomicUsize>,
     /// What came of entries, and was not sent or taken yet. Here, so that what the main thread
-    /// finds in the book and what it was told never differ: see [`Book::recall`].
-    reports: Vec<Report>,
+    /// finds in the task queue and what it was told never differ: see [`TaskQueue::recall`].
+    completions: Vec<Completion>,
     /// How often scripts of the library took the server's lock on a worker. An async callback
     /// during which that changed may have written: its place in the window is taken until its
     /// end is on record, so that no kill can repeat more than a window of what was written.
@@ -197,125 +197,125 @@ pub(super) struct Book {
     verbosity: Arc<AtomicU8>,
 }
 
-impl Book {
-    pub(super) fn new(
+impl TaskQueue {
+    pub(crate) fn new(
         waiting: Arc<AtomicUsize>,
         locks: Arc<AtomicU64>,
         verbosity: Arc<AtomicU8>,
     ) -> Self {
         Self {
             lanes: HashMap::new(),
-            jobs: VecDeque::new(),
+            tasks: VecDeque::new(),
             triggers: HashSet::new(),
             ready: VecDeque::new(),
-            jobs_first: false,
+            tasks_first: false,
             sweep_at: SWEEP_MIN,
             pending: HashMap::new(),
             running: Vec::new(),
             next_token: 0,
             waiting,
-            reports: Vec::new(),
+            completions: Vec::new(),
             locks,
             verbosity,
         }
     }
 
     /// The text of an error, as much of it as is told.
-    pub(super) fn text(&self, error: &ScriptError) -> String {
+    pub(crate) fn text(&self, error: &ScriptError) -> String {
         error.text(self.verbosity.load(Ordering::Relaxed))
     }
 
     // --- what there is to do ------------------------------------------------------------------
 
     /// Adds a job to the queue.
-    pub(super) fn push_job(&mut self, job: Job) {
+    pub(crate) fn push_task(&mut self, task: Task) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.jobs.push_back(job);
+        self.tasks.push_back(task);
     }
 
     /// Adds a trigger to the queue, unless it is there: it is one job, whatever waits for it.
-    pub(super) fn push_trigger(&mut self, call: TriggerCall) {
+    pub(crate) fn push_trigger(&mut self, call: TriggerCall) {
         if self.triggers.insert(call.key) {
-            self.push_job(Job::Trigger(call));
+            self.push_task(Task::Trigger(call));
         }
     }
 
     /// Leaves the events of triggers to the code that comes next.
-    pub(super) fn clear_triggers(&mut self) {
-        self.retain_jobs(|job| !matches!(job, Job::Trigger(_)));
+    pub(crate) fn clear_triggers(&mut self) {
+        self.retain_tasks(|task| !matches!(task, Task::Trigger(_)));
         self.triggers.clear();
     }
 
-    fn retain_jobs(&mut self, stays: impl Fn(&Job) -> bool) {
-        let before = self.jobs.len();
-        self.jobs.retain(stays);
+    fn retain_tasks(&mut self, stays: impl Fn(&Task) -> bool) {
+        let before = self.tasks.len();
+        self.tasks.retain(stays);
         self.waiting
-            .fetch_sub(before - self.jobs.len(), Ordering::Relaxed);
+            .fetch_sub(before - self.tasks.len(), Ordering::Relaxed);
     }
 
     /// Takes the next job.
-    pub(super) fn take_job(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front()?;
+    pub(crate) fn take_task(&mut self) -> Option<Task> {
+        let task = self.tasks.pop_front()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        if let Job::Trigger(call) = &job {
+        if let Task::Trigger(call) = &task {
             self.triggers.remove(&call.key);
         }
-        Some(job)
+        Some(task)
     }
 
     /// Forgets the background parts that wait.
-    pub(super) fn clear_background(&mut self) {
-        self.retain_jobs(|job| !matches!(job, Job::Background));
+    pub(crate) fn clear_background(&mut self) {
+        self.retain_tasks(|task| !matches!(task, Task::Background));
     }
 
     /// Forgets all jobs that wait; callers of functions get an error.
-    pub(super) fn clear_jobs(&mut self) {
-        self.waiting.fetch_sub(self.jobs.len(), Ordering::Relaxed);
-        for job in self.jobs.drain(..) {
-            if let Job::Firing(call, firing) = job {
+    pub(crate) fn clear_tasks(&mut self) {
+        self.waiting.fetch_sub(self.tasks.len(), Ordering::Relaxed);
+        for task in self.tasks.drain(..) {
+            if let Task::TriggerEvent(call, trigger_event) = task {
                 let error = "the code that it began with was replaced";
-                call.state.end(firing.since, Some(error.into()));
+                call.state.end(trigger_event.since, Some(error.into()));
             }
         }
         self.triggers.clear();
     }
 
     /// What came of entries since it was asked for the last time: is appended.
-    pub(super) fn take_reports(&mut self, into: &mut Vec<Report>) {
-        into.append(&mut self.reports);
+    pub(crate) fn take_completions(&mut self, into: &mut Vec<Completion>) {
+        into.append(&mut self.completions);
     }
 
     /// What came of entries, to be sent.
-    pub(super) fn reports(&mut self) -> &mut Vec<Report> {
-        &mut self.reports
+    pub(crate) fn completions(&mut self) -> &mut Vec<Completion> {
+        &mut self.completions
     }
 
     /// Whether there is something to start: an async entry, or a job.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.jobs.is_empty()
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.tasks.is_empty()
     }
 
     /// Whether a promise is pending that only the engine's own tasks may settle.
-    pub(super) fn has_pending(&self) -> bool {
+    pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// Whether other lanes have something to start.
-    pub(super) fn has_lanes(&self) -> bool {
+    pub(crate) fn has_lanes(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// What is to be done next: lanes and queue take turns.
-    pub(super) fn next_work(&mut self) -> Option<Work> {
-        self.jobs_first = !self.jobs_first;
-        if !self.jobs.is_empty() && (self.jobs_first || self.ready.is_empty()) {
-            return Some(Work::Job);
+    pub(crate) fn next_task(&mut self) -> Option<NextTask> {
+        self.tasks_first = !self.tasks_first;
+        if !self.tasks.is_empty() && (self.tasks_first || self.ready.is_empty()) {
+            return Some(NextTask::Task);
         }
-        self.ready.pop_front().map(Work::Entry)
+        self.ready.pop_front().map(NextTask::Entry)
     }
 
-    /// The turn of a lane that [`Book::next_work`] gave is over.
-    pub(super) fn end_turn(&mut self, sub: SubscriptionKey) {
+    /// The turn of a lane that [`TaskQueue::next_task`] gave is over.
+    pub(crate) fn end_turn(&mut self, sub: SubscriptionKey) {
         if let Some(lane) = self.lanes.get_mut(&sub) {
             lane.in_ready = false;
         }
@@ -323,7 +323,7 @@ impl Book {
     }
 
     /// A number for the next call.
-    pub(super) fn token(&mut self) -> u64 {
+    pub(crate) fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
     }
@@ -331,7 +331,7 @@ impl Book {
     // --- lanes --------------------------------------------------------------------------------
 
     /// Puts entries into the lane of a subscription, which is made where there is none.
-    pub(super) fn push_records(
+    pub(crate) fn push_records(
         &mut self,
         sub: SubscriptionKey,
         target: &Target,
@@ -341,7 +341,7 @@ impl Book {
         batch: RecordBatch,
     ) {
         self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
-        let lane = self.lanes.entry(sub).or_insert_with(|| StreamLane {
+        let lane = self.lanes.entry(sub).or_insert_with(|| StreamPrefetch {
             lane: Lane::new(window),
             target: target.clone(),
             stream: Arc::clone(stream),
@@ -356,7 +356,7 @@ impl Book {
     }
 
     /// What waits of a stream has this place now.
-    pub(super) fn relocate(
+    pub(crate) fn relocate(
         &mut self,
         sub: SubscriptionKey,
         stream: &Arc<[u8]>,
@@ -366,8 +366,8 @@ impl Book {
             let background = lane.background.as_ref().map(|_| grant);
             lane.relocate(stream, background);
         }
-        for job in &mut self.jobs {
-            if let Job::Unit(call) = job
+        for task in &mut self.tasks {
+            if let Task::Unit(call) = task
                 && call.sub == sub
             {
                 call.stream = Arc::clone(stream);
@@ -388,7 +388,7 @@ impl Book {
         }
     }
 
-    pub(super) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
+    pub(crate) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
         if let Some(lane) = self.lanes.get_mut(&sub) {
             lane.lane.set_window(window);
         }
@@ -396,17 +396,17 @@ impl Book {
     }
 
     /// Frees places of a lane that were taken until their entries' ends were on record.
-    pub(super) fn free(&mut self, sub: SubscriptionKey, places: usize) {
+    pub(crate) fn free(&mut self, sub: SubscriptionKey, places: usize) {
         if let Some(lane) = self.lanes.get_mut(&sub) {
             (0..places).for_each(|_| lane.lane.finish());
         }
         self.make_ready(sub);
     }
 
-    /// Drops what waits of a subscription, and reports that behind all that was started before.
-    pub(super) fn recall(&mut self, sub: SubscriptionKey) {
+    /// Drops what waits of a subscription, and completions that behind all that was started before.
+    pub(crate) fn recall(&mut self, sub: SubscriptionKey) {
         let back = self.take_back(sub).into_iter();
-        self.reports.extend(back.map(|unit| Event::Returned {
+        self.completions.extend(back.map(|unit| Event::Returned {
             sub,
             unit,
             yields: false,
@@ -415,7 +415,8 @@ impl Book {
         let lane = self.lanes.get(&sub);
         let started = lane.map_or(EntryId::ZERO, |lane| lane.started);
         let back = self.clear_lane(sub).collect();
-        self.reports.push(Event::Recalled { sub, started, back });
+        self.completions
+            .push(Event::Recalled { sub, started, back });
     }
 
     /// Drops what waits in a lane.
@@ -432,8 +433,8 @@ impl Book {
     /// Drops the units of a subscription that wait; their numbers.
     fn take_back(&mut self, sub: SubscriptionKey) -> Vec<u64> {
         let mut numbers = Vec::new();
-        self.jobs.retain(|job| match job {
-            Job::Unit(call) if call.sub == sub => {
+        self.tasks.retain(|task| match task {
+            Task::Unit(call) if call.sub == sub => {
                 numbers.push(call.unit.number);
                 false
             }
@@ -444,7 +445,7 @@ impl Book {
     }
 
     /// Drops what waits in any lane.
-    pub(super) fn clear_waiting(&mut self) {
+    pub(crate) fn clear_waiting(&mut self) {
         let subs: Vec<_> = self.lanes.keys().copied().collect();
         for sub in subs {
             drop(self.clear_lane(sub));
@@ -452,20 +453,22 @@ impl Book {
     }
 
     /// Forgets a lane. What it has with callbacks ends unheard.
-    pub(super) fn drop_lane(&mut self, sub: SubscriptionKey) {
+    pub(crate) fn drop_lane(&mut self, sub: SubscriptionKey) {
         drop(self.clear_lane(sub));
         self.lanes.remove(&sub);
         self.running.retain(|one| one.sub != sub);
         self.take_back(sub);
         self.pending.retain(|_, pending| match pending {
-            Pending::Entry { sub: other, .. } | Pending::Unit { sub: other, .. } => *other != sub,
-            Pending::Trigger { .. } | Pending::Function(_) => true,
+            PendingCall::Entry { sub: other, .. } | PendingCall::Unit { sub: other, .. } => {
+                *other != sub
+            }
+            PendingCall::Trigger { .. } | PendingCall::Function(_) => true,
         });
     }
 
     /// Forgets lanes that hold nothing, once there are twice as many as were left the last time:
     /// those of streams in use stay, those of streams that are no more do not pile up.
-    pub(super) fn sweep(&mut self) {
+    pub(crate) fn sweep(&mut self) {
         if self.lanes.len() >= self.sweep_at {
             self.lanes
                 .retain(|_, lane| lane.in_ready || !lane.lane.is_idle());
@@ -474,17 +477,17 @@ impl Book {
     }
 
     /// Starts the next entry of a lane, if its window has room.
-    pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<Started> {
+    pub(crate) fn start(&mut self, sub: SubscriptionKey) -> Option<Started> {
         let lane = self.lanes.get_mut(&sub)?;
         let item = lane.lane.start()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         let id = item.record().id;
         lane.started = lane.started.max(id);
         self.next_token += 1;
-        self.running.push(Running {
+        self.running.push(RunningCall {
             token: self.next_token,
             sub,
-            what: Given::Entry(id),
+            what: Delivered::Entry(id),
         });
         Some(Started {
             sub,
@@ -501,7 +504,7 @@ impl Book {
     // --- what came of it --------------------------------------------------------------------------
 
     /// Takes note of how the call with an entry ended. `began` and `now` are before and after it.
-    pub(super) fn note_entry(
+    pub(crate) fn note_entry(
         &mut self,
         started: &Started,
         outcome: &Outcome,
@@ -515,14 +518,14 @@ impl Book {
         }
         let error = match outcome {
             Outcome::Pending => {
-                let pending = Pending::Entry {
+                let pending = PendingCall::Entry {
                     sub,
                     id,
                     since: began,
                     locks: started.is_async.then_some(started.locks),
                 };
                 self.pending.insert(started.token, pending);
-                self.reports.push(Event::Started { sub, id });
+                self.completions.push(Event::Started { sub, id });
                 return;
             }
             Outcome::Done(_) | Outcome::Partly { .. } => None,
@@ -530,7 +533,7 @@ impl Book {
         };
         let holds = started.is_async && self.was_locked_since(started.locks);
         self.end(sub, holds);
-        self.reports.push(Event::Finished {
+        self.completions.push(Event::Finished {
             sub,
             id,
             took: now.saturating_duration_since(began),
@@ -541,13 +544,13 @@ impl Book {
     }
 
     /// A unit is given to its callback. Its token, and how often the lock had been taken, for
-    /// [`Book::note_unit`].
-    pub(super) fn start_unit(&mut self, call: &UnitCall) -> (u64, u64) {
+    /// [`TaskQueue::note_batch`].
+    pub(crate) fn start_batch(&mut self, call: &BatchTask) -> (u64, u64) {
         let token = self.token();
-        self.running.push(Running {
+        self.running.push(RunningCall {
             token,
             sub: call.sub,
-            what: Given::Unit(call.unit.number),
+            what: Delivered::Unit(call.unit.number),
         });
         (token, self.locks.load(Ordering::Relaxed))
     }
@@ -559,9 +562,9 @@ impl Book {
     }
 
     /// Takes note of how the call with a unit ended. `locks` is from before it.
-    pub(super) fn note_unit(
+    pub(crate) fn note_batch(
         &mut self,
-        call: &UnitCall,
+        call: &BatchTask,
         token: u64,
         locks: u64,
         outcome: Outcome,
@@ -572,7 +575,7 @@ impl Book {
             return;
         }
         let locks = (call.target.mode == Mode::Async).then_some(locks);
-        let pending = Pending::Unit {
+        let pending = PendingCall::Unit {
             sub: call.sub,
             unit: call.unit.number,
             since: began,
@@ -602,7 +605,7 @@ impl Book {
     }
 
     /// Takes note of how the call with an event of a key ended.
-    pub(super) fn note_trigger(
+    pub(crate) fn note_trigger(
         &mut self,
         state: &Arc<TriggerState>,
         token: u64,
@@ -612,19 +615,24 @@ impl Book {
         if let Outcome::Pending = outcome {
             let state = Arc::clone(state);
             self.pending
-                .insert(token, Pending::Trigger { state, since });
+                .insert(token, PendingCall::Trigger { state, since });
         } else {
             state.end(since, self.error_of(outcome));
         }
     }
 
     /// Answers a function's caller, or has it wait for the promise.
-    pub(super) fn note_function(&mut self, caller: Box<dyn Caller>, token: u64, outcome: Outcome) {
+    pub(crate) fn note_function(
+        &mut self,
+        responder: Box<dyn Responder>,
+        token: u64,
+        outcome: Outcome,
+    ) {
         match outcome {
             Outcome::Pending => {
-                self.pending.insert(token, Pending::Function(caller));
+                self.pending.insert(token, PendingCall::Function(responder));
             }
-            outcome => caller.answer(self.reply_of(outcome)),
+            outcome => responder.answer(self.reply_of(outcome)),
         }
     }
 
@@ -639,32 +647,32 @@ impl Book {
     }
 
     /// Takes note of what came of runs beside their outcome.
-    pub(super) fn note_news(&mut self, news: &mut News, clock: &Clock) {
+    pub(crate) fn note_news(&mut self, news: &mut News, clock: &Clock) {
         let now = Instant::now();
         for settled in news.settled.drain(..) {
             if let Some(pending) = self.pending.remove(&settled.token) {
                 self.settle(pending, settled.outcome, clock, now);
             }
         }
-        for _ in 0..std::mem::take(&mut news.jobs) {
-            self.push_job(Job::Background);
+        for _ in 0..std::mem::take(&mut news.tasks) {
+            self.push_task(Task::Background);
         }
     }
 
     /// Gives back the entries that callbacks have and did not finish: the code was replaced. Those
     /// of calls that are going on, too, if `running`; whether there were any.
-    pub(super) fn abandon(&mut self, running: bool) -> bool {
+    pub(crate) fn abandon(&mut self, running: bool) -> bool {
         let mut given = Vec::new();
         self.pending.retain(|_, pending| match pending {
-            Pending::Entry { sub, id, .. } => {
-                given.push((*sub, Given::Entry(*id)));
+            PendingCall::Entry { sub, id, .. } => {
+                given.push((*sub, Delivered::Entry(*id)));
                 false
             }
-            Pending::Unit { sub, unit, .. } => {
-                given.push((*sub, Given::Unit(*unit)));
+            PendingCall::Unit { sub, unit, .. } => {
+                given.push((*sub, Delivered::Unit(*unit)));
                 false
             }
-            Pending::Trigger { .. } | Pending::Function(_) => true,
+            PendingCall::Trigger { .. } | PendingCall::Function(_) => true,
         });
         let running = if running {
             std::mem::take(&mut self.running)
@@ -673,10 +681,10 @@ impl Book {
         };
         given.extend(running.into_iter().map(|one| (one.sub, one.what)));
         let had_any = !given.is_empty();
-        self.reports
+        self.completions
             .extend(given.into_iter().map(|(sub, what)| match what {
-                Given::Entry(id) => Event::Abandoned { sub, id },
-                Given::Unit(unit) => Event::Returned {
+                Delivered::Entry(id) => Event::Abandoned { sub, id },
+                Delivered::Unit(unit) => Event::Returned {
                     sub,
                     unit,
                     yields: false,
@@ -686,7 +694,7 @@ impl Book {
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.
-    pub(super) fn fail_pending(&mut self, error: &ScriptError, clock: &Clock) {
+    pub(crate) fn fail_pending(&mut self, error: &ScriptError, clock: &Clock) {
         let now = Instant::now();
         for (_, pending) in std::mem::take(&mut self.pending) {
             self.settle(pending, Outcome::Failed(error.clone()), clock, now);
@@ -694,9 +702,9 @@ impl Book {
     }
 
     /// Forgets calls nobody waits for any more.
-    pub(super) fn forget_gone(&mut self) {
+    pub(crate) fn forget_gone(&mut self) {
         self.pending
-            .retain(|_, pending| !matches!(pending, Pending::Function(caller) if caller.is_gone()));
+            .retain(|_, pending| !matches!(pending, PendingCall::Function(responder) if responder.is_gone()));
     }
 
     fn was_locked_since(&self, locks: u64) -> bool {
@@ -710,9 +718,9 @@ impl Book {
         }
     }
 
-    fn settle(&mut self, pending: Pending, outcome: Outcome, clock: &Clock, now: Instant) {
+    fn settle(&mut self, pending: PendingCall, outcome: Outcome, clock: &Clock, now: Instant) {
         match pending {
-            Pending::Entry {
+            PendingCall::Entry {
                 sub,
                 id,
                 since,
@@ -720,7 +728,7 @@ impl Book {
             } => {
                 let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
                 let error = self.error_of(outcome);
-                self.reports.push(Event::Finished {
+                self.completions.push(Event::Finished {
                     sub,
                     id,
                     took: now.saturating_duration_since(since),
@@ -731,7 +739,7 @@ impl Book {
                 self.end(sub, holds);
                 self.make_ready(sub);
             }
-            Pending::Unit {
+            PendingCall::Unit {
                 sub,
                 unit,
                 since,
@@ -739,7 +747,7 @@ impl Book {
             } => {
                 let end = self.end_of(outcome);
                 let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
-                self.reports.push(Event::Ended {
+                self.completions.push(Event::Ended {
                     sub,
                     unit,
                     end,
@@ -748,8 +756,8 @@ impl Book {
                     holds,
                 });
             }
-            Pending::Trigger { state, since } => state.end(since, self.error_of(outcome)),
-            Pending::Function(caller) => caller.answer(self.reply_of(outcome)),
+            PendingCall::Trigger { state, since } => state.end(since, self.error_of(outcome)),
+            PendingCall::Function(responder) => responder.answer(self.reply_of(outcome)),
         }
     }
 

@@ -13,13 +13,12 @@ use gears_core::keyspace::{TriggerKey, TriggerSpec};
 use gears_core::stream::{Delivery, Mode};
 use gears_v8::ports::{CallbackId, Database, Flags, Grant, Held, Notification};
 
-use super::driver::{Deadline, Driver};
-use super::on_stage::OnStage;
-use super::runner::Runner;
 use super::streams::Streams;
-use super::triggers::{
-    Binding, Due, EventLimits, Firing, KeyEvent, TriggerCall, TriggerCode, TriggerView, in_db,
-};
+use super::tick::{Deadline, Dispatcher};
+use super::trigger_table::{Binding, Due, EventLimits, KeyEvent, TriggerCode, TriggerView};
+use crate::executor::EnteredLibrary;
+use crate::executor::LibraryExecutor;
+use crate::executor::{TriggerCall, TriggerEvent, in_db};
 
 /// Bytes that an event takes beside its key and value.
 const EVENT_BYTES: usize = 160;
@@ -27,7 +26,7 @@ const EVENT_BYTES: usize = 160;
 const TOO_LARGE: &str = "the key's value is larger than trigger-queue-memory";
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
-impl Driver {
+impl Dispatcher {
     /// Adds a trigger with its code.
     pub(crate) fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
         let key = self.triggers.core.borrow_mut().add(spec);
@@ -39,24 +38,25 @@ impl Driver {
     /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays;
     /// but events that the old code has begun with are its own to end.
     pub(crate) fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
-        let desk = &self.triggers;
-        let (mode, Some(before)) = (spec.mode, desk.mode(key)) else {
+        let table = &self.triggers;
+        let (mode, Some(before)) = (spec.mode, table.mode(key)) else {
             return;
         };
-        let Some(old) = desk.binding(key) else {
+        let Some(old) = table.binding(key) else {
             return;
         };
-        desk.core.borrow_mut().change(key, spec);
+        table.core.borrow_mut().change(key, spec);
         let new = Binding::new(code, Arc::clone(&old.state));
-        desk.bindings.borrow_mut().insert(key, new);
+        table.bindings.borrow_mut().insert(key, new);
         match before {
-            Mode::Sync => desk.leave_due_to(key, &old),
+            Mode::Sync => table.leave_due_to(key, &old),
             Mode::Async => {
                 let begun = old.state.take_begun();
-                old.runner.send_firings(&old.call(key, before), begun);
+                old.executor
+                    .send_trigger_events(&old.call(key, before), begun);
             }
         }
-        let mut due = desk.due.borrow_mut();
+        let mut due = table.due.borrow_mut();
         match (before, mode) {
             // Each event keeps its place among those of others.
             (Mode::Sync, Mode::Sync) => {}
@@ -66,18 +66,18 @@ impl Driver {
             }
             (_, Mode::Async) => {
                 due.retain(|one| !matches!(one, Due::Next(next) if *next == key));
-                desk.ready.borrow_mut().push(key);
+                table.ready.borrow_mut().push(key);
             }
         }
     }
 
     /// Removes a trigger, with what waits for it.
     pub(crate) fn remove_trigger(&self, key: TriggerKey) {
-        let desk = &self.triggers;
-        desk.core.borrow_mut().remove(key);
-        desk.due.borrow_mut().retain(|one| one.key() != key);
-        desk.overflows.borrow_mut().remove(key);
-        if let Some(binding) = desk.bindings.borrow_mut().remove(key) {
+        let table = &self.triggers;
+        table.core.borrow_mut().remove(key);
+        table.due.borrow_mut().retain(|one| one.key() != key);
+        table.overflows.borrow_mut().remove(key);
+        if let Some(binding) = table.bindings.borrow_mut().remove(key) {
             binding.state.is_removed.store(true, Ordering::Release);
             binding.state.backlog.lock().clear("it was removed");
         }
@@ -127,9 +127,9 @@ impl Driver {
         if !self.inspect(Delivery::is_active) {
             return;
         }
-        let desk = &self.triggers;
+        let table = &self.triggers;
         let place = happened.key();
-        let concerned = desk
+        let concerned = table
             .core
             .borrow()
             .concerned(happened.event(), place.name, || happened.key_type());
@@ -137,24 +137,24 @@ impl Driver {
             return;
         }
         let since = Instant::now();
-        let event = desk.name_of(happened.event());
+        let event = table.name_of(happened.event());
         for key in concerned {
-            let Some(binding) = desk.binding(key) else {
+            let Some(binding) = table.binding(key) else {
                 continue;
             };
-            if let Err(lack) = desk.admit(happened, &binding.grant.user) {
+            if let Err(lack) = table.admit(happened, &binding.grant.user) {
                 binding.state.backlog.lock().refuse(lack.into());
                 continue;
             }
-            let firing = Firing {
+            let trigger_event = TriggerEvent {
                 event: Arc::clone(&event),
-                db: self.homes.of(place.db),
+                db: self.database_handles.of(place.db),
                 key: place.name.into(),
                 value: None,
                 held: None,
                 since,
             };
-            self.fire(happened, key, &binding, firing, limits);
+            self.fire(happened, key, &binding, trigger_event, limits);
         }
     }
 
@@ -164,11 +164,11 @@ impl Driver {
         happened: &dyn KeyEvent,
         key: TriggerKey,
         binding: &Binding,
-        mut firing: Firing,
+        mut trigger_event: TriggerEvent,
         EventLimits { bounds, patience }: EventLimits,
     ) {
-        let desk = &self.triggers;
-        let Some((mode, reads)) = desk
+        let table = &self.triggers;
+        let Some((mode, reads)) = table
             .core
             .borrow()
             .spec(key)
@@ -178,28 +178,28 @@ impl Driver {
         };
         let lose = |reason| {
             binding.state.backlog.lock().lose(reason);
-            desk.note_dropped(key, binding, reason);
+            table.note_dropped(key, binding, reason);
         };
-        let bytes = EVENT_BYTES + firing.key.len();
+        let bytes = EVENT_BYTES + trigger_event.key.len();
         // For what there is no room for nothing is copied, and no script is run.
         let room = binding.state.backlog.lock().room(bounds);
         let Some(room) = room.and_then(|room| room.checked_sub(bytes)) else {
             return lose(NO_ROOM);
         };
         if reads {
-            firing.value = happened.value(room);
-            if firing.value.is_none() {
+            trigger_event.value = happened.value(room);
+            if trigger_event.value.is_none() {
                 let is_all = room + bytes == bounds.bytes;
                 return lose(if is_all { TOO_LARGE } else { NO_ROOM });
             }
         }
         if let Some(function) = binding.on_fired {
-            match self.look(happened, binding, function, &firing, patience) {
-                Ok(held) => firing.held = Some(held),
+            match self.look(happened, binding, function, &trigger_event, patience) {
+                Ok(held) => trigger_event.held = Some(held),
                 Err(error) => return binding.state.backlog.lock().refuse(error),
             }
         }
-        let value = firing
+        let value = trigger_event
             .value
             .as_ref()
             .map_or(0, |value| value.packed().len());
@@ -210,12 +210,12 @@ impl Driver {
             drop(backlog);
             return lose(NO_ROOM);
         }
-        backlog.push(firing, bytes);
+        backlog.push(trigger_event, bytes);
         drop(backlog);
         match mode {
-            Mode::Sync => desk.due.borrow_mut().push_back(Due::Next(key)),
+            Mode::Sync => table.due.borrow_mut().push_back(Due::Next(key)),
             Mode::Async => {
-                let mut ready = desk.ready.borrow_mut();
+                let mut ready = table.ready.borrow_mut();
                 if ready.last() != Some(&key) && !ready.contains(&key) {
                     ready.push(key);
                 }
@@ -229,7 +229,7 @@ impl Driver {
         happened: &dyn KeyEvent,
         binding: &Binding,
         function: CallbackId,
-        firing: &Firing,
+        trigger_event: &TriggerEvent,
         patience: Duration,
     ) -> Result<Held, Arc<str>> {
         let nowhere = "on_trigger_fired cannot run while other code of a library does";
@@ -237,98 +237,102 @@ impl Driver {
             return Err(nowhere.into());
         }
         let grant = Grant {
-            db: firing.db,
+            db: trigger_event.db,
             flags: Flags::NO_WRITES,
             ..(*binding.grant).clone()
         };
         let call = Notification {
             callback: function,
             background: None,
-            event: &firing.event,
-            key: &firing.key,
-            value: firing.value.as_ref(),
+            event: &trigger_event.event,
+            key: &trigger_event.key,
+            value: trigger_event.value.as_ref(),
             held: None,
             token: 0,
         };
-        let looked = self.podium.with(&binding.runner, patience, |stage| {
-            let mut looked = Err(nowhere.into());
-            happened.look(&grant, &mut |server| {
-                stage.enter(|session| looked = stage.fire(session, server, &call));
+        let looked = self
+            .main_thread
+            .with(&binding.executor, patience, |library| {
+                let mut looked = Err(nowhere.into());
+                happened.look(&grant, &mut |server| {
+                    library.enter(|session| looked = library.fire(session, server, &call));
+                });
+                looked
             });
-            looked
-        });
         looked.unwrap_or_else(|| Err(nowhere.into()))
     }
 
     /// Runs sync callbacks that wait, as long as there is time.
-    pub(super) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
-        let desk = &self.triggers;
-        if !desk.is_due() {
+    pub(crate) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
+        let table = &self.triggers;
+        if !table.is_due() {
             return;
         }
         let mut stalled: Vec<Due> = Vec::new();
-        let mut busy: Vec<Arc<Runner>> = Vec::new();
+        let mut busy: Vec<Arc<LibraryExecutor>> = Vec::new();
         while Instant::now() < deadline.latest {
-            let Some(due) = desk.due.borrow_mut().pop_front() else {
+            let Some(due) = table.due.borrow_mut().pop_front() else {
                 break;
             };
             let key = due.key();
             let (binding, mut begun) = match due {
                 Due::Begun(begun) => (begun.1, Some(begun.2)),
-                Due::Next(_) => match desk.binding(key) {
+                Due::Next(_) => match table.binding(key) {
                     Some(binding) => (binding, None),
                     None => continue,
                 },
             };
             let is_begun = begun.is_some();
-            let is_busy = busy.iter().any(|one| Arc::ptr_eq(one, &binding.runner));
+            let is_busy = busy.iter().any(|one| Arc::ptr_eq(one, &binding.executor));
             let patience = deadline.latest.saturating_duration_since(Instant::now());
             let ran = !is_busy
                 && self
-                    .podium
-                    .with(&binding.runner, patience, |stage| {
+                    .main_thread
+                    .with(&binding.executor, patience, |library| {
                         let call = binding.call(key, Mode::Sync);
-                        let firing = begun.take().or_else(|| call.state.take());
-                        if let Some(firing) = firing {
+                        let trigger_event = begun.take().or_else(|| call.state.take());
+                        if let Some(trigger_event) = trigger_event {
                             let follow = |db| {
                                 let is_time = Instant::now() < deadline.latest;
                                 let next = || self.next_due(key, &call, db);
                                 (is_time && !is_begun).then(next).flatten()
                             };
-                            run_due(streams, stage, &binding, &call, firing, &follow);
+                            run_due(streams, library, &binding, &call, trigger_event, &follow);
                         }
                     })
                     .is_some();
             if !ran {
-                busy.push(Arc::clone(&binding.runner));
+                busy.push(Arc::clone(&binding.executor));
                 stalled.push(match begun {
-                    Some(firing) => Due::Begun(Box::new((key, binding, firing))),
+                    Some(trigger_event) => Due::Begun(Box::new((key, binding, trigger_event))),
                     None => Due::Next(key),
                 });
             }
         }
-        let mut due = desk.due.borrow_mut();
+        let mut due = table.due.borrow_mut();
         for one in stalled.into_iter().rev() {
             due.push_front(one);
         }
     }
 
     /// The next event that is due, if it is of the same trigger and database.
-    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: Database) -> Option<Firing> {
+    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: Database) -> Option<TriggerEvent> {
         let mut due = self.triggers.due.borrow_mut();
         if !matches!(due.front(), Some(Due::Next(next)) if *next == key) {
             return None;
         }
-        let firing = call.state.take_in(db)?;
+        let trigger_event = call.state.take_in(db)?;
         due.pop_front();
-        Some(firing)
+        Some(trigger_event)
     }
 
     /// Tells the workers of what is new for them.
-    pub(super) fn send_ready_triggers(&self) {
+    pub(crate) fn send_ready_triggers(&self) {
         for key in self.triggers.ready.take() {
             if let Some(binding) = self.triggers.binding(key) {
-                binding.runner.send_trigger(binding.call(key, Mode::Async));
+                binding
+                    .executor
+                    .send_trigger(binding.call(key, Mode::Async));
             }
         }
     }
@@ -337,19 +341,19 @@ impl Driver {
 /// Runs a sync callback over an event, and over those that follow in the same unit.
 fn run_due(
     streams: &dyn Streams,
-    stage: &OnStage<'_>,
+    library: &EnteredLibrary<'_>,
     binding: &Binding,
     call: &TriggerCall,
-    firing: Firing,
-    follow: &dyn Fn(Database) -> Option<Firing>,
+    trigger_event: TriggerEvent,
+    follow: &dyn Fn(Database) -> Option<TriggerEvent>,
 ) {
-    let db = firing.db;
+    let db = trigger_event.db;
     let grant = in_db(&binding.grant, db);
-    let mut next = Some(firing);
+    let mut next = Some(trigger_event);
     streams.act(&grant, &mut |server| {
-        stage.enter(|session| {
-            while let Some(firing) = next.take() {
-                stage.run_trigger(session, server, call, &firing);
+        library.enter(|session| {
+            while let Some(trigger_event) = next.take() {
+                library.run_trigger(session, server, call, &trigger_event);
                 next = follow(db);
             }
         });

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use gears_v8::ports::KeptEntered;
 
-use super::on_stage::OnStage;
-use super::runner::Runner;
-use super::stage::MainPass;
+use super::entered_library::EnteredLibrary;
+use super::isolate_slot::GateGuard;
+use super::library_executor::LibraryExecutor;
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub(super) struct Podium {
+pub(crate) struct MainThreadExecutor {
     kept: RefCell<Option<Kept>>,
     /// Whether something is done on a stage.
     in_use: Cell<bool>,
@@ -26,8 +26,8 @@ pub(super) struct Podium {
 /// Dropped in this order: the program is left, then the stage.
 struct Kept {
     _entered: Box<dyn KeptEntered>,
-    _pass: MainPass,
-    runner: Arc<Runner>,
+    _pass: GateGuard,
+    executor: Arc<LibraryExecutor>,
 }
 
 struct InUse<'a>(&'a Cell<bool>);
@@ -38,57 +38,57 @@ impl Drop for InUse<'_> {
     }
 }
 
-impl Podium {
+impl MainThreadExecutor {
     /// Runs `work` on a library's stage; `None` where a worker is there for longer than
     /// `patience`, or something is done on a stage already.
-    pub(super) fn with<R>(
+    pub(crate) fn with<R>(
         &self,
-        runner: &Arc<Runner>,
+        executor: &Arc<LibraryExecutor>,
         patience: Duration,
-        work: impl FnOnce(&OnStage<'_>) -> R,
+        work: impl FnOnce(&EnteredLibrary<'_>) -> R,
     ) -> Option<R> {
         if self.in_use.replace(true) {
             return None;
         }
         // Also where `work` panics.
         let _in_use = InUse(&self.in_use);
-        self.with_stage(runner, patience, work)
+        self.with_isolate(executor, patience, work)
     }
 
-    fn with_stage<R>(
+    fn with_isolate<R>(
         &self,
-        runner: &Arc<Runner>,
+        executor: &Arc<LibraryExecutor>,
         patience: Duration,
-        work: impl FnOnce(&OnStage<'_>) -> R,
+        work: impl FnOnce(&EnteredLibrary<'_>) -> R,
     ) -> Option<R> {
         let kept = match self.kept.take() {
-            Some(kept) if Arc::ptr_eq(&kept.runner, runner) => kept,
+            Some(kept) if Arc::ptr_eq(&kept.executor, executor) => kept,
             other => {
                 drop(other);
-                let pass = runner.pass_main(patience)?;
+                let pass = executor.acquire_main(patience)?;
                 Kept {
-                    _entered: runner.keep_entered(),
+                    _entered: executor.keep_entered(),
                     _pass: pass,
-                    runner: Arc::clone(runner),
+                    executor: Arc::clone(executor),
                 }
             }
         };
-        let result = work(&OnStage::of(runner));
-        if !runner.leave_main() {
+        let result = work(&EnteredLibrary::of(executor));
+        if !executor.leave_main() {
             self.kept.replace(Some(kept));
         }
         Some(result)
     }
 
-    /// Whether the main thread could be on a library's stage now; see [`super::stage::Stage::is_free`].
-    pub(super) fn is_free(&self, runner: &Arc<Runner>) -> bool {
+    /// Whether the main thread could be on a library's stage now; see [`super::isolate_slot::IsolateSlot::is_free`].
+    pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
         let kept = self.kept.borrow();
-        let is_there = |kept: &Kept| Arc::ptr_eq(&kept.runner, runner);
-        kept.as_ref().is_some_and(is_there) || runner.is_free()
+        let is_there = |kept: &Kept| Arc::ptr_eq(&kept.executor, executor);
+        kept.as_ref().is_some_and(is_there) || executor.is_free()
     }
 
     /// Leaves the stage where the main thread is, if it is at one.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         drop(self.kept.take());
     }
 }

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use gears_core::stream::{ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
 
-use super::book::UnitCall;
-use super::driver::{Deadline, Driver};
 use super::streams::Streams;
+use super::tick::{Deadline, Dispatcher};
+use crate::executor::BatchTask;
 
-impl Driver {
+impl Dispatcher {
     /// Gives a unit to its callback: a sync one here and now, an async one on a worker.
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
@@ -60,7 +60,7 @@ impl Driver {
             }
         }
         let is_sync = binding.target.mode == Mode::Sync;
-        let call = UnitCall {
+        let call = BatchTask {
             sub,
             unit,
             target: binding.target.clone(),
@@ -69,7 +69,7 @@ impl Driver {
             background: (!is_sync).then(|| Arc::clone(&binding.grant)),
         };
         if !is_sync {
-            binding.runner.send_unit(call);
+            binding.executor.send_batch(call);
             return;
         }
         let patience = deadline.latest.saturating_duration_since(Instant::now());
@@ -77,26 +77,27 @@ impl Driver {
             // Scripts have held up this round for long enough.
             None
         } else {
-            self.podium.with(&binding.runner, patience, |stage| {
-                streams.act(&binding.grant, &mut |server| {
-                    let mut reports = Vec::new();
-                    if let Some(first) = call.unit.items.first() {
-                        let key = KeyRef {
-                            db,
-                            name: &call.stream,
-                        };
-                        self.chain.begin(key, first.id());
-                    }
-                    stage.enter(|session| stage.run_unit(session, server, &call));
-                    stage.take_reports(&mut reports);
-                    // A pause begins with the failure, not with the turn.
-                    self.set_time();
-                    self.tell(&mut reports);
+            self.main_thread
+                .with(&binding.executor, patience, |library| {
+                    streams.act(&binding.grant, &mut |server| {
+                        let mut completions = Vec::new();
+                        if let Some(first) = call.unit.items.first() {
+                            let key = KeyRef {
+                                db,
+                                name: &call.stream,
+                            };
+                            self.nesting.begin(key, first.id());
+                        }
+                        library.enter(|session| library.run_batch(session, server, &call));
+                        library.take_completions(&mut completions);
+                        // A pause begins with the failure, not with the turn.
+                        self.set_time();
+                        self.tell(&mut completions);
+                    })
                 })
-            })
         };
         self.acted.set(self.acted.get() || ran == Some(true));
-        self.chain.pause();
+        self.nesting.pause();
         if ran.is_none() {
             give_back();
             self.stalled.borrow_mut().push(sub);
@@ -104,7 +105,7 @@ impl Driver {
     }
 
     /// Writes the dead letters that wait for it, and deletes those whose entries are done.
-    pub(super) fn write_letters(&self, streams: &dyn Streams) {
+    pub(crate) fn write_letters(&self, streams: &dyn Streams) {
         while let Some(letter) = self.update(Delivery::next_letter) {
             let written = match self.binding(letter.consumer, letter.db) {
                 Some(binding) => streams.bury(&binding.grant, &binding.name, &letter),

@@ -11,43 +11,43 @@ use std::time::Duration;
 use gears_core::stream::Mode;
 use gears_v8::ports::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
 
-use super::book::{Caller, FunctionCall};
-use super::driver::Driver;
-use super::runner::Runner;
 use super::streams::Streams;
+use super::tick::Dispatcher;
+use crate::executor::LibraryExecutor;
+use crate::executor::{FunctionCall, Responder};
 
 /// A hook of a library that is live.
 struct Bound {
     hook: Hook,
     library: Arc<str>,
-    runner: Arc<Runner>,
+    executor: Arc<LibraryExecutor>,
     user: Arc<str>,
     called: bool,
 }
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub(super) struct Hooks {
+pub(crate) struct RegisteredHooks {
     all: RefCell<Vec<Bound>>,
     /// Whether any may be there to be called: asked for in every turn.
     due: Cell<bool>,
 }
 
-impl Hooks {
+impl RegisteredHooks {
     /// All are to be called when this server is a primary next.
-    pub(super) fn call_again(&self) {
+    pub(crate) fn call_again(&self) {
         let mut all = self.all.borrow_mut();
         all.iter_mut().for_each(|one| one.called = false);
         self.due.set(!all.is_empty());
     }
 
     /// Whether any is to be called.
-    pub(super) fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.due.get()
     }
 
     /// The next one to be called.
-    fn next(&self) -> Option<(Hook, Arc<Runner>, Grant, Arc<str>)> {
+    fn next(&self) -> Option<(Hook, Arc<LibraryExecutor>, Grant, Arc<str>)> {
         let mut all = self.all.borrow_mut();
         let Some(one) = all.iter_mut().find(|one| !one.called) else {
             self.due.set(false);
@@ -59,8 +59,8 @@ impl Hooks {
             db: Database::Number(0),
             flags: Flags::WAITS,
         };
-        let runner = Arc::clone(&one.runner);
-        Some((one.hook.clone(), runner, grant, Arc::clone(&one.library)))
+        let executor = Arc::clone(&one.executor);
+        Some((one.hook.clone(), executor, grant, Arc::clone(&one.library)))
     }
 }
 
@@ -69,7 +69,7 @@ struct Log {
     what: String,
 }
 
-impl Caller for Log {
+impl Responder for Log {
     fn answer(self: Box<Self>, reply: Reply) {
         if let Reply::Error(error) = reply {
             log::warn!("{} failed: {error}", self.what);
@@ -81,24 +81,24 @@ impl Caller for Log {
     }
 }
 
-impl Driver {
+impl Dispatcher {
     /// Has these called, in place of those the library had before.
     pub(crate) fn set_hooks(
         &self,
         library: &Arc<str>,
-        runner: &Arc<Runner>,
+        executor: &Arc<LibraryExecutor>,
         user: &Arc<str>,
-        hooks: Vec<Hook>,
+        registered_hooks: Vec<Hook>,
     ) {
-        let mut all = self.hooks.all.borrow_mut();
+        let mut all = self.registered_hooks.all.borrow_mut();
         all.retain(|one| one.library != *library);
-        self.hooks
+        self.registered_hooks
             .due
-            .set(self.hooks.due.get() || !hooks.is_empty());
-        all.extend(hooks.into_iter().map(|hook| Bound {
+            .set(self.registered_hooks.due.get() || !registered_hooks.is_empty());
+        all.extend(registered_hooks.into_iter().map(|hook| Bound {
             hook,
             library: Arc::clone(library),
-            runner: Arc::clone(runner),
+            executor: Arc::clone(executor),
             user: Arc::clone(user),
             called: false,
         }));
@@ -106,22 +106,22 @@ impl Driver {
 
     /// Forgets the hooks of a library.
     pub(crate) fn remove_hooks(&self, library: &str) {
-        let mut all = self.hooks.all.borrow_mut();
+        let mut all = self.registered_hooks.all.borrow_mut();
         all.retain(|one| *one.library != *library);
     }
 
     /// Forgets the hook of a registration that was taken away.
     pub(crate) fn remove_hook(&self, library: &str, of: &Registered) {
-        let mut all = self.hooks.all.borrow_mut();
+        let mut all = self.registered_hooks.all.borrow_mut();
         all.retain(|one| *one.library != *library || one.hook.of != *of);
     }
 
     /// Calls those that were not yet called.
-    pub(super) fn call_hooks(&self, streams: &dyn Streams, patience: Duration) {
-        if !self.hooks.has_work() {
+    pub(crate) fn call_hooks(&self, streams: &dyn Streams, patience: Duration) {
+        if !self.registered_hooks.has_work() {
             return;
         }
-        while let Some((hook, runner, grant, library)) = self.hooks.next() {
+        while let Some((hook, executor, grant, library)) = self.registered_hooks.next() {
             let what = format!(
                 "on_registered of '{}' in library '{library}'",
                 hook.of.name()
@@ -134,12 +134,12 @@ impl Driver {
                 mode: hook.mode,
             };
             if hook.mode == Mode::Async {
-                runner.send_function(FunctionCall {
+                executor.send_function(FunctionCall {
                     callback: hook.callback,
                     grant: Arc::new(grant),
                     arguments: Words::default(),
                     raw: false,
-                    caller: log,
+                    responder: log,
                 });
                 continue;
             }
@@ -147,12 +147,12 @@ impl Driver {
             let mut reply = None;
             streams.act(&grant, &mut |server| {
                 let mut wait = || match log.take() {
-                    Some(log) => Ok(log as Box<dyn Caller>),
+                    Some(log) => Ok(log as Box<dyn Responder>),
                     None => Err(Reply::Null),
                 };
                 let called =
-                    self.call_function(&runner, &function, &[], server, patience, &mut wait);
-                reply = called.into_reply(&runner);
+                    self.call_function(&executor, &function, &[], server, patience, &mut wait);
+                reply = called.into_reply(&executor);
             });
             if let (Some(log), Some(reply)) = (log, reply) {
                 log.answer(reply);

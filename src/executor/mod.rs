@@ -1,0 +1,34 @@
+//! Running a library's code, on workers and on the main thread.
+//!
+//! ```text
+//!  main thread                                       workers
+//!  dispatcher ── TaskQueue (records, recalls, ...) ─> LibraryExecutor ── Session::call ──> callback
+//!    ^                                                  │
+//!    └──────────── Completion (started, finished) <─────┘  through Completions, which wakes the main thread
+//! ```
+//!
+//! A [`LibraryExecutor`] is one loaded library: its program in an isolate slot, where one thread at
+//! a time runs it, and a queue of the tasks that it has. Workers run async code, the main thread
+//! sync code.
+
+mod completions;
+mod entered_library;
+mod executions;
+mod isolate_slot;
+mod library_executor;
+mod main_thread;
+mod task_queue;
+mod trigger_task;
+mod waiting_calls;
+mod worker_pool;
+
+pub(crate) use completions::{Clock, Completion, Completions};
+pub(crate) use entered_library::EnteredLibrary;
+pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
+pub(crate) use isolate_slot::ServerLock;
+pub(crate) use library_executor::{LibraryExecutor, Shared};
+pub(crate) use main_thread::MainThreadExecutor;
+pub(crate) use task_queue::{BatchTask, FunctionCall, Responder, Target};
+pub(crate) use trigger_task::{TriggerCall, TriggerEvent, TriggerState, in_db};
+pub(crate) use waiting_calls::{Begun, WaitingCall, WaitingCalls};
+pub(crate) use worker_pool::Pool;

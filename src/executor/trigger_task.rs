@@ -1,0 +1,122 @@
+//! What key-space triggers are at work: their code, what waits for them, and what is due.
+//!
+//! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
+//! from it by itself. So an upgrade finds there what the old code has not begun. How they get
+//! there, and out again, is in [`super::trigger_event`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use gears_core::keyspace::{Backlog, KeyValue, TriggerKey};
+use gears_v8::ports::{CallbackId, Database, Grant, Held, Notification, Outcome, Server, Session};
+
+/// An event that waits for a callback.
+pub(crate) struct TriggerEvent {
+    pub(crate) event: Arc<str>,
+    pub(crate) db: Database,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) value: Option<KeyValue>,
+    pub(crate) held: Option<Held>,
+    pub(crate) since: Instant,
+}
+
+/// What waits for a trigger and what is counted of it: used by the main thread and by a worker.
+#[derive(Default)]
+pub(crate) struct TriggerState {
+    pub(crate) backlog: Mutex<Backlog<TriggerEvent>>,
+    /// Whether the trigger is there no more: nothing is begun for it.
+    pub(crate) is_removed: AtomicBool,
+}
+
+impl TriggerState {
+    pub(crate) fn take(&self) -> Option<TriggerEvent> {
+        self.backlog.lock().take()
+    }
+
+    /// The next one, if it is of that database.
+    pub(crate) fn take_in(&self, db: Database) -> Option<TriggerEvent> {
+        let mut backlog = self.backlog.lock();
+        let is_there = backlog
+            .first()
+            .is_some_and(|trigger_event| trigger_event.db == db);
+        if is_there { backlog.take() } else { None }
+    }
+
+    /// The callback is done with an event.
+    pub(crate) fn end(&self, since: Instant, error: Option<Arc<str>>) {
+        let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.backlog.lock().end(took, error);
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.is_removed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.backlog.lock().waiting()
+    }
+
+    /// Takes out the events whose data is in the memory of the code as it is.
+    pub(crate) fn take_begun(&self) -> VecDeque<TriggerEvent> {
+        let is_held = |trigger_event: &TriggerEvent| trigger_event.held.is_some();
+        self.backlog.lock().take_where(is_held).into()
+    }
+
+    /// Which of the events that wait have their data in the memory of the code as it is.
+    pub(crate) fn begun(&self) -> Vec<bool> {
+        let backlog = self.backlog.lock();
+        backlog
+            .iter()
+            .map(|trigger_event| trigger_event.held.is_some())
+            .collect()
+    }
+}
+
+/// How a worker calls a trigger.
+#[derive(Clone)]
+pub(crate) struct TriggerCall {
+    pub(crate) key: TriggerKey,
+    pub(crate) state: Arc<TriggerState>,
+    pub(crate) callback: CallbackId,
+    /// What an async callback acts with; `None` for a sync one.
+    pub(crate) background: Option<Arc<Grant>>,
+}
+
+impl TriggerCall {
+    /// Calls the callback in a session; gives the event's time with what came of it.
+    pub(crate) fn run(
+        &self,
+        trigger_event: &TriggerEvent,
+        session: &mut dyn Session,
+        server: &dyn Server,
+        token: u64,
+    ) -> (Instant, Outcome) {
+        let background = self.background.as_ref();
+        let grant = background.map(|grant| in_db(grant, trigger_event.db));
+        let call = Notification {
+            callback: self.callback,
+            background: grant.as_ref(),
+            event: &trigger_event.event,
+            key: &trigger_event.key,
+            value: trigger_event.value.as_ref(),
+            held: trigger_event.held.as_ref(),
+            token,
+        };
+        (trigger_event.since, session.notify(&call, server))
+    }
+}
+
+/// The grant, for that database.
+pub(crate) fn in_db(grant: &Arc<Grant>, db: Database) -> Arc<Grant> {
+    if grant.db == db {
+        return Arc::clone(grant);
+    }
+    Arc::new(Grant {
+        db,
+        ..(**grant).clone()
+    })
+}
