@@ -11,9 +11,9 @@ use crate::host::{
     Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
     is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
-use crate::library::{self, Library, Loader, Registry, dump_with_progress};
-use gears_core::persist::LibraryDump;
-use gears_core::stream::{Delivery, EntryId, Event, KeyRef};
+use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
+use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
+use gears_core::snapshot::LibrarySnapshot;
 use gears_v8::ports::{Executions, Registrations};
 use gears_v8::{Protection, V8Engine, initialize};
 
@@ -118,7 +118,7 @@ impl App {
     }
 
     /// Makes a library of what was kept of it.
-    pub(crate) fn restore(&self, context: &Context, dump: &LibraryDump) {
+    pub(crate) fn restore(&self, context: &Context, dump: &LibrarySnapshot) {
         let listen = |registered: &Registrations| self.listen(context, registered);
         let mut registry = self.registry.borrow_mut();
         self.loader
@@ -162,11 +162,12 @@ impl App {
         listen_to_keys(context, wishes)
     }
 
-    fn dumps(&self) -> Vec<LibraryDump> {
+    fn dumps(&self) -> Vec<LibrarySnapshot> {
         let registry = self.registry.borrow();
         self.dispatcher.inspect(|delivery| {
-            let dump =
-                |(name, library): (&String, &Library)| dump_with_progress(name, library, delivery);
+            let dump = |(name, library): (&String, &Library)| {
+                snapshot_with_progress(name, library, delivery)
+            };
             registry.iter().map(dump).collect()
         })
     }
@@ -186,16 +187,16 @@ impl App {
     }
 
     /// How long scripts may hold the server.
-    fn hold(&self) -> Duration {
-        let hold = &self.settings.limits.locked_ms;
-        Duration::from_millis(hold.load(std::sync::atomic::Ordering::Relaxed))
+    fn script_budget(&self) -> Duration {
+        let budget = &self.settings.limits.locked_ms;
+        Duration::from_millis(budget.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     fn limits(&self, only_urgent: bool) -> TickLimits {
         TickLimits {
             only_urgent,
             budget: if only_urgent { Duration::ZERO } else { SLICE },
-            hold: self.hold(),
+            script_budget: self.script_budget(),
         }
     }
 
@@ -388,7 +389,7 @@ impl Hooks for AppHooks {
         Self::with(|app| {
             let limits = EventLimits {
                 bounds: app.settings.trigger_bounds(),
-                patience: app.hold(),
+                patience: app.script_budget(),
             };
             app.dispatcher.on_key_event(happened, limits);
         });
@@ -442,7 +443,8 @@ impl Hooks for AppHooks {
 
     fn before_sleep(&self, context: &Context) {
         Self::with(|app| {
-            // Also where something panics: workers would wait for the main thread to leave for ever.
+            // Also where something panics: workers would wait for the main thread to leave for
+            // ever.
             let _left = Left(&app.dispatcher);
             app.turn(context);
         });
@@ -454,12 +456,13 @@ impl Hooks for AppHooks {
 
     fn dump(&self) -> Vec<Vec<u8>> {
         let dumps = App::get().map(App::dumps).unwrap_or_default();
-        dumps.iter().map(LibraryDump::encode).collect()
+        dumps.iter().map(LibrarySnapshot::encode).collect()
     }
 
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
         let app = App::get().ok_or("the module is not ready")?;
-        let dump = LibraryDump::decode(bytes).map_err(|error| format!("one of them {error}"))?;
+        let dump =
+            LibrarySnapshot::decode(bytes).map_err(|error| format!("one of them {error}"))?;
         app.restore(context, &dump);
         Ok(())
     }

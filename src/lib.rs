@@ -2,9 +2,11 @@
 //!
 //! This is the module's entry: what is registered with the server, and nothing else. The rooms:
 //!
-//! * [`gears_core`] decides: which entry goes to which consumer, which event of a key to which trigger.
+//! * [`gears_core`] decides: which entry goes to which consumer, which event of a key to which
+//!   trigger.
 //! * [`gears_v8`] runs scripts.
-//! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and on workers.
+//! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and
+//!   on workers.
 //! * [`library`] knows what is loaded.
 //! * `commands` answers users; `host` is the server; `app` ties them together.
 

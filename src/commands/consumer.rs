@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::dispatcher::ConsumerName;
 use crate::host::Context;
-use gears_core::stream::{
-    ConsumerKey, Delivery, EntryId, Hold, KeyRef, Percentiles, Refusal, State, Stats, StreamView,
+use gears_core::delivery::{
+    ConsumerKey, Delivery, DeliveryState, EntryId, KeyRef, Percentiles, Refusal, State, Stats,
+    StreamView,
 };
 use gears_v8::ports::Reply;
 
@@ -134,7 +135,7 @@ fn order<'a>(
     let done = Target::parse(app, context, words, subcommand)
         .and_then(|(target, rest)| work(&target, rest));
     let db = context.db();
-    app.dispatcher.put_on_record(context);
+    app.dispatcher.commit(context);
     // It is the client's, so it is there.
     context.select(db);
     app.dispatcher.wake();
@@ -251,14 +252,14 @@ pub(super) fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
                 let name = &target.name.consumer;
                 Reply::error(format!("ERR consumer '{name}' has no dead letter stream"))
             })?;
-            let is_new = |letter| {
-                let look = |delivery: &Delivery| delivery.is_redriven(consumer, key, letter);
+            let is_new = |dead_letter| {
+                let look = |delivery: &Delivery| delivery.is_redriven(consumer, key, dead_letter);
                 !app.dispatcher.inspect(look)
             };
-            let letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
+            let dead_letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
             let count = app
                 .dispatcher
-                .update(|delivery| delivery.redrive(consumer, key, letters));
+                .update(|delivery| delivery.redrive(consumer, key, dead_letters));
             Ok(Reply::count(count))
         },
     )
@@ -290,7 +291,7 @@ pub(super) fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
                 let stream = streams.find(|one| (one.db, one.name) == (key.db, key.name));
                 stream.map_or(Reply::Null, |stream| {
                     let now_ms = app.dispatcher.time();
-                    let of_all = delivery.hold_of(target.consumer);
+                    let of_all = delivery.consumer_state_of(target.consumer);
                     of_stream(&stream, context, now_ms, &of_all, delivery.refusal())
                 })
             }
@@ -302,10 +303,13 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
         return Reply::Null;
     };
     let sum = figures::sum(target.consumer, delivery);
-    let error = delivery.hold_of(target.consumer).aborted.or_else(|| {
-        let mut streams = delivery.streams_of(target.consumer);
-        streams.find_map(|stream| stream.hold().aborted.clone())
-    });
+    let error = delivery
+        .consumer_state_of(target.consumer)
+        .aborted
+        .or_else(|| {
+            let mut streams = delivery.streams_of(target.consumer);
+            streams.find_map(|stream| stream.delivery_state().aborted.clone())
+        });
     let error = error.or_else(|| Some(Arc::clone(&delivery.refusal()?.error)));
     let state = if runs {
         figures::state(sum.state)
@@ -337,7 +341,7 @@ fn of_stream(
     stream: &StreamView<'_>,
     context: &Context,
     now_ms: u64,
-    of_all: &Hold,
+    of_all: &DeliveryState,
     refusal: Option<&Refusal>,
 ) -> Reply {
     let stats = stream.stats;
@@ -345,23 +349,23 @@ fn of_stream(
         State::Running => stream.state,
         held => held,
     };
-    let until_ms = stream.hold().until_ms.max(of_all.until_ms);
-    let hold = stream.hold();
+    let until_ms = stream.delivery_state().until_ms.max(of_all.until_ms);
+    let delivery_state = stream.delivery_state();
     let mut pending = stream.in_flight();
     let in_flight = pending.len();
-    pending.extend(stream.redo());
+    pending.extend(stream.redeliveries());
     pending.sort_unstable();
     let (first, behind) = context.look_behind(stream.name, stream.read(), LAG_MAX);
     let oldest = stream.oldest().or(first);
-    let lag_entries = stream.unfinished().saturating_add(behind).min(LAG_MAX);
+    let lag_entries = stream.unacknowledged().saturating_add(behind).min(LAG_MAX);
     let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.ms));
-    let tried = stream.checkpoint().hold.tried;
+    let tried = stream.checkpoint().delivery_state.tried;
     let attempts = pending.iter().map(|id| {
         let at = tried.binary_search_by_key(id, |(id, _)| *id);
         Reply::count(at.map_or(0, |at| tried[at].1.attempts))
     });
     let attempts = Reply::Array(attempts.collect());
-    let error = hold.aborted.as_ref().or(of_all.aborted.as_ref());
+    let error = delivery_state.aborted.as_ref().or(of_all.aborted.as_ref());
     let error = error.or(refusal.map(|refusal| &refusal.error));
     let error = error.map_or("None", |error| error);
     let mut fields = vec![

@@ -1,8 +1,8 @@
 //! `RG.DUMPEXECUTIONS`, `RG.GETEXECUTION`, `RG.GETRESULTS`, `RG.ABORTEXECUTION`, ...: runs over the
 //! data set, with the replies of the first `RedisGears`.
 //!
-//! A run is its user's: another one who asks for it is told that there is none of that ID, unless it
-//! is an administrator.
+//! A run is its user's: another one who asks for it is told that there is none of that ID, unless
+//! it is an administrator.
 
 use serde::Deserialize;
 

@@ -10,7 +10,7 @@ use crate::dispatcher::Called;
 use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
 use crate::host::{BlockedClient, Context, Unit, key_count, may_call};
 use crate::library::Standing;
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
 use gears_v8::ports::{Flags, Function, Grant, Reply, Server, Words};
 
 use super::waiting_calls;

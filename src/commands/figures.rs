@@ -3,7 +3,7 @@
 
 use crate::host::Field;
 use crate::library::Registry;
-use gears_core::stream::{
+use gears_core::delivery::{
     Backoff, Condition, ConsumerKey, ConsumerSpec, Delivery, EntryId, OnFailure, Percentiles,
     Policy, Scope, Start, State, Stats, StreamView,
 };

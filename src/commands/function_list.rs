@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::host::Context;
 use crate::library::{Consumer, Library, Standing};
-use gears_core::stream::{ConsumerSpec, Delivery, State, Stats, StreamView};
+use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
 use super::figures::{self, Counters};
@@ -136,12 +136,12 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
     let spec = delivery.spec(consumer.key);
     let (window, trim) = spec.map_or((0, false), |spec| (spec.window, spec.trim));
     // Also where somebody paused one that has none.
-    let is_held = delivery.state_of(consumer.key) != State::Running
+    let is_blocked = delivery.state_of(consumer.key) != State::Running
         || delivery
             .streams_of(consumer.key)
             .any(|stream| stream.state != State::Running);
     let with_options: Option<&ConsumerSpec> =
-        spec.filter(|spec| is_held || figures::has_options(spec));
+        spec.filter(|spec| is_blocked || figures::has_options(spec));
     let mut fields = vec![
         ("name", Reply::text(name)),
         ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
@@ -197,7 +197,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
     ];
     if verbosity >= 3 {
         let mut pending = stream.in_flight();
-        pending.extend(stream.redo());
+        pending.extend(stream.redeliveries());
         fields.push(("pending_ids", figures::ids(pending)));
     }
     if with_options {

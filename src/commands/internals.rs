@@ -17,8 +17,8 @@
 use crate::app::App;
 use crate::host::{Context, Copies};
 use crate::library;
-use gears_core::persist::{LibraryDump, decode_hold, decode_pending};
-use gears_core::stream::{Checkpoint, ConsumerKey, EntryId, Event, Hold, KeyRef};
+use gears_core::delivery::{Checkpoint, ConsumerKey, DeliveryState, EntryId, Event, KeyRef};
+use gears_core::snapshot::{LibrarySnapshot, decode_hold, decode_pending};
 use gears_v8::ports::Reply;
 
 use super::wrong_arity;
@@ -26,7 +26,7 @@ use super::wrong_arity;
 const NOT_FOR_CLIENTS: &str = "ERR _RG_INTERNALS is the module's own: it is only taken from the primary and from the append-only file";
 
 /// Sends a library.
-pub(crate) fn send_library(context: &Context, dump: &LibraryDump, copies: Copies) {
+pub(crate) fn send_library(context: &Context, dump: &LibrarySnapshot, copies: Copies) {
     context.replicate(&[b"library", &dump.encode()], copies);
 }
 
@@ -40,7 +40,7 @@ pub(super) fn library(app: &App, context: &Context, arguments: &[&[u8]]) -> Repl
         let [dump] = arguments else {
             return Err(wrong_arity("_rg_internals|library"));
         };
-        let dump = LibraryDump::decode(dump)
+        let dump = LibrarySnapshot::decode(dump)
             .map_err(|error| Reply::error(format!("ERR the library {error}")))?;
         app.restore(context, &dump);
         Ok(())
@@ -61,18 +61,19 @@ pub(super) fn delete(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
 
 pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     taken(context, || {
-        let (words, hold) = arguments.split_at(arguments.len().min(5));
-        let ([library, consumer, key, position, pending], [] | [_]) = (words, hold) else {
+        let (words, delivery_state) = arguments.split_at(arguments.len().min(5));
+        let ([library, consumer, key, position, pending], [] | [_]) = (words, delivery_state)
+        else {
             return Err(wrong_arity("_rg_internals|cursor"));
         };
-        let hold = hold.first().copied().unwrap_or_default();
+        let delivery_state = delivery_state.first().copied().unwrap_or_default();
         let text = |bytes| std::str::from_utf8(bytes).ok();
         let position = text(position).and_then(EntryId::parse);
         let checkpoint = Checkpoint {
             position: position.ok_or_else(|| Reply::error("ERR the position is no ID"))?,
             pending: decode_pending(pending)
                 .map_err(|error| Reply::error(format!("ERR the list of pending IDs {error}")))?,
-            hold: taken_hold(hold)?,
+            delivery_state: taken_hold(delivery_state)?,
         };
         if let Some(consumer) = find(app, library, consumer) {
             app.dispatcher.on(Event::Resumed {
@@ -90,12 +91,12 @@ pub(super) fn cursor(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply
 
 pub(super) fn hold(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     taken(context, || {
-        let [library, consumer, hold] = arguments else {
+        let [library, consumer, delivery_state] = arguments else {
             return Err(wrong_arity("_rg_internals|hold"));
         };
-        let hold = taken_hold(hold)?;
+        let delivery_state = taken_hold(delivery_state)?;
         if let Some(consumer) = find(app, library, consumer) {
-            app.dispatcher.hold_consumer(consumer, &hold);
+            app.dispatcher.set_consumer_state(consumer, &delivery_state);
         }
         Ok(())
     })
@@ -105,7 +106,7 @@ pub(super) fn writes(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Re
     Reply::OK
 }
 
-fn taken_hold(bytes: &[u8]) -> Result<Hold, Reply> {
+fn taken_hold(bytes: &[u8]) -> Result<DeliveryState, Reply> {
     decode_hold(bytes).map_err(|error| Reply::error(format!("ERR what holds it {error}")))
 }
 

@@ -8,8 +8,8 @@ use crate::app::App;
 use crate::dispatcher::TriggerView;
 use crate::host::{Context, Copies};
 use crate::library::{self, Library, Unregistered, dump};
-use gears_core::keyspace::TriggerKey;
-use gears_core::stream::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Label, Registered, Reply};
 
 use super::trigger_figures::{event_types, key_types, mode_name};
@@ -291,7 +291,7 @@ fn hold(
         app.dispatcher.update(|delivery| change(delivery, key));
     }
     let db = context.db();
-    app.dispatcher.put_on_record(context);
+    app.dispatcher.commit(context);
     // It is the client's, so it is there.
     context.select(db);
     app.dispatcher.wake();

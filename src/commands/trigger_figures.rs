@@ -3,8 +3,8 @@
 use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::host::Field;
 use crate::library::Registry;
-use gears_core::keyspace::{TriggerKey, TriggerSpec};
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
+use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;
 
 /// A trigger in LIST. The first fields are those of the original, spelled as there.

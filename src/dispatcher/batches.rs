@@ -1,30 +1,32 @@
-//! Consumers with a policy, from the main thread's side: units to their callbacks, and letters to
-//! where dead letters go.
+//! Consumers with a policy, from the main thread's side: batches to their callbacks, and dead
+//! letters to where dead letters go.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_core::stream::{ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey, Unit};
+use gears_core::delivery::{
+    Batch, ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey,
+};
 
 use super::streams::Streams;
 use super::tick::{Deadline, Dispatcher};
 use crate::executor::BatchTask;
 
 impl Dispatcher {
-    /// Gives a unit to its callback: a sync one here and now, an async one on a worker.
+    /// Gives a batch to its callback: a sync one here and now, an async one on a worker.
     pub(crate) fn deliver(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
         consumer: ConsumerKey,
-        mut unit: Unit,
+        mut batch: Batch,
         deadline: Deadline,
     ) {
-        let number = unit.number;
+        let number = batch.number;
         let give_back = || {
             self.on(Event::Returned {
                 sub,
-                unit: number,
+                batch: number,
                 yields: true,
             });
         };
@@ -42,27 +44,28 @@ impl Dispatcher {
         if !self.admit(streams, sub, &binding, &stream) {
             return give_back();
         }
-        if unit.comes_again {
+        if batch.is_redelivery {
             // What was deleted meanwhile holds nothing up.
-            let mut ids = unit.items.iter().map(Item::id);
+            let mut ids = batch.items.iter().map(Item::id);
             let gone = streams.missing(db, &stream, &mut ids);
             if !gone.is_empty() {
-                unit.items
+                batch
+                    .items
                     .retain(|item| gone.binary_search(&item.id()).is_err());
                 self.on(Event::Gone {
                     sub,
-                    unit: number,
+                    batch: number,
                     ids: gone,
                 });
             }
-            if unit.items.is_empty() {
+            if batch.items.is_empty() {
                 return;
             }
         }
         let is_sync = binding.target.mode == Mode::Sync;
         let call = BatchTask {
             sub,
-            unit,
+            batch,
             target: binding.target.clone(),
             as_batch: binding.as_batch,
             stream,
@@ -81,7 +84,7 @@ impl Dispatcher {
                 .with(&binding.executor, patience, |library| {
                     streams.act(&binding.grant, &mut |server| {
                         let mut completions = Vec::new();
-                        if let Some(first) = call.unit.items.first() {
+                        if let Some(first) = call.batch.items.first() {
                             let key = KeyRef {
                                 db,
                                 name: &call.stream,
@@ -105,23 +108,25 @@ impl Dispatcher {
     }
 
     /// Writes the dead letters that wait for it, and deletes those whose entries are done.
-    pub(crate) fn write_letters(&self, streams: &dyn Streams) {
-        while let Some(letter) = self.update(Delivery::next_letter) {
-            let written = match self.binding(letter.consumer, letter.db) {
-                Some(binding) => streams.bury(&binding.grant, &binding.name, &letter),
+    pub(crate) fn write_dead_letters(&self, streams: &dyn Streams) {
+        while let Some(dead_letter) = self.update(Delivery::next_dead_letter) {
+            let written = match self.binding(dead_letter.consumer, dead_letter.db) {
+                Some(binding) => {
+                    streams.write_dead_letter(&binding.grant, &binding.name, &dead_letter)
+                }
                 None => Err("the consumer has no code".into()),
             };
             self.on(match written {
-                Ok(()) => Event::Buried(letter),
-                Err(error) => Event::Unburied {
-                    letter,
+                Ok(()) => Event::DeadLetterWritten(dead_letter),
+                Err(error) => Event::DeadLetterRefused {
+                    dead_letter,
                     error: error.into(),
                 },
             });
         }
-        while let Some(redeemed) = self.update(Delivery::next_redeemed) {
-            if let Some(binding) = self.binding(redeemed.consumer, redeemed.db) {
-                streams.redeem(&binding.grant, &redeemed);
+        while let Some(deletions) = self.update(Delivery::next_dead_letter_deletion) {
+            if let Some(binding) = self.binding(deletions.consumer, deletions.db) {
+                streams.redeem(&binding.grant, &deletions);
             }
         }
     }

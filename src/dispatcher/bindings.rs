@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slotmap::SecondaryMap;
 
-use gears_core::stream::{ConsumerKey, ConsumerSpec};
+use gears_core::delivery::{ConsumerKey, ConsumerSpec};
 use gears_v8::ports::{Database, Flags, Grant};
 
 use super::streams::ConsumerName;

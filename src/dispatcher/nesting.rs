@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 
 use hashbrown::HashMap;
 
-use gears_core::stream::{EntryId, KeyRef};
+use gears_core::delivery::{EntryId, KeyRef};
 
 /// The deepest entry there may be.
 pub(crate) const DEPTH_MAX: u32 = 32;

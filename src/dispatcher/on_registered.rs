@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
 use gears_v8::ports::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
 
 use super::streams::Streams;

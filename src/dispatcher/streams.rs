@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use gears_core::stream::{
-    DeadLetter, EntryId, Hold, Progress, ReadRequest, RecordBatch, Redeemed, Refusal, Trim,
+use gears_core::delivery::{
+    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, ReadRequest, RecordBatch,
+    Refusal, Trim,
 };
 use gears_v8::ports::{Grant, Server};
 
@@ -43,26 +44,26 @@ pub(crate) trait Streams {
     /// The ID that so many entries of a stream are behind: 0-0 where there are no more.
     fn last(&self, request: &ReadRequest, skip: u64) -> EntryId;
 
-    /// Puts a consumer's progress on record, in the append-only file and on the replicas: as one
+    /// Puts a consumer's progress committed, in the append-only file and on the replicas: as one
     /// with what is written in the same turn.
     fn record(&self, consumer: &ConsumerName, progress: &Progress);
 
-    /// Puts on record why nothing is handed over of any of a consumer's streams.
-    fn record_hold(&self, consumer: &ConsumerName, hold: &Hold);
+    /// Puts committed why nothing is dispatched of any of a consumer's streams.
+    fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState);
 
     /// Writes a dead letter, here and on the replicas, as one with the progress of the same turn.
     ///
     /// # Errors
     /// With what the server says against it.
-    fn bury(
+    fn write_dead_letter(
         &self,
         grant: &Grant,
         consumer: &ConsumerName,
-        letter: &DeadLetter,
+        dead_letter: &DeadLetter,
     ) -> Result<(), String>;
 
     /// Deletes dead letters, here and on the replicas.
-    fn redeem(&self, grant: &Grant, redeemed: &Redeemed);
+    fn redeem(&self, grant: &Grant, deletions: &DeadLetterDeletion);
 
     /// Trims a stream, here and on the replicas.
     fn trim(&self, trim: &Trim);

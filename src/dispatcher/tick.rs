@@ -1,7 +1,7 @@
 //! The main thread's side: asks the delivery core what to do, does it, and tells it what happened.
 //!
 //! A *turn* comes once per round of the server's event loop, before it sleeps, and, where the
-//! server can, right after a command that added entries. What a turn hands over:
+//! server can, right after a command that added entries. What a turn dispatches:
 //!
 //! * to sync consumers, every entry that was added since the last turn, so that writers find their
 //!   entries processed when their replies arrive; unless that holds up the server for longer than
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 
-use gears_core::stream::{
-    ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, KeyRef, Notice, Reach,
-    ReadRequest, RecordBatch, Refusal, SubscriptionKey,
+use gears_core::delivery::{
+    ConsumerKey, ConsumerSpec, ControlMessage, Delivery, DeliveryState, Dispatch, EntryId, Event,
+    KeyRef, Reach, ReadRequest, RecordBatch, Refusal, SubscriptionKey,
 };
 use gears_v8::ports::{Function, Reply, Server};
 
@@ -70,7 +70,7 @@ pub(crate) struct TickLimits {
     pub budget: Duration,
     /// How long scripts may hold up one round of the event loop, whatever is urgent: what is left
     /// then is backlog.
-    pub hold: Duration,
+    pub script_budget: Duration,
 }
 
 /// When a turn ends.
@@ -100,12 +100,12 @@ pub(crate) struct Dispatcher {
     pub(crate) database_handles: DatabaseHandles,
     /// Code that was replaced, and may have entries that it did not finish.
     shutting_down: RefCell<Vec<Weak<LibraryExecutor>>>,
-    /// Whether sync callbacks ran commands since progress was put on record.
+    /// Whether sync callbacks ran commands since progress was committed.
     pub(crate) acted: Cell<bool>,
     /// Whether it is known, of this round of the event loop, whether the server takes writes.
     asked: Cell<bool>,
     /// Time that urgent work of this round of the event loop has taken.
-    held: Cell<Duration>,
+    urgent_time: Cell<Duration>,
     clock: Clock,
 }
 
@@ -128,7 +128,7 @@ impl Dispatcher {
             shutting_down: RefCell::default(),
             acted: Cell::default(),
             asked: Cell::default(),
-            held: Cell::default(),
+            urgent_time: Cell::default(),
             clock: Clock::start(),
         }
     }
@@ -141,7 +141,7 @@ impl Dispatcher {
             self.set_time();
         }
         if let Event::Resumed { .. } = event {
-            // What is on record may be of another clock.
+            // What is committed may be of another clock.
             self.set_time();
         }
         if let Event::RoleChanged { primary } = event {
@@ -165,29 +165,29 @@ impl Dispatcher {
         self.delivery.borrow_mut().on(event);
         if moves {
             // Before anything more of it is started.
-            self.pass_notices();
+            self.send_control_messages();
         }
     }
 
-    /// Sets why nothing is handed over of any stream of a consumer, as it was put on record.
-    pub(crate) fn hold_consumer(&self, consumer: ConsumerKey, hold: &Hold) {
+    /// Sets why nothing is dispatched of any stream of a consumer, as it was committed.
+    pub(crate) fn set_consumer_state(&self, consumer: ConsumerKey, delivery_state: &DeliveryState) {
         self.set_time();
-        self.update(|delivery| delivery.hold_consumer(consumer, hold));
+        self.update(|delivery| delivery.set_consumer_state(consumer, delivery_state));
     }
 
     /// Finds out where consumers begin with a stream of which that is not known yet. To be called
     /// with every event that tells of a stream, before anything else happens to that.
     pub(crate) fn place(&self, streams: &dyn Streams, key: KeyRef<'_>) {
-        while let Some(request) = self.update(|core| core.next_placing(key)) {
-            self.answer_placing(streams, &request);
+        while let Some(request) = self.update(|core| core.next_start_request(key)) {
+            self.answer_start_request(streams, &request);
         }
     }
 
-    fn answer_placing(&self, streams: &dyn Streams, request: &ReadRequest) {
+    fn answer_start_request(&self, streams: &dyn Streams, request: &ReadRequest) {
         if let Reach::Last(skip) = request.reach {
             let position = streams.last(request, skip);
             let sub = request.sub;
-            self.on(Event::Placed { sub, position });
+            self.on(Event::StartResolved { sub, position });
         }
     }
 
@@ -296,7 +296,7 @@ impl Dispatcher {
     /// Takes a consumer's code away: it waits for other code.
     pub(crate) fn suspend_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().suspend_consumer(key);
-        self.pass_notices();
+        self.send_control_messages();
         self.bindings.remove(key);
     }
 
@@ -311,7 +311,7 @@ impl Dispatcher {
         let binding = Binding::new(name, code, &spec);
         self.delivery.borrow_mut().change_consumer(key, spec);
         // The recalls are for the code that has the entries.
-        self.pass_notices();
+        self.send_control_messages();
         self.bind(key, binding);
     }
 
@@ -319,11 +319,11 @@ impl Dispatcher {
     pub(crate) fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
         // What was read ahead is struck from the task queue of the code that has it.
-        self.pass_notices();
+        self.send_control_messages();
         self.bindings.remove(key);
     }
 
-    /// Lets the code of a library end. What it does not finish within some time is handed over
+    /// Lets the code of a library end. What it does not finish within some time is dispatched
     /// again, to the code that took its place. To be called when its consumers have that.
     pub(crate) fn shut_down(&self, executor: &Arc<LibraryExecutor>, deleted: bool) {
         executor.shut_down(deleted);
@@ -357,41 +357,43 @@ impl Dispatcher {
         let start = Instant::now();
         let deadline = Deadline {
             end: start + limits.budget,
-            latest: start + limits.hold.saturating_sub(self.held.get()),
+            latest: start + limits.script_budget.saturating_sub(self.urgent_time.get()),
         };
         // Without memory triggers run: only what needs some is refused.
         if self.may_call() {
             self.run_due_triggers(streams, deadline);
             if !limits.only_urgent {
                 self.send_ready_triggers();
-                self.call_hooks(streams, limits.hold);
+                self.call_hooks(streams, limits.script_budget);
             }
         }
-        while let Some(hand_over) = self.update(|core| core.next_hand_over(limits.only_urgent)) {
-            self.carry_out(streams, hand_over, deadline);
+        while let Some(dispatch) = self.update(|core| core.next_dispatch(limits.only_urgent)) {
+            self.carry_out(streams, dispatch, deadline);
             if !limits.only_urgent && Instant::now() >= deadline.end {
                 break;
             }
         }
-        while let Some(hand_over) = self.update(|core| core.next_hand_over(true)) {
-            self.carry_out(streams, hand_over, deadline);
+        while let Some(dispatch) = self.update(|core| core.next_dispatch(true)) {
+            self.carry_out(streams, dispatch, deadline);
         }
-        if !self.delivery.borrow().has_hand_overs() {
+        if !self.delivery.borrow().has_dispatches() {
             self.nesting.end();
         }
-        // What was written goes with the progress that it means, and a dead letter with the failure:
-        // a dump that is taken next knows of both or of neither. Without that, progress may wait for
-        // the end of the event loop's round, and the next one of the same stream take its place.
-        let has_letters = self.inspect(Delivery::has_letters);
-        if !limits.only_urgent || self.acted.get() || has_letters {
-            self.put_on_record(streams);
+        // What was written goes with the progress that it means, and a dead letter with the
+        // failure: a dump that is taken next knows of both or of neither. Without that, progress
+        // may wait for the end of the event loop's round, and the next one of the same stream take
+        // its place.
+        let has_dead_letters = self.inspect(Delivery::has_dead_letters);
+        if !limits.only_urgent || self.acted.get() || has_dead_letters {
+            self.commit(streams);
         }
-        self.pass_notices();
+        self.send_control_messages();
         if limits.only_urgent {
-            self.held.set(self.held.get() + start.elapsed());
+            self.urgent_time
+                .set(self.urgent_time.get() + start.elapsed());
             return;
         }
-        self.held.set(Duration::ZERO);
+        self.urgent_time.set(Duration::ZERO);
         self.asked.set(false);
         self.admitted.borrow_mut().clear();
         self.triggers.end_round();
@@ -429,7 +431,7 @@ impl Dispatcher {
         }
     }
 
-    /// Whether triggers and hooks may be called: they are not handed over again.
+    /// Whether triggers and hooks may be called: they are not redelivered.
     fn may_call(&self) -> bool {
         let delivery = self.delivery.borrow();
         delivery.refusal().is_none_or(|refusal| refusal.may_trim)
@@ -449,18 +451,18 @@ impl Dispatcher {
         is_full
     }
 
-    /// Puts on record what the core decided: letters with the progress that they mean.
-    pub(crate) fn put_on_record(&self, streams: &dyn Streams) {
+    /// Puts committed what the core decided: dead letters with the progress that they mean.
+    pub(crate) fn commit(&self, streams: &dyn Streams) {
         self.acted.set(false);
-        self.write_letters(streams);
+        self.write_dead_letters(streams);
         while let Some(progress) = self.update(Delivery::next_progress) {
             if let Some(name) = self.bindings.name(progress.consumer) {
                 streams.record(&name, &progress);
             }
         }
-        while let Some((consumer, hold)) = self.update(Delivery::next_hold) {
+        while let Some((consumer, delivery_state)) = self.update(Delivery::next_consumer_state) {
             if let Some(name) = self.bindings.name(consumer) {
-                streams.record_hold(&name, &hold);
+                streams.commit_consumer_state(&name, &delivery_state);
             }
         }
     }
@@ -489,10 +491,10 @@ impl Dispatcher {
         self.delivery.borrow_mut().set_time(self.time());
     }
 
-    fn carry_out(&self, streams: &dyn Streams, hand_over: HandOver, deadline: Deadline) {
-        match hand_over {
-            HandOver::Read(request) => self.read_ahead(streams, &request),
-            HandOver::Run {
+    fn carry_out(&self, streams: &dyn Streams, dispatch: Dispatch, deadline: Deadline) {
+        match dispatch {
+            Dispatch::Read(request) => self.read_ahead(streams, &request),
+            Dispatch::Run {
                 sub,
                 consumer,
                 must,
@@ -501,11 +503,11 @@ impl Dispatcher {
                 let most = if others_wait { must } else { u64::MAX };
                 self.run(streams, sub, consumer, must..=most, deadline);
             }
-            HandOver::Deliver {
+            Dispatch::Deliver {
                 sub,
                 consumer,
-                unit,
-            } => self.deliver(streams, sub, consumer, unit, deadline),
+                batch,
+            } => self.deliver(streams, sub, consumer, batch, deadline),
         }
     }
 
@@ -520,10 +522,10 @@ impl Dispatcher {
         self.set_time();
         self.take_completions();
         if !self.delivery.borrow().is_active() {
-            // Nothing is put on record here; what waited for it goes on.
+            // Nothing is committed here; what waited for it goes on.
             while self.update(Delivery::next_progress).is_some() {}
         }
-        self.pass_notices();
+        self.send_control_messages();
     }
 
     fn take_completions(&self) {
@@ -552,18 +554,18 @@ impl Dispatcher {
         self.tell(&mut completions);
     }
 
-    fn pass_notices(&self) {
+    fn send_control_messages(&self) {
         loop {
-            let Some(notice) = self.delivery.borrow_mut().next_notice() else {
+            let Some(message) = self.delivery.borrow_mut().next_control_message() else {
                 return;
             };
-            let (Notice::Drop { consumer, .. }
-            | Notice::Recall { consumer, .. }
-            | Notice::Window { consumer, .. }
-            | Notice::Moved { consumer, .. }
-            | Notice::Freed { consumer, .. }) = notice;
-            match (self.bindings.executor(consumer), notice) {
-                (Some(executor), Notice::Moved { sub, .. }) => {
+            let (ControlMessage::Drop { consumer, .. }
+            | ControlMessage::Recall { consumer, .. }
+            | ControlMessage::Window { consumer, .. }
+            | ControlMessage::Moved { consumer, .. }
+            | ControlMessage::SlotsReleased { consumer, .. }) = message;
+            match (self.bindings.executor(consumer), message) {
+                (Some(executor), ControlMessage::Moved { sub, .. }) => {
                     let place = self.inspect(|delivery| delivery.stream_of(sub));
                     if let Some((db, stream)) = place
                         && let Some(binding) = self.binding(consumer, db)
@@ -571,14 +573,14 @@ impl Dispatcher {
                         executor.relocate(sub, &stream, &binding.grant);
                     }
                 }
-                (Some(executor), notice) => {
-                    executor.carry_out(&notice);
-                    if let Notice::Recall { .. } = notice {
+                (Some(executor), message) => {
+                    executor.carry_out(&message);
+                    if let ControlMessage::Recall { .. } = message {
                         self.hear();
                     }
                 }
                 // Without code nothing waits beside it.
-                (None, Notice::Recall { sub, .. }) => self.on(Event::Recalled {
+                (None, ControlMessage::Recall { sub, .. }) => self.on(Event::Recalled {
                     sub,
                     started: EntryId::ZERO,
                     back: Vec::new(),
@@ -620,7 +622,7 @@ impl Dispatcher {
     /// Reads entries and tells the core. What is for a consumer with a policy stays there.
     fn read(&self, streams: &dyn Streams, request: &ReadRequest) -> RecordBatch {
         let sub = request.sub;
-        if request.planned {
+        if request.batched {
             let (batch, end) = streams.read(request);
             self.on(Event::Fetched { sub, batch, end });
             return RecordBatch::default();
@@ -639,7 +641,7 @@ impl Dispatcher {
     fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
         if let Reach::Last(_) = request.reach {
             // That needs neither code nor rights.
-            self.answer_placing(streams, request);
+            self.answer_start_request(streams, request);
             return;
         }
         let Some(binding) = self.binding(request.consumer, request.db) else {
@@ -653,7 +655,7 @@ impl Dispatcher {
         if batch.is_empty() || !self.delivery.borrow().may_start(request.sub) {
             return;
         }
-        let window = self.delivery.borrow().lane_window(request.sub);
+        let window = self.delivery.borrow().prefetch_window(request.sub);
         binding.executor.send_records(
             request.sub,
             &binding.target,
@@ -692,7 +694,7 @@ impl Dispatcher {
         let ran = self
             .main_thread
             .with(&binding.executor, patience, |library| {
-                library.set_window(sub, self.delivery.borrow().lane_window(sub));
+                library.set_window(sub, self.delivery.borrow().prefetch_window(sub));
                 streams.act(&binding.grant, &mut |server| {
                     let target = &binding.target;
                     self.run_entries(streams, server, library, target, sub, &count, deadline);
@@ -750,7 +752,7 @@ impl Dispatcher {
                         }
                         break;
                     }
-                    let window = self.delivery.borrow().lane_window(sub);
+                    let window = self.delivery.borrow().prefetch_window(sub);
                     library.push_records(sub, target, &request.name, window, batch);
                     now = Instant::now();
                     continue;

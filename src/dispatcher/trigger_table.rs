@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use slotmap::SecondaryMap;
 
-use gears_core::keyspace::{
+use gears_core::delivery::{KeyRef, Mode};
+use gears_core::triggers::{
     Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
 };
-use gears_core::stream::{KeyRef, Mode};
 use gears_v8::ports::{CallbackId, Database, Flags, Grant, Label, Server};
 
 use super::streams::ConsumerName;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use gears_core::keyspace::{TriggerKey, TriggerSpec};
-use gears_core::stream::{Delivery, Mode};
+use gears_core::delivery::{Delivery, Mode};
+use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::{CallbackId, Database, Flags, Grant, Held, Notification};
 
 use super::streams::Streams;
@@ -338,7 +338,7 @@ impl Dispatcher {
     }
 }
 
-/// Runs a sync callback over an event, and over those that follow in the same unit.
+/// Runs a sync callback over an event, and over those that follow in the same batch.
 fn run_due(
     streams: &dyn Streams,
     library: &EnteredLibrary<'_>,

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use gears_core::stream::Event;
+use gears_core::delivery::Event;
 
 /// Something that happened to an entry: an event of the delivery core that borrows nothing.
 pub(crate) type Completion = Event<'static>;
@@ -32,8 +32,8 @@ impl Completions {
         }
     }
 
-    /// Puts completions behind those that were sent, without waking anybody: they are moved out of the
-    /// vector.
+    /// Puts completions behind those that were sent, without waking anybody: they are moved out of
+    /// the vector.
     pub(crate) fn put(&self, completions: &mut Vec<Completion>) {
         self.queue.lock().append(completions);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_core::stream::{EntryId, RecordBatch, SubscriptionKey};
+use gears_core::delivery::{EntryId, RecordBatch, SubscriptionKey};
 use gears_v8::ports::{
     Flags, Function, Held, Invocation, News, Notification, Outcome, Reply, ScriptError, Server,
     Session,
@@ -81,7 +81,7 @@ impl<'a> EnteredLibrary<'a> {
         }
     }
 
-    /// Puts entries into the lane of a sync consumer.
+    /// Puts entries into the prefetch queue of a sync consumer.
     pub(crate) fn push_records(
         &self,
         sub: SubscriptionKey,
@@ -94,7 +94,7 @@ impl<'a> EnteredLibrary<'a> {
         queue.push_records(sub, target, stream, None, window, batch);
     }
 
-    /// Sets the window of a lane.
+    /// Sets the window of a prefetch queue.
     pub(crate) fn set_window(&self, sub: SubscriptionKey, window: usize) {
         self.executor.queue.lock().set_window(sub, window);
     }

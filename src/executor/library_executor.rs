@@ -1,9 +1,9 @@
 //! One loaded library at work.
 //!
-//! The main thread writes into its task queue what is to be done; a worker does that, a slice at a time.
-//! The main thread may take the stage itself, to run sync code: the worker then lets go of it after
-//! the call at hand. What is to be done no more it strikes from the task queue at once, whatever the
-//! worker is at.
+//! The main thread writes into its task queue what is to be done; a worker does that, a slice at a
+//! time. The main thread may take the stage itself, to run sync code: the worker then lets go of it
+//! after the call at hand. What is to be done no more it strikes from the task queue at once,
+//! whatever the worker is at.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use gears_core::stream::{EntryId, Notice, RecordBatch, SHARE, SubscriptionKey};
+use gears_core::delivery::{ControlMessage, EntryId, RecordBatch, SHARE, SubscriptionKey};
 use gears_v8::ports::{
     BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
     ScriptError, Server, Session,
@@ -30,8 +30,8 @@ use super::worker_pool::{self, Pool};
 const SLICE: Duration = Duration::from_millis(2);
 /// Reports that are sent without waiting for the end of a slice.
 const REPORTS: usize = 256;
-/// Entries of one lane before the next job's turn, and jobs before the next lane's. Between lanes
-/// it is [`SHARE`].
+/// Entries of one prefetch queue before the next job's turn, and jobs before the next prefetch
+/// queue's. Between prefetch queues it is [`SHARE`].
 const TURN: usize = 64;
 
 /// How long a library that was replaced or deleted may go on with what it began: parts of it that
@@ -129,9 +129,9 @@ impl LibraryExecutor {
         self.change(|queue| queue.push_records(sub, target, stream, Some(grant), window, batch));
     }
 
-    /// Has a unit given to an async callback.
+    /// Has a batch given to an async callback.
     pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask) {
-        self.change(|queue| queue.push_task(Task::Unit(call)));
+        self.change(|queue| queue.push_task(Task::Batch(call)));
     }
 
     /// Tells that events wait for an async trigger.
@@ -154,20 +154,20 @@ impl LibraryExecutor {
         }
     }
 
-    /// Carries out a decision about a lane. From now on nothing is started that was taken back:
-    /// what is at hand is not waited for. What was taken back is among the completions, for the main
-    /// thread to take at once.
-    pub(crate) fn carry_out(self: &Arc<Self>, notice: &Notice) {
-        self.change(|queue| match *notice {
-            Notice::Recall { sub, .. } => {
+    /// Carries out a decision about a prefetch queue. From now on nothing is started that was
+    /// recalled: what is at hand is not waited for. What was recalled is among the completions, for
+    /// the main thread to take at once.
+    pub(crate) fn carry_out(self: &Arc<Self>, message: &ControlMessage) {
+        self.change(|queue| match *message {
+            ControlMessage::Recall { sub, .. } => {
                 queue.recall(sub);
                 self.shared.completions.put(queue.completions());
             }
-            Notice::Drop { sub, .. } => queue.drop_lane(sub),
-            Notice::Window { sub, window, .. } => queue.set_window(sub, window),
-            Notice::Freed { sub, places, .. } => queue.free(sub, places),
+            ControlMessage::Drop { sub, .. } => queue.drop_prefetch(sub),
+            ControlMessage::Window { sub, window, .. } => queue.set_window(sub, window),
+            ControlMessage::SlotsReleased { sub, places, .. } => queue.free(sub, places),
             // See `relocate`.
-            Notice::Moved { .. } => {}
+            ControlMessage::Moved { .. } => {}
         });
     }
 
@@ -187,8 +187,8 @@ impl LibraryExecutor {
     }
 
     /// Lets the library end: no entry is started any more, what runs may finish, for a while; see
-    /// [`crate::dispatcher::Dispatcher::shut_down`]. `deleted`: no other takes its place. To be called after the
-    /// recalls.
+    /// [`crate::dispatcher::Dispatcher::shut_down`]. `deleted`: no other takes its place. To be
+    /// called after the recalls.
     pub(crate) fn shut_down(self: &Arc<Self>, deleted: bool) {
         if deleted {
             self.slot.set_deleted();
@@ -405,9 +405,9 @@ impl LibraryExecutor {
         }
     }
 
-    /// Starts the next entry of a lane and runs it as far as it goes. `began` is the current time;
-    /// gives the time after the call, or `None` where nothing was started. `begin` is told of the
-    /// entry just before.
+    /// Starts the next entry of a prefetch queue and runs it as far as it goes. `began` is the
+    /// current time; gives the time after the call, or `None` where nothing was started. `begin` is
+    /// told of the entry just before.
     pub(crate) fn run_entry(
         &self,
         session: &mut dyn Session,
@@ -452,7 +452,7 @@ impl LibraryExecutor {
             (queue.take_task()?, queue.token())
         };
         let killed = match task {
-            Task::Unit(call) => {
+            Task::Batch(call) => {
                 self.run_batch(session, server, &call, clock);
                 return Some(Instant::now());
             }
@@ -502,7 +502,7 @@ impl LibraryExecutor {
         Some(Instant::now())
     }
 
-    /// Gives a unit to its callback, which runs as far as it goes.
+    /// Gives a batch to its callback, which runs as far as it goes.
     pub(crate) fn run_batch(
         &self,
         session: &mut dyn Session,
@@ -513,7 +513,7 @@ impl LibraryExecutor {
         let (token, locks) = self.queue.lock().start_batch(call);
         let began = Instant::now();
         let background = call.background.as_ref();
-        let outcome = match call.unit.items.as_slice() {
+        let outcome = match call.batch.items.as_slice() {
             [one] if !call.as_batch => session.call(
                 &Call {
                     callback: call.target.callback,

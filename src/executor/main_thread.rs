@@ -80,7 +80,8 @@ impl MainThreadExecutor {
         Some(result)
     }
 
-    /// Whether the main thread could be on a library's stage now; see [`super::isolate_slot::IsolateSlot::is_free`].
+    /// Whether the main thread could be on a library's stage now; see
+    /// [`super::isolate_slot::IsolateSlot::is_free`].
     pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
         let kept = self.kept.borrow();
         let is_there = |kept: &Kept| Arc::ptr_eq(&kept.executor, executor);

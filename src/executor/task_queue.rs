@@ -1,9 +1,10 @@
-//! What a library has to do: entries in their lanes, functions and background parts in their
-//! queue, and calls whose promise is pending.
+//! What a library has to do: entries in their prefetch queues, functions and background parts in
+//! their queue, and calls whose promise is pending.
 //!
-//! It is looked into for a moment at a time, never while a script runs: the script may wait for
-//! the server's lock, and another thread run the library meanwhile. The lanes of sync and of async
-//! consumers lie side by side: a promise of the one may be settled by a callback of the other.
+//! It is looked into for a moment at a time, never while a script runs: the script may wait for the
+//! server's lock, and another thread run the library meanwhile. The prefetch queues of sync and of
+//! async consumers lie side by side: a promise of the one may be settled by a callback of the
+//! other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,19 +13,19 @@ use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 
-use gears_core::keyspace::TriggerKey;
-use gears_core::stream::{
-    End, EntryId, Event, Failure, Item, Lane, Mode, RecordBatch, SubscriptionKey, Unit,
+use gears_core::delivery::{
+    Batch, End, EntryId, Event, Failure, Item, Mode, PrefetchQueue, RecordBatch, SubscriptionKey,
 };
+use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
 
 use super::completions::{Clock, Completion};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
-/// Lanes below which sweeping is not worth it.
+/// Prefetch queues below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
 
-/// What a lane's entries are given to.
+/// What a prefetch queue's entries are given to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The callback in the library's program.
@@ -59,7 +60,7 @@ pub(crate) struct FunctionCall {
 /// A call of a stream consumer with a policy.
 pub(crate) struct BatchTask {
     pub(crate) sub: SubscriptionKey,
-    pub(crate) unit: Unit,
+    pub(crate) batch: Batch,
     pub(crate) target: Target,
     /// Whether the callback gets an array.
     pub(crate) as_batch: bool,
@@ -71,7 +72,7 @@ pub(crate) struct BatchTask {
 /// What waits in a library's queue.
 pub(crate) enum Task {
     /// Entries of a stream consumer with a policy.
-    Unit(BatchTask),
+    Batch(BatchTask),
     /// The next event of a trigger.
     Trigger(TriggerCall),
     /// An event of a trigger.
@@ -84,15 +85,15 @@ pub(crate) enum Task {
 
 /// What is to be done next.
 pub(crate) enum NextTask {
-    /// An entry of this lane.
+    /// An entry of this prefetch queue.
     Entry(SubscriptionKey),
     /// The first of the queue.
     Task,
 }
 
-/// The lane of one subscription, and what its calls need.
+/// The prefetch queue of one subscription, and what its calls need.
 pub(crate) struct StreamPrefetch {
-    pub(crate) lane: Lane<Item>,
+    pub(crate) prefetch: PrefetchQueue<Item>,
     target: Target,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
@@ -113,7 +114,7 @@ impl StreamPrefetch {
 
     fn push(&mut self, batch: RecordBatch) {
         for item in Item::all(batch) {
-            self.lane.push(item);
+            self.prefetch.push(item);
         }
     }
 }
@@ -141,9 +142,9 @@ enum PendingCall {
         /// How often the lock had been taken when it was started; `None` for a sync callback.
         locks: Option<u64>,
     },
-    Unit {
+    Batch {
         sub: SubscriptionKey,
-        unit: u64,
+        batch: u64,
         since: Instant,
         /// As with an entry.
         locks: Option<u64>,
@@ -166,18 +167,18 @@ struct RunningCall {
 #[derive(Clone, Copy)]
 enum Delivered {
     Entry(EntryId),
-    Unit(u64),
+    Batch(u64),
 }
 
 /// See the module's description.
 pub(crate) struct TaskQueue {
-    lanes: HashMap<SubscriptionKey, StreamPrefetch>,
+    prefetches: HashMap<SubscriptionKey, StreamPrefetch>,
     tasks: VecDeque<Task>,
     /// Triggers that are among the jobs.
     triggers: HashSet<TriggerKey>,
-    /// Async lanes that may have something to start.
+    /// Async prefetch queues that may have something to start.
     ready: VecDeque<SubscriptionKey>,
-    /// Whether the queue's turn comes before the next lane's.
+    /// Whether the queue's turn comes before the next prefetch queue's.
     tasks_first: bool,
     sweep_at: usize,
     pending: HashMap<u64, PendingCall>,
@@ -191,7 +192,7 @@ pub(crate) struct TaskQueue {
     completions: Vec<Completion>,
     /// How often scripts of the library took the server's lock on a worker. An async callback
     /// during which that changed may have written: its place in the window is taken until its
-    /// end is on record, so that no kill can repeat more than a window of what was written.
+    /// end is committed, so that no kill can repeat more than a window of what was written.
     locks: Arc<AtomicU64>,
     /// How much of an error is told.
     verbosity: Arc<AtomicU8>,
@@ -204,7 +205,7 @@ impl TaskQueue {
         verbosity: Arc<AtomicU8>,
     ) -> Self {
         Self {
-            lanes: HashMap::new(),
+            prefetches: HashMap::new(),
             tasks: VecDeque::new(),
             triggers: HashSet::new(),
             ready: VecDeque::new(),
@@ -300,12 +301,12 @@ impl TaskQueue {
         !self.pending.is_empty()
     }
 
-    /// Whether other lanes have something to start.
+    /// Whether other prefetch queues have something to start.
     pub(crate) fn has_lanes(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// What is to be done next: lanes and queue take turns.
+    /// What is to be done next: prefetch queues and queue take turns.
     pub(crate) fn next_task(&mut self) -> Option<NextTask> {
         self.tasks_first = !self.tasks_first;
         if !self.tasks.is_empty() && (self.tasks_first || self.ready.is_empty()) {
@@ -314,10 +315,10 @@ impl TaskQueue {
         self.ready.pop_front().map(NextTask::Entry)
     }
 
-    /// The turn of a lane that [`TaskQueue::next_task`] gave is over.
+    /// The turn of a prefetch queue that [`TaskQueue::next_task`] gave is over.
     pub(crate) fn end_turn(&mut self, sub: SubscriptionKey) {
-        if let Some(lane) = self.lanes.get_mut(&sub) {
-            lane.in_ready = false;
+        if let Some(prefetch) = self.prefetches.get_mut(&sub) {
+            prefetch.in_ready = false;
         }
         self.make_ready(sub);
     }
@@ -328,9 +329,9 @@ impl TaskQueue {
         self.next_token
     }
 
-    // --- lanes --------------------------------------------------------------------------------
+    // --- prefetch queues --------------------------------------------------------------------------------
 
-    /// Puts entries into the lane of a subscription, which is made where there is none.
+    /// Puts entries into the prefetch queue of a subscription, which is made where there is none.
     pub(crate) fn push_records(
         &mut self,
         sub: SubscriptionKey,
@@ -341,17 +342,20 @@ impl TaskQueue {
         batch: RecordBatch,
     ) {
         self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
-        let lane = self.lanes.entry(sub).or_insert_with(|| StreamPrefetch {
-            lane: Lane::new(window),
-            target: target.clone(),
-            stream: Arc::clone(stream),
-            background: background.cloned(),
-            started: EntryId::ZERO,
-            in_ready: false,
-        });
-        lane.lane.set_window(window);
-        lane.relocate(stream, background);
-        lane.push(batch);
+        let prefetch = self
+            .prefetches
+            .entry(sub)
+            .or_insert_with(|| StreamPrefetch {
+                prefetch: PrefetchQueue::new(window),
+                target: target.clone(),
+                stream: Arc::clone(stream),
+                background: background.cloned(),
+                started: EntryId::ZERO,
+                in_ready: false,
+            });
+        prefetch.prefetch.set_window(window);
+        prefetch.relocate(stream, background);
+        prefetch.push(batch);
         self.make_ready(sub);
     }
 
@@ -362,12 +366,12 @@ impl TaskQueue {
         stream: &Arc<[u8]>,
         grant: &Arc<Grant>,
     ) {
-        if let Some(lane) = self.lanes.get_mut(&sub) {
-            let background = lane.background.as_ref().map(|_| grant);
-            lane.relocate(stream, background);
+        if let Some(prefetch) = self.prefetches.get_mut(&sub) {
+            let background = prefetch.background.as_ref().map(|_| grant);
+            prefetch.relocate(stream, background);
         }
         for task in &mut self.tasks {
-            if let Task::Unit(call) = task
+            if let Task::Batch(call) = task
                 && call.sub == sub
             {
                 call.stream = Arc::clone(stream);
@@ -376,29 +380,29 @@ impl TaskQueue {
         }
     }
 
-    /// Puts a lane into the list of those that have something to start.
+    /// Puts a prefetch queue into the list of those that have something to start.
     fn make_ready(&mut self, sub: SubscriptionKey) {
-        if let Some(lane) = self.lanes.get_mut(&sub)
-            && lane.target.mode == Mode::Async
-            && !lane.in_ready
-            && lane.lane.is_ready()
+        if let Some(prefetch) = self.prefetches.get_mut(&sub)
+            && prefetch.target.mode == Mode::Async
+            && !prefetch.in_ready
+            && prefetch.prefetch.is_ready()
         {
-            lane.in_ready = true;
+            prefetch.in_ready = true;
             self.ready.push_back(sub);
         }
     }
 
     pub(crate) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
-        if let Some(lane) = self.lanes.get_mut(&sub) {
-            lane.lane.set_window(window);
+        if let Some(prefetch) = self.prefetches.get_mut(&sub) {
+            prefetch.prefetch.set_window(window);
         }
         self.make_ready(sub);
     }
 
-    /// Frees places of a lane that were taken until their entries' ends were on record.
+    /// Frees places of a prefetch queue that were taken until their entries' ends were committed.
     pub(crate) fn free(&mut self, sub: SubscriptionKey, places: usize) {
-        if let Some(lane) = self.lanes.get_mut(&sub) {
-            (0..places).for_each(|_| lane.lane.finish());
+        if let Some(prefetch) = self.prefetches.get_mut(&sub) {
+            (0..places).for_each(|_| prefetch.prefetch.finish());
         }
         self.make_ready(sub);
     }
@@ -406,36 +410,36 @@ impl TaskQueue {
     /// Drops what waits of a subscription, and completions that behind all that was started before.
     pub(crate) fn recall(&mut self, sub: SubscriptionKey) {
         let back = self.take_back(sub).into_iter();
-        self.completions.extend(back.map(|unit| Event::Returned {
+        self.completions.extend(back.map(|batch| Event::Returned {
             sub,
-            unit,
+            batch,
             yields: false,
         }));
-        // Of lanes that were forgotten all is reported.
-        let lane = self.lanes.get(&sub);
-        let started = lane.map_or(EntryId::ZERO, |lane| lane.started);
-        let back = self.clear_lane(sub).collect();
+        // Of prefetch queues that were forgotten all is reported.
+        let prefetch = self.prefetches.get(&sub);
+        let started = prefetch.map_or(EntryId::ZERO, |prefetch| prefetch.started);
+        let back = self.clear_prefetch(sub).collect();
         self.completions
             .push(Event::Recalled { sub, started, back });
     }
 
-    /// Drops what waits in a lane.
-    fn clear_lane(&mut self, sub: SubscriptionKey) -> impl Iterator<Item = EntryId> + use<> {
+    /// Drops what waits in a prefetch queue.
+    fn clear_prefetch(&mut self, sub: SubscriptionKey) -> impl Iterator<Item = EntryId> + use<> {
         let waiting = self
-            .lanes
+            .prefetches
             .get_mut(&sub)
-            .map(|lane| lane.lane.take_waiting());
+            .map(|prefetch| prefetch.prefetch.take_waiting());
         let waiting = waiting.unwrap_or_default();
         self.waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
         waiting.into_iter().map(|item| item.id())
     }
 
-    /// Drops the units of a subscription that wait; their numbers.
+    /// Drops the batches of a subscription that wait; their numbers.
     fn take_back(&mut self, sub: SubscriptionKey) -> Vec<u64> {
         let mut numbers = Vec::new();
         self.tasks.retain(|task| match task {
-            Task::Unit(call) if call.sub == sub => {
-                numbers.push(call.unit.number);
+            Task::Batch(call) if call.sub == sub => {
+                numbers.push(call.batch.number);
                 false
             }
             _ => true,
@@ -444,45 +448,45 @@ impl TaskQueue {
         numbers
     }
 
-    /// Drops what waits in any lane.
+    /// Drops what waits in any prefetch queue.
     pub(crate) fn clear_waiting(&mut self) {
-        let subs: Vec<_> = self.lanes.keys().copied().collect();
+        let subs: Vec<_> = self.prefetches.keys().copied().collect();
         for sub in subs {
-            drop(self.clear_lane(sub));
+            drop(self.clear_prefetch(sub));
         }
     }
 
-    /// Forgets a lane. What it has with callbacks ends unheard.
-    pub(crate) fn drop_lane(&mut self, sub: SubscriptionKey) {
-        drop(self.clear_lane(sub));
-        self.lanes.remove(&sub);
+    /// Forgets a prefetch queue. What it has with callbacks ends unheard.
+    pub(crate) fn drop_prefetch(&mut self, sub: SubscriptionKey) {
+        drop(self.clear_prefetch(sub));
+        self.prefetches.remove(&sub);
         self.running.retain(|one| one.sub != sub);
         self.take_back(sub);
         self.pending.retain(|_, pending| match pending {
-            PendingCall::Entry { sub: other, .. } | PendingCall::Unit { sub: other, .. } => {
+            PendingCall::Entry { sub: other, .. } | PendingCall::Batch { sub: other, .. } => {
                 *other != sub
             }
             PendingCall::Trigger { .. } | PendingCall::Function(_) => true,
         });
     }
 
-    /// Forgets lanes that hold nothing, once there are twice as many as were left the last time:
-    /// those of streams in use stay, those of streams that are no more do not pile up.
+    /// Forgets prefetch queues that hold nothing, once there are twice as many as were left the
+    /// last time: those of streams in use stay, those of streams that are no more do not pile up.
     pub(crate) fn sweep(&mut self) {
-        if self.lanes.len() >= self.sweep_at {
-            self.lanes
-                .retain(|_, lane| lane.in_ready || !lane.lane.is_idle());
-            self.sweep_at = (2 * self.lanes.len()).max(SWEEP_MIN);
+        if self.prefetches.len() >= self.sweep_at {
+            self.prefetches
+                .retain(|_, prefetch| prefetch.in_ready || !prefetch.prefetch.is_idle());
+            self.sweep_at = (2 * self.prefetches.len()).max(SWEEP_MIN);
         }
     }
 
-    /// Starts the next entry of a lane, if its window has room.
+    /// Starts the next entry of a prefetch queue, if its window has room.
     pub(crate) fn start(&mut self, sub: SubscriptionKey) -> Option<Started> {
-        let lane = self.lanes.get_mut(&sub)?;
-        let item = lane.lane.start()?;
+        let prefetch = self.prefetches.get_mut(&sub)?;
+        let item = prefetch.prefetch.start()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         let id = item.record().id;
-        lane.started = lane.started.max(id);
+        prefetch.started = prefetch.started.max(id);
         self.next_token += 1;
         self.running.push(RunningCall {
             token: self.next_token,
@@ -491,12 +495,12 @@ impl TaskQueue {
         });
         Some(Started {
             sub,
-            callback: lane.target.callback,
-            background: lane.background.clone(),
-            stream: Arc::clone(&lane.stream),
+            callback: prefetch.target.callback,
+            background: prefetch.background.clone(),
+            stream: Arc::clone(&prefetch.stream),
             token: self.next_token,
             locks: self.locks.load(Ordering::Relaxed),
-            is_async: lane.target.mode == Mode::Async,
+            is_async: prefetch.target.mode == Mode::Async,
             item,
         })
     }
@@ -531,26 +535,26 @@ impl TaskQueue {
             Outcome::Done(_) | Outcome::Partly { .. } => None,
             Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(error)),
         };
-        let holds = started.is_async && self.was_locked_since(started.locks);
-        self.end(sub, holds);
+        let uncommitted = started.is_async && self.was_locked_since(started.locks);
+        self.end(sub, uncommitted);
         self.completions.push(Event::Finished {
             sub,
             id,
             took: now.saturating_duration_since(began),
             now_ms: clock.wall_ms(now),
             error: error.map(Into::into),
-            holds,
+            uncommitted,
         });
     }
 
-    /// A unit is given to its callback. Its token, and how often the lock had been taken, for
+    /// A batch is given to its callback. Its token, and how often the lock had been taken, for
     /// [`TaskQueue::note_batch`].
     pub(crate) fn start_batch(&mut self, call: &BatchTask) -> (u64, u64) {
         let token = self.token();
         self.running.push(RunningCall {
             token,
             sub: call.sub,
-            what: Delivered::Unit(call.unit.number),
+            what: Delivered::Batch(call.batch.number),
         });
         (token, self.locks.load(Ordering::Relaxed))
     }
@@ -561,7 +565,7 @@ impl TaskQueue {
         at.map(|at| self.running.swap_remove(at)).is_some()
     }
 
-    /// Takes note of how the call with a unit ended. `locks` is from before it.
+    /// Takes note of how the call with a batch ended. `locks` is from before it.
     pub(crate) fn note_batch(
         &mut self,
         call: &BatchTask,
@@ -575,9 +579,9 @@ impl TaskQueue {
             return;
         }
         let locks = (call.target.mode == Mode::Async).then_some(locks);
-        let pending = PendingCall::Unit {
+        let pending = PendingCall::Batch {
             sub: call.sub,
-            unit: call.unit.number,
+            batch: call.batch.number,
             since: began,
             locks,
         };
@@ -588,7 +592,7 @@ impl TaskQueue {
         }
     }
 
-    /// How the callback ended with a unit.
+    /// How the callback ended with a batch.
     fn end_of(&self, outcome: Outcome) -> End {
         match outcome {
             Outcome::Done(_) | Outcome::Pending => End::Done,
@@ -668,8 +672,8 @@ impl TaskQueue {
                 given.push((*sub, Delivered::Entry(*id)));
                 false
             }
-            PendingCall::Unit { sub, unit, .. } => {
-                given.push((*sub, Delivered::Unit(*unit)));
+            PendingCall::Batch { sub, batch, .. } => {
+                given.push((*sub, Delivered::Batch(*batch)));
                 false
             }
             PendingCall::Trigger { .. } | PendingCall::Function(_) => true,
@@ -684,9 +688,9 @@ impl TaskQueue {
         self.completions
             .extend(given.into_iter().map(|(sub, what)| match what {
                 Delivered::Entry(id) => Event::Abandoned { sub, id },
-                Delivered::Unit(unit) => Event::Returned {
+                Delivered::Batch(batch) => Event::Returned {
                     sub,
-                    unit,
+                    batch,
                     yields: false,
                 },
             }));
@@ -712,9 +716,9 @@ impl TaskQueue {
     }
 
     /// The callback is done with an entry, whose place in the window is free unless it `holds`.
-    fn end(&mut self, sub: SubscriptionKey, holds: bool) {
-        if !holds && let Some(lane) = self.lanes.get_mut(&sub) {
-            lane.lane.finish();
+    fn end(&mut self, sub: SubscriptionKey, uncommitted: bool) {
+        if !uncommitted && let Some(prefetch) = self.prefetches.get_mut(&sub) {
+            prefetch.prefetch.finish();
         }
     }
 
@@ -726,7 +730,7 @@ impl TaskQueue {
                 since,
                 locks,
             } => {
-                let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
+                let uncommitted = locks.is_some_and(|locks| self.was_locked_since(locks));
                 let error = self.error_of(outcome);
                 self.completions.push(Event::Finished {
                     sub,
@@ -734,26 +738,26 @@ impl TaskQueue {
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
                     error,
-                    holds,
+                    uncommitted,
                 });
-                self.end(sub, holds);
+                self.end(sub, uncommitted);
                 self.make_ready(sub);
             }
-            PendingCall::Unit {
+            PendingCall::Batch {
                 sub,
-                unit,
+                batch,
                 since,
                 locks,
             } => {
                 let end = self.end_of(outcome);
-                let holds = locks.is_some_and(|locks| self.was_locked_since(locks));
+                let uncommitted = locks.is_some_and(|locks| self.was_locked_since(locks));
                 self.completions.push(Event::Ended {
                     sub,
-                    unit,
+                    batch,
                     end,
                     took: now.saturating_duration_since(since),
                     now_ms: clock.wall_ms(now),
-                    holds,
+                    uncommitted,
                 });
             }
             PendingCall::Trigger { state, since } => state.end(since, self.error_of(outcome)),

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use gears_core::keyspace::{Backlog, KeyValue, TriggerKey};
+use gears_core::triggers::{Backlog, KeyValue, TriggerKey};
 use gears_v8::ports::{CallbackId, Database, Grant, Held, Notification, Outcome, Server, Session};
 
 /// An event that waits for a callback.
@@ -62,8 +62,8 @@ impl TriggerState {
 
     /// Takes out the events whose data is in the memory of the code as it is.
     pub(crate) fn take_begun(&self) -> VecDeque<TriggerEvent> {
-        let is_held = |trigger_event: &TriggerEvent| trigger_event.held.is_some();
-        self.backlog.lock().take_where(is_held).into()
+        let is_blocked = |trigger_event: &TriggerEvent| trigger_event.held.is_some();
+        self.backlog.lock().take_where(is_blocked).into()
     }
 
     /// Which of the events that wait have their data in the memory of the code as it is.

@@ -34,7 +34,8 @@ pub(crate) trait Task: Send + Sync {
     fn last_worker(&self) -> &AtomicUsize;
 }
 
-/// A handle to the worker threads, which live until [`Pool::end`] and mostly as long as the process.
+/// A handle to the worker threads, which live until [`Pool::end`] and mostly as long as the
+/// process.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Inner>);
 

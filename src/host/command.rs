@@ -224,8 +224,9 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
     Ok(())
 }
 
-/// The keys in the server's form, with an empty one at the end. Of what a function does with its keys
-/// nothing is known, and an order to a consumer may have its callback do anything with its stream.
+/// The keys in the server's form, with an empty one at the end. Of what a function does with its
+/// keys nothing is known, and an order to a consumer may have its callback do anything with its
+/// stream.
 fn key_specs(keys: Keys, strings: &mut Strings) -> Option<[raw::RedisModuleCommandKeySpec; 2]> {
     // SAFETY: all-zero is the server's end of the list: null pointers and numbers.
     let end: raw::RedisModuleCommandKeySpec = unsafe { std::mem::zeroed() };

@@ -289,9 +289,9 @@ impl Context {
         if !facts().tells_database_of_transaction {
             return self.db();
         }
-        // The key itself knows. Opened for writing it can be asked where there is none, too; nothing
-        // comes of that, see `reading_modes`. What expired is left to the server.
-        // SAFETY: the context is live, and so is the name; a key is closed at once, by its owner.
+        // The key itself knows. Opened for writing it can be asked where there is none, too;
+        // nothing comes of that, see `reading_modes`. What expired is left to the server. SAFETY:
+        // the context is live, and so is the name; a key is closed at once, by its owner.
         unsafe {
             let modes = reading_modes() | WRITE | OPEN_UNEXPIRED;
             let key = api!(RedisModule_OpenKey)(self.0, name, modes);

@@ -1,9 +1,9 @@
 //! Blocks of workers whose commands the main thread runs, for servers on which no other thread may.
 //!
-//! Redis 8.0 ends itself when a command that another thread runs has something to tell a client: one
-//! that tracks keys, is subscribed or in MONITOR. There a worker that wants the server's lock does
-//! not take it. It asks for the main thread, which comes by a timer, parks, and runs what the worker
-//! sends it, until the worker's block is over:
+//! Redis 8.0 ends itself when a command that another thread runs has something to tell a client:
+//! one that tracks keys, is subscribed or in MONITOR. There a worker that wants the server's lock
+//! does not take it. It asks for the main thread, which comes by a timer, parks, and runs what the
+//! worker sends it, until the worker's block is over:
 //!
 //! ```text
 //! worker          asks ............ block: JavaScript, call ......... JavaScript, end
@@ -11,8 +11,9 @@
 //! ```
 //!
 //! One timer serves one block, so a block is one unit for the server, as ever. A parked thread is
-//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the stage where
-//! it was. So the worker finds the isolate free, and what bounds its block bounds the parking.
+//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the stage
+//! where it was. So the worker finds the isolate free, and what bounds its block bounds the
+//! parking.
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -246,7 +247,7 @@ fn serve_in(time: Duration) {
 }
 
 /// The main thread comes again in so long, if somebody waits and it does not come anyway.
-fn come_again(state: &mut State, time: Duration) {
+fn requeue(state: &mut State, time: Duration) {
     if !state.requests.is_empty() && !std::mem::replace(&mut state.comes, true) {
         serve_in(time);
     }
@@ -275,7 +276,7 @@ fn serve() {
         let looks: Vec<_> = state.requests.iter_mut().map(waits).collect();
         let Some(place) = looks.iter().position(Option::is_none) else {
             let soonest = looks.into_iter().flatten().min();
-            come_again(&mut state, soonest.unwrap_or_default());
+            requeue(&mut state, soonest.unwrap_or_default());
             return;
         };
         let Some(request) = state.requests.remove(place) else {
@@ -303,7 +304,7 @@ fn serve() {
     drop(parked);
     let mut state = DESK.state.lock();
     state.served = None;
-    come_again(&mut state, Duration::ZERO);
+    requeue(&mut state, Duration::ZERO);
     drop(state);
     if let Some(hooks) = HOOKS.get() {
         hooks.after_background();

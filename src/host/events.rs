@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleEvent};
 
-use gears_core::stream::Event;
+use gears_core::delivery::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;

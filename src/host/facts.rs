@@ -25,15 +25,16 @@ pub(super) struct Facts {
     /// Whether the server ends itself when another thread than its main one runs a command that has
     /// something to tell a client.
     pub(super) only_main_runs_commands: bool,
-    /// Whether the server keeps what it found of a module's command whose keys are of several slots, and
-    /// takes it for true of later commands, whatever their keys.
+    /// Whether the server keeps what it found of a module's command whose keys are of several
+    /// slots, and takes it for true of later commands, whatever their keys.
     pub(super) keeps_several_slots: bool,
-    /// Whether a module may make data types later than it is loaded. That is where it has to: such a
-    /// server does not unload a module that has some, not even one that it has just loaded and must
-    /// not keep. Redis 8 can. Those in between let nobody make one later, and end themselves then.
+    /// Whether a module may make data types later than it is loaded. That is where it has to: such
+    /// a server does not unload a module that has some, not even one that it has just loaded and
+    /// must not keep. Redis 8 can. Those in between let nobody make one later, and end themselves
+    /// then.
     pub(super) takes_late_types: bool,
-    /// Whether an event of a transaction gives the transaction's database as the selected one, also where
-    /// the key lies in another: where MOVE and COPY put it.
+    /// Whether an event of a transaction gives the transaction's database as the selected one, also
+    /// where the key lies in another: where MOVE and COPY put it.
     pub(super) tells_database_of_transaction: bool,
 }
 

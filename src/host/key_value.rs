@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw::{self, RedisModuleKey, RedisModuleString};
 
-use gears_core::keyspace::{KeyType, KeyValue};
+use gears_core::triggers::{KeyType, KeyValue};
 
 use super::api;
 use super::context::{Context, OpenKey, OwnedString, bytes};

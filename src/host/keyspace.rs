@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use crate::dispatcher::KeyEvent;
-use gears_core::keyspace::{KeyType, KeyValue};
-use gears_core::stream::{Event, KeyRef};
+use gears_core::delivery::{Event, KeyRef};
+use gears_core::triggers::{KeyType, KeyValue};
 use gears_v8::ports::{Grant, Server};
 
 use super::constants::{KEY_ACCESS, OK};

@@ -40,8 +40,8 @@ pub(super) fn remove() {
     }
 }
 
-/// A context that is never freed while the module is loaded, of no client: for logging from any thread, and for commands
-/// under the server's lock.
+/// A context that is never freed while the module is loaded, of no client: for logging from any
+/// thread, and for commands under the server's lock.
 pub(super) fn detached() -> *mut RedisModuleCtx {
     DETACHED.load(Ordering::Acquire)
 }

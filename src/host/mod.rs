@@ -40,6 +40,7 @@ mod blocked;
 mod command;
 mod constants;
 mod context;
+mod dead_letters;
 mod entry;
 mod errand;
 mod events;
@@ -48,7 +49,6 @@ mod guard;
 mod info;
 mod key_value;
 mod keyspace;
-mod letters;
 mod lock;
 mod log;
 mod quiet;
@@ -67,7 +67,7 @@ mod user;
 mod wake;
 
 use crate::dispatcher::KeyEvent;
-use gears_core::stream::{EntryId, Event, KeyRef};
+use gears_core::delivery::{EntryId, Event, KeyRef};
 
 pub(crate) use blocked::BlockedClient;
 pub(crate) use command::{

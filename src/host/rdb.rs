@@ -1,9 +1,9 @@
 //! Libraries in the server's dumps of the data set: RDB files, full synchronisations, and the
 //! first part of append-only files.
 //!
-//! They come before the keys, each as the bytes that [`gears_core::persist`] makes of it. A dump is written by a
-//! forked child, where V8's memory is not there and a lock that a worker held is never released:
-//! so what is asked for it is plain memory, guarded by the server's lock alone.
+//! They come before the keys, each as the bytes that [`gears_core::snapshot`] makes of it. A dump
+//! is written by a forked child, where V8's memory is not there and a lock that a worker held is
+//! never released: so what is asked for it is plain memory, guarded by the server's lock alone.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -28,8 +28,8 @@ const MAY_BE_LEFT_OUT: c_int = 5;
 static IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
 
 /// Has the server keep libraries in its dumps. Where it could not unload the module any more then
-/// (see [`super::facts`]), that is done when the module is used first: when the event loop goes round,
-/// a data set is loaded, or a command of ours comes.
+/// (see [`super::facts`]), that is done when the module is used first: when the event loop goes
+/// round, a data set is loaded, or a command of ours comes.
 ///
 /// # Errors
 /// With the name of what the server refuses.

@@ -8,7 +8,7 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
-use gears_core::stream::Refusal;
+use gears_core::delivery::Refusal;
 
 use super::api;
 use super::constants::{FLAG_CLUSTER, REPLY_ERROR};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleKey, RedisModuleScanCursor, RedisModuleString};
 
-use gears_core::stream::KeyRef;
+use gears_core::delivery::KeyRef;
 
 use super::api;
 use super::constants::KEY_TYPE_STREAM;

@@ -11,7 +11,7 @@ use redis_module::raw::{self, RedisModuleString};
 use super::api;
 use super::constants::{ERR, OK};
 use super::context::Context;
-use gears_core::keyspace::Bounds;
+use gears_core::triggers::Bounds;
 use gears_v8::ports::Limits;
 
 /// One setting. The value of a choice is its place in the list.

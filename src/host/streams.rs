@@ -11,11 +11,11 @@ use std::ptr::null_mut;
 use redis_module::raw::RedisModuleStreamID;
 
 use crate::dispatcher::{ConsumerName, Streams};
-use gears_core::persist::{encode_hold, encode_pending};
-use gears_core::stream::{
-    DeadLetter, EntryId, Hold, Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Redeemed,
-    Refusal, Trim, TrimBound,
+use gears_core::delivery::{
+    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, READ_BYTES, Reach,
+    ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
+use gears_core::snapshot::{encode_hold, encode_pending};
 use gears_v8::ports::{Grant, Server};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
@@ -23,7 +23,7 @@ use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
 use super::quiet::Quiet;
 use super::unit::Unit;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
-use super::{RedisLocked, api, letters};
+use super::{RedisLocked, api, dead_letters};
 
 /// Whether the trim that is going on is ours: its event is no news.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
@@ -98,7 +98,7 @@ impl Streams for Context {
             // See `last`.
             Reach::Last(_) => return (batch, false),
         };
-        if request.fresh == 1 && read_last(&key, after, &mut batch) {
+        if request.unread_new == 1 && read_last(&key, after, &mut batch) {
             return (batch, true);
         }
         batch.clear();
@@ -164,7 +164,7 @@ impl Streams for Context {
         }
         let position = progress.checkpoint.position.to_string();
         let pending = encode_pending(&progress.checkpoint);
-        let hold = encode_hold(&progress.checkpoint.hold);
+        let delivery_state = encode_hold(&progress.checkpoint.delivery_state);
         let words: [&[u8]; 7] = [
             b"cursor",
             consumer.library.as_bytes(),
@@ -172,34 +172,38 @@ impl Streams for Context {
             &progress.name,
             position.as_bytes(),
             &pending,
-            &hold,
+            &delivery_state,
         ];
         // Mostly nothing holds it.
-        let words = if hold.is_empty() { &words[..6] } else { &words };
+        let words = if delivery_state.is_empty() {
+            &words[..6]
+        } else {
+            &words
+        };
         self.replicate(words, Copies::All);
     }
 
-    fn record_hold(&self, consumer: &ConsumerName, hold: &Hold) {
+    fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState) {
         let words: [&[u8]; 4] = [
             b"hold",
             consumer.library.as_bytes(),
             consumer.consumer.as_bytes(),
-            &encode_hold(hold),
+            &encode_hold(delivery_state),
         ];
         self.replicate(&words, Copies::All);
     }
 
-    fn bury(
+    fn write_dead_letter(
         &self,
         grant: &Grant,
         consumer: &ConsumerName,
-        letter: &DeadLetter,
+        dead_letter: &DeadLetter,
     ) -> Result<(), String> {
-        letters::bury(self, grant, consumer, letter)
+        dead_letters::write_dead_letter(self, grant, consumer, dead_letter)
     }
 
-    fn redeem(&self, grant: &Grant, redeemed: &Redeemed) {
-        letters::redeem(self, grant, redeemed);
+    fn redeem(&self, grant: &Grant, deletions: &DeadLetterDeletion) {
+        dead_letters::redeem(self, grant, deletions);
     }
 
     fn trim(&self, trim: &Trim) {

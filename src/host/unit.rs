@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
 use smallvec::SmallVec;
 
-use gears_core::stream::{EntryId, KeyRef};
+use gears_core::delivery::{EntryId, KeyRef};
 use gears_v8::ports::resp::{Item, Reader};
 use gears_v8::ports::{Database, Flags, Grant, Server, Words};
 

@@ -98,8 +98,8 @@ pub(crate) fn may_call(user: &str, names: &[&[u8]], arguments: &[&[u8]]) -> Resu
     ))
 }
 
-/// Whether that user administers the server. Servers do not tell a user's categories: who may change
-/// users, which is of `@admin` on all of them, may become any of them anyway.
+/// Whether that user administers the server. Servers do not tell a user's categories: who may
+/// change users, which is of `@admin` on all of them, may become any of them anyway.
 pub(crate) fn is_admin(user: &str) -> bool {
     let words: [&[u8]; 3] = [b"ACL", b"SETUSER", b"default"];
     User::find(user).is_some_and(|user| user.may_run(&words))

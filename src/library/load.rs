@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::dispatcher::{Code, ConsumerName, Dispatcher, TriggerCode};
 
 use crate::executor::{LibraryExecutor, Shared, Target};
-use gears_core::keyspace::TriggerKey;
-use gears_core::persist::Unregistered;
+use gears_core::snapshot::Unregistered;
+use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer, Trigger,
 };

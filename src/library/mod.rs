@@ -21,6 +21,6 @@ pub(crate) use load::delete;
 pub(crate) use load::{Kind, LoadError, LoadRequest, Loader};
 pub(crate) use prologue::Prologue;
 pub(crate) use registry::{Consumer, Library, Registry, Standing};
-pub(crate) use restore::{dump, dump_with_progress};
+pub(crate) use restore::{dump, snapshot_with_progress};
 
-pub(crate) use gears_core::persist::Unregistered;
+pub(crate) use gears_core::snapshot::Unregistered;

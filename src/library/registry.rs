@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::executor::LibraryExecutor;
-use gears_core::keyspace::TriggerKey;
-use gears_core::persist::Unregistered;
-use gears_core::stream::ConsumerKey;
+use gears_core::delivery::ConsumerKey;
+use gears_core::snapshot::Unregistered;
+use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Label, Registered, Registrations};
 
 /// A library. All that describes it is plain memory of ours; V8 is behind the executor.

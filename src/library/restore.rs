@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dispatcher::Dispatcher;
-use gears_core::persist::{ConsumerDump, LibraryDump, StreamDump};
-use gears_core::stream::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
+use gears_core::delivery::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
+use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StreamSnapshot};
 use gears_v8::ports::Label;
 
 use super::load::{Kind, Listen, LoadRequest, Loader};
@@ -19,19 +19,19 @@ use super::registry::{Consumer, Library, Registry, Standing};
 
 /// What is kept of a library, the progress of its consumers included.
 #[must_use]
-pub(crate) fn dump_with_progress(
+pub(crate) fn snapshot_with_progress(
     name: &str,
     library: &Library,
     delivery: &Delivery,
-) -> LibraryDump {
+) -> LibrarySnapshot {
     let mut dump = dump(name, library, delivery);
     for (consumer, dump) in library.consumers.values().zip(&mut dump.consumers) {
         let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
         // The first discovered first, so that they are discovered in that order again.
         streams.reverse();
         // Where that is not known yet, the stream was there before, and nothing was added since.
-        streams.retain(StreamView::is_placed);
-        let streams = streams.into_iter().map(|stream| StreamDump {
+        streams.retain(StreamView::is_start_resolved);
+        let streams = streams.into_iter().map(|stream| StreamSnapshot {
             db: stream.db,
             name: stream.name.to_vec(),
             checkpoint: stream.checkpoint(),
@@ -43,10 +43,10 @@ pub(crate) fn dump_with_progress(
 
 /// What is kept of a library, but for the progress of its consumers.
 #[must_use]
-pub(crate) fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibraryDump {
+pub(crate) fn dump(name: &str, library: &Library, delivery: &Delivery) -> LibrarySnapshot {
     let consumers = library.consumers.iter().filter_map(|(name, consumer)| {
         let spec = delivery.spec(consumer.key)?;
-        Some(ConsumerDump {
+        Some(ConsumerSnapshot {
             name: name.clone(),
             prefix: spec.prefix.to_vec(),
             window: spec.window as u64,
@@ -54,11 +54,11 @@ pub(crate) fn dump(name: &str, library: &Library, delivery: &Delivery) -> Librar
             is_async: spec.mode == Mode::Async,
             exact: spec.exact,
             start: spec.start.into(),
-            hold: delivery.hold_of(consumer.key),
+            delivery_state: delivery.consumer_state_of(consumer.key),
             streams: Vec::new(),
         })
     });
-    LibraryDump {
+    LibrarySnapshot {
         name: name.to_owned(),
         code: library.code.clone(),
         config: library.config.clone(),
@@ -75,7 +75,7 @@ impl Loader {
         &self,
         registry: &mut Registry,
         dispatcher: &Dispatcher,
-        dump: &LibraryDump,
+        dump: &LibrarySnapshot,
         listen: &Listen<'_>,
     ) {
         let consumers = restore_consumers(registry.get(&dump.name), dispatcher, &dump.consumers);
@@ -125,7 +125,7 @@ impl Loader {
 fn restore_consumers(
     old: Option<&Library>,
     dispatcher: &Dispatcher,
-    dumps: &[ConsumerDump],
+    dumps: &[ConsumerSnapshot],
 ) -> BTreeMap<String, Consumer> {
     let mut consumers = BTreeMap::new();
     for dump in dumps {
@@ -151,7 +151,7 @@ fn restore_consumers(
                 label: Label::default(),
             }
         });
-        dispatcher.hold_consumer(consumer.key, &dump.hold);
+        dispatcher.set_consumer_state(consumer.key, &dump.delivery_state);
         for stream in &dump.streams {
             dispatcher.on(Event::Resumed {
                 consumer: consumer.key,
@@ -168,7 +168,12 @@ fn restore_consumers(
 }
 
 /// Keeps the library that could not be loaded, in the place of what was there.
-fn quarantine(registry: &mut Registry, dispatcher: &Dispatcher, dump: &LibraryDump, error: String) {
+fn quarantine(
+    registry: &mut Registry,
+    dispatcher: &Dispatcher,
+    dump: &LibrarySnapshot,
+    error: String,
+) {
     let Some(library) = registry.get_mut(&dump.name) else {
         return;
     };

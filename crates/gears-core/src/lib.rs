@@ -4,6 +4,6 @@
 //! Pure: facts go in, decisions come out. There is no server here, no script engine, no clock (time
 //! is one of the facts), and no thread; so all of it is tested by millions of random steps.
 
-pub mod keyspace;
-pub mod persist;
-pub mod stream;
+pub mod delivery;
+pub mod snapshot;
+pub mod triggers;

@@ -6,7 +6,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use gears_core::stream::{ConsumerSpec, EntryId, Mode, RecordBatch};
+use gears_core::delivery::{ConsumerSpec, EntryId, Mode, RecordBatch};
 use gears_v8::V8Engine;
 use gears_v8::ports::{
     Call, Engine, Grant, News, Outcome, Program, Registrations, ScriptError, Server, Source, Words,

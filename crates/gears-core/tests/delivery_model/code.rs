@@ -1,9 +1,9 @@
-//! A consumer's code as the delivery core's surroundings see it: lanes, a callback that starts and
-//! ends entries when it likes, letters in and reports out.
+//! A consumer's code as the delivery core's surroundings see it: prefetch queues, a callback that
+//! starts and ends entries when it likes, dead letters in and reports out.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gears_core::stream::{ConsumerKey, EntryId, Lane, Mode, SubscriptionKey};
+use gears_core::delivery::{ConsumerKey, EntryId, Mode, PrefetchQueue, SubscriptionKey};
 
 /// How an entry ended.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +17,13 @@ pub(crate) struct Outcome {
     pub(crate) now_ms: u64,
 }
 
-/// From the main thread to a worker, in order. The lanes of sync callbacks get theirs this way
-/// too, but for entries.
+/// From the main thread to a worker, in order. The prefetch queues of sync callbacks get theirs
+/// this way too, but for entries.
 #[derive(Debug)]
 pub(crate) enum Message {
     Push(SubscriptionKey, Vec<EntryId>, usize),
     Window(SubscriptionKey, usize),
-    Freed(SubscriptionKey, usize),
+    SlotsReleased(SubscriptionKey, usize),
     Recall(SubscriptionKey),
     Drop(SubscriptionKey),
 }
@@ -38,10 +38,10 @@ pub(crate) enum Report {
     Recalled(SubscriptionKey, EntryId, Vec<EntryId>),
 }
 
-/// The lane of one subscription and the last entry started from it.
+/// The prefetch queue of one subscription and the last entry started from it.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    pub(crate) lane: Lane<EntryId>,
+    pub(crate) prefetch: PrefetchQueue<EntryId>,
     pub(crate) started: EntryId,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Code {
     pub(crate) window: usize,
     /// Whether it is the consumer's present code.
     pub(crate) current: bool,
-    pub(crate) lanes: BTreeMap<SubscriptionKey, Beside>,
+    pub(crate) prefetches: BTreeMap<SubscriptionKey, Beside>,
     pub(crate) inbox: VecDeque<Message>,
     pub(crate) running: Vec<(SubscriptionKey, EntryId)>,
     pub(crate) outbox: Vec<Report>,
@@ -68,7 +68,7 @@ impl Code {
             mode,
             window,
             current: true,
-            lanes: BTreeMap::new(),
+            prefetches: BTreeMap::new(),
             inbox: VecDeque::new(),
             running: Vec::new(),
             outbox: Vec::new(),
@@ -79,7 +79,10 @@ impl Code {
         self.inbox.is_empty()
             && self.running.is_empty()
             && self.outbox.is_empty()
-            && self.lanes.values().all(|beside| beside.lane.waiting() == 0)
+            && self
+                .prefetches
+                .values()
+                .all(|beside| beside.prefetch.waiting() == 0)
     }
 
     /// Takes the next message.
@@ -87,27 +90,28 @@ impl Code {
         match self.inbox.pop_front() {
             Some(Message::Push(sub, entries, window)) => self.push(sub, entries, window),
             Some(Message::Window(sub, window)) => {
-                if let Some(beside) = self.lanes.get_mut(&sub) {
-                    beside.lane.set_window(window);
+                if let Some(beside) = self.prefetches.get_mut(&sub) {
+                    beside.prefetch.set_window(window);
                 }
             }
-            Some(Message::Freed(sub, places)) => {
-                if let Some(beside) = self.lanes.get_mut(&sub) {
-                    (0..places).for_each(|_| beside.lane.finish());
+            Some(Message::SlotsReleased(sub, places)) => {
+                if let Some(beside) = self.prefetches.get_mut(&sub) {
+                    (0..places).for_each(|_| beside.prefetch.finish());
                 }
             }
             Some(Message::Recall(sub)) => {
-                // Lanes that idle may be forgotten: the core knows what was started from them.
+                // Prefetch queues that idle may be forgotten: the core knows what was started from
+                // them.
                 let mut started = EntryId::ZERO;
                 let mut back = Vec::new();
-                if let Some(beside) = self.lanes.get_mut(&sub) {
+                if let Some(beside) = self.prefetches.get_mut(&sub) {
                     started = beside.started;
-                    back = beside.lane.take_waiting().into();
+                    back = beside.prefetch.take_waiting().into();
                 }
                 self.outbox.push(Report::Recalled(sub, started, back));
             }
             Some(Message::Drop(sub)) => {
-                self.lanes.remove(&sub);
+                self.prefetches.remove(&sub);
             }
             None => return false,
         }
@@ -115,20 +119,20 @@ impl Code {
     }
 
     pub(crate) fn push(&mut self, sub: SubscriptionKey, entries: Vec<EntryId>, window: usize) {
-        let beside = self.lanes.entry(sub).or_insert_with(|| Beside {
-            lane: Lane::new(window),
+        let beside = self.prefetches.entry(sub).or_insert_with(|| Beside {
+            prefetch: PrefetchQueue::new(window),
             started: EntryId::ZERO,
         });
-        beside.lane.set_window(window);
+        beside.prefetch.set_window(window);
         for id in entries {
-            beside.lane.push(id);
+            beside.prefetch.push(id);
         }
     }
 
-    /// Takes the next entry of a lane for the callback.
+    /// Takes the next entry of a prefetch queue for the callback.
     pub(crate) fn start(&mut self, sub: SubscriptionKey) -> Option<EntryId> {
-        let beside = self.lanes.get_mut(&sub)?;
-        let id = beside.lane.start()?;
+        let beside = self.prefetches.get_mut(&sub)?;
+        let id = beside.prefetch.start()?;
         beside.started = beside.started.max(id);
         self.running.push((sub, id));
         Some(id)
@@ -137,10 +141,10 @@ impl Code {
     /// Notes one of the running entries as done; whether it holds its place.
     pub(crate) fn finish(&mut self, at: usize, wrote: bool) -> (SubscriptionKey, EntryId, bool) {
         let (sub, id) = self.running.swap_remove(at);
-        let holds = wrote && self.mode == Mode::Async;
-        if !holds && let Some(beside) = self.lanes.get_mut(&sub) {
-            beside.lane.finish();
+        let uncommitted = wrote && self.mode == Mode::Async;
+        if !uncommitted && let Some(beside) = self.prefetches.get_mut(&sub) {
+            beside.prefetch.finish();
         }
-        (sub, id, holds)
+        (sub, id, uncommitted)
     }
 }

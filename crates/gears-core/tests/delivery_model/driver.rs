@@ -1,12 +1,12 @@
 //! Everything around the delivery core: the driver that carries its decisions out, the workers
-//! with their lanes, which act and report when they like, and the server's commands.
+//! with their prefetch queues, which act and report when they like, and the server's commands.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gears_core::stream::{
-    Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Mode, Notice, Reach,
-    ReadRequest, Refusal, SubscriptionKey,
+use gears_core::delivery::{
+    Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, Delivery, Dispatch, EntryId, Event,
+    Mode, Reach, ReadRequest, Refusal, SubscriptionKey,
 };
 
 use crate::code::{Code, Message, Outcome, Report};
@@ -33,7 +33,7 @@ pub(crate) enum Callback {
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
     /// Decisions carried out beyond the urgent ones.
-    pub(crate) hand_overs: usize,
+    pub(crate) dispatches: usize,
     pub(crate) records: usize,
     pub(crate) trims: usize,
     /// Entries that a sync callback may be given beyond those it must.
@@ -50,7 +50,7 @@ impl Turn {
     /// A turn without limits.
     fn full() -> Self {
         Self {
-            hand_overs: usize::MAX,
+            dispatches: usize::MAX,
             records: usize::MAX,
             trims: usize::MAX,
             budget: u64::MAX,
@@ -138,11 +138,11 @@ impl Driver {
         self.pass_on_notices();
         for code in self.codes.iter_mut().filter(|code| code.consumer == key) {
             while code.current && code.receive() {}
-            let mut lanes = code.lanes.values();
-            let waits = lanes.any(|beside| beside.lane.waiting() > 0);
+            let mut prefetches = code.prefetches.values();
+            let waits = prefetches.any(|beside| beside.prefetch.waiting() > 0);
             assert!(!(code.current && waits), "nobody has what waits dropped");
             code.current = false;
-            code.lanes.clear();
+            code.prefetches.clear();
             code.inbox.clear();
         }
     }
@@ -386,28 +386,32 @@ impl Driver {
         }
     }
 
-    /// A worker forgets its idle lanes, once it has reported all of them.
+    /// A worker forgets its idle prefetch queues, once it has reported all of them.
     pub(crate) fn forget_idle(&mut self, which: u8) {
         if let Some(at) = self.pick_code(which)
             && self.codes[at].outbox.is_empty()
         {
             self.codes[at]
-                .lanes
-                .retain(|_, beside| !beside.lane.is_idle());
+                .prefetches
+                .retain(|_, beside| !beside.prefetch.is_idle());
         }
     }
 
-    /// A worker starts entries of the lane at a place.
-    pub(crate) fn start(&mut self, which: u8, lane: u8, count: u8) {
+    /// A worker starts entries of the prefetch queue at a place.
+    pub(crate) fn start(&mut self, which: u8, prefetch: u8, count: u8) {
         let Some(at) = self.pick_code(which) else {
             return;
         };
         let code = &self.codes[at];
-        if code.mode == Mode::Sync || code.lanes.is_empty() {
+        if code.mode == Mode::Sync || code.prefetches.is_empty() {
             return;
         }
-        let lane = usize::from(lane) % code.lanes.len();
-        let sub = *code.lanes.keys().nth(lane).expect("it is among them");
+        let prefetch = usize::from(prefetch) % code.prefetches.len();
+        let sub = *code
+            .prefetches
+            .keys()
+            .nth(prefetch)
+            .expect("it is among them");
         for _ in 0..count {
             let Some(id) = self.start_one(at, sub) else {
                 break;
@@ -429,13 +433,13 @@ impl Driver {
         if let Some(at) = self.pick_code(which)
             && let Some(running) = usize::from(running).checked_rem(self.codes[at].running.len())
         {
-            let (sub, id, holds) = self.finish_one(at, running, outcome.wrote);
+            let (sub, id, uncommitted) = self.finish_one(at, running, outcome.wrote);
             let outbox = &mut self.codes[at].outbox;
             if outcome.at_once {
                 let of_this = |report: &Report| matches!(report, Report::Started(one, last) if (*one, *last) == (sub, id));
                 outbox.retain(|report| !of_this(report));
             }
-            outbox.push(Report::Finished(sub, id, outcome, holds));
+            outbox.push(Report::Finished(sub, id, outcome, uncommitted));
         }
     }
 
@@ -445,9 +449,9 @@ impl Driver {
         running: usize,
         wrote: bool,
     ) -> (SubscriptionKey, EntryId, bool) {
-        let (sub, id, holds) = self.codes[at].finish(running, wrote);
-        self.reference.note_done(sub, id, holds);
-        (sub, id, holds)
+        let (sub, id, uncommitted) = self.codes[at].finish(running, wrote);
+        self.reference.note_done(sub, id, uncommitted);
+        (sub, id, uncommitted)
     }
 
     /// Code that was replaced gives up the running entry at a place: its reports of that are told
@@ -501,7 +505,7 @@ impl Driver {
                 Event::Recalled { sub, started, back },
                 self.reference.told_recalled(sub),
             ),
-            Report::Finished(sub, id, outcome, holds) => {
+            Report::Finished(sub, id, outcome, uncommitted) => {
                 let Outcome {
                     took_ms, now_ms, ..
                 } = outcome;
@@ -514,7 +518,7 @@ impl Driver {
                     took: Duration::from_millis(took_ms),
                     now_ms,
                     error,
-                    holds,
+                    uncommitted,
                 };
                 (event, alive)
             }
@@ -542,25 +546,25 @@ impl Driver {
         self.pass_on_notices();
         let mut runs = 0;
         while self.core.has_urgent()
-            && let Some(hand_over) = self.core.next_hand_over(true)
+            && let Some(dispatch) = self.core.next_dispatch(true)
         {
             runs += 1;
             assert!(runs < TURNS_TO_REST, "a turn does not end");
-            let is_run = matches!(hand_over, HandOver::Run { .. });
+            let is_run = matches!(dispatch, Dispatch::Run { .. });
             assert!(is_run, "only sync callbacks are urgent");
-            self.carry_out(hand_over, turn.budget);
+            self.carry_out(dispatch, turn.budget);
         }
         assert!(!self.core.has_urgent(), "something urgent is left");
         self.reference.check_urgent_done(&self.world);
         self.world.end_turn();
-        for hand_overs in 0..turn.hand_overs {
-            assert!(hand_overs < TURNS_TO_REST, "there is always more to do");
-            let Some(hand_over) = self.core.next_hand_over(false) else {
+        for dispatches in 0..turn.dispatches {
+            assert!(dispatches < TURNS_TO_REST, "there is always more to do");
+            let Some(dispatch) = self.core.next_dispatch(false) else {
                 break;
             };
-            self.carry_out(hand_over, turn.budget);
+            self.carry_out(dispatch, turn.budget);
         }
-        self.put_on_record(turn.records);
+        self.commit(turn.records);
         self.pass_on_notices();
         for _ in 0..turn.trims {
             let trim = self.core.next_trim();
@@ -579,7 +583,7 @@ impl Driver {
         self.reference.end_turn(&self.world);
     }
 
-    fn put_on_record(&mut self, records: usize) {
+    fn commit(&mut self, records: usize) {
         for _ in 0..records {
             let progress = self.core.next_progress();
             let Some(progress) = progress else {
@@ -594,14 +598,14 @@ impl Driver {
     }
 
     fn pass_on_notices(&mut self) {
-        while let Some(notice) = self.core.next_notice() {
-            let (consumer, message) = match notice {
-                Notice::Drop { consumer, sub } => (consumer, Message::Drop(sub)),
-                Notice::Recall { consumer, sub } => {
+        while let Some(message) = self.core.next_control_message() {
+            let (consumer, message) = match message {
+                ControlMessage::Drop { consumer, sub } => (consumer, Message::Drop(sub)),
+                ControlMessage::Recall { consumer, sub } => {
                     self.reference.recall_asked(sub);
                     (consumer, Message::Recall(sub))
                 }
-                Notice::Window {
+                ControlMessage::Window {
                     consumer,
                     sub,
                     window,
@@ -609,12 +613,12 @@ impl Driver {
                     self.reference.note_window(sub, window);
                     (consumer, Message::Window(sub, window))
                 }
-                Notice::Freed {
+                ControlMessage::SlotsReleased {
                     consumer,
                     sub,
                     places,
-                } => (consumer, Message::Freed(sub, places)),
-                Notice::Moved { .. } => continue,
+                } => (consumer, Message::SlotsReleased(sub, places)),
+                ControlMessage::Moved { .. } => continue,
             };
             if let Some(at) = self.current_code(consumer) {
                 self.codes[at].inbox.push_back(message);
@@ -623,15 +627,15 @@ impl Driver {
         self.reference.check_notices();
     }
 
-    fn carry_out(&mut self, hand_over: HandOver, budget: u64) {
-        match hand_over {
-            HandOver::Read(request) => {
+    fn carry_out(&mut self, dispatch: Dispatch, budget: u64) {
+        match dispatch {
+            Dispatch::Read(request) => {
                 let at = self.current_code(request.consumer).expect("it has code");
                 assert_eq!(self.codes[at].mode, Mode::Async, "read for a sync callback");
                 self.read(at, &request);
             }
-            HandOver::Deliver { .. } => panic!("no consumer has a policy"),
-            HandOver::Run {
+            Dispatch::Deliver { .. } => panic!("no consumer has a policy"),
+            Dispatch::Run {
                 sub,
                 consumer,
                 must,
@@ -680,8 +684,12 @@ impl Driver {
             entries: &entries,
             end,
         });
-        let window = self.core.lane_window(sub);
-        assert_eq!(window, self.reference.lane_window(sub), "window of a lane");
+        let window = self.core.prefetch_window(sub);
+        assert_eq!(
+            window,
+            self.reference.prefetch_window(sub),
+            "window of a lane"
+        );
         let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
         for id in &ids {
             self.reference.note_read(sub, *id);
@@ -698,16 +706,16 @@ impl Driver {
     /// Runs a sync callback over what waits and what can be read.
     fn run(&mut self, at: usize, sub: SubscriptionKey, must: u64, budget: u64) {
         // Here and now: a notice of it may still be on its way.
-        if let Some(beside) = self.codes[at].lanes.get_mut(&sub) {
-            beside.lane.set_window(self.core.lane_window(sub));
+        if let Some(beside) = self.codes[at].prefetches.get_mut(&sub) {
+            beside.prefetch.set_window(self.core.prefetch_window(sub));
         }
         let mut handed_over = 0;
         let limit = must.saturating_add(budget);
         while handed_over < limit.max(1) && self.core.may_start(sub) {
             if self.codes[at]
-                .lanes
+                .prefetches
                 .get(&sub)
-                .is_none_or(|beside| beside.lane.waiting() == 0)
+                .is_none_or(|beside| beside.prefetch.waiting() == 0)
             {
                 let Some(request) = self.core.read_request(sub) else {
                     break;
@@ -784,7 +792,7 @@ impl Driver {
             self.turn(&Turn::full());
             for at in 0..self.codes.len() {
                 while self.codes[at].receive() {}
-                let subs: Vec<_> = self.codes[at].lanes.keys().copied().collect();
+                let subs: Vec<_> = self.codes[at].prefetches.keys().copied().collect();
                 if self.codes[at].mode == Mode::Async {
                     for sub in subs {
                         while let Some(id) = self.start_one(at, sub) {
@@ -793,10 +801,10 @@ impl Driver {
                     }
                 }
                 while let Some(last) = self.codes[at].running.len().checked_sub(1) {
-                    let (sub, id, holds) = self.finish_one(at, last, outcome.wrote);
+                    let (sub, id, uncommitted) = self.finish_one(at, last, outcome.wrote);
                     self.codes[at]
                         .outbox
-                        .push(Report::Finished(sub, id, outcome, holds));
+                        .push(Report::Finished(sub, id, outcome, uncommitted));
                 }
                 while let Some(report) = self.codes[at].outbox.pop() {
                     self.tell(&report);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gears_core::stream::{Checkpoint, ConsumerKey, EntryId, SubscriptionKey};
+use gears_core::delivery::{Checkpoint, ConsumerKey, EntryId, SubscriptionKey};
 
 use crate::world::Entry;
 
@@ -17,13 +17,13 @@ pub(crate) struct Given {
     pub(crate) done: bool,
     /// Whether the core heard that it is done.
     pub(crate) told_done: bool,
-    /// It is done, may have written, and is not on record: its place is taken.
+    /// It is done, may have written, and is not committed: its place is taken.
     pub(crate) held: bool,
     /// It was abandoned before, and the core did not hear that it was given again.
     pub(crate) untold: bool,
 }
 
-/// Whether what waits beside a callback is to be taken back.
+/// Whether what waits beside a callback is to be recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recall {
     None,
@@ -43,9 +43,9 @@ pub(crate) struct Interest {
     pub(crate) done_before: BTreeSet<EntryId>,
     /// How far the record was.
     pub(crate) resumed: EntryId,
-    /// What was last put on record.
+    /// What was last committed.
     pub(crate) recorded: Option<Checkpoint>,
-    /// Every entry that was read and not taken back.
+    /// Every entry that was read and not recalled.
     pub(crate) read: Vec<EntryId>,
     /// Every entry that a callback was given, in that order.
     pub(crate) given: Vec<Given>,
@@ -54,7 +54,7 @@ pub(crate) struct Interest {
     /// The core heard that the callback was given the entries up to this one.
     pub(crate) told_started: EntryId,
     pub(crate) recall: Recall,
-    /// Earlier code is done with an entry: the lane must hear that its window grew.
+    /// Earlier code is done with an entry: the prefetch queue must hear that its window grew.
     pub(crate) window_due: bool,
     /// When the last turn ended, a sync callback had been given everything, and was done.
     pub(crate) was_idle: bool,
@@ -135,7 +135,7 @@ impl Interest {
         self.given.iter().filter(held).count()
     }
 
-    /// What the core knows to be done is on record: nobody waits for that any more.
+    /// What the core knows to be done is committed: nobody waits for that any more.
     pub(crate) fn note_recorded(&mut self) {
         let given = self.given.iter_mut();
         given

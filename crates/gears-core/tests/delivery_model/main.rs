@@ -2,18 +2,18 @@
 //!
 //! ```text
 //! world      the true contents of the keys, and what commands do to them
-//! code       a consumer's code: lanes, letters in, reports out
+//! code       a consumer's code: prefetch queues, dead letters in, reports out
 //! driver     the server, the event loop and the workers around the delivery core
 //! interest   what one consumer was given of one stream, entry by entry
 //! reference  all of that, and the promises, checked by looking through the lists
 //! ```
 //!
-//! After each step every promise of `gears_core::stream` is checked; each sequence ends by
+//! After each step every promise of `gears_core::delivery` is checked; each sequence ends by
 //! letting everything come to rest and checking that nothing was left out. `PROPTEST_CASES` sets
 //! the number of sequences, `PROPTEST_RNG_SEED` which they are: without it they are the same at
 //! each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is held to be the promise, to the letter:
+//! What is held to be the promise, word for word:
 //! * An entry is given to a consumer at most once for as long as the key is the same stream, has
 //!   a name that the consumer matches, and the server loads no data set. A change of role
 //!   or code by itself repeats nothing: what was not started is read again, what was started is
@@ -21,17 +21,17 @@
 //! * It is given in ID order, none that is still in the stream is skipped, and never more than
 //!   the window of the code that is given it are in flight, those with earlier code included.
 //! * On a replica and while loading nothing is read, run or trimmed; what waits beside a worker
-//!   may still be started until the worker hears that it is taken back.
-//! * While the server refuses writes the same holds; but what was done is put on record, and trims
+//!   may still be started until the worker hears that it is recalled.
+//! * While the server refuses writes the same holds; but what was done is committed, and trims
 //!   go on where only memory is out.
 //! * A trim takes only entries that each matching consumer, known or not yet known to the
 //!   stream, has reported as finished, and only where one of them wants trims.
 //! * What a sync consumer must be given before the turn ends was added in this turn; a sync
 //!   consumer that had nothing to do is given what a client adds before that client's reply.
 //! * Reports for subscriptions that are no more change nothing.
-//! * What is put on record claims as done just what was reported as done. A server that goes on
+//! * What is committed claims as done just what was reported as done. A server that goes on
 //!   from there gives everything else again, and nothing of that.
-//! * Entries with a callback, and entries that are done, may have written and are not on record
+//! * Entries with a callback, and entries that are done, may have written and are not committed
 //!   together never exceed the window of the code that has them.
 
 mod code;
@@ -42,7 +42,7 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gears_core::stream::{ConsumerSpec, Mode, READ_BYTES};
+use gears_core::delivery::{ConsumerSpec, Mode, READ_BYTES};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -126,7 +126,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Scan => driver.scan(),
         Action::Turn(ref turn) => driver.turn(turn),
         Action::Receive(which, count) => driver.receive(which, count),
-        Action::Start(which, lane, count) => driver.start(which, lane, count),
+        Action::Start(which, prefetch, count) => driver.start(which, prefetch, count),
         Action::Finish(which, running, outcome) => driver.finish(which, running, outcome),
         Action::Abandon(which, running) => driver.abandon(which, running),
         Action::Deliver(which, first, count) => driver.deliver(which, first, count),
@@ -191,8 +191,8 @@ fn turn(names: &'static [&'static [u8]]) -> impl Strategy<Value = Turn> {
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
     let decisions = (0usize..5, 0usize..4, 0usize..3);
     (decisions, 0u64..4, 1usize..9, callbacks, stalls).prop_map(
-        |((hand_overs, records, trims), budget, read_limit, callbacks, stalls)| Turn {
-            hand_overs,
+        |((dispatches, records, trims), budget, read_limit, callbacks, stalls)| Turn {
+            dispatches,
             records,
             trims,
             budget,
@@ -259,7 +259,7 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
         1 => Just(Action::Scan),
         30 => turn(names).prop_map(Action::Turn),
         18 => (any::<u8>(), 1u8..4).prop_map(|(which, count)| Action::Receive(which, count)),
-        18 => any3.clone().prop_map(|(which, lane, count)| Action::Start(which, lane, count)),
+        18 => any3.clone().prop_map(|(which, prefetch, count)| Action::Start(which, prefetch, count)),
         24 => (any::<u8>(), any::<u8>(), outcome())
             .prop_map(|(which, running, outcome)| Action::Finish(which, running, outcome)),
         2 * upheaval => (any::<u8>(), any::<u8>())

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gears_core::stream::{
+use gears_core::delivery::{
     Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Mode, Progress, Reach, ReadRequest,
     StreamView, SubscriptionKey, Trim, TrimBound,
 };
@@ -53,7 +53,7 @@ impl Reference {
         self.primary && !self.loading
     }
 
-    /// Whether entries may be handed over.
+    /// Whether entries may be dispatched.
     pub(crate) fn is_open(&self) -> bool {
         self.is_active() && self.refused.is_none()
     }
@@ -223,7 +223,7 @@ impl Reference {
     }
 
     /// What is left of the window beside entries that earlier code works on.
-    pub(crate) fn lane_window(&self, sub: SubscriptionKey) -> usize {
+    pub(crate) fn prefetch_window(&self, sub: SubscriptionKey) -> usize {
         let interest = self.interests.iter().find(|one| one.sub == Some(sub));
         let interest = interest.expect("it was read for");
         let consumer = self.consumer(interest.consumer);
@@ -294,18 +294,18 @@ impl Reference {
         }
     }
 
-    pub(crate) fn note_done(&mut self, sub: SubscriptionKey, id: EntryId, holds: bool) {
+    pub(crate) fn note_done(&mut self, sub: SubscriptionKey, id: EntryId, uncommitted: bool) {
         if let Some(interest) = self.by_sub(sub) {
             let given = interest.given.iter_mut().find(|given| given.id == id);
             let given = given.expect("it was given");
             given.done = true;
-            given.held = holds;
+            given.held = uncommitted;
         }
     }
 
-    // ---- what is on record ----------------------------------------------------------------
+    // ---- what is committed ----------------------------------------------------------------
 
-    /// What is put on record claims as done what the core knows to be done, and nothing else.
+    /// What is committed claims as done what the core knows to be done, and nothing else.
     pub(crate) fn check_progress(&mut self, world: &World, progress: &Progress) {
         assert!(self.is_active(), "progress on a replica or while loading");
         let key = Key {
@@ -328,12 +328,12 @@ impl Reference {
         interest.note_recorded();
     }
 
-    /// Nothing is put on record here: nobody waits for that.
+    /// Nothing is committed here: nobody waits for that.
     pub(crate) fn nothing_is_recorded(&mut self) {
         self.interests.iter_mut().for_each(Interest::note_recorded);
     }
 
-    /// What is on record, in the order of discovery.
+    /// What is committed, in the order of discovery.
     pub(crate) fn recorded(&self) -> Vec<(ConsumerKey, u64, Checkpoint)> {
         let recorded = |one: &Interest| {
             let checkpoint = one.recorded.clone()?;
@@ -386,9 +386,9 @@ impl Reference {
         }
     }
 
-    /// A lane is told of its window; several times where it grew several times.
+    /// A prefetch queue is told of its window; several times where it grew several times.
     pub(crate) fn note_window(&mut self, sub: SubscriptionKey, window: usize) {
-        if self.by_sub(sub).is_some() && window == self.lane_window(sub) {
+        if self.by_sub(sub).is_some() && window == self.prefetch_window(sub) {
             self.by_sub(sub).expect("it was just there").window_due = false;
         }
     }
@@ -475,7 +475,7 @@ impl Reference {
         );
     }
 
-    /// What sync consumers that had nothing to do must be given was handed over.
+    /// What sync consumers that had nothing to do must be given was dispatched.
     pub(crate) fn check_urgent_done(&self, world: &World) {
         for (interest, entries) in self.with_entries(world) {
             let window = self.spec(interest.consumer).window;
@@ -600,7 +600,7 @@ impl Reference {
         }
     }
 
-    /// Nothing is given on replicas, while loading, or while entries are taken back.
+    /// Nothing is given on replicas, while loading, or while entries are recalled.
     pub(crate) fn check_gates(&self, core: &mut Delivery) {
         for interest in &self.interests {
             if let Some(sub) = interest.sub {

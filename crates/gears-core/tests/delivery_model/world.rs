@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gears_core::stream::{EntryId, KeyRef, TrimBound};
+use gears_core::delivery::{EntryId, KeyRef, TrimBound};
 
 /// A key in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gears_core::stream::{
-    Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Event, HandOver, Hold, Item, Mode,
-    Notice, Reach, ReadRequest, Refusal, SubscriptionKey, Unit,
+use gears_core::delivery::{
+    Batch, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, Delivery, DeliveryState,
+    Dispatch, EntryId, Event, Item, Mode, Reach, ReadRequest, Refusal, SubscriptionKey,
 };
 
 use crate::interest::Load;
@@ -20,14 +20,14 @@ const TURNS_TO_REST: usize = 500;
 /// How far a turn of the event loop goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
-    pub(crate) hand_overs: usize,
+    pub(crate) dispatches: usize,
     /// Entries a read gives at most.
     pub(crate) read_limit: usize,
-    /// Whether what was decided is put on record, and at most how much progress.
+    /// Whether what was decided is committed, and at most how much progress.
     pub(crate) records: Option<usize>,
     pub(crate) trims: usize,
-    /// Which letters can be written, one after another; the others are.
-    pub(crate) letters: Vec<bool>,
+    /// Which dead letters can be written, one after another; the others are.
+    pub(crate) dead_letters: Vec<bool>,
     /// How the first sync callbacks end: `None` for a promise. The others end well.
     pub(crate) outcomes: Vec<Option<Outcome>>,
     /// How many of them find their library busy.
@@ -37,22 +37,22 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) fn full() -> Self {
         Self {
-            hand_overs: usize::MAX,
+            dispatches: usize::MAX,
             read_limit: usize::MAX,
             records: Some(usize::MAX),
             trims: usize::MAX,
-            letters: Vec::new(),
+            dead_letters: Vec::new(),
             outcomes: Vec::new(),
             stalls: 0,
         }
     }
 }
 
-/// A unit on its way to a callback, or with it.
+/// A batch on its way to a callback, or with it.
 #[derive(Debug)]
 struct Job {
     sub: SubscriptionKey,
-    unit: Unit,
+    batch: Batch,
     since_ms: u64,
     started: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Driver {
     reference: Reference,
     keys: Vec<ConsumerKey>,
     jobs: Vec<Job>,
-    inbox: VecDeque<Notice>,
+    inbox: VecDeque<ControlMessage>,
     stalled: Vec<SubscriptionKey>,
 }
 
@@ -88,7 +88,7 @@ impl Driver {
     }
 
     pub(crate) fn check(&mut self) {
-        self.pass_notices();
+        self.send_control_messages();
         self.reference.check_awake(&self.core, &self.stalled);
     }
 
@@ -121,7 +121,7 @@ impl Driver {
 
     /// Where consumers begin with a stream is found out when it is heard of.
     fn place(&mut self, stream: usize) {
-        while let Some(request) = self.core.next_placing(self.world.key(stream)) {
+        while let Some(request) = self.core.next_start_request(self.world.key(stream)) {
             assert!(matches!(request.reach, Reach::Last(_)));
             self.read(&request, 0);
         }
@@ -202,28 +202,28 @@ impl Driver {
     pub(crate) fn redrive(&mut self, which: u8, stream: usize, most: usize) {
         let consumer = self.consumer(which);
         let knows = self.reference.knows(consumer, stream);
-        if !(self.reference.primary && knows && self.reference.has_letters(consumer)) {
+        if !(self.reference.primary && knows && self.reference.has_dead_letters(consumer)) {
             return;
         }
         let key = self.keys[consumer];
-        let mut letters: Vec<(EntryId, Item)> = Vec::new();
+        let mut dead_letters: Vec<(EntryId, Item)> = Vec::new();
         let mut loads = Vec::new();
-        for letter in &self.world.letters {
-            if (letter.consumer, letter.stream) == (consumer, stream)
-                && letter.db == self.world.key(stream).db
+        for dead_letter in &self.world.dead_letters {
+            if (dead_letter.consumer, dead_letter.stream) == (consumer, stream)
+                && dead_letter.db == self.world.key(stream).db
                 && loads.len() < most
-                && !self.reference.is_redeemed(letter.id)
+                && !self.reference.is_redeemed(dead_letter.id)
             {
-                let is_redriven = self
-                    .core
-                    .is_redriven(key, self.world.key(stream), letter.id);
-                letters.push((letter.id, letter.entry.item()));
+                let is_redriven =
+                    self.core
+                        .is_redriven(key, self.world.key(stream), dead_letter.id);
+                dead_letters.push((dead_letter.id, dead_letter.entry.item()));
                 if !is_redriven {
-                    loads.push((letter.id, letter.entry));
+                    loads.push((dead_letter.id, dead_letter.entry));
                 }
             }
         }
-        let count = self.core.redrive(key, self.world.key(stream), letters);
+        let count = self.core.redrive(key, self.world.key(stream), dead_letters);
         assert_eq!(count, loads.len());
         self.reference.redriven(consumer, stream, loads);
     }
@@ -265,20 +265,20 @@ impl Driver {
         true
     }
 
-    /// The process is gone, and another goes on from what is on record, or from a dump.
+    /// The process is gone, and another goes on from what is committed, or from a dump.
     pub(crate) fn crash(&mut self, dump: bool, other_clock_ms: i64) {
         let mut records: Vec<(usize, usize, Checkpoint)> = self.reference.recorded();
-        let mut holds: Vec<Hold> = self.reference.recorded_holds();
+        let mut states: Vec<DeliveryState> = self.reference.recorded_holds();
         if dump {
             records.clear();
             for (consumer, key) in self.keys.iter().enumerate() {
                 let views = self.core.streams_of(*key);
                 records.extend(views.map(|view| {
-                    assert!(view.is_placed(), "where it begins is not on record");
+                    assert!(view.is_start_resolved(), "where it begins is not on record");
                     let stream = self.world.stream_at(view.db, view.name);
                     (consumer, stream, view.checkpoint())
                 }));
-                holds[consumer] = self.core.hold_of(*key);
+                states[consumer] = self.core.consumer_state_of(*key);
             }
         }
         self.jobs.clear();
@@ -293,8 +293,9 @@ impl Driver {
         for spec in self.reference.specs() {
             self.keys.push(self.core.add_consumer(spec));
         }
-        for (consumer, hold) in holds.iter().enumerate() {
-            self.core.hold_consumer(self.keys[consumer], hold);
+        for (consumer, delivery_state) in states.iter().enumerate() {
+            self.core
+                .set_consumer_state(self.keys[consumer], delivery_state);
         }
         for (consumer, stream, checkpoint) in &records {
             self.core.on(Event::Resumed {
@@ -303,51 +304,51 @@ impl Driver {
                 checkpoint,
             });
         }
-        self.reference.restarted(&self.world, &records, holds);
+        self.reference.restarted(&self.world, &records, states);
         self.core.on(Event::Loading(false));
         (0..NAMES.len()).for_each(|stream| self.found(stream));
     }
 
     // ---- workers ----------------------------------------------------------------------------
 
-    /// A worker begins with the units at its front.
+    /// A worker begins with the batches at its front.
     pub(crate) fn start(&mut self, count: usize) {
         let waiting = self.jobs.iter_mut().filter(|job| !job.started);
         waiting.take(count).for_each(|job| job.started = true);
     }
 
-    /// The callback is done with one of the units.
-    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, holds: bool) {
+    /// The callback is done with one of the batches.
+    pub(crate) fn end(&mut self, at: usize, outcome: Outcome, uncommitted: bool) {
         if let Some(at) = at.checked_rem(self.jobs.len()) {
             let job = self.jobs.remove(at);
-            self.end_job(&job, outcome, holds);
+            self.end_job(&job, outcome, uncommitted);
         }
     }
 
-    /// Code that was replaced gives up one of the units that it began with.
+    /// Code that was replaced gives up one of the batches that it began with.
     pub(crate) fn abandon(&mut self, at: usize) {
         if let Some(at) = at.checked_rem(self.jobs.len())
             && self.jobs[at].started
         {
             let job = self.jobs.remove(at);
-            self.give_back(job.sub, job.unit.number, false);
+            self.give_back(job.sub, job.batch.number, false);
         }
     }
 
-    fn end_job(&mut self, job: &Job, outcome: Outcome, holds: bool) {
-        let ids: Vec<_> = job.unit.items.iter().map(Item::id).collect();
+    fn end_job(&mut self, job: &Job, outcome: Outcome, uncommitted: bool) {
+        let ids: Vec<_> = job.batch.items.iter().map(Item::id).collect();
         let end = outcome.end(&ids);
         let now_ms = self.reference.now_ms;
         let took_ms = now_ms - job.since_ms;
         self.reference
-            .ended(job.sub, job.unit.number, &end, took_ms, holds);
+            .ended(job.sub, job.batch.number, &end, took_ms, uncommitted);
         self.core.on(Event::Ended {
             sub: job.sub,
-            unit: job.unit.number,
+            batch: job.batch.number,
             end,
             took: Duration::from_millis(took_ms),
             now_ms,
-            holds,
+            uncommitted,
         });
     }
 
@@ -355,11 +356,11 @@ impl Driver {
     pub(crate) fn receive(&mut self, count: usize) {
         for _ in 0..count {
             match self.inbox.pop_front() {
-                Some(Notice::Recall { sub, .. }) => {
+                Some(ControlMessage::Recall { sub, .. }) => {
                     let of_it = |job: &mut Job| job.sub == sub && !job.started;
                     let back: Vec<_> = self.jobs.extract_if(.., of_it).collect();
                     for job in back {
-                        self.give_back(sub, job.unit.number, false);
+                        self.give_back(sub, job.batch.number, false);
                     }
                     self.reference.recalled(sub);
                     let started = EntryId::ZERO;
@@ -369,7 +370,7 @@ impl Driver {
                         back: Vec::new(),
                     });
                 }
-                Some(Notice::Drop { sub, .. }) => {
+                Some(ControlMessage::Drop { sub, .. }) => {
                     self.jobs.retain(|job| job.sub != sub || job.started);
                 }
                 _ => {}
@@ -377,17 +378,17 @@ impl Driver {
         }
     }
 
-    fn give_back(&mut self, sub: SubscriptionKey, unit: u64, yields: bool) {
-        self.reference.returned(sub, unit);
-        self.core.on(Event::Returned { sub, unit, yields });
+    fn give_back(&mut self, sub: SubscriptionKey, batch: u64, yields: bool) {
+        self.reference.returned(sub, batch);
+        self.core.on(Event::Returned { sub, batch, yields });
     }
 
-    fn pass_notices(&mut self) {
-        while let Some(notice) = self.core.next_notice() {
-            if let Notice::Recall { sub, .. } = notice {
+    fn send_control_messages(&mut self) {
+        while let Some(message) = self.core.next_control_message() {
+            if let ControlMessage::Recall { sub, .. } = message {
                 self.reference.recall_asked(sub);
             }
-            self.inbox.push_back(notice);
+            self.inbox.push_back(message);
         }
     }
 
@@ -401,18 +402,18 @@ impl Driver {
             self.core.on(Event::Yielded(sub));
         }
         let mut count = 0;
-        while let Some(hand_over) = self.core.next_hand_over(true) {
+        while let Some(dispatch) = self.core.next_dispatch(true) {
             count += 1;
             assert!(count < TURNS_TO_REST, "a turn does not end");
-            self.carry_out(hand_over, turn.read_limit, &mut outcomes, &mut stalls);
+            self.carry_out(dispatch, turn.read_limit, &mut outcomes, &mut stalls);
         }
         assert!(!self.core.has_urgent());
-        for count in 0..turn.hand_overs {
+        for count in 0..turn.dispatches {
             assert!(count < TURNS_TO_REST, "there is always more to do");
-            let Some(hand_over) = self.core.next_hand_over(false) else {
+            let Some(dispatch) = self.core.next_dispatch(false) else {
                 break;
             };
-            self.carry_out(hand_over, turn.read_limit, &mut outcomes, &mut stalls);
+            self.carry_out(dispatch, turn.read_limit, &mut outcomes, &mut stalls);
         }
         if !self.reference.primary {
             assert!(
@@ -423,8 +424,8 @@ impl Driver {
             return;
         }
         if let Some(records) = turn.records {
-            self.write_letters(&turn.letters);
-            self.put_on_record(records);
+            self.write_dead_letters(&turn.dead_letters);
+            self.commit(records);
         }
         for _ in 0..turn.trims {
             let Some(trim) = self.core.next_trim() else {
@@ -436,47 +437,54 @@ impl Driver {
         }
     }
 
-    fn write_letters(&mut self, accepted: &[bool]) {
+    fn write_dead_letters(&mut self, accepted: &[bool]) {
         let mut accepted = accepted.iter();
-        while let Some(letter) = self.core.next_letter() {
+        while let Some(dead_letter) = self.core.next_dead_letter() {
             assert!(self.reference.refused.is_none());
-            let consumer = self.keys.iter().position(|key| *key == letter.consumer);
+            let consumer = self
+                .keys
+                .iter()
+                .position(|key| *key == dead_letter.consumer);
             let consumer = consumer.expect("it is there");
             let written = accepted.next().is_none_or(|accepted| *accepted);
-            let entry = self.reference.letter(consumer, &letter, written);
+            let entry = self.reference.dead_letter(consumer, &dead_letter, written);
             let event = if written {
                 let id = self.world.number();
-                self.world.letters.push(world::Letter {
+                self.world.dead_letters.push(world::Letter {
                     id,
                     consumer,
-                    stream: self.world.stream_at(letter.db, &letter.stream),
-                    db: letter.db,
+                    stream: self.world.stream_at(dead_letter.db, &dead_letter.stream),
+                    db: dead_letter.db,
                     entry,
                 });
-                Event::Buried(letter)
+                Event::DeadLetterWritten(dead_letter)
             } else {
                 let error = "the letter was refused".into();
-                Event::Unburied { letter, error }
+                Event::DeadLetterRefused { dead_letter, error }
             };
             self.core.on(event);
         }
-        while let Some(redeemed) = self.core.next_redeemed() {
-            assert_eq!(*redeemed.from, *world::DEAD);
-            for letter in redeemed.letters {
-                self.reference.redeemed(letter);
-                let before = self.world.letters.len();
-                let is_it = |one: &world::Letter| (one.id, one.db) == (letter, redeemed.db);
-                self.world.letters.retain(|one| !is_it(one));
-                assert_eq!(self.world.letters.len() + 1, before, "deleted elsewhere");
+        while let Some(deletions) = self.core.next_dead_letter_deletion() {
+            assert_eq!(*deletions.from, *world::DEAD);
+            for dead_letter in deletions.dead_letters {
+                self.reference.deletions(dead_letter);
+                let before = self.world.dead_letters.len();
+                let is_it = |one: &world::Letter| (one.id, one.db) == (dead_letter, deletions.db);
+                self.world.dead_letters.retain(|one| !is_it(one));
+                assert_eq!(
+                    self.world.dead_letters.len() + 1,
+                    before,
+                    "deleted elsewhere"
+                );
             }
         }
     }
 
-    fn put_on_record(&mut self, records: usize) {
-        while let Some((key, hold)) = self.core.next_hold() {
+    fn commit(&mut self, records: usize) {
+        while let Some((key, delivery_state)) = self.core.next_consumer_state() {
             let consumer = self.keys.iter().position(|one| *one == key);
             self.reference
-                .hold_recorded(consumer.expect("it is there"), hold);
+                .hold_recorded(consumer.expect("it is there"), delivery_state);
         }
         for _ in 0..records {
             let Some(progress) = self.core.next_progress() else {
@@ -492,27 +500,27 @@ impl Driver {
 
     fn carry_out(
         &mut self,
-        hand_over: HandOver,
+        dispatch: Dispatch,
         limit: usize,
         outcomes: &mut VecDeque<Option<Outcome>>,
         stalls: &mut usize,
     ) {
-        match hand_over {
-            HandOver::Read(request) => self.read(&request, limit),
-            HandOver::Run { .. } => panic!("every consumer has a policy"),
-            HandOver::Deliver {
+        match dispatch {
+            Dispatch::Read(request) => self.read(&request, limit),
+            Dispatch::Run { .. } => panic!("every consumer has a policy"),
+            Dispatch::Deliver {
                 sub,
                 consumer,
-                unit,
+                batch,
             } => {
                 let (db, name) = self.core.stream_of(sub).expect("it is there");
                 let consumer = self.keys.iter().position(|key| *key == consumer);
                 let consumer = consumer.expect("it is there");
                 let stream = self.world.stream_at(db, &name);
-                self.reference.hand_over(consumer, stream, sub, &unit);
+                self.reference.dispatch(consumer, stream, sub, &batch);
                 let job = Job {
                     sub,
-                    unit,
+                    batch,
                     since_ms: self.reference.now_ms,
                     started: false,
                 };
@@ -520,7 +528,7 @@ impl Driver {
                     self.jobs.push(job);
                 } else if *stalls > 0 {
                     *stalls -= 1;
-                    self.give_back(sub, job.unit.number, true);
+                    self.give_back(sub, job.batch.number, true);
                     self.stalled.push(sub);
                 } else if let Some(outcome) = outcomes.pop_front().unwrap_or(Some(Outcome::Well)) {
                     self.end_job(&job, outcome, false);
@@ -532,7 +540,7 @@ impl Driver {
                 }
             }
         }
-        self.pass_notices();
+        self.send_control_messages();
     }
 
     fn read(&mut self, request: &ReadRequest, limit: usize) {
@@ -549,7 +557,7 @@ impl Driver {
                 let at = entries.len().checked_sub(skip + 1);
                 let position = at.map_or(EntryId::ZERO, |at| entries[at].id);
                 self.reference.placed(consumer, stream, skip, position);
-                self.core.on(Event::Placed { sub, position });
+                self.core.on(Event::StartResolved { sub, position });
                 return;
             }
             Reach::Only(id) => {
@@ -588,7 +596,7 @@ impl Driver {
             }
         }
         for _ in 0..TURNS_TO_REST {
-            self.pass_notices();
+            self.send_control_messages();
             self.receive(self.inbox.len());
             self.turn(&Turn::full());
             for job in std::mem::take(&mut self.jobs) {
@@ -611,19 +619,21 @@ impl Driver {
             let policy = self.core.spec(*key).and_then(|spec| spec.policy.clone());
             let may_wait = policy.is_some_and(|policy| policy.batch.is_some());
             for view in self.core.streams_of(*key) {
-                assert!(view.in_flight().is_empty() && (may_wait || view.redo().is_empty()));
+                assert!(
+                    view.in_flight().is_empty() && (may_wait || view.redeliveries().is_empty())
+                );
             }
         }
     }
 }
 
-/// Letters that are handed over again.
-pub(crate) fn redriven(letter: EntryId, entry: Entry, ordered: bool) -> Load {
+/// Dead letters that are redelivered.
+pub(crate) fn redriven(dead_letter: EntryId, entry: Entry, ordered: bool) -> Load {
     Load {
         ids: vec![entry.id],
         groups: entry.group.filter(|_| ordered).into_iter().collect(),
-        tried: gears_core::stream::Tried::default(),
-        letter: Some(letter),
+        tried: gears_core::delivery::Tried::default(),
+        dead_letter: Some(dead_letter),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use gears_core::stream::{
+use gears_core::delivery::{
     Checkpoint, ConsumerSpec, EntryId, Policy, Start, SubscriptionKey, Tried,
 };
 
@@ -15,13 +15,13 @@ use crate::world::Entry;
 pub(crate) enum Place {
     /// The consumer began behind it.
     Skipped,
-    /// It waits to be handed over.
+    /// It waits to be dispatched.
     Free,
     /// It is with the callback.
     Out,
     /// It comes again.
     Again,
-    /// It is given up, and its letter is not written.
+    /// It is given up, and its dead letter is not written.
     GivenUp,
     Done,
 }
@@ -37,18 +37,18 @@ pub(crate) struct Known {
     pub(crate) accepted: bool,
     /// Whether one does not: it may have been passed over.
     pub(crate) rejected: bool,
-    /// Letters that were written since it was to be handed over.
-    pub(crate) letters: usize,
+    /// Dead letters that were written since it was to be dispatched.
+    pub(crate) dead_letters: usize,
 }
 
-/// What is handed over at once, or was.
+/// What is dispatched at once, or was.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) ids: Vec<EntryId>,
     pub(crate) groups: Vec<u8>,
     pub(crate) tried: Tried,
-    /// The letter it comes from.
-    pub(crate) letter: Option<EntryId>,
+    /// The dead letter it comes from.
+    pub(crate) dead_letter: Option<EntryId>,
 }
 
 /// See the module's description.
@@ -75,13 +75,13 @@ pub(crate) struct Interest {
     loose: bool,
     /// Whether the end was seen since something came.
     saw_end: bool,
-    /// Nothing up to here is handed over that is still to come.
+    /// Nothing up to here is dispatched that is still to come.
     begins_behind: EntryId,
     /// Entries that came while it was not known where to begin.
     pub(crate) unplaced: Option<u64>,
     /// Whether the field that orders changed: what is under way goes by the old one.
     pub(crate) mixed: bool,
-    /// Whether the last unit was cut for its size: the rest of its batch does not wait for others.
+    /// Whether the last batch was cut for its size: the rest of its batch does not wait for others.
     cut: bool,
     pub(crate) recorded: Option<Checkpoint>,
 }
@@ -127,11 +127,17 @@ impl Interest {
     }
 
     /// An entry came.
-    pub(crate) fn added(&mut self, entry: Entry, spec: &ConsumerSpec, now_ms: u64, fresh: bool) {
+    pub(crate) fn added(
+        &mut self,
+        entry: Entry,
+        spec: &ConsumerSpec,
+        now_ms: u64,
+        unread_new: bool,
+    ) {
         let before = entry.id <= self.begins_behind;
         let accepted = accepts(spec, entry);
         if let Some(count) = &mut self.unplaced {
-            *count += u64::from(fresh);
+            *count += u64::from(unread_new);
         }
         let known = Known {
             entry,
@@ -140,7 +146,7 @@ impl Interest {
             since_ms: now_ms,
             accepted,
             rejected: !accepted,
-            letters: 0,
+            dead_letters: 0,
         };
         self.entries.insert(entry.id, known);
         self.saw_end = false;
@@ -195,9 +201,9 @@ impl Interest {
         }
     }
 
-    /// Values that order these entries of a unit.
+    /// Values that order these entries of a batch.
     pub(crate) fn groups_of(&self, ids: &[EntryId], load: &Load) -> Vec<u8> {
-        if load.letter.is_some() {
+        if load.dead_letter.is_some() {
             return load.groups.clone();
         }
         let known = ids.iter().filter_map(|id| self.entries.get(id));
@@ -205,9 +211,9 @@ impl Interest {
         groups.filter(|group| load.groups.contains(group)).collect()
     }
 
-    /// Gives entries back to be handed over before all others.
-    pub(crate) fn come_again(&mut self, mut load: Load, spec: &ConsumerSpec) -> bool {
-        if load.letter.is_none() {
+    /// Gives entries back to be dispatched before all others.
+    pub(crate) fn requeue(&mut self, mut load: Load, spec: &ConsumerSpec) -> bool {
+        if load.dead_letter.is_none() {
             load.ids.retain(|id| self.entries.contains_key(id));
             self.set(&load.ids, Place::Again);
             self.sift(&mut load, spec);
@@ -216,7 +222,11 @@ impl Interest {
             return false;
         }
         for id in &load.ids {
-            if let Some(known) = self.entries.get_mut(id).filter(|_| load.letter.is_none()) {
+            if let Some(known) = self
+                .entries
+                .get_mut(id)
+                .filter(|_| load.dead_letter.is_none())
+            {
                 known.tried = load.tried;
             }
         }
@@ -239,7 +249,7 @@ impl Interest {
         let count = |loads: &[Load]| loads.iter().map(|load| load.ids.len()).sum::<usize>();
         let before = count(&loads);
         for load in loads {
-            self.come_again(load, spec);
+            self.requeue(load, spec);
         }
         let waits = |known: &Known| {
             let is_done = matches!(known.place, Place::Done | Place::Skipped);
@@ -254,17 +264,17 @@ impl Interest {
     /// Goes on as somebody else would who knows no more than this: what is with callbacks ends
     /// unheard.
     pub(crate) fn restart(&mut self, checkpoint: &Checkpoint, spec: &ConsumerSpec, now_ms: u64) {
-        // The server that put it on record had a clock that was so much ahead.
-        let ahead_ms = checkpoint.hold.as_of_ms.saturating_sub(now_ms);
+        // The server that put it committed had a clock that was so much ahead.
+        let ahead_ms = checkpoint.delivery_state.as_of_ms.saturating_sub(now_ms);
         self.sub = None;
         self.flying.clear();
         self.again.clear();
         self.redriven.clear();
         self.held = 0;
         self.recalled = false;
-        self.paused = checkpoint.hold.paused;
-        self.aborted.clone_from(&checkpoint.hold.aborted);
-        self.until_ms = checkpoint.hold.until_ms.saturating_sub(ahead_ms);
+        self.paused = checkpoint.delivery_state.paused;
+        self.aborted.clone_from(&checkpoint.delivery_state.aborted);
+        self.until_ms = checkpoint.delivery_state.until_ms.saturating_sub(ahead_ms);
         assert!(self.until_ms <= now_ms + LONGEST_PAUSE_MS, "{checkpoint:?}");
         self.unplaced = None;
         self.begins_behind = checkpoint.position;
@@ -276,7 +286,7 @@ impl Interest {
             } else {
                 Place::Free
             };
-            let mut tried = checkpoint.hold.tried.iter();
+            let mut tried = checkpoint.delivery_state.tried.iter();
             let tried = tried.find(|(one, _)| one == id);
             known.tried = tried.map(|(_, tried)| *tried).unwrap_or_default();
             known.tried.first_ms -= ahead_ms.min(known.tried.first_ms);
@@ -285,7 +295,7 @@ impl Interest {
             known.accepted = accepts;
             known.rejected = !accepts;
             if known.place == Place::Free {
-                known.letters = 0;
+                known.dead_letters = 0;
             }
         }
         self.backlog = false;
@@ -299,7 +309,7 @@ impl Interest {
         busy.next().is_none()
     }
 
-    /// What must be handed over before everything that waits.
+    /// What must be dispatched before everything that waits.
     fn next_again(&self, list: &[&Load]) -> Option<usize> {
         let mut skipped: Vec<u8> = Vec::new();
         for (at, load) in list.iter().enumerate() {
@@ -312,8 +322,8 @@ impl Interest {
         None
     }
 
-    /// A unit is handed over. All the promises about what it may be.
-    pub(crate) fn hand_over(
+    /// A batch is dispatched. All the promises about what it may be.
+    pub(crate) fn dispatch(
         &mut self,
         number: u64,
         ids: &[EntryId],
@@ -325,7 +335,7 @@ impl Interest {
         assert!(!self.recalled, "entries are being taken back");
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         let load = self.take(ids, policy, now_ms);
-        if load.letter.is_none() {
+        if load.dead_letter.is_none() {
             self.set(ids, Place::Out);
         }
         self.flying.insert(number, load);
@@ -346,7 +356,7 @@ impl Interest {
             let load = Load {
                 ids: rest,
                 groups,
-                letter: None,
+                dead_letter: None,
                 ..self.again[at]
             };
             self.again[at].groups = own;
@@ -392,7 +402,7 @@ impl Interest {
             ids: ids.to_vec(),
             groups: groups(policy, known.iter().copied()),
             tried: known[0].tried,
-            letter: None,
+            dead_letter: None,
         };
         self.check_order(&load, policy);
         let bytes: usize = known.iter().map(|known| known.entry.bytes).sum();
@@ -418,7 +428,7 @@ impl Interest {
         load
     }
 
-    /// Nothing is handed over before what was added earlier, but for what its group keeps.
+    /// Nothing is dispatched before what was added earlier, but for what its group keeps.
     fn check_order(&self, load: &Load, policy: &Policy) {
         if self.mixed {
             return;
@@ -447,7 +457,7 @@ impl Interest {
         }
     }
 
-    /// What is on record claims nothing as done that is not, and nothing that is done as not.
+    /// What is committed claims nothing as done that is not, and nothing that is done as not.
     pub(crate) fn check_record(&self, checkpoint: &Checkpoint, now_ms: u64) {
         for (id, known) in &self.entries {
             let is_pending = checkpoint.pending.binary_search(id).is_ok();
@@ -462,7 +472,11 @@ impl Interest {
                 !(is_done && is_pending),
                 "{known:?} is done: {checkpoint:?}"
             );
-            let tried = checkpoint.hold.tried.iter().find(|(one, _)| one == id);
+            let tried = checkpoint
+                .delivery_state
+                .tried
+                .iter()
+                .find(|(one, _)| one == id);
             let tried = tried.map(|(_, tried)| *tried).unwrap_or_default();
             let expected = if is_done {
                 Tried::default()
@@ -471,12 +485,15 @@ impl Interest {
             };
             assert_eq!(tried, expected, "{known:?}: {checkpoint:?}");
         }
-        assert_eq!(checkpoint.hold.paused, self.paused);
-        assert_eq!(checkpoint.hold.aborted, self.aborted);
-        assert_eq!(checkpoint.hold.until_ms, left(self.until_ms, now_ms));
+        assert_eq!(checkpoint.delivery_state.paused, self.paused);
+        assert_eq!(checkpoint.delivery_state.aborted, self.aborted);
+        assert_eq!(
+            checkpoint.delivery_state.until_ms,
+            left(self.until_ms, now_ms)
+        );
     }
 
-    pub(crate) fn is_held(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_blocked(&self, now_ms: u64) -> bool {
         self.paused || self.aborted.is_some() || self.until_ms > now_ms
     }
 
@@ -485,7 +502,7 @@ impl Interest {
         self.paused || self.aborted.is_some()
     }
 
-    /// Nothing could be handed over now; and what waits for its time is not forgotten, which the
+    /// Nothing could be dispatched now; and what waits for its time is not forgotten, which the
     /// core asked for in so many milliseconds.
     pub(crate) fn check_awake(&self, policy: &Policy, window: usize, now_ms: u64, asked_ms: u64) {
         assert!(self.unplaced.is_none(), "nobody asks where it begins");

@@ -12,23 +12,23 @@
 //! `PROPTEST_CASES` sets the number of sequences, `PROPTEST_RNG_SEED` which they are: without it
 //! they are the same at each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is held to be the promise, to the letter:
-//! * Never more than the window of units of a stream are with the callback or hold their place.
-//! * A unit has no more entries than the policy's batch, of one stream, ascending, with what was
+//! What is held to be the promise, word for word:
+//! * Never more than the window of batches of a stream are with the callback or hold their place.
+//! * A batch has no more entries than the policy's batch, of one stream, ascending, with what was
 //!   tried with them alike; fewer only where they were there before, waited long enough, were
 //!   tried before, are large, or are followed by some with which something else was tried.
-//! * An entry is handed over once, unless it failed, was given back, or the consumer began anew:
+//! * An entry is dispatched once, unless it failed, was given back, or the consumer began anew:
 //!   after a restart, or where somebody sought. What the filter rejects never is, also where it was
-//!   handed over under another one; what comes of letters goes by none.
+//!   dispatched under another one; what comes of dead letters goes by none.
 //! * What failed comes before everything else, in order, with the same company or half of it, and
-//!   not before its time. Where somebody paused it, or it stopped, nothing is handed over.
-//! * Entries with an equal value of the field that orders are never in two units at once, and are
-//!   first handed over in ID order; of others nothing is left out.
-//! * What is given up gets one letter, if the policy has a place for it, and is done when that is
-//!   written. A letter whose entry is done after all is deleted.
-//! * What is on record claims nothing as done that is not, and holds all that was tried.
-//! * While the server refuses writes nothing is handed over, no letter is written, and nothing is
-//!   trimmed unless it only lacks memory.
+//!   not before its time. Where somebody paused it, or it stopped, nothing is dispatched.
+//! * Entries with an equal value of the field that orders are never in two batches at once, and are
+//!   first dispatched in ID order; of others nothing is left out.
+//! * What is given up gets one dead letter, if the policy has a place for it, and is done when that
+//!   is written. A dead letter whose entry is done after all is deleted.
+//! * What is committed claims nothing as done that is not, and holds all that was tried.
+//! * While the server refuses writes nothing is dispatched, no dead letter is written, and nothing
+//!   is trimmed unless it only lacks memory.
 //! * A trim takes nothing that some consumer is not done with.
 //! * What waits for time is not forgotten: the core asks for the time that it needs.
 
@@ -41,7 +41,7 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gears_core::stream::{
+use gears_core::delivery::{
     Backoff, Condition, ConsumerSpec, Filter, Mode, OnFailure, Policy, Scope,
 };
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Move(stream) => driver.move_away(stream),
         Action::Turn(ref turn) => driver.turn(turn),
         Action::Start(count) => driver.start(count),
-        Action::End(at, outcome, holds) => driver.end(at, outcome, holds),
+        Action::End(at, outcome, uncommitted) => driver.end(at, outcome, uncommitted),
         Action::Abandon(at) => driver.abandon(at),
         Action::Receive(count) => driver.receive(count),
         Action::PassTime(ms) => driver.pass_time(ms),
@@ -197,17 +197,17 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => (0usize..3).prop_map(Some),
         3 => Just(Some(usize::MAX)),
     ];
-    let letters = prop::collection::vec(prop::bool::weighted(0.7), 0..4);
+    let dead_letters = prop::collection::vec(prop::bool::weighted(0.7), 0..4);
     let outcomes = prop::collection::vec(prop::option::weighted(0.8, outcome()), 0..6);
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
     let limits = (0usize..12, 1usize..9, 0usize..3);
-    (limits, records, letters, outcomes, stalls).prop_map(
-        |((hand_overs, read_limit, trims), records, letters, outcomes, stalls)| Turn {
-            hand_overs,
+    (limits, records, dead_letters, outcomes, stalls).prop_map(
+        |((dispatches, read_limit, trims), records, dead_letters, outcomes, stalls)| Turn {
+            dispatches,
             read_limit,
             records,
             trims,
-            letters,
+            dead_letters,
             outcomes,
             stalls,
         },
@@ -230,7 +230,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         40 => turn().prop_map(Action::Turn),
         10 => (1usize..4).prop_map(Action::Start),
         40 => (any::<usize>(), outcome(), any::<bool>())
-            .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+            .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         2 => any::<usize>().prop_map(Action::Abandon),
         10 => (1usize..4).prop_map(Action::Receive),
         10 => (0u64..300).prop_map(Action::PassTime),
@@ -258,9 +258,9 @@ fn change() -> impl Strategy<Value = Action> {
         Just(0usize),
     );
     let entries = prop::collection::vec(entry, 1..5);
-    let still = (0usize..3, 1usize..5, any::<bool>()).prop_map(|(hand_overs, read_limit, on)| {
+    let still = (0usize..3, 1usize..5, any::<bool>()).prop_map(|(dispatches, read_limit, on)| {
         Action::Turn(Turn {
-            hand_overs,
+            dispatches,
             read_limit,
             records: on.then_some(usize::MAX),
             ..Turn::full()
@@ -271,7 +271,7 @@ fn change() -> impl Strategy<Value = Action> {
         20 => still,
         10 => turn().prop_map(Action::Turn),
         10 => (any::<usize>(), outcome(), any::<bool>())
-            .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+            .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         3 => (1usize..4).prop_map(Action::Start),
         6 => (1usize..4).prop_map(Action::Receive),
         3 => (0u64..300).prop_map(Action::PassTime),
@@ -280,7 +280,7 @@ fn change() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Options of which those differ that say what is read and what makes a unit, and nothing else.
+/// Options of which those differ that say what is read and what makes a batch, and nothing else.
 fn plain_spec() -> impl Strategy<Value = ConsumerSpec> {
     let wanted = Condition::Equals(b"1".to_vec());
     let filter = Filter {
@@ -303,10 +303,10 @@ fn plain_spec() -> impl Strategy<Value = ConsumerSpec> {
 fn plain_change() -> impl Strategy<Value = Action> {
     let entry = (Just(None), prop::bool::weighted(0.25), Just(0usize));
     let entries = prop::collection::vec(entry, 1..5);
-    let hand_overs = prop_oneof![3 => Just(0usize), 1 => 1usize..3];
-    let still = (hand_overs, 1usize..5).prop_map(|(hand_overs, read_limit)| {
+    let dispatches = prop_oneof![3 => Just(0usize), 1 => 1usize..3];
+    let still = (dispatches, 1usize..5).prop_map(|(dispatches, read_limit)| {
         Action::Turn(Turn {
-            hand_overs,
+            dispatches,
             read_limit,
             ..Turn::full()
         })
@@ -316,7 +316,7 @@ fn plain_change() -> impl Strategy<Value = Action> {
         20 => still,
         2 => turn().prop_map(Action::Turn),
         4 => (any::<usize>(), outcome(), any::<bool>())
-            .prop_map(|(at, outcome, holds)| Action::End(at, outcome, holds)),
+            .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         2 => (1usize..4).prop_map(Action::Start),
         1 => any::<usize>().prop_map(Action::Abandon),
         2 => (1usize..4).prop_map(Action::Receive),

@@ -1,6 +1,6 @@
 //! How callbacks end, and what must become of their entries.
 
-use gears_core::stream::{End, EntryId, Failure, OnFailure, Policy, Tried};
+use gears_core::delivery::{End, EntryId, Failure, OnFailure, Policy, Tried};
 
 use crate::driver::text;
 

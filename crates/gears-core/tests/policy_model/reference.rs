@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use gears_core::stream::{
-    Checkpoint, ConsumerSpec, DeadLetter, Delivery, End, EntryId, Hold, Item, OnFailure, Policy,
-    Scope, Start, SubscriptionKey, Tried, TrimBound, Unit,
+use gears_core::delivery::{
+    Batch, Checkpoint, ConsumerSpec, DeadLetter, Delivery, DeliveryState, End, EntryId, Item,
+    OnFailure, Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
 };
 
 use crate::driver::redriven;
@@ -19,10 +19,10 @@ struct Consumer {
     paused: bool,
     aborted: Option<Arc<str>>,
     until_ms: u64,
-    recorded: Hold,
+    recorded: DeliveryState,
 }
 
-/// A letter that is to be written.
+/// A dead letter that is to be written.
 #[derive(Debug)]
 struct Due {
     consumer: usize,
@@ -40,8 +40,8 @@ pub(crate) struct Reference {
     consumers: Vec<Consumer>,
     interests: Vec<Interest>,
     due: Vec<Due>,
-    /// Letters whose entries are done after all.
-    redeemed: Vec<EntryId>,
+    /// Dead letters whose entries are done after all.
+    deletions: Vec<EntryId>,
     pub(crate) primary: bool,
     /// Whether the server refuses writes, and if so whether trims are let through.
     pub(crate) refused: Option<bool>,
@@ -56,13 +56,13 @@ impl Reference {
             paused: false,
             aborted: None,
             until_ms: 0,
-            recorded: Hold::default(),
+            recorded: DeliveryState::default(),
         });
         Self {
             consumers: consumers.collect(),
             interests: Vec::new(),
             due: Vec::new(),
-            redeemed: Vec::new(),
+            deletions: Vec::new(),
             primary: true,
             refused: None,
             now_ms: 1_000_000,
@@ -77,7 +77,7 @@ impl Reference {
         &self.consumers[consumer].spec
     }
 
-    pub(crate) fn has_letters(&self, consumer: usize) -> bool {
+    pub(crate) fn has_dead_letters(&self, consumer: usize) -> bool {
         self.consumers[consumer].policy.dead_letter.is_some()
     }
 
@@ -166,7 +166,7 @@ impl Reference {
             state.paused = false;
             state.aborted = None;
         }
-        let is_held = state.paused || state.aborted.is_some();
+        let is_blocked = state.paused || state.aborted.is_some();
         let interests = self.interests.iter_mut();
         for interest in interests.filter(|one| one.consumer == consumer) {
             if stream.is_none_or(|stream| stream == interest.stream) {
@@ -175,7 +175,7 @@ impl Reference {
                 interest.aborted = None;
                 interest.paused &= stream.is_none();
                 // Only what was held up is a backlog now.
-                if (was_held || (all_held && stream.is_none())) && !interest.paused && !is_held {
+                if (was_held || (all_held && stream.is_none())) && !interest.paused && !is_blocked {
                     interest.look_again();
                 }
             }
@@ -199,15 +199,15 @@ impl Reference {
         let Some(interest) = self.find(consumer, stream) else {
             return;
         };
-        let hold = Hold {
+        let delivery_state = DeliveryState {
             paused: interest.paused,
             aborted: interest.aborted.clone(),
-            ..Hold::default()
+            ..DeliveryState::default()
         };
         let checkpoint = Checkpoint {
             position,
             pending: Vec::new(),
-            hold,
+            delivery_state,
         };
         interest.restart(&checkpoint, &spec, now_ms);
         self.due
@@ -218,12 +218,12 @@ impl Reference {
         &mut self,
         consumer: usize,
         stream: usize,
-        letters: Vec<(EntryId, Entry)>,
+        dead_letters: Vec<(EntryId, Entry)>,
     ) {
         let ordered = self.consumers[consumer].policy.order_by.is_some();
         if let Some(interest) = self.find(consumer, stream) {
-            let loads = letters.into_iter();
-            let loads = loads.map(|(letter, entry)| redriven(letter, entry, ordered));
+            let loads = dead_letters.into_iter();
+            let loads = loads.map(|(dead_letter, entry)| redriven(dead_letter, entry, ordered));
             interest.redriven.extend(loads);
         }
     }
@@ -280,7 +280,7 @@ impl Reference {
         recorded.collect()
     }
 
-    pub(crate) fn recorded_holds(&self) -> Vec<Hold> {
+    pub(crate) fn recorded_holds(&self) -> Vec<DeliveryState> {
         let consumers = self.consumers.iter();
         consumers.map(|one| one.recorded.clone()).collect()
     }
@@ -289,18 +289,21 @@ impl Reference {
         &mut self,
         world: &World,
         records: &[(usize, usize, Checkpoint)],
-        holds: Vec<Hold>,
+        uncommitted: Vec<DeliveryState>,
     ) {
         self.primary = true;
         self.refused = None;
         self.due.clear();
-        for (consumer, hold) in self.consumers.iter_mut().zip(holds) {
-            consumer.paused = hold.paused;
-            consumer.aborted.clone_from(&hold.aborted);
-            consumer.until_ms =
-                hold.until_ms - hold.as_of_ms.saturating_sub(self.now_ms).min(hold.until_ms);
+        for (consumer, delivery_state) in self.consumers.iter_mut().zip(uncommitted) {
+            consumer.paused = delivery_state.paused;
+            consumer.aborted.clone_from(&delivery_state.aborted);
+            consumer.until_ms = delivery_state.until_ms
+                - delivery_state
+                    .as_of_ms
+                    .saturating_sub(self.now_ms)
+                    .min(delivery_state.until_ms);
             assert!(consumer.until_ms <= self.now_ms + LONGEST_PAUSE_MS);
-            consumer.recorded = hold;
+            consumer.recorded = delivery_state;
         }
         for interest in &mut self.interests {
             let (consumer, stream) = (interest.consumer, interest.stream);
@@ -318,15 +321,20 @@ impl Reference {
                 interest.look_again();
             }
         }
-        self.redeemed.clear();
+        self.deletions.clear();
     }
 
-    // ---- on record --------------------------------------------------------------------------
+    // ---- committed --------------------------------------------------------------------------
 
-    /// A letter is to be written; gives its entry.
-    pub(crate) fn letter(&mut self, consumer: usize, letter: &DeadLetter, written: bool) -> Entry {
-        let id = letter.item.id();
-        let stream = stream_named(&letter.stream);
+    /// A dead letter is to be written; gives its entry.
+    pub(crate) fn dead_letter(
+        &mut self,
+        consumer: usize,
+        dead_letter: &DeadLetter,
+        written: bool,
+    ) -> Entry {
+        let id = dead_letter.item.id();
+        let stream = stream_named(&dead_letter.stream);
         let now_ms = self.now_ms;
         let at = self
             .due
@@ -336,11 +344,11 @@ impl Reference {
         let due = &mut self.due[at];
         assert!(due.not_before_ms <= now_ms, "tried again too early");
         let tried = Tried {
-            attempts: letter.attempts,
-            first_ms: letter.first_ms,
+            attempts: dead_letter.attempts,
+            first_ms: dead_letter.first_ms,
         };
-        assert_eq!((tried, letter.last_ms), (due.tried, due.last_ms));
-        assert_eq!(letter.error, due.error);
+        assert_eq!((tried, dead_letter.last_ms), (due.tried, due.last_ms));
+        assert_eq!(dead_letter.error, due.error);
         if written {
             self.due.swap_remove(at);
         } else {
@@ -349,30 +357,33 @@ impl Reference {
         let interest = self.find(consumer, stream).expect("it is there");
         let known = interest.entries.get_mut(&id).expect("it is there");
         assert_eq!(known.place, Place::GivenUp);
-        assert!(known.entry.is(letter.item.record()), "{letter:?}");
+        assert!(known.entry.is(dead_letter.item.record()), "{dead_letter:?}");
         if written {
             known.place = Place::Done;
-            known.letters += 1;
-            assert_eq!(known.letters, 1, "{known:?}");
+            known.dead_letters += 1;
+            assert_eq!(known.dead_letters, 1, "{known:?}");
         }
         known.entry
     }
 
-    pub(crate) fn is_redeemed(&self, letter: EntryId) -> bool {
-        self.redeemed.contains(&letter)
+    pub(crate) fn is_redeemed(&self, dead_letter: EntryId) -> bool {
+        self.deletions.contains(&dead_letter)
     }
 
-    pub(crate) fn redeemed(&mut self, letter: EntryId) {
-        let at = self.redeemed.iter().position(|one| *one == letter);
-        self.redeemed.swap_remove(at.expect("its entry is done"));
+    pub(crate) fn deletions(&mut self, dead_letter: EntryId) {
+        let at = self.deletions.iter().position(|one| *one == dead_letter);
+        self.deletions.swap_remove(at.expect("its entry is done"));
     }
 
-    pub(crate) fn hold_recorded(&mut self, consumer: usize, hold: Hold) {
+    pub(crate) fn hold_recorded(&mut self, consumer: usize, delivery_state: DeliveryState) {
         let consumer = &mut self.consumers[consumer];
-        assert_eq!(hold.paused, consumer.paused);
-        assert_eq!(hold.aborted, consumer.aborted);
-        assert_eq!(hold.until_ms, left(consumer.until_ms, self.now_ms));
-        consumer.recorded = hold;
+        assert_eq!(delivery_state.paused, consumer.paused);
+        assert_eq!(delivery_state.aborted, consumer.aborted);
+        assert_eq!(
+            delivery_state.until_ms,
+            left(consumer.until_ms, self.now_ms)
+        );
+        consumer.recorded = delivery_state;
     }
 
     pub(crate) fn progress(&mut self, consumer: usize, stream: usize, checkpoint: Checkpoint) {
@@ -408,12 +419,12 @@ impl Reference {
         interest.fetched(end);
     }
 
-    pub(crate) fn hand_over(
+    pub(crate) fn dispatch(
         &mut self,
         consumer: usize,
         stream: usize,
         sub: SubscriptionKey,
-        unit: &Unit,
+        batch: &Batch,
     ) {
         assert!(self.primary, "handed over on a replica");
         assert!(
@@ -421,22 +432,22 @@ impl Reference {
             "handed over while writes are refused"
         );
         let now_ms = self.now_ms;
-        assert!(!self.is_held(consumer), "the consumer is held");
+        assert!(!self.is_blocked(consumer), "the consumer is held");
         let policy = Arc::clone(&self.consumers[consumer].policy);
         let window = self.consumers[consumer].spec.window;
         let interest = self.find(consumer, stream).expect("it is there");
-        assert!(!interest.is_held(now_ms), "it is held: {interest:?}");
+        assert!(!interest.is_blocked(now_ms), "it is held: {interest:?}");
         assert!(interest.sub.is_none() || interest.sub == Some(sub));
         interest.sub = Some(sub);
-        let ids: Vec<_> = unit.items.iter().map(Item::id).collect();
-        interest.hand_over(unit.number, &ids, &policy, window, now_ms);
-        for item in &unit.items {
+        let ids: Vec<_> = batch.items.iter().map(Item::id).collect();
+        interest.dispatch(batch.number, &ids, &policy, window, now_ms);
+        for item in &batch.items {
             let known = interest.entries.get(&item.id());
             assert!(known.is_none_or(|known| known.entry.is(item.record())));
         }
     }
 
-    fn is_held(&self, consumer: usize) -> bool {
+    fn is_blocked(&self, consumer: usize) -> bool {
         let consumer = &self.consumers[consumer];
         consumer.paused || consumer.aborted.is_some() || consumer.until_ms > self.now_ms
     }
@@ -446,7 +457,7 @@ impl Reference {
         if let Some(interest) = interests.find(|one| one.sub == Some(sub))
             && let Some(load) = interest.flying.remove(&number)
         {
-            interest.come_again(load, &self.consumers[interest.consumer].spec);
+            interest.requeue(load, &self.consumers[interest.consumer].spec);
         }
     }
 
@@ -468,7 +479,7 @@ impl Reference {
         number: u64,
         end: &End,
         took_ms: u64,
-        holds: bool,
+        uncommitted: bool,
     ) {
         let now_ms = self.now_ms;
         let Some(interest) = self.interests.iter_mut().find(|one| one.sub == Some(sub)) else {
@@ -477,17 +488,17 @@ impl Reference {
         let Some(mut load) = interest.flying.remove(&number) else {
             return;
         };
-        interest.held += usize::from(holds && !interest.recalled);
+        interest.held += usize::from(uncommitted && !interest.recalled);
         let failed = failed(end, &load.ids);
         let (ids, failure) = match failed {
             Some((ids, failure)) => (ids, Some(failure)),
             None => (Vec::new(), None),
         };
         load.ids.retain(|id| !ids.contains(id));
-        if load.letter.is_none() {
+        if load.dead_letter.is_none() {
             interest.set(&load.ids, Place::Done);
         } else if failure.is_none() {
-            self.redeemed.extend(load.letter);
+            self.deletions.extend(load.dead_letter);
         }
         let Some(failure) = failure else {
             return;
@@ -507,7 +518,7 @@ impl Reference {
                 again.push((first.to_vec(), Tried::default()));
                 again.push((second.to_vec(), Tried::default()));
             }
-            Fate::Over if load.letter.is_some() => {}
+            Fate::Over if load.dead_letter.is_some() => {}
             Fate::Over if consumer.policy.dead_letter.is_none() => {
                 interest.set(&ids, Place::Done);
             }
@@ -530,17 +541,17 @@ impl Reference {
                 return;
             }
         }
-        let mut comes_again = false;
+        let mut is_redelivery = false;
         for (ids, tried) in again {
             let groups = interest.groups_of(&ids, &load);
-            let letter = load.letter;
+            let dead_letter = load.dead_letter;
             let load = Load {
                 ids,
                 groups,
                 tried,
-                letter,
+                dead_letter,
             };
-            comes_again |= interest.come_again(load, &consumer.spec);
+            is_redelivery |= interest.requeue(load, &consumer.spec);
         }
         let scope = consumer.policy.scope;
         let (aborted, until_ms) = match scope {
@@ -548,7 +559,7 @@ impl Reference {
             Scope::Consumer => (&mut consumer.aborted, &mut consumer.until_ms),
         };
         match fate {
-            Fate::Again(_) | Fate::Halves(_) if !comes_again => {}
+            Fate::Again(_) | Fate::Halves(_) if !is_redelivery => {}
             Fate::Again(delay) | Fate::Halves(delay) => *until_ms = (*until_ms).max(now_ms + delay),
             Fate::Stop => *aborted = Some(Arc::clone(&failure.error)),
             Fate::Over => {}
@@ -597,7 +608,7 @@ impl Reference {
 
     pub(crate) fn check_complete(&self) {
         assert!(self.due.is_empty(), "{:?}", self.due);
-        assert!(self.redeemed.is_empty(), "letters are left");
+        assert!(self.deletions.is_empty(), "letters are left");
         for interest in &self.interests {
             interest.check_complete(&self.consumers[interest.consumer].policy);
             assert!(interest.unplaced.is_none());
@@ -608,7 +619,7 @@ impl Reference {
 /// No pause of this model is longer.
 pub(crate) const LONGEST_PAUSE_MS: u64 = 300;
 
-/// When a pause ends, as it is put on record: not at all if that is over.
+/// When a pause ends, as it is committed: not at all if that is over.
 pub(crate) fn left(until_ms: u64, now_ms: u64) -> u64 {
     if until_ms > now_ms { until_ms } else { 0 }
 }

@@ -1,6 +1,6 @@
 //! What the streams of the server truly hold, dead letters included.
 
-use gears_core::stream::{EntryId, Item, KeyRef, Record, RecordBatch, TrimBound};
+use gears_core::delivery::{EntryId, Item, KeyRef, Record, RecordBatch, TrimBound};
 
 /// Streams that are consumed.
 pub(crate) const NAMES: [&[u8]; 2] = [b"s:1", b"s:2"];
@@ -82,7 +82,7 @@ pub(crate) struct World {
     streams: [Option<Vec<Entry>>; NAMES.len()],
     /// In which database each of them is.
     dbs: [i32; NAMES.len()],
-    pub(crate) letters: Vec<Letter>,
+    pub(crate) dead_letters: Vec<Letter>,
     numbers: u64,
 }
 
@@ -104,10 +104,13 @@ impl World {
 
     /// SWAPDB 0 1.
     pub(crate) fn swap(&mut self) {
-        let letters = self.letters.iter_mut().map(|letter| &mut letter.db);
+        let dead_letters = self
+            .dead_letters
+            .iter_mut()
+            .map(|dead_letter| &mut dead_letter.db);
         self.dbs
             .iter_mut()
-            .chain(letters)
+            .chain(dead_letters)
             .for_each(|db| *db = 1 - *db);
     }
 

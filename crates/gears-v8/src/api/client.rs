@@ -234,8 +234,8 @@ fn is_async_function(
     result.set_bool(value.is_async_function() && !value.is_generator_function());
 }
 
-/// `current()`: whose client the code at hand was given, as `grant()` tells it; undefined where it was
-/// given none. V8 keeps it over every `await`.
+/// `current()`: whose client the code at hand was given, as `grant()` tells it; undefined where it
+/// was given none. V8 keeps it over every `await`.
 fn current<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     _args: &v8::FunctionCallbackArguments<'s>,

@@ -4,7 +4,7 @@
 //! `gears.js` and `gears_flow.js`, which are JavaScript on top of what follows here.
 
 use crate::ports::{Label, Reply, Scheduled};
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
 
 use crate::api::client;
 use crate::api::given;

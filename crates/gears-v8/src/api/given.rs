@@ -1,7 +1,7 @@
-//! Reading what scripts give to the functions of `redis`: names, bytes, numbers, functions, options.
-//! What is wrong is named, with the option and the function it was given to.
+//! Reading what scripts give to the functions of `redis`: names, bytes, numbers, functions,
+//! options. What is wrong is named, with the option and the function it was given to.
 
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
 
 use crate::convert::from_js::{append_bytes, byte_length};
 use crate::convert::text;
@@ -174,8 +174,8 @@ pub(crate) fn whole_number_of(value: Value) -> Option<f64> {
     exact.then_some(window as f64)
 }
 
-/// The bytes of a string, an `ArrayBuffer` or a view of one; `None` of anything else, and of one that
-/// was detached: it looks empty, which would mean every key.
+/// The bytes of a string, an `ArrayBuffer` or a view of one; `None` of anything else, and of one
+/// that was detached: it looks empty, which would mean every key.
 pub(crate) fn bytes_of(scope: &mut v8::PinScope, value: Value) -> Option<Vec<u8>> {
     if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         return Some(string.to_rust_string_lossy(scope).into_bytes());

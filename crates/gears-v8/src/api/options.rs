@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use gears_core::stream::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
+use gears_core::delivery::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
 
 use crate::api::given::{
     BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, word,

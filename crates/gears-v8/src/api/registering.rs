@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::ports::{
     CallbackId, Flags, Function, Hook, Label, Registered, Registrations, StreamConsumer, Trigger,
 };
-use gears_core::stream::{ConsumerSpec, Mode};
+use gears_core::delivery::{ConsumerSpec, Mode};
 
 use crate::api::given::{self, OptionsOf, Value};
 use crate::api::options;

@@ -1,7 +1,7 @@
 //! The options of a key-space trigger: the fourth argument of `register_notifications_consumer`.
 
-use gears_core::keyspace::{KeyType, TriggerSpec};
-use gears_core::stream::Mode;
+use gears_core::delivery::Mode;
+use gears_core::triggers::{KeyType, TriggerSpec};
 
 use crate::api::given::{OptionsOf, Value, mode_of, plain_object};
 use crate::api::registering::Extras;

@@ -1,8 +1,8 @@
-//! What a stream consumer's callback says of the entries it was given, beside that it is done: which
-//! of them failed, and of a failure, whether and when another attempt is worth it.
+//! What a stream consumer's callback says of the entries it was given, beside that it is done:
+//! which of them failed, and of a failure, whether and when another attempt is worth it.
 
 use crate::ports::{Outcome, Reply, ScriptError};
-use gears_core::stream::EntryId;
+use gears_core::delivery::EntryId;
 
 use crate::convert::text;
 use crate::runtime::run;

@@ -402,7 +402,8 @@ pub(crate) const DETACHED: &str = "The ArrayBuffer was detached: its bytes are g
 /// An `ArrayBuffer` whose bytes went elsewhere. It looks as if it had none, which means something.
 pub(crate) struct Detached;
 
-/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one; `None` of anything else.
+/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one; `None` of anything
+/// else.
 pub(crate) fn byte_length(
     scope: &mut v8::PinScope,
     value: v8::Local<v8::Value>,

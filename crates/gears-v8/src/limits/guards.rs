@@ -5,8 +5,8 @@
 //! abort where that is more than such an array can hold. Before a library is compiled, these are
 //! wrapped: beyond a bound far below that they throw a `RangeError`. See `guards.js`.
 //!
-//! Others look for no interrupt while they go through a list or a text, however long that is. What takes
-//! long is done by code that V8 interrupts. See `guards_time.js`.
+//! Others look for no interrupt while they go through a list or a text, however long that is. What
+//! takes long is done by code that V8 interrupts. See `guards_time.js`.
 //!
 //! The memory of resizable buffers and of WebAssembly V8 maps by itself, past the allocator that
 //! counts; so there are none.

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 pub use reply::Reply;
 pub use server::{Database, Flags, Grant, Server, Words};
 
-use gears_core::keyspace::{KeyValue, TriggerSpec};
-use gears_core::stream::{ConsumerSpec, EntryId, Item, Mode, Record};
+use gears_core::delivery::{ConsumerSpec, EntryId, Item, Mode, Record};
+use gears_core::triggers::{KeyValue, TriggerSpec};
 
 /// Turns source text into programs.
 pub trait Engine: Send + Sync {

@@ -5,7 +5,7 @@
 //! so that a record may outlive its callback. They are accessors of the class and do not
 //! enumerate, so `JSON.stringify` prints the three properties of the record and nothing else.
 
-use gears_core::stream::Parts;
+use gears_core::delivery::Parts;
 
 use crate::api::client;
 use crate::api::gears;

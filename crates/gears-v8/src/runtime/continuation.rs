@@ -1,16 +1,16 @@
 //! What V8 carries over every `await`: in whose name the code at hand acts.
 //!
-//! V8 calls it continuation-preserved embedder data. There is one per isolate. An `await` keeps it for
-//! what comes behind, a microtask sets it and clears it at its end; but it is no part of what V8 keeps
-//! aside for a thread that gives up the isolate: who does so takes it along, and leaves none behind. So
-//! code never acts with a client that other code was given.
+//! V8 calls it continuation-preserved embedder data. There is one per isolate. An `await` keeps it
+//! for what comes behind, a microtask sets it and clears it at its end; but it is no part of what
+//! V8 keeps aside for a thread that gives up the isolate: who does so takes it along, and leaves
+//! none behind. So code never acts with a client that other code was given.
 //!
-//! It is an internalized string, never an object. V8 visits this root once for the thread that is in
-//! the isolate, and once more for each that has given it up. The scavenger takes an object for one
-//! still to be moved whenever it lies in the young generation: at the second visit it moves the copy
-//! that it has just made, and what was updated before refers to a place that is no object any more.
-//! Internalized strings lie in the old generation, which the scavenger leaves alone; the other
-//! collector visits a root as often as it likes.
+//! It is an internalized string, never an object. V8 visits this root once for the thread that is
+//! in the isolate, and once more for each that has given it up. The scavenger takes an object for
+//! one still to be moved whenever it lies in the young generation: at the second visit it moves the
+//! copy that it has just made, and what was updated before refers to a place that is no object any
+//! more. Internalized strings lie in the old generation, which the scavenger leaves alone; the
+//! other collector visits a root as often as it likes.
 
 use crate::ports::{Database, Flags, Grant};
 

@@ -30,8 +30,8 @@ pub enum Protection {
 const SCRIPT_STACK_KB: usize = 984;
 /// Kilobytes of it below which nothing runs.
 const SCRIPT_STACK_MIN_KB: usize = 64;
-/// Bytes of address space that V8 reserves when it starts, and some for libraries. It ends the process
-/// without a word where it gets less.
+/// Bytes of address space that V8 reserves when it starts, and some for libraries. It ends the
+/// process without a word where it gets less.
 const ADDRESS_SPACE: usize = 40 << 30;
 
 /// Initialises V8, once, with flags of V8 beside ours; later calls give what the first gave.
@@ -66,8 +66,8 @@ fn start(protection: Protection, flags: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives V8 flags. One that it does not know would be a line on standard error, and tests that do not
-/// test what they should.
+/// Gives V8 flags. One that it does not know would be a line on standard error, and tests that do
+/// not test what they should.
 fn take_flags(flags: &str) -> Result<(), String> {
     let program = "gears".to_string();
     let given = iter::once(program).chain(flags.split(' ').map(String::from));

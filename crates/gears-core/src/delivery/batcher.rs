@@ -1,0 +1,600 @@
+//! The entries of one stream that wait for a callback, and those that are with it, for a consumer
+//! with a policy: what is put together, in what order, and what is tried again.
+//!
+//! ```text
+//!             take                      release
+//! read ──> waiting ──> batch ──> flying ─────────> finished
+//!                        ^        │ failed, or not started
+//!                        └ again <┘
+//! ```
+//!
+//! A *batch* is what one call of the callback gets: one entry, or a batch. Batches that come again
+//! go before everything that waits, in the order of their entries, and with the same entries.
+//!
+//! Entries with an equal value of the policy's `order_by` field are in one *group*: of a group no
+//! two batches are in flight at once, and none is in flight before what was added earlier.
+//!
+//! Invariants: `waiting` and `again` ascend; no entry is in two places; a group is in `busy` as
+//! long as a batch with one of its entries is in flight.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use super::arrivals::Arrivals;
+use super::filter::Filter;
+use super::id::EntryId;
+use super::policy::Policy;
+use super::record::Item;
+
+/// Bytes at which a batch is full, however many entries it has.
+const BATCH_BYTES: usize = 1 << 20;
+/// Entries that are looked through for one whose group is free: what waits beyond the window.
+const GROUPED_AHEAD: usize = 512;
+/// Entries that are read at once where most of them may not be wanted.
+const FILTERED_AHEAD: usize = 128;
+/// Entries that are read ahead at most.
+const AHEAD_MAX: usize = 512;
+
+/// What was tried with an entry so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When the first of them began, Unix milliseconds.
+    pub first_ms: u64,
+}
+
+/// Entries that share a fate: what one call of the callback gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Tells it from every other.
+    pub number: u64,
+    /// The entries, in order; at least one.
+    pub items: SmallVec<[Item; 1]>,
+    /// Whether they were dispatched before, and may be deleted from the stream by now.
+    pub is_redelivery: bool,
+}
+
+/// An entry and where it belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) item: Item,
+    group: Option<u64>,
+}
+
+/// Entries of a batch that was dispatched before, or is.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    pub(super) entries: SmallVec<[Entry; 1]>,
+    pub(super) tried: Tried,
+    /// The dead letters that the entries come from, if they do.
+    pub(super) dead_letters: Vec<EntryId>,
+    /// The stream of these dead letters, with its database.
+    pub(super) from: Option<(i32, Arc<[u8]>)>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entry: Entry,
+    bytes: usize,
+    since_ms: u64,
+    tried: Tried,
+}
+
+/// What a batcher has to know to go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now<'a> {
+    pub(super) policy: &'a Policy,
+    /// Batches that may are in flight beside those that do.
+    pub(super) free: usize,
+    /// Entries that are worth reading beyond the window.
+    pub(super) ahead: usize,
+    /// Unix milliseconds.
+    pub(super) ms: u64,
+    /// Whether there is nothing left to be read.
+    pub(super) at_end: bool,
+    /// Whether something is to be read before a batch is dispatched because its time has come:
+    /// it waits in the stream, and belongs to that batch.
+    pub(super) reads_on: bool,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Batcher {
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    requeued: VecDeque<Load>,
+    /// Entries of dead letters.
+    redriven: VecDeque<Load>,
+    in_flight_attempts: HashMap<u64, Load>,
+    busy: HashSet<u64>,
+    /// Whether what waits was there before anybody listened: it is dispatched to its end, be
+    /// the last batch full or not.
+    pub(super) draining: bool,
+    /// When what is not read came.
+    arrivals: Arrivals,
+    /// Entries of the batch at hand that were dispatched before, for their size.
+    cut: usize,
+}
+
+impl Load {
+    pub(super) fn first(&self) -> EntryId {
+        self.entries
+            .first()
+            .map_or(EntryId::ZERO, |entry| entry.item.id())
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.entries.iter().map(|entry| entry.item.id())
+    }
+
+    /// Leaves out what a filter does not want, which is added to the others. Entries of dead
+    /// letters stay: somebody asked for just these.
+    pub(super) fn sift(&mut self, filter: &Filter, unwanted: &mut Vec<EntryId>) {
+        if self.dead_letters.is_empty() {
+            self.entries.retain(|entry| {
+                let is_wanted = filter.matches(entry.item.record());
+                if !is_wanted {
+                    unwanted.push(entry.item.id());
+                }
+                is_wanted
+            });
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().filter_map(|entry| entry.group)
+    }
+
+    /// Takes the second half of the entries, which are at least two.
+    pub(super) fn split(&mut self) -> Self {
+        self.split_at(self.entries.len() / 2)
+    }
+
+    fn split_at(&mut self, at: usize) -> Self {
+        Self {
+            entries: self.entries.drain(at..).collect(),
+            tried: self.tried,
+            dead_letters: Vec::new(),
+            from: None,
+        }
+    }
+}
+
+/// Where a database is after two changed places.
+pub(super) fn swapped(db: i32, a: i32, b: i32) -> i32 {
+    match db {
+        db if db == a => b,
+        db if db == b => a,
+        db => db,
+    }
+}
+
+/// The group of an entry, if it is of any.
+fn group_of(item: &Item, policy: &Policy) -> Option<u64> {
+    let value = item.record().value(policy.order_by.as_deref()?)?;
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Takes the first batch whose groups are free, and have nothing before it.
+fn take_free(loads: &mut VecDeque<Load>, busy: &HashSet<u64>) -> Option<Load> {
+    let mut skipped: HashSet<u64> = HashSet::new();
+    let at = loads.iter().position(|load| {
+        let mut groups = load.groups();
+        let waits = groups.any(|group| busy.contains(&group) || skipped.contains(&group));
+        if waits {
+            skipped.extend(load.groups());
+        }
+        !waits
+    })?;
+    loads.remove(at)
+}
+
+impl Batcher {
+    // --- what waits ---------------------------------------------------------------------------
+
+    /// Puts an entry behind those that wait.
+    pub(super) fn push(&mut self, item: Item, tried: Tried, policy: &Policy, now_ms: u64) {
+        let bytes = item.record().packed().len();
+        let group = group_of(&item, policy);
+        let since_ms = self.arrivals.take(item.id()).unwrap_or(now_ms);
+        self.waiting_bytes += bytes;
+        let id = item.id();
+        let one = Waiting {
+            entry: Entry { item, group },
+            bytes,
+            since_ms,
+            tried,
+        };
+        let is_last = |last: &Waiting| last.entry.item.id() < id;
+        if self.waiting.back().is_none_or(is_last) {
+            self.waiting.push_back(one);
+        } else {
+            // It comes again, before what waits.
+            let at = self.waiting.partition_point(is_last);
+            self.waiting.insert(at, one);
+        }
+    }
+
+    /// How many entries are worth reading now.
+    pub(super) fn room(&self, now: Now<'_>) -> usize {
+        let batch = now.policy.batch.unwrap_or(1);
+        let ahead = match now.policy {
+            Policy {
+                order_by: Some(_), ..
+            } => GROUPED_AHEAD,
+            Policy { batch: Some(_), .. } => 0,
+            // Reading one by one costs more than most callbacks.
+            Policy {
+                filter: Some(_), ..
+            } => now.ahead.max(FILTERED_AHEAD),
+            _ => now.ahead,
+        };
+        let ahead = ahead.min(AHEAD_MAX);
+        // A window of large entries is not copied before its time: two batches do.
+        let batches = now.free.max(1).saturating_add(1);
+        let wanted = batches.saturating_mul(batch).saturating_add(ahead);
+        if self.waiting_bytes >= 2 * BATCH_BYTES {
+            return 0;
+        }
+        wanted.saturating_sub(self.waiting.len())
+    }
+
+    /// Forgets the entries that wait behind `last`; how many. What was tried with them is added to
+    /// what is known of that.
+    pub(super) fn put_back(&mut self, last: EntryId, known: &mut Vec<(EntryId, Tried)>) -> u64 {
+        let mut count = 0;
+        while let Some(one) = self.waiting.pop_back() {
+            let id = one.entry.item.id();
+            if id <= last {
+                self.waiting.push_back(one);
+                break;
+            }
+            self.waiting_bytes -= one.bytes;
+            count += 1;
+            self.arrivals.put_back(id, one.since_ms);
+            if one.tried.attempts > 0 {
+                known.push((id, one.tried));
+            }
+        }
+        known.sort_unstable_by_key(|(id, _)| *id);
+        count
+    }
+
+    /// It is not known how much waits in the stream.
+    pub(super) fn forget_count(&mut self) {
+        self.arrivals.forget_fresh();
+    }
+
+    /// What is read now is all there is in the stream, and so many of it were never read before.
+    pub(super) fn note_end(&mut self, unread_new: u64) {
+        self.arrivals.keep_last(unread_new);
+    }
+
+    /// All there was in the stream is read.
+    pub(super) fn note_all_read(&mut self) {
+        self.arrivals.end_back();
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+            && self.requeued.is_empty()
+            && self.redriven.is_empty()
+            && self.in_flight_attempts.is_empty()
+    }
+
+    // --- batches --------------------------------------------------------------------------------
+
+    /// Whether [`Batcher::release`] may have something to give. Groups are not looked at.
+    pub(super) fn is_ready(&self, now: Now<'_>) -> bool {
+        now.free > 0 && (!self.requeued.is_empty() || !self.redriven.is_empty() || self.is_due(now))
+    }
+
+    /// Whether entries can be counted without reading them: a batch is read when it is full, or
+    /// its time has come. What is deleted before is not dispatched.
+    pub(super) fn counts(policy: &Policy) -> bool {
+        policy.batch.is_some() && policy.order_by.is_none() && policy.filter.is_none()
+    }
+
+    /// An entry was added behind so many that are not read.
+    pub(super) fn note_added(&mut self, before: u64, policy: &Policy, now_ms: u64) {
+        if policy.duration_ms > 0 && Self::counts(policy) {
+            // Those that are read and wait come first.
+            let before = before.saturating_add(self.waiting.len() as u64);
+            let begins = before.is_multiple_of(policy.batch.unwrap_or(1) as u64);
+            self.arrivals.note_added(begins, policy.duration_ms, now_ms);
+        }
+    }
+
+    /// Entries that make the batch at hand full. What was cut off it for its size counts.
+    fn wanted(&self, policy: &Policy) -> usize {
+        let batch = policy.batch.unwrap_or(1);
+        batch.saturating_sub(self.cut).max(1)
+    }
+
+    /// Whether so many entries that are not read are worth reading.
+    pub(super) fn is_worth_reading(&self, unread: u64, now: Now<'_>) -> bool {
+        let duration = now.policy.duration_ms;
+        let first = self.waiting.front().map(|one| one.since_ms);
+        let first = first.or_else(|| self.arrivals.first_ms());
+        self.draining
+            || unread.saturating_add(self.waiting.len() as u64) >= self.wanted(now.policy) as u64
+            || (duration > 0 && first.is_none_or(|since| now.ms >= since.saturating_add(duration)))
+    }
+
+    /// Whether what waits makes up a batch.
+    pub(super) fn is_due(&self, now: Now<'_>) -> bool {
+        let Some(first) = self.waiting.front() else {
+            return false;
+        };
+        if now.policy.batch.is_none() {
+            return true;
+        }
+        self.waiting.len() >= self.wanted(now.policy)
+            || self.waiting_bytes >= BATCH_BYTES
+            || self.is_over(first, now)
+    }
+
+    /// Whether a batch that begins with this entry is dispatched even if it is not full.
+    fn is_over(&self, first: &Waiting, now: Now<'_>) -> bool {
+        let duration = now.policy.duration_ms;
+        (now.at_end && (self.draining || first.tried.attempts > 0))
+            || (duration > 0 && now.ms >= first.since_ms.saturating_add(duration) && !now.reads_on)
+    }
+
+    /// When what waits will make up a batch by itself. What is behind others of its group waits
+    /// for these.
+    pub(super) fn due_ms(&self, policy: &Policy) -> Option<u64> {
+        let behind = self.requeued_groups();
+        let is_free = |group| !self.busy.contains(group) && !behind.contains(group);
+        let mut waiting = self.waiting.iter();
+        let first = if self.waiting.is_empty() {
+            self.arrivals.first_ms()?
+        } else {
+            waiting
+                .find(|one| one.entry.group.as_ref().is_none_or(is_free))?
+                .since_ms
+        };
+        (policy.duration_ms > 0).then(|| first.saturating_add(policy.duration_ms))
+    }
+
+    /// The next batch, which is in flight from now on.
+    pub(super) fn release(&mut self, number: u64, now: Now<'_>) -> Option<Batch> {
+        if !self.is_ready(now) {
+            return None;
+        }
+        let before = take_free(&mut self.requeued, &self.busy);
+        // The entries of dead letters may be gone from their stream: the dead letters hold them.
+        let is_redelivery = before
+            .as_ref()
+            .is_some_and(|load| load.dead_letters.is_empty());
+        let mut load = match before.or_else(|| take_free(&mut self.redriven, &self.busy)) {
+            Some(load) => load,
+            None => self.take(now)?,
+        };
+        let most = now.policy.batch.unwrap_or(1);
+        if load.entries.len() > most {
+            // The policy has changed.
+            let rest = load.split_at(most);
+            self.requeue(rest);
+        }
+        self.busy.extend(load.groups());
+        let items = load.entries.iter().map(|entry| entry.item.clone());
+        let batch = Batch {
+            number,
+            items: items.collect(),
+            is_redelivery,
+        };
+        self.in_flight_attempts.insert(number, load);
+        Some(batch)
+    }
+
+    /// Takes a batch of what waits.
+    fn take(&mut self, now: Now<'_>) -> Option<Load> {
+        let most = now.policy.batch.unwrap_or(1);
+        let wanted = self.wanted(now.policy);
+        // Mostly they are those in front.
+        let mut skipped = self.requeued_groups();
+        let mut places: SmallVec<[usize; 16]> = SmallVec::new();
+        let mut bytes = 0;
+        let mut tried = None;
+        let mut differs = false;
+        for (at, one) in self.waiting.iter().enumerate() {
+            let group = one.entry.group;
+            if group.is_some_and(|group| self.busy.contains(&group) || skipped.contains(&group)) {
+                skipped.extend(group);
+                continue;
+            }
+            // What was tried differs from what was not: its attempts are its own.
+            if tried.is_some_and(|tried| tried != one.tried) {
+                differs = true;
+                break;
+            }
+            tried = Some(one.tried);
+            places.push(at);
+            bytes += one.bytes;
+            if places.len() >= most || bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        let first = &self.waiting[*places.first()?];
+        let (is_full, is_large) = (places.len() >= wanted, bytes >= BATCH_BYTES);
+        if !(is_full || is_large || differs || self.is_over(first, now)) {
+            // Groups that are busy keep it from being full.
+            return None;
+        }
+        // The bound in bytes cuts a batch. The rest waits for no more than all of it would.
+        let is_cut = is_large && !is_full;
+        self.cut = if is_cut { self.cut + places.len() } else { 0 };
+        let mut load = Load {
+            entries: SmallVec::new(),
+            tried: tried.unwrap_or_default(),
+            dead_letters: Vec::new(),
+            from: None,
+        };
+        let in_front = places.last() == Some(&(places.len() - 1));
+        if in_front {
+            let taken = self.waiting.drain(..places.len());
+            load.entries.extend(taken.map(|one| one.entry));
+        } else {
+            let mut places = places.iter().peekable();
+            let mut kept = VecDeque::with_capacity(self.waiting.len());
+            for (at, one) in self.waiting.drain(..).enumerate() {
+                if places.next_if(|place| **place == at).is_some() {
+                    load.entries.push(one.entry);
+                } else {
+                    kept.push_back(one);
+                }
+            }
+            self.waiting = kept;
+        }
+        self.waiting_bytes -= bytes;
+        Some(load)
+    }
+
+    /// Takes entries out of a batch that is in flight, given as ascending IDs; whether any is left.
+    pub(super) fn leave_out(&mut self, number: u64, ids: &[EntryId]) -> bool {
+        let Some(load) = self.in_flight_attempts.get_mut(&number) else {
+            return true;
+        };
+        for group in load.groups() {
+            self.busy.remove(&group);
+        }
+        load.entries
+            .retain(|entry| ids.binary_search(&entry.item.id()).is_err());
+        self.busy.extend(load.groups());
+        !load.entries.is_empty()
+    }
+
+    /// Groups with entries that come again: those that wait are behind them.
+    fn requeued_groups(&self) -> HashSet<u64> {
+        self.requeued.iter().flat_map(Load::groups).collect()
+    }
+
+    /// A batch does not are in flight any more.
+    pub(super) fn complete(&mut self, number: u64) -> Option<Load> {
+        let load = self.in_flight_attempts.remove(&number)?;
+        for group in load.groups() {
+            self.busy.remove(&group);
+        }
+        Some(load)
+    }
+
+    /// Has a batch redelivered, before everything that waits.
+    pub(super) fn requeue(&mut self, load: Load) {
+        if load.entries.is_empty() {
+            return;
+        }
+        let first = load.first();
+        let at = self.requeued.partition_point(|one| one.first() < first);
+        self.requeued.insert(at, load);
+    }
+
+    /// Leaves out of what comes again the entries that a filter does not want.
+    pub(super) fn sift(&mut self, filter: &Filter) -> Vec<EntryId> {
+        let mut unwanted = Vec::new();
+        for load in &mut self.requeued {
+            load.sift(filter, &mut unwanted);
+        }
+        self.requeued.retain(|load| !load.entries.is_empty());
+        // Without its first entry a batch may belong elsewhere.
+        self.requeued.make_contiguous().sort_by_key(Load::first);
+        unwanted
+    }
+
+    /// The last ID of the stream was set back to `last`: IDs above it are of other entries.
+    pub(super) fn rewind(&mut self, last: EntryId) {
+        self.put_back(last, &mut Vec::new());
+        self.arrivals.rewind(last);
+        self.cut = 0;
+        for load in &mut self.requeued {
+            load.entries.retain(|entry| entry.item.id() <= last);
+        }
+        self.requeued.retain(|load| !load.entries.is_empty());
+    }
+
+    /// Entries from dead letters, to be dispatched behind what comes again.
+    pub(super) fn redrive(
+        &mut self,
+        items: impl Iterator<Item = (EntryId, Item)>,
+        db: i32,
+        policy: &Policy,
+    ) {
+        for (dead_letter, item) in items {
+            let group = group_of(&item, policy);
+            self.redriven.push_back(Load {
+                entries: SmallVec::from_elem(Entry { item, group }, 1),
+                tried: Tried::default(),
+                dead_letters: vec![dead_letter],
+                from: policy.dead_letter.clone().map(|from| (db, from)),
+            });
+        }
+    }
+
+    /// Two databases changed places.
+    pub(super) fn swapped(&mut self, a: i32, b: i32) {
+        let loads = self.requeued.iter_mut().chain(&mut self.redriven);
+        for load in loads.chain(self.in_flight_attempts.values_mut()) {
+            if let Some((db, _)) = &mut load.from {
+                *db = swapped(*db, a, b);
+            }
+        }
+    }
+
+    // --- what is to be seen ---------------------------------------------------------------------
+
+    pub(super) fn in_flight_count(&self) -> usize {
+        self.in_flight_attempts.len()
+    }
+
+    /// IDs with the callback, ascending.
+    pub(super) fn in_flight(&self) -> Vec<EntryId> {
+        let mut ids: Vec<_> = self
+            .in_flight_attempts
+            .values()
+            .flat_map(Load::ids)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// IDs that come again, ascending.
+    pub(super) fn requeued(&self) -> Vec<EntryId> {
+        let mut ids: Vec<_> = self.requeued.iter().flat_map(Load::ids).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Whether a dead letter is being redelivered.
+    pub(super) fn is_redriven(&self, dead_letter: EntryId) -> bool {
+        let loads = self.requeued.iter().chain(&self.redriven);
+        let loads = loads.chain(self.in_flight_attempts.values());
+        loads
+            .flat_map(|load| &load.dead_letters)
+            .any(|one| *one == dead_letter)
+    }
+
+    /// What was tried with entries that are not done, ascending.
+    pub(super) fn tried(&self) -> Vec<(EntryId, Tried)> {
+        let loads = self.requeued.iter().chain(self.in_flight_attempts.values());
+        let loads = loads.filter(|load| load.tried.attempts > 0 && load.dead_letters.is_empty());
+        let mut tried: Vec<_> = loads
+            .flat_map(|load| load.ids().map(|id| (id, load.tried)))
+            .collect();
+        let waiting = self.waiting.iter().filter(|one| one.tried.attempts > 0);
+        tried.extend(waiting.map(|one| (one.entry.item.id(), one.tried)));
+        tried.sort_unstable_by_key(|(id, _)| *id);
+        tried
+    }
+}

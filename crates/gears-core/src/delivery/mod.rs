@@ -1,0 +1,81 @@
+//! The delivery core: which entry goes to which consumer, and when an entry may go.
+//!
+//! Pure: it is told facts ([`Event`]) and asked for decisions ([`Dispatch`], [`Progress`],
+//! [`Trim`], [`ControlMessage`]); it knows neither the server nor the script engine, reads no clock
+//! and starts no thread. Whoever drives it carries the decisions out and reports back.
+//!
+//! ```text
+//! XADD ── Appended ──> Delivery ── Dispatch ──> reader ── Read ──> Delivery
+//!                          ^                       └─ entries ──> callback
+//!                          └──── Started, Finished ─────────────────┘
+//!                     Delivery ── Progress ──> committed, once a consumer, stream and turn
+//!                     Delivery ── Trim ──> XTRIM, once a stream and turn
+//! ```
+//!
+//! A consumer with a [`Policy`] gets its entries in batches that the core puts together itself:
+//!
+//! ```text
+//! read ── Fetched ──> Delivery ── Deliver ──> callback
+//!                        ^  └── DeadLetter ──> XADD       │
+//!                        └──────── Ended ─────────────────┘
+//! ```
+//!
+//! What it keeps true, on a primary:
+//! * an entry is handed to each consumer that matches its stream exactly once, in ID order;
+//! * at most a consumer's window of entries of one stream is with its callback at once;
+//! * a trim never reaches an entry that a matching consumer is not done with, nor one that a
+//!   matching consumer has not seen yet;
+//! * every state belongs to a key in a database, and follows what happens to that key;
+//! * what is committed never claims an entry as done that is not, and lacks at most a window of
+//!   entries whose callbacks may have written.
+
+mod arrivals;
+mod batcher;
+mod consumer;
+mod cursor;
+mod delivery_state;
+mod event;
+mod filter;
+mod id;
+mod names;
+mod policy;
+mod prefetch_queue;
+mod prefix;
+mod record;
+mod state_machine;
+mod stats;
+mod subscription;
+mod urgent;
+
+pub use batcher::{Batch, Tried};
+pub use consumer::{ConsumerSpec, Mode};
+pub use cursor::{Checkpoint, Reach, TrimBound};
+pub use delivery_state::{DeliveryState, State};
+pub use event::{
+    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, End, Event, Failure, KeyRef,
+    Progress, ReadRequest, Refusal, Trim,
+};
+pub use filter::{Condition, Filter};
+pub use id::EntryId;
+pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
+pub use prefetch_queue::PrefetchQueue;
+pub(crate) use prefix::PrefixIndex;
+pub use record::{Item, Parts, Record, RecordBatch};
+pub use state_machine::{Delivery, StreamView};
+pub use stats::{Percentiles, Stats};
+
+slotmap::new_key_type! {
+    /// A consumer, from its registration to its removal; survives an upgrade of its library.
+    pub struct ConsumerKey;
+    /// One consumer's interest in one stream. A key that is removed and created anew gets another.
+    pub struct SubscriptionKey;
+    /// A stream that some consumer matches.
+    pub(crate) struct StreamKey;
+}
+
+/// Entries of one stream that are dispatched together while others wait: by about so many may they
+/// get ahead of what was added to other streams before them.
+pub const SHARE: usize = 16;
+
+/// Bytes of entries that may wait beside a callback beyond its window, and that one read gives.
+pub const READ_BYTES: usize = 256 * 1024;

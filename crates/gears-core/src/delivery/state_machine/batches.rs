@@ -1,0 +1,474 @@
+//! Consumers with a policy: their entries become batches, which are dispatched and come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::super::batcher::{Batcher, Entry, Load, Now};
+use super::super::cursor::{Checkpoint, Reach};
+use super::super::event::{DeadLetterDeletion, Dispatch, End, Failure};
+use super::super::id::EntryId;
+use super::super::policy::{Backoff, OnFailure, Policy, Scope};
+use super::super::record::{Item, RecordBatch};
+use super::super::subscription::{Recall, Subscription};
+use super::super::{ConsumerKey, SubscriptionKey};
+use super::Delivery;
+
+/// What holds for batches of a consumer that has no policy any more, until none is left.
+static NO_POLICY: Policy = Policy {
+    batch: None,
+    duration_ms: 0,
+    on_failure: OnFailure::Continue,
+    backoff: Backoff {
+        initial_ms: 0,
+        factor: 1.0,
+        max_ms: 0,
+        jitter: 0.0,
+    },
+    max_attempts: None,
+    max_age_ms: None,
+    dead_letter: None,
+    bisect: false,
+    scope: Scope::Stream,
+    order_by: None,
+    filter: None,
+};
+
+impl Delivery {
+    pub(super) fn policy(&self, consumer: ConsumerKey) -> &Policy {
+        let policy = self.consumers[consumer].spec.policy.as_deref();
+        policy.unwrap_or(&NO_POLICY)
+    }
+
+    /// What the batcher of a subscription has to know.
+    pub(super) fn now(&self, state: &Subscription) -> Now<'_> {
+        let window = self.consumers[state.consumer].spec.window;
+        state.now(self.policy(state.consumer), window, self.now_ms)
+    }
+
+    /// Whether there is something to read or to dispatch.
+    pub(super) fn is_batcher_runnable(&self, state: &Subscription, batcher: &Batcher) -> bool {
+        if state.recall != Recall::None || state.refused {
+            return false;
+        }
+        let now = self.now(state);
+        batcher.is_ready(now) || self.may_read(state, batcher)
+    }
+
+    /// Whether there is something to read that is worth it.
+    pub(super) fn may_read(&self, state: &Subscription, batcher: &Batcher) -> bool {
+        let now = self.now(state);
+        let is_countable =
+            state.is_count_exact && Batcher::counts(now.policy) && !state.cursor.has_redeliveries();
+        state.has_unread
+            && batcher.room(now) > 0
+            && (!is_countable
+                || batcher.is_worth_reading(state.unread_new + state.unread_again, now))
+    }
+
+    /// The next thing to do for a subscription of which writers of this turn wait for entries.
+    pub(super) fn urgent_step(&mut self, sub: SubscriptionKey, count: u64) -> Option<Dispatch> {
+        let can_run = self.is_sync(sub) && self.is_runnable(sub);
+        let step = can_run.then(|| self.step(sub)).flatten();
+        match &step {
+            None => self.urgent.forget(sub),
+            Some(Dispatch::Deliver { batch, .. }) => {
+                let given = batch.items.len() as u64;
+                if given < count {
+                    self.urgent.put_back(sub, count - given);
+                } else {
+                    self.urgent.spend(sub, given - count);
+                }
+            }
+            // What is read is for the next step.
+            Some(_) => self.urgent.put_back(sub, count),
+        }
+        // With its callback it may not be able to go on just now: its next run stays where it is.
+        if !self.urgent.contains(sub) {
+            self.schedule(sub);
+        }
+        step
+    }
+
+    /// The next thing to do for a subscription.
+    pub(super) fn next_step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
+        let step = self.step(sub);
+        if let Some(Dispatch::Deliver { .. }) = step {
+            self.schedule(sub);
+        } else if step.is_none() {
+            self.set_timer(sub);
+        }
+        step
+    }
+
+    fn step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
+        let number = self.batches + 1;
+        let now_ms = self.now_ms;
+        let state = self.subs.get(sub)?;
+        let reads_on = state.batcher.as_ref().is_some_and(|batcher| {
+            Batcher::counts(self.policy(state.consumer)) && self.may_read(state, batcher)
+        });
+        let state = self.subs.get_mut(sub)?;
+        let consumer = state.consumer;
+        let spec = &self.consumers[consumer].spec;
+        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
+        let now = Now {
+            reads_on,
+            ..state.now(policy, spec.window, now_ms)
+        };
+        let is_start_resolved = !state.is_start_unresolved();
+        let batcher = state.batcher.as_mut().filter(|_| is_start_resolved);
+        if let Some(batch) = batcher.and_then(|batcher| batcher.release(number, now)) {
+            self.batches = number;
+            if let Some(last) = batch.items.last() {
+                state.cursor.note_started(last.id());
+            }
+            end_drain(state);
+            return Some(Dispatch::Deliver {
+                sub,
+                consumer,
+                batch,
+            });
+        }
+        self.read_request(sub).map(Dispatch::Read)
+    }
+
+    /// Entries were read.
+    pub(super) fn fetched(&mut self, sub: SubscriptionKey, batch: RecordBatch, end: bool) {
+        let now_ms = self.now_ms;
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        let spec = &self.consumers[state.consumer].spec;
+        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
+        let Some(batcher) = &mut state.batcher else {
+            return;
+        };
+        if state.cursor.has_redeliveries() {
+            let entries: Vec<_> = batch.sizes().collect();
+            let Reach::Only(wanted) = state.cursor.reach() else {
+                return;
+            };
+            state.cursor.note_read(&entries);
+            let tried = state.delivery_state.take_tried(wanted);
+            let filter = policy.filter.as_ref();
+            let mut unwanted = Vec::new();
+            for item in Item::all(batch).filter(|item| item.id() == wanted) {
+                if filter.is_none_or(|filter| filter.matches(item.record())) {
+                    batcher.draining = true;
+                    batcher.push(item, tried, policy, now_ms);
+                } else {
+                    unwanted.push(wanted);
+                }
+            }
+            self.pass_over(sub, &unwanted);
+            self.after_redelivery(sub);
+            return;
+        }
+        let news = batch.sizes().filter(|(id, _)| *id > state.newest_read);
+        let count = news.count() as u64;
+        state.unread_again = state
+            .unread_again
+            .saturating_sub(batch.len() as u64 - count);
+        if count > state.unread_new {
+            // Nobody told of their coming: they were there before.
+            batcher.draining = true;
+        }
+        state.unread_new = state.unread_new.saturating_sub(count);
+        if end {
+            batcher.note_end(count);
+        }
+        let mut filtered = 0;
+        let filter = policy.filter.as_ref();
+        for item in Item::all(batch) {
+            let (id, bytes) = (item.id(), item.record().packed().len());
+            if id <= state.cursor.read() {
+                continue;
+            }
+            let tried = state.delivery_state.take_tried(id);
+            if filter.is_none_or(|filter| filter.matches(item.record())) {
+                state.cursor.note_read(&[(id, bytes)]);
+                batcher.push(item, tried, policy, now_ms);
+            } else {
+                state.cursor.note_skipped(id);
+                filtered += 1;
+            }
+        }
+        state.stats.filtered += filtered;
+        self.urgent.spend(sub, filtered);
+        if end {
+            batcher.note_all_read();
+            state.has_unread = false;
+            state.unread_new = 0;
+            state.unread_again = 0;
+            state.is_count_exact = true;
+        }
+        end_drain(state);
+        let now = state.now(policy, spec.window, now_ms);
+        let is_due = state
+            .batcher
+            .as_ref()
+            .is_some_and(|batcher| batcher.is_due(now));
+        if end && Batcher::counts(policy) && !is_due {
+            // It waits in the stream.
+            state.put_back();
+        }
+        let stream = state.stream;
+        if filtered > 0 {
+            self.queue_commit(sub);
+            self.queue_trim(stream);
+        }
+        self.schedule(sub);
+    }
+
+    /// It is known where a subscription begins.
+    pub(super) fn start_resolved(&mut self, sub: SubscriptionKey, position: EntryId) {
+        let Some(state) = self
+            .subs
+            .get_mut(sub)
+            .filter(|state| state.is_start_unresolved())
+        else {
+            return;
+        };
+        let delivery_state = std::mem::take(&mut state.delivery_state);
+        let checkpoint = Checkpoint {
+            position,
+            pending: Vec::new(),
+            delivery_state,
+        };
+        state.resume(&checkpoint, self.now_ms);
+        state.has_unread = true;
+        self.queue_commit(sub);
+        self.queue_trim(self.subs[sub].stream);
+        self.schedule(sub);
+    }
+
+    /// A callback is done with a batch.
+    pub(super) fn ended(
+        &mut self,
+        sub: SubscriptionKey,
+        number: u64,
+        end: End,
+        took: Duration,
+        now_ms: u64,
+        uncommitted: bool,
+    ) {
+        let Some((state, mut load)) = self.complete(sub, number) else {
+            return;
+        };
+        let end = end.checked(&load);
+        if uncommitted && state.recall != Recall::Upgrade {
+            state.uncommitted_slots += 1;
+        }
+        state.stats.note_call(!matches!(end, End::Done));
+        // Entries whose IDs came again since, or that were sought past, are not of this stream.
+        let cursor = &state.cursor;
+        let is_redriven = !load.dead_letters.is_empty();
+        load.entries
+            .retain(|entry| is_redriven || cursor.is_listed(entry.item.id()));
+        let entries = std::mem::take(&mut load.entries);
+        let (failed, done): (SmallVec<[Entry; 1]>, SmallVec<[Entry; 1]>) = entries
+            .into_iter()
+            .partition(|entry| end.is_failed(entry.item.id()));
+        load.entries = failed;
+        for entry in done {
+            let id = entry.item.id();
+            if !is_redriven {
+                state.cursor.note_finished(id);
+            }
+            state.stats.note_finished(id, took, now_ms, None);
+        }
+        let (consumer, stream) = (state.consumer, state.stream);
+        if let Some(failure) = end.failure() {
+            // By the clock that pauses are measured with.
+            self.fail(sub, load, &failure, took, self.now_ms);
+        } else if is_redriven {
+            self.redeem(sub, load.dead_letters, load.from);
+        }
+        self.subs[sub].adopt(&self.consumers[consumer].spec);
+        self.queue_commit(sub);
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    /// The dead letters of entries that are done after all.
+    fn redeem(
+        &mut self,
+        sub: SubscriptionKey,
+        dead_letters: Vec<EntryId>,
+        from: Option<(i32, Arc<[u8]>)>,
+    ) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        let stream = &self.streams[state.stream];
+        // The dead letters stay where they are, wherever the stream is moved.
+        if let Some((db, from)) = from {
+            let stream = Arc::clone(&stream.name);
+            self.deletions.push_back(DeadLetterDeletion {
+                consumer,
+                db,
+                stream,
+                from,
+                dead_letters,
+            });
+        }
+    }
+
+    /// A batch was not given to the callback.
+    pub(super) fn returned(&mut self, sub: SubscriptionKey, number: u64, yields: bool) {
+        let Some((_, load)) = self.complete(sub, number) else {
+            return;
+        };
+        self.requeue(sub, load);
+        self.urgent.forget(sub);
+        if yields {
+            self.subs[sub].refused = true;
+        }
+        self.schedule(sub);
+    }
+
+    /// Entries of a batch that is in flight are in the stream no more.
+    pub(super) fn gone(&mut self, sub: SubscriptionKey, number: u64, ids: &[EntryId]) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        let Some(batcher) = &mut state.batcher else {
+            return;
+        };
+        let is_left = batcher.leave_out(number, ids);
+        for id in ids {
+            state.cursor.note_finished(*id);
+        }
+        let stream = state.stream;
+        if !is_left {
+            self.complete(sub, number);
+        }
+        self.queue_commit(sub);
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    fn complete(&mut self, sub: SubscriptionKey, number: u64) -> Option<(&mut Subscription, Load)> {
+        let state = self.subs.get_mut(sub)?;
+        let load = state.batcher.as_mut()?.complete(number)?;
+        Some((state, load))
+    }
+
+    /// Sees to it that a subscription that cannot go on now is looked at again in time.
+    pub(super) fn set_timer(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        let consumer = &self.consumers[state.consumer];
+        let until = state
+            .delivery_state
+            .until_ms
+            .max(consumer.delivery_state.until_ms);
+        let at = if until > self.now_ms {
+            Some(until)
+        } else {
+            let due = state.batcher.as_ref();
+            due.and_then(|batcher| batcher.due_ms(self.policy(state.consumer)))
+                .filter(|due| *due > self.now_ms)
+        };
+        if at == state.timer {
+            return;
+        }
+        let state = &mut self.subs[sub];
+        if let Some(before) = std::mem::replace(&mut state.timer, at) {
+            self.timers.remove(&(before, sub));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, sub));
+        }
+    }
+
+    /// Takes note of the time, Unix milliseconds, which must not go back: what waited for it goes
+    /// on.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        while let Some((at, sub)) = self.timers.first().copied() {
+            if at > self.now_ms {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(state) = self.subs.get_mut(sub) {
+                state.timer = None;
+                let consumer = state.consumer;
+                self.end_pause(consumer);
+                self.schedule(sub);
+            }
+        }
+        self.write_again();
+    }
+
+    /// A pause of a consumer as a whole that is over is not left committed, for a server whose
+    /// clock is behind.
+    fn end_pause(&mut self, consumer: ConsumerKey) {
+        let until_ms = &mut self.consumers[consumer].delivery_state.until_ms;
+        if *until_ms > 0 && *until_ms <= self.now_ms {
+            *until_ms = 0;
+            self.queue_consumer_state(consumer);
+        }
+    }
+
+    /// When the core wants to be told the time again; `None` where it does not wait for that.
+    #[must_use]
+    pub fn next_time(&self) -> Option<u64> {
+        if !self.is_active() {
+            return None;
+        }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let dead_letter = self.unwritten.iter().map(|(at, _)| *at).min();
+        timer.into_iter().chain(dead_letter).min()
+    }
+}
+
+impl End {
+    /// What a callback said of single entries counts if they were given to it. Sorts them.
+    fn checked(self, load: &Load) -> Self {
+        match self {
+            Self::Partly { failed, .. } if failed.is_empty() => Self::Done,
+            Self::Partly { mut failed, error } => {
+                let given: Vec<_> = load.ids().collect();
+                let foreign = failed.iter().find(|id| given.binary_search(id).is_err());
+                if let Some(id) = foreign {
+                    let error =
+                        format!("the callback reported {id} as failed, which is not of its batch");
+                    return Self::Failed(Failure::new(error.into()));
+                }
+                failed.sort_unstable();
+                Self::Partly { failed, error }
+            }
+            end => end,
+        }
+    }
+
+    /// Whether an entry that was given failed.
+    fn is_failed(&self, id: EntryId) -> bool {
+        match self {
+            Self::Done => false,
+            Self::Failed(_) => true,
+            Self::Partly { failed, .. } => failed.binary_search(&id).is_ok(),
+        }
+    }
+
+    /// What went wrong, if anything did.
+    fn failure(self) -> Option<Failure> {
+        match self {
+            Self::Done => None,
+            Self::Failed(failure) => Some(failure),
+            Self::Partly { error, .. } => Some(Failure::new(error)),
+        }
+    }
+}
+
+/// A backlog is drained when nothing of it is left.
+fn end_drain(state: &mut Subscription) {
+    if let Some(batcher) = &mut state.batcher
+        && batcher.draining
+        && !state.has_unread
+        && !batcher.has_waiting()
+    {
+        batcher.draining = false;
+    }
+}

@@ -1,0 +1,286 @@
+//! Consumers come, change and go; and what is shown of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::ConsumerKey;
+use super::super::consumer::ConsumerSpec;
+use super::super::cursor::Checkpoint;
+use super::super::delivery_state::{DeliveryState, State};
+use super::super::event::Refusal;
+use super::super::id::EntryId;
+use super::super::policy::OnFailure;
+use super::super::stats::Stats;
+use super::super::subscription::{Recall, Subscription};
+use super::{Consumer, Delivery};
+
+/// One stream of a consumer, for people to look at.
+#[derive(Debug)]
+pub struct StreamView<'a> {
+    /// Database of the stream.
+    pub db: i32,
+    /// Name of the stream.
+    pub name: &'a [u8],
+    /// Counters.
+    pub stats: &'a Stats,
+    /// How it stands.
+    pub state: State,
+    state_of: &'a Subscription,
+    now_ms: u64,
+    refusal: Option<&'a Refusal>,
+}
+
+impl StreamView<'_> {
+    /// The last entry handed to the callback, before a restart if not since then; 0-0 where there
+    /// was none.
+    #[must_use]
+    pub fn position(&self) -> EntryId {
+        self.state_of.cursor.position()
+    }
+
+    /// Entries with the callback now, ascending.
+    #[must_use]
+    pub fn in_flight(&self) -> Vec<EntryId> {
+        match &self.state_of.batcher {
+            Some(batcher) => batcher.in_flight(),
+            None => self.state_of.cursor.in_flight().collect(),
+        }
+    }
+
+    /// Entries that are to be dispatched, again or behind others of their group, although later
+    /// ones were: those that were with a callback when the server ended, or another was promoted,
+    /// those that wait for a retry or for their dead letter, and those of dead letters. Ascending.
+    #[must_use]
+    pub fn redeliveries(&self) -> Vec<EntryId> {
+        let Some(batcher) = &self.state_of.batcher else {
+            return self.state_of.cursor.redeliveries().collect();
+        };
+        // What is committed as pending: a replica that is promoted dispatches the same.
+        let mut ids = self.state_of.cursor.checkpoint().pending;
+        let in_flight = batcher.in_flight();
+        ids.retain(|id| in_flight.binary_search(id).is_err());
+        ids.extend(batcher.requeued());
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What is to be committed of it.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.state_of.checkpoint(self.now_ms)
+    }
+
+    /// What went wrong last: what the server refuses now, or what a callback failed with.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&Arc<str>> {
+        let refused = self.refusal.map(|refusal| &refusal.error);
+        refused.or(self.stats.last_error.as_ref())
+    }
+
+    /// Why nothing is dispatched.
+    #[must_use]
+    pub fn delivery_state(&self) -> &DeliveryState {
+        &self.state_of.delivery_state
+    }
+
+    /// Whether it is known where it begins: what is not can only begin anew after a restart.
+    #[must_use]
+    pub fn is_start_resolved(&self) -> bool {
+        !self.state_of.is_start_unresolved()
+    }
+
+    /// How far it has read, whether or not that was dispatched.
+    #[must_use]
+    pub fn read(&self) -> EntryId {
+        self.state_of.cursor.read()
+    }
+
+    /// Entries that were read and are not done, with those that are to be read again.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.state_of.cursor.unacknowledged() + self.state_of.cursor.redelivery_count()
+    }
+
+    /// The first entry that is not done, as far as it is known.
+    #[must_use]
+    pub fn oldest(&self) -> Option<EntryId> {
+        self.state_of.cursor.oldest()
+    }
+}
+
+impl Delivery {
+    /// Adds a consumer. It starts at the beginning of each stream that it matches; the owner
+    /// tells of those that are there by [`Event::Found`].
+    pub fn add_consumer(&mut self, spec: ConsumerSpec) -> ConsumerKey {
+        let consumer = self.consumers.insert(Consumer {
+            spec,
+            subs: BTreeMap::new(),
+            suspended: false,
+            delivery_state: DeliveryState::default(),
+        });
+        let spec = &self.consumers[consumer].spec;
+        self.prefixes.insert(&spec.prefix, spec.exact, consumer);
+        self.epoch += 1;
+        consumer
+    }
+
+    /// Lets a consumer wait for new code: nothing is dispatched until then, and nothing is
+    /// trimmed that it has not seen.
+    pub fn suspend_consumer(&mut self, key: ConsumerKey) {
+        if let Some(consumer) = self.consumers.get_mut(key) {
+            consumer.suspended = true;
+            for sub in consumer.subs.values().copied().collect::<Vec<_>>() {
+                self.recall(sub, Recall::Upgrade);
+                self.schedule(sub);
+            }
+        }
+    }
+
+    /// Gives a consumer new code, and all of its specification but for the keys it wants. Cursors
+    /// and counters stay; what waits beside the old code is recalled, what is with it ends there
+    /// and counts against the window meanwhile.
+    pub fn change_consumer(&mut self, key: ConsumerKey, spec: ConsumerSpec) {
+        let Some(consumer) = self.consumers.get_mut(key) else {
+            return;
+        };
+        consumer.spec = ConsumerSpec {
+            prefix: Arc::clone(&consumer.spec.prefix),
+            exact: consumer.spec.exact,
+            ..spec
+        };
+        consumer.suspended = false;
+        let on_failure = consumer
+            .spec
+            .policy
+            .as_ref()
+            .map(|policy| policy.on_failure);
+        let waits = on_failure == Some(OnFailure::Retry);
+        if !waits {
+            consumer.delivery_state.until_ms = 0;
+        }
+        let subs: Vec<_> = consumer.subs.values().copied().collect();
+        for sub in subs {
+            self.recall(sub, Recall::Upgrade);
+            let state = &mut self.subs[sub];
+            state.uncommitted_slots = 0;
+            state.refused = false;
+            // Another filter leaves other entries.
+            state.is_count_exact = false;
+            if let Some(batcher) = &mut state.batcher {
+                batcher.forget_count();
+            }
+            if !waits {
+                state.delivery_state.until_ms = 0;
+            }
+            self.sift(sub);
+            let state = &mut self.subs[sub];
+            if state.recall == Recall::None {
+                state.adopt(&self.consumers[key].spec);
+            }
+            self.queue_trim(self.subs[sub].stream);
+            self.schedule(sub);
+        }
+    }
+
+    /// Removes a consumer with all it knows. Its callbacks that are running end unheard, what waits
+    /// beside them is dropped.
+    pub fn remove_consumer(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get(key) else {
+            return;
+        };
+        let spec = &consumer.spec;
+        self.prefixes.remove(&spec.prefix, spec.exact, key);
+        self.epoch += 1;
+        for sub in self.subs_of(key) {
+            let stream = self.subs[sub].stream;
+            self.drop_subscription(sub);
+            let state = &mut self.streams[stream];
+            state.subs.retain(|one| *one != sub);
+            if state.subs.is_empty() {
+                self.untrack(stream);
+            } else {
+                self.queue_trim(stream);
+            }
+        }
+        self.consumers.remove(key);
+    }
+
+    /// What a consumer asked for.
+    #[must_use]
+    pub fn spec(&self, key: ConsumerKey) -> Option<&ConsumerSpec> {
+        self.consumers.get(key).map(|consumer| &consumer.spec)
+    }
+
+    /// Counts anew for a consumer.
+    pub fn clear_stats(&mut self, key: ConsumerKey) {
+        if let Some(consumer) = self.consumers.get(key) {
+            for sub in consumer.subs.values() {
+                self.subs[*sub].stats.clear();
+            }
+        }
+    }
+
+    /// The streams a consumer knows, the latest discovered first.
+    pub fn streams_of(&self, key: ConsumerKey) -> impl Iterator<Item = StreamView<'_>> {
+        self.consumers
+            .get(key)
+            .into_iter()
+            .flat_map(|consumer| consumer.subs.values().rev())
+            .map(|sub| {
+                let sub = &self.subs[*sub];
+                let stream = &self.streams[sub.stream];
+                StreamView {
+                    db: stream.db,
+                    name: &stream.name,
+                    stats: &sub.stats,
+                    state: self.or_refused(sub.delivery_state.state(self.now_ms)),
+                    state_of: sub,
+                    now_ms: self.now_ms,
+                    refusal: self.refusal(),
+                }
+            })
+    }
+
+    /// How it stands with a consumer as a whole: as with that of its streams that is worst off.
+    #[must_use]
+    pub fn state_of(&self, key: ConsumerKey) -> State {
+        let own = self
+            .consumers
+            .get(key)
+            .map(|one| one.delivery_state.state(self.now_ms));
+        let own = own.unwrap_or(State::Running);
+        if own != State::Running {
+            return own;
+        }
+        let of_streams = self.streams_of(key).map(|stream| stream.state);
+        let waits = |state: &State| matches!(state, State::Waiting | State::Aborted);
+        let worst = of_streams
+            .filter(waits)
+            .max_by_key(|state| *state == State::Aborted);
+        worst.unwrap_or(self.or_refused(State::Running))
+    }
+
+    /// How it stands where nothing else holds it up.
+    fn or_refused(&self, state: State) -> State {
+        if state == State::Running && self.refusal.is_some() {
+            State::Refused
+        } else {
+            state
+        }
+    }
+
+    /// Why nothing is dispatched of any of a consumer's streams, as it is committed.
+    #[must_use]
+    pub fn consumer_state_of(&self, key: ConsumerKey) -> DeliveryState {
+        let consumer = self.consumers.get(key);
+        let delivery_state = consumer.map(|one| one.delivery_state.clone());
+        delivery_state.unwrap_or_default().recorded(self.now_ms)
+    }
+
+    /// How many streams a consumer knows.
+    #[must_use]
+    pub fn stream_count(&self, key: ConsumerKey) -> usize {
+        self.consumers.get(key).map_or(0, |one| one.subs.len())
+    }
+}

@@ -1,0 +1,188 @@
+//! What people order: pause, go on, begin elsewhere, try now.
+
+use super::super::cursor::Checkpoint;
+use super::super::delivery_state::DeliveryState;
+use super::super::event::KeyRef;
+use super::super::id::EntryId;
+use super::super::record::Item;
+use super::super::subscription::Recall;
+use super::super::{ConsumerKey, SubscriptionKey};
+use super::Delivery;
+
+impl Delivery {
+    /// Whether a consumer knows a stream.
+    #[must_use]
+    pub fn knows(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> bool {
+        self.find(consumer, key).is_some()
+    }
+
+    fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
+        let stream = self.names.get(key)?;
+        let mut subs = self.streams[stream].subs.iter().copied();
+        subs.find(|sub| self.subs[*sub].consumer == consumer)
+    }
+
+    /// Dispatches nothing more of a stream, or of any stream of a consumer. What is with
+    /// callbacks ends.
+    pub fn pause(&mut self, consumer: ConsumerKey, key: Option<KeyRef<'_>>) {
+        self.change_state(consumer, key, |delivery_state| delivery_state.paused = true);
+    }
+
+    /// Goes on after a pause or an abort. Of a consumer as a whole, its streams go on that stopped
+    /// for a failure; those that were paused by themselves do not.
+    pub fn go_on(&mut self, consumer: ConsumerKey, key: Option<KeyRef<'_>>) {
+        self.change_state(consumer, key, |delivery_state| {
+            delivery_state.paused = false;
+            delivery_state.aborted = None;
+        });
+        if key.is_none() {
+            for sub in self.subs_of(consumer) {
+                if self.subs[sub].delivery_state.aborted.take().is_some() {
+                    self.queue_commit(sub);
+                    self.rescan(sub);
+                }
+            }
+        }
+    }
+
+    /// Does not wait any longer for the retry of a stream.
+    pub fn retry_now(&mut self, consumer: ConsumerKey, key: KeyRef<'_>) {
+        self.change_state(consumer, Some(key), |delivery_state| {
+            delivery_state.until_ms = 0;
+        });
+        if self.consumers[consumer].delivery_state.until_ms > 0 {
+            self.change_state(consumer, None, |delivery_state| delivery_state.until_ms = 0);
+        }
+    }
+
+    /// Goes on behind an entry, whatever was done. What is with callbacks ends unheard.
+    pub fn seek(&mut self, consumer: ConsumerKey, key: KeyRef<'_>, position: EntryId) {
+        let Some(sub) = self.find(consumer, key) else {
+            return;
+        };
+        let mut delivery_state = self.subs[sub].delivery_state.clone();
+        delivery_state.until_ms = 0;
+        delivery_state.tried.clear();
+        let checkpoint = Checkpoint {
+            position,
+            pending: Vec::new(),
+            delivery_state,
+        };
+        self.resume_from(sub, &checkpoint);
+        if let Some(sub) = self.find(consumer, key) {
+            self.queue_commit(sub);
+        }
+    }
+
+    /// Hands entries of dead letters over again; how many that are not on their way already.
+    pub fn redrive(
+        &mut self,
+        consumer: ConsumerKey,
+        key: KeyRef<'_>,
+        dead_letters: Vec<(EntryId, Item)>,
+    ) -> usize {
+        let Some(sub) = self.find(consumer, key) else {
+            return 0;
+        };
+        let policy = self.consumers[consumer].spec.policy.clone();
+        let db = key.db;
+        let (Some(batcher), Some(policy)) = (&mut self.subs[sub].batcher, policy) else {
+            return 0;
+        };
+        let unread_new = dead_letters
+            .into_iter()
+            .filter(|(id, _)| !batcher.is_redriven(*id));
+        let unread_new: Vec<_> = unread_new.collect();
+        let count = unread_new.len();
+        batcher.redrive(unread_new.into_iter(), db, &policy);
+        self.schedule(sub);
+        count
+    }
+
+    /// Whether a dead letter is on its way to the callback.
+    #[must_use]
+    pub fn is_redriven(
+        &self,
+        consumer: ConsumerKey,
+        key: KeyRef<'_>,
+        dead_letter: EntryId,
+    ) -> bool {
+        let state = self.find(consumer, key).and_then(|sub| self.subs.get(sub));
+        let batcher = state.and_then(|state| state.batcher.as_ref());
+        batcher.is_some_and(|batcher| batcher.is_redriven(dead_letter))
+    }
+
+    /// Sets why nothing is dispatched of any stream of a consumer, as it was committed.
+    pub fn set_consumer_state(&mut self, consumer: ConsumerKey, delivery_state: &DeliveryState) {
+        if self.consumers.contains_key(consumer) {
+            self.consumers[consumer].delivery_state = delivery_state.resumed(self.now_ms);
+            for sub in self.subs_of(consumer) {
+                self.schedule(sub);
+            }
+        }
+    }
+
+    /// The next consumer whose hold is to be committed.
+    pub fn next_consumer_state(&mut self) -> Option<(ConsumerKey, DeliveryState)> {
+        while let Some(consumer) = self.consumer_states.pop_front() {
+            if let Some(state) = self.consumers.get(consumer)
+                && self.is_active()
+            {
+                return Some((consumer, state.delivery_state.clone().recorded(self.now_ms)));
+            }
+        }
+        None
+    }
+
+    /// Has the hold of a consumer committed.
+    pub(super) fn queue_consumer_state(&mut self, consumer: ConsumerKey) {
+        if !self.consumer_states.contains(&consumer) {
+            self.consumer_states.push_back(consumer);
+        }
+    }
+
+    pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
+        let consumer = self.consumers.get(consumer);
+        consumer.map_or_else(Vec::new, |one| one.subs.values().copied().collect())
+    }
+
+    fn change_state(
+        &mut self,
+        consumer: ConsumerKey,
+        key: Option<KeyRef<'_>>,
+        change: impl FnOnce(&mut DeliveryState),
+    ) {
+        let (was_final, subs) = if let Some(key) = key {
+            let Some(sub) = self.find(consumer, key) else {
+                return;
+            };
+            let delivery_state = &mut self.subs[sub].delivery_state;
+            let was_final = delivery_state.is_final();
+            change(delivery_state);
+            self.queue_commit(sub);
+            (was_final, vec![sub])
+        } else {
+            let Some(state) = self.consumers.get_mut(consumer) else {
+                return;
+            };
+            let was_final = state.delivery_state.is_final();
+            change(&mut state.delivery_state);
+            self.queue_consumer_state(consumer);
+            (was_final, self.subs_of(consumer))
+        };
+        for sub in subs {
+            let state = &self.subs[sub];
+            let is_final = state.delivery_state.is_final()
+                || self.consumers[consumer].delivery_state.is_final();
+            if is_final {
+                // Also what waits beside the callback: it will be read again.
+                self.recall(sub, Recall::Demotion);
+                self.schedule(sub);
+            } else if was_final {
+                self.rescan(sub);
+            } else {
+                self.schedule(sub);
+            }
+        }
+    }
+}

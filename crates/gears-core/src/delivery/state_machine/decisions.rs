@@ -1,0 +1,250 @@
+//! What to dispatch, what to commit, what to trim, and whom to tell.
+
+use std::sync::Arc;
+
+use super::super::consumer::Mode;
+use super::super::cursor::TrimBound;
+use super::super::event::{
+    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, KeyRef, Progress, ReadRequest, Trim,
+};
+use super::super::subscription::{Recall, Subscription};
+use super::super::{SHARE, SubscriptionKey};
+use super::Delivery;
+
+impl Delivery {
+    /// The next thing to dispatch, in fair order. With `only_urgent`, only what a sync consumer
+    /// must be given before the writers of this turn get their replies.
+    pub fn next_dispatch(&mut self, only_urgent: bool) -> Option<Dispatch> {
+        while let Some((sub, count)) = self.urgent.pop() {
+            let Some(state) = self.subs.get(sub) else {
+                continue;
+            };
+            let consumer = state.consumer;
+            if count == 0 {
+                self.schedule(sub);
+                continue;
+            }
+            if state.is_start_unresolved() {
+                if let Some(request) = self.read_request(sub) {
+                    // Behind the answer.
+                    self.urgent.push(sub, count);
+                    return Some(Dispatch::Read(request));
+                }
+                continue;
+            }
+            // Where the run cannot be carried out now, the writers do not wait for another.
+            if state.batcher.is_some() {
+                if let Some(step) = self.urgent_step(sub, count) {
+                    return Some(step);
+                }
+                continue;
+            }
+            if self.is_sync(sub) && self.is_runnable(sub) {
+                return Some(Dispatch::Run {
+                    sub,
+                    consumer,
+                    must: count,
+                    others_wait: self.urgent.has_others(sub),
+                });
+            }
+            self.urgent.forget(sub);
+            self.schedule(sub);
+        }
+        if only_urgent {
+            return None;
+        }
+        while let Some(sub) = self.ready.pop_front() {
+            let Some(state) = self.subs.get_mut(sub) else {
+                continue;
+            };
+            state.in_ready = false;
+            let consumer = state.consumer;
+            if !self.is_runnable(sub) {
+                continue;
+            }
+            if self.subs[sub].is_start_unresolved() {
+                return Some(Dispatch::Read(self.read_request(sub)?));
+            }
+            if self.subs[sub].batcher.is_some() {
+                match self.next_step(sub) {
+                    Some(step) => return Some(step),
+                    None => continue,
+                }
+            }
+            return Some(match self.consumers[consumer].spec.mode {
+                Mode::Sync => Dispatch::Run {
+                    sub,
+                    consumer,
+                    must: 0,
+                    others_wait: false,
+                },
+                Mode::Async => {
+                    let mut request = self.read_request(sub)?;
+                    if !self.ready.is_empty() {
+                        request.max = request.max.min(SHARE);
+                    }
+                    Dispatch::Read(request)
+                }
+            });
+        }
+        None
+    }
+
+    /// What is to be asked to find out where a subscription to this stream begins, if that is not
+    /// known: of a stream that comes into being every entry is new, so it is asked at once, whoever
+    /// may be given nothing now.
+    pub fn next_start_request(&mut self, key: KeyRef<'_>) -> Option<ReadRequest> {
+        if self.start_unresolved.is_empty() {
+            return None;
+        }
+        let subs = &self.subs;
+        self.start_unresolved.retain(|sub| {
+            subs.get(*sub)
+                .is_some_and(Subscription::is_start_unresolved)
+        });
+        let stream = self.names.get(key)?;
+        let mut unresolved = self.start_unresolved.iter().copied();
+        let sub = unresolved.find(|sub| self.subs[*sub].stream == stream)?;
+        Some(self.request(sub, &self.subs[sub], 0))
+    }
+
+    /// What a consumer may read now; `None` where it is at the end or has no room.
+    pub fn read_request(&mut self, sub: SubscriptionKey) -> Option<ReadRequest> {
+        if !self.is_active() {
+            return None;
+        }
+        let state = self.subs.get(sub)?;
+        if state.is_start_unresolved() {
+            return Some(self.request(sub, state, 0));
+        }
+        let consumer = &self.consumers[state.consumer];
+        if consumer.suspended || state.recall != Recall::None || self.is_blocked(state) {
+            return None;
+        }
+        let max = match &state.batcher {
+            Some(batcher) if self.may_read(state, batcher) => batcher.room(self.now(state)),
+            Some(_) => 0,
+            None => state.room(consumer.spec.window),
+        };
+        if !state.has_unread || max == 0 {
+            return None;
+        }
+        Some(self.request(sub, state, max))
+    }
+
+    fn request(&self, sub: SubscriptionKey, state: &Subscription, max: usize) -> ReadRequest {
+        let stream = &self.streams[state.stream];
+        ReadRequest {
+            sub,
+            consumer: state.consumer,
+            db: stream.db,
+            name: Arc::clone(&stream.name),
+            reach: state.reach(),
+            max,
+            unread_new: state.unread_new,
+            batched: state.batcher.is_some(),
+        }
+    }
+
+    /// The next progress to commit. Each consumer and stream comes once, however many
+    /// entries were finished. Where nothing is committed, on a replica, it only frees the
+    /// places that waited for that.
+    pub fn next_progress(&mut self) -> Option<Progress> {
+        while let Some(sub) = self.progress.pop_front() {
+            let Some(state) = self.subs.get_mut(sub) else {
+                continue;
+            };
+            state.in_progress = false;
+            let consumer = state.consumer;
+            let places = std::mem::take(&mut state.uncommitted_slots);
+            if places > 0 && state.batcher.is_some() {
+                state.adopt(&self.consumers[consumer].spec);
+                self.schedule(sub);
+            } else if places > 0 {
+                self.control_messages
+                    .push_back(ControlMessage::SlotsReleased {
+                        consumer,
+                        sub,
+                        places,
+                    });
+            }
+            // Where it begins is known soon, and committed then.
+            if self.is_active() && !self.subs[sub].is_start_unresolved() {
+                let state = &self.subs[sub];
+                let stream = &self.streams[state.stream];
+                return Some(Progress {
+                    consumer,
+                    db: stream.db,
+                    name: Arc::clone(&stream.name),
+                    checkpoint: state.checkpoint(self.now_ms),
+                });
+            }
+        }
+        None
+    }
+
+    /// The next dead letter to write. To be asked before the progress that goes with it.
+    pub fn next_dead_letter(&mut self) -> Option<DeadLetter> {
+        if !self.is_active() || self.refusal.is_some() {
+            return None;
+        }
+        while let Some(mut dead_letter) = self.dead_letters.pop_front() {
+            if let Some(state) = self.subs.get(dead_letter.sub) {
+                // It goes where the stream is by now.
+                let stream = &self.streams[state.stream];
+                dead_letter.db = stream.db;
+                dead_letter.stream = Arc::clone(&stream.name);
+                return Some(dead_letter);
+            }
+        }
+        None
+    }
+
+    /// The next dead letters to delete.
+    pub fn next_dead_letter_deletion(&mut self) -> Option<DeadLetterDeletion> {
+        if !self.is_active() || self.refusal.is_some() {
+            return None;
+        }
+        self.deletions.pop_front()
+    }
+
+    /// The next stream to trim. Each comes once, however many entries were finished.
+    pub fn next_trim(&mut self) -> Option<Trim> {
+        if self.is_active() && !self.may_trim() {
+            return None;
+        }
+        while let Some(key) = self.trims.pop_front() {
+            let Some(stream) = self.streams.get_mut(key) else {
+                continue;
+            };
+            stream.trim_queued = false;
+            if !self.is_active() {
+                continue;
+            }
+            self.refresh(key);
+            let stream = &self.streams[key];
+            let mut wanted = false;
+            let mut to = TrimBound::Everything;
+            for sub in &stream.subs {
+                let sub = &self.subs[*sub];
+                wanted |= self.consumers[sub.consumer].spec.trim;
+                to = to.min(sub.cursor.trim_bound());
+            }
+            if wanted && to > stream.trimmed {
+                let stream = &mut self.streams[key];
+                stream.trimmed = to;
+                return Some(Trim {
+                    db: stream.db,
+                    name: Arc::clone(&stream.name),
+                    to,
+                });
+            }
+        }
+        None
+    }
+
+    /// The next thing the keeper of the prefetch queues has to know.
+    pub fn next_control_message(&mut self) -> Option<ControlMessage> {
+        self.control_messages.pop_front()
+    }
+}

@@ -1,0 +1,260 @@
+//! What becomes of entries that a callback failed with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::SubscriptionKey;
+use super::super::batcher::{Load, Tried};
+use super::super::event::{DeadLetter, Failure};
+use super::super::id::EntryId;
+use super::super::policy::{OnFailure, Policy, Scope};
+use super::Delivery;
+
+/// Milliseconds after which a dead letter that could not be written is tried again.
+const WRITE_AGAIN_MS: u64 = 1000;
+
+/// What is done with entries that failed.
+enum Fate {
+    /// They are redelivered after so many milliseconds.
+    Again(u64),
+    /// Likewise, in two halves.
+    Halves(u64),
+    /// They wait until somebody has it go on.
+    Stop,
+    /// They are done.
+    Over,
+}
+
+/// Decides about entries that failed, the attempt at hand counted.
+fn fate(policy: &Policy, load: &Load, failure: &Failure, now_ms: u64) -> Fate {
+    if failure.fatal {
+        return Fate::Over;
+    }
+    match policy.on_failure {
+        OnFailure::Continue => Fate::Over,
+        OnFailure::Abort => Fate::Stop,
+        OnFailure::Retry => {
+            let Tried { attempts, first_ms } = load.tried;
+            let own = || policy.backoff.delay_ms(attempts, load.first());
+            let delay = failure.retry_after_ms.unwrap_or_else(own);
+            if policy.bisect && load.entries.len() > 1 {
+                return Fate::Halves(delay);
+            }
+            let is_last = policy.max_attempts.is_some_and(|most| attempts >= most)
+                || policy
+                    .max_age_ms
+                    .is_some_and(|most| now_ms.saturating_sub(first_ms) >= most);
+            if is_last {
+                Fate::Over
+            } else {
+                Fate::Again(delay)
+            }
+        }
+    }
+}
+
+impl Delivery {
+    /// A callback failed with these entries.
+    pub(super) fn fail(
+        &mut self,
+        sub: SubscriptionKey,
+        mut load: Load,
+        failure: &Failure,
+        took: Duration,
+        now_ms: u64,
+    ) {
+        let state = &mut self.subs[sub];
+        state.stats.note_error(Arc::clone(&failure.error));
+        if load.entries.is_empty() {
+            return;
+        }
+        if load.tried.attempts == 0 {
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            load.tried.first_ms = now_ms.saturating_sub(took);
+        }
+        load.tried.attempts = load.tried.attempts.saturating_add(1);
+        let consumer = self.subs[sub].consumer;
+        let policy = self.policy(consumer);
+        let scope = policy.scope;
+        match fate(policy, &load, failure, now_ms) {
+            Fate::Again(delay) => {
+                if self.requeue(sub, load) {
+                    self.wait(sub, scope, now_ms.saturating_add(delay));
+                }
+            }
+            Fate::Halves(delay) => {
+                // Each is a batch of its own, with attempts of its own.
+                load.tried = Tried::default();
+                let second = load.split();
+                let halves = [load, second].map(|half| self.requeue(sub, half));
+                if halves.contains(&true) {
+                    self.wait(sub, scope, now_ms.saturating_add(delay));
+                }
+            }
+            Fate::Stop => {
+                self.requeue(sub, load);
+                let delivery_state = match scope {
+                    Scope::Stream => &mut self.subs[sub].delivery_state,
+                    Scope::Consumer => &mut self.consumers[consumer].delivery_state,
+                };
+                delivery_state.aborted = Some(Arc::clone(&failure.error));
+                self.after_state_change(sub, scope);
+            }
+            Fate::Over => self.give_up(sub, load, failure, took, now_ms),
+        }
+    }
+
+    /// Has entries redelivered, but for those that the filter does not want any more; whether
+    /// any are left.
+    pub(super) fn requeue(&mut self, sub: SubscriptionKey, mut load: Load) -> bool {
+        let mut unwanted = Vec::new();
+        if let Some(filter) = &self.policy(self.subs[sub].consumer).filter {
+            load.sift(filter, &mut unwanted);
+        }
+        self.pass_over(sub, &unwanted);
+        let is_left = !load.entries.is_empty();
+        if let Some(batcher) = &mut self.subs[sub].batcher {
+            batcher.requeue(load);
+        }
+        is_left
+    }
+
+    /// The consumer has another filter, which holds for what comes again, too.
+    pub(super) fn sift(&mut self, sub: SubscriptionKey) {
+        let state = &mut self.subs[sub];
+        let policy = self.consumers[state.consumer].spec.policy.as_deref();
+        let filter = policy.and_then(|policy| policy.filter.as_ref());
+        let (Some(filter), Some(batcher)) = (filter, &mut state.batcher) else {
+            return;
+        };
+        let unwanted = batcher.sift(filter);
+        let is_tried = !(batcher.requeued().is_empty() && batcher.tried().is_empty());
+        if !unwanted.is_empty() && !is_tried && state.delivery_state.tried.is_empty() {
+            // Nothing is left that the pause was for.
+            state.delivery_state.until_ms = 0;
+        }
+        self.pass_over(sub, &unwanted);
+    }
+
+    /// Entries that were dispatched before are done: nobody wants them any more.
+    pub(super) fn pass_over(&mut self, sub: SubscriptionKey, unwanted: &[EntryId]) {
+        if unwanted.is_empty() {
+            return;
+        }
+        let state = &mut self.subs[sub];
+        for id in unwanted {
+            state.cursor.note_finished(*id);
+        }
+        state.stats.filtered += unwanted.len() as u64;
+        let stream = state.stream;
+        self.queue_commit(sub);
+        self.queue_trim(stream);
+    }
+
+    /// Nothing is dispatched until then.
+    fn wait(&mut self, sub: SubscriptionKey, scope: Scope, until_ms: u64) {
+        let delivery_state = match scope {
+            Scope::Stream => &mut self.subs[sub].delivery_state,
+            Scope::Consumer => &mut self.consumers[self.subs[sub].consumer].delivery_state,
+        };
+        delivery_state.until_ms = delivery_state.until_ms.max(until_ms);
+        self.after_state_change(sub, scope);
+    }
+
+    /// Something was held. What only waits is put back: it takes memory, and may be deleted
+    /// meanwhile.
+    fn after_state_change(&mut self, sub: SubscriptionKey, scope: Scope) {
+        if scope == Scope::Stream {
+            self.subs[sub].put_back();
+            return;
+        }
+        let consumer = self.subs[sub].consumer;
+        self.queue_consumer_state(consumer);
+        let subs: Vec<_> = self.consumers[consumer].subs.values().copied().collect();
+        for sub in subs {
+            self.subs[sub].put_back();
+            self.schedule(sub);
+        }
+    }
+
+    /// The entries are given up: done, or to become dead letters first.
+    fn give_up(
+        &mut self,
+        sub: SubscriptionKey,
+        load: Load,
+        failure: &Failure,
+        took: Duration,
+        now_ms: u64,
+    ) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        let stream = &self.streams[state.stream];
+        let (db, name) = (stream.db, Arc::clone(&stream.name));
+        let to = self.policy(consumer).dead_letter.clone();
+        let is_redriven = !load.dead_letters.is_empty();
+        let state = &mut self.subs[sub];
+        state.stats.given_up += load.entries.len() as u64;
+        for entry in load.entries {
+            let id = entry.item.id();
+            let error = Some(Arc::clone(&failure.error));
+            state.stats.note_finished(id, took, now_ms, error);
+            if is_redriven {
+                // It has its dead letter.
+                continue;
+            }
+            let Some(to) = &to else {
+                state.cursor.note_finished(id);
+                continue;
+            };
+            state.dead_lettering.insert(id);
+            // Until the dead letter is written it may have to be redelivered, after a restart.
+            state.delivery_state.keep_tried(id, load.tried);
+            self.dead_letters.push_back(DeadLetter {
+                sub,
+                consumer,
+                db,
+                stream: Arc::clone(&name),
+                to: Arc::clone(to),
+                item: entry.item,
+                attempts: load.tried.attempts,
+                error: Arc::clone(&failure.error),
+                first_ms: load.tried.first_ms,
+                last_ms: now_ms,
+            });
+        }
+    }
+
+    /// A dead letter was written: its entry is done.
+    pub(super) fn buried(&mut self, dead_letter: &DeadLetter) {
+        let sub = dead_letter.sub;
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        state.stats.dead_letters += 1;
+        let id = dead_letter.item.id();
+        state.delivery_state.take_tried(id);
+        state.cursor.note_finished(id);
+        state.dead_lettering.remove(&id);
+        let stream = state.stream;
+        self.queue_commit(sub);
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    /// A dead letter could not be written: its entry is not done.
+    pub(super) fn unburied(&mut self, dead_letter: DeadLetter, error: Arc<str>) {
+        if let Some(state) = self.subs.get_mut(dead_letter.sub) {
+            state.stats.note_error(error);
+            self.unwritten
+                .push((self.now_ms.saturating_add(WRITE_AGAIN_MS), dead_letter));
+        }
+    }
+
+    /// Has dead letters written that could not be before.
+    pub(super) fn write_again(&mut self) {
+        let now_ms = self.now_ms;
+        let due = self.unwritten.extract_if(.., |(at, _)| *at <= now_ms);
+        self.dead_letters
+            .extend(due.map(|(_, dead_letter)| dead_letter));
+    }
+}

@@ -1,0 +1,258 @@
+//! What is counted for one consumer in one stream.
+//!
+//! Times are whole milliseconds, as users see them; the estimate that governs how far to read
+//! ahead is in microseconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::id::EntryId;
+
+/// How many of the latest entries the latency estimate follows, as a power of two.
+const LATENCY_SHIFT: u32 = 3;
+
+/// Counters of finished entries.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Entries finished, failed ones included.
+    pub finished: u64,
+    /// Milliseconds from dispatch to finish, of the last one finished.
+    pub last_processed_ms: u64,
+    /// The same, summed over all.
+    pub total_processed_ms: u64,
+    /// Milliseconds from the entry's ID to its finish, of the last one finished; never negative.
+    pub last_lag_ms: u64,
+    /// The same, summed over all.
+    pub total_lag_ms: u64,
+    /// The error of the last callback that failed.
+    pub last_error: Option<Arc<str>>,
+    /// Whether the last thing that happened was an error.
+    pub failing: bool,
+    /// Calls of the callback that ended.
+    pub attempts: u64,
+    /// Those among them that failed.
+    pub failures: u64,
+    /// Entries that were given up.
+    pub given_up: u64,
+    /// Those among them that are in the dead letter stream.
+    pub dead_letters: u64,
+    /// Entries that the consumer's filter kept from its callback.
+    pub filtered: u64,
+    latency_us: u64,
+    spread: Option<Box<Spread>>,
+}
+
+/// How times are spread. Each is kept to a sixteenth.
+#[derive(Clone, Debug)]
+struct Spread {
+    /// Microseconds from dispatch to finish.
+    processing_us: Histogram<u32>,
+    /// Milliseconds from the entry's ID to its finish.
+    lag_ms: Histogram<u32>,
+}
+
+/// Times that a part of the entries stays below: the median, and that of 99 in 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Percentiles {
+    /// Milliseconds from dispatch to finish.
+    pub processing_ms: [f64; 2],
+    /// Milliseconds from the entry's ID to its finish.
+    pub lag_ms: [f64; 2],
+}
+
+/// The longest time that is told from longer ones: a year, in milliseconds as in microseconds.
+const LONGEST: u64 = 366 * 24 * 3_600_000;
+
+impl Spread {
+    fn new() -> Option<Box<Self>> {
+        let histogram = || {
+            let mut histogram = Histogram::new(1).ok()?;
+            histogram.auto(true);
+            Some(histogram)
+        };
+        Some(Box::new(Self {
+            processing_us: histogram()?,
+            lag_ms: histogram()?,
+        }))
+    }
+
+    fn note(&mut self, processing_us: u64, lag_ms: u64) {
+        // What it cannot hold is left out of a picture, no more.
+        let _ = self.processing_us.record(processing_us.min(LONGEST));
+        let _ = self.lag_ms.record(lag_ms.min(LONGEST));
+    }
+}
+
+impl Stats {
+    /// Counts a call of the callback.
+    pub(super) fn note_call(&mut self, failed: bool) {
+        self.attempts += 1;
+        self.failures += u64::from(failed);
+        self.failing = failed;
+    }
+
+    /// Something went wrong.
+    pub(super) fn note_error(&mut self, error: Arc<str>) {
+        self.last_error = Some(error);
+        self.failing = true;
+    }
+
+    /// Counts anew. How long entries take is still known.
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            latency_us: self.latency_us,
+            ..Self::default()
+        };
+    }
+
+    /// Counts one finished entry. `now_ms` is the wall clock at its finish; an ID ahead of the
+    /// clock counts as no lag.
+    pub(super) fn note_finished(
+        &mut self,
+        id: EntryId,
+        took: Duration,
+        now_ms: u64,
+        error: Option<Arc<str>>,
+    ) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.finished += 1;
+        self.last_processed_ms = micros / 1000;
+        self.total_processed_ms = self.total_processed_ms.saturating_add(micros / 1000);
+        self.last_lag_ms = now_ms.saturating_sub(id.ms);
+        self.total_lag_ms = self.total_lag_ms.saturating_add(self.last_lag_ms);
+        if error.is_some() {
+            self.last_error = error;
+        }
+        if self.spread.is_none() {
+            self.spread = Spread::new();
+        }
+        if let Some(spread) = &mut self.spread {
+            spread.note(micros, self.last_lag_ms);
+        }
+        // At least 1 so that "nothing known yet" stays apart from "very fast".
+        let sample = micros.max(1);
+        self.latency_us = if self.latency_us == 0 {
+            sample
+        } else if sample > self.latency_us {
+            self.latency_us + ((sample - self.latency_us) >> LATENCY_SHIFT).max(1)
+        } else {
+            self.latency_us - ((self.latency_us - sample) >> LATENCY_SHIFT)
+        };
+    }
+
+    /// Smoothed time from dispatch to finish in microseconds; `None` before the first.
+    #[must_use]
+    pub(super) fn latency_us(&self) -> Option<u64> {
+        (self.latency_us > 0).then_some(self.latency_us)
+    }
+
+    /// How the times are spread; zeroes before the first entry.
+    #[must_use]
+    pub fn percentiles<'a>(all: impl Iterator<Item = &'a Self>) -> Percentiles {
+        let mut sum: Option<Box<Spread>> = None;
+        for spread in all.filter_map(|stats| stats.spread.as_ref()) {
+            match &mut sum {
+                None => sum = Some(spread.clone()),
+                Some(sum) => {
+                    let _ = sum.processing_us.add(&spread.processing_us);
+                    let _ = sum.lag_ms.add(&spread.lag_ms);
+                }
+            }
+        }
+        let Some(sum) = sum else {
+            return Percentiles::default();
+        };
+        let parts = |histogram: &Histogram<u32>, batch: f64| {
+            #[expect(clippy::cast_precision_loss, reason = "times for people to read")]
+            [0.5, 0.99].map(|part| histogram.value_at_quantile(part) as f64 / batch)
+        };
+        Percentiles {
+            processing_ms: parts(&sum.processing_us, 1000.0),
+            lag_ms: parts(&sum.lag_ms, 1.0),
+        }
+    }
+
+    /// Average of `total` over the finished entries; 0 before the first.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an average for people to read")]
+    pub fn average(&self, total: u64) -> f64 {
+        if self.finished == 0 {
+            0.0
+        } else {
+            total as f64 / self.finished as f64
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_ahead_of_the_clock_has_no_lag_and_spoils_no_average() {
+        let mut stats = Stats::default();
+        stats.note_finished(EntryId::new(u64::MAX, 0), Duration::from_millis(2), 1, None);
+        assert_eq!((stats.last_lag_ms, stats.total_lag_ms), (0, 0));
+        assert_eq!(stats.last_processed_ms, 2);
+    }
+
+    #[test]
+    fn averages_are_zero_before_the_first_entry_and_exact_after() {
+        let mut stats = Stats::default();
+        assert!((stats.average(stats.total_lag_ms) - 0.0).abs() < f64::EPSILON);
+        stats.note_finished(EntryId::new(9, 0), Duration::ZERO, 10, None);
+        stats.note_finished(EntryId::new(10, 0), Duration::ZERO, 10, None);
+        assert!((stats.average(stats.total_lag_ms) - 0.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn half_of_the_times_are_below_the_median_and_those_of_several_streams_count_together() {
+        let (mut one, mut other) = (Stats::default(), Stats::default());
+        for ms in 1..=50 {
+            one.note_finished(
+                EntryId::new(100, 0),
+                Duration::from_millis(ms),
+                100 + ms,
+                None,
+            );
+            other.note_finished(
+                EntryId::new(100, 0),
+                Duration::from_millis(50 + ms),
+                150 + ms,
+                None,
+            );
+        }
+        let found = Stats::percentiles([&one, &other].into_iter());
+        let about = |found: f64, wanted: f64| (found - wanted).abs() <= wanted / 8.0;
+        assert!(
+            about(found.lag_ms[0], 50.0) && about(found.lag_ms[1], 99.0),
+            "{found:?}"
+        );
+        assert!(about(found.processing_ms[0], 50.0), "{found:?}");
+        assert_eq!(Stats::percentiles([].into_iter()), Percentiles::default());
+    }
+
+    #[test]
+    fn the_last_error_stays_until_the_next_one() {
+        let mut stats = Stats::default();
+        stats.note_finished(EntryId::new(1, 0), Duration::ZERO, 1, Some("boom".into()));
+        stats.note_finished(EntryId::new(2, 0), Duration::ZERO, 2, None);
+        assert_eq!(stats.last_error.as_deref(), Some("boom"));
+    }
+
+    #[test]
+    fn the_latency_estimate_follows_the_samples() {
+        let mut stats = Stats::default();
+        assert_eq!(stats.latency_us(), None);
+        for _ in 0..100 {
+            stats.note_finished(EntryId::ZERO, Duration::from_millis(1), 0, None);
+        }
+        assert_eq!(stats.latency_us(), Some(1000));
+        for _ in 0..200 {
+            stats.note_finished(EntryId::ZERO, Duration::from_micros(1), 0, None);
+        }
+        assert!(stats.latency_us().unwrap() < 20);
+    }
+}

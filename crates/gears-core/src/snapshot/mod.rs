@@ -1,0 +1,18 @@
+//! What outlives the process, as bytes: libraries, their consumers, and how far these are.
+//!
+//! Pure: values in plain memory to bytes and back. `host` puts the bytes into dumps of the data
+//! set, into the append-only file and before replicas; `library` makes libraries of them again.
+//!
+//! What a release writes, every later release reads. Another form gets another [`VERSION`], and
+//! the reader of the old one stays; an example of each is kept with the tests.
+
+mod format_v1;
+mod format_v2;
+mod format_v3;
+mod ids;
+mod library;
+
+pub use library::{
+    ConsumerSnapshot, LibrarySnapshot, SnapshotError, StartSnapshot, StreamSnapshot, Unregistered,
+    VERSION, decode_hold, decode_pending, encode_hold, encode_pending,
+};

@@ -1,0 +1,198 @@
+//! Dead letters: entries that were given up, in a stream of their own.
+//!
+//! A letter has eight fields of ours, always the same and in the same order, and behind them those
+//! of the entry. It is written in the name of the library's owner.
+
+use std::fmt::Write as _;
+
+use crate::dispatcher::ConsumerName;
+use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
+use gears_v8::ports::resp::{Item as Answer, Reader};
+use gears_v8::ports::{Grant, Server, Words};
+
+use super::constants::FLAG_CLUSTER;
+use super::context::Context;
+use super::streams::{Direction, Entries};
+use super::unit::Unit;
+
+/// The names of our fields.
+const FIELDS: [&[u8]; 8] = [
+    b"library",
+    b"consumer",
+    b"stream",
+    b"id",
+    b"attempts",
+    b"error",
+    b"first_time",
+    b"last_time",
+];
+/// Bytes of an error that are kept.
+const ERROR_MAX: usize = 4096;
+
+/// Writes a letter.
+pub(super) fn write_dead_letter(
+    context: &Context,
+    grant: &Grant,
+    consumer: &ConsumerName,
+    dead_letter: &DeadLetter,
+) -> Result<(), String> {
+    let to = stream_for(context, &dead_letter.to, &dead_letter.stream);
+    let id = dead_letter.item.id().to_string();
+    let numbers = [
+        u64::from(dead_letter.attempts),
+        dead_letter.first_ms,
+        dead_letter.last_ms,
+    ];
+    let [attempts, first, last] = numbers.map(|number| number.to_string());
+    let error = dead_letter.error.as_bytes();
+    let values: [&[u8]; 8] = [
+        consumer.library.as_bytes(),
+        consumer.consumer.as_bytes(),
+        &dead_letter.stream,
+        id.as_bytes(),
+        attempts.as_bytes(),
+        &error[..error.len().min(ERROR_MAX)],
+        first.as_bytes(),
+        last.as_bytes(),
+    ];
+    let mut words = Words::of([b"XADD", &to[..], b"*"]);
+    for (field, value) in FIELDS.iter().zip(values) {
+        words.push(field);
+        words.push(value);
+    }
+    dead_letter
+        .item
+        .record()
+        .parts()
+        .for_each(|part| words.push(part));
+    run(grant, &words).map_err(|error| {
+        let mut text = "the dead letter of ".to_owned();
+        let _ = write!(text, "{id} cannot be written: {error}");
+        text
+    })
+}
+
+/// Deletes letters.
+pub(super) fn redeem(context: &Context, grant: &Grant, deletions: &DeadLetterDeletion) {
+    let from = stream_for(context, &deletions.from, &deletions.stream);
+    let mut words = Words::of([b"XDEL", &from[..]]);
+    for dead_letter in &deletions.dead_letters {
+        words.push(dead_letter.to_string().as_bytes());
+    }
+    if let Err(error) = run(grant, &words) {
+        log::warn!("a dead letter whose entry is done cannot be deleted: {error}");
+    }
+}
+
+fn run(grant: &Grant, words: &Words) -> Result<(), String> {
+    let unit = Unit::of_letter(grant);
+    let mut result = Ok(());
+    let locked = unit.call(words, &mut |reply| {
+        if let Some(Answer::Error(error)) = Reader::new(reply).next() {
+            result = Err(String::from_utf8_lossy(error).into_owned());
+        }
+    });
+    locked.map_err(str::to_owned).and(result)
+}
+
+impl Context {
+    /// The entries of a stream that are dead letters of a consumer, with the IDs of the letters,
+    /// oldest first; those that are not `wanted` are left out.
+    pub(crate) fn dead_letters(
+        &self,
+        to: &[u8],
+        consumer: &ConsumerName,
+        stream: &[u8],
+        most: usize,
+        wanted: &dyn Fn(EntryId) -> bool,
+    ) -> Vec<(EntryId, Item)> {
+        let Some(key) = self.open_stream(&stream_for(self, to, stream)) else {
+            return Vec::new();
+        };
+        let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Forward) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some((dead_letter, fields)) = entries.next()
+        {
+            let mut batch = RecordBatch::default();
+            entries.read_fields(dead_letter, fields, &mut batch);
+            if let Some(item) = entry_of(&batch, consumer, stream).filter(|_| wanted(dead_letter)) {
+                found.push((dead_letter, item));
+            }
+        }
+        found
+    }
+}
+
+/// The entry that a letter is about, if it is one of this consumer and stream.
+fn entry_of(dead_letter: &RecordBatch, consumer: &ConsumerName, stream: &[u8]) -> Option<Item> {
+    let mut parts = dead_letter.get(0).parts();
+    let mut values: [&[u8]; 8] = [b""; 8];
+    for (name, value) in FIELDS.iter().zip(&mut values) {
+        if parts.next()? != *name {
+            return None;
+        }
+        *value = parts.next()?;
+    }
+    let is_ours = values[0] == consumer.library.as_bytes()
+        && values[1] == consumer.consumer.as_bytes()
+        && values[2] == stream;
+    if !is_ours {
+        return None;
+    }
+    let mut entry = RecordBatch::default();
+    entry.begin(EntryId::parse(std::str::from_utf8(values[3]).ok()?)?);
+    parts.for_each(|part| entry.push(part));
+    Item::all(entry).next()
+}
+
+/// Where letters about a stream go: in a cluster into a stream of the same slot.
+fn stream_for(context: &Context, to: &[u8], stream: &[u8]) -> Vec<u8> {
+    if !context.has_flag(FLAG_CLUSTER) {
+        return to.to_vec();
+    }
+    in_slot_of(to, stream)
+}
+
+fn in_slot_of(to: &[u8], stream: &[u8]) -> Vec<u8> {
+    let tag = tag_of(stream);
+    if tag_of(to) == tag {
+        return to.to_vec();
+    }
+    // A tag of its own would come first.
+    let open = to.iter().filter(|byte| **byte != b'{').copied();
+    let mut name: Vec<u8> = open.collect();
+    name.push(b'{');
+    name.extend_from_slice(tag);
+    name.push(b'}');
+    name
+}
+
+/// The part of a key's name that decides about its slot.
+fn tag_of(name: &[u8]) -> &[u8] {
+    let place = |bytes: &[u8], wanted| bytes.iter().position(|byte| *byte == wanted);
+    if let Some(open) = place(name, b'{') {
+        let rest = &name[open + 1..];
+        if let Some(close) = place(rest, b'}').filter(|close| *close > 0) {
+            return &rest[..close];
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_cluster_letters_are_in_the_slot_of_their_stream() {
+        assert_eq!(in_slot_of(b"dead", b"orders:1"), b"dead{orders:1}");
+        assert_eq!(in_slot_of(b"dead", b"{a}:1"), b"dead{a}");
+        assert_eq!(in_slot_of(b"dead:{a}", b"{a}:1"), b"dead:{a}");
+        assert_eq!(in_slot_of(b"dead:{b}", b"{a}:1"), b"dead:b}{a}");
+        assert_eq!(tag_of(b"dead:b}{a}"), b"a");
+        assert_eq!(tag_of(b"a{}b"), b"a{}b");
+    }
+}
