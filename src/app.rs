@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::{figures, internals, trigger_figures, waiting_calls};
+use crate::commands::{internals, stats, trigger_stats, waiting_calls};
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
 use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
 use crate::host::{
-    Context, Copies, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, Wishes,
-    is_paused, listen_to_keys, v8_flags, wake_main_thread,
+    Context, EventSubscriptions, Field, GlobalLock, Hooks, PropagationTarget, RedisLocked, Scan,
+    Section, Settings, is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
 use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
@@ -17,7 +17,7 @@ use gears_core::snapshot::LibrarySnapshot;
 use gears_v8::ports::{Executions, Registrations};
 use gears_v8::{Protection, V8Engine, initialize};
 
-/// Time in which a turn of the event loop works on what is not urgent. Other clients wait that
+/// Time in which a tick of the event loop works on what is not urgent. Other clients wait that
 /// long at most; and a backlog moves on once per turn, so shorter slices would waste more of it.
 const SLICE: Duration = Duration::from_millis(2);
 
@@ -43,7 +43,7 @@ pub(crate) struct App {
     rewriting: Cell<bool>,
     /// When a timer wakes the event loop, in the dispatcher's time.
     wakes_at: Cell<Option<u64>>,
-    /// Whether the next turn is to panic: a debugging aid.
+    /// Whether the next tick is to panic: a debugging aid.
     panics: Cell<bool>,
 }
 
@@ -126,17 +126,17 @@ impl App {
         // Where it was put into quarantine its consumers hear of keys all the same.
         let has_consumers = |library: &Library| !library.consumers.is_empty();
         if registry.get(&dump.name).is_some_and(has_consumers)
-            && let Err(refused) = listen_to_keys(context, self.wishes())
+            && let Err(refused) = listen_to_keys(context, self.event_subscriptions())
         {
             log::error!("the server refuses {refused}");
         }
     }
 
     /// What triggers that are live want to hear of.
-    fn wishes(&self) -> Wishes {
-        Wishes {
+    fn event_subscriptions(&self) -> EventSubscriptions {
+        EventSubscriptions {
             misses: self.dispatcher.triggers_want_misses(),
-            nested: self.dispatcher.triggers_look(),
+            nested: self.dispatcher.has_pre_hooks(),
         }
     }
 
@@ -154,12 +154,12 @@ impl App {
         if registered.stream_consumers.is_empty() && triggers.is_empty() {
             return Ok(());
         }
-        let live = self.wishes();
-        let wishes = Wishes {
+        let live = self.event_subscriptions();
+        let event_subscriptions = EventSubscriptions {
             misses: live.misses || triggers.iter().any(|one| one.spec.wants_misses()),
             nested: live.nested || triggers.iter().any(|one| one.on_fired.is_some()),
         };
-        listen_to_keys(context, wishes)
+        listen_to_keys(context, event_subscriptions)
     }
 
     fn dumps(&self) -> Vec<LibrarySnapshot> {
@@ -182,7 +182,7 @@ impl App {
         }
         self.rewriting.set(false);
         for dump in self.dumps() {
-            internals::send_library(context, &dump, Copies::LogOnly);
+            internals::send_library(context, &dump, PropagationTarget::LogOnly);
         }
     }
 
@@ -249,11 +249,11 @@ impl App {
                 name: "consumers",
                 fields: self
                     .dispatcher
-                    .inspect(|delivery| figures::of_consumers(&registry, delivery)),
+                    .inspect(|delivery| stats::of_consumers(&registry, delivery)),
             },
             Section {
                 name: "triggers",
-                fields: trigger_figures::of_triggers(&registry, &self.dispatcher),
+                fields: trigger_stats::of_triggers(&registry, &self.dispatcher),
             },
         ]
     }
@@ -274,19 +274,19 @@ impl App {
         registry
             .values()
             .filter_map(Library::executor)
-            .for_each(LibraryExecutor::poke);
+            .for_each(LibraryExecutor::pump);
         self.executions
             .scripts()
             .iter()
-            .for_each(LibraryExecutor::poke);
+            .for_each(LibraryExecutor::pump);
     }
 
-    /// Has the next turn panic.
+    /// Has the next tick panic.
     pub(crate) fn panic_in_turn(&self) {
         self.panics.set(true);
     }
 
-    fn turn(&self, context: &Context) {
+    fn tick(&self, context: &Context) {
         assert!(!self.panics.take(), "a panic was asked for");
         self.settings.refresh();
         self.look_after_workers();
@@ -310,7 +310,7 @@ impl App {
                 self.dispatcher.wake();
             }
         }
-        self.dispatcher.turn(context, self.limits(false));
+        self.dispatcher.tick(context, self.limits(false));
         self.set_timer(context);
     }
 
@@ -336,7 +336,7 @@ impl App {
     }
 }
 
-/// Leaves the stage where the main thread may be at its end.
+/// Leaves the isolate slot where the main thread may be at its end.
 struct Left<'a>(&'a Dispatcher);
 
 impl Drop for Left<'_> {
@@ -432,7 +432,7 @@ impl Hooks for AppHooks {
     fn after_command(&self, context: &Context) {
         Self::with(|app| {
             if app.is_active() {
-                app.dispatcher.turn(context, app.limits(true));
+                app.dispatcher.tick(context, app.limits(true));
             }
         });
     }
@@ -446,7 +446,7 @@ impl Hooks for AppHooks {
             // Also where something panics: workers would wait for the main thread to leave for
             // ever.
             let _left = Left(&app.dispatcher);
-            app.turn(context);
+            app.tick(context);
         });
     }
 

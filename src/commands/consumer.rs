@@ -13,7 +13,7 @@ use gears_core::delivery::{
 };
 use gears_v8::ports::Reply;
 
-use super::figures::{self, Counters, PERCENTILES};
+use super::stats::{self, Counters, PERCENTILES};
 use super::{READ_ONLY, wrong_arity};
 
 /// Entries of a lag that are counted.
@@ -302,7 +302,7 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
     let Some(spec) = delivery.spec(target.consumer) else {
         return Reply::Null;
     };
-    let sum = figures::sum(target.consumer, delivery);
+    let sum = stats::sum(target.consumer, delivery);
     let error = delivery
         .consumer_state_of(target.consumer)
         .aborted
@@ -312,7 +312,7 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
         });
     let error = error.or_else(|| Some(Arc::clone(&delivery.refusal()?.error)));
     let state = if runs {
-        figures::state(sum.state)
+        stats::state(sum.state)
     } else {
         Reply::text("quarantined")
     };
@@ -325,7 +325,7 @@ fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
             "trim",
             Reply::text(if spec.trim { "enabled" } else { "disabled" }),
         ),
-        ("options", figures::options(spec)),
+        ("options", stats::options(spec)),
         ("state", state),
         ("error", Reply::text(error.as_deref().unwrap_or("None"))),
         ("streams", Reply::count(sum.streams)),
@@ -370,11 +370,11 @@ fn of_stream(
     let error = error.map_or("None", |error| error);
     let mut fields = vec![
         ("name", Reply::Bulk(stream.name.to_vec())),
-        ("state", figures::state(state)),
+        ("state", stats::state(state)),
         ("error", Reply::text(error)),
         ("retry_in_ms", Reply::count(until_ms.saturating_sub(now_ms))),
-        ("position", figures::position(stream)),
-        ("pending", figures::ids(pending)),
+        ("position", stats::position(stream)),
+        ("pending", stats::ids(pending)),
         ("attempts_of_pending", attempts),
         ("lag_entries", Reply::count(lag_entries)),
         ("lag_ms", Reply::count(lag_ms)),
@@ -389,6 +389,6 @@ fn of_stream(
 }
 
 fn times(percentiles: &Percentiles) -> impl Iterator<Item = (&'static str, Reply)> {
-    let times = figures::percentiles(percentiles);
+    let times = stats::percentiles(percentiles);
     PERCENTILES.into_iter().zip(times.map(Reply::Double))
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use crate::app::App;
 use crate::dispatcher::Called;
 use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
-use crate::host::{BlockedClient, Context, Unit, key_count, may_call};
-use crate::library::Standing;
+use crate::host::{BlockedClient, Context, ExecutionUnit, key_count, may_call};
+use crate::library::LibraryStatus;
 use gears_core::delivery::Mode;
-use gears_v8::ports::{Flags, Function, Grant, Reply, Server, Words};
+use gears_v8::ports::{Credentials, Flags, Function, Reply, Server, Words};
 
 use super::waiting_calls;
 
 const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
 
-/// How long the server waits for a worker that is on the library's stage, which mostly is at
+/// How long the server waits for a worker that is on the library's isolate slot, which mostly is at
 /// something short: the client would wait longer if it were sent to wait.
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -56,9 +56,9 @@ fn prepare<'a, 'b>(
     let library = registry
         .get(name)
         .ok_or_else(|| format!("Unknown library {name}"))?;
-    let executor = match &library.standing {
-        Standing::Live(executor) => Arc::clone(executor),
-        Standing::Quarantined { error } => {
+    let executor = match &library.status {
+        LibraryStatus::Live(executor) => Arc::clone(executor),
+        LibraryStatus::Quarantined { error } => {
             return Err(format!("Err the library is in quarantine: {error}"));
         }
     };
@@ -102,7 +102,7 @@ fn call(
         function,
         arguments,
     } = prepared;
-    let unit = Unit::of_command(context, function.flags);
+    let unit = ExecutionUnit::of_command(context, function.flags);
     let wait = || {
         let executor = Arc::clone(executor);
         let on_gone = Box::new(move || executor.note_responder_gone());
@@ -128,20 +128,21 @@ fn call(
             }
         }
         if context.may_wait().is_ok()
-            && let Some(grant) = unit.grant()
+            && let Some(credentials) = unit.credentials()
         {
-            return waiting_calls::enqueue(app, context, executor, library, words, grant).err();
+            return waiting_calls::enqueue(app, context, executor, library, words, credentials)
+                .err();
         }
         return try_now(longest).into_reply(executor);
     }
-    let Some(grant) = unit.grant() else {
+    let Some(credentials) = unit.credentials() else {
         return Some(Reply::error("Failed authenticating client"));
     };
     match wait() {
         Ok(responder) => {
             executor.send_function(FunctionCall {
                 callback: function.callback,
-                grant: Arc::new(grant),
+                credentials: Arc::new(credentials),
                 arguments: Words::of(arguments.iter().copied()),
                 raw: function.flags.contains(Flags::RAW_ARGUMENTS),
                 responder,
@@ -158,8 +159,8 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
         return None;
     }
     let words: Vec<_> = call.words.iter().collect();
-    let prepared =
-        may_call(&call.grant.user, &NAMES, &words).and_then(|()| prepare(app, context, &words));
+    let prepared = may_call(&call.credentials.user, &NAMES, &words)
+        .and_then(|()| prepare(app, context, &words));
     let Prepared {
         executor,
         function,
@@ -172,22 +173,22 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
             return None;
         }
     };
-    let grant = Grant {
+    let credentials = Credentials {
         flags: function.flags,
-        ..call.grant.clone()
+        ..call.credentials.clone()
     };
     if function.mode == Mode::Async {
         let _ = call.begun.set(Arc::clone(&executor));
         executor.send_function(FunctionCall {
             callback: function.callback,
-            grant: Arc::new(grant),
+            credentials: Arc::new(credentials),
             arguments: Words::of(arguments.iter().copied()),
             raw: function.flags.contains(Flags::RAW_ARGUMENTS),
             responder: call.responder,
         });
         return None;
     }
-    let unit = Unit::of_grant(&grant);
+    let unit = ExecutionUnit::of_grant(&credentials);
     let responder = RefCell::new(Some(call.responder));
     let mut wait = || {
         let _ = call.begun.set(Arc::clone(&executor));

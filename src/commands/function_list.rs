@@ -2,12 +2,12 @@
 
 use crate::app::App;
 use crate::host::Context;
-use crate::library::{Consumer, Library, Standing};
+use crate::library::{Consumer, Library, LibraryStatus};
 use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
-use super::figures::{self, Counters};
-use super::trigger_figures;
+use super::stats::{self, Counters};
+use super::trigger_stats;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -73,7 +73,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &Options)
     let consumers = app.dispatcher.inspect(describe);
     let triggers = library.triggers.iter();
     let triggers = triggers
-        .map(|(name, key)| trigger_figures::describe(name, *key, &app.dispatcher, verbosity))
+        .map(|(name, key)| trigger_stats::describe(name, *key, &app.dispatcher, verbosity))
         .collect();
     let functions = library
         .functions
@@ -113,7 +113,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &Options)
     if options.verbosity >= 1 {
         fields.push(("gears_box_info", Reply::Null));
     }
-    if let Standing::Quarantined { error } = &library.standing {
+    if let LibraryStatus::Quarantined { error } = &library.status {
         fields.push(("quarantine", Reply::text(error.as_str())));
     }
     Reply::record(fields)
@@ -141,7 +141,7 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
             .streams_of(consumer.key)
             .any(|stream| stream.state != State::Running);
     let with_options: Option<&ConsumerSpec> =
-        spec.filter(|spec| is_blocked || figures::has_options(spec));
+        spec.filter(|spec| is_blocked || stats::has_options(spec));
     let mut fields = vec![
         ("name", Reply::text(name)),
         ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
@@ -163,8 +163,8 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
         fields.push(("streams", Reply::Array(streams)));
     }
     if let Some(spec) = with_options {
-        fields.push(("options", figures::options(spec)));
-        fields.push(("state", figures::state(delivery.state_of(consumer.key))));
+        fields.push(("options", stats::options(spec)));
+        fields.push(("state", stats::state(delivery.state_of(consumer.key))));
     }
     Reply::record(fields)
 }
@@ -189,7 +189,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
         ("last_lag", Reply::count(stats.last_lag_ms)),
         ("avg_lag", Reply::Double(stats.average(stats.total_lag_ms))),
         ("total_record_processed", Reply::count(stats.finished)),
-        ("id_to_read_from", figures::position(stream)),
+        ("id_to_read_from", stats::position(stream)),
         (
             "last_error",
             Reply::text(stream.last_error().map_or("None", |error| error)),
@@ -198,12 +198,12 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
     if verbosity >= 3 {
         let mut pending = stream.in_flight();
         pending.extend(stream.redeliveries());
-        fields.push(("pending_ids", figures::ids(pending)));
+        fields.push(("pending_ids", stats::ids(pending)));
     }
     if with_options {
-        fields.push(("state", figures::state(stream.state)));
+        fields.push(("state", stats::state(stream.state)));
         fields.extend(Counters::of(stats).fields());
-        let times = figures::percentiles(&Stats::percentiles([stats].into_iter()));
+        let times = stats::percentiles(&Stats::percentiles([stats].into_iter()));
         fields.extend(TIMES.into_iter().zip(times.map(Reply::Double)));
     }
     if stream.db != 0 {

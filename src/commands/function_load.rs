@@ -1,7 +1,7 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::host::{Context, Copies};
+use crate::host::{Context, PropagationTarget};
 use crate::library::{Kind, LoadRequest, Prologue, dump};
 use gears_v8::ports::Reply;
 
@@ -54,7 +54,7 @@ fn replicate(app: &App, context: &Context, code: &str) {
         let dump = app
             .dispatcher
             .inspect(|delivery| dump(prologue.name, library, delivery));
-        internals::send_library(context, &dump, Copies::All);
+        internals::send_library(context, &dump, PropagationTarget::All);
     }
 }
 

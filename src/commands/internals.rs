@@ -15,7 +15,7 @@
 //! that may write.
 
 use crate::app::App;
-use crate::host::{Context, Copies};
+use crate::host::{Context, PropagationTarget};
 use crate::library;
 use gears_core::delivery::{Checkpoint, ConsumerKey, DeliveryState, EntryId, Event, KeyRef};
 use gears_core::snapshot::{LibrarySnapshot, decode_hold, decode_pending};
@@ -26,13 +26,13 @@ use super::wrong_arity;
 const NOT_FOR_CLIENTS: &str = "ERR _RG_INTERNALS is the module's own: it is only taken from the primary and from the append-only file";
 
 /// Sends a library.
-pub(crate) fn send_library(context: &Context, dump: &LibrarySnapshot, copies: Copies) {
+pub(crate) fn send_library(context: &Context, dump: &LibrarySnapshot, copies: PropagationTarget) {
     context.replicate(&[b"library", &dump.encode()], copies);
 }
 
 /// Sends the deletion of a library.
 pub(super) fn send_deletion(context: &Context, name: &[u8]) {
-    context.replicate(&[b"delete", name], Copies::All);
+    context.replicate(&[b"delete", name], PropagationTarget::All);
 }
 
 pub(super) fn library(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {

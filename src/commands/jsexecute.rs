@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::executor::FunctionCall;
 use crate::host::{BlockedClient, Context, NoWait, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
-use gears_v8::ports::{Database, Flags, Grant, Reply, Words};
+use gears_v8::ports::{Credentials, Database, Flags, Reply, Words};
 
 use super::{READ_ONLY, function_load};
 
@@ -108,7 +108,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     }
     executor.send_function(FunctionCall {
         callback: scheduled.callback,
-        grant: Arc::new(Grant {
+        credentials: Arc::new(Credentials {
             user: user.as_str().into(),
             db: Database::Number(context.db()),
             flags: Flags::default(),

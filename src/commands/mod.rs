@@ -4,7 +4,6 @@ mod config;
 mod consumer;
 mod executions;
 mod fcall;
-pub(crate) mod figures;
 mod function_debug;
 mod function_del;
 mod function_help;
@@ -13,7 +12,8 @@ mod function_load;
 pub(crate) mod internals;
 mod jsexecute;
 mod registrations;
-pub(crate) mod trigger_figures;
+pub(crate) mod stats;
+pub(crate) mod trigger_stats;
 pub(crate) mod waiting_calls;
 
 use crate::app::App;

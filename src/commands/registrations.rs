@@ -6,13 +6,13 @@
 
 use crate::app::App;
 use crate::dispatcher::TriggerView;
-use crate::host::{Context, Copies};
+use crate::host::{Context, PropagationTarget};
 use crate::library::{self, Library, Unregistered, dump};
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Label, Registered, Reply};
+use gears_v8::ports::{Metadata, Registered, Reply};
 
-use super::trigger_figures::{event_types, key_types, mode_name};
+use super::trigger_stats::{event_types, key_types, mode_name};
 use super::{READ_ONLY, internals, wrong_arity};
 
 /// One registration.
@@ -20,7 +20,7 @@ struct Registration<'a> {
     id: String,
     library: &'a str,
     name: &'a str,
-    label: Option<&'a Label>,
+    metadata: Option<&'a Metadata>,
     what: What,
 }
 
@@ -43,14 +43,14 @@ fn all<'a>(
                 id: id_of(shard, "stream", library, name),
                 library,
                 name,
-                label: Some(&consumer.label),
+                metadata: Some(&consumer.metadata),
                 what: What::Consumer(consumer.key),
             });
         let triggers = one.triggers.iter().map(move |(name, key)| Registration {
             id: id_of(shard, "key", library, name),
             library,
             name,
-            label: None,
+            metadata: None,
             what: What::Trigger(*key),
         });
         consumers.chain(triggers)
@@ -76,21 +76,21 @@ pub(super) fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Re
 }
 
 fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
-    let described = |label: &Label| {
-        let text = label.description.as_deref();
+    let described = |metadata: &Metadata| {
+        let text = metadata.description.as_deref();
         text.map_or(Reply::Null, Reply::text)
     };
     let (reader, description, data) = match one.what {
         What::Consumer(key) => {
-            let label = one.label?;
+            let metadata = one.metadata?;
             let data = app
                 .dispatcher
-                .inspect(|delivery| of_consumer(key, label, delivery))?;
-            ("StreamReader", described(label), data)
+                .inspect(|delivery| of_consumer(key, metadata, delivery))?;
+            ("StreamReader", described(metadata), data)
         }
         What::Trigger(key) => {
             let view = app.dispatcher.view_trigger(key)?;
-            ("KeysReader", described(&view.label), of_trigger(&view))
+            ("KeysReader", described(&view.metadata), of_trigger(&view))
         }
     };
     Some(Reply::record(vec![
@@ -102,8 +102,8 @@ fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
     ]))
 }
 
-fn mode(label: &Label, mode: Mode) -> Reply {
-    Reply::text(label.mode.as_deref().unwrap_or(mode_name(mode)))
+fn mode(metadata: &Metadata, mode: Mode) -> Reply {
+    Reply::text(metadata.mode.as_deref().unwrap_or(mode_name(mode)))
 }
 
 fn wanted(prefix: &[u8], exact: bool) -> Reply {
@@ -114,7 +114,7 @@ fn wanted(prefix: &[u8], exact: bool) -> Reply {
     Reply::Bulk(wanted)
 }
 
-fn of_consumer(key: ConsumerKey, label: &Label, delivery: &Delivery) -> Option<Reply> {
+fn of_consumer(key: ConsumerKey, metadata: &Metadata, delivery: &Delivery) -> Option<Reply> {
     let spec = delivery.spec(key)?;
     let mut sum = Stats::default();
     let mut in_flight = 0;
@@ -134,7 +134,7 @@ fn of_consumer(key: ConsumerKey, label: &Label, delivery: &Delivery) -> Option<R
         sum.last_lag_ms = sum.last_lag_ms.max(stats.last_lag_ms);
     }
     Some(Reply::record(vec![
-        ("mode", mode(label, spec.mode)),
+        ("mode", mode(metadata, spec.mode)),
         ("numTriggered", Reply::count(sum.attempts + in_flight)),
         ("numSuccess", Reply::count(sum.attempts - sum.failures)),
         ("numFailures", Reply::count(sum.failures)),
@@ -198,7 +198,7 @@ fn of_trigger(view: &TriggerView) -> Reply {
     let error = stats.last_error.as_deref();
     let error = error.filter(|_| stats.failing || stats.dropped > 0);
     Reply::record(vec![
-        ("mode", mode(&view.label, spec.mode)),
+        ("mode", mode(&view.metadata, spec.mode)),
         ("numTriggered", Reply::count(stats.triggered)),
         ("numSuccess", Reply::count(stats.finished - stats.failed)),
         ("numFailures", Reply::count(stats.failed)),
@@ -353,7 +353,7 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
         let dump = app
             .dispatcher
             .inspect(|delivery| dump(&library, known, delivery));
-        internals::send_library(context, &dump, Copies::All);
+        internals::send_library(context, &dump, PropagationTarget::All);
     }
     Reply::OK
 }

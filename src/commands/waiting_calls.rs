@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::app::App;
 use crate::executor::{Begun, LibraryExecutor, WaitingCall};
 use crate::host::{BlockedClient, Context, is_paused};
-use gears_v8::ports::{Grant, Reply, Words};
+use gears_v8::ports::{Credentials, Reply, Words};
 
 use super::fcall;
 
@@ -26,7 +26,7 @@ pub(super) fn enqueue(
     executor: &Arc<LibraryExecutor>,
     library: &str,
     words: &[&[u8]],
-    grant: Grant,
+    credentials: Credentials,
 ) -> Result<(), Reply> {
     let begun = Begun::default();
     let told = Begun::clone(&begun);
@@ -41,7 +41,7 @@ pub(super) fn enqueue(
     app.waiting.push(WaitingCall {
         library: library.into(),
         words: Words::of(words.iter().copied()),
-        grant,
+        credentials,
         responder: Box::new(client),
         until: Instant::now() + Duration::from_millis(longest),
         begun,
@@ -50,7 +50,7 @@ pub(super) fn enqueue(
     Ok(())
 }
 
-/// Part of every turn: who waits for too long is told, and the calls of libraries that are free now
+/// Part of every tick: who waits for too long is told, and the calls of libraries that are free now
 /// are made.
 pub(crate) fn look_after(app: &App, context: &Context) {
     if app.waiting.is_empty() || is_paused() {

@@ -41,7 +41,7 @@ impl Dispatcher {
             self.stalled.borrow_mut().push(sub);
             return give_back();
         }
-        if !self.admit(streams, sub, &binding, &stream) {
+        if !self.authorize(streams, sub, &binding, &stream) {
             return give_back();
         }
         if batch.is_redelivery {
@@ -69,7 +69,7 @@ impl Dispatcher {
             target: binding.target.clone(),
             as_batch: binding.as_batch,
             stream,
-            background: (!is_sync).then(|| Arc::clone(&binding.grant)),
+            background: (!is_sync).then(|| Arc::clone(&binding.credentials)),
         };
         if !is_sync {
             binding.executor.send_batch(call);
@@ -82,7 +82,7 @@ impl Dispatcher {
         } else {
             self.main_thread
                 .with(&binding.executor, patience, |library| {
-                    streams.act(&binding.grant, &mut |server| {
+                    streams.act(&binding.credentials, &mut |server| {
                         let mut completions = Vec::new();
                         if let Some(first) = call.batch.items.first() {
                             let key = KeyRef {
@@ -93,7 +93,7 @@ impl Dispatcher {
                         }
                         library.enter(|session| library.run_batch(session, server, &call));
                         library.take_completions(&mut completions);
-                        // A pause begins with the failure, not with the turn.
+                        // A pause begins with the failure, not with the tick.
                         self.set_time();
                         self.tell(&mut completions);
                     })
@@ -112,7 +112,7 @@ impl Dispatcher {
         while let Some(dead_letter) = self.update(Delivery::next_dead_letter) {
             let written = match self.binding(dead_letter.consumer, dead_letter.db) {
                 Some(binding) => {
-                    streams.write_dead_letter(&binding.grant, &binding.name, &dead_letter)
+                    streams.write_dead_letter(&binding.credentials, &binding.name, &dead_letter)
                 }
                 None => Err("the consumer has no code".into()),
             };
@@ -126,7 +126,7 @@ impl Dispatcher {
         }
         while let Some(deletions) = self.update(Delivery::next_dead_letter_deletion) {
             if let Some(binding) = self.binding(deletions.consumer, deletions.db) {
-                streams.redeem(&binding.grant, &deletions);
+                streams.redeem(&binding.credentials, &deletions);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slotmap::SecondaryMap;
 
 use gears_core::delivery::{ConsumerKey, ConsumerSpec};
-use gears_v8::ports::{Database, Flags, Grant};
+use gears_v8::ports::{Credentials, Database, Flags};
 
 use super::streams::ConsumerName;
 use crate::executor::LibraryExecutor;
@@ -30,7 +30,7 @@ pub(crate) struct Binding {
     pub(crate) executor: Arc<LibraryExecutor>,
     pub(crate) target: Target,
     /// In whose name it acts, in the database its streams were in last.
-    pub(crate) grant: Arc<Grant>,
+    pub(crate) credentials: Arc<Credentials>,
     /// Whether its streams are trimmed.
     pub(crate) trims: bool,
     /// Whether the callback gets entries as an array.
@@ -44,7 +44,7 @@ impl Binding {
             name,
             executor: Arc::clone(code.executor),
             target: code.target.clone(),
-            grant: Arc::new(Grant {
+            credentials: Arc::new(Credentials {
                 user: Arc::clone(code.user),
                 db: Database::Home(0),
                 flags: Flags::WAITS,
@@ -84,10 +84,10 @@ impl Bindings {
     pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Binding> {
         let mut bindings = self.0.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
-        if binding.grant.db != db {
-            let mut grant = (*binding.grant).clone();
-            grant.db = db;
-            binding.grant = Arc::new(grant);
+        if binding.credentials.db != db {
+            let mut credentials = (*binding.credentials).clone();
+            credentials.db = db;
+            binding.credentials = Arc::new(credentials);
         }
         Some(binding.clone())
     }

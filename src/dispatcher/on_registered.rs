@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::Mode;
-use gears_v8::ports::{Database, Flags, Function, Grant, Hook, Registered, Reply, Words};
+use gears_v8::ports::{Credentials, Database, Flags, Function, Hook, Registered, Reply, Words};
 
 use super::streams::Streams;
 use super::tick::Dispatcher;
@@ -29,7 +29,7 @@ struct Bound {
 #[derive(Default)]
 pub(crate) struct RegisteredHooks {
     all: RefCell<Vec<Bound>>,
-    /// Whether any may be there to be called: asked for in every turn.
+    /// Whether any may be there to be called: asked for in every tick.
     due: Cell<bool>,
 }
 
@@ -47,20 +47,25 @@ impl RegisteredHooks {
     }
 
     /// The next one to be called.
-    fn next(&self) -> Option<(Hook, Arc<LibraryExecutor>, Grant, Arc<str>)> {
+    fn next(&self) -> Option<(Hook, Arc<LibraryExecutor>, Credentials, Arc<str>)> {
         let mut all = self.all.borrow_mut();
         let Some(one) = all.iter_mut().find(|one| !one.called) else {
             self.due.set(false);
             return None;
         };
         one.called = true;
-        let grant = Grant {
+        let credentials = Credentials {
             user: Arc::clone(&one.user),
             db: Database::Number(0),
             flags: Flags::WAITS,
         };
         let executor = Arc::clone(&one.executor);
-        Some((one.hook.clone(), executor, grant, Arc::clone(&one.library)))
+        Some((
+            one.hook.clone(),
+            executor,
+            credentials,
+            Arc::clone(&one.library),
+        ))
     }
 }
 
@@ -121,7 +126,7 @@ impl Dispatcher {
         if !self.registered_hooks.has_work() {
             return;
         }
-        while let Some((hook, executor, grant, library)) = self.registered_hooks.next() {
+        while let Some((hook, executor, credentials, library)) = self.registered_hooks.next() {
             let what = format!(
                 "on_registered of '{}' in library '{library}'",
                 hook.of.name()
@@ -136,7 +141,7 @@ impl Dispatcher {
             if hook.mode == Mode::Async {
                 executor.send_function(FunctionCall {
                     callback: hook.callback,
-                    grant: Arc::new(grant),
+                    credentials: Arc::new(credentials),
                     arguments: Words::default(),
                     raw: false,
                     responder: log,
@@ -145,7 +150,7 @@ impl Dispatcher {
             }
             let mut log = Some(log);
             let mut reply = None;
-            streams.act(&grant, &mut |server| {
+            streams.act(&credentials, &mut |server| {
                 let mut wait = || match log.take() {
                     Some(log) => Ok(log as Box<dyn Responder>),
                     None => Err(Reply::Null),

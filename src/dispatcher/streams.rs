@@ -6,7 +6,7 @@ use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, ReadRequest, RecordBatch,
     Refusal, Trim,
 };
-use gears_v8::ports::{Grant, Server};
+use gears_v8::ports::{Credentials, Server};
 
 /// Access to the server's streams. All calls may come back with events before they return.
 pub(crate) trait Streams {
@@ -14,7 +14,12 @@ pub(crate) trait Streams {
     ///
     /// # Errors
     /// With what the user lacks.
-    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String>;
+    fn authorize(
+        &self,
+        credentials: &Credentials,
+        stream: &[u8],
+        trims: bool,
+    ) -> Result<(), String>;
 
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
     fn refusal(&self, key: &[u8]) -> Option<Refusal>;
@@ -27,7 +32,7 @@ pub(crate) trait Streams {
 
     /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
     /// were run.
-    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool;
+    fn act(&self, credentials: &Credentials, work: &mut dyn FnMut(&dyn Server)) -> bool;
 
     /// Reads entries; the second value says whether the stream holds nothing behind them. A key
     /// that is not there, or no stream, has no entries.
@@ -45,25 +50,25 @@ pub(crate) trait Streams {
     fn last(&self, request: &ReadRequest, skip: u64) -> EntryId;
 
     /// Puts a consumer's progress committed, in the append-only file and on the replicas: as one
-    /// with what is written in the same turn.
+    /// with what is written in the same tick.
     fn record(&self, consumer: &ConsumerName, progress: &Progress);
 
     /// Puts committed why nothing is dispatched of any of a consumer's streams.
     fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState);
 
-    /// Writes a dead letter, here and on the replicas, as one with the progress of the same turn.
+    /// Writes a dead letter, here and on the replicas, as one with the progress of the same tick.
     ///
     /// # Errors
     /// With what the server says against it.
     fn write_dead_letter(
         &self,
-        grant: &Grant,
+        credentials: &Credentials,
         consumer: &ConsumerName,
         dead_letter: &DeadLetter,
     ) -> Result<(), String>;
 
     /// Deletes dead letters, here and on the replicas.
-    fn redeem(&self, grant: &Grant, deletions: &DeadLetterDeletion);
+    fn redeem(&self, credentials: &Credentials, deletions: &DeadLetterDeletion);
 
     /// Trims a stream, here and on the replicas.
     fn trim(&self, trim: &Trim);

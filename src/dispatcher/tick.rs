@@ -1,13 +1,13 @@
 //! The main thread's side: asks the delivery core what to do, does it, and tells it what happened.
 //!
-//! A *turn* comes once per round of the server's event loop, before it sleeps, and, where the
-//! server can, right after a command that added entries. What a turn dispatches:
+//! A *tick* comes once per round of the server's event loop, before it sleeps, and, where the
+//! server can, right after a command that added entries. What a tick dispatches:
 //!
-//! * to sync consumers, every entry that was added since the last turn, so that writers find their
+//! * to sync consumers, every entry that was added since the last tick, so that writers find their
 //!   entries processed when their replies arrive; unless that holds up the server for longer than
 //!   scripts may;
 //! * everything else (backlogs, and batches for workers) as far as the time budget reaches; the
-//!   rest is for the next turn, which then comes at once.
+//!   rest is for the next tick, which then comes at once.
 
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
@@ -61,19 +61,19 @@ impl Called {
     }
 }
 
-/// How far a turn may go.
+/// How far a tick may go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickLimits {
     /// Only what sync consumers must be given before the writers get their replies.
     pub only_urgent: bool,
     /// Time for everything else.
     pub budget: Duration,
-    /// How long scripts may hold up one round of the event loop, whatever is urgent: what is left
+    /// How long scripts may hold up one event-loop iteration, whatever is urgent: what is left
     /// then is backlog.
     pub script_budget: Duration,
 }
 
-/// When a turn ends.
+/// When a tick ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     /// For what is not urgent.
@@ -87,10 +87,10 @@ pub(crate) struct Dispatcher {
     pub(crate) delivery: RefCell<Delivery>,
     pub(crate) bindings: Bindings,
     completions: Arc<Completions>,
-    /// Subscriptions whose library was busy: for the next turn.
+    /// Subscriptions whose library was busy: for the next tick.
     pub(crate) stalled: RefCell<Vec<SubscriptionKey>>,
-    /// Subscriptions whose owner may have the stream, as of this round of the event loop.
-    admitted: RefCell<HashSet<SubscriptionKey>>,
+    /// Subscriptions whose owner may have the stream, as of this event-loop iteration.
+    authorized: RefCell<HashSet<SubscriptionKey>>,
     /// Subscriptions whose owner may not have the stream, and when to try again.
     refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
     pub(crate) nesting: Nesting,
@@ -102,9 +102,9 @@ pub(crate) struct Dispatcher {
     shutting_down: RefCell<Vec<Weak<LibraryExecutor>>>,
     /// Whether sync callbacks ran commands since progress was committed.
     pub(crate) acted: Cell<bool>,
-    /// Whether it is known, of this round of the event loop, whether the server takes writes.
+    /// Whether it is known, of this event-loop iteration, whether the server takes writes.
     asked: Cell<bool>,
-    /// Time that urgent work of this round of the event loop has taken.
+    /// Time that urgent work of this event-loop iteration has taken.
     urgent_time: Cell<Duration>,
     clock: Clock,
 }
@@ -118,7 +118,7 @@ impl Dispatcher {
             bindings: Bindings::default(),
             completions,
             stalled: RefCell::default(),
-            admitted: RefCell::default(),
+            authorized: RefCell::default(),
             refused: RefCell::default(),
             nesting: Nesting::default(),
             main_thread: MainThreadExecutor::default(),
@@ -239,15 +239,15 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a sync function of a library could be called now. Where not, another turn comes
+    /// Whether a sync function of a library could be called now. Where not, another tick comes
     /// when that may be.
     #[must_use]
     pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
         self.main_thread.is_free(executor)
     }
 
-    /// Leaves the stage where the main thread may still be. To be called before it sleeps, and
-    /// before another library is loaded.
+    /// Leaves the isolate slot where the main thread may still be. To be called before it sleeps,
+    /// and before another library is loaded.
     pub(crate) fn leave_isolate(&self) {
         self.main_thread.leave();
     }
@@ -264,7 +264,7 @@ impl Dispatcher {
         (self.triggers.is_due() && self.may_call()) || delivery.has_urgent()
     }
 
-    /// Whether there is anything to do in a turn.
+    /// Whether there is anything to do in a tick.
     #[must_use]
     pub(crate) fn has_work(&self) -> bool {
         let delivery = self.delivery.borrow();
@@ -318,7 +318,7 @@ impl Dispatcher {
     /// Removes a consumer with its progress.
     pub(crate) fn remove_consumer(&self, key: ConsumerKey) {
         self.delivery.borrow_mut().remove_consumer(key);
-        // What was read ahead is struck from the task queue of the code that has it.
+        // What was read ahead is removed from the task queue of the code that has it.
         self.send_control_messages();
         self.bindings.remove(key);
     }
@@ -342,12 +342,12 @@ impl Dispatcher {
 
     fn bind(&self, key: ConsumerKey, binding: Binding) {
         // Another owner may have other rights.
-        self.admitted.borrow_mut().clear();
+        self.authorized.borrow_mut().clear();
         self.bindings.insert(key, binding);
     }
 
     /// One turn. See the module's description.
-    pub(crate) fn turn(&self, streams: &dyn Streams, limits: TickLimits) {
+    pub(crate) fn tick(&self, streams: &dyn Streams, limits: TickLimits) {
         self.catch_up();
         if !limits.only_urgent {
             // Who was let in before may have changed what the server takes.
@@ -381,8 +381,8 @@ impl Dispatcher {
         }
         // What was written goes with the progress that it means, and a dead letter with the
         // failure: a dump that is taken next knows of both or of neither. Without that, progress
-        // may wait for the end of the event loop's round, and the next one of the same stream take
-        // its place.
+        // may wait for the end of the event-loop iteration, and the next one of the same stream
+        // take its place.
         let has_dead_letters = self.inspect(Delivery::has_dead_letters);
         if !limits.only_urgent || self.acted.get() || has_dead_letters {
             self.commit(streams);
@@ -395,7 +395,7 @@ impl Dispatcher {
         }
         self.urgent_time.set(Duration::ZERO);
         self.asked.set(false);
-        self.admitted.borrow_mut().clear();
+        self.authorized.borrow_mut().clear();
         self.triggers.end_round();
         while let Some(trim) = self.update(Delivery::next_trim) {
             streams.trim(&trim);
@@ -408,7 +408,7 @@ impl Dispatcher {
         }
     }
 
-    /// Asks the server whether it takes writes, once in a round of the event loop, where it
+    /// Asks the server whether it takes writes, once in a event-loop iteration, where it
     /// matters.
     fn ask(&self, streams: &dyn Streams) {
         let (wants, next) = {
@@ -472,7 +472,7 @@ impl Dispatcher {
         change(&mut self.delivery.borrow_mut())
     }
 
-    /// When another turn is wanted, in Unix milliseconds as [`Dispatcher::set_time`] tells them.
+    /// When another tick is wanted, in Unix milliseconds as [`Dispatcher::set_time`] tells them.
     #[must_use]
     pub(crate) fn next_time(&self) -> Option<u64> {
         let next = self.delivery.borrow().next_time();
@@ -511,13 +511,13 @@ impl Dispatcher {
         }
     }
 
-    /// Makes sure that another turn comes soon.
+    /// Makes sure that another tick comes soon.
     pub(crate) fn wake(&self) {
         self.completions.wake();
     }
 
     /// Takes note of what the workers reported, and tells them what they have to know. Part of
-    /// every turn; alone where there is none, on a replica.
+    /// every tick; alone where there is none, on a replica.
     pub(crate) fn catch_up(&self) {
         self.set_time();
         self.take_completions();
@@ -570,7 +570,7 @@ impl Dispatcher {
                     if let Some((db, stream)) = place
                         && let Some(binding) = self.binding(consumer, db)
                     {
-                        executor.relocate(sub, &stream, &binding.grant);
+                        executor.relocate(sub, &stream, &binding.credentials);
                     }
                 }
                 (Some(executor), message) => {
@@ -592,18 +592,18 @@ impl Dispatcher {
 
     /// Whether the owner may have the stream. Where not, it is tried again a little later: nothing
     /// is lost.
-    pub(crate) fn admit(
+    pub(crate) fn authorize(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
         binding: &Binding,
         stream: &[u8],
     ) -> bool {
-        if self.admitted.borrow().contains(&sub) {
+        if self.authorized.borrow().contains(&sub) {
             return true;
         }
-        let Err(error) = streams.admit(&binding.grant, stream, binding.trims) else {
-            self.admitted.borrow_mut().insert(sub);
+        let Err(error) = streams.authorize(&binding.credentials, stream, binding.trims) else {
+            self.authorized.borrow_mut().insert(sub);
             return true;
         };
         self.on(Event::Refused {
@@ -647,7 +647,7 @@ impl Dispatcher {
         let Some(binding) = self.binding(request.consumer, request.db) else {
             return;
         };
-        if !self.admit(streams, request.sub, &binding, &request.name) {
+        if !self.authorize(streams, request.sub, &binding, &request.name) {
             return;
         }
         let batch = self.read(streams, request);
@@ -660,7 +660,7 @@ impl Dispatcher {
             request.sub,
             &binding.target,
             &request.name,
-            &binding.grant,
+            &binding.credentials,
             window,
             batch,
         );
@@ -682,7 +682,7 @@ impl Dispatcher {
         let Some(binding) = self.binding(consumer, db) else {
             return;
         };
-        if !self.admit(streams, sub, &binding, &name) {
+        if !self.authorize(streams, sub, &binding, &name) {
             return;
         }
         let patience = if *count.start() > 0 {
@@ -695,7 +695,7 @@ impl Dispatcher {
             .main_thread
             .with(&binding.executor, patience, |library| {
                 library.set_window(sub, self.delivery.borrow().prefetch_window(sub));
-                streams.act(&binding.grant, &mut |server| {
+                streams.act(&binding.credentials, &mut |server| {
                     let target = &binding.target;
                     self.run_entries(streams, server, library, target, sub, &count, deadline);
                 })

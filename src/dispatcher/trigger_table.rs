@@ -14,9 +14,9 @@ use slotmap::SecondaryMap;
 
 use gears_core::delivery::{KeyRef, Mode};
 use gears_core::triggers::{
-    Bounds, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
+    BacklogLimits, KeyType, KeyValue, TriggerKey, TriggerSpec, TriggerStats, Triggers,
 };
-use gears_v8::ports::{CallbackId, Database, Flags, Grant, Label, Server};
+use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Metadata, Server};
 
 use super::streams::ConsumerName;
 use crate::executor::{LibraryExecutor, TriggerCall, TriggerEvent, TriggerState};
@@ -30,7 +30,7 @@ const WARN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventLimits {
     /// How much may wait for each trigger.
-    pub bounds: Bounds,
+    pub bounds: BacklogLimits,
     /// How long the main thread waits for a library.
     pub patience: Duration,
 }
@@ -65,7 +65,7 @@ pub(crate) trait KeyEvent {
     fn is_on_main_thread(&self) -> bool;
 
     /// Runs `work` with the server as it is to that user, for reading.
-    fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server));
+    fn run_pre_hook(&self, credentials: &Credentials, work: &mut dyn FnMut(&dyn Server));
 }
 
 /// A trigger's code, and in whose name it acts.
@@ -81,7 +81,7 @@ pub(crate) struct TriggerCode<'a> {
     /// The library's owner.
     pub user: &'a Arc<str>,
     /// What it says of itself.
-    pub label: Label,
+    pub metadata: Metadata,
 }
 
 #[derive(Clone)]
@@ -90,9 +90,9 @@ pub(crate) struct Binding {
     pub(crate) executor: Arc<LibraryExecutor>,
     callback: CallbackId,
     pub(crate) on_fired: Option<CallbackId>,
-    pub(crate) grant: Arc<Grant>,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) state: Arc<TriggerState>,
-    pub(crate) label: Label,
+    pub(crate) metadata: Metadata,
 }
 
 impl Binding {
@@ -102,13 +102,13 @@ impl Binding {
             executor: Arc::clone(code.executor),
             callback: code.callback,
             on_fired: code.on_fired,
-            grant: Arc::new(Grant {
+            credentials: Arc::new(Credentials {
                 user: Arc::clone(code.user),
                 db: Database::Home(0),
                 flags: Flags::WAITS,
             }),
             state,
-            label: code.label,
+            metadata: code.metadata,
         }
     }
 
@@ -117,7 +117,7 @@ impl Binding {
             key,
             state: Arc::clone(&self.state),
             callback: self.callback,
-            background: (mode == Mode::Async).then(|| Arc::clone(&self.grant)),
+            background: (mode == Mode::Async).then(|| Arc::clone(&self.credentials)),
         }
     }
 }
@@ -127,7 +127,7 @@ pub(crate) struct TriggerView {
     /// What it asked for.
     pub spec: TriggerSpec,
     /// What it says of itself.
-    pub label: Label,
+    pub metadata: Metadata,
     /// What was counted.
     pub stats: TriggerStats,
     /// Events that wait.
@@ -162,7 +162,7 @@ pub(crate) struct TriggerTable {
     /// Async triggers that have something new for their workers.
     pub(crate) ready: RefCell<Vec<TriggerKey>>,
     names: RefCell<HashMap<Box<[u8]>, Arc<str>>>,
-    /// Owners that may log in, as of this round of the event loop.
+    /// Owners that may log in, as of this event-loop iteration.
     enabled: RefCell<Vec<Arc<str>>>,
     /// Triggers with a backlog that was full, when that was told, and how many were dropped since.
     pub(crate) overflows: RefCell<SecondaryMap<TriggerKey, (Instant, u64)>>,
@@ -188,7 +188,7 @@ impl TriggerTable {
     }
 
     /// Whether an owner may read the key of an event.
-    pub(crate) fn admit(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
+    pub(crate) fn authorize(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
         let mut enabled = self.enabled.borrow_mut();
         if !enabled.contains(user) {
             happened.is_enabled(user)?;
@@ -197,7 +197,7 @@ impl TriggerTable {
         happened.may_read(user)
     }
 
-    /// A round of the event loop ends.
+    /// A event-loop iteration ends.
     pub(crate) fn end_round(&self) {
         self.enabled.borrow_mut().clear();
         if self.overflows.borrow().is_empty() {

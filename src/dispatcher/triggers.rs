@@ -3,7 +3,7 @@
 //!
 //! An event comes in the middle of a command. Then it is only looked at: filters, rights, the
 //! value, a function of the script's that may read. What comes of it waits in the trigger's
-//! backlog, for the turn after the command, or for a worker.
+//! backlog, for the tick after the command, or for a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::delivery::{Delivery, Mode};
 use gears_core::triggers::{TriggerKey, TriggerSpec};
-use gears_v8::ports::{CallbackId, Database, Flags, Grant, Held, Notification};
+use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Notification, RetainedValue};
 
 use super::streams::Streams;
 use super::tick::{Deadline, Dispatcher};
@@ -90,7 +90,7 @@ impl Dispatcher {
         let backlog = binding.state.backlog.lock();
         Some(TriggerView {
             spec: self.triggers.core.borrow().spec(key)?.clone(),
-            label: binding.label.clone(),
+            metadata: binding.metadata.clone(),
             stats: backlog.stats.clone(),
             waiting: backlog.waiting(),
         })
@@ -117,7 +117,7 @@ impl Dispatcher {
 
     /// Whether any trigger has a function that looks at events as they happen.
     #[must_use]
-    pub(crate) fn triggers_look(&self) -> bool {
+    pub(crate) fn has_pre_hooks(&self) -> bool {
         let bindings = self.triggers.bindings.borrow();
         bindings.values().any(|one| one.on_fired.is_some())
     }
@@ -142,7 +142,7 @@ impl Dispatcher {
             let Some(binding) = table.binding(key) else {
                 continue;
             };
-            if let Err(lack) = table.admit(happened, &binding.grant.user) {
+            if let Err(lack) = table.authorize(happened, &binding.credentials.user) {
                 binding.state.backlog.lock().refuse(lack.into());
                 continue;
             }
@@ -151,7 +151,7 @@ impl Dispatcher {
                 db: self.database_handles.of(place.db),
                 key: place.name.into(),
                 value: None,
-                held: None,
+                retained: None,
                 since,
             };
             self.fire(happened, key, &binding, trigger_event, limits);
@@ -194,8 +194,8 @@ impl Dispatcher {
             }
         }
         if let Some(function) = binding.on_fired {
-            match self.look(happened, binding, function, &trigger_event, patience) {
-                Ok(held) => trigger_event.held = Some(held),
+            match self.run_pre_hook(happened, binding, function, &trigger_event, patience) {
+                Ok(retained) => trigger_event.retained = Some(retained),
                 Err(error) => return binding.state.backlog.lock().refuse(error),
             }
         }
@@ -224,22 +224,22 @@ impl Dispatcher {
     }
 
     /// Has a function of the script's look at an event while it happens.
-    fn look(
+    fn run_pre_hook(
         &self,
         happened: &dyn KeyEvent,
         binding: &Binding,
         function: CallbackId,
         trigger_event: &TriggerEvent,
         patience: Duration,
-    ) -> Result<Held, Arc<str>> {
+    ) -> Result<RetainedValue, Arc<str>> {
         let nowhere = "on_trigger_fired cannot run while other code of a library does";
         if !happened.is_on_main_thread() {
             return Err(nowhere.into());
         }
-        let grant = Grant {
+        let credentials = Credentials {
             db: trigger_event.db,
             flags: Flags::NO_WRITES,
-            ..(*binding.grant).clone()
+            ..(*binding.credentials).clone()
         };
         let call = Notification {
             callback: function,
@@ -247,14 +247,14 @@ impl Dispatcher {
             event: &trigger_event.event,
             key: &trigger_event.key,
             value: trigger_event.value.as_ref(),
-            held: None,
+            retained: None,
             token: 0,
         };
         let looked = self
             .main_thread
             .with(&binding.executor, patience, |library| {
                 let mut looked = Err(nowhere.into());
-                happened.look(&grant, &mut |server| {
+                happened.run_pre_hook(&credentials, &mut |server| {
                     library.enter(|session| looked = library.fire(session, server, &call));
                 });
                 looked
@@ -348,9 +348,9 @@ fn run_due(
     follow: &dyn Fn(Database) -> Option<TriggerEvent>,
 ) {
     let db = trigger_event.db;
-    let grant = in_db(&binding.grant, db);
+    let credentials = in_db(&binding.credentials, db);
     let mut next = Some(trigger_event);
-    streams.act(&grant, &mut |server| {
+    streams.act(&credentials, &mut |server| {
         library.enter(|session| {
             while let Some(trigger_event) = next.take() {
                 library.run_trigger(session, server, call, &trigger_event);

@@ -13,7 +13,7 @@ pub(crate) type Completion = Event<'static>;
 /// Wakes the main thread; called from any thread.
 type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// The way of the completions, and of the wish for another turn, to the main thread.
+/// The way of the completions, and of the wish for another tick, to the main thread.
 pub(crate) struct Completions {
     queue: Mutex<Vec<Completion>>,
     /// Whether the main thread was woken and has not come by yet.
@@ -38,14 +38,14 @@ impl Completions {
         self.queue.lock().append(completions);
     }
 
-    /// Makes sure that the main thread takes another turn soon.
+    /// Makes sure that the main thread takes another tick soon.
     pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
     }
 
-    /// Takes what was sent. To be called by the main thread at the beginning of its turn.
+    /// Takes what was sent. To be called by the main thread at the beginning of its tick.
     pub(crate) fn take(&self, into: &mut Vec<Completion>) {
         self.woken.store(false, Ordering::Release);
         std::mem::swap(&mut *self.queue.lock(), into);

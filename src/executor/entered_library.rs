@@ -1,12 +1,12 @@
-//! The main thread on a library's stage: running its sync code.
+//! The main thread in a library's isolate: running its sync code.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use gears_core::delivery::{EntryId, RecordBatch, SubscriptionKey};
 use gears_v8::ports::{
-    Flags, Function, Held, Invocation, News, Notification, Outcome, Reply, ScriptError, Server,
-    Session,
+    Flags, Function, Invocation, Notification, Outcome, Reply, RetainedValue, RunResults,
+    ScriptError, Server, Session,
 };
 
 use super::completions::{Clock, Completion};
@@ -20,7 +20,7 @@ pub(crate) struct EnteredLibrary<'a> {
 }
 
 impl<'a> EnteredLibrary<'a> {
-    /// To be made by who holds the pass to the stage.
+    /// To be made by who holds the pass to the isolate.
     pub(crate) fn of(executor: &'a Arc<LibraryExecutor>) -> Self {
         Self { executor }
     }
@@ -51,7 +51,7 @@ impl<'a> EnteredLibrary<'a> {
                 Outcome::Partly { .. } => Some(Reply::Null),
                 Outcome::Failed(error) => Some(Reply::Error(queue.lock().text(&error))),
                 Outcome::Killed(error) => {
-                    self.void(session, &error);
+                    self.fail_pending_calls(session, &error);
                     Some(Reply::Error(queue.lock().text(&error)))
                 }
                 outcome @ Outcome::Pending => match wait() {
@@ -62,7 +62,7 @@ impl<'a> EnteredLibrary<'a> {
                     Err(refused) => Some(refused),
                 },
             };
-            self.take_news(session);
+            self.take_results(session);
         });
         answer
     }
@@ -148,12 +148,12 @@ impl<'a> EnteredLibrary<'a> {
         session: &mut dyn Session,
         server: &dyn Server,
         call: &Notification<'_>,
-    ) -> Result<Held, Arc<str>> {
+    ) -> Result<RetainedValue, Arc<str>> {
         let fired = session.fire(call, server);
         if let Err(Outcome::Killed(error)) = &fired {
-            self.void(session, error);
+            self.fail_pending_calls(session, error);
         }
-        self.take_news(session);
+        self.take_results(session);
         fired.map_err(|outcome| match outcome {
             Outcome::Failed(error) | Outcome::Killed(error) => {
                 self.executor.queue.lock().text(&error).into()
@@ -162,17 +162,18 @@ impl<'a> EnteredLibrary<'a> {
         })
     }
 
-    fn void(&self, session: &mut dyn Session, error: &ScriptError) {
-        self.executor.void(session, error, &Clock::start());
+    fn fail_pending_calls(&self, session: &mut dyn Session, error: &ScriptError) {
+        self.executor
+            .fail_pending_calls(session, error, &Clock::start());
         self.executor.send_completions();
     }
 
-    fn take_news(&self, session: &mut dyn Session) {
-        let mut news = News::default();
-        session.take_news(&mut news);
-        if !news.settled.is_empty() || news.tasks > 0 {
+    fn take_results(&self, session: &mut dyn Session) {
+        let mut results = RunResults::default();
+        session.take_results(&mut results);
+        if !results.settled.is_empty() || results.tasks > 0 {
             let queue = &self.executor.queue;
-            queue.lock().note_news(&mut news, &Clock::start());
+            queue.lock().note_results(&mut results, &Clock::start());
             self.executor.send_completions();
         }
     }

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use parking_lot::lock_api::ArcMutexGuard;
 use parking_lot::{Condvar, Mutex, MutexGuard, RawMutex};
 
-use gears_v8::ports::{Grant, News, Program, Server, Words};
+use gears_v8::ports::{Credentials, Program, RunResults, Server, Words};
 
 /// How long a worker stays out for calls that wait. The main thread is then at something long.
 const WAY_MAX: Duration = Duration::from_millis(20);
 
 /// How a worker gets the server's lock.
 pub(crate) trait ServerLock: Send + Sync {
-    /// Takes the lock for as long as `work` runs; where the grant does not allow it, `work` gets
-    /// the reason. Where it has to wait for that, `over` ends the wait.
+    /// Takes the lock for as long as `work` runs; where the credentials do not allow it, `work`
+    /// gets the reason. Where it has to wait for that, `over` ends the wait.
     fn with(
         &self,
-        grant: &Grant,
+        credentials: &Credentials,
         over: &Arc<AtomicBool>,
         work: &mut dyn FnMut(Result<&dyn Server, String>),
     );
@@ -34,7 +34,7 @@ pub(crate) trait ServerLock: Send + Sync {
     fn must_wait(&self) -> bool;
 }
 
-/// The main thread's right to be on a stage.
+/// The main thread's right to be in an isolate.
 pub(crate) type GateGuard = ArcMutexGuard<RawMutex, ()>;
 
 /// See the module's description.
@@ -160,18 +160,18 @@ impl IsolateSlot {
         Some(guard)
     }
 
-    /// Lets a worker in. `note_news` takes what came of runs when a script is about to wait;
+    /// Lets a worker in. `note_results` takes what came of runs when a script is about to wait;
     /// `wake` gets the main thread, where that is to try again.
     pub(crate) fn acquire_worker<'a>(
         &'a self,
-        note_news: &'a dyn Fn(&mut News),
+        note_results: &'a dyn Fn(&mut RunResults),
         wake: &'a dyn Fn(),
     ) -> UnlockedServer<'a> {
         self.give_way();
         let guard = self.enter_gate();
         UnlockedServer {
             slot: self,
-            note_news,
+            note_results,
             wake,
             guard: RefCell::new(Some(guard)),
         }
@@ -184,10 +184,10 @@ impl IsolateSlot {
     }
 }
 
-/// A worker on the stage. To its scripts it is the server, without its lock.
+/// A worker in the isolate. To its scripts it is the server, without its lock.
 pub(crate) struct UnlockedServer<'a> {
     slot: &'a IsolateSlot,
-    note_news: &'a dyn Fn(&mut News),
+    note_results: &'a dyn Fn(&mut RunResults),
     wake: &'a dyn Fn(),
     guard: RefCell<Option<MutexGuard<'a, ()>>>,
 }
@@ -205,29 +205,29 @@ impl Server for UnlockedServer<'_> {
         true
     }
 
-    fn grant(&self) -> Option<Grant> {
+    fn credentials(&self) -> Option<Credentials> {
         None
     }
 
-    fn note_news(&self, news: &mut News) {
-        (self.note_news)(news);
+    fn note_results(&self, results: &mut RunResults) {
+        (self.note_results)(results);
     }
 
-    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         drop(self.guard.take());
         if self.slot.take_wanted() {
             (self.wake)();
         }
         self.slot.give_way();
         let over = &self.slot.deleted;
-        self.slot.lock.with(grant, over, &mut |admitted| {
+        self.slot.lock.with(credentials, over, &mut |authorized| {
             // Nobody can be there: the main thread only passes with the server's lock held.
             *self.guard.borrow_mut() = Some(self.slot.enter_gate());
             self.slot.locks.fetch_add(1, Ordering::Relaxed);
             if over.load(Ordering::Acquire) {
                 work(Err("Function were unregistered".into()));
             } else {
-                work(admitted);
+                work(authorized);
             }
         });
     }

@@ -1,9 +1,9 @@
 //! One loaded library at work.
 //!
 //! The main thread writes into its task queue what is to be done; a worker does that, a slice at a
-//! time. The main thread may take the stage itself, to run sync code: the worker then lets go of it
-//! after the call at hand. What is to be done no more it strikes from the task queue at once,
-//! whatever the worker is at.
+//! time. The main thread may take the isolate slot itself, to run sync code: the worker then lets
+//! go of it after the call at hand. What is to be done no more it removes from the task queue at
+//! once, whatever the worker is at.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 
 use gears_core::delivery::{ControlMessage, EntryId, RecordBatch, SHARE, SubscriptionKey};
 use gears_v8::ports::{
-    BatchCall, Call, Grant, Invocation, KeptEntered, MemoryUse, News, Outcome, Program, Reply,
-    ScriptError, Server, Session,
+    BatchCall, Call, Credentials, Invocation, KeptEntered, MemoryUse, Outcome, Program, Reply,
+    RunResults, ScriptError, Server, Session,
 };
 
 use super::completions::{Clock, Completions};
@@ -122,11 +122,13 @@ impl LibraryExecutor {
         sub: SubscriptionKey,
         target: &Target,
         stream: &Arc<[u8]>,
-        grant: &Arc<Grant>,
+        credentials: &Arc<Credentials>,
         window: usize,
         batch: RecordBatch,
     ) {
-        self.change(|queue| queue.push_records(sub, target, stream, Some(grant), window, batch));
+        self.change(|queue| {
+            queue.push_records(sub, target, stream, Some(credentials), window, batch)
+        });
     }
 
     /// Has a batch given to an async callback.
@@ -172,8 +174,13 @@ impl LibraryExecutor {
     }
 
     /// A stream has another name or database: so has what waits of it.
-    pub(crate) fn relocate(&self, sub: SubscriptionKey, stream: &Arc<[u8]>, grant: &Arc<Grant>) {
-        self.queue.lock().relocate(sub, stream, grant);
+    pub(crate) fn relocate(
+        &self,
+        sub: SubscriptionKey,
+        stream: &Arc<[u8]>,
+        credentials: &Arc<Credentials>,
+    ) {
+        self.queue.lock().relocate(sub, stream, credentials);
     }
 
     /// Has an async function called on a worker.
@@ -250,7 +257,7 @@ impl LibraryExecutor {
 
     /// Lets a worker look for what the engine itself has to do, if there may be something, or a
     /// promise may wait for that.
-    pub(crate) fn poke(self: &Arc<Self>) {
+    pub(crate) fn pump(self: &Arc<Self>) {
         let has_pending = || {
             self.queue
                 .try_lock()
@@ -268,7 +275,7 @@ impl LibraryExecutor {
 
     // --- the main thread --------------------------------------------------------------------------
 
-    /// Lets the main thread on the stage; see [`IsolateSlot::acquire_main`].
+    /// Lets the main thread in the isolate; see [`IsolateSlot::acquire_main`].
     pub(crate) fn acquire_main(&self, patience: Duration) -> Option<GateGuard> {
         self.slot.acquire_main(patience)
     }
@@ -293,7 +300,7 @@ impl LibraryExecutor {
         self.slot.program.keep_entered()
     }
 
-    /// The main thread has done something on the stage; whether it has to leave: a worker wants
+    /// The main thread has done something in the isolate; whether it has to leave: a worker wants
     /// to be there.
     pub(crate) fn leave_main(self: &Arc<Self>) -> bool {
         let has_ready = {
@@ -307,7 +314,7 @@ impl LibraryExecutor {
         has_ready || self.queued.load(Ordering::SeqCst)
     }
 
-    /// The error for those who wait for the stage in vain.
+    /// The error for those who wait for the isolate slot in vain.
     #[must_use]
     pub(crate) fn busy(&self) -> Reply {
         Reply::error(Self::busy_text(&self.library))
@@ -324,12 +331,12 @@ impl LibraryExecutor {
     /// Runs what is there to run; whether there is more.
     fn slice(&self) -> bool {
         let clock = Clock::start();
-        let note_news = |news: &mut News| {
-            self.queue.lock().note_news(news, &clock);
+        let note_results = |results: &mut RunResults| {
+            self.queue.lock().note_results(results, &clock);
             self.send_completions();
         };
         let wake = || self.shared.completions.wake();
-        let server = self.slot.acquire_worker(&note_news, &wake);
+        let server = self.slot.acquire_worker(&note_results, &wake);
         let end = Instant::now() + SLICE;
         let (ready, pending) = {
             let queue = self.queue.lock();
@@ -341,9 +348,9 @@ impl LibraryExecutor {
                 // Here nobody is in the middle of a script: this thread is not, and no other worker
                 // has the library.
                 if let Some(error) = session.pump(&server) {
-                    self.void(session, &error, &clock);
+                    self.fail_pending_calls(session, &error, &clock);
                 }
-                self.take_news(session, &clock);
+                self.take_results(session, &clock);
             });
         }
         let mut queue = self.queue.lock();
@@ -434,9 +441,9 @@ impl LibraryExecutor {
             .lock()
             .note_entry(&started, &outcome, began, now, clock);
         if let Outcome::Killed(error) = &outcome {
-            self.void(session, error, clock);
+            self.fail_pending_calls(session, error, clock);
         }
-        self.take_news(session, clock);
+        self.take_results(session, clock);
         Some(now)
     }
 
@@ -480,7 +487,7 @@ impl LibraryExecutor {
                 let outcome = session.invoke(
                     &Invocation {
                         callback: call.callback,
-                        background: Some(&call.grant),
+                        background: Some(&call.credentials),
                         arguments: &arguments,
                         raw: call.raw,
                         token,
@@ -496,9 +503,9 @@ impl LibraryExecutor {
             }
         };
         if let Some(error) = killed {
-            self.void(session, &error, clock);
+            self.fail_pending_calls(session, &error, clock);
         }
-        self.take_news(session, clock);
+        self.take_results(session, clock);
         Some(Instant::now())
     }
 
@@ -542,9 +549,9 @@ impl LibraryExecutor {
             .lock()
             .note_batch(call, token, locks, outcome, began, clock);
         if let Some(error) = killed {
-            self.void(session, &error, clock);
+            self.fail_pending_calls(session, &error, clock);
         }
-        self.take_news(session, clock);
+        self.take_results(session, clock);
     }
 
     /// Gives an event to a trigger's callback, which runs as far as it goes.
@@ -564,13 +571,18 @@ impl LibraryExecutor {
             .lock()
             .note_trigger(&call.state, token, since, outcome);
         if let Some(error) = killed {
-            self.void(session, &error, clock);
+            self.fail_pending_calls(session, &error, clock);
         }
-        self.take_news(session, clock);
+        self.take_results(session, clock);
     }
 
     /// A run was ended, and what the program had pending with it.
-    pub(crate) fn void(&self, session: &mut dyn Session, error: &ScriptError, clock: &Clock) {
+    pub(crate) fn fail_pending_calls(
+        &self,
+        session: &mut dyn Session,
+        error: &ScriptError,
+        clock: &Clock,
+    ) {
         session.clear_tasks();
         let mut queue = self.queue.lock();
         queue.clear_background();
@@ -580,11 +592,11 @@ impl LibraryExecutor {
         queue.fail_pending(error, clock);
     }
 
-    fn take_news(&self, session: &mut dyn Session, clock: &Clock) {
-        let mut news = News::default();
-        session.take_news(&mut news);
-        if !news.settled.is_empty() || news.tasks > 0 {
-            self.queue.lock().note_news(&mut news, clock);
+    fn take_results(&self, session: &mut dyn Session, clock: &Clock) {
+        let mut results = RunResults::default();
+        session.take_results(&mut results);
+        if !results.settled.is_empty() || results.tasks > 0 {
+            self.queue.lock().note_results(&mut results, clock);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The main thread's place on a library's stage.
+//! The main thread's place in a library's isolate.
 //!
-//! Coming and going costs as much as a small function. So within one round of the event loop the
+//! Coming and going costs as much as a small function. So within one event-loop iteration the
 //! main thread stays where it was last, as long as no worker wants to be there, and leaves at the
-//! latest before it sleeps, or goes to another library's stage: V8 lets a thread enter one
+//! latest before it sleeps, or goes to another library's isolate slot: V8 lets a thread enter one
 //! isolate at a time.
 
 use std::cell::{Cell, RefCell};
@@ -19,11 +19,11 @@ use super::library_executor::LibraryExecutor;
 #[derive(Default)]
 pub(crate) struct MainThreadExecutor {
     kept: RefCell<Option<Kept>>,
-    /// Whether something is done on a stage.
+    /// Whether something is done in an isolate.
     in_use: Cell<bool>,
 }
 
-/// Dropped in this order: the program is left, then the stage.
+/// Dropped in this order: the program is left, then the isolate slot.
 struct Kept {
     _entered: Box<dyn KeptEntered>,
     _pass: GateGuard,
@@ -39,8 +39,8 @@ impl Drop for InUse<'_> {
 }
 
 impl MainThreadExecutor {
-    /// Runs `work` on a library's stage; `None` where a worker is there for longer than
-    /// `patience`, or something is done on a stage already.
+    /// Runs `work` in a library's isolate; `None` where a worker is there for longer than
+    /// `patience`, or something is done in an isolate already.
     pub(crate) fn with<R>(
         &self,
         executor: &Arc<LibraryExecutor>,
@@ -80,7 +80,7 @@ impl MainThreadExecutor {
         Some(result)
     }
 
-    /// Whether the main thread could be on a library's stage now; see
+    /// Whether the main thread could be in a library's isolate now; see
     /// [`super::isolate_slot::IsolateSlot::is_free`].
     pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
         let kept = self.kept.borrow();
@@ -88,7 +88,7 @@ impl MainThreadExecutor {
         kept.as_ref().is_some_and(is_there) || executor.is_free()
     }
 
-    /// Leaves the stage where the main thread is, if it is at one.
+    /// Leaves the isolate slot where the main thread is, if it is at one.
     pub(crate) fn leave(&self) {
         drop(self.kept.take());
     }

@@ -17,7 +17,7 @@ use gears_core::delivery::{
     Batch, End, EntryId, Event, Failure, Item, Mode, PrefetchQueue, RecordBatch, SubscriptionKey,
 };
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{CallbackId, Grant, News, Outcome, Reply, ScriptError, Words};
+use gears_v8::ports::{CallbackId, Credentials, Outcome, Reply, RunResults, ScriptError, Words};
 
 use super::completions::{Clock, Completion};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
@@ -48,7 +48,7 @@ pub(crate) struct FunctionCall {
     /// The function.
     pub callback: CallbackId,
     /// In whose name it acts.
-    pub grant: Arc<Grant>,
+    pub credentials: Arc<Credentials>,
     /// Its arguments.
     pub arguments: Words,
     /// Whether it wants them as bytes.
@@ -66,7 +66,7 @@ pub(crate) struct BatchTask {
     pub(crate) as_batch: bool,
     pub(crate) stream: Arc<[u8]>,
     /// What an async callback acts with.
-    pub(crate) background: Option<Arc<Grant>>,
+    pub(crate) background: Option<Arc<Credentials>>,
 }
 
 /// What waits in a library's queue.
@@ -97,7 +97,7 @@ pub(crate) struct StreamPrefetch {
     target: Target,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
-    background: Option<Arc<Grant>>,
+    background: Option<Arc<Credentials>>,
     /// The last entry started.
     pub(crate) started: EntryId,
     in_ready: bool,
@@ -105,7 +105,7 @@ pub(crate) struct StreamPrefetch {
 
 impl StreamPrefetch {
     /// The stream may have been renamed, or moved to another database.
-    fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Grant>>) {
+    fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Credentials>>) {
         if !Arc::ptr_eq(&self.stream, stream) {
             self.stream = Arc::clone(stream);
             self.background = background.cloned();
@@ -124,7 +124,7 @@ pub(crate) struct Started {
     pub(crate) sub: SubscriptionKey,
     pub(crate) item: Item,
     pub(crate) callback: CallbackId,
-    pub(crate) background: Option<Arc<Grant>>,
+    pub(crate) background: Option<Arc<Credentials>>,
     pub(crate) stream: Arc<[u8]>,
     pub(crate) token: u64,
     /// See [`TaskQueue::locks`].
@@ -337,7 +337,7 @@ impl TaskQueue {
         sub: SubscriptionKey,
         target: &Target,
         stream: &Arc<[u8]>,
-        background: Option<&Arc<Grant>>,
+        background: Option<&Arc<Credentials>>,
         window: usize,
         batch: RecordBatch,
     ) {
@@ -364,10 +364,10 @@ impl TaskQueue {
         &mut self,
         sub: SubscriptionKey,
         stream: &Arc<[u8]>,
-        grant: &Arc<Grant>,
+        credentials: &Arc<Credentials>,
     ) {
         if let Some(prefetch) = self.prefetches.get_mut(&sub) {
-            let background = prefetch.background.as_ref().map(|_| grant);
+            let background = prefetch.background.as_ref().map(|_| credentials);
             prefetch.relocate(stream, background);
         }
         for task in &mut self.tasks {
@@ -375,7 +375,7 @@ impl TaskQueue {
                 && call.sub == sub
             {
                 call.stream = Arc::clone(stream);
-                call.background = call.background.as_ref().map(|_| Arc::clone(grant));
+                call.background = call.background.as_ref().map(|_| Arc::clone(credentials));
             }
         }
     }
@@ -651,14 +651,14 @@ impl TaskQueue {
     }
 
     /// Takes note of what came of runs beside their outcome.
-    pub(crate) fn note_news(&mut self, news: &mut News, clock: &Clock) {
+    pub(crate) fn note_results(&mut self, results: &mut RunResults, clock: &Clock) {
         let now = Instant::now();
-        for settled in news.settled.drain(..) {
+        for settled in results.settled.drain(..) {
             if let Some(pending) = self.pending.remove(&settled.token) {
                 self.settle(pending, settled.outcome, clock, now);
             }
         }
-        for _ in 0..std::mem::take(&mut news.tasks) {
+        for _ in 0..std::mem::take(&mut results.tasks) {
             self.push_task(Task::Background);
         }
     }

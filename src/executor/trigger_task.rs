@@ -12,7 +12,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use gears_core::triggers::{Backlog, KeyValue, TriggerKey};
-use gears_v8::ports::{CallbackId, Database, Grant, Held, Notification, Outcome, Server, Session};
+use gears_v8::ports::{
+    CallbackId, Credentials, Database, Notification, Outcome, RetainedValue, Server, Session,
+};
 
 /// An event that waits for a callback.
 pub(crate) struct TriggerEvent {
@@ -20,7 +22,7 @@ pub(crate) struct TriggerEvent {
     pub(crate) db: Database,
     pub(crate) key: Box<[u8]>,
     pub(crate) value: Option<KeyValue>,
-    pub(crate) held: Option<Held>,
+    pub(crate) retained: Option<RetainedValue>,
     pub(crate) since: Instant,
 }
 
@@ -62,7 +64,7 @@ impl TriggerState {
 
     /// Takes out the events whose data is in the memory of the code as it is.
     pub(crate) fn take_begun(&self) -> VecDeque<TriggerEvent> {
-        let is_blocked = |trigger_event: &TriggerEvent| trigger_event.held.is_some();
+        let is_blocked = |trigger_event: &TriggerEvent| trigger_event.retained.is_some();
         self.backlog.lock().take_where(is_blocked).into()
     }
 
@@ -71,7 +73,7 @@ impl TriggerState {
         let backlog = self.backlog.lock();
         backlog
             .iter()
-            .map(|trigger_event| trigger_event.held.is_some())
+            .map(|trigger_event| trigger_event.retained.is_some())
             .collect()
     }
 }
@@ -83,7 +85,7 @@ pub(crate) struct TriggerCall {
     pub(crate) state: Arc<TriggerState>,
     pub(crate) callback: CallbackId,
     /// What an async callback acts with; `None` for a sync one.
-    pub(crate) background: Option<Arc<Grant>>,
+    pub(crate) background: Option<Arc<Credentials>>,
 }
 
 impl TriggerCall {
@@ -96,27 +98,27 @@ impl TriggerCall {
         token: u64,
     ) -> (Instant, Outcome) {
         let background = self.background.as_ref();
-        let grant = background.map(|grant| in_db(grant, trigger_event.db));
+        let credentials = background.map(|credentials| in_db(credentials, trigger_event.db));
         let call = Notification {
             callback: self.callback,
-            background: grant.as_ref(),
+            background: credentials.as_ref(),
             event: &trigger_event.event,
             key: &trigger_event.key,
             value: trigger_event.value.as_ref(),
-            held: trigger_event.held.as_ref(),
+            retained: trigger_event.retained.as_ref(),
             token,
         };
         (trigger_event.since, session.notify(&call, server))
     }
 }
 
-/// The grant, for that database.
-pub(crate) fn in_db(grant: &Arc<Grant>, db: Database) -> Arc<Grant> {
-    if grant.db == db {
-        return Arc::clone(grant);
+/// The credentials, for that database.
+pub(crate) fn in_db(credentials: &Arc<Credentials>, db: Database) -> Arc<Credentials> {
+    if credentials.db == db {
+        return Arc::clone(credentials);
     }
-    Arc::new(Grant {
+    Arc::new(Credentials {
         db,
-        ..(**grant).clone()
+        ..(**credentials).clone()
     })
 }

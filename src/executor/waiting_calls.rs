@@ -1,4 +1,4 @@
-//! Calls of sync functions whose clients wait, because a worker is on the library's stage.
+//! Calls of sync functions whose clients wait, because a worker is on the library's isolate slot.
 //!
 //! They wait in the order of their arrival, per library, and hold nothing up. Nothing is known of
 //! the library but its name: whoever calls looks it up anew, as for a call that comes then.
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_v8::ports::{Grant, Words};
+use gears_v8::ports::{Credentials, Words};
 
 use super::library_executor::LibraryExecutor;
 use super::task_queue::Responder;
@@ -24,7 +24,7 @@ pub(crate) struct WaitingCall {
     /// The words of the command, the library's name first.
     pub words: Words,
     /// In whose name it acts, and where.
-    pub grant: Grant,
+    pub credentials: Credentials,
     /// Who waits.
     pub responder: Box<dyn Responder>,
     /// How long.
@@ -152,7 +152,7 @@ mod tests {
         WaitingCall {
             library: library.into(),
             words: Words::of([[number].as_slice()]),
-            grant: Grant {
+            credentials: Credentials {
                 user: "anna".into(),
                 db: Database::Number(0),
                 flags: Flags::default(),

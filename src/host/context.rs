@@ -17,7 +17,7 @@ use super::constants::{
     READ_UNNOTICED, WRITE,
 };
 use super::facts::facts;
-use super::quiet::Quiet;
+use super::suppress_triggers::SuppressTriggers;
 
 /// The server's context of the call that is going on.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ const SUBSCRIBED: &str = "ERR this server does not let a client wait that is sub
 
 /// Where what is replicated goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Copies {
+pub(crate) enum PropagationTarget {
     /// To the append-only file and to the replicas.
     All,
     /// To the append-only file alone.
@@ -230,10 +230,10 @@ impl Context {
 
     /// Sends a command of the module to itself, on replicas and in the append-only file, in the
     /// selected database: as one with what else is written now.
-    pub(crate) fn replicate(&self, words: &[&[u8]], copies: Copies) {
+    pub(crate) fn replicate(&self, words: &[&[u8]], copies: PropagationTarget) {
         let format = match copies {
-            Copies::All => c"v",
-            Copies::LogOnly => c"vR",
+            PropagationTarget::All => c"v",
+            PropagationTarget::LogOnly => c"vR",
         };
         let words: SmallVec<[OwnedString; 8]> =
             words.iter().map(|word| OwnedString::new(word)).collect();
@@ -319,7 +319,7 @@ impl Context {
     /// not exist. A key found expired is deleted, with the events that belong to it.
     pub(super) fn open_for_reading(&self, name: *mut RedisModuleString) -> Option<OpenKey> {
         // That there is no such key is nobody's miss.
-        let _quiet = Quiet::begin();
+        let _quiet = SuppressTriggers::begin();
         // SAFETY: the context is live, and so is the name.
         let key = unsafe { api!(RedisModule_OpenKey)(self.0, name, reading_modes()) };
         (!key.is_null()).then_some(OpenKey(key))

@@ -1,19 +1,19 @@
 //! Dead letters: entries that were given up, in a stream of their own.
 //!
-//! A letter has eight fields of ours, always the same and in the same order, and behind them those
-//! of the entry. It is written in the name of the library's owner.
+//! A dead letter has eight fields of ours, always the same and in the same order, and behind them
+//! those of the entry. It is written in the name of the library's owner.
 
 use std::fmt::Write as _;
 
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
 use gears_v8::ports::resp::{Item as Answer, Reader};
-use gears_v8::ports::{Grant, Server, Words};
+use gears_v8::ports::{Credentials, Server, Words};
 
 use super::constants::FLAG_CLUSTER;
 use super::context::Context;
+use super::execution_unit::ExecutionUnit;
 use super::streams::{Direction, Entries};
-use super::unit::Unit;
 
 /// The names of our fields.
 const FIELDS: [&[u8]; 8] = [
@@ -29,10 +29,10 @@ const FIELDS: [&[u8]; 8] = [
 /// Bytes of an error that are kept.
 const ERROR_MAX: usize = 4096;
 
-/// Writes a letter.
+/// Writes a dead letter.
 pub(super) fn write_dead_letter(
     context: &Context,
-    grant: &Grant,
+    credentials: &Credentials,
     consumer: &ConsumerName,
     dead_letter: &DeadLetter,
 ) -> Result<(), String> {
@@ -65,7 +65,7 @@ pub(super) fn write_dead_letter(
         .record()
         .parts()
         .for_each(|part| words.push(part));
-    run(grant, &words).map_err(|error| {
+    run(credentials, &words).map_err(|error| {
         let mut text = "the dead letter of ".to_owned();
         let _ = write!(text, "{id} cannot be written: {error}");
         text
@@ -73,19 +73,19 @@ pub(super) fn write_dead_letter(
 }
 
 /// Deletes letters.
-pub(super) fn redeem(context: &Context, grant: &Grant, deletions: &DeadLetterDeletion) {
+pub(super) fn redeem(context: &Context, credentials: &Credentials, deletions: &DeadLetterDeletion) {
     let from = stream_for(context, &deletions.from, &deletions.stream);
     let mut words = Words::of([b"XDEL", &from[..]]);
     for dead_letter in &deletions.dead_letters {
         words.push(dead_letter.to_string().as_bytes());
     }
-    if let Err(error) = run(grant, &words) {
+    if let Err(error) = run(credentials, &words) {
         log::warn!("a dead letter whose entry is done cannot be deleted: {error}");
     }
 }
 
-fn run(grant: &Grant, words: &Words) -> Result<(), String> {
-    let unit = Unit::of_letter(grant);
+fn run(credentials: &Credentials, words: &Words) -> Result<(), String> {
+    let unit = ExecutionUnit::of_letter(credentials);
     let mut result = Ok(());
     let locked = unit.call(words, &mut |reply| {
         if let Some(Answer::Error(error)) = Reader::new(reply).next() {
@@ -126,7 +126,7 @@ impl Context {
     }
 }
 
-/// The entry that a letter is about, if it is one of this consumer and stream.
+/// The entry that a dead letter is about, if it is one of this consumer and stream.
 fn entry_of(dead_letter: &RecordBatch, consumer: &ConsumerName, stream: &[u8]) -> Option<Item> {
     let mut parts = dead_letter.get(0).parts();
     let mut values: [&[u8]; 8] = [b""; 8];

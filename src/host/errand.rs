@@ -11,8 +11,8 @@
 //! ```
 //!
 //! One timer serves one block, so a block is one unit for the server, as ever. A parked thread is
-//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the stage
-//! where it was. So the worker finds the isolate free, and what bounds its block bounds the
+//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the isolate
+//! slot where it was. So the worker finds the isolate free, and what bounds its block bounds the
 //! parking.
 
 use std::collections::VecDeque;
@@ -25,11 +25,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use redis_module::raw::RedisModuleCtx;
 
-use gears_v8::ports::{Flags, Grant, Server, Words};
+use gears_v8::ports::{Credentials, Flags, Server, Words};
 
 use super::context::Context;
+use super::execution_unit::ExecutionUnit;
 use super::lock::{PAUSE_MAX, Stays, check, look_again};
-use super::unit::Unit;
 use super::{HOOKS, api, guard, log};
 
 /// What a worker wants of the main thread that is parked for it.
@@ -37,7 +37,7 @@ enum Order {
     /// A command.
     Call(Words),
     /// Another unit within this one.
-    Begin(Grant),
+    Begin(Credentials),
     /// The end of the innermost unit; of the last one the end of the block.
     End,
 }
@@ -53,7 +53,7 @@ enum Answer {
 /// Somebody who waits for the main thread.
 struct Request {
     number: u64,
-    grant: Grant,
+    credentials: Credentials,
     since: Instant,
     /// Ends the wait.
     over: Arc<AtomicBool>,
@@ -121,7 +121,7 @@ pub(super) fn is_free_main_thread() -> bool {
 
 /// Runs a block: as `ServerLock::with`.
 pub(super) fn with(
-    grant: &Grant,
+    credentials: &Credentials,
     over: &Arc<AtomicBool>,
     work: &mut dyn FnMut(Result<&dyn Server, String>),
 ) {
@@ -131,7 +131,7 @@ pub(super) fn with(
         state.next_number += 1;
         state.requests.push_back(Request {
             number,
-            grant: grant.clone(),
+            credentials: credentials.clone(),
             since: Instant::now(),
             over: Arc::clone(over),
             stays: None,
@@ -153,7 +153,7 @@ pub(super) fn with(
     match begun {
         Answer::Begun(Err(refused)) => work(Err(refused)),
         Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Sender {
-            grant: grant.clone(),
+            credentials: credentials.clone(),
         })),
     }
 }
@@ -189,7 +189,7 @@ fn ask(order: Order) -> Answer {
 
 /// The server as scripts of a worker reach it whose block is served.
 struct Sender {
-    grant: Grant,
+    credentials: Credentials,
 }
 
 impl Server for Sender {
@@ -210,17 +210,17 @@ impl Server for Sender {
         true
     }
 
-    fn grant(&self) -> Option<Grant> {
-        Some(self.grant.clone())
+    fn credentials(&self) -> Option<Credentials> {
+        Some(self.credentials.clone())
     }
 
-    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        let begun = ask(Order::Begin(grant.clone()));
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        let begun = ask(Order::Begin(credentials.clone()));
         let _end = End;
         match begun {
             Answer::Begun(Err(refused)) => work(Err(refused)),
             Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Self {
-                grant: grant.clone(),
+                credentials: credentials.clone(),
             })),
         }
     }
@@ -259,7 +259,7 @@ unsafe extern "C" fn on_timer(_context: *mut RedisModuleCtx, _data: *mut c_void)
 
 /// When a request is to be looked at again, if it has to wait.
 fn waits(request: &mut Request) -> Option<Duration> {
-    let flags = request.grant.flags;
+    let flags = request.credentials.flags;
     if flags.contains(Flags::NO_WRITES) || request.over.load(Ordering::Acquire) {
         return None;
     }
@@ -270,7 +270,7 @@ fn waits(request: &mut Request) -> Option<Duration> {
 
 /// Serves one block, from its beginning to its end. On the main thread.
 fn serve() {
-    let grant = {
+    let credentials = {
         let mut state = DESK.state.lock();
         state.comes = false;
         let looks: Vec<_> = state.requests.iter_mut().map(waits).collect();
@@ -283,7 +283,7 @@ fn serve() {
             return;
         };
         state.served = Some(request.number);
-        request.grant
+        request.credentials
     };
     // The worker is about to enter its isolate.
     if let Some(hooks) = HOOKS.get() {
@@ -291,10 +291,10 @@ fn serve() {
     }
     let parked = Parked::begin();
     let mut units = Vec::new();
-    answer(begin(&grant, &mut units));
+    answer(begin(&credentials, &mut units));
     while !units.is_empty() {
         match next_order() {
-            Order::Begin(grant) => answer(begin(&grant, &mut units)),
+            Order::Begin(credentials) => answer(begin(&credentials, &mut units)),
             Order::Call(words) => answer(Answer::Reply(run(&words, units.last()))),
             Order::End => {
                 units.pop();
@@ -312,20 +312,22 @@ fn serve() {
 }
 
 /// Each is a unit, or what stands for one that was refused.
-fn begin(grant: &Grant, units: &mut Vec<Option<Unit>>) -> Answer {
+fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> Answer {
     let mut begun = (Err("internal error, see the server's log".to_owned()), None);
     guard::run("the beginning of a worker's block", || {
-        let admitted = check(&Context::from_raw(log::detached()), grant.flags);
-        let unit = admitted.is_ok().then(|| Unit::of_grant(grant));
-        begun = (admitted, unit);
+        let authorized = check(&Context::from_raw(log::detached()), credentials.flags);
+        let unit = authorized
+            .is_ok()
+            .then(|| ExecutionUnit::of_grant(credentials));
+        begun = (authorized, unit);
     });
-    let (admitted, unit) = begun;
+    let (authorized, unit) = begun;
     units.push(unit);
-    Answer::Begun(admitted)
+    Answer::Begun(authorized)
 }
 
 /// Runs a command; whatever happens, there is a reply: the worker waits for it.
-fn run(words: &Words, unit: Option<&Option<Unit>>) -> Vec<u8> {
+fn run(words: &Words, unit: Option<&Option<ExecutionUnit>>) -> Vec<u8> {
     let mut bytes = b"-ERR the server did not run the command\r\n".to_vec();
     if let Some(Some(unit)) = unit {
         guard::run("a worker's command", || {

@@ -8,7 +8,7 @@ use gears_core::delivery::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
-use super::{HOOKS, Hooks, api, entry, guard, lock, rdb, shutdown};
+use super::{HOOKS, Hooks, api, entry, guard, lock, shutdown, snapshots};
 
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
@@ -54,7 +54,7 @@ fn with_hooks(place: &str, work: impl FnOnce(&dyn Hooks)) {
 /// Before anything is done for the event.
 fn make_known(context: *mut RedisModuleCtx) {
     guard::run("the first use", || {
-        rdb::make_known(&Context::from_raw(context));
+        snapshots::make_known(&Context::from_raw(context));
     });
 }
 

@@ -9,7 +9,7 @@ use super::command::key_count;
 use super::constants::{ERR, OK};
 use super::context::{Context, bytes};
 use super::errand::is_free_main_thread;
-use super::{api, rdb, reply};
+use super::{api, reply, snapshots};
 use gears_v8::ports::Reply;
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
@@ -36,7 +36,7 @@ pub(crate) fn run_command(
             reply::send(&Reply::error(NOT_HERE), &context);
             return;
         }
-        rdb::make_known(&context);
+        snapshots::make_known(&context);
         // SAFETY: the server gives `argc` strings, which live as long as the command runs.
         let arguments = unsafe { arguments(argv, argc) };
         if let Some(answer) = handler(&context, &arguments) {

@@ -6,7 +6,7 @@ use redis_module::raw::RedisModuleInfoCtx;
 
 use super::constants::OK;
 use super::context::Context;
-use super::unit::c_text;
+use super::execution_unit::c_text;
 use super::{HOOKS, api, guard};
 
 /// A section of INFO.

@@ -14,13 +14,13 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use crate::dispatcher::KeyEvent;
 use gears_core::delivery::{Event, KeyRef};
 use gears_core::triggers::{KeyType, KeyValue};
-use gears_v8::ports::{Grant, Server};
+use gears_v8::ports::{Credentials, Server};
 
 use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};
 use super::errand::is_free_main_thread;
-use super::quiet::is_quiet;
-use super::unit::Unit;
+use super::execution_unit::ExecutionUnit;
+use super::suppress_triggers::is_quiet;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
 use super::{HOOKS, Hooks, RedisLocked, api, guard, key_value, streams};
 
@@ -41,7 +41,7 @@ const GONE: c_int = raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EV
 
 /// What is listened to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct EventSubscriptions {
     /// Reads that find nothing.
     pub(crate) misses: bool,
     /// What happens while an event is told of: scripts look at it then, and what they read may
@@ -53,7 +53,7 @@ pub(crate) struct Wishes {
 #[derive(Default)]
 struct State {
     /// What was asked for beyond the rest.
-    heard: Cell<Wishes>,
+    heard: Cell<EventSubscriptions>,
     /// Whether an event is being told of.
     telling: Cell<bool>,
 
@@ -72,7 +72,10 @@ static STATE: RedisLocked<State> = RedisLocked::new();
 ///
 /// # Errors
 /// With the name of what the server refuses.
-pub(crate) fn listen_to_keys(context: &Context, wishes: Wishes) -> Result<(), &'static str> {
+pub(crate) fn listen_to_keys(
+    context: &Context,
+    event_subscriptions: EventSubscriptions,
+) -> Result<(), &'static str> {
     if STATE.get().is_none() {
         subscribe(context, CLASSES, on_key_event)?;
         STATE.set(State::default());
@@ -80,18 +83,18 @@ pub(crate) fn listen_to_keys(context: &Context, wishes: Wishes) -> Result<(), &'
     let Some(heard) = STATE.get().map(|state| &state.heard) else {
         return Ok(());
     };
-    if wishes.misses && !heard.get().misses {
+    if event_subscriptions.misses && !heard.get().misses {
         subscribe(context, raw::REDISMODULE_NOTIFY_KEY_MISS, on_key_event)?;
-        heard.set(Wishes {
+        heard.set(EventSubscriptions {
             misses: true,
             ..heard.get()
         });
     }
-    if wishes.nested && !heard.get().nested {
+    if event_subscriptions.nested && !heard.get().nested {
         // A server does not tell a listener of what happens while it is told of something.
         // Another listener is told.
         subscribe(context, CLASSES, on_nested_key_event)?;
-        heard.set(Wishes {
+        heard.set(EventSubscriptions {
             nested: true,
             ..heard.get()
         });
@@ -237,7 +240,7 @@ fn tell(
             await_end_of_command(&context, state);
         }
         if class & GONE != 0 {
-            // It may come from no command, with no round of the event loop behind it.
+            // It may come from no command, with no event-loop iteration behind it.
             hooks.wake();
         }
     }
@@ -298,8 +301,8 @@ impl KeyEvent for Happened<'_> {
         is_free_main_thread()
     }
 
-    fn look(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) {
-        work(&Unit::of_looker(grant, self.in_removal));
+    fn run_pre_hook(&self, credentials: &Credentials, work: &mut dyn FnMut(&dyn Server)) {
+        work(&ExecutionUnit::of_looker(credentials, self.in_removal));
     }
 }
 

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::executor::ServerLock;
-use gears_v8::ports::{Flags, Grant, Server};
+use gears_v8::ports::{Credentials, Flags, Server};
 
 use super::context::Context;
+use super::execution_unit::ExecutionUnit;
 use super::facts::facts;
-use super::unit::Unit;
 use super::{HOOKS, api, errand, is_paused, log, shutdown, wake_main_thread};
 
 /// How often a worker looks whether clients are still paused, and for how long.
@@ -85,19 +85,19 @@ impl Rounds {
     }
 }
 
-/// The main thread has had its round of the event loop: workers may have the lock again.
+/// The main thread has had its event-loop iteration: workers may have the lock again.
 pub(super) fn end_round() {
     ROUNDS.end();
 }
 
 /// Holds the lock while it lives.
-struct Held {
+struct GilGuard {
     since: Instant,
     /// Whether something was done under it that others may wait for.
     worked: bool,
 }
 
-impl Held {
+impl GilGuard {
     /// `None` where the server is ending.
     fn take() -> Option<Self> {
         ROUNDS.give_way();
@@ -113,7 +113,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for GilGuard {
     fn drop(&mut self) {
         let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         ROUNDS.held_us.fetch_add(held, Ordering::Relaxed);
@@ -130,34 +130,34 @@ impl Drop for Held {
 impl ServerLock for GlobalLock {
     fn with(
         &self,
-        grant: &Grant,
+        credentials: &Credentials,
         over: &Arc<AtomicBool>,
         work: &mut dyn FnMut(Result<&dyn Server, String>),
     ) {
         if facts().only_main_runs_commands {
-            return errand::with(grant, over, work);
+            return errand::with(credentials, over, work);
         }
-        let Some(mut held) = Held::take() else {
+        let Some(mut held) = GilGuard::take() else {
             return work(Err(ENDING.into()));
         };
-        if !grant.flags.contains(Flags::NO_WRITES) {
+        if !credentials.flags.contains(Flags::NO_WRITES) {
             let end = Instant::now() + PAUSE_MAX;
             let mut stays = None;
             while !over.load(Ordering::Acquire)
-                && let Some(look) = look_again(grant.flags, end)
+                && let Some(look) = look_again(credentials.flags, end)
             {
                 drop(held);
                 stays.get_or_insert_with(Stays::begin);
                 std::thread::sleep(look);
-                let Some(again) = Held::take() else {
+                let Some(again) = GilGuard::take() else {
                     return work(Err(ENDING.into()));
                 };
                 held = again;
             }
         }
         held.worked = true;
-        match check(&Context::from_raw(log::detached()), grant.flags) {
-            Ok(()) => work(Ok(&Unit::of_grant(grant))),
+        match check(&Context::from_raw(log::detached()), credentials.flags) {
+            Ok(()) => work(Ok(&ExecutionUnit::of_grant(credentials))),
             Err(refused) => work(Err(refused)),
         }
     }

@@ -44,6 +44,7 @@ mod dead_letters;
 mod entry;
 mod errand;
 mod events;
+mod execution_unit;
 mod facts;
 mod guard;
 mod info;
@@ -51,8 +52,6 @@ mod key_value;
 mod keyspace;
 mod lock;
 mod log;
-mod quiet;
-mod rdb;
 mod redis_locked;
 mod refusal;
 mod reply;
@@ -60,9 +59,10 @@ mod scan;
 mod settings;
 mod shutdown;
 mod slots;
+mod snapshots;
 mod streams;
+mod suppress_triggers;
 mod timer;
-mod unit;
 mod user;
 mod wake;
 
@@ -74,20 +74,20 @@ pub(crate) use command::{
     Arg, ArgKind, Command, Keys, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
-pub(crate) use context::{Context, Copies, NoWait, random_name};
+pub(crate) use context::{Context, NoWait, PropagationTarget, random_name};
+pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};
-pub(crate) use keyspace::{Wishes, listen_to_keys, refuse_listener};
+pub(crate) use keyspace::{EventSubscriptions, listen_to_keys, refuse_listener};
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
-pub(crate) use rdb::register as register_dumps;
 pub(crate) use redis_locked::RedisLocked;
 pub(crate) use scan::Scan;
 pub(crate) use settings::{
     Settings, apply_arguments, change as change_setting, debug_is_enabled, read as read_setting,
     register as register_settings, v8_flags,
 };
-pub(crate) use unit::{Unit, allow_unsafe_commands};
+pub(crate) use snapshots::register as register_dumps;
 pub(crate) use user::{is_admin, may_call};
 pub(crate) use wake::wake_main_thread;
 
@@ -139,7 +139,7 @@ pub(crate) trait Hooks {
     /// thread.
     fn after_background(&self);
 
-    /// The main thread leaves the stage of a library where it may still be.
+    /// The main thread leaves the isolate slot of a library where it may still be.
     fn leave_isolate(&self);
 
     /// What INFO is to show.

@@ -13,7 +13,7 @@ use gears_core::delivery::Refusal;
 use super::api;
 use super::constants::{FLAG_CLUSTER, REPLY_ERROR};
 use super::context::{Context, INTERNALS, bytes_of_reply};
-use super::quiet::Quiet;
+use super::suppress_triggers::SuppressTriggers;
 
 /// How far a server that makes room by eviction may be beyond its limit before that counts as
 /// refusal. It evicts only when a client's command comes, so between two of them it is mostly a
@@ -67,7 +67,7 @@ impl Context {
         } else {
             (INTERNALS, b"writes", b"")
         };
-        let _quiet = Quiet::begin();
+        let _quiet = SuppressTriggers::begin();
         // SAFETY: the context is live; the format says what follows: two buffers, each with its
         // length. The text is copied before the reply is freed.
         unsafe {

@@ -11,7 +11,7 @@ use redis_module::raw::{self, RedisModuleString};
 use super::api;
 use super::constants::{ERR, OK};
 use super::context::Context;
-use gears_core::triggers::Bounds;
+use gears_core::triggers::BacklogLimits;
 use gears_v8::ports::Limits;
 
 /// One setting. The value of a choice is its place in the list.
@@ -281,7 +281,7 @@ impl Settings {
                 unlocked_ms: AtomicU64::new(0),
                 memory: AtomicUsize::new(0),
                 total_memory: AtomicUsize::new(0),
-                lenient: AtomicBool::new(false),
+                never_kills: AtomicBool::new(false),
             }),
             verbosity: Arc::new(AtomicU8::new(1)),
             executions: Arc::default(),
@@ -292,15 +292,15 @@ impl Settings {
 
     /// How much may wait for each trigger.
     #[expect(clippy::unused_self, reason = "settings are one set")]
-    pub(crate) fn trigger_bounds(&self) -> Bounds {
+    pub(crate) fn trigger_bounds(&self) -> BacklogLimits {
         let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
-        Bounds {
+        BacklogLimits {
             length: amount(&TRIGGER_QUEUE_LENGTH),
             bytes: amount(&TRIGGER_QUEUE_MEMORY),
         }
     }
 
-    /// Takes over what was changed since. Cheap enough for every turn of the event loop.
+    /// Takes over what was changed since. Cheap enough for every tick of the event loop.
     pub(crate) fn refresh(&self) {
         let limits = &self.limits;
         let milliseconds = |setting: &Setting| setting.get().unsigned_abs();
@@ -318,7 +318,9 @@ impl Settings {
             .store(milliseconds(&BACKGROUND_TIMEOUT), order);
         limits.memory.store(amount(&LIBRARY_MAXMEMORY), order);
         limits.total_memory.store(amount(&V8_MAXMEMORY), order);
-        limits.lenient.store(FATAL_FAILURE_POLICY.is_on(), order);
+        limits
+            .never_kills
+            .store(FATAL_FAILURE_POLICY.is_on(), order);
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
         self.executions.store(amount(&MAX_EXECUTIONS), order);

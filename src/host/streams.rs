@@ -16,16 +16,16 @@ use gears_core::delivery::{
     ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
 use gears_core::snapshot::{encode_hold, encode_pending};
-use gears_v8::ports::{Grant, Server};
+use gears_v8::ports::{Credentials, Server};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
-use super::context::{Context, Copies, OpenKey, OwnedString, bytes};
-use super::quiet::Quiet;
-use super::unit::Unit;
+use super::context::{Context, OpenKey, OwnedString, PropagationTarget, bytes};
+use super::execution_unit::ExecutionUnit;
+use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
 use super::{RedisLocked, api, dead_letters};
 
-/// Whether the trim that is going on is ours: its event is no news.
+/// Whether the trim that is going on is ours: its event is no results.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
 
 pub(super) fn is_trimming() -> bool {
@@ -42,9 +42,14 @@ fn set_trimming(on: bool) {
 }
 
 impl Streams for Context {
-    fn admit(&self, grant: &Grant, stream: &[u8], trims: bool) -> Result<(), String> {
-        let lacks = |what: &str| Err(lacks(&grant.user, stream, what));
-        let Some(user) = User::find_enabled(&grant.user) else {
+    fn authorize(
+        &self,
+        credentials: &Credentials,
+        stream: &[u8],
+        trims: bool,
+    ) -> Result<(), String> {
+        let lacks = |what: &str| Err(lacks(&credentials.user, stream, what));
+        let Some(user) = User::find_enabled(&credentials.user) else {
             return lacks(NO_USER);
         };
         // What a consumer does is what its owner could do with these two.
@@ -75,8 +80,8 @@ impl Streams for Context {
         self.is_full()
     }
 
-    fn act(&self, grant: &Grant, work: &mut dyn FnMut(&dyn Server)) -> bool {
-        let unit = Unit::of_consumer(grant);
+    fn act(&self, credentials: &Credentials, work: &mut dyn FnMut(&dyn Server)) -> bool {
+        let unit = ExecutionUnit::of_consumer(credentials);
         work(&unit);
         unit.has_acted()
     }
@@ -180,7 +185,7 @@ impl Streams for Context {
         } else {
             &words
         };
-        self.replicate(words, Copies::All);
+        self.replicate(words, PropagationTarget::All);
     }
 
     fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState) {
@@ -190,27 +195,27 @@ impl Streams for Context {
             consumer.consumer.as_bytes(),
             &encode_hold(delivery_state),
         ];
-        self.replicate(&words, Copies::All);
+        self.replicate(&words, PropagationTarget::All);
     }
 
     fn write_dead_letter(
         &self,
-        grant: &Grant,
+        credentials: &Credentials,
         consumer: &ConsumerName,
         dead_letter: &DeadLetter,
     ) -> Result<(), String> {
-        dead_letters::write_dead_letter(self, grant, consumer, dead_letter)
+        dead_letters::write_dead_letter(self, credentials, consumer, dead_letter)
     }
 
-    fn redeem(&self, grant: &Grant, deletions: &DeadLetterDeletion) {
-        dead_letters::redeem(self, grant, deletions);
+    fn redeem(&self, credentials: &Credentials, deletions: &DeadLetterDeletion) {
+        dead_letters::redeem(self, credentials, deletions);
     }
 
     fn trim(&self, trim: &Trim) {
         if !self.select(trim.db) {
             return;
         }
-        let _quiet = Quiet::begin();
+        let _quiet = SuppressTriggers::begin();
         set_trimming(true);
         match trim.to {
             TrimBound::Below(id) => {

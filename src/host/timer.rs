@@ -39,5 +39,5 @@ unsafe extern "C" fn on_call(context: *mut RedisModuleCtx, _data: *mut c_void) {
     });
 }
 
-/// Nothing is done here: the round of the event loop that this began ends with a turn.
+/// Nothing is done here: the event-loop iteration that this began ends with a tick.
 unsafe extern "C" fn on_time(_context: *mut RedisModuleCtx, _data: *mut c_void) {}

@@ -19,7 +19,7 @@ use gears_v8::ports::{
 };
 
 use super::prologue::{Prologue, PrologueError};
-use super::registry::{Consumer, Library, Registry, Standing, strike};
+use super::registry::{Consumer, Library, LibraryStatus, Registry, strike};
 
 /// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
@@ -210,7 +210,7 @@ impl Loader {
                 consumers,
                 triggers,
                 unregistered: request.unregistered().to_vec(),
-                standing: Standing::Live(executor),
+                status: LibraryStatus::Live(executor),
             },
         );
         Ok(Loaded {
@@ -275,7 +275,7 @@ pub(crate) fn delete(registry: &mut Registry, dispatcher: &Dispatcher, name: &st
         dispatcher.remove_trigger(trigger);
     }
     dispatcher.remove_hooks(name);
-    if let Standing::Live(executor) = library.standing {
+    if let LibraryStatus::Live(executor) = library.status {
         dispatcher.shut_down(&executor, true);
     }
     true
@@ -337,8 +337,8 @@ impl Swap<'_> {
         registered: Vec<StreamConsumer>,
         registered_triggers: Vec<Trigger>,
     ) -> Live {
-        let (mut known, mut known_triggers, standing) = match old {
-            Some(old) => (old.consumers, old.triggers, Some(old.standing)),
+        let (mut known, mut known_triggers, status) = match old {
+            Some(old) => (old.consumers, old.triggers, Some(old.status)),
             None => (BTreeMap::new(), BTreeMap::new(), None),
         };
         let mut triggers = BTreeMap::new();
@@ -357,7 +357,7 @@ impl Swap<'_> {
         for gone in known.into_values() {
             self.dispatcher.remove_consumer(gone.key);
         }
-        if let Some(Standing::Live(executor)) = standing {
+        if let Some(LibraryStatus::Live(executor)) = status {
             self.dispatcher.shut_down(&executor, false);
         }
         Live {
@@ -376,7 +376,7 @@ impl Swap<'_> {
             callback: new.callback,
             on_fired: new.on_fired,
             user: self.user,
-            label: new.label,
+            metadata: new.metadata,
         };
         match known {
             Some(key) => {
@@ -404,7 +404,7 @@ impl Swap<'_> {
             self.dispatcher
                 .change_consumer(consumer.key, name, new.spec, code);
             return Consumer {
-                label: new.label,
+                metadata: new.metadata,
                 ..consumer
             };
         }
@@ -413,7 +413,7 @@ impl Swap<'_> {
             exact: new.spec.exact,
             key: self.dispatcher.add_consumer(name, new.spec, code),
             prefix,
-            label: new.label,
+            metadata: new.metadata,
         }
     }
 }

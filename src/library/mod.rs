@@ -20,7 +20,7 @@ mod restore;
 pub(crate) use load::delete;
 pub(crate) use load::{Kind, LoadError, LoadRequest, Loader};
 pub(crate) use prologue::Prologue;
-pub(crate) use registry::{Consumer, Library, Registry, Standing};
+pub(crate) use registry::{Consumer, Library, LibraryStatus, Registry};
 pub(crate) use restore::{dump, snapshot_with_progress};
 
 pub(crate) use gears_core::snapshot::Unregistered;

@@ -7,7 +7,7 @@ use crate::executor::LibraryExecutor;
 use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::Unregistered;
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Function, Label, Registered, Registrations};
+use gears_v8::ports::{Function, Metadata, Registered, Registrations};
 
 /// A library. All that describes it is plain memory of ours; V8 is behind the executor.
 #[derive(Debug)]
@@ -29,12 +29,12 @@ pub(crate) struct Library {
     /// What of its code is not live: it was taken away by name, until the next upgrade.
     pub unregistered: Vec<Unregistered>,
     /// Whether it runs.
-    pub standing: Standing,
+    pub status: LibraryStatus,
 }
 
 /// Whether a library runs.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum LibraryStatus {
     /// It does, here.
     Live(Arc<LibraryExecutor>),
     /// It came with the data set, or from the primary, and could not be loaded. It is kept as it
@@ -65,9 +65,9 @@ impl Library {
     /// Where it runs, if it does.
     #[must_use]
     pub(crate) fn executor(&self) -> Option<&Arc<LibraryExecutor>> {
-        match &self.standing {
-            Standing::Live(executor) => Some(executor),
-            Standing::Quarantined { .. } => None,
+        match &self.status {
+            LibraryStatus::Live(executor) => Some(executor),
+            LibraryStatus::Quarantined { .. } => None,
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) struct Consumer {
     /// Whether it wants only the key of just that name.
     pub exact: bool,
     /// What it says of itself.
-    pub label: Label,
+    pub metadata: Metadata,
 }
 
 /// Libraries by name, in that order.

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::dispatcher::Dispatcher;
 use gears_core::delivery::{ConsumerSpec, Delivery, Event, KeyRef, Mode, StreamView};
 use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StreamSnapshot};
-use gears_v8::ports::Label;
+use gears_v8::ports::Metadata;
 
 use super::load::{Kind, Listen, LoadRequest, Loader};
 use super::prologue::Prologue;
-use super::registry::{Consumer, Library, Registry, Standing};
+use super::registry::{Consumer, Library, LibraryStatus, Registry};
 
 /// What is kept of a library, the progress of its consumers included.
 #[must_use]
@@ -90,7 +90,7 @@ impl Loader {
                 consumers: BTreeMap::new(),
                 triggers: BTreeMap::new(),
                 unregistered: dump.unregistered.clone(),
-                standing: Standing::Quarantined {
+                status: LibraryStatus::Quarantined {
                     error: "it was not loaded yet".into(),
                 },
             });
@@ -148,7 +148,7 @@ fn restore_consumers(
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
                 key: dispatcher.add_suspended_consumer(spec),
-                label: Label::default(),
+                metadata: Metadata::default(),
             }
         });
         dispatcher.set_consumer_state(consumer.key, &dump.delivery_state);
@@ -199,8 +199,8 @@ fn quarantine(
         dispatcher.remove_trigger(trigger);
     }
     dispatcher.remove_hooks(&dump.name);
-    let before = std::mem::replace(&mut library.standing, Standing::Quarantined { error });
-    if let Standing::Live(executor) = before {
+    let before = std::mem::replace(&mut library.status, LibraryStatus::Quarantined { error });
+    if let LibraryStatus::Live(executor) = before {
         dispatcher.shut_down(&executor, true);
     }
 }

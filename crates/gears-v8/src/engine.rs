@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use crate::limits::{memory, watchdog};
+use crate::limits::{isolate_limits, watchdog};
 use crate::ports::{Engine, Executions, Limits, Program, Reply, ScriptError, Source};
 use crate::runtime::debug;
 use crate::runtime::program::V8Program;
@@ -14,7 +14,7 @@ use crate::runtime::program::V8Program;
 pub struct V8Engine {
     limits: Arc<Limits>,
     watchdog: watchdog::Watchdog,
-    ledger: Arc<memory::Ledger>,
+    accounting: Arc<isolate_limits::MemoryAccounting>,
     executions: Arc<dyn Executions>,
     /// All programs there were, for debugging.
     programs: Mutex<debug::Tracked>,
@@ -29,7 +29,7 @@ impl V8Engine {
         Ok(Self {
             executions,
             watchdog: watchdog::Watchdog::start(Arc::clone(&limits))?,
-            ledger: memory::Ledger::new(Arc::clone(&limits)),
+            accounting: isolate_limits::MemoryAccounting::new(Arc::clone(&limits)),
             limits,
             programs: Mutex::default(),
         })
@@ -42,17 +42,21 @@ impl Engine for V8Engine {
     }
 
     fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError> {
-        if self.ledger.is_full() {
+        if self.accounting.is_full() {
             return Err(ScriptError::new(
                 "all memory that libraries may use together (v8-maxmemory) is taken",
             ));
         }
         let memory = self.limits.memory.load(Ordering::Relaxed);
-        let watch = self.watchdog.watch(source.library);
-        let bounds = memory::Bounds::new(watch, memory, &self.ledger);
-        self.programs.lock().add(source.library, &bounds);
+        let timer = self.watchdog.timer(source.library);
+        let isolate_limits = isolate_limits::IsolateLimits::new(timer, memory, &self.accounting);
+        self.programs.lock().add(source.library, &isolate_limits);
         let executions = Arc::clone(&self.executions);
-        Ok(Box::new(V8Program::compile(source, bounds, executions)?))
+        Ok(Box::new(V8Program::compile(
+            source,
+            isolate_limits,
+            executions,
+        )?))
     }
 
     fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String> {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use gears_core::delivery::{ConsumerSpec, EntryId, Mode, RecordBatch};
 use gears_v8::V8Engine;
 use gears_v8::ports::{
-    Call, Engine, Grant, News, Outcome, Program, Registrations, ScriptError, Server, Source, Words,
+    Call, Credentials, Engine, Outcome, Program, Registrations, RunResults, ScriptError, Server,
+    Source, Words,
 };
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| common::engine(2000));
@@ -30,11 +31,11 @@ impl Server for NoServer {
         false
     }
 
-    fn grant(&self) -> Option<Grant> {
+    fn credentials(&self) -> Option<Credentials> {
         None
     }
 
-    fn lock(&self, _grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+    fn lock(&self, _grant: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         work(Err("no server".into()));
     }
 }
@@ -237,7 +238,7 @@ fn a_promise_is_followed_until_it_is_settled() {
     );
     let batch = batch(&[]);
     let mut outcomes = Vec::new();
-    let mut news = News::default();
+    let mut results = RunResults::default();
     program.enter(&mut |session| {
         for token in [10, 11] {
             let call = Call {
@@ -249,15 +250,15 @@ fn a_promise_is_followed_until_it_is_settled() {
                 judged: false,
             };
             outcomes.push(session.call(&call, &NoServer));
-            session.take_news(&mut news);
+            session.take_results(&mut results);
         }
     });
     assert!(
         matches!(outcomes[..], [Outcome::Pending, Outcome::Done(_)]),
         "{outcomes:?}"
     );
-    let [one] = &news.settled[..] else {
-        panic!("{news:?}")
+    let [one] = &results.settled[..] else {
+        panic!("{results:?}")
     };
     assert_eq!(one.token, 10);
     let Outcome::Failed(error) = &one.outcome else {

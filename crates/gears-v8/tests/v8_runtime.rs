@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 
 use gears_v8::V8Engine;
 use gears_v8::ports::{
-    Database, Engine, Flags, Grant, Invocation, News, Outcome, Program, Registrations, Reply,
-    Server, Session, Source, Words,
+    Credentials, Database, Engine, Flags, Invocation, Outcome, Program, Registrations, Reply,
+    RunResults, Server, Session, Source, Words,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -36,8 +36,8 @@ impl FakeServer {
         }
     }
 
-    fn grant() -> Grant {
-        Grant {
+    fn credentials() -> Credentials {
+        Credentials {
             user: "someone".into(),
             db: Database::Number(3),
             flags: Flags::NO_WRITES,
@@ -69,12 +69,12 @@ impl Server for FakeServer {
         true
     }
 
-    fn grant(&self) -> Option<Grant> {
-        Some(Self::grant())
+    fn credentials(&self) -> Option<Credentials> {
+        Some(Self::credentials())
     }
 
-    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        assert_eq!(*grant, Self::grant());
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        assert_eq!(*credentials, Self::credentials());
         if let Some(refusal) = self.refusal {
             return work(Err(refusal.into()));
         }
@@ -122,7 +122,7 @@ fn run_in(
     arguments: &[&[u8]],
 ) -> Option<Result<Reply, String>> {
     let function = &registrations.functions[0];
-    let background = (!server.locked).then(|| Arc::new(FakeServer::grant()));
+    let background = (!server.locked).then(|| Arc::new(FakeServer::credentials()));
     let invocation = Invocation {
         callback: function.callback,
         background: background.as_ref(),
@@ -142,9 +142,9 @@ fn run_in(
     unlocked.replies.replace(server.replies.take());
     let mut result = None;
     loop {
-        let mut news = News::default();
-        session.take_news(&mut news);
-        for settled in news.settled {
+        let mut results = RunResults::default();
+        session.take_results(&mut results);
+        for settled in results.settled {
             assert_eq!(settled.token, 7);
             result = Some(match settled.outcome {
                 Outcome::Done(reply) => Ok(reply),
@@ -152,10 +152,10 @@ fn run_in(
                 other => panic!("{other:?}"),
             });
         }
-        if news.tasks == 0 {
+        if results.tasks == 0 {
             break;
         }
-        for _ in 0..news.tasks {
+        for _ in 0..results.tasks {
             assert!(session.run_task(&unlocked).is_none());
         }
     }
@@ -293,10 +293,14 @@ fn two_threads_take_turns_in_a_library_while_one_waits_for_the_lock() {
         fn may_block(&self) -> bool {
             true
         }
-        fn grant(&self) -> Option<Grant> {
+        fn credentials(&self) -> Option<Credentials> {
             None
         }
-        fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        fn lock(
+            &self,
+            credentials: &Credentials,
+            work: &mut dyn FnMut(Result<&dyn Server, String>),
+        ) {
             std::thread::scope(|threads| {
                 threads.spawn(|| {
                     let server = FakeServer::new(true, &[]);
@@ -304,7 +308,7 @@ fn two_threads_take_turns_in_a_library_while_one_waits_for_the_lock() {
                     assert_eq!(reply, Ok(Reply::text("sync")));
                 });
             });
-            self.1.lock(grant, work);
+            self.1.lock(credentials, work);
         }
     }
     let library = function(
@@ -312,12 +316,12 @@ fn two_threads_take_turns_in_a_library_while_one_waits_for_the_lock() {
           return (async () => { const mine = { a: [1, 2, 3] }; const got = client.block(c => c.call('GET')); return [got, mine.a.length, bag.length]; })(); }",
     );
     let server = Interrupted(&library, FakeServer::new(false, &[&b"$1\r\nx\r\n"[..]; 20]));
-    let grant = Arc::new(FakeServer::grant());
+    let credentials = Arc::new(FakeServer::credentials());
     for _ in 0..20 {
         library.0.enter(&mut |session| {
             let invocation = Invocation {
                 callback: library.1.functions[0].callback,
-                background: Some(&grant),
+                background: Some(&credentials),
                 arguments: &[b"async"],
                 raw: false,
                 token: 1,

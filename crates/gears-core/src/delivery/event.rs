@@ -319,7 +319,7 @@ pub enum Dispatch {
         sub: SubscriptionKey,
         /// Its consumer.
         consumer: ConsumerKey,
-        /// Entries that must be dispatched before this turn ends, however long it takes.
+        /// Entries that must be dispatched before this tick ends, however long it takes.
         must: u64,
         /// Whether writers wait for others, who come before everything beyond these entries.
         others_wait: bool,

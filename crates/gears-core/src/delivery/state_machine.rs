@@ -440,7 +440,7 @@ impl Delivery {
         self.is_active() && !(self.urgent.is_empty() && self.ready.is_empty())
     }
 
-    /// Whether a sync consumer has entries of this turn to process.
+    /// Whether a sync consumer has entries of this tick to process.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
         self.is_active() && !self.urgent.is_empty()
@@ -524,7 +524,7 @@ impl Delivery {
             return;
         }
         if !self.is_runnable(sub) {
-            // No writer waits for what cannot be run in its turn.
+            // No writer waits for what cannot be run in its tick.
             self.urgent.forget(sub);
             self.set_timer(sub);
             return;

@@ -14,7 +14,7 @@ use super::{ConsumerKey, READ_BYTES, StreamKey};
 /// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
 const READ_BATCH: usize = 128;
 /// A consumer reads no further ahead than its callback gets through in that time: enough to keep
-/// it busy over one turn of a loaded event loop, and little enough that an entry deleted by a
+/// it busy over one tick of a loaded event loop, and little enough that an entry deleted by a
 /// client is rarely dispatched after that.
 const AHEAD_US: u64 = 5_000;
 /// Entries read ahead at most, whatever the speed.
@@ -69,7 +69,7 @@ pub(super) struct Subscription {
     pub(super) is_count_exact: bool,
     /// Entries that were given up, and whose dead letters are not written.
     pub(super) dead_lettering: BTreeSet<EntryId>,
-    /// Whether what was dispatched could not be carried out, and waits for another turn.
+    /// Whether what was dispatched could not be carried out, and waits for another tick.
     pub(super) refused: bool,
     /// When it was asked to be looked at again.
     pub(super) timer: Option<u64>,

@@ -1,4 +1,4 @@
-//! What sync consumers must be given before the writers of this turn get their replies, in about
+//! What sync consumers must be given before the writers of this tick get their replies, in about
 //! the order in which it was added.
 //!
 //! A *run* is a number of entries of one subscription that are dispatched together: going from one
@@ -95,7 +95,7 @@ impl Urgent {
         None
     }
 
-    /// An entry was dispatched. It is one of the run that was taken last, or comes before its turn.
+    /// An entry was dispatched. It is one of the run that was taken last, or comes before its tick.
     pub(super) fn note_started(&mut self, sub: SubscriptionKey) {
         match &mut self.taken {
             Some(run) if run.sub == sub && run.count > 0 => run.count -= 1,

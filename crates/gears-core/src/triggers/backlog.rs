@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// How much may wait for one trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct BacklogLimits {
     /// Events that wait or are with the callback.
     pub length: usize,
     /// Bytes of those that wait.
@@ -74,13 +74,13 @@ impl<T> Default for Backlog<T> {
 impl<T> Backlog<T> {
     /// Whether there is room for an event of so many bytes.
     #[must_use]
-    pub fn has_room(&self, bytes: usize, bounds: Bounds) -> bool {
+    pub fn has_room(&self, bytes: usize, bounds: BacklogLimits) -> bool {
         self.room(bounds).is_some_and(|room| bytes <= room)
     }
 
     /// How many bytes another event may have; `None` where there may be none.
     #[must_use]
-    pub fn room(&self, bounds: Bounds) -> Option<usize> {
+    pub fn room(&self, bounds: BacklogLimits) -> Option<usize> {
         let length = self.waiting.len() + self.running;
         let is_free = length < bounds.length;
         is_free.then(|| bounds.bytes.saturating_sub(self.bytes))
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOUNDS: Bounds = Bounds {
+    const BOUNDS: BacklogLimits = BacklogLimits {
         length: 3,
         bytes: 10,
     };

@@ -16,7 +16,7 @@ mod backlog;
 mod table;
 mod value;
 
-pub use backlog::{Backlog, Bounds, TriggerStats};
+pub use backlog::{Backlog, BacklogLimits, TriggerStats};
 pub use table::{KeyType, TriggerSpec, Triggers};
 pub use value::KeyValue;
 

@@ -13,7 +13,7 @@ use crate::code::{Code, Message, Outcome, Report};
 use crate::reference::Reference;
 use crate::world::{Entry, Key, StaticKey, Step, World};
 
-/// Turns after which everything must have come to rest, and decisions after which a turn must end.
+/// Turns after which everything must have come to rest, and decisions after which a tick must end.
 const TURNS_TO_REST: usize = 10_000;
 
 /// How a callback ends, and what it does to the server before.
@@ -29,7 +29,7 @@ pub(crate) enum Callback {
     FlushesAll,
 }
 
-/// How far a turn of the event loop goes.
+/// How far a tick of the event loop goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
     /// Decisions carried out beyond the urgent ones.
@@ -42,12 +42,12 @@ pub(crate) struct Turn {
     pub(crate) read_limit: usize,
     /// What the first sync callbacks do; the others return.
     pub(crate) callbacks: Vec<Callback>,
-    /// How many runs of sync callbacks find their library busy: they are for the next turn.
+    /// How many runs of sync callbacks find their library busy: they are for the next tick.
     pub(crate) stalls: usize,
 }
 
 impl Turn {
-    /// A turn without limits.
+    /// A tick without limits.
     fn full() -> Self {
         Self {
             dispatches: usize::MAX,
@@ -72,9 +72,9 @@ pub(crate) struct Driver {
     /// What the next sync callbacks do, the first one last.
     callbacks: Vec<Callback>,
     read_limit: usize,
-    /// Runs of this turn that will find their library busy.
+    /// Runs of this tick that will find their library busy.
     stalls: usize,
-    /// Subscriptions whose library was busy in the last turn.
+    /// Subscriptions whose library was busy in the last tick.
     stalled: Vec<SubscriptionKey>,
 }
 
@@ -688,7 +688,7 @@ impl Driver {
         assert_eq!(
             window,
             self.reference.prefetch_window(sub),
-            "window of a lane"
+            "window of a prefetch queue"
         );
         let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
         for id in &ids {

@@ -56,7 +56,7 @@ pub(crate) struct Interest {
     pub(crate) recall: Recall,
     /// Earlier code is done with an entry: the prefetch queue must hear that its window grew.
     pub(crate) window_due: bool,
-    /// When the last turn ended, a sync callback had been given everything, and was done.
+    /// When the last tick ended, a sync callback had been given everything, and was done.
     pub(crate) was_idle: bool,
     pub(crate) finished: u64,
     pub(crate) total_processed_ms: u64,

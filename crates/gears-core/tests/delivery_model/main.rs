@@ -26,7 +26,7 @@
 //!   go on where only memory is out.
 //! * A trim takes only entries that each matching consumer, known or not yet known to the
 //!   stream, has reported as finished, and only where one of them wants trims.
-//! * What a sync consumer must be given before the turn ends was added in this turn; a sync
+//! * What a sync consumer must be given before the tick ends was added in this tick; a sync
 //!   consumer that had nothing to do is given what a client adds before that client's reply.
 //! * Reports for subscriptions that are no more change nothing.
 //! * What is committed claims as done just what was reported as done. A server that goes on

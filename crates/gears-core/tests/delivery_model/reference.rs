@@ -121,7 +121,7 @@ impl Reference {
         }
     }
 
-    /// A callback wrote to a stream while it ran: that may wait for the next turn.
+    /// A callback wrote to a stream while it ran: that may wait for the next tick.
     pub(crate) fn touched_by_callback(&mut self, world: &World, key: Key<'_>) {
         if let Some(stream) = world.get(key) {
             let incarnation = stream.incarnation;
@@ -399,7 +399,7 @@ impl Reference {
             assert_ne!(interest.recall, Recall::Due, "not taken back: {interest:?}");
             assert!(
                 !interest.window_due,
-                "a lane does not hear of its window: {interest:?}"
+                "a prefetch queue does not hear of its window: {interest:?}"
             );
         }
     }
@@ -459,7 +459,7 @@ impl Reference {
 
     // ---- turns of the event loop ----------------------------------------------------------
 
-    /// A sync callback may be held to what was added in this turn, and to no more.
+    /// A sync callback may be held to what was added in this tick, and to no more.
     pub(crate) fn check_must(&mut self, world: &World, sub: SubscriptionKey, must: u64) {
         let interest = self.by_sub(sub).expect("only what is there is run");
         let incarnation = interest.incarnation;
@@ -488,7 +488,7 @@ impl Reference {
         }
     }
 
-    /// A sync callback could not be run: what it must be given may wait for the next turn.
+    /// A sync callback could not be run: what it must be given may wait for the next tick.
     pub(crate) fn run_stalled(&mut self, sub: SubscriptionKey) {
         if let Some(interest) = self.by_sub(sub) {
             interest.was_idle = false;

@@ -40,7 +40,7 @@ pub(crate) struct Stream {
     pub(crate) entries: Vec<Entry>,
     /// The last ID ever added.
     pub(crate) last: EntryId,
-    /// Entries that clients added since the last turn of the event loop ended.
+    /// Entries that clients added since the last tick of the event loop ended.
     pub(crate) added_this_turn: Vec<EntryId>,
 }
 
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// A turn of the event loop ended: its writers have their replies.
+    /// A tick of the event loop ended: its writers have their replies.
     pub(crate) fn end_turn(&mut self) {
         for stream in self.streams.values_mut() {
             stream.added_this_turn.clear();

@@ -14,10 +14,10 @@ use crate::outcome::Outcome;
 use crate::reference::Reference;
 use crate::world::{self, Entry, NAMES, World};
 
-/// Turns after which everything must have come to rest, and decisions after which a turn must end.
+/// Turns after which everything must have come to rest, and decisions after which a tick must end.
 const TURNS_TO_REST: usize = 500;
 
-/// How far a turn of the event loop goes.
+/// How far a tick of the event loop goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
     pub(crate) dispatches: usize,
@@ -459,7 +459,7 @@ impl Driver {
                 });
                 Event::DeadLetterWritten(dead_letter)
             } else {
-                let error = "the letter was refused".into();
+                let error = "the dead letter was refused".into();
                 Event::DeadLetterRefused { dead_letter, error }
             };
             self.core.on(event);

@@ -1,8 +1,8 @@
 //! The `redis` object, as version 1 of the API has it.
 //!
-//! What it registers collects in [`crate::api::registering`].
+//! What it registers collects in [`crate::api::registration`].
 
-use crate::api::registering;
+use crate::api::registration;
 use crate::convert::text;
 use crate::runtime::callback::callback;
 use crate::runtime::platform;
@@ -31,7 +31,7 @@ pub(crate) fn install(scope: &mut v8::PinScope, config: Option<&str>) -> Option<
         ("log", v8::Function::new(scope, log_entry)?),
         ("v8_version", v8::Function::new(scope, v8_version_entry)?),
     ];
-    let functions = registering::functions(scope)?.into_iter().chain(own);
+    let functions = registration::functions(scope)?.into_iter().chain(own);
     for (name, function) in functions {
         let key = text::short(scope, name);
         function.set_name(key);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::ports::resp::Reader;
-use crate::ports::{Database, Flags, Grant, News, Server};
+use crate::ports::{Credentials, Database, Flags, RunResults, Server};
 
 use crate::convert::from_js::{DETACHED, NoWord, push_word};
 use crate::convert::text;
 use crate::convert::to_js::{Form, Maker, throw_redis_error};
-use crate::limits::memory::Bounds;
+use crate::limits::isolate_limits::IsolateLimits;
 use crate::limits::watchdog::Reason;
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
@@ -23,7 +23,7 @@ callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
 callback!(call_either_entry => call_either);
 callback!(may_block_entry => may_block);
-callback!(grant_entry => grant);
+callback!(grant_entry => credentials);
 callback!(begin_entry => begin);
 callback!(lock_entry => lock);
 callback!(is_async_function_entry => is_async_function);
@@ -108,17 +108,22 @@ fn run_command<'s>(
     if !(name.is_string() || name.is_string_object()) {
         return text::throw_type_error(scope, "First argument to 'command' must be a string");
     }
-    let Some(mut desk) = run::take_desk(scope) else {
+    let Some(mut call_context) = run::take_call_context(scope) else {
         return text::throw(scope, NOT_LOCKED);
     };
     let mut looked_at = 0;
     for at in 0..args.length() {
-        let message = match push_word(scope, &mut desk.words, args.get(at), desk.bounds.memory) {
+        let message = match push_word(
+            scope,
+            &mut call_context.words,
+            args.get(at),
+            call_context.isolate_limits.memory,
+        ) {
             Ok(()) => {
                 // V8 does not look at the time while none of its code runs.
-                if desk.words.bytes() - looked_at > LOOK {
-                    looked_at = desk.words.bytes();
-                    if desk.bounds.watch.is_ending() {
+                if call_context.words.bytes() - looked_at > LOOK {
+                    looked_at = call_context.words.bytes();
+                    if call_context.isolate_limits.timer.is_ending() {
                         return;
                     }
                 }
@@ -134,24 +139,26 @@ fn run_command<'s>(
         };
         return text::throw_type_error(scope, message);
     }
-    if desk.bounds.watch.is_ending() {
+    if call_context.isolate_limits.timer.is_ending() {
         return;
     }
-    let called = desk.server().call(&desk.words, &mut |reply| {
-        if reply.len() > desk.bounds.memory / REPLY_SHARE {
-            let message = "The reply does not fit into the library's memory";
-            return text::throw(scope, message);
-        }
-        let mut maker = Maker {
-            helpers: &desk.helpers,
-            form,
-            reader: Reader::new(reply),
-        };
-        if let Some(value) = maker.value(scope, 0) {
-            result.set(value);
-        }
-    });
-    run::give_words_back(scope, desk.words);
+    let called = call_context
+        .server()
+        .call(&call_context.words, &mut |reply| {
+            if reply.len() > call_context.isolate_limits.memory / REPLY_SHARE {
+                let message = "The reply does not fit into the library's memory";
+                return text::throw(scope, message);
+            }
+            let mut maker = Maker {
+                helpers: &call_context.helpers,
+                form,
+                reader: Reader::new(reply),
+            };
+            if let Some(value) = maker.value(scope, 0) {
+                result.set(value);
+            }
+        });
+    run::give_words_back(scope, call_context.words);
     if called.is_err() {
         text::throw(scope, NOT_LOCKED);
     }
@@ -169,45 +176,48 @@ fn may_block(
 
 // --- background parts --------------------------------------------------------------------------------
 
-/// `grant()`: what a background part of this run acts with.
-fn grant<'s>(
+/// `credentials()`: what a background part of this run acts with.
+fn credentials<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     _args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let grant = run::use_server(scope, |_, server| server.grant()).flatten();
-    let Some(grant) = grant else {
+    let credentials = run::use_server(scope, |_, server| server.credentials()).flatten();
+    let Some(credentials) = credentials else {
         return text::throw(scope, "Called 'run_on_background' out of context");
     };
-    if let Some(object) = grant_object(scope, &grant) {
+    if let Some(object) = grant_object(scope, &credentials) {
         result.set(object.into());
     }
 }
 
-/// A grant as an object of its parts.
+/// Credentials as an object of its parts.
 fn grant_object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    grant: &Grant,
+    credentials: &Credentials,
 ) -> Option<v8::Local<'s, v8::Object>> {
     let object = v8::Object::new(scope);
-    for (name, value) in grant_parts(scope, grant) {
+    for (name, value) in grant_parts(scope, credentials) {
         let key = text::short(scope, name);
         object.create_data_property(scope, key.into(), value)?;
     }
     Some(object)
 }
 
-/// A grant as the values its client keeps.
+/// Credentials as the values its client keeps.
 pub(crate) fn grant_parts<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    grant: &Grant,
+    credentials: &Credentials,
 ) -> [(&'static str, v8::Local<'s, v8::Value>); 3] {
     [
-        ("user", text::short(scope, &grant.user).into()),
-        ("db", v8::Integer::new(scope, grant.db.packed()).into()),
+        ("user", text::short(scope, &credentials.user).into()),
+        (
+            "db",
+            v8::Integer::new(scope, credentials.db.packed()).into(),
+        ),
         (
             "flags",
-            v8::Integer::new_from_unsigned(scope, grant.flags.bits()).into(),
+            v8::Integer::new_from_unsigned(scope, credentials.flags.bits()).into(),
         ),
     ]
 }
@@ -234,15 +244,15 @@ fn is_async_function(
     result.set_bool(value.is_async_function() && !value.is_generator_function());
 }
 
-/// `current()`: whose client the code at hand was given, as `grant()` tells it; undefined where it
-/// was given none. V8 keeps it over every `await`.
+/// `current()`: whose client the code at hand was given, as `credentials()` tells it; undefined
+/// where it was given none. V8 keeps it over every `await`.
 fn current<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     _args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    if let Some(grant) = continuation::grant(scope)
-        && let Some(object) = grant_object(scope, &grant)
+    if let Some(credentials) = continuation::credentials(scope)
+        && let Some(object) = grant_object(scope, &credentials)
     {
         result.set(object.into());
     }
@@ -254,17 +264,17 @@ fn set_current<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let grant = grant_of(scope, args);
-    let data = continuation::data_of(scope, &grant);
+    let credentials = grant_of(scope, args);
+    let data = continuation::data_of(scope, &credentials);
     scope.set_continuation_preserved_embedder_data(data);
 }
 
-/// The grant that a client's first three arguments are.
+/// The credentials that a client's first three arguments are.
 fn grant_of<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
-) -> Grant {
-    Grant {
+) -> Credentials {
+    Credentials {
         user: args.get(0).to_rust_string_lossy(scope).into(),
         db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
         flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
@@ -282,24 +292,24 @@ fn lock<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let (Ok(run_sync), Some(bounds)) = (
+    let (Ok(run_sync), Some(isolate_limits)) = (
         v8::Local::<v8::Function>::try_from(args.get(3)),
-        run::bounds(scope),
+        run::isolate_limits(scope),
     ) else {
         return;
     };
-    let grant = grant_of(scope, args);
+    let credentials = grant_of(scope, args);
     let work = args.get(4);
     let returned = run::use_server(scope, |scope, server| {
         if server.is_locked() {
             // A continuation on the main thread: part of the run that goes on.
             let mut returned = None;
-            server.lock(&grant, &mut |admitted| {
-                returned = run_admitted(scope, admitted, run_sync, work);
+            server.lock(&credentials, &mut |authorized| {
+                returned = run_admitted(scope, authorized, run_sync, work);
             });
             returned
         } else {
-            run_with_lock(scope, &bounds, server, &grant, run_sync, work)
+            run_with_lock(scope, &isolate_limits, server, &credentials, run_sync, work)
         }
     });
     match returned {
@@ -312,25 +322,25 @@ fn lock<'s>(
 
 fn run_with_lock<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    bounds: &Arc<Bounds>,
+    isolate_limits: &Arc<IsolateLimits>,
     server: &dyn Server,
-    grant: &Grant,
+    credentials: &Credentials,
     run_sync: v8::Local<'s, v8::Function>,
     work: v8::Local<'s, v8::Value>,
 ) -> Option<v8::Local<'s, v8::Value>> {
     // Where the run is being ended, V8 ends it on the way back.
-    let paused = bounds.watch.pause()?;
+    let paused = isolate_limits.timer.pause()?;
     let took_ms = paused.took_ms();
-    if bounds.is_overdue(took_ms) {
+    if isolate_limits.is_overdue(took_ms) {
         // The watchdog hardly finds a run that pauses again and again.
-        bounds.watch.resume(paused);
-        bounds.watch.end_for_taken_time(took_ms);
+        isolate_limits.timer.resume(paused);
+        isolate_limits.timer.end_for_taken_time(took_ms);
         return None;
     }
-    let mut news = News::default();
-    run::take_news(scope, &mut news);
-    if !news.settled.is_empty() || news.tasks > 0 {
-        server.note_news(&mut news);
+    let mut results = RunResults::default();
+    run::take_results(scope, &mut results);
+    if !results.settled.is_empty() || results.tasks > 0 {
+        server.note_results(&mut results);
     }
     // Whoever enters meanwhile neither sees it nor leaves something else.
     let carried = scope.get_continuation_preserved_embedder_data();
@@ -339,13 +349,13 @@ fn run_with_lock<'s>(
     let mut returned = None;
     let mut ended = None;
     let mut began = Instant::now();
-    server.lock(grant, &mut |admitted| {
+    server.lock(credentials, &mut |authorized| {
         drop(unlocked.take());
         scope.set_continuation_preserved_embedder_data(carried);
         began = Instant::now();
-        bounds.watch.start(true);
-        returned = run_admitted(scope, admitted, run_sync, work);
-        ended = bounds.watch.stop();
+        isolate_limits.timer.start(true);
+        returned = run_admitted(scope, authorized, run_sync, work);
+        ended = isolate_limits.timer.stop();
     });
     if let Some(unlocked) = unlocked.take() {
         // Nobody had it run.
@@ -358,12 +368,12 @@ fn run_with_lock<'s>(
     } else {
         paused
     };
-    bounds.watch.resume(charged);
+    isolate_limits.timer.resume(charged);
     match ended {
         None => {}
-        Some(Reason::Time) if bounds.is_overdue(charged.took_ms()) => {
+        Some(Reason::Time) if isolate_limits.is_overdue(charged.took_ms()) => {
             // It caught that often enough. The watchdog would hardly find it off the lock.
-            bounds.watch.end_for_taken_time(charged.took_ms());
+            isolate_limits.timer.end_for_taken_time(charged.took_ms());
             return None;
         }
         Some(Reason::Time) => {
@@ -373,7 +383,7 @@ fn run_with_lock<'s>(
         }
         Some(Reason::Memory) => {
             // All of the run has to unwind before there is memory again.
-            bounds.watch.end_for_memory();
+            isolate_limits.timer.end_for_memory();
             return None;
         }
     }
@@ -389,11 +399,11 @@ fn throw_plainly(scope: &mut v8::PinScope, message: &str) {
 
 fn run_admitted<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    admitted: Result<&dyn Server, String>,
+    authorized: Result<&dyn Server, String>,
     run_sync: v8::Local<'s, v8::Function>,
     work: v8::Local<'s, v8::Value>,
 ) -> Option<v8::Local<'s, v8::Value>> {
-    match admitted {
+    match authorized {
         Err(message) => {
             throw_plainly(scope, &message);
             None

@@ -3,12 +3,12 @@
 //! The globals are there for every library, but made when the first of them is touched: see
 //! `gears.js` and `gears_flow.js`, which are JavaScript on top of what follows here.
 
-use crate::ports::{Label, Reply, Scheduled};
+use crate::ports::{Metadata, Reply, Scheduled};
 use gears_core::delivery::Mode;
 
+use crate::api::arguments;
 use crate::api::client;
-use crate::api::given;
-use crate::api::registering::{self, Loading};
+use crate::api::registration::{self, Loading};
 use crate::convert::from_js;
 use crate::convert::text;
 use crate::runtime::callback::callback;
@@ -22,7 +22,7 @@ const FLOW: &str = include_str!("../js/gears_flow.js");
 const TEXT_MAX: usize = 64 * 1024;
 
 callback!(make_entry => make);
-callback!(label_entry => label);
+callback!(label_entry => metadata);
 callback!(is_loading_entry => is_loading);
 callback!(schedule_entry => schedule);
 callback!(begin_entry => execution_begin);
@@ -93,15 +93,15 @@ fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Valu
         ("is_locked", v8::Local::new(scope, &helpers.is_locked)),
         ("is_async_function", client::async_function_test(scope)?),
     ];
-    for (name, function) in registering::functions(scope)?.into_iter().chain(own) {
+    for (name, function) in registration::functions(scope)?.into_iter().chain(own) {
         let key = text::short(scope, name);
         native.create_data_property(scope, key.into(), function.into())?;
     }
     Some(native.into())
 }
 
-/// `label(description, mode)`: what the next registration says of itself.
-fn label(
+/// `metadata(description, mode)`: what the next registration says of itself.
+fn metadata(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
@@ -110,12 +110,12 @@ fn label(
         let word = v8::Local::<v8::String>::try_from(args.get(at)).ok()?;
         Some(text::to_rust(scope, word, TEXT_MAX).into())
     };
-    let label = Label {
+    let metadata = Metadata {
         description: word(0),
         mode: word(1),
     };
     if let Some(loading) = scope.get_slot_mut::<Loading>() {
-        loading.label = Some(label);
+        loading.metadata = Some(metadata);
     }
 }
 
@@ -135,7 +135,7 @@ fn schedule(
     _result: v8::ReturnValue<v8::Value>,
 ) {
     let (Some(Mode::Async), Ok(function)) = (
-        given::mode_of(args.get(0)),
+        arguments::mode_of(args.get(0)),
         v8::Local::<v8::Function>::try_from(args.get(0)),
     ) else {
         return text::throw_type_error(scope, "Only an async function can be scheduled");
@@ -167,7 +167,7 @@ fn execution_begin(
     mut result: v8::ReturnValue<v8::Value>,
 ) {
     let plan = plan_of(scope, args.get(0));
-    let user = continuation::grant(scope).map(|grant| grant.user);
+    let user = continuation::credentials(scope).map(|credentials| credentials.user);
     if let Some(id) = run::begin_execution(scope, &plan, user.as_deref()) {
         result.set(text::short(scope, &id).into());
     }
@@ -195,7 +195,7 @@ fn execution_end(
     _result: v8::ReturnValue<v8::Value>,
 ) {
     let id = id_of(scope, args);
-    let bytes = run::bounds(scope).map_or(0, |bounds| bounds.memory);
+    let bytes = run::isolate_limits(scope).map_or(0, |isolate_limits| isolate_limits.memory);
     let outcome = v8::Array::new_with_elements(scope, &[args.get(1), args.get(2)]);
     let outcome = match from_js::reply(scope, outcome.into(), bytes) {
         Ok(outcome) => outcome,

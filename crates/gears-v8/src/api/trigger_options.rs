@@ -3,13 +3,13 @@
 use gears_core::delivery::Mode;
 use gears_core::triggers::{KeyType, TriggerSpec};
 
-use crate::api::given::{OptionsOf, Value, mode_of, plain_object};
-use crate::api::registering::Extras;
+use crate::api::arguments::{OptionsOf, Value, mode_of, plain_object};
+use crate::api::registration::Extras;
 
 const OF: OptionsOf = OptionsOf("register_notifications_consumer");
 
 /// What was given.
-pub(crate) struct Options<'s> {
+pub(crate) struct TriggerOptions<'s> {
     pub(crate) spec: TriggerSpec,
     /// What to call in the middle of the command.
     pub(crate) on_fired: Option<v8::Local<'s, v8::Function>>,
@@ -22,8 +22,8 @@ pub(crate) fn parse<'s>(
     value: Value<'s>,
     prefix: &[u8],
     mode: Mode,
-) -> Result<Options<'s>, String> {
-    let mut options = Options {
+) -> Result<TriggerOptions<'s>, String> {
+    let mut options = TriggerOptions {
         spec: TriggerSpec::new(prefix, mode),
         on_fired: None,
         extras: Extras::default(),
@@ -46,7 +46,7 @@ fn read<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
     value: Value<'s>,
-    options: &mut Options<'s>,
+    options: &mut TriggerOptions<'s>,
 ) -> Result<(), String> {
     let spec = &mut options.spec;
     match name {

@@ -1,16 +1,16 @@
 //! Ends scripts that run too long or take too much memory.
 //!
-//! A [`Watch`] is a counter that is odd while its library runs JavaScript. Beginning and ending a
-//! run is one atomic addition, no clock is read. One thread looks at all watches every few
-//! milliseconds: a counter that stays at the same odd number for longer than the limit belongs
-//! to a run that has to end. While nothing runs the thread sleeps; the first run wakes it.
+//! A [`RunTimer`] is a counter that is odd while its library runs JavaScript. Beginning and ending
+//! a run is one atomic addition, no clock is read. One thread looks at all watches every few
+//! milliseconds: a counter that stays at the same odd number for longer than the limit belongs to a
+//! run that has to end. While nothing runs the thread sleeps; the first run wakes it.
 //!
 //! Two limits hold: one for runs that hold the server's lock, one for all others. A run that waits
 //! for that lock is paused; what it took before counts on when it resumes.
 //!
 //! A run is ended by V8's `terminate_execution`, which scripts cannot catch. The termination must
 //! not hit a later run: it is asked for under a lock and only if the counter still stands where
-//! it stood, and [`Watch::stop`] takes back whatever was asked for until then.
+//! it stood, and [`RunTimer::stop`] takes back whatever was asked for until then.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -72,7 +72,7 @@ impl Paused {
 
 /// The state of one library's runs. See the module's description.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct RunTimer {
     library: String,
     runs: AtomicU64,
     /// Whether the run holds the server's lock.
@@ -89,7 +89,7 @@ pub(crate) struct Watch {
     shared: Arc<Shared>,
 }
 
-impl Watch {
+impl RunTimer {
     /// Names the isolate whose runs are watched.
     pub(crate) fn attach(&self, isolate: v8::IsolateHandle) {
         // A second isolate would be a bug of the caller; the first stays.
@@ -196,7 +196,7 @@ impl Watch {
         }
     }
 
-    /// Ends the run with this number, if it still goes on; whether that is news. It is asked for
+    /// Ends the run with this number, if it still goes on; whether that is results. It is asked for
     /// again and again: V8 may lose it between two microtasks.
     fn end_for_time(&self, run: u64) -> bool {
         let _guard = self.ending.lock();
@@ -218,7 +218,7 @@ impl Watch {
 
 #[derive(Debug)]
 struct Shared {
-    watches: Mutex<Vec<Weak<Watch>>>,
+    timers: Mutex<Vec<Weak<RunTimer>>>,
     /// Milliseconds since the start, as of the watchdog's last round or awakening.
     now_ms: AtomicU64,
     start: Instant,
@@ -252,7 +252,7 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     pub(crate) fn start(limits: Arc<Limits>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            watches: Mutex::new(Vec::new()),
+            timers: Mutex::new(Vec::new()),
             now_ms: AtomicU64::new(0),
             start: Instant::now(),
             asleep: AtomicBool::new(false),
@@ -268,8 +268,8 @@ impl Watchdog {
     }
 
     /// A watch that is looked at from now on, until it is dropped.
-    pub(crate) fn watch(&self, library: &str) -> Arc<Watch> {
-        let watch = Arc::new(Watch {
+    pub(crate) fn timer(&self, library: &str) -> Arc<RunTimer> {
+        let timer = Arc::new(RunTimer {
             library: library.to_owned(),
             runs: AtomicU64::new(0),
             locked: AtomicBool::new(false),
@@ -281,8 +281,8 @@ impl Watchdog {
             isolate: OnceLock::new(),
             shared: Arc::clone(&self.shared),
         });
-        self.shared.watches.lock().push(Arc::downgrade(&watch));
-        watch
+        self.shared.timers.lock().push(Arc::downgrade(&timer));
+        timer
     }
 }
 
@@ -295,7 +295,7 @@ impl Drop for Watchdog {
 
 /// A run that was seen, and when it was seen first.
 struct Seen {
-    watch: Weak<Watch>,
+    timer: Weak<RunTimer>,
     run: u64,
     since: Instant,
     /// Whether the log knows that it takes too long.
@@ -311,8 +311,8 @@ fn guard(shared: &Shared, limits: &Limits) {
         let round = Duration::from_millis(shortest) / 10;
         std::thread::sleep(round.clamp(*ROUND.start(), *ROUND.end()));
         shared.tick();
-        seen.extend(shared.watches.lock().drain(..).map(|watch| Seen {
-            watch,
+        seen.extend(shared.timers.lock().drain(..).map(|timer| Seen {
+            timer,
             run: 0,
             since: Instant::now(),
             reported: false,
@@ -328,7 +328,7 @@ fn guard(shared: &Shared, limits: &Limits) {
         let mut sleeping = shared.sleeping.lock();
         shared.asleep.store(true, Ordering::SeqCst);
         // A run that began before the flag was up did not see it: look once more.
-        if look(&mut seen, limits) || !shared.watches.lock().is_empty() {
+        if look(&mut seen, limits) || !shared.timers.lock().is_empty() {
             shared.asleep.store(false, Ordering::SeqCst);
         }
         while shared.asleep.load(Ordering::SeqCst) && !shared.over.load(Ordering::SeqCst) {
@@ -343,10 +343,10 @@ fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
     let now = Instant::now();
     let mut busy = false;
     seen.retain_mut(|one| {
-        let Some(watch) = one.watch.upgrade() else {
+        let Some(timer) = one.timer.upgrade() else {
             return false;
         };
-        let run = watch.runs.load(Ordering::SeqCst);
+        let run = timer.runs.load(Ordering::SeqCst);
         if run % 2 == 1 {
             busy = true;
             if run != one.run {
@@ -354,16 +354,16 @@ fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
                 one.since = now;
                 one.reported = false;
             }
-            judge(one, &watch, now, limits);
+            judge(one, &timer, now, limits);
         }
         true
     });
     busy
 }
 
-fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
-    let locked = watch.locked.load(Ordering::SeqCst);
-    let (limit, place) = if locked && watch.restoring.load(Ordering::SeqCst) {
+fn judge(one: &mut Seen, timer: &RunTimer, now: Instant, limits: &Limits) {
+    let locked = timer.locked.load(Ordering::SeqCst);
+    let (limit, place) = if locked && timer.restoring.load(Ordering::SeqCst) {
         (&limits.restoring_ms, "while it is loaded")
     } else if locked {
         (&limits.locked_ms, "with the server's lock held")
@@ -372,14 +372,14 @@ fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
     };
     let limit = limit.load(Ordering::Relaxed);
     let seen = u64::try_from(now.duration_since(one.since).as_millis()).unwrap_or(u64::MAX);
-    let took = seen.saturating_add(watch.before_ms.load(Ordering::SeqCst));
+    let took = seen.saturating_add(timer.before_ms.load(Ordering::SeqCst));
     if took < limit {
         return;
     }
-    let lenient = limits.lenient.load(Ordering::Relaxed);
-    let fate = if lenient {
+    let never_kills = limits.never_kills.load(Ordering::Relaxed);
+    let fate = if never_kills {
         "and goes on"
-    } else if watch.end_for_time(one.run) {
+    } else if timer.end_for_time(one.run) {
         "and is ended"
     } else {
         // It is over, or paused for a moment: it is looked at there.
@@ -389,7 +389,7 @@ fn judge(one: &mut Seen, watch: &Watch, now: Instant, limits: &Limits) {
         one.reported = true;
         log::warn!(
             "library '{}' runs for {took} ms {place}, the timeout is {limit} ms, {fate}",
-            watch.library
+            timer.library
         );
     }
 }

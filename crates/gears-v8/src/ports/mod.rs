@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 pub use reply::Reply;
-pub use server::{Database, Flags, Grant, Server, Words};
+pub use server::{Credentials, Database, Flags, Server, Words};
 
 use gears_core::delivery::{ConsumerSpec, EntryId, Item, Mode, Record};
 use gears_core::triggers::{KeyValue, TriggerSpec};
@@ -54,7 +54,7 @@ pub struct Limits {
     pub total_memory: AtomicUsize,
     /// Whether what goes beyond a limit is let run: then the process may hang, or end for lack
     /// of memory.
-    pub lenient: AtomicBool,
+    pub never_kills: AtomicBool,
 }
 
 /// A library before it is loaded.
@@ -126,7 +126,11 @@ pub trait Session {
     ///
     /// # Errors
     /// With how it ended, if it did not end well.
-    fn fire(&mut self, call: &Notification<'_>, server: &dyn Server) -> Result<Held, Outcome>;
+    fn fire(
+        &mut self,
+        call: &Notification<'_>,
+        server: &dyn Server,
+    ) -> Result<RetainedValue, Outcome>;
 
     /// Calls a function.
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
@@ -147,15 +151,15 @@ pub trait Session {
     /// before. Code that settles them runs on.
     fn leave_continuations(&mut self, leave: bool) -> bool;
 
-    /// Moves what came of the runs since the last time into `news`.
-    fn take_news(&mut self, news: &mut News);
+    /// Moves what came of the runs since the last time into `results`.
+    fn take_results(&mut self, results: &mut RunResults);
 }
 
 /// What came of runs, beside their outcome.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct RunResults {
     /// Calls whose promise was pending and is settled now.
-    pub settled: Vec<Settled>,
+    pub settled: Vec<SettledPromise>,
     /// Background parts that were begun: each wants a [`Session::run_task`].
     pub tasks: usize,
 }
@@ -166,7 +170,7 @@ pub struct Call<'a> {
     /// Which callback.
     pub callback: CallbackId,
     /// What an async callback acts with; `None` for a sync one.
-    pub background: Option<&'a Arc<Grant>>,
+    pub background: Option<&'a Arc<Credentials>>,
     /// Name of the stream: any bytes.
     pub stream: &'a [u8],
     /// The entry.
@@ -183,7 +187,7 @@ pub struct BatchCall<'a> {
     /// Which callback.
     pub callback: CallbackId,
     /// What an async callback acts with; `None` for a sync one.
-    pub background: Option<&'a Arc<Grant>>,
+    pub background: Option<&'a Arc<Credentials>>,
     /// Name of the stream: any bytes.
     pub stream: &'a [u8],
     /// The entries.
@@ -198,7 +202,7 @@ pub struct Notification<'a> {
     /// Which callback.
     pub callback: CallbackId,
     /// What an async callback acts with; `None` for a sync one.
-    pub background: Option<&'a Arc<Grant>>,
+    pub background: Option<&'a Arc<Credentials>>,
     /// What happened.
     pub event: &'a str,
     /// To which key: any bytes.
@@ -206,15 +210,15 @@ pub struct Notification<'a> {
     /// What the key held, if the callback is to know.
     pub value: Option<&'a KeyValue>,
     /// What was made of all that already.
-    pub held: Option<&'a Held>,
+    pub retained: Option<&'a RetainedValue>,
     /// What a pending outcome will be known by.
     pub token: u64,
 }
 
 /// A value of a script's that waits for its callback. May be dropped by any thread.
-pub struct Held(pub(crate) Box<dyn Any + Send>);
+pub struct RetainedValue(pub(crate) Box<dyn Any + Send>);
 
-impl fmt::Debug for Held {
+impl fmt::Debug for RetainedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Held")
     }
@@ -226,7 +230,7 @@ pub struct Invocation<'a> {
     /// Which callback.
     pub callback: CallbackId,
     /// What an async function acts with; `None` for a sync one.
-    pub background: Option<&'a Arc<Grant>>,
+    pub background: Option<&'a Arc<Credentials>>,
     /// Its arguments.
     pub arguments: &'a [&'a [u8]],
     /// Whether it wants them as bytes.
@@ -249,7 +253,7 @@ pub enum Outcome {
         /// What went wrong.
         error: String,
     },
-    /// It gave a promise that is not settled yet: its token will come up in [`News`], once.
+    /// It gave a promise that is not settled yet: its token will come up in [`RunResults`], once.
     Pending,
     /// It was ended for its use of time or memory. Whatever the program had pending is void.
     Killed(ScriptError),
@@ -268,7 +272,7 @@ impl Outcome {
 
 /// A promise that was pending and is settled now.
 #[derive(Debug)]
-pub struct Settled {
+pub struct SettledPromise {
     /// The token of its call.
     pub token: u64,
     /// How it was settled: never pending, nor killed.
@@ -347,7 +351,7 @@ pub struct StreamConsumer {
     /// What to call.
     pub callback: CallbackId,
     /// What it says of itself.
-    pub label: Label,
+    pub metadata: Metadata,
 }
 
 /// A key-space trigger as its library registered it.
@@ -362,12 +366,12 @@ pub struct Trigger {
     /// What to call in the middle of the command.
     pub on_fired: Option<CallbackId>,
     /// What it says of itself.
-    pub label: Label,
+    pub metadata: Metadata,
 }
 
 /// What a registration says of itself, for users to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Label {
+pub struct Metadata {
     /// A description.
     pub description: Option<Arc<str>>,
     /// What its way of running is called, where that is not just sync or async.

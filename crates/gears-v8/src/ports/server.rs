@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
-use super::News;
+use super::RunResults;
 
 bitflags! {
     /// What a function said of itself when it was registered.
@@ -35,7 +35,7 @@ impl Flags {
     ];
 }
 
-/// A database that a grant is for.
+/// A database that credentials are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
     /// The one of that number, as clients select it.
@@ -69,7 +69,7 @@ impl Database {
 /// In whose name, where, and under which flags a script acts: what a background part keeps of the
 /// call it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct Credentials {
     /// The user, by name.
     pub user: Arc<str>,
     /// The database.
@@ -93,14 +93,14 @@ pub trait Server {
     fn may_block(&self) -> bool;
 
     /// What background parts of this run act with; `None` where the user is not known.
-    fn grant(&self) -> Option<Grant>;
+    fn credentials(&self) -> Option<Credentials>;
 
     /// Takes what came of runs, before the script at hand waits for the lock: others may want it.
-    fn note_news(&self, _news: &mut News) {}
+    fn note_results(&self, _news: &mut RunResults) {}
 
     /// Takes the lock for as long as `work` runs, unless this run holds it already. Where that is
     /// refused, `work` gets the reason; it is called once in any case.
-    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>));
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>));
 }
 
 /// Words of a command, or arguments of a function: strings of any bytes, in one block.

@@ -12,22 +12,25 @@
 //! more. Internalized strings lie in the old generation, which the scavenger leaves alone; the
 //! other collector visits a root as often as it likes.
 
-use crate::ports::{Database, Flags, Grant};
+use crate::ports::{Credentials, Database, Flags};
 
-/// What is between the parts of a grant; the user's name comes last, and may hold it.
+/// What is between the parts of credentials; the user's name comes last, and may hold it.
 const BETWEEN: char = ' ';
 
-/// A grant as data to be carried; `undefined` where there is no memory for it.
-pub(crate) fn data_of<'s>(scope: &v8::PinScope<'s, '_>, grant: &Grant) -> v8::Local<'s, v8::Value> {
-    let text = write(grant);
+/// Credentials as data to be carried; `undefined` where there is no memory for it.
+pub(crate) fn data_of<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    credentials: &Credentials,
+) -> v8::Local<'s, v8::Value> {
+    let text = write(credentials);
     match v8::String::new_from_utf8(scope, text.as_bytes(), v8::NewStringType::Internalized) {
         Some(data) => data.into(),
         None => v8::undefined(scope).into(),
     }
 }
 
-/// The grant that is carried; `None` where there is none.
-pub(crate) fn grant(scope: &mut v8::PinScope) -> Option<Grant> {
+/// The credentials that is carried; `None` where there is none.
+pub(crate) fn credentials(scope: &mut v8::PinScope) -> Option<Credentials> {
     let data = scope.get_continuation_preserved_embedder_data();
     let text = v8::Local::<v8::String>::try_from(data).ok()?;
     read(&text.to_rust_string_lossy(scope))
@@ -39,18 +42,18 @@ pub(crate) fn clear(scope: &mut v8::PinScope) {
     scope.set_continuation_preserved_embedder_data(nothing);
 }
 
-fn write(grant: &Grant) -> String {
+fn write(credentials: &Credentials) -> String {
     format!(
         "{}{BETWEEN}{}{BETWEEN}{}",
-        grant.db.packed(),
-        grant.flags.bits(),
-        grant.user
+        credentials.db.packed(),
+        credentials.flags.bits(),
+        credentials.user
     )
 }
 
-fn read(text: &str) -> Option<Grant> {
+fn read(text: &str) -> Option<Credentials> {
     let mut parts = text.splitn(3, BETWEEN);
-    Some(Grant {
+    Some(Credentials {
         db: Database::of_packed(parts.next()?.parse().ok()?),
         flags: Flags::from_bits_truncate(parts.next()?.parse().ok()?),
         user: parts.next()?.into(),
@@ -64,12 +67,12 @@ mod tests {
     #[test]
     fn a_grant_is_read_as_it_was_written_whatever_its_user_is_called() {
         for user in ["default", "", "a b  c", "0 1 x", "\u{fc}ser \u{1f600}"] {
-            let grant = Grant {
+            let credentials = Credentials {
                 user: user.into(),
                 db: Database::Home(7),
                 flags: Flags::NO_WRITES | Flags::RAW_ARGUMENTS,
             };
-            assert_eq!(read(&write(&grant)), Some(grant));
+            assert_eq!(read(&write(&credentials)), Some(credentials));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::ports::Reply;
 
-use crate::limits::memory::Bounds;
+use crate::limits::isolate_limits::IsolateLimits;
 
 /// Entries of isolates that are gone before these are dropped by themselves.
 const GONE_MAX: usize = 100;
@@ -19,25 +19,27 @@ const HELP: &[&str] = &[
 
 /// The isolates there were, by what bounds them: that lives as long as they do.
 #[derive(Debug, Default)]
-pub(crate) struct Tracked(Vec<(String, Weak<Bounds>)>);
+pub(crate) struct Tracked(Vec<(String, Weak<IsolateLimits>)>);
 
 impl Tracked {
-    pub(crate) fn add(&mut self, library: &str, bounds: &Arc<Bounds>) {
+    pub(crate) fn add(&mut self, library: &str, isolate_limits: &Arc<IsolateLimits>) {
         if self.gone() > GONE_MAX {
             self.collect();
         }
-        self.0.push((library.to_owned(), Arc::downgrade(bounds)));
+        self.0
+            .push((library.to_owned(), Arc::downgrade(isolate_limits)));
     }
 
     fn gone(&self) -> usize {
         self.0
             .iter()
-            .filter(|(_, bounds)| bounds.strong_count() == 0)
+            .filter(|(_, isolate_limits)| isolate_limits.strong_count() == 0)
             .count()
     }
 
     fn collect(&mut self) {
-        self.0.retain(|(_, bounds)| bounds.strong_count() > 0);
+        self.0
+            .retain(|(_, isolate_limits)| isolate_limits.strong_count() > 0);
     }
 
     /// See [`HELP`].
@@ -62,8 +64,12 @@ impl Tracked {
             "isolates_stats" => counts(Vec::new()),
             "isolates_aggregated_stats" => {
                 let (mut heap, mut buffers, mut limit) = (0, 0, 0);
-                for bounds in self.0.iter().filter_map(|(_, bounds)| bounds.upgrade()) {
-                    let of_one = bounds.memory_use();
+                for isolate_limits in self
+                    .0
+                    .iter()
+                    .filter_map(|(_, isolate_limits)| isolate_limits.upgrade())
+                {
+                    let of_one = isolate_limits.memory_use();
                     heap += of_one.heap;
                     buffers += of_one.buffers;
                     limit += of_one.limit;
@@ -77,7 +83,7 @@ impl Tracked {
             "isolates_strong_count" => Reply::Array(
                 self.0
                     .iter()
-                    .map(|(_, bounds)| Reply::count(bounds.strong_count()))
+                    .map(|(_, isolate_limits)| Reply::count(isolate_limits.strong_count()))
                     .collect(),
             ),
             "isolates_gc" => {

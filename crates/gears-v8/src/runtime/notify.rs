@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::ports::{Held, Notification, Outcome, Reply, ScriptError};
+use crate::ports::{Notification, Outcome, Reply, RetainedValue, ScriptError};
 
 use crate::convert::text;
 use crate::runtime::outcome::{Token, Wants, perform};
 use crate::runtime::session::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
 
 /// Arguments of `call_trigger`.
-type Arguments<'s> = SmallVec<[v8::Local<'s, v8::Value>; 16]>;
+type TriggerArguments<'s> = SmallVec<[v8::Local<'s, v8::Value>; 16]>;
 
 fn too_large() -> Outcome {
     Outcome::Failed(ScriptError::new(
@@ -34,8 +34,8 @@ impl<'s> V8Session<'_, 's, '_> {
         };
         let helpers = Arc::clone(&self.helpers);
         v8::scope!(let scope, &mut *self.scope);
-        let held = call.held.and_then(|held| held.0.downcast_ref());
-        if let Some(data) = held {
+        let retained = call.retained.and_then(|retained| retained.0.downcast_ref());
+        if let Some(data) = retained {
             let data: &v8::Global<v8::Object> = data;
             let call_with = v8::Local::new(scope, &helpers.call_with);
             let data = v8::Local::new(scope, data).into();
@@ -48,11 +48,11 @@ impl<'s> V8Session<'_, 's, '_> {
         perform(scope, call_trigger, &arguments, &token, 0)
     }
 
-    /// `held` gets the data as the function left it.
+    /// `retained` gets the data as the function left it.
     pub(crate) fn fire_watched(
         &mut self,
         call: &Notification<'_>,
-        held: &mut Option<Held>,
+        retained: &mut Option<RetainedValue>,
     ) -> Outcome {
         let lasting = match self.lasting(call) {
             Ok(lasting) => lasting,
@@ -73,7 +73,7 @@ impl<'s> V8Session<'_, 's, '_> {
         };
         scope.perform_microtask_checkpoint();
         if let Some(data) = data.and_then(|data| v8::Local::<v8::Object>::try_from(data).ok()) {
-            *held = Some(Held(Box::new(v8::Global::new(scope, data))));
+            *retained = Some(RetainedValue(Box::new(v8::Global::new(scope, data))));
             return Outcome::Done(Reply::Null);
         }
         Outcome::Failed(
@@ -84,7 +84,7 @@ impl<'s> V8Session<'_, 's, '_> {
     fn lasting(&mut self, call: &Notification<'_>) -> Result<Lasting<'s>, Outcome> {
         let value = call.value.map_or(0, |value| value.packed().len());
         // Three copies at worst: packed, and as text of two bytes a character.
-        if value.saturating_add(call.key.len()) > self.bounds.memory / 4 {
+        if value.saturating_add(call.key.len()) > self.isolate_limits.memory / 4 {
             return Err(too_large());
         }
         let Some(callback) = self.callback(call.callback) else {
@@ -112,10 +112,10 @@ fn arguments<'s>(
     scope: &v8::PinScope<'s, '_>,
     call: &Notification<'_>,
     lasting: Lasting<'s>,
-) -> Option<Arguments<'s>> {
+) -> Option<TriggerArguments<'s>> {
     let mut packed = u32::try_from(call.key.len()).ok()?.to_le_bytes().to_vec();
     packed.extend_from_slice(call.key);
-    let mut arguments = Arguments::from_slice(&lasting);
+    let mut arguments = TriggerArguments::from_slice(&lasting);
     arguments.push(part(scope, call.key));
     arguments.push(one_byte(scope, &packed)?);
     if let Some(value) = call.value {

@@ -1,8 +1,8 @@
 //! Calls into a library, what comes of them at once, and of the promises that they leave.
 
-use crate::ports::{Outcome, Reply, ScriptError, Settled};
+use crate::ports::{Outcome, Reply, ScriptError, SettledPromise};
 
-use crate::api::verdict;
+use crate::api::batch_result;
 use crate::convert::from_js;
 use crate::convert::text;
 use crate::runtime::callback::callback;
@@ -38,7 +38,7 @@ impl Wants {
     ) -> Outcome {
         match self {
             Self::Nothing => Outcome::Done(Reply::Null),
-            Self::Verdict => verdict::of_result(scope, value),
+            Self::Verdict => batch_result::of_result(scope, value),
             Self::Reply => match from_js::reply(scope, value, bytes) {
                 Ok(reply) => Outcome::Done(reply),
                 Err(error) => Outcome::Failed(error),
@@ -49,7 +49,7 @@ impl Wants {
     /// What an exception says.
     fn error(self, scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
         if self == Self::Verdict {
-            verdict::of_error(scope, thrown)
+            batch_result::of_error(scope, thrown)
         } else {
             text::describe(scope, thrown)
         }
@@ -132,12 +132,14 @@ fn on_fulfilled(
         return;
     };
     let bytes = match token.wants {
-        Wants::Reply => run::bounds(scope).map_or(0, |bounds| bounds.memory),
+        Wants::Reply => {
+            run::isolate_limits(scope).map_or(0, |isolate_limits| isolate_limits.memory)
+        }
         Wants::Nothing | Wants::Verdict => 0,
     };
     let outcome = token.wants.result(scope, args.get(0), bytes);
     let token = token.number;
-    run::note_settled(scope, Settled { token, outcome });
+    run::note_settled(scope, SettledPromise { token, outcome });
 }
 
 fn on_rejected(
@@ -150,5 +152,5 @@ fn on_rejected(
     };
     let outcome = Outcome::Failed(token.wants.error(scope, args.get(0)));
     let token = token.number;
-    run::note_settled(scope, Settled { token, outcome });
+    run::note_settled(scope, SettledPromise { token, outcome });
 }

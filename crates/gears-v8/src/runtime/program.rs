@@ -14,11 +14,11 @@ use crate::ports::{
 };
 
 use crate::api::api_v1;
-use crate::api::registering::Loading;
+use crate::api::registration::Loading;
 use crate::convert::text;
 use crate::limits::guards;
-use crate::limits::memory;
-use crate::limits::memory::Bounds;
+use crate::limits::isolate_limits;
+use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::bootstrap;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::session::V8Session;
@@ -30,7 +30,7 @@ pub(crate) struct V8Program {
     functions: Vec<v8::Global<v8::Function>>,
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
-    bounds: Arc<Bounds>,
+    isolate_limits: Arc<IsolateLimits>,
     /// Whether it was entered since V8's own tasks were run last.
     ran: AtomicBool,
     one_shot: bool,
@@ -41,15 +41,15 @@ pub(crate) struct V8Program {
 impl V8Program {
     pub(crate) fn compile(
         source: &Source<'_>,
-        bounds: Arc<Bounds>,
+        isolate_limits: Arc<IsolateLimits>,
         executions: Arc<dyn Executions>,
     ) -> Result<Self, ScriptError> {
-        let isolate = new_isolate(&bounds, executions)?;
-        bounds.watch.attach(isolate.thread_safe_handle());
-        bounds.watch.set_restoring(source.restored);
-        bounds.watch.start(true);
+        let isolate = new_isolate(&isolate_limits, executions)?;
+        isolate_limits.timer.attach(isolate.thread_safe_handle());
+        isolate_limits.timer.set_restoring(source.restored);
+        isolate_limits.timer.start(true);
         let built = build(&isolate, source);
-        let ended = bounds.watch.stop();
+        let ended = isolate_limits.timer.stop();
         let (context, script) = match ended {
             Some(reason) => return Err(ScriptError::new(reason.describe())),
             None => built?,
@@ -59,7 +59,7 @@ impl V8Program {
             functions: Vec::new(),
             context,
             isolate,
-            bounds,
+            isolate_limits,
             ran: AtomicBool::new(false),
             one_shot: source.one_shot,
             kept: Arc::default(),
@@ -102,15 +102,15 @@ impl Program for V8Program {
                 ..Loading::default()
             });
             // Loading happens on the main thread: the limit is that of code that holds its lock.
-            let result = run::watched_with_lock(scope, &self.bounds, |scope| {
+            let result = run::watched_with_lock(scope, &self.isolate_limits, |scope| {
                 let script = v8::Local::new(scope, script);
                 run_script(scope, script)
             });
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
-            self.bounds.measure(scope);
+            self.isolate_limits.measure(scope);
             (result.and_then(|result| result), loading)
         });
-        self.bounds.watch.set_restoring(false);
+        self.isolate_limits.timer.set_restoring(false);
         result?;
         self.functions = loading.callbacks;
         Ok(loading.registrations)
@@ -121,7 +121,8 @@ impl Program for V8Program {
             self.ran.store(true, Ordering::Relaxed);
         }
         self.with_scope(|scope| {
-            let Some(mut session) = V8Session::new(scope, &self.functions, &self.bounds, &self.ran)
+            let Some(mut session) =
+                V8Session::new(scope, &self.functions, &self.isolate_limits, &self.ran)
             else {
                 return;
             };
@@ -148,7 +149,7 @@ impl Program for V8Program {
     }
 
     fn memory(&self) -> MemoryUse {
-        self.bounds.memory_use()
+        self.isolate_limits.memory_use()
     }
 }
 
@@ -167,16 +168,16 @@ impl Drop for Kept {
 }
 
 fn new_isolate(
-    bounds: &Arc<Bounds>,
+    isolate_limits: &Arc<IsolateLimits>,
     executions: Arc<dyn Executions>,
 ) -> Result<v8::SharedIsolate, ScriptError> {
-    let mut isolate = v8::Isolate::new(memory::create_params(bounds));
+    let mut isolate = v8::Isolate::new(isolate_limits::create_params(isolate_limits));
     isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
     isolate.set_promise_reject_callback(run::on_rejection);
-    isolate.set_slot(RunState::new(Arc::clone(bounds), executions));
-    memory::guard_heap(&mut isolate, bounds);
+    isolate.set_slot(RunState::new(Arc::clone(isolate_limits), executions));
+    isolate_limits::guard_heap(&mut isolate, isolate_limits);
     // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
     // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread
     // only, a pointer; the callbacks are plain functions, their data is the bounds.

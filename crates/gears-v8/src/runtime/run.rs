@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::ports::{Executions, News, Reply, ScriptError, Server, Settled, Words};
+use crate::ports::{Executions, Reply, RunResults, ScriptError, Server, SettledPromise, Words};
 
 use crate::convert::text;
-use crate::limits::memory::Bounds;
+use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::bootstrap::Helpers;
 
 /// Rejections without a handler that one run has in the log.
@@ -22,10 +22,10 @@ const REJECTIONS_KEPT: usize = 1000;
 
 /// See the module's description.
 pub(crate) struct RunState {
-    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) isolate_limits: Arc<IsolateLimits>,
     server: Option<NonNull<dyn Server>>,
-    settled: Vec<Settled>,
-    /// Background parts that wait, and how many of them are news.
+    settled: Vec<SettledPromise>,
+    /// Background parts that wait, and how many of them are results.
     tasks: VecDeque<v8::Global<v8::Function>>,
     begun: usize,
     rejected: Vec<v8::Global<v8::Promise>>,
@@ -53,9 +53,9 @@ impl RunState {
         }
     }
 
-    pub(crate) fn new(bounds: Arc<Bounds>, executions: Arc<dyn Executions>) -> Self {
+    pub(crate) fn new(isolate_limits: Arc<IsolateLimits>, executions: Arc<dyn Executions>) -> Self {
         Self {
-            bounds,
+            isolate_limits,
             executions,
             begun_executions: Vec::new(),
             server: None,
@@ -119,25 +119,27 @@ pub(crate) struct Begun(Option<NonNull<dyn Server>>);
 /// Begins a watched run with this server around it; [`end`] has to follow, whatever happens.
 pub(crate) fn begin(
     isolate: &mut v8::Isolate,
-    bounds: &Bounds,
+    isolate_limits: &IsolateLimits,
     server: Option<&dyn Server>,
 ) -> Begun {
     let outer = put_server(isolate, server);
-    bounds.watch.start(server.is_some_and(Server::is_locked));
+    isolate_limits
+        .timer
+        .start(server.is_some_and(Server::is_locked));
     Begun(outer)
 }
 
 /// Ends a run with what it gave; the error if it was ended from outside. A panic goes on.
 pub(crate) fn end<R>(
     scope: &mut v8::PinScope,
-    bounds: &Bounds,
+    isolate_limits: &IsolateLimits,
     begun: Begun,
     result: std::thread::Result<R>,
 ) -> Result<R, ScriptError> {
     if let Some(state) = state(scope) {
         state.server = begun.0;
     }
-    let ended = bounds.end_run(scope);
+    let ended = isolate_limits.end_run(scope);
     let result = result.unwrap_or_else(|panic| resume_unwind(panic));
     match ended {
         None => Ok(result),
@@ -155,37 +157,37 @@ pub(crate) fn end<R>(
 /// One watched run of `work`.
 pub(crate) fn watched<'s, 'i, R>(
     scope: &mut v8::PinScope<'s, 'i>,
-    bounds: &Bounds,
+    isolate_limits: &IsolateLimits,
     server: Option<&dyn Server>,
     work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
 ) -> Result<R, ScriptError> {
-    let begun = begin(scope, bounds, server);
+    let begun = begin(scope, isolate_limits, server);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = work(scope);
         report_rejections(scope);
         result
     }));
-    end(scope, bounds, begun, result)
+    end(scope, isolate_limits, begun, result)
 }
 
 /// One watched run of `work` under the server's lock, without a server around it.
 pub(crate) fn watched_with_lock<'s, 'i, R>(
     scope: &mut v8::PinScope<'s, 'i>,
-    bounds: &Bounds,
+    isolate_limits: &IsolateLimits,
     work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
 ) -> Result<R, ScriptError> {
-    bounds.watch.start(true);
+    isolate_limits.timer.start(true);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = work(scope);
         report_rejections(scope);
         result
     }));
-    end(scope, bounds, Begun(None), result)
+    end(scope, isolate_limits, Begun(None), result)
 }
 
 /// Whether the run that goes on is being ended, and V8 has not noticed yet.
 pub(crate) fn is_ending(isolate: &mut v8::Isolate) -> bool {
-    state(isolate).is_some_and(|state| state.bounds.watch.is_ending())
+    state(isolate).is_some_and(|state| state.isolate_limits.timer.is_ending())
 }
 
 /// After a run that was ended: what it left half-done is void.
@@ -202,8 +204,8 @@ fn forget_run(scope: &mut v8::PinScope) {
 }
 
 /// The bounds of the run that goes on.
-pub(crate) fn bounds(isolate: &mut v8::Isolate) -> Option<Arc<Bounds>> {
-    state(isolate).map(|state| Arc::clone(&state.bounds))
+pub(crate) fn isolate_limits(isolate: &mut v8::Isolate) -> Option<Arc<IsolateLimits>> {
+    state(isolate).map(|state| Arc::clone(&state.isolate_limits))
 }
 
 /// Where runs over the data set are told of.
@@ -243,33 +245,33 @@ pub(crate) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
 }
 
 /// What calling a command needs, taken at once.
-pub(crate) struct Desk {
+pub(crate) struct CallContext {
     server: NonNull<dyn Server>,
     pub(crate) helpers: Arc<Helpers>,
-    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) isolate_limits: Arc<IsolateLimits>,
     /// Memory for the command's words, to be given back.
     pub(crate) words: Words,
 }
 
-impl Desk {
+impl CallContext {
     /// The server of the run.
     pub(crate) fn server(&self) -> &dyn Server {
         // SAFETY: `with_server` or `begin` put it there, further up this thread's stack, and what
-        // is made of it here is gone before they end: the desk does not leave its caller.
+        // is made of it here is gone before they end: the call context does not leave its caller.
         unsafe { self.server.as_ref() }
     }
 }
 
 /// `None` where the run has no server.
-pub(crate) fn take_desk(isolate: &mut v8::Isolate) -> Option<Desk> {
+pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext> {
     let state = state(isolate)?;
     let server = state.server?;
     let mut words = std::mem::take(&mut state.words);
     words.clear();
-    Some(Desk {
+    Some(CallContext {
         server,
         helpers: Arc::clone(state.helpers.as_ref()?),
-        bounds: Arc::clone(&state.bounds),
+        isolate_limits: Arc::clone(&state.isolate_limits),
         words,
     })
 }
@@ -282,7 +284,7 @@ pub(crate) fn give_words_back(isolate: &mut v8::Isolate, words: Words) {
 
 // --- what comes of runs ---------------------------------------------------------------------------
 
-pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: Settled) {
+pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: SettledPromise) {
     if let Some(state) = state(isolate) {
         state.settled.push(settled);
     }
@@ -306,10 +308,10 @@ pub(crate) fn clear_tasks(isolate: &mut v8::Isolate) {
     }
 }
 
-pub(crate) fn take_news(isolate: &mut v8::Isolate, news: &mut News) {
+pub(crate) fn take_results(isolate: &mut v8::Isolate, results: &mut RunResults) {
     if let Some(state) = state(isolate) {
-        news.settled.append(&mut state.settled);
-        news.tasks += std::mem::take(&mut state.begun);
+        results.settled.append(&mut state.settled);
+        results.tasks += std::mem::take(&mut state.begun);
     }
 }
 
@@ -353,7 +355,7 @@ pub(crate) fn report_rejections(scope: &mut v8::PinScope) {
     let Some(state) = state(scope).filter(|state| !state.rejected.is_empty()) else {
         return;
     };
-    let library = state.bounds.watch.library().to_owned();
+    let library = state.isolate_limits.timer.library().to_owned();
     let rejected = std::mem::take(&mut state.rejected);
     let mut reported = 0;
     for promise in rejected {

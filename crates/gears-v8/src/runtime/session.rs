@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use smallvec::SmallVec;
 
 use crate::ports::{
-    BatchCall, Call, CallbackId, Grant, Held, Invocation, News, Notification, Outcome, ScriptError,
-    Server, Session,
+    BatchCall, Call, CallbackId, Credentials, Invocation, Notification, Outcome, RetainedValue,
+    RunResults, ScriptError, Server, Session,
 };
 
 use crate::api::client;
 use crate::convert::text;
-use crate::limits::memory::Bounds;
+use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::bootstrap::{Helpers, filled_buffer};
 use crate::runtime::continuation;
 use crate::runtime::outcome::{Token, Wants, perform};
@@ -41,7 +41,7 @@ const FIXED_ARGUMENTS: usize = 7;
 pub(crate) struct V8Session<'a, 's, 'i> {
     pub(crate) scope: &'a mut v8::PinScope<'s, 'i>,
     functions: &'a [v8::Global<v8::Function>],
-    pub(crate) bounds: &'a Bounds,
+    pub(crate) isolate_limits: &'a IsolateLimits,
     pub(crate) helpers: Arc<Helpers>,
     call_consumer: v8::Local<'s, v8::Function>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
@@ -64,7 +64,7 @@ struct StreamName<'s> {
 }
 
 struct AsyncClient<'s> {
-    grant: Arc<Grant>,
+    credentials: Arc<Credentials>,
     client: v8::Local<'s, v8::Value>,
     /// See [`continuation`].
     data: v8::Local<'s, v8::Value>,
@@ -81,7 +81,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
     pub(crate) fn new(
         scope: &'a mut v8::PinScope<'s, 'i>,
         functions: &'a [v8::Global<v8::Function>],
-        bounds: &'a Bounds,
+        isolate_limits: &'a IsolateLimits,
         ran: &'a AtomicBool,
     ) -> Option<Self> {
         let helpers = run::helpers(scope)?;
@@ -89,7 +89,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         Some(Self {
             scope,
             functions,
-            bounds,
+            isolate_limits,
             helpers,
             call_consumer,
             callback: None,
@@ -118,18 +118,18 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
     /// every `await` begins with it.
     pub(crate) fn client(
         &mut self,
-        grant: Option<&Arc<Grant>>,
+        credentials: Option<&Arc<Credentials>>,
     ) -> Option<v8::Local<'s, v8::Value>> {
-        let Some(grant) = grant else {
+        let Some(credentials) = credentials else {
             continuation::clear(self.scope);
             return Some(v8::undefined(self.scope).into());
         };
         let known = self.client.as_ref();
-        if known.is_none_or(|known| !Arc::ptr_eq(&known.grant, grant)) {
+        if known.is_none_or(|known| !Arc::ptr_eq(&known.credentials, credentials)) {
             self.client = Some(AsyncClient {
-                grant: Arc::clone(grant),
-                client: self.make_client(grant)?,
-                data: continuation::data_of(self.scope, grant),
+                credentials: Arc::clone(credentials),
+                client: self.make_client(credentials)?,
+                data: continuation::data_of(self.scope, credentials),
             });
         }
         let known = self.client.as_ref()?;
@@ -138,8 +138,8 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         Some(known.client)
     }
 
-    fn make_client(&mut self, grant: &Grant) -> Option<v8::Local<'s, v8::Value>> {
-        let parts = client::grant_parts(self.scope, grant).map(|(_, value)| value);
+    fn make_client(&mut self, credentials: &Credentials) -> Option<v8::Local<'s, v8::Value>> {
+        let parts = client::grant_parts(self.scope, credentials).map(|(_, value)| value);
         let make = v8::Local::new(self.scope, &self.helpers.make_async_client);
         let nothing = v8::undefined(self.scope).into();
         make.call(self.scope, nothing, &parts)
@@ -202,7 +202,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             ))
         };
         let sizes = call.items.iter().map(|item| item.record().packed().len());
-        if sizes.sum::<usize>().saturating_add(call.stream.len()) > self.bounds.memory / 4 {
+        if sizes.sum::<usize>().saturating_add(call.stream.len()) > self.isolate_limits.memory / 4 {
             return too_large();
         }
         let Some(callback) = self.callback(call.callback) else {
@@ -261,7 +261,9 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             ))
         };
         // Three copies at worst: packed, and as text of two bytes a character.
-        if call.record.packed().len().saturating_add(call.stream.len()) > self.bounds.memory / 4 {
+        if call.record.packed().len().saturating_add(call.stream.len())
+            > self.isolate_limits.memory / 4
+        {
             return too_large();
         }
         let Some(callback) = self.callback(call.callback) else {
@@ -321,7 +323,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         let failed = |message: &str| Outcome::Failed(ScriptError::new(message));
         let words = invocation.arguments;
         let bytes: usize = words.iter().map(|word| word.len()).sum();
-        if bytes > self.bounds.memory / 4 || words.len() > ARGUMENTS_MAX {
+        if bytes > self.isolate_limits.memory / 4 || words.len() > ARGUMENTS_MAX {
             return failed("The arguments do not fit into the library's memory");
         }
         let Some(callback) = self.callback(invocation.callback) else {
@@ -331,7 +333,7 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             return failed("The library has no memory left");
         };
         let helpers = Arc::clone(&self.helpers);
-        let memory = self.bounds.memory;
+        let memory = self.isolate_limits.memory;
         v8::scope!(let scope, &mut *self.scope);
         let call_function = v8::Local::new(scope, &helpers.call_function);
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
@@ -374,13 +376,13 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         server: Option<&dyn Server>,
         work: impl FnOnce(&mut Self) -> Outcome,
     ) -> Outcome {
-        let begun = run::begin(self.scope, self.bounds, server);
+        let begun = run::begin(self.scope, self.isolate_limits, server);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let outcome = work(self);
             run::report_rejections(self.scope);
             outcome
         }));
-        run::end(self.scope, self.bounds, begun, result).unwrap_or_else(Outcome::Killed)
+        run::end(self.scope, self.isolate_limits, begun, result).unwrap_or_else(Outcome::Killed)
     }
 }
 
@@ -397,13 +399,17 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.notify_watched(call))
     }
 
-    fn fire(&mut self, call: &Notification<'_>, server: &dyn Server) -> Result<Held, Outcome> {
-        let mut held = None;
+    fn fire(
+        &mut self,
+        call: &Notification<'_>,
+        server: &dyn Server,
+    ) -> Result<RetainedValue, Outcome> {
+        let mut retained = None;
         let outcome = self.watched(Some(server), |session| {
-            session.fire_watched(call, &mut held)
+            session.fire_watched(call, &mut retained)
         });
-        match (outcome, held) {
-            (Outcome::Done(_), Some(held)) => Ok(held),
+        match (outcome, retained) {
+            (Outcome::Done(_), Some(retained)) => Ok(retained),
             (Outcome::Done(_), None) => Err(Outcome::Failed(ScriptError::new(
                 "the function did not run to its end",
             ))),
@@ -443,7 +449,7 @@ impl Session for V8Session<'_, '_, '_> {
         // `FinalizationRegistry`. So each is a run like any other.
         let platform = v8::V8::get_current_platform();
         for _ in 0..TASKS_PER_PUMP {
-            let ran = run::watched(self.scope, self.bounds, Some(server), |scope| {
+            let ran = run::watched(self.scope, self.isolate_limits, Some(server), |scope| {
                 continuation::clear(scope);
                 let ran = v8::Platform::pump_message_loop(&platform, scope, false);
                 scope.perform_microtask_checkpoint();
@@ -468,8 +474,8 @@ impl Session for V8Session<'_, '_, '_> {
         run::leave_continuations(self.scope, leave)
     }
 
-    fn take_news(&mut self, news: &mut News) {
-        run::take_news(self.scope, news);
+    fn take_results(&mut self, results: &mut RunResults) {
+        run::take_results(self.scope, results);
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn engine(milliseconds: u64) -> V8Engine {
         unlocked_ms: AtomicU64::new(milliseconds),
         memory: AtomicUsize::new(64 << 20),
         total_memory: AtomicUsize::new(1 << 40),
-        lenient: AtomicBool::new(false),
+        never_kills: AtomicBool::new(false),
     };
     V8Engine::new(Arc::new(limits), Arc::new(Forgetful)).expect("a thread")
 }

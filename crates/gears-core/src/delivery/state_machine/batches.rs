@@ -67,7 +67,7 @@ impl Delivery {
                 || batcher.is_worth_reading(state.unread_new + state.unread_again, now))
     }
 
-    /// The next thing to do for a subscription of which writers of this turn wait for entries.
+    /// The next thing to do for a subscription of which writers of this tick wait for entries.
     pub(super) fn urgent_step(&mut self, sub: SubscriptionKey, count: u64) -> Option<Dispatch> {
         let can_run = self.is_sync(sub) && self.is_runnable(sub);
         let step = can_run.then(|| self.step(sub)).flatten();

@@ -13,7 +13,7 @@ use super::Delivery;
 
 impl Delivery {
     /// The next thing to dispatch, in fair order. With `only_urgent`, only what a sync consumer
-    /// must be given before the writers of this turn get their replies.
+    /// must be given before the writers of this tick get their replies.
     pub fn next_dispatch(&mut self, only_urgent: bool) -> Option<Dispatch> {
         while let Some((sub, count)) = self.urgent.pop() {
             let Some(state) = self.subs.get(sub) else {

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use crate::ports::{
-    CallbackId, Flags, Function, Hook, Label, Registered, Registrations, StreamConsumer, Trigger,
+    CallbackId, Flags, Function, Hook, Metadata, Registered, Registrations, StreamConsumer, Trigger,
 };
 use gears_core::delivery::{ConsumerSpec, Mode};
 
-use crate::api::given::{self, OptionsOf, Value};
-use crate::api::options;
+use crate::api::arguments::{self, OptionsOf, Value};
+use crate::api::consumer_options;
 use crate::api::trigger_options;
 use crate::convert::text;
 use crate::runtime::callback::callback;
@@ -40,7 +40,7 @@ pub(crate) struct Loading {
     pub(crate) registrations: Registrations,
     pub(crate) callbacks: Vec<v8::Global<v8::Function>>,
     /// What the next registration says of itself, beside its options.
-    pub(crate) label: Option<Label>,
+    pub(crate) metadata: Option<Metadata>,
     /// Whether the top level is a script to be run once.
     pub(crate) one_shot: bool,
 }
@@ -53,14 +53,14 @@ impl Loading {
     }
 
     /// Takes what goes with a registration beside what it is.
-    fn note(&mut self, of: Registered, extras: Kept) -> Label {
+    fn note(&mut self, of: Registered, extras: Kept) -> Metadata {
         if let Some((callback, mode)) = extras.on_registered {
             let callback = self.keep(callback);
             self.registrations.hooks.push(Hook { of, callback, mode });
         }
-        let mut label = self.label.take().unwrap_or_default();
-        label.description = extras.description.or(label.description);
-        label
+        let mut metadata = self.metadata.take().unwrap_or_default();
+        metadata.description = extras.description.or(metadata.description);
+        metadata
     }
 }
 
@@ -185,7 +185,7 @@ fn parse_function(
     if name.length() > NAME_MAX {
         return wrong("First", &format!("at most {NAME_MAX} characters long"));
     }
-    let mode = match given::mode_of(args.get(1)) {
+    let mode = match arguments::mode_of(args.get(1)) {
         Some(mode) => mode,
         None if args.get(1).is_function() => {
             return wrong("Second", "a function, not a generator function");
@@ -254,10 +254,10 @@ fn register_stream_consumer<'s>(
         return text::throw(scope, "Stream registration already exists");
     }
     let callback = loading.keep(callback);
-    let label = loading.note(Registered::Consumer(consumer.name.clone()), extras);
+    let metadata = loading.note(Registered::Consumer(consumer.name.clone()), extras);
     let consumer = StreamConsumer {
         callback,
-        label,
+        metadata,
         ..consumer
     };
     loading.registrations.stream_consumers.push(consumer);
@@ -281,13 +281,13 @@ fn parse_stream_consumer<'s>(
     if name.length() > NAME_MAX {
         return wrong("First", &format!("at most {NAME_MAX} characters long"));
     }
-    let Some(prefix) = given::bytes_of(scope, args.get(1)) else {
+    let Some(prefix) = arguments::bytes_of(scope, args.get(1)) else {
         return wrong("Second", "a String or ArrayBuffer representing the prefix");
     };
     if prefix.len() > PREFIX_MAX {
         return wrong("Second", &format!("at most {PREFIX_MAX} bytes long"));
     }
-    let window = match given::whole_number_of(args.get(2)) {
+    let window = match arguments::whole_number_of(args.get(2)) {
         Some(window) if (1.0..=WINDOW_MAX).contains(&window) => window,
         Some(_) => return wrong("Third", &format!("between 1 and {WINDOW_MAX}")),
         None => return wrong("Third", "a long representing the window size"),
@@ -295,7 +295,7 @@ fn parse_stream_consumer<'s>(
     if !args.get(3).is_boolean() {
         return wrong("Fourth", "a boolean representing the trim option");
     }
-    let mode = match given::mode_of(args.get(4)) {
+    let mode = match arguments::mode_of(args.get(4)) {
         Some(mode) => mode,
         // Calling it would run nothing of its body, and every entry would count as processed.
         None if args.get(4).is_function() => {
@@ -303,7 +303,7 @@ fn parse_stream_consumer<'s>(
         }
         None => return wrong("Fifth", "a function"),
     };
-    let options = options::parse(scope, args.get(5))?;
+    let options = consumer_options::parse(scope, args.get(5))?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -324,7 +324,7 @@ fn parse_stream_consumer<'s>(
         name: text::to_rust(scope, name, NAME_MAX),
         spec,
         callback: CallbackId(0),
-        label: Label::default(),
+        metadata: Metadata::default(),
     };
     Ok((consumer, options.extras))
 }
@@ -365,22 +365,22 @@ fn register_trigger<'s>(
     }
     let callback = loading.keep(callback);
     let on_fired = on_fired.map(|function| loading.keep(function));
-    let label = loading.note(Registered::Trigger(trigger.name.clone()), extras);
+    let metadata = loading.note(Registered::Trigger(trigger.name.clone()), extras);
     let mut trigger = Trigger {
         callback,
         on_fired,
-        label,
+        metadata,
         ..trigger
     };
     // Libraries for the original's first version did not hear of misses.
-    trigger.spec.misses = trigger.label.mode.is_none();
+    trigger.spec.misses = trigger.metadata.mode.is_none();
     loading.registrations.triggers.push(trigger);
 }
 
 fn parse_trigger<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
-) -> Result<(Trigger, trigger_options::Options<'s>), String> {
+) -> Result<(Trigger, trigger_options::TriggerOptions<'s>), String> {
     let wrong = |which: &str, what: &str| {
         Err(format!(
             "{which} argument to 'register_notifications_consumer' must be {what}"
@@ -397,13 +397,13 @@ fn parse_trigger<'s>(
     if name.length() > NAME_MAX {
         return wrong("First", &format!("at most {NAME_MAX} characters long"));
     }
-    let Some(prefix) = given::bytes_of(scope, args.get(1)) else {
+    let Some(prefix) = arguments::bytes_of(scope, args.get(1)) else {
         return wrong("Second", "a string or ArrayBuffer representing the prefix");
     };
     if prefix.len() > PREFIX_MAX {
         return wrong("Second", &format!("at most {PREFIX_MAX} bytes long"));
     }
-    let mode = match given::mode_of(args.get(2)) {
+    let mode = match arguments::mode_of(args.get(2)) {
         Some(mode) => mode,
         None if args.get(2).is_function() => {
             return wrong("Third", "a function, not a generator function");
@@ -416,7 +416,7 @@ fn parse_trigger<'s>(
         spec: options.spec.clone(),
         callback: CallbackId(0),
         on_fired: None,
-        label: Label::default(),
+        metadata: Metadata::default(),
     };
     Ok((trigger, options))
 }

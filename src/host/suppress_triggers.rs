@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Lasts as long as such a command.
-pub(super) struct Quiet(());
+pub(super) struct SuppressTriggers(());
 
-impl Quiet {
+impl SuppressTriggers {
     pub(super) fn begin() -> Self {
         DEPTH.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 }
 
-impl Drop for Quiet {
+impl Drop for SuppressTriggers {
     fn drop(&mut self) {
         DEPTH.fetch_sub(1, Ordering::Relaxed);
     }
@@ -36,8 +36,8 @@ mod tests {
 
     #[test]
     fn it_is_quiet_until_the_outermost_command_ends() {
-        let outer = Quiet::begin();
-        drop(Quiet::begin());
+        let outer = SuppressTriggers::begin();
+        drop(SuppressTriggers::begin());
         assert!(is_quiet());
         drop(outer);
         assert!(!is_quiet());

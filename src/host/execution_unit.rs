@@ -13,12 +13,12 @@ use smallvec::SmallVec;
 
 use gears_core::delivery::{EntryId, KeyRef};
 use gears_v8::ports::resp::{Item, Reader};
-use gears_v8::ports::{Database, Flags, Grant, Server, Words};
+use gears_v8::ports::{Credentials, Database, Flags, Server, Words};
 
 use super::constants::FLAG_CLUSTER;
 use super::context::{Context, OwnedString};
 use super::facts::facts;
-use super::quiet::Quiet;
+use super::suppress_triggers::SuppressTriggers;
 use super::user::User;
 use super::{HOOKS, api, log, slots};
 
@@ -60,7 +60,7 @@ const IN_REMOVAL: &[u8] =
     b"-ERR no command can be run while a key expires or is evicted: run it in the callback\r\n";
 
 /// See the module's description.
-pub(crate) struct Unit {
+pub(crate) struct ExecutionUnit {
     context: *mut RedisModuleCtx,
     acting: Acting,
     /// `None` for the database of the client.
@@ -72,7 +72,7 @@ pub(crate) struct Unit {
     /// Whether commands were run.
     acted: Cell<bool>,
     /// What its background parts act with; `None` for what the client says.
-    grant: Option<Grant>,
+    credentials: Option<Credentials>,
 }
 
 /// The options of a call: its effects are replicated (`!`), errors are replies (`E`), replies are
@@ -89,7 +89,7 @@ fn format(flags: Flags, full: WhenFull) -> &'static CStr {
     }
 }
 
-impl Unit {
+impl ExecutionUnit {
     /// The unit of a command: it acts as the client, in the client's database.
     pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
         Self {
@@ -100,35 +100,43 @@ impl Unit {
             format: format(flags, WhenFull::Admitted),
             may_block: true,
             acted: Cell::new(false),
-            grant: None,
+            credentials: None,
         }
     }
 
     /// A unit of a consumer: whether its owner is still enabled, and for entries
     /// whether there is memory, was just looked at.
-    pub(super) fn of_consumer(grant: &Grant) -> Self {
+    pub(super) fn of_consumer(credentials: &Credentials) -> Self {
         let full = if Context::from_raw(log::detached()).is_full() {
             WhenFull::Refuse
         } else {
             WhenFull::Admitted
         };
-        Self::of_user(User::find(&grant.user), grant, full)
+        Self::of_user(User::find(&credentials.user), credentials, full)
     }
 
     /// A unit of what the module writes for a consumer.
-    pub(super) fn of_letter(grant: &Grant) -> Self {
-        Self::of_user(User::find(&grant.user), grant, WhenFull::Refuse)
+    pub(super) fn of_letter(credentials: &Credentials) -> Self {
+        Self::of_user(User::find(&credentials.user), credentials, WhenFull::Refuse)
     }
 
-    /// A unit that acts as the grant says, the server's lock being held.
-    pub(crate) fn of_grant(grant: &Grant) -> Self {
-        Self::of_user(User::find_enabled(&grant.user), grant, WhenFull::Admitted)
+    /// A unit that acts as the credentials say, the server's lock being held.
+    pub(crate) fn of_grant(credentials: &Credentials) -> Self {
+        Self::of_user(
+            User::find_enabled(&credentials.user),
+            credentials,
+            WhenFull::Admitted,
+        )
     }
 
-    /// A unit that acts as the grant says and writes nothing, in the middle of a command; or while
-    /// the server removes keys by itself, where it runs nothing.
-    pub(super) fn of_looker(grant: &Grant, in_removal: bool) -> Self {
-        let mut unit = Self::of_user(User::find(&grant.user), grant, WhenFull::Admitted);
+    /// A unit that acts as the credentials say and writes nothing, in the middle of a command; or
+    /// while the server removes keys by itself, where it runs nothing.
+    pub(super) fn of_looker(credentials: &Credentials, in_removal: bool) -> Self {
+        let mut unit = Self::of_user(
+            User::find(&credentials.user),
+            credentials,
+            WhenFull::Admitted,
+        );
         unit.may_block = false;
         if in_removal {
             unit.acting = Acting::Nowhere;
@@ -136,16 +144,16 @@ impl Unit {
         unit
     }
 
-    fn of_user(user: Option<User>, grant: &Grant, full: WhenFull) -> Self {
+    fn of_user(user: Option<User>, credentials: &Credentials, full: WhenFull) -> Self {
         Self {
             context: log::detached(),
             acting: user.map_or(Acting::Nobody, Acting::User),
-            db: Some(number_of(grant.db)),
-            flags: grant.flags,
-            format: format(grant.flags, full),
+            db: Some(number_of(credentials.db)),
+            flags: credentials.flags,
+            format: format(credentials.flags, full),
             may_block: true,
             acted: Cell::new(false),
-            grant: Some(grant.clone()),
+            credentials: Some(credentials.clone()),
         }
     }
 
@@ -157,7 +165,7 @@ impl Unit {
     /// Runs a command whose name holds no NUL.
     fn run(&self, name: &CStr, arguments: &[OwnedString], read: &mut dyn FnMut(&[u8])) {
         self.acted.set(true);
-        let _quiet = Quiet::begin();
+        let _quiet = SuppressTriggers::begin();
         let pointers: SmallVec<[*mut RedisModuleString; 16]> =
             arguments.iter().map(OwnedString::as_ptr).collect();
         // SAFETY: the context is live for as long as the unit is: the command's own, or one that
@@ -211,7 +219,7 @@ impl Drop for OwnedReply {
     }
 }
 
-impl Server for Unit {
+impl Server for ExecutionUnit {
     fn is_locked(&self) -> bool {
         true
     }
@@ -275,27 +283,27 @@ impl Server for Unit {
         }
     }
 
-    fn grant(&self) -> Option<Grant> {
-        if let Some(grant) = &self.grant {
-            return Some(grant.clone());
+    fn credentials(&self) -> Option<Credentials> {
+        if let Some(credentials) = &self.credentials {
+            return Some(credentials.clone());
         }
         let context = Context::from_raw(self.context);
-        Some(Grant {
+        Some(Credentials {
             user: context.user()?.into(),
             db: Database::Number(context.db()),
             flags: self.flags,
         })
     }
 
-    fn lock(&self, grant: &Grant, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        match super::lock::check(&Context::from_raw(self.context), grant.flags) {
-            Ok(()) => work(Ok(&Self::of_grant(grant))),
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        match super::lock::check(&Context::from_raw(self.context), credentials.flags) {
+            Ok(()) => work(Ok(&Self::of_grant(credentials))),
             Err(refused) => work(Err(refused)),
         }
     }
 }
 
-impl Unit {
+impl ExecutionUnit {
     fn key<'a>(&self, name: &'a [u8]) -> KeyRef<'a> {
         let db = self.db;
         let db = db.unwrap_or_else(|| Context::from_raw(self.context).db());

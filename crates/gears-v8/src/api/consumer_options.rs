@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use gears_core::delivery::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
 
-use crate::api::given::{
+use crate::api::arguments::{
     BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, word,
 };
-use crate::api::registering::Extras;
+use crate::api::registration::Extras;
 
 const BATCH_MAX: f64 = 10_000.0;
 const ATTEMPTS_MAX: f64 = 1_000_000.0;
@@ -27,7 +27,7 @@ const DEPTH_MAX: usize = 16;
 
 /// What was given.
 #[derive(Default)]
-pub(crate) struct Options<'s> {
+pub(crate) struct ConsumerOptions<'s> {
     pub(crate) start: Start,
     pub(crate) exact: bool,
     pub(crate) policy: Option<Arc<Policy>>,
@@ -40,14 +40,14 @@ const OF: OptionsOf = OptionsOf("register_stream_consumer");
 pub(crate) fn parse<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: Value<'s>,
-) -> Result<Options<'s>, String> {
+) -> Result<ConsumerOptions<'s>, String> {
     if value.is_undefined() {
-        return Ok(Options::default());
+        return Ok(ConsumerOptions::default());
     }
     let Some(object) = plain_object(value) else {
         return Err("Sixth argument to 'register_stream_consumer' must be an object".into());
     };
-    let mut options = Options::default();
+    let mut options = ConsumerOptions::default();
     let mut policy = Policy::default();
     let mut given = Vec::new();
     for (name, value) in OF.properties(scope, object)? {
@@ -70,7 +70,7 @@ fn read<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
     value: Value<'s>,
-    options: &mut Options<'s>,
+    options: &mut ConsumerOptions<'s>,
     policy: &mut Policy,
 ) -> Result<(), String> {
     let wrong = |what: &str| OF.wrong(name, what);
@@ -132,7 +132,7 @@ fn check_together(given: &[String], policy: &Policy) -> Result<(), String> {
         ))
     };
     if has("retry_interval") && has("backoff") {
-        return Err("Options 'retry_interval' and 'backoff' of 'register_stream_consumer' exclude each other".into());
+        return Err("ConsumerOptions 'retry_interval' and 'backoff' of 'register_stream_consumer' exclude each other".into());
     }
     for name in ["duration", "bisect"] {
         if has(name) && !has("batch") {

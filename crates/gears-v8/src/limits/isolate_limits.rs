@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::limits::watchdog::{Reason, Watch};
+use crate::limits::watchdog::{Reason, RunTimer};
 use crate::ports::{Limits, MemoryUse, ScriptError};
 
 /// The young generation: small, as records live short; V8's default lets RSS grow by 100 MB.
@@ -21,13 +21,13 @@ const HEADROOM: usize = 3 << 30;
 
 /// What all libraries take together.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct MemoryAccounting {
     limits: Arc<Limits>,
     total: AtomicUsize,
     libraries: AtomicUsize,
 }
 
-impl Ledger {
+impl MemoryAccounting {
     pub(crate) fn new(limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             limits,
@@ -56,9 +56,9 @@ impl Ledger {
 
 /// The bounds of one library's runs, and what it takes. V8 keeps a pointer to it.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct IsolateLimits {
     /// Bounds their time, and ends them for either.
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) timer: Arc<RunTimer>,
     /// Bytes of heap, and of array buffers.
     pub(crate) memory: usize,
     heap: AtomicUsize,
@@ -67,20 +67,24 @@ pub(crate) struct Bounds {
     refused: AtomicBool,
     /// Whether the heap's limit was raised for that, and is to be set back.
     raised: AtomicBool,
-    ledger: Arc<Ledger>,
+    accounting: Arc<MemoryAccounting>,
 }
 
-impl Bounds {
-    pub(crate) fn new(watch: Arc<Watch>, memory: usize, ledger: &Arc<Ledger>) -> Arc<Self> {
-        ledger.libraries.fetch_add(1, Ordering::Relaxed);
+impl IsolateLimits {
+    pub(crate) fn new(
+        timer: Arc<RunTimer>,
+        memory: usize,
+        accounting: &Arc<MemoryAccounting>,
+    ) -> Arc<Self> {
+        accounting.libraries.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
-            watch,
+            timer,
             memory,
             heap: AtomicUsize::new(0),
             buffers: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             raised: AtomicBool::new(false),
-            ledger: Arc::clone(ledger),
+            accounting: Arc::clone(accounting),
         })
     }
 
@@ -95,9 +99,9 @@ impl Bounds {
 
     /// Whether a run off the lock that took so long is to be ended.
     pub(crate) fn is_overdue(&self, took_ms: u64) -> bool {
-        let limits = &self.ledger.limits;
+        let limits = &self.accounting.limits;
         took_ms >= limits.unlocked_ms.load(Ordering::Relaxed)
-            && !limits.lenient.load(Ordering::Relaxed)
+            && !limits.never_kills.load(Ordering::Relaxed)
     }
 
     fn taken(&self) -> usize {
@@ -110,17 +114,17 @@ impl Bounds {
     pub(crate) fn measure(&self, isolate: &mut v8::Isolate) {
         let now = isolate.get_heap_statistics().used_heap_size();
         let before = self.heap.swap(now, Ordering::Relaxed);
-        self.ledger.total.fetch_add(now, Ordering::Relaxed);
-        self.ledger.total.fetch_sub(before, Ordering::Relaxed);
+        self.accounting.total.fetch_add(now, Ordering::Relaxed);
+        self.accounting.total.fetch_sub(before, Ordering::Relaxed);
     }
 
     fn is_exceeded(&self) -> bool {
-        self.heap.load(Ordering::Relaxed) > self.memory || self.ledger.refuses(self.taken(), 0)
+        self.heap.load(Ordering::Relaxed) > self.memory || self.accounting.refuses(self.taken(), 0)
     }
 
     /// Ends a run; the error if it was ended from outside. The heap is then as good as before.
     pub(crate) fn end_run(&self, isolate: &mut v8::Isolate) -> Option<ScriptError> {
-        let reason = self.watch.stop();
+        let reason = self.timer.stop();
         if reason == Some(Reason::Memory) {
             // What the ended run left behind.
             isolate.low_memory_notification();
@@ -143,7 +147,7 @@ impl Bounds {
 
     /// Counts the bytes of a buffer, if they fit.
     fn reserve(&self, length: usize) -> bool {
-        if self.ledger.refuses(self.taken(), length) {
+        if self.accounting.refuses(self.taken(), length) {
             return false;
         }
         let reserved = self
@@ -152,62 +156,74 @@ impl Bounds {
                 used.checked_add(length).filter(|sum| *sum <= self.memory)
             });
         if reserved.is_ok() {
-            self.ledger.total.fetch_add(length, Ordering::Relaxed);
+            self.accounting.total.fetch_add(length, Ordering::Relaxed);
         }
         reserved.is_ok()
     }
 
     fn release(&self, length: usize) {
         self.buffers.fetch_sub(length, Ordering::Relaxed);
-        self.ledger.total.fetch_sub(length, Ordering::Relaxed);
+        self.accounting.total.fetch_sub(length, Ordering::Relaxed);
     }
 }
 
-impl Drop for Bounds {
+impl Drop for IsolateLimits {
     fn drop(&mut self) {
-        self.ledger.libraries.fetch_sub(1, Ordering::Relaxed);
-        self.ledger.total.fetch_sub(self.taken(), Ordering::Relaxed);
+        self.accounting.libraries.fetch_sub(1, Ordering::Relaxed);
+        self.accounting
+            .total
+            .fetch_sub(self.taken(), Ordering::Relaxed);
     }
 }
 
 /// Settings for an isolate with these bounds.
-pub(crate) fn create_params(bounds: &Arc<Bounds>) -> v8::CreateParams {
+pub(crate) fn create_params(isolate_limits: &Arc<IsolateLimits>) -> v8::CreateParams {
     // SAFETY: the handle comes from `Arc::into_raw` and is given back by `drop` of the table,
     // which V8 calls once, after the last buffer is freed; the table is for this very type.
-    let allocator = unsafe { v8::new_rust_allocator(Arc::into_raw(Arc::clone(bounds)), &BUFFERS) };
+    let allocator =
+        unsafe { v8::new_rust_allocator(Arc::into_raw(Arc::clone(isolate_limits)), &BUFFERS) };
     v8::Isolate::create_params()
-        .heap_limits(0, bounds.memory)
+        .heap_limits(0, isolate_limits.memory)
         .set_max_young_generation_size_in_bytes(YOUNG_GENERATION)
         .array_buffer_allocator(allocator.make_shared())
 }
 
 /// Has the heap of an isolate measured and bounded. The program drops its bounds after the
 /// isolate.
-pub(crate) fn guard_heap(isolate: &mut v8::Isolate, bounds: &Arc<Bounds>) {
-    isolate.add_near_heap_limit_callback(near_heap_limit, bounds.as_data());
-    isolate.add_gc_epilogue_callback(after_collection, bounds.as_data(), v8::GCType::kGCTypeAll);
+pub(crate) fn guard_heap(isolate: &mut v8::Isolate, isolate_limits: &Arc<IsolateLimits>) {
+    isolate.add_near_heap_limit_callback(near_heap_limit, isolate_limits.as_data());
+    isolate.add_gc_epilogue_callback(
+        after_collection,
+        isolate_limits.as_data(),
+        v8::GCType::kGCTypeAll,
+    );
     isolate.set_oom_error_handler(report_out_of_memory);
 }
 
 /// Asks for the end of the script. V8 notices only when it returns to JavaScript, so the limit
 /// that is given back must leave room until then: the same one again would end the process.
 unsafe extern "C" fn near_heap_limit(data: *mut c_void, current: usize, _initial: usize) -> usize {
-    // SAFETY: `data` is what `Bounds::as_data` gave; the program drops its bounds after its
+    // SAFETY: `data` is what `IsolateLimits::as_data` gave; the program drops its bounds after its
     // isolate, and only that isolate calls back.
-    let bounds = unsafe { &*data.cast::<Bounds>() };
-    if bounds.ledger.limits.lenient.load(Ordering::Relaxed) {
+    let isolate_limits = unsafe { &*data.cast::<IsolateLimits>() };
+    if isolate_limits
+        .accounting
+        .limits
+        .never_kills
+        .load(Ordering::Relaxed)
+    {
         log::error!(
             "library '{}' is out of memory, and the policy is to end the process",
-            bounds.watch.library()
+            isolate_limits.timer.library()
         );
         return current;
     }
-    let is_buffer = bounds.refused.swap(false, Ordering::Relaxed);
-    if is_buffer && bounds.heap.load(Ordering::Relaxed) < bounds.memory / 2 {
+    let is_buffer = isolate_limits.refused.swap(false, Ordering::Relaxed);
+    if is_buffer && isolate_limits.heap.load(Ordering::Relaxed) < isolate_limits.memory / 2 {
         // Not the heap is full: the script gets a `RangeError`.
-        bounds.raised.store(true, Ordering::Relaxed);
+        isolate_limits.raised.store(true, Ordering::Relaxed);
     } else {
-        bounds.watch.end_for_memory();
+        isolate_limits.timer.end_for_memory();
     }
     current.saturating_add(HEADROOM)
 }
@@ -220,16 +236,20 @@ unsafe extern "C" fn after_collection(
 ) {
     // SAFETY: as in `near_heap_limit`; V8 gives the isolate that has just collected, on the
     // thread that holds it.
-    let (bounds, mut isolate) = unsafe {
+    let (isolate_limits, mut isolate) = unsafe {
         (
-            &*data.cast::<Bounds>(),
+            &*data.cast::<IsolateLimits>(),
             v8::Isolate::from_raw_isolate_ptr(isolate),
         )
     };
-    bounds.measure(&mut isolate);
-    let lenient = bounds.ledger.limits.lenient.load(Ordering::Relaxed);
-    if bounds.watch.is_running() && bounds.is_exceeded() && !lenient {
-        bounds.watch.end_for_memory();
+    isolate_limits.measure(&mut isolate);
+    let never_kills = isolate_limits
+        .accounting
+        .limits
+        .never_kills
+        .load(Ordering::Relaxed);
+    if isolate_limits.timer.is_running() && isolate_limits.is_exceeded() && !never_kills {
+        isolate_limits.timer.end_for_memory();
     }
 }
 
@@ -247,7 +267,7 @@ unsafe extern "C" fn report_out_of_memory(
 }
 
 /// The functions V8 allocates array buffers with.
-const BUFFERS: v8::RustAllocatorVtable<Bounds> = v8::RustAllocatorVtable {
+const BUFFERS: v8::RustAllocatorVtable<IsolateLimits> = v8::RustAllocatorVtable {
     allocate,
     allocate_uninitialized,
     free,
@@ -255,35 +275,46 @@ const BUFFERS: v8::RustAllocatorVtable<Bounds> = v8::RustAllocatorVtable {
 };
 
 /// V8 turns null into a `RangeError`.
-fn take(bounds: &Bounds, length: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
-    if !bounds.reserve(length) {
-        bounds.refused.store(true, Ordering::Relaxed);
+fn take(
+    isolate_limits: &IsolateLimits,
+    length: usize,
+    allocate: impl FnOnce() -> *mut c_void,
+) -> *mut c_void {
+    if !isolate_limits.reserve(length) {
+        isolate_limits.refused.store(true, Ordering::Relaxed);
         return std::ptr::null_mut();
     }
     let data = allocate();
     if data.is_null() {
-        bounds.release(length);
+        isolate_limits.release(length);
     }
     data
 }
 
-unsafe extern "C" fn allocate(bounds: &Bounds, length: usize) -> *mut c_void {
+unsafe extern "C" fn allocate(isolate_limits: &IsolateLimits, length: usize) -> *mut c_void {
     // SAFETY: calloc has no precondition; the result is freed by `free` only.
-    take(bounds, length, || unsafe { libc::calloc(length.max(1), 1) })
+    take(isolate_limits, length, || unsafe {
+        libc::calloc(length.max(1), 1)
+    })
 }
 
-unsafe extern "C" fn allocate_uninitialized(bounds: &Bounds, length: usize) -> *mut c_void {
+unsafe extern "C" fn allocate_uninitialized(
+    isolate_limits: &IsolateLimits,
+    length: usize,
+) -> *mut c_void {
     // SAFETY: as above.
-    take(bounds, length, || unsafe { libc::malloc(length.max(1)) })
+    take(isolate_limits, length, || unsafe {
+        libc::malloc(length.max(1))
+    })
 }
 
-unsafe extern "C" fn free(bounds: &Bounds, data: *mut c_void, length: usize) {
-    bounds.release(length);
+unsafe extern "C" fn free(isolate_limits: &IsolateLimits, data: *mut c_void, length: usize) {
+    isolate_limits.release(length);
     // SAFETY: V8 gives back what one of the two functions above gave it.
     unsafe { libc::free(data) };
 }
 
-unsafe extern "C" fn drop_bounds(handle: *const Bounds) {
+unsafe extern "C" fn drop_bounds(handle: *const IsolateLimits) {
     // SAFETY: the pointer is the one of `create_params`; V8 calls this once.
     drop(unsafe { Arc::from_raw(handle) });
 }
@@ -294,43 +325,43 @@ mod tests {
     use crate::limits::watchdog::Watchdog;
     use std::sync::atomic::AtomicU64;
 
-    fn ledger(total: usize) -> Arc<Ledger> {
-        Ledger::new(Arc::new(Limits {
+    fn accounting(total: usize) -> Arc<MemoryAccounting> {
+        MemoryAccounting::new(Arc::new(Limits {
             locked_ms: AtomicU64::new(1000),
             restoring_ms: AtomicU64::new(30_000),
             unlocked_ms: AtomicU64::new(1000),
             memory: AtomicUsize::new(100),
             total_memory: AtomicUsize::new(total),
-            lenient: AtomicBool::new(false),
+            never_kills: AtomicBool::new(false),
         }))
     }
 
-    fn bounds(ledger: &Arc<Ledger>) -> Arc<Bounds> {
-        let watchdog = Watchdog::start(Arc::clone(&ledger.limits)).expect("a thread");
-        Bounds::new(watchdog.watch("lib"), 100, ledger)
+    fn isolate_limits(accounting: &Arc<MemoryAccounting>) -> Arc<IsolateLimits> {
+        let watchdog = Watchdog::start(Arc::clone(&accounting.limits)).expect("a thread");
+        IsolateLimits::new(watchdog.timer("lib"), 100, accounting)
     }
 
     #[test]
     fn buffers_beyond_the_limit_are_refused_and_freed_ones_count_no_more() {
-        let bounds = bounds(&ledger(1000));
-        assert!(bounds.reserve(60));
-        assert!(!bounds.reserve(41));
-        assert!(!bounds.reserve(usize::MAX));
-        assert!(bounds.reserve(40));
-        bounds.release(60);
-        assert!(bounds.reserve(60));
+        let isolate_limits = isolate_limits(&accounting(1000));
+        assert!(isolate_limits.reserve(60));
+        assert!(!isolate_limits.reserve(41));
+        assert!(!isolate_limits.reserve(usize::MAX));
+        assert!(isolate_limits.reserve(40));
+        isolate_limits.release(60);
+        assert!(isolate_limits.reserve(60));
     }
 
     #[test]
     fn when_all_is_taken_only_those_give_way_that_take_more_than_their_share() {
-        let ledger = ledger(120);
-        let (large, small) = (bounds(&ledger), bounds(&ledger));
+        let accounting = accounting(120);
+        let (large, small) = (isolate_limits(&accounting), isolate_limits(&accounting));
         assert!(large.reserve(100));
         assert!(!large.reserve(21));
         assert!(small.reserve(50), "up to its share, whatever others take");
-        assert!(ledger.is_full());
+        assert!(accounting.is_full());
         assert!(!small.reserve(11));
         drop(large);
-        assert!(small.reserve(11) && !ledger.is_full());
+        assert!(small.reserve(11) && !accounting.is_full());
     }
 }
