@@ -127,7 +127,7 @@ impl LibraryExecutor {
         batch: RecordBatch,
     ) {
         self.change(|queue| {
-            queue.push_records(sub, target, stream, Some(credentials), window, batch)
+            queue.push_records(sub, target, stream, Some(credentials), window, batch);
         });
     }
 

@@ -132,7 +132,7 @@ fn check_together(given: &[String], policy: &Policy) -> Result<(), String> {
         ))
     };
     if has("retry_interval") && has("backoff") {
-        return Err("ConsumerOptions 'retry_interval' and 'backoff' of 'register_stream_consumer' exclude each other".into());
+        return Err("Options 'retry_interval' and 'backoff' of 'register_stream_consumer' exclude each other".into());
     }
     for name in ["duration", "bisect"] {
         if has(name) && !has("batch") {
