@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run test build lint format bench soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
+.PHONY: help run check test build lint format bench soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -15,6 +15,10 @@ run: ## start a server with the module and show the quick start; PORT=, REDIS_SE
 test: ## every test, on every server there is; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test
 	@scripts/test
+
+check: lint ## what a change should pass before all else: lints, Rust tests, flow tests on one server; REDIS_SERVER=
+	@scripts/setup test
+	@scripts/test quick
 
 build: ## target/release/libredisgears.so
 	@scripts/setup build
