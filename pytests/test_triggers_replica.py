@@ -84,6 +84,57 @@ def test_after_keys_expired_were_evicted_and_missed_both_hold_the_same(pair):
     assert pair.replica.run("DBSIZE") == 1
 
 
+BACKGROUND = "client => client.run_on_background(async background => { background.block(locked => locked.call('INCR', 'ran')); })"
+LOOKING = {
+    "nothing": "() => {}",
+    "commands": "(client, data) => { try { client.call('EXISTS', data.key); } catch (error) { data.error = String(error); } }",
+}
+each_look = pytest.mark.parametrize("look", LOOKING)
+
+
+def load_looking(pair, look):
+    """A library whose trigger looks at every event, and has code that may wait."""
+    load(pair, trigger(prefix="", callback=BACKGROUND, options=f"{{ on_trigger_fired: {LOOKING[look]} }}"))
+    pair.run("SET", "first", "v")
+    pair.wait(lambda: pair.run("EXISTS", "ran"), "its background part does not run")
+    pair.run("DEL", "first")
+    wait_rest(pair)
+
+
+@each_look
+def test_keys_evicted_while_scripts_look_are_evicted_from_the_replica(pair, look):
+    load_looking(pair, look)
+    pipelined(pair, *(f"SET key:{number} v" for number in range(50)), *(f"XADD stream:{number} * f v" for number in range(50)))
+    with pair.setting("maxmemory-policy", "allkeys-lru"), pair.setting("maxmemory", 1):
+        pair.wait(lambda: set(pair.run("KEYS", "*")) <= {"ran"})
+    wait_rest(pair)
+    wait_equal(pair)
+
+
+@each_look
+def test_keys_that_expire_while_scripts_look_leave_the_replica(pair, look):
+    load_looking(pair, look)
+    with without_active_expiry(pair):
+        pipelined(pair, *(f"SET key:{number} v PX 1" for number in range(50)))
+    pair.wait(lambda: pair.run("KEYS", "*") == ["ran"])
+    pair.replica.wait(lambda: pair.replica.run("DBSIZE") == 1, lambda: pair.replica.run("DBSIZE"))
+    wait_rest(pair)
+    wait_equal(pair)
+
+
+@each_look
+def test_what_waiting_clients_take_while_scripts_look_is_taken_from_the_replica(pair, look):
+    load_looking(pair, look)
+    waiting = [pair.send("BLPOP", "key", 0), pair.send("BRPOP", "key", 0), pair.send("BLMOVE", "key", "other", "LEFT", "LEFT", 0)]
+    pair.wait(lambda: pair.client.info("clients")["blocked_clients"] == len(waiting))
+    pair.run("RPUSH", "key", *"abcd")
+    for client in waiting:
+        assert client.reply()
+    wait_rest(pair)
+    wait_equal(pair)
+    assert pair.replica.run("LRANGE", "key", 0, -1) == pair.run("LRANGE", "key", 0, -1) != []
+
+
 def test_what_on_registered_wrote_both_hold(pair):
     load(pair, trigger(options="{ on_registered: client => { client.call('INCR', 'registered'); } }"))
     pair.wait(lambda: pair.run("GET", "registered") == "1", "it is not called")

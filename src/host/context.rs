@@ -367,7 +367,7 @@ impl Context {
             let reply = api!(RedisModule_Call)(
                 self.0,
                 command.as_ptr(),
-                c"cb".as_ptr(),
+                c"!cb".as_ptr(),
                 option.as_ptr(),
                 key.as_ptr(),
                 key.len(),

@@ -181,7 +181,8 @@ impl Context {
         // SAFETY: the format names what follows: a string of the server's. The bytes are used
         // before the reply is freed.
         unsafe {
-            let reply = api!(RedisModule_Call)(self.as_ptr(), command.as_ptr(), c"s".as_ptr(), key);
+            let reply =
+                api!(RedisModule_Call)(self.as_ptr(), command.as_ptr(), c"!s".as_ptr(), key);
             if reply.is_null() {
                 return;
             }

@@ -32,6 +32,11 @@
 //! wake       getting the main thread out of its sleep
 //! ```
 //!
+//! Every command that is called is called with `!`, those too that only read and leave nothing to
+//! replicate. Redis 7.0 keeps aside what it has to replicate while it evicts and expires keys and serves
+//! waiting clients, and sends that at the end of any command that is called meanwhile: at the end of one
+//! without `!` it throws all of it away.
+//!
 //! What one server can do and another cannot is asked for here, by the functions it has; no
 //! other room knows a version.
 

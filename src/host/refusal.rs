@@ -26,10 +26,10 @@ const ELSEWHERE: &str = "non local key";
 /// What the command itself says on a thread of ours, where it is not only tried.
 const LET_THROUGH: &str = super::guard::NOT_HERE;
 
-/// The options of the call: errors are replies (`E`), as in a script (`S`), only tried (`D`); two
-/// texts follow.
-const TRY: &CStr = c"ESDbb";
-const RUN: &CStr = c"ESbb";
+/// The options of the call: with others' effects (`!`), errors are replies (`E`), as in a script (`S`),
+/// only tried (`D`); two texts follow.
+const TRY: &CStr = c"!ESDbb";
+const RUN: &CStr = c"!ESbb";
 
 impl Context {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
