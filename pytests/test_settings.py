@@ -57,7 +57,6 @@ def configured(server, name):
 
 
 @pytest.mark.plain_v8("they come with debugging commands on")
-@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_rg_config_reads_each_setting(server, name):
     assert server.run("RG.CONFIG", "GET", name) == SETTINGS[name] == configured(server, name)
@@ -97,7 +96,6 @@ def test_every_value_that_the_papers_name_can_be_set(server, paper):
 
 
 @pytest.mark.plain_v8("they come with debugging commands on")
-@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("paper", PAPERS)
 def test_a_server_starts_with_the_ends_of_the_ranges_of_the_papers(start_server, paper, end):
@@ -189,7 +187,6 @@ def debugged(_debugged):
 
 
 @pytest.mark.plain_v8("they come with debugging commands on")
-@pytest.mark.plain_v8("the flags are taken with debugging alone, which is off here")
 @pytest.mark.parametrize("how", ["by itself", "module argument", "configuration file"])
 def test_debugging_is_off_where_nobody_asked_for_it(start_server, how):
     if how == "configuration file":

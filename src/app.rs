@@ -18,7 +18,7 @@ use gears_v8::ports::{Executions, Registrations};
 use gears_v8::{Protection, V8Engine, initialize};
 
 /// Time in which a tick of the event loop works on what is not urgent. Other clients wait that
-/// long at most; and a backlog moves on once per turn, so shorter slices would waste more of it.
+/// long at most; and a backlog moves on once per tick, so shorter slices would waste more of it.
 const SLICE: Duration = Duration::from_millis(2);
 
 /// All there is. Used by the main thread only.

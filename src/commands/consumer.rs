@@ -1,6 +1,6 @@
 //! `RG.CONSUMER`: looking at one stream consumer, and ordering it about.
 //!
-//! What is ordered is put on record at once, behind the command, as how things are then.
+//! What is ordered is committed at once, behind the command, as how things are then.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{READ_ONLY, wrong_arity};
 
 /// Entries of a lag that are counted.
 const LAG_MAX: usize = 10_000;
-/// Dead letters that are handed over at once, where it is not said how many.
+/// Dead letters that are redelivered at once, where it is not said how many.
 const REDRIVE: usize = 100;
 const REDRIVE_MAX: usize = 10_000;
 
@@ -120,7 +120,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Carries out an order about a consumer, or one of its streams, and puts on record what changed.
+/// Carries out an order about a consumer, or one of its streams, and commits what changed.
 fn order<'a>(
     app: &App,
     context: &Context,

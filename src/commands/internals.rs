@@ -4,7 +4,7 @@
 //! library dump                                        a library was loaded or upgraded
 //! delete name                                         a library was deleted
 //! cursor library consumer key position pending [hold] how far a consumer is in a stream
-//! hold library consumer hold                          why nothing of any stream is handed over
+//! hold library consumer hold                          why nothing of any stream is dispatched
 //! writes nothing                                      nothing: see below
 //! ```
 //!

@@ -77,7 +77,7 @@ impl Dispatcher {
         }
         let patience = deadline.latest.saturating_duration_since(Instant::now());
         let ran = if patience.is_zero() {
-            // Scripts have held up this round for long enough.
+            // Scripts have held up this iteration for long enough.
             None
         } else {
             self.main_thread

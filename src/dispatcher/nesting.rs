@@ -3,7 +3,7 @@
 //!
 //! Entries that clients add have depth 0; those that a callback adds, one more than its own. Each
 //! is processed after the callback that added it, so the depth costs no stack; but a chain without
-//! an end would hold the server up, round after round. So it gets a bound, and the callback that
+//! an end would hold the server up, iteration after iteration. So it gets a bound, and the callback that
 //! would go beyond it an error.
 //!
 //! Of a stream only those IDs are kept from which on another depth holds: IDs only grow.

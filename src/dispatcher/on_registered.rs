@@ -1,6 +1,6 @@
 //! What libraries want to have called once they are live: `on_registered`.
 //!
-//! Called in the first turn of a primary after the library was loaded; on a replica that is when
+//! Called in the first tick of a primary after the library was loaded; on a replica that is when
 //! it becomes one. So the hook of a library may run on every server that has it, once for each
 //! time that it begins there.
 

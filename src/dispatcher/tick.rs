@@ -1,6 +1,6 @@
 //! The main thread's side: asks the delivery core what to do, does it, and tells it what happened.
 //!
-//! A *tick* comes once per round of the server's event loop, before it sleeps, and, where the
+//! A *tick* comes once per iteration of the server's event loop, before it sleeps, and, where the
 //! server can, right after a command that added entries. What a tick dispatches:
 //!
 //! * to sync consumers, every entry that was added since the last tick, so that writers find their
@@ -346,7 +346,7 @@ impl Dispatcher {
         self.bindings.insert(key, binding);
     }
 
-    /// One turn. See the module's description.
+    /// One tick. See the module's description.
     pub(crate) fn tick(&self, streams: &dyn Streams, limits: TickLimits) {
         self.catch_up();
         if !limits.only_urgent {

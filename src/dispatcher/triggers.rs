@@ -35,7 +35,7 @@ impl Dispatcher {
         key
     }
 
-    /// Gives a trigger new code, owner and wishes. What waits for it, and what was counted, stays;
+    /// Gives a trigger new code, owner and options. What waits for it, and what was counted, stays;
     /// but events that the old code has begun with are its own to end.
     pub(crate) fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
         let table = &self.triggers;

@@ -29,10 +29,10 @@ use super::worker_pool::{self, Pool};
 /// How long a worker stays with one library while others wait.
 const SLICE: Duration = Duration::from_millis(2);
 /// Reports that are sent without waiting for the end of a slice.
-const REPORTS: usize = 256;
-/// Entries of one prefetch queue before the next job's turn, and jobs before the next prefetch
-/// queue's. Between prefetch queues it is [`SHARE`].
-const TURN: usize = 64;
+const COMPLETIONS: usize = 256;
+/// Entries of one prefetch queue before the next task, and tasks before the next prefetch queue.
+/// Between prefetch queues it is [`SHARE`].
+const TASKS_AT_ONCE: usize = 64;
 
 /// How long a library that was replaced or deleted may go on with what it began: parts of it that
 /// begin one another would never end.
@@ -383,7 +383,7 @@ impl LibraryExecutor {
                 return;
             };
             self.is_async.store(true, Ordering::Relaxed);
-            for count in 1..=TURN {
+            for count in 1..=TASKS_AT_ONCE {
                 let after = match &work {
                     NextTask::Entry(sub) => {
                         self.run_entry(session, server, *sub, clock, now, &mut |_| {})
@@ -404,7 +404,7 @@ impl LibraryExecutor {
             if let NextTask::Entry(sub) = work {
                 queue.end_turn(sub);
             }
-            let is_much = queue.completions().len() >= REPORTS;
+            let is_much = queue.completions().len() >= COMPLETIONS;
             drop(queue);
             if is_much {
                 self.send_completions();

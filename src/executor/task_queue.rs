@@ -174,18 +174,18 @@ enum Delivered {
 pub(crate) struct TaskQueue {
     prefetches: HashMap<SubscriptionKey, StreamPrefetch>,
     tasks: VecDeque<Task>,
-    /// Triggers that are among the jobs.
+    /// Triggers that are among the tasks.
     triggers: HashSet<TriggerKey>,
     /// Async prefetch queues that may have something to start.
     ready: VecDeque<SubscriptionKey>,
-    /// Whether the queue's turn comes before the next prefetch queue's.
+    /// Whether a task comes before the next prefetch queue.
     tasks_first: bool,
     sweep_at: usize,
     pending: HashMap<u64, PendingCall>,
     /// Calls with entries that are going on: what [`TaskQueue::abandon`] takes out is not reported.
     running: Vec<RunningCall>,
     next_token: u64,
-    /// Entries and jobs that wait, for users to see.
+    /// Entries and tasks that wait, for users to see.
     waiting: Arc<AtomicUsize>,
     /// What came of entries, and was not sent or taken yet. Here, so that what the main thread
     /// finds in the task queue and what it was told never differ: see [`TaskQueue::recall`].
@@ -269,7 +269,7 @@ impl TaskQueue {
         self.retain_tasks(|task| !matches!(task, Task::Background));
     }
 
-    /// Forgets all jobs that wait; callers of functions get an error.
+    /// Forgets all tasks that wait; callers of functions get an error.
     pub(crate) fn clear_tasks(&mut self) {
         self.waiting.fetch_sub(self.tasks.len(), Ordering::Relaxed);
         for task in self.tasks.drain(..) {
@@ -306,7 +306,7 @@ impl TaskQueue {
         !self.ready.is_empty()
     }
 
-    /// What is to be done next: prefetch queues and queue take turns.
+    /// What is to be done next: prefetch queues and tasks alternate.
     pub(crate) fn next_task(&mut self) -> Option<NextTask> {
         self.tasks_first = !self.tasks_first;
         if !self.tasks.is_empty() && (self.tasks_first || self.ready.is_empty()) {
@@ -315,7 +315,7 @@ impl TaskQueue {
         self.ready.pop_front().map(NextTask::Entry)
     }
 
-    /// The turn of a prefetch queue that [`TaskQueue::next_task`] gave is over.
+    /// A prefetch queue that [`TaskQueue::next_task`] gave has had its share.
     pub(crate) fn end_turn(&mut self, sub: SubscriptionKey) {
         if let Some(prefetch) = self.prefetches.get_mut(&sub) {
             prefetch.in_ready = false;

@@ -19,7 +19,7 @@ use gears_v8::ports::{
 };
 
 use super::prologue::{Prologue, PrologueError};
-use super::registry::{Consumer, Library, LibraryStatus, Registry, strike};
+use super::registry::{Consumer, Library, LibraryStatus, Registry, exclude};
 
 /// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
@@ -158,7 +158,7 @@ impl Loader {
         let old = registry.get(prologue.name);
         // V8 lets a thread enter one isolate at a time.
         dispatcher.leave_isolate();
-        let mut staged = self.slot(engine.as_ref(), prologue.name, request, old)?;
+        let mut staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
         listen(&staged.registrations).map_err(LoadError::Refused)?;
 
         let executor = LibraryExecutor::new(prologue.name, staged.program, self.shared.clone());
@@ -220,7 +220,7 @@ impl Loader {
         })
     }
 
-    fn slot(
+    fn stage(
         &self,
         engine: &dyn Engine,
         name: &str,
@@ -248,7 +248,7 @@ impl Loader {
             return Err(LoadError::Nothing);
         }
         for gone in request.unregistered() {
-            strike(gone, &mut registrations);
+            exclude(gone, &mut registrations);
         }
         if let Some(old) = old {
             for new in &registrations.stream_consumers {

@@ -46,7 +46,7 @@ pub(crate) enum LibraryStatus {
 }
 
 /// Takes out of what code registered what is not to be live.
-pub(super) fn strike(gone: &Unregistered, registrations: &mut Registrations) {
+pub(super) fn exclude(gone: &Unregistered, registrations: &mut Registrations) {
     let of = match gone {
         Unregistered::Consumer(name) => {
             let consumers = &mut registrations.stream_consumers;

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!             take                      release
-//! read ──> waiting ──> batch ──> flying ─────────> finished
-//!                        ^        │ failed, or not started
-//!                        └ again <┘
+//! read ──> waiting ──> batch ──> in flight ─────────> finished
+//!                        ^          │ failed, or not started
+//!                        └ requeued <┘
 //! ```
 //!
 //! A *batch* is what one call of the callback gets: one entry, or a batch. Batches that come again
@@ -14,7 +14,7 @@
 //! Entries with an equal value of the policy's `order_by` field are in one *group*: of a group no
 //! two batches are in flight at once, and none is in flight before what was added earlier.
 //!
-//! Invariants: `waiting` and `again` ascend; no entry is in two places; a group is in `busy` as
+//! Invariants: `waiting` and `requeued` ascend; no entry is in two places; a group is in `busy` as
 //! long as a batch with one of its entries is in flight.
 
 use std::collections::VecDeque;

@@ -621,8 +621,8 @@ mod tests {
         cursor.note_read(&[(id(2), 1)]);
         cursor.note_read(&[(id(5), 1)]);
         cursor.note_started(id(2));
-        let redo: Vec<_> = cursor.redeliveries().collect();
-        assert_eq!(redo, [id(5), id(7)]);
+        let redelivered: Vec<_> = cursor.redeliveries().collect();
+        assert_eq!(redelivered, [id(5), id(7)]);
         cursor.put_back_waiting();
         assert_eq!(cursor.reach(), Reach::Only(id(5)));
         assert_eq!((cursor.read(), cursor.unacknowledged_bytes()), (id(9), 1));

@@ -8,8 +8,8 @@
 //! XADD ── Appended ──> Delivery ── Dispatch ──> reader ── Read ──> Delivery
 //!                          ^                       └─ entries ──> callback
 //!                          └──── Started, Finished ─────────────────┘
-//!                     Delivery ── Progress ──> committed, once a consumer, stream and turn
-//!                     Delivery ── Trim ──> XTRIM, once a stream and turn
+//!                     Delivery ── Progress ──> committed, once a consumer, stream and tick
+//!                     Delivery ── Trim ──> XTRIM, once a stream and tick
 //! ```
 //!
 //! A consumer with a [`Policy`] gets its entries in batches that the core puts together itself:

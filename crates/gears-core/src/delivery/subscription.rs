@@ -187,12 +187,12 @@ impl Subscription {
 
     /// How many batches may be dispatched beside those that are, for a consumer with a policy.
     pub(super) fn free(&self, window: usize) -> usize {
-        let flying = self
+        let in_flight = self
             .batcher
             .as_ref()
             .map_or(0, |batcher| batcher.in_flight_count());
         self.prefetch_window(window)
-            .saturating_sub(flying)
+            .saturating_sub(in_flight)
             .saturating_sub(self.uncommitted_slots)
     }
 

@@ -58,7 +58,7 @@ pub struct ConsumerSnapshot {
     pub exact: bool,
     /// Where it begins with streams that it sees for the first time.
     pub start: StartSnapshot,
-    /// Why nothing is handed over of any stream.
+    /// Why nothing is dispatched of any stream.
     #[serde(with = "delivery_state")]
     pub delivery_state: DeliveryState,
     /// How far it is in which stream.

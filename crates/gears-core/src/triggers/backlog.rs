@@ -2,7 +2,7 @@
 //!
 //! A trigger that is slower than the clients would pile up events without an end. So what is more
 //! than the bounds is dropped when it happens, and counted: what waits already came first, and is
-//! handed over whole. `triggered = finished + dropped + running + waiting`, at any time.
+//! dispatched whole. `triggered = finished + dropped + running + waiting`, at any time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

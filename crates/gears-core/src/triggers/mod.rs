@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Filters come before anything is copied, so an event that nobody wants costs a look-up by its
-//! key. An event that happened is handed over once or counted as dropped, never both: there is no
+//! key. An event that happened is dispatched once or counted as dropped, never both: there is no
 //! other way through a [`Backlog`].
 
 mod backlog;

@@ -61,7 +61,7 @@ pub(crate) fn parse<'s>(
     Ok(options)
 }
 
-/// Options that say which entries are wanted, and leave how they are handed over as it is.
+/// Options that say which entries are wanted, and leave how they are dispatched as it is.
 fn is_placing(name: &str) -> bool {
     matches!(name, "start" | "exact" | "on_registered" | "description")
 }
