@@ -1,5 +1,6 @@
 """The module in the server: the ways to load it, its configuration, and what the server knows of it."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -78,7 +79,11 @@ WRONG = {
 def threads(node):
     """The names of the server's threads that are the module's own."""
     tasks = Path(f"/proc/{node.run('INFO', 'server')['process_id']}/task")
-    names = [(task / "comm").read_text().strip() for task in tasks.iterdir()]
+    names = []
+    for task in tasks.iterdir():
+        # A thread may have ended since it was listed.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            names.append((task / "comm").read_text().strip())
     return sorted(name.rstrip("-0123456789") for name in names if name.startswith("rg-"))
 
 
