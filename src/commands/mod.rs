@@ -120,7 +120,7 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
         &RG_INTERNALS,
     ]
     .into_iter()
-    .chain(&OF_THE_FIRST)
+    .chain(&OF_REDISGEARS_1)
     {
         register_commands(context, command)?;
     }
@@ -128,7 +128,7 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
 }
 
 /// The commands of the first `RedisGears`.
-static OF_THE_FIRST: [Command; 12] = [
+static OF_REDISGEARS_1: [Command; 12] = [
     Command {
         name: "rg.jsexecute",
         entry: Some(jsexecute_entry),

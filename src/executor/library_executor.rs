@@ -72,7 +72,7 @@ pub(crate) struct LibraryExecutor {
 
 impl fmt::Debug for LibraryExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner")
+        f.debug_struct("LibraryExecutor")
             .field("library", &self.library)
             .finish_non_exhaustive()
     }

@@ -1,8 +1,8 @@
-//! What key-space triggers are at work: their code, what waits for them, and what is due.
+//! An event that waits for a trigger's callback, and the call that it becomes.
 //!
 //! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
 //! from it by itself. So an upgrade finds there what the old code has not begun. How they get
-//! there, and out again, is in [`super::trigger_event`].
+//! there, and out again, is in [`crate::dispatcher`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;

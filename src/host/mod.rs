@@ -1,35 +1,35 @@
 //! The server. The only room that touches the Redis Module API.
 //!
 //! ```text
-//! alloc      Rust's allocator: the server's
-//! constants  the API's numbers
-//! context    calls into the server, safe to make on the main thread
-//! errand     commands of workers, run by the main thread
-//! entry      loading and unloading the module
-//! guard      nothing crosses back into C as a panic
-//! log        the server's log for `log::info!` and friends
-//! settings   module configs and module arguments
-//! command    commands with their documentation
-//! reply      sending replies
-//! unit       the server as scripts reach it while its lock is held
-//! lock       that lock, for workers
-//! user       users, and what they may do
-//! blocked    clients that wait for a function's result
-//! info       sections of INFO
-//! keyspace   what happens to keys, as events of the delivery core and for triggers
-//! key_value  what a key holds
-//! quiet      whether that is the doing of libraries
-//! facts      what the server refuses, and which faults it has
-//! refusal    whether the server refuses what clients write
-//! events     the server's own events: its event loop, its role, flushes, loading
-//! streams    reading, progress, trimming
-//! letters    dead letters
-//! shutdown   the end of the server
-//! slots      whether the keys of a command are all in one slot of a cluster
-//! timer      waking the event loop at a time
-//! rdb        libraries in dumps of the data set
-//! scan       finding the streams that are there already
-//! wake       getting the main thread out of its sleep
+//! alloc              Rust's allocator: the server's
+//! constants          the API's numbers
+//! context            calls into the server, safe to make on the main thread
+//! errand             commands of workers, run by the main thread
+//! entry              loading and unloading the module
+//! guard              nothing crosses back into C as a panic
+//! log                the server's log for `log::info!` and friends
+//! settings           module configs and module arguments
+//! command            commands with their documentation
+//! reply              sending replies
+//! execution_unit     the server as scripts reach it while its lock is held
+//! lock               that lock, for workers
+//! user               users, and what they may do
+//! blocked            clients that wait for a function's result
+//! info               sections of INFO
+//! keyspace           what happens to keys, as events of the delivery core and for triggers
+//! key_value          what a key holds
+//! suppress_triggers  whether that is the doing of libraries
+//! facts              what the server refuses, and which faults it has
+//! refusal            whether the server refuses what clients write
+//! events             the server's own events: its event loop, its role, flushes, loading
+//! streams            reading, progress, trimming
+//! dead_letters       dead letters
+//! shutdown           the end of the server
+//! slots              whether the keys of a command are all in one slot of a cluster
+//! timer              waking the event loop at a time
+//! snapshots          libraries in dumps of the data set
+//! scan               finding the streams that are there already
+//! wake               getting the main thread out of its sleep
 //! ```
 //!
 //! Every command that is called is called with `!`, those too that only read and leave nothing to
