@@ -198,6 +198,40 @@ def test_effects_are_written_behind_their_cause(logged, kind):
     assert [one.removeprefix("RPUSH effects ") for one in found if one.startswith("RPUSH")] == effects(logged)
 
 
+WAITING = """
+const asleep = [];
+redis.register_async_function('waits', async client => {
+    await new Promise(resolve => asleep.push(resolve));
+    return client.block(locked => String(locked.call('INCR', 'out')) + locked.call('EXISTS', 'key:0'));
+});
+redis.register_function('count', () => asleep.length);
+const wake = () => asleep.splice(0).forEach(resolve => resolve());
+"""
+
+
+@pytest.mark.parametrize("ends", ["wake();", "wake(); throw 'as intended';"])
+@each_kind
+def test_code_that_a_look_lets_go_on_writes_behind_the_cause(logged, kind, ends):
+    load(logged, WAITING, trigger(callback=FIRED[kind], options=f"{{ on_trigger_fired: (client, data) => {{ {ends} }} }}"))
+    for cause, exists in (("SET key:0 v", 1), ("DEL key:0", 0)):
+        caller = logged.send_call("waits")
+        logged.wait(lambda: logged.call("count") == 1)
+        logged.run(*cause.split())
+        assert caller.reply()[1:] == str(exists)
+    found = plain(written(logged))
+    assert found == ["SET key:0 v", "INCR out", "DEL key:0", "INCR out"]
+
+
+def test_code_that_a_look_lets_go_on_while_keys_expire_leaves_them_alone(logged):
+    load(logged, WAITING, trigger(options="{ event_types: ['expired'], on_trigger_fired: () => wake() }"))
+    with without_active_expiry(logged):
+        callers = [logged.send_call("waits") for _ in range(5)]
+        logged.wait(lambda: logged.call("count") == 5)
+        pipelined(logged, *(f"SET key:{number} v PX 1" for number in range(50)))
+    assert all(caller.reply() for caller in callers)
+    logged.wait(lambda: logged.run("KEYS", "*") == ["out"])
+
+
 def test_where_the_server_can_cause_and_effects_are_one_transaction(logged):
     if not runs_within_the_command(logged):
         pytest.skip("callbacks run after the command here")

@@ -298,6 +298,7 @@ impl App {
     fn deliver(&self, context: &Context) {
         if !self.is_active() {
             self.dispatcher.catch_up();
+            self.dispatcher.go_on_with_left();
             return;
         }
         let scanning = self.scan.borrow().is_pending();

@@ -367,6 +367,9 @@ impl Dispatcher {
                 self.call_hooks(streams, limits.script_budget);
             }
         }
+        if !limits.only_urgent {
+            self.go_on_with_left();
+        }
         while let Some(dispatch) = self.update(|core| core.next_dispatch(limits.only_urgent)) {
             self.carry_out(streams, dispatch, deadline);
             if !limits.only_urgent && Instant::now() >= deadline.end {

@@ -161,6 +161,8 @@ pub(crate) struct TriggerTable {
     pub(crate) due: RefCell<VecDeque<Due>>,
     /// Async triggers that have something new for their workers.
     pub(crate) ready: RefCell<Vec<TriggerKey>>,
+    /// Libraries with code that may go on and was left where it was, in the middle of a command.
+    pub(crate) left: RefCell<Vec<Arc<LibraryExecutor>>>,
     names: RefCell<HashMap<Box<[u8]>, Arc<str>>>,
     /// Owners that may log in, as of this event-loop iteration.
     enabled: RefCell<Vec<Arc<str>>>,
@@ -238,6 +240,14 @@ impl TriggerTable {
     /// Whether sync callbacks wait.
     pub(crate) fn is_due(&self) -> bool {
         !self.due.borrow().is_empty()
+    }
+
+    /// Takes note of a library with code that was left where it was.
+    pub(crate) fn note_left(&self, executor: &Arc<LibraryExecutor>) {
+        let mut left = self.left.borrow_mut();
+        if !left.iter().any(|one| Arc::ptr_eq(one, executor)) {
+            left.push(Arc::clone(executor));
+        }
     }
 
     /// Whether the main thread has something to do.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use gears_core::delivery::{Delivery, Mode};
 use gears_core::triggers::{TriggerKey, TriggerSpec};
-use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Notification, RetainedValue};
+use gears_v8::ports::{
+    CallbackId, Credentials, Database, Flags, Notification, RetainedValue, Session,
+};
 
 use super::streams::Streams;
 use super::tick::{Deadline, Dispatcher};
@@ -255,7 +257,12 @@ impl Dispatcher {
             .with(&binding.executor, patience, |library| {
                 let mut looked = Err(nowhere.into());
                 happened.run_pre_hook(&credentials, &mut |server| {
-                    library.enter(|session| looked = library.fire(session, server, &call));
+                    let look = |session: &mut dyn Session| {
+                        looked = library.fire(session, server, &call);
+                    };
+                    if library.enter_within_command(look) {
+                        self.triggers.note_left(&binding.executor);
+                    }
                 });
                 looked
             });
@@ -324,6 +331,13 @@ impl Dispatcher {
         let trigger_event = call.state.take_in(db)?;
         due.pop_front();
         Some(trigger_event)
+    }
+
+    /// Has workers go on with code that was not to go on in the middle of a command.
+    pub(crate) fn go_on_with_left(&self) {
+        for executor in self.triggers.left.take() {
+            executor.go_on();
+        }
     }
 
     /// Tells the workers of what is new for them.

@@ -69,16 +69,28 @@ impl<'a> EnteredLibrary<'a> {
 
     /// Enters the program once for all that `work` does. Code that waits and could go on with that
     /// is left to a worker, where it would have to wait once more before it may write.
-    pub(crate) fn enter(&self, mut work: impl FnMut(&mut dyn Session)) {
+    pub(crate) fn enter(&self, work: impl FnMut(&mut dyn Session)) {
         let leaves = self.executor.has_async_code() && self.executor.slot.must_wait();
+        self.enter_leaving(leaves, work);
+        if leaves {
+            self.executor.go_on();
+        }
+    }
+
+    /// The same in the middle of a command, or while the server removes keys: no code that waits goes on
+    /// there, since it may write. Gives whether there may be some: a worker has to be told of it later.
+    pub(crate) fn enter_within_command(&self, work: impl FnMut(&mut dyn Session)) -> bool {
+        let leaves = self.executor.has_async_code();
+        self.enter_leaving(leaves, work);
+        leaves
+    }
+
+    fn enter_leaving(&self, leaves: bool, mut work: impl FnMut(&mut dyn Session)) {
         self.executor.slot.program.enter(&mut |session| {
             let outer = session.leave_continuations(leaves);
             work(session);
             session.leave_continuations(outer);
         });
-        if leaves {
-            self.executor.go_on();
-        }
     }
 
     /// Puts entries into the prefetch queue of a sync consumer.

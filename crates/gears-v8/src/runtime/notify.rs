@@ -8,6 +8,7 @@ use crate::ports::{Notification, Outcome, Reply, RetainedValue, ScriptError};
 
 use crate::convert::text;
 use crate::runtime::outcome::{Token, Wants, perform};
+use crate::runtime::run;
 use crate::runtime::session::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
 
 /// Arguments of `call_trigger`.
@@ -71,7 +72,7 @@ impl<'s> V8Session<'_, 's, '_> {
             (None, Some(exception)) => Some(text::describe(scope, exception)),
             _ => None,
         };
-        scope.perform_microtask_checkpoint();
+        run::go_on(scope);
         if let Some(data) = data.and_then(|data| v8::Local::<v8::Object>::try_from(data).ok()) {
             *retained = Some(RetainedValue(Box::new(v8::Global::new(scope, data))));
             return Outcome::Done(Reply::Null);
