@@ -379,7 +379,9 @@ impl Dispatcher {
         while let Some(dispatch) = self.update(|core| core.next_dispatch(true)) {
             self.carry_out(streams, dispatch, deadline);
         }
-        if !self.delivery.borrow().has_dispatches() {
+        // What a busy library has not done yet is as deep in the next tick.
+        let has_stalled = !self.stalled.borrow().is_empty();
+        if !has_stalled && !self.delivery.borrow().has_dispatches() {
             self.nesting.end();
         }
         // What was written goes with the progress that it means, and a dead letter with the
