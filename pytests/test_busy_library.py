@@ -83,10 +83,10 @@ def test_calls_that_wait_are_among_the_pending_jobs(server):
 
 def test_calls_have_their_turn_between_long_pieces_of_a_worker(server):
     server.load(*SPIN, PUSH)
-    pieces = [make_busy(server, 300)] + [server.send_call("busy", 300) for _ in range(9)]
+    pieces = [make_busy(server, 300)] + [server.send_call("busy", 100) for _ in range(40)]
     assert send_waiting(server, "push", 1).reply() == 1
     assert not pieces[-1].is_answered(), "the call waited until the worker had nothing to do"
-    assert [piece.reply() for piece in pieces] == ["done"] * 10
+    assert [piece.reply() for piece in pieces] == ["done"] * 41
 
 
 def test_a_call_waits_not_for_another_library(server):
