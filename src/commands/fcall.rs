@@ -188,7 +188,7 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
         });
         return None;
     }
-    let unit = ExecutionUnit::of_grant(&credentials);
+    let unit = ExecutionUnit::of_credentials(&credentials);
     let responder = RefCell::new(Some(call.responder));
     let mut wait = || {
         let _ = call.begun.set(Arc::clone(&executor));

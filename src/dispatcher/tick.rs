@@ -413,7 +413,7 @@ impl Dispatcher {
         }
     }
 
-    /// Asks the server whether it takes writes, once in a event-loop iteration, where it
+    /// Asks the server whether it takes writes, once in an event-loop iteration, where it
     /// matters.
     fn ask(&self, streams: &dyn Streams) {
         let (wants, next) = {

@@ -20,7 +20,7 @@ pub(crate) struct EnteredLibrary<'a> {
 }
 
 impl<'a> EnteredLibrary<'a> {
-    /// To be made by who holds the pass to the isolate.
+    /// To be made by the holder of the gate guard.
     pub(crate) fn of(executor: &'a Arc<LibraryExecutor>) -> Self {
         Self { executor }
     }

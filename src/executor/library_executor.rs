@@ -396,13 +396,13 @@ impl LibraryExecutor {
                 now = after;
                 go_on = now < end && !self.slot.is_wanted();
                 let may_yield = count % SHARE == 0 && matches!(work, NextTask::Entry(_));
-                if !go_on || (may_yield && self.queue.lock().has_lanes()) {
+                if !go_on || (may_yield && self.queue.lock().has_prefetched()) {
                     break;
                 }
             }
             let mut queue = self.queue.lock();
             if let NextTask::Entry(sub) = work {
-                queue.end_turn(sub);
+                queue.end_share(sub);
             }
             let is_much = queue.completions().len() >= COMPLETIONS;
             drop(queue);
@@ -447,7 +447,7 @@ impl LibraryExecutor {
         Some(now)
     }
 
-    /// Runs the first job of the queue as far as it goes.
+    /// Runs the first task of the queue as far as it goes.
     fn run_task(
         &self,
         session: &mut dyn Session,

@@ -302,7 +302,7 @@ impl TaskQueue {
     }
 
     /// Whether other prefetch queues have something to start.
-    pub(crate) fn has_lanes(&self) -> bool {
+    pub(crate) fn has_prefetched(&self) -> bool {
         !self.ready.is_empty()
     }
 
@@ -316,7 +316,7 @@ impl TaskQueue {
     }
 
     /// A prefetch queue that [`TaskQueue::next_task`] gave has had its share.
-    pub(crate) fn end_turn(&mut self, sub: SubscriptionKey) {
+    pub(crate) fn end_share(&mut self, sub: SubscriptionKey) {
         if let Some(prefetch) = self.prefetches.get_mut(&sub) {
             prefetch.in_ready = false;
         }

@@ -318,7 +318,7 @@ fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> A
         let authorized = check(&Context::from_raw(log::detached()), credentials.flags);
         let unit = authorized
             .is_ok()
-            .then(|| ExecutionUnit::of_grant(credentials));
+            .then(|| ExecutionUnit::of_credentials(credentials));
         begun = (authorized, unit);
     });
     let (authorized, unit) = begun;

@@ -121,7 +121,7 @@ impl ExecutionUnit {
     }
 
     /// A unit that acts as the credentials say, the server's lock being held.
-    pub(crate) fn of_grant(credentials: &Credentials) -> Self {
+    pub(crate) fn of_credentials(credentials: &Credentials) -> Self {
         Self::of_user(
             User::find_enabled(&credentials.user),
             credentials,
@@ -297,7 +297,7 @@ impl Server for ExecutionUnit {
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
         match super::lock::check(&Context::from_raw(self.context), credentials.flags) {
-            Ok(()) => work(Ok(&Self::of_grant(credentials))),
+            Ok(()) => work(Ok(&Self::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
         }
     }

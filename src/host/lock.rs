@@ -157,7 +157,7 @@ impl ServerLock for GlobalLock {
         }
         held.worked = true;
         match check(&Context::from_raw(log::detached()), credentials.flags) {
-            Ok(()) => work(Ok(&ExecutionUnit::of_grant(credentials))),
+            Ok(()) => work(Ok(&ExecutionUnit::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
         }
     }

@@ -8,7 +8,7 @@
 //!                        └ requeued <┘
 //! ```
 //!
-//! A *batch* is what one call of the callback gets: one entry, or a batch. Batches that come again
+//! A *batch* is what one call of the callback gets: one entry, or several. Batches that come again
 //! go before everything that waits, in the order of their entries, and with the same entries.
 //!
 //! Entries with an equal value of the policy's `order_by` field are in one *group*: of a group no
@@ -89,7 +89,7 @@ struct Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now<'a> {
     pub(super) policy: &'a Policy,
-    /// Batches that may are in flight beside those that do.
+    /// Batches that may be in flight beside those that are.
     pub(super) free: usize,
     /// Entries that are worth reading beyond the window.
     pub(super) ahead: usize,
