@@ -31,6 +31,7 @@ pub(super) const READ_UNNOTICED: c_int =
 pub(super) const FLAG_REPLICA: c_int = raw::REDISMODULE_CTX_FLAGS_SLAVE as c_int;
 pub(super) const FLAG_LOADING: c_int = raw::REDISMODULE_CTX_FLAGS_LOADING as c_int;
 pub(super) const FLAG_REPLICATED: c_int = raw::REDISMODULE_CTX_FLAGS_REPLICATED as c_int;
+pub(super) const FLAG_MULTI: c_int = raw::REDISMODULE_CTX_FLAGS_MULTI as c_int;
 pub(super) const FLAG_CLUSTER: c_int = raw::REDISMODULE_CTX_FLAGS_CLUSTER as c_int;
 pub(super) const FLAG_OOM: c_int = raw::REDISMODULE_CTX_FLAGS_OOM as c_int;
 pub(super) const FLAG_DENY_BLOCKING: c_int = raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING as c_int;

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use super::api;
 use super::constants::{
     CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING,
-    FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK, OPEN_UNEXPIRED, READ_QUIETLY,
-    READ_UNNOTICED, WRITE,
+    FLAG_MULTI, FLAG_OOM, FLAG_REPLICA, FLAG_REPLICATED, KEY_TYPE_STREAM, OK, OPEN_UNEXPIRED,
+    READ_QUIETLY, READ_UNNOTICED, WRITE,
 };
 use super::facts::facts;
 use super::suppress_triggers::SuppressTriggers;
@@ -286,7 +286,7 @@ impl Context {
 
     /// The database of the key that an event is about: context and name are those of the event.
     pub(super) fn db_of_event(&self, name: *mut RedisModuleString) -> c_int {
-        if !facts().tells_database_of_transaction {
+        if !facts().tells_database_of_transaction || !self.has_flag(FLAG_MULTI) {
             return self.db();
         }
         // The key itself knows. Opened for writing it can be asked where there is none, too;
