@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use crate::commands::{internals, stats, trigger_stats, waiting_calls};
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
 use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
-use crate::host::{
+use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
+use crate::server::{
     Context, EventSubscriptions, Field, GlobalLock, Hooks, PropagationTarget, RedisLocked, Scan,
     Section, Settings, is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
-use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 use gears_v8::ports::{Executions, Registrations};

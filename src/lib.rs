@@ -8,20 +8,20 @@
 //! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and
 //!   on workers.
 //! * [`library`] knows what is loaded.
-//! * `commands` answers users; `host` is the server; `app` ties them together.
+//! * `commands` answers users; `server` is the server; `app` ties them together.
 
 mod app;
 mod commands;
 mod dispatcher;
 mod executor;
-mod host;
 mod library;
+mod server;
 
 use crate::app::{App, AppHooks};
-use crate::host::{Context, Settings};
+use crate::server::{Context, Settings};
 
 #[global_allocator]
-static ALLOCATOR: host::alloc::ServerAllocator = host::alloc::ServerAllocator;
+static ALLOCATOR: server::alloc::ServerAllocator = server::alloc::ServerAllocator;
 
 /// Ends what was begun when the module was loaded; false where it was used since.
 fn unload() -> bool {
@@ -30,15 +30,15 @@ fn unload() -> bool {
 
 /// Registers everything with the server that has just loaded the module.
 fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
-    host::install_log(context);
+    server::install_log(context);
     let refused = |what: &str| format!("the server refuses: {what}");
-    host::register_settings(context).map_err(refused)?;
-    host::apply_arguments(arguments)?;
+    server::register_settings(context).map_err(refused)?;
+    server::apply_arguments(arguments)?;
     commands::register(context).map_err(refused)?;
-    host::register_dumps(context).map_err(refused)?;
-    host::register_info(context).map_err(refused)?;
+    server::register_dumps(context).map_err(refused)?;
+    server::register_info(context).map_err(refused)?;
     App::start(context, Settings::new())?;
-    host::listen(context, Box::new(AppHooks)).map_err(refused)?;
+    server::listen(context, Box::new(AppHooks)).map_err(refused)?;
     log::info!("RedisGears v{} is ready", env!("CARGO_PKG_VERSION"));
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! clients that know them from the original. `CONFIG GET redisgears_2.*` shows the same.
 
 use crate::app::App;
-use crate::host::{Context, change_setting, read_setting};
+use crate::server::{Context, change_setting, read_setting};
 use gears_v8::ports::Reply;
 
 use super::wrong_arity;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::dispatcher::ConsumerName;
-use crate::host::Context;
+use crate::server::Context;
 use gears_core::delivery::{
     ConsumerKey, Delivery, DeliveryState, EntryId, KeyRef, Percentiles, Refusal, State, Stats,
     StreamView,

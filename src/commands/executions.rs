@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::executor::{ExecutionView, Status};
-use crate::host::{BlockedClient, Context, is_admin};
+use crate::server::{BlockedClient, Context, is_admin};
 use gears_v8::ports::Reply;
 
 use super::function_load::NO_USER;

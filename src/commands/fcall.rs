@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::app::App;
 use crate::dispatcher::Called;
 use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
-use crate::host::{BlockedClient, Context, ExecutionUnit, key_count, may_call};
 use crate::library::LibraryStatus;
+use crate::server::{BlockedClient, Context, ExecutionUnit, key_count, may_call};
 use gears_core::delivery::Mode;
 use gears_v8::ports::{Credentials, Flags, Function, Reply, Server, Words};
 

@@ -2,7 +2,7 @@
 //! only where the setting `enable-debug-command` says so.
 
 use crate::app::App;
-use crate::host::{Context, allow_unsafe_commands, debug_is_enabled, refuse_listener};
+use crate::server::{Context, allow_unsafe_commands, debug_is_enabled, refuse_listener};
 use gears_v8::ports::Reply;
 
 const HELP: &[&str] = &[

@@ -1,8 +1,8 @@
 //! `RG.FUNCTION DEL name`
 
 use crate::app::App;
-use crate::host::Context;
 use crate::library;
+use crate::server::Context;
 use gears_v8::ports::Reply;
 
 use super::{READ_ONLY, internals, wrong_arity};

@@ -1,7 +1,7 @@
 //! `RG.FUNCTION HELP`
 
 use crate::app::App;
-use crate::host::Context;
+use crate::server::Context;
 use gears_v8::ports::Reply;
 
 const TEXT: &[&str] = &[

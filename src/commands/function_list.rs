@@ -1,8 +1,8 @@
 //! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
 
 use crate::app::App;
-use crate::host::Context;
 use crate::library::{Consumer, Library, LibraryStatus};
+use crate::server::Context;
 use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 

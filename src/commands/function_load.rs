@@ -1,8 +1,8 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::host::{Context, PropagationTarget};
 use crate::library::{Kind, LoadRequest, Prologue, dump};
+use crate::server::{Context, PropagationTarget};
 use gears_v8::ports::Reply;
 
 use super::{READ_ONLY, internals};

@@ -15,8 +15,8 @@
 //! that may write.
 
 use crate::app::App;
-use crate::host::{Context, PropagationTarget};
 use crate::library;
+use crate::server::{Context, PropagationTarget};
 use gears_core::delivery::{Checkpoint, ConsumerKey, DeliveryState, EntryId, Event, KeyRef};
 use gears_core::snapshot::{LibrarySnapshot, decode_hold, decode_pending};
 use gears_v8::ports::Reply;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::executor::FunctionCall;
-use crate::host::{BlockedClient, Context, NoWait, random_name};
 use crate::library::{Kind, LoadError, LoadRequest};
+use crate::server::{BlockedClient, Context, NoWait, random_name};
 use gears_v8::ports::{Credentials, Database, Flags, Reply, Words};
 
 use super::{READ_ONLY, function_load};

@@ -17,7 +17,7 @@ pub(crate) mod trigger_stats;
 pub(crate) mod waiting_calls;
 
 use crate::app::App;
-use crate::host::{
+use crate::server::{
     Arg, ArgKind, Command, Context, Keys, command_entry, keyed_command_entry, register_commands,
 };
 use gears_v8::ports::Reply;

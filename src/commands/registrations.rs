@@ -6,8 +6,8 @@
 
 use crate::app::App;
 use crate::dispatcher::TriggerView;
-use crate::host::{Context, PropagationTarget};
 use crate::library::{self, Library, Unregistered, dump};
+use crate::server::{Context, PropagationTarget};
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};

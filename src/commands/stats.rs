@@ -1,8 +1,8 @@
 //! How it stands with consumers and their streams, in numbers and words: what LIST, RG.CONSUMER
 //! INFO and the server's INFO have in common.
 
-use crate::host::Field;
 use crate::library::Registry;
+use crate::server::Field;
 use gears_core::delivery::{
     Backoff, Condition, ConsumerKey, ConsumerSpec, Delivery, EntryId, OnFailure, Percentiles,
     Policy, Scope, Start, State, Stats, StreamView,

@@ -1,8 +1,8 @@
 //! How it stands with key-space triggers: what LIST and the server's INFO show.
 
 use crate::dispatcher::{Dispatcher, TriggerView};
-use crate::host::Field;
 use crate::library::Registry;
+use crate::server::Field;
 use gears_core::delivery::Mode;
 use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;

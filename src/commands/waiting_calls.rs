@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::executor::{Begun, LibraryExecutor, WaitingCall};
-use crate::host::{BlockedClient, Context, is_paused};
+use crate::server::{BlockedClient, Context, is_paused};
 use gears_v8::ports::{Credentials, Reply, Words};
 
 use super::fcall;

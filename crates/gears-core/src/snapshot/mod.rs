@@ -1,6 +1,6 @@
 //! What outlives the process, as bytes: libraries, their consumers, and how far these are.
 //!
-//! Pure: values in plain memory to bytes and back. `host` puts the bytes into dumps of the data
+//! Pure: values in plain memory to bytes and back. `server` puts the bytes into dumps of the data
 //! set, into the append-only file and before replicas; `library` makes libraries of them again.
 //!
 //! What a release writes, every later release reads. Another form gets another [`VERSION`], and

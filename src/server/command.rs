@@ -21,7 +21,7 @@ macro_rules! command_entry {
             argv: *mut *mut redis_module::raw::RedisModuleString,
             argc: std::ffi::c_int,
         ) -> std::ffi::c_int {
-            $crate::host::run_command(context, argv, argc, |context, arguments| {
+            $crate::server::run_command(context, argv, argc, |context, arguments| {
                 $run(context, arguments, $handler)
             })
         }
@@ -37,9 +37,13 @@ macro_rules! keyed_command_entry {
             argv: *mut *mut redis_module::raw::RedisModuleString,
             argc: std::ffi::c_int,
         ) -> std::ffi::c_int {
-            $crate::host::run_keyed_command(context, argv, argc, $count_at, |context, arguments| {
-                $run(context, arguments, $handler)
-            })
+            $crate::server::run_keyed_command(
+                context,
+                argv,
+                argc,
+                $count_at,
+                |context, arguments| $run(context, arguments, $handler),
+            )
         }
     };
 }
