@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gears_core::delivery::{
-    Checkpoint, ConsumerSpec, EntryId, Policy, Start, SubscriptionKey, Tried,
+    Batch, Checkpoint, ConsumerSpec, EntryId, Item, Policy, Start, SubscriptionKey, Tried,
 };
 
 use crate::reference::{LONGEST_PAUSE_MS, left};
@@ -248,7 +248,8 @@ impl Interest {
         let loads = std::mem::take(&mut self.again);
         let count = |loads: &[Load]| loads.iter().map(|load| load.ids.len()).sum::<usize>();
         let before = count(&loads);
-        for load in loads {
+        // Of two with the same entry, one of them from its dead letter, the first stays the first.
+        for load in loads.into_iter().rev() {
             self.requeue(load, spec);
         }
         let waits = |known: &Known| {
@@ -323,33 +324,23 @@ impl Interest {
     }
 
     /// A batch is dispatched. All the promises about what it may be.
-    pub(crate) fn dispatch(
-        &mut self,
-        number: u64,
-        ids: &[EntryId],
-        policy: &Policy,
-        window: usize,
-        now_ms: u64,
-    ) {
+    pub(crate) fn dispatch(&mut self, batch: &Batch, policy: &Policy, window: usize, now_ms: u64) {
+        let ids: &[EntryId] = &batch.items.iter().map(Item::id).collect::<Vec<_>>();
         assert!(self.flying.len() + self.held < window, "window: {self:?}");
         assert!(!self.recalled, "entries are being taken back");
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-        let load = self.take(ids, policy, now_ms);
+        let load = self.take(ids, batch.is_redelivery, policy, now_ms);
         if load.dead_letter.is_none() {
             self.set(ids, Place::Out);
         }
-        self.flying.insert(number, load);
+        self.flying.insert(batch.number, load);
         self.check_drained();
     }
 
     /// What has more entries than a batch may have by now comes in several.
-    fn cut(&mut self, ids: &[EntryId], policy: &Policy) {
+    fn cut(&mut self, at: usize, policy: &Policy) {
         let most = policy.batch.unwrap_or(1);
-        let at = self
-            .again
-            .iter()
-            .position(|load| load.ids.first() == ids.first());
-        if let Some(at) = at.filter(|at| self.again[*at].ids.len() > most) {
+        if self.again[at].ids.len() > most {
             let rest = self.again[at].ids.split_off(most);
             let groups = self.groups_of(&rest, &self.again[at]);
             let own = self.groups_of(&self.again[at].ids, &self.again[at]);
@@ -360,24 +351,31 @@ impl Interest {
                 ..self.again[at]
             };
             self.again[at].groups = own;
-            let place = self.again.partition_point(|one| one.ids < load.ids);
+            let place = self.again.partition_point(|one| one.ids[0] < load.ids[0]);
             self.again.insert(place, load);
         }
     }
 
-    fn take(&mut self, ids: &[EntryId], policy: &Policy, now_ms: u64) -> Load {
-        self.cut(ids, policy);
-        let first = self.next_again(&self.again.iter().collect::<Vec<_>>());
+    fn take(&mut self, ids: &[EntryId], is_redelivery: bool, policy: &Policy, now_ms: u64) -> Load {
         if self.mixed {
             // Which of them is first depends on a field that does not order any more.
-            if let Some(at) = self.again.iter().position(|load| load.ids == ids) {
-                return self.again.remove(at);
+            let is_it = |load: &Load| load.dead_letter.is_none() == is_redelivery;
+            let mut again = self.again.iter();
+            let starts = |load: &Load| is_it(load) && load.ids.starts_with(ids);
+            if let Some(at) = again.position(starts) {
+                self.cut(at, policy);
+                if self.again[at].ids == ids {
+                    return self.again.remove(at);
+                }
             }
-        } else if let Some(at) = first {
+        } else if let Some(at) = self.next_again(&self.again.iter().collect::<Vec<_>>()) {
+            self.cut(at, policy);
             let load = self.again.remove(at);
             assert_eq!(load.ids, ids, "what comes again goes first: {self:?}");
+            assert_eq!(load.dead_letter.is_none(), is_redelivery, "{load:?}");
             return load;
         }
+        assert!(!is_redelivery, "{ids:?} were not dispatched before");
         let first = self.next_again(&self.redriven.iter().collect::<Vec<_>>());
         if let Some(at) = first
             && (!self.mixed || self.redriven[at].ids == ids)

@@ -273,6 +273,7 @@ fn change() -> impl Strategy<Value = Action> {
         10 => (any::<usize>(), outcome(), any::<bool>())
             .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         3 => (1usize..4).prop_map(Action::Start),
+        3 => any::<usize>().prop_map(Action::Abandon),
         6 => (1usize..4).prop_map(Action::Receive),
         3 => (0u64..300).prop_map(Action::PassTime),
         3 => Just(Action::PassToNext),
@@ -375,4 +376,44 @@ fn entries_are_not_forgotten_whatever_options_find_them_wherever_they_are() {
     let actions = prop::collection::vec(plain_change(), 1..=STEPS / 10);
     // They are short.
     check(3 * CASES, consumers, actions);
+}
+
+/// A dead letter may be written without the progress that goes with it. Then the entry comes again,
+/// and its dead letter can be redriven at the same time.
+#[test]
+fn an_entry_and_its_dead_letter_on_their_way_at_once_are_not_confused() {
+    let spec = |mode, on_failure| ConsumerSpec {
+        policy: Some(Arc::new(Policy {
+            on_failure,
+            dead_letter: (mode == Mode::Async).then(|| DEAD.into()),
+            ..Policy::default()
+        })),
+        ..ConsumerSpec::new(&b"s:"[..], 4, false, mode)
+    };
+    let without_progress = Turn {
+        records: Some(0),
+        ..Turn::full()
+    };
+    let actions = [
+        Action::Add(0, vec![(None, true, 0)]),
+        Action::Turn(Turn::full()),
+        Action::End(0, Outcome::Fatal, false),
+        Action::Turn(without_progress),
+        Action::Crash(false, 0),
+        Action::Redrive(0, 0, 1),
+        Action::Turn(Turn::full()),
+        Action::Change(0, spec(Mode::Sync, OnFailure::Continue)),
+        Action::Receive(1),
+        // What was given back is looked through for what another filter does not want.
+        Action::Change(0, spec(Mode::Async, OnFailure::Retry)),
+        Action::Turn(Turn::full()),
+        Action::End(0, Outcome::Throws, false),
+        Action::Turn(Turn::full()),
+    ];
+    let mut driver = Driver::new(vec![spec(Mode::Async, OnFailure::Retry)]);
+    for action in &actions {
+        carry_out(&mut driver, action);
+        driver.check();
+    }
+    driver.finish();
 }

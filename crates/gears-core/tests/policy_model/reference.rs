@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gears_core::delivery::{
-    Batch, Checkpoint, ConsumerSpec, DeadLetter, Delivery, DeliveryState, End, EntryId, Item,
-    OnFailure, Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
+    Batch, Checkpoint, ConsumerSpec, DeadLetter, Delivery, DeliveryState, End, EntryId, OnFailure,
+    Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
 };
 
 use crate::driver::redriven;
@@ -439,8 +439,7 @@ impl Reference {
         assert!(!interest.is_blocked(now_ms), "it is held: {interest:?}");
         assert!(interest.sub.is_none() || interest.sub == Some(sub));
         interest.sub = Some(sub);
-        let ids: Vec<_> = batch.items.iter().map(Item::id).collect();
-        interest.dispatch(batch.number, &ids, &policy, window, now_ms);
+        interest.dispatch(batch, &policy, window, now_ms);
         for item in &batch.items {
             let known = interest.entries.get(&item.id());
             assert!(known.is_none_or(|known| known.entry.is(item.record())));
