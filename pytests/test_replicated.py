@@ -193,6 +193,20 @@ def test_after_a_partial_synchronisation_progress_is_known(keep):
     assert progress(replica) == progress(primary)
 
 
+def test_what_the_primary_saves_and_loads_again_is_known_to_its_replica(pair):
+    """Between the callback and its own progress: the server goes on from the save, and tells no replica of it."""
+    pair.load(consumer(callback="(client, data) => { total += Number(value(data)); }"), "let total = 0;")
+    pair.add("stream", 0)
+    settle(pair, pair.replica)
+    pipeline = pair.client.pipeline(transaction=False)
+    for value in range(1, 4):
+        pipeline.execute_command("XADD", "stream", "*", "n", value)
+    pipeline.execute_command("DEBUG", "RELOAD")
+    *_, last, _ = pipeline.execute()
+    pair.wait(lambda: progress(pair)[0] == last, "not done")
+    pair.wait(lambda: progress(pair.replica) == progress(pair), lambda: (progress(pair.replica), progress(pair)))
+
+
 def test_a_primary_that_was_replaced_and_comes_back_with_callbacks_at_work_repeats_and_skips_nothing(keep):
     first, second = keep(), keep()
     second.follow(first)

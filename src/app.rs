@@ -478,6 +478,14 @@ impl Hooks for AppHooks {
         });
     }
 
+    fn before_save(&self, context: &Context) {
+        Self::with(|app| {
+            if app.is_active() {
+                app.dispatcher.commit(context);
+            }
+        });
+    }
+
     fn on_fork(&self, context: &Context) {
         if context.is_rewriting_as_commands() {
             Self::with(|app| app.rewriting.set(true));

@@ -13,7 +13,7 @@ use super::{HOOKS, Hooks, api, entry, guard, lock, shutdown, snapshots};
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
 pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
-    let events: [(&str, u64, Callback); 7] = [
+    let events: [(&str, u64, Callback); 8] = [
         (
             "event loop",
             raw::REDISMODULE_EVENT_EVENTLOOP,
@@ -28,6 +28,11 @@ pub(super) fn subscribe(context: &Context) -> Result<(), &'static str> {
         ("loading", raw::REDISMODULE_EVENT_LOADING, on_loading),
         ("swapdb", raw::REDISMODULE_EVENT_SWAPDB, on_swap),
         ("fork", raw::REDISMODULE_EVENT_FORK_CHILD, on_fork),
+        (
+            "persistence",
+            raw::REDISMODULE_EVENT_PERSISTENCE,
+            on_persistence,
+        ),
         ("shutdown", raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown),
     ];
     for (name, id, callback) in events {
@@ -146,6 +151,21 @@ unsafe extern "C" fn on_fork(
 ) {
     if which == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
         with_hooks("a fork", |hooks| hooks.on_fork(&Context::from_raw(context)));
+    }
+}
+
+/// A save in this process may be read into it again (`DEBUG RELOAD`), or by its successor
+/// (`SHUTDOWN`), without the replicas: they must know what it knows.
+unsafe extern "C" fn on_persistence(
+    context: *mut RedisModuleCtx,
+    _event: RedisModuleEvent,
+    which: u64,
+    _data: *mut c_void,
+) {
+    if which == raw::REDISMODULE_SUBEVENT_PERSISTENCE_SYNC_RDB_START {
+        with_hooks("a save", |hooks| {
+            hooks.before_save(&Context::from_raw(context));
+        });
     }
 }
 

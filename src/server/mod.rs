@@ -177,6 +177,9 @@ pub(crate) trait Hooks {
 
     /// A child was forked, to write a dump or another append-only file.
     fn on_fork(&self, context: &Context);
+
+    /// This process is about to save the data set itself.
+    fn before_save(&self, context: &Context);
 }
 
 /// Begins to listen to the server's events, those of keys not among them.
