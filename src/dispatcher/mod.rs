@@ -10,6 +10,8 @@ mod database_handles;
 mod nesting;
 mod on_registered;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod trigger_table;
 mod triggers;

@@ -1,0 +1,288 @@
+//! The dispatcher with a server and with libraries that are made up: what takes an unlikely
+//! moment on a real server comes here each time.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gears_core::delivery::{
+    ConsumerSpec, DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Event, KeyRef, Mode,
+    Progress, Reach, ReadRequest, RecordBatch, Refusal, Trim,
+};
+use gears_v8::ports::{
+    BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse, Notification,
+    Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError, Server,
+    Session, Words,
+};
+
+use super::nesting::DEPTH_MAX;
+use super::{Code, ConsumerName, Dispatcher, Streams, TickLimits};
+use crate::executor::{Completions, LibraryExecutor, Pool, ServerLock, Shared, Target};
+
+/// A library whose callbacks add an entry, each to the other of two streams.
+struct Chain;
+
+impl Program for Chain {
+    fn evaluate(&mut self) -> Result<Registrations, ScriptError> {
+        Ok(Registrations::default())
+    }
+
+    fn enter(&self, work: &mut dyn FnMut(&mut dyn Session)) {
+        work(&mut Chain);
+    }
+
+    fn keep_entered(&self) -> Box<dyn KeptEntered> {
+        Box::new(Chain)
+    }
+
+    fn wants_pump(&self) -> bool {
+        false
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse::default()
+    }
+}
+
+impl KeptEntered for Chain {}
+
+impl Session for Chain {
+    fn call(&mut self, call: &Call<'_>, server: &dyn Server) -> Outcome {
+        let other: &[u8] = if call.stream == b"a" { b"b" } else { b"a" };
+        match server.call(&Words::of([b"XADD", other]), &mut |_| {}) {
+            Ok(()) => Outcome::Done(Reply::Null),
+            Err(error) => Outcome::Failed(ScriptError::new(error)),
+        }
+    }
+
+    fn call_batch(&mut self, _: &BatchCall<'_>, _: &dyn Server) -> Outcome {
+        Outcome::Done(Reply::Null)
+    }
+
+    fn notify(&mut self, _: &Notification<'_>, _: &dyn Server) -> Outcome {
+        Outcome::Done(Reply::Null)
+    }
+
+    fn fire(&mut self, _: &Notification<'_>, _: &dyn Server) -> Result<RetainedValue, Outcome> {
+        Err(Outcome::Done(Reply::Null))
+    }
+
+    fn invoke(&mut self, _: &Invocation<'_>, _: &dyn Server) -> Outcome {
+        Outcome::Done(Reply::Null)
+    }
+
+    fn run_task(&mut self, _: &dyn Server) -> Option<ScriptError> {
+        None
+    }
+
+    fn clear_tasks(&mut self) {}
+
+    fn pump(&mut self, _: &dyn Server) -> Option<ScriptError> {
+        None
+    }
+
+    fn leave_continuations(&mut self, _: bool) -> bool {
+        false
+    }
+
+    fn take_results(&mut self, _: &mut RunResults) {}
+}
+
+/// The streams `a` and `b` of a server, and the dispatcher that it tells of them. An entry's ID is
+/// its number among all of both.
+struct World {
+    dispatcher: Dispatcher,
+    last: Cell<u64>,
+    entries: RefCell<Vec<(Box<[u8]>, u64)>>,
+    refused: Cell<u32>,
+}
+
+impl World {
+    fn new(completions: Arc<Completions>) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(true, completions),
+            last: Cell::new(0),
+            entries: RefCell::default(),
+            refused: Cell::new(0),
+        }
+    }
+
+    fn add(&self, name: &[u8]) -> EntryId {
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        self.entries.borrow_mut().push((name.into(), number));
+        self.dispatcher.on(Event::Appended(KeyRef { db: 0, name }));
+        EntryId::new(number, 0)
+    }
+
+    fn tick(&self, time: Duration) {
+        let limits = TickLimits {
+            only_urgent: false,
+            budget: time,
+            script_budget: time,
+        };
+        self.dispatcher.tick(self, limits);
+    }
+}
+
+impl Server for World {
+    fn is_locked(&self) -> bool {
+        true
+    }
+
+    fn call(&self, command: &Words, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        let name = command.iter().nth(1).unwrap_or_default();
+        let key = KeyRef { db: 0, name };
+        if self.dispatcher.refuses_append(key).is_some() {
+            self.refused.set(self.refused.get() + 1);
+            return Err("too deep");
+        }
+        let id = self.add(name);
+        self.dispatcher.note_added(key, id);
+        Ok(())
+    }
+
+    fn may_block(&self) -> bool {
+        false
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        None
+    }
+
+    fn lock(&self, _: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        work(Ok(self));
+    }
+}
+
+impl Streams for World {
+    fn authorize(&self, _: &Credentials, _: &[u8], _: bool) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn refusal(&self, _: &[u8]) -> Option<Refusal> {
+        None
+    }
+
+    fn blocks_wait(&self) -> bool {
+        false
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn act(&self, _: &Credentials, work: &mut dyn FnMut(&dyn Server)) -> bool {
+        work(self);
+        true
+    }
+
+    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool) {
+        let Reach::Behind(after) = request.reach else {
+            return (RecordBatch::default(), true);
+        };
+        let mut batch = RecordBatch::default();
+        for (name, number) in &*self.entries.borrow() {
+            let id = EntryId::new(*number, 0);
+            if **name == *request.name && id > after {
+                batch.begin(id);
+            }
+        }
+        (batch, true)
+    }
+
+    fn missing(&self, _: i32, _: &[u8], _: &mut dyn Iterator<Item = EntryId>) -> Vec<EntryId> {
+        Vec::new()
+    }
+
+    fn last(&self, _: &ReadRequest, _: u64) -> EntryId {
+        EntryId::ZERO
+    }
+
+    fn record(&self, _: &ConsumerName, _: &Progress) {}
+
+    fn commit_consumer_state(&self, _: &ConsumerName, _: &DeliveryState) {}
+
+    fn write_dead_letter(
+        &self,
+        _: &Credentials,
+        _: &ConsumerName,
+        _: &DeadLetter,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn redeem(&self, _: &Credentials, _: &DeadLetterDeletion) {}
+
+    fn trim(&self, _: &Trim) {}
+}
+
+struct NoLock;
+
+impl ServerLock for NoLock {
+    fn with(
+        &self,
+        _: &Credentials,
+        _: &Arc<std::sync::atomic::AtomicBool>,
+        work: &mut dyn FnMut(Result<&dyn Server, String>),
+    ) {
+        work(Err("there is no lock".into()));
+    }
+
+    fn must_wait(&self) -> bool {
+        false
+    }
+}
+
+fn consume(world: &World, name: &str, shared: &Shared) -> Arc<LibraryExecutor> {
+    let executor = LibraryExecutor::new(name, Box::new(Chain), shared.clone());
+    let target = Target {
+        callback: CallbackId(0),
+        mode: Mode::Sync,
+    };
+    let consumer = ConsumerName {
+        library: name.into(),
+        consumer: "c".into(),
+    };
+    let code = Code {
+        executor: &executor,
+        target: &target,
+        user: &"anna".into(),
+    };
+    let spec = ConsumerSpec::new(name.as_bytes(), 1, false, Mode::Sync);
+    world.dispatcher.add_consumer(consumer, spec, code);
+    executor
+}
+
+#[test]
+fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
+    let completions = Arc::new(Completions::new(Box::new(|| {})));
+    let shared = Shared {
+        verbosity: Arc::default(),
+        completions: Arc::clone(&completions),
+        pool: Pool::start(1).expect("a thread"),
+        lock: Arc::new(NoLock),
+    };
+    let world = World::new(completions);
+    consume(&world, "a", &shared);
+    let busy = consume(&world, "b", &shared);
+    let long = Duration::from_secs(60);
+
+    world.add(b"a");
+    let gate = busy.acquire_main(Duration::ZERO).expect("the gate");
+    while world.last.get() == 1 {
+        world.tick(Duration::from_millis(10));
+    }
+    // What the callback added is for the library that is busy, and there is nothing else to do.
+    world.tick(Duration::ZERO);
+    assert_eq!(world.last.get(), 2);
+    drop(gate);
+    for _ in 0..100 {
+        world.tick(long);
+    }
+    assert_eq!(
+        (world.last.get(), world.refused.get()),
+        (1 + u64::from(DEPTH_MAX), 1)
+    );
+    assert_eq!(world.last.get(), 1 + u64::from(DEPTH_MAX));
+}
