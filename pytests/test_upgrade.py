@@ -5,7 +5,7 @@ import re
 import pytest
 from redis import ResponseError
 
-from support import RELEASE, consumer, library
+from support import RELEASE, consumer, function, library
 
 OLD = consumer(callback="(client, data) => saw(data, 'old')")
 NEW = consumer(callback="(client, data) => saw(data, 'new')")
@@ -197,6 +197,60 @@ def test_an_entry_with_which_the_old_code_computes_for_long_is_handed_over_again
     server.wait_seen("after 1")
     assert server.run("LRANGE", "effects", 0, -1) == ["1", "2"]
     server.wait_stream(total_record_processed=2, last_error="None")
+
+
+TIMED = "Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, %d).value"
+
+
+@pytest.mark.parametrize("options", [None, {"on_failure": "continue"}], ids=["no options", "options"])
+def test_old_code_that_waits_for_a_time_to_pass_may_finish_its_entry(server, options):
+    old = f"""async (client, data) => {{
+        redis.log(`old start ${{value(data)}}`);
+        await {TIMED % 300};
+        client.block(c => c.call('RPUSH', 'effects', `old ${{value(data)}}`));
+    }}"""
+    new = "async (client, data) => { client.block(c => c.call('RPUSH', 'effects', `new ${value(data)}`)); }"
+    server.load(consumer(callback=old, options=options))
+    server.add("stream", 1, 2)
+    server.wait_message("old start 1")
+    server.upgrade(consumer(callback=new, options=options))
+    server.wait(lambda: server.run("LRANGE", "effects", 0, -1) == ["old 1", "new 2"])
+    server.wait_stream(total_record_processed=2, last_error="None", pending_ids=[])
+
+
+@pytest.mark.parametrize("ends", ["upgrade", "delete"])
+def test_a_caller_of_old_code_that_waits_for_a_time_to_pass_gets_its_result(server, ends):
+    server.load(function("wait", f"async client => {{ redis.log('old start'); await {TIMED % 300}; return 'done'; }}"))
+    call = server.send_call("wait")
+    server.wait_message("old start")
+    if ends == "upgrade":
+        server.upgrade(function("wait", "client => 1"))
+    else:
+        server.run("RG.FUNCTION", "DEL", "lib")
+    assert call.reply() == "done"
+
+
+def test_old_code_that_waits_for_too_long_a_time_is_given_up(server):
+    server.load(consumer(callback=f"async (client, data) => {{ redis.log('old start'); await {TIMED % 3_600_000}; }}"))
+    server.add("stream", 1)
+    server.wait_message("old start")
+    server.upgrade(consumer(callback=TAKES["async"]))
+    server.wait_seen("stream 1", tag="new")
+
+
+@pytest.mark.parametrize("upgrades", [False, True])
+def test_code_that_nobody_waits_for_continues_when_its_time_has_passed(server, upgrades):
+    part = f"""client.run_on_background(async client => {{
+        redis.log('old start');
+        await {TIMED % 300};
+        client.block(c => c.call('SET', 'k', 'old'));
+    }})"""
+    server.load(function("begin", f"client => {{ {part}; return 1; }}"))
+    assert server.call("begin") == 1
+    server.wait_message("old start")
+    if upgrades:
+        server.upgrade(function("begin", "client => 2"))
+    server.wait(lambda: server.run("GET", "k") == "old")
 
 
 def test_what_a_deleted_library_did_not_finish_is_not_handed_over(server):

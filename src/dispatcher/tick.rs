@@ -333,10 +333,13 @@ impl Dispatcher {
             .push(Arc::downgrade(executor));
     }
 
-    /// Takes back what code has not finished that was replaced some time ago. To be called now
-    /// and then.
+    /// Takes back what code has not finished that was replaced some time ago; until then, looks
+    /// after what it waits for. To be called now and then.
     pub(crate) fn reclaim_unfinished(&self) {
-        let goes_on = |one: &Weak<LibraryExecutor>| one.upgrade().is_some_and(|one| !one.give_up());
+        let goes_on = |one: &Weak<LibraryExecutor>| {
+            let executor = one.upgrade().filter(|executor| !executor.give_up());
+            executor.inspect(LibraryExecutor::pump).is_some()
+        };
         self.shutting_down.borrow_mut().retain(goes_on);
     }
 

@@ -65,6 +65,9 @@ pub(crate) struct LibraryExecutor {
     shut_down_at: OnceLock<Instant>,
     /// Whether a worker ever had something of its to run.
     is_async: AtomicBool,
+    /// Itself, while it was replaced or deleted and code of it waits for a time to pass: nobody else
+    /// keeps it then.
+    lingering: Mutex<Option<Arc<Self>>>,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
     pub(crate) shared: Shared,
@@ -96,6 +99,7 @@ impl LibraryExecutor {
             asked: AtomicBool::new(false),
             shut_down_at: OnceLock::new(),
             is_async: AtomicBool::new(false),
+            lingering: Mutex::default(),
             waiting,
             last_worker: AtomicUsize::new(usize::MAX),
             shared,
@@ -212,7 +216,7 @@ impl LibraryExecutor {
 
     /// Gives back what the code has not finished, some time after it was replaced, whatever its
     /// worker is at; false before that time. Calls that are going on may do nothing more then.
-    pub(crate) fn give_up(&self) -> bool {
+    pub(crate) fn give_up(self: &Arc<Self>) -> bool {
         let is_over = self
             .shut_down_at
             .get()
@@ -223,8 +227,21 @@ impl LibraryExecutor {
                 self.slot.set_deleted();
             }
             self.send_completions();
+            if self.lingering.lock().is_some() {
+                // A worker ends that.
+                self.queue();
+            }
         }
         is_over
+    }
+
+    /// Whether code that was replaced or deleted waits for a time to pass, and may still do so.
+    fn lingers(&self) -> bool {
+        let is_within = self
+            .shut_down_at
+            .get()
+            .is_some_and(|at| at.elapsed() < GRACE);
+        is_within && self.slot.program.has_timers()
     }
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut TaskQueue)) {
@@ -359,7 +376,7 @@ impl LibraryExecutor {
         if time.is_some_and(|time| time >= GRACE) {
             queue.clear_tasks();
         }
-        if time.is_some() && !queue.has_ready() {
+        if time.is_some() && !queue.has_ready() && !self.lingers() {
             let error = ScriptError::new(
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
@@ -609,6 +626,10 @@ impl worker_pool::Task for LibraryExecutor {
             log::error!("internal error in a worker, library '{}'", self.library);
             false
         });
+        {
+            let mut lingering = self.lingering.lock();
+            *lingering = self.lingers().then(|| Arc::clone(&self));
+        }
         self.send_completions();
         if self.slot.take_wanted() {
             // It may have given up waiting: it will try again.

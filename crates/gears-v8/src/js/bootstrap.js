@@ -6,7 +6,7 @@
   "use strict";
   const {
     unpack, call, call_raw, call_either, may_block, grant, lock, begin, is_async_function, current, set_current,
-    make_gears,
+    make_gears, note_timer,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
   // iterates, spreads or assigns where a prototype has a say.
@@ -324,6 +324,28 @@
   const close = () => {
     open = null;
   };
+
+  // --- what V8 settles by itself --------------------------------------------------------------------
+
+  // A wait that ends at a time is settled by a task of V8's own. While there is one, the library is
+  // looked after, also when nobody calls it any more.
+  const { waitAsync } = Atomics;
+  const { then } = Later.prototype;
+  const ended = () => note_timer(false);
+  const timed = {
+    waitAsync(cell, index, value, timeout) {
+      const ms = +timeout;
+      const wait = apply(waitAsync, Atomics, [cell, index, value, ms]);
+      if (wait.async && ms < Infinity) {
+        note_timer(true);
+        apply(then, wait.value, [ended, ended]);
+      }
+      return wait;
+    },
+  };
+  defineProperty(Atomics, "waitAsync", {
+    __proto__: null, value: timed.waitAsync, writable: true, enumerable: false, configurable: true,
+  });
 
   // --- for code that is given no client -----------------------------------------------------------
 

@@ -88,9 +88,12 @@ pub trait Program: Send + Sync {
     /// entering costs that thread less meanwhile. The result must not outlive the program.
     fn keep_entered(&self) -> Box<dyn KeptEntered>;
 
-    /// Whether the program ran since [`Session::pump`] came by last: the engine may have left
-    /// something to be done.
+    /// Whether the program ran since [`Session::pump`] came by last, or has timers: the engine may
+    /// have something to do.
     fn wants_pump(&self) -> bool;
+
+    /// Whether code of the program waits for a time to pass: [`Session::pump`] then resumes it.
+    fn has_timers(&self) -> bool;
 
     /// What the library takes, as far as known without entering it.
     fn memory(&self) -> MemoryUse;

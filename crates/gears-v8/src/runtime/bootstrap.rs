@@ -14,6 +14,7 @@ use crate::runtime::callback::callback;
 use crate::runtime::run;
 
 callback!(unpack_entry => unpack);
+callback!(note_timer_entry => note_timer);
 
 const SOURCE: &str = include_str!("../js/bootstrap.js");
 
@@ -64,10 +65,12 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
     let native = v8::Object::new(scope);
     let unpack = v8::Function::new(scope, unpack_entry)?;
     let functions = client::functions(scope)?;
-    for (name, function) in functions
-        .into_iter()
-        .chain([("unpack", unpack), ("make_gears", gears::maker(scope)?)])
-    {
+    let note_timer = v8::Function::new(scope, note_timer_entry)?;
+    for (name, function) in functions.into_iter().chain([
+        ("unpack", unpack),
+        ("note_timer", note_timer),
+        ("make_gears", gears::maker(scope)?),
+    ]) {
         let key = text::short(scope, name);
         native.create_data_property(scope, key.into(), function.into())?;
     }
@@ -104,6 +107,15 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
     };
     run::set_helpers(scope, helpers);
     Some(())
+}
+
+/// `note_timer(begins)`: a promise that V8 settles at a time is pending now, or no more.
+fn note_timer(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    run::note_timer(scope, args.get(0).is_true());
 }
 
 /// `unpack(packed)`: the parts of a packed record as `ArrayBuffer`s.

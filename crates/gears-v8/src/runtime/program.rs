@@ -7,7 +7,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::ports::{
     Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
@@ -34,6 +34,8 @@ pub(crate) struct V8Program {
     /// Whether it was entered since V8's own tasks were run last.
     ran: AtomicBool,
     one_shot: bool,
+    /// Promises that V8 settles when their time has come.
+    timers: Arc<AtomicUsize>,
     /// The isolate's address, while the thread that may enter keeps it entered; else null.
     kept: Arc<AtomicPtr<c_void>>,
 }
@@ -44,7 +46,8 @@ impl V8Program {
         isolate_limits: Arc<IsolateLimits>,
         executions: Arc<dyn Executions>,
     ) -> Result<Self, ScriptError> {
-        let isolate = new_isolate(&isolate_limits, executions)?;
+        let timers = Arc::default();
+        let isolate = new_isolate(&isolate_limits, executions, Arc::clone(&timers))?;
         isolate_limits.timer.attach(isolate.thread_safe_handle());
         isolate_limits.timer.set_restoring(source.restored);
         isolate_limits.timer.start(true);
@@ -62,6 +65,7 @@ impl V8Program {
             isolate_limits,
             ran: AtomicBool::new(false),
             one_shot: source.one_shot,
+            timers,
             kept: Arc::default(),
         })
     }
@@ -145,7 +149,11 @@ impl Program for V8Program {
     }
 
     fn wants_pump(&self) -> bool {
-        self.ran.load(Ordering::Relaxed)
+        self.ran.load(Ordering::Relaxed) || self.has_timers()
+    }
+
+    fn has_timers(&self) -> bool {
+        self.timers.load(Ordering::Relaxed) > 0
     }
 
     fn memory(&self) -> MemoryUse {
@@ -170,13 +178,18 @@ impl Drop for Kept {
 fn new_isolate(
     isolate_limits: &Arc<IsolateLimits>,
     executions: Arc<dyn Executions>,
+    timers: Arc<AtomicUsize>,
 ) -> Result<v8::SharedIsolate, ScriptError> {
     let mut isolate = v8::Isolate::new(isolate_limits::create_params(isolate_limits));
     isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
     isolate.set_promise_reject_callback(run::on_rejection);
-    isolate.set_slot(RunState::new(Arc::clone(isolate_limits), executions));
+    isolate.set_slot(RunState::new(
+        Arc::clone(isolate_limits),
+        executions,
+        timers,
+    ));
     isolate_limits::guard_heap(&mut isolate, isolate_limits);
     // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
     // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ports::{Executions, Reply, RunResults, ScriptError, Server, SettledPromise, Words};
 
@@ -33,6 +34,8 @@ pub(crate) struct RunState {
     leaves_continuations: bool,
     /// The words of the last command, for their memory.
     words: Words,
+    /// Promises that V8 settles when their time has come.
+    timers: Arc<AtomicUsize>,
     helpers: Option<Arc<Helpers>>,
     executions: Arc<dyn Executions>,
     /// Runs over the data set that this library has begun and not ended.
@@ -53,8 +56,13 @@ impl RunState {
         }
     }
 
-    pub(crate) fn new(isolate_limits: Arc<IsolateLimits>, executions: Arc<dyn Executions>) -> Self {
+    pub(crate) fn new(
+        isolate_limits: Arc<IsolateLimits>,
+        executions: Arc<dyn Executions>,
+        timers: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
+            timers,
             isolate_limits,
             executions,
             begun_executions: Vec::new(),
@@ -294,6 +302,17 @@ pub(crate) fn begin_task(isolate: &mut v8::Isolate, task: v8::Global<v8::Functio
     if let Some(state) = state(isolate) {
         state.tasks.push_back(task);
         state.begun += 1;
+    }
+}
+
+/// A promise that V8 settles at a time is pending now, or no more.
+pub(crate) fn note_timer(isolate: &mut v8::Isolate, begins: bool) {
+    if let Some(state) = state(isolate) {
+        if begins {
+            state.timers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            state.timers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
