@@ -8,9 +8,10 @@ use crate::commands::{internals, stats, trigger_stats, waiting_calls};
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
 use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
 use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
+use crate::replication::PropagationTarget;
 use crate::server::{
-    Context, EventSubscriptions, Field, GlobalLock, Hooks, PropagationTarget, RedisLocked, Scan,
-    Section, Settings, is_paused, listen_to_keys, v8_flags, wake_main_thread,
+    Context, EventSubscriptions, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings,
+    is_paused, listen_to_keys, v8_flags, wake_main_thread,
 };
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;

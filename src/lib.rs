@@ -15,6 +15,7 @@ mod commands;
 mod dispatcher;
 mod executor;
 mod library;
+mod replication;
 mod server;
 
 use crate::app::{App, AppHooks};

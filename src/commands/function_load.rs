@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::library::{Kind, LoadRequest, Prologue, dump};
-use crate::server::{Context, PropagationTarget};
+use crate::replication::PropagationTarget;
+use crate::server::Context;
 use gears_v8::ports::Reply;
 
 use super::{READ_ONLY, internals};

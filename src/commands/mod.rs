@@ -17,6 +17,7 @@ pub(crate) mod trigger_stats;
 pub(crate) mod waiting_calls;
 
 use crate::app::App;
+use crate::replication;
 use crate::server::{
     Arg, ArgKind, Command, Context, Keys, command_entry, keyed_command_entry, register_commands,
 };
@@ -73,10 +74,8 @@ keyed_command_entry!(fcall_entry, KEY_COUNT, run_waiting, fcall::run);
 command_entry!(config_get_entry, run, config::get);
 command_entry!(config_set_entry, run, config::set);
 command_entry!(config_help_entry, run, config::help);
-command_entry!(internal_library_entry, run, internals::library);
-command_entry!(internal_delete_entry, run, internals::delete);
+command_entry!(internal_take_entry, run_word, internals::take);
 command_entry!(internal_writes_entry, run, internals::writes);
-command_entry!(internal_hold_entry, run, internals::hold);
 command_entry!(pause_entry, run, consumer::pause);
 command_entry!(resume_entry, run, consumer::resume);
 command_entry!(seek_entry, run, consumer::seek);
@@ -84,7 +83,6 @@ command_entry!(retry_entry, run, consumer::retry);
 command_entry!(redrive_entry, run, consumer::redrive);
 command_entry!(consumer_info_entry, run, consumer::info);
 command_entry!(consumer_help_entry, run, consumer::help);
-command_entry!(internal_cursor_entry, run, internals::cursor);
 command_entry!(jsexecute_entry, run_waiting, jsexecute::run);
 command_entry!(dump_executions_entry, run_word, executions::dump);
 command_entry!(get_execution_entry, run_word, executions::get);
@@ -323,24 +321,24 @@ static RG_INTERNALS: Command = Command {
     args: &[],
     subcommands: &[
         Command {
-            name: "library",
-            entry: Some(internal_library_entry),
+            name: replication::LIBRARY,
+            entry: Some(internal_take_entry),
             summary: "A library was loaded or upgraded",
             args: &[text("dump")],
             arity: 3,
             ..INTERNAL
         },
         Command {
-            name: "delete",
-            entry: Some(internal_delete_entry),
+            name: replication::DELETE,
+            entry: Some(internal_take_entry),
             summary: "A library was deleted",
             args: &[text("library")],
             arity: 3,
             ..INTERNAL
         },
         Command {
-            name: "cursor",
-            entry: Some(internal_cursor_entry),
+            name: replication::CURSOR,
+            entry: Some(internal_take_entry),
             summary: "How far a consumer is in a stream",
             args: &[
                 text("library"),
@@ -357,15 +355,15 @@ static RG_INTERNALS: Command = Command {
             ..INTERNAL
         },
         Command {
-            name: "hold",
-            entry: Some(internal_hold_entry),
+            name: replication::HOLD,
+            entry: Some(internal_take_entry),
             summary: "Why nothing is handed over to a consumer",
             args: &[text("library"), text("consumer"), text("hold")],
             arity: 5,
             ..INTERNAL
         },
         Command {
-            name: "writes",
+            name: replication::WRITES,
             entry: Some(internal_writes_entry),
             flags: "admin write",
             summary: "Does nothing: the server says whether it takes writes",

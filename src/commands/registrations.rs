@@ -7,7 +7,8 @@
 use crate::app::App;
 use crate::dispatcher::TriggerView;
 use crate::library::{self, Library, Unregistered, dump};
-use crate::server::{Context, PropagationTarget};
+use crate::replication::PropagationTarget;
+use crate::server::Context;
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};

@@ -10,6 +10,8 @@ use redis_module::raw::{
 };
 use smallvec::SmallVec;
 
+use crate::replication::{self, PropagationTarget, ReplicatedCommand};
+
 use super::api;
 use super::constants::{
     CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, FLAG_CLUSTER, FLAG_DENY_BLOCKING, FLAG_LOADING,
@@ -54,20 +56,8 @@ impl NoWait {
 
 const SUBSCRIBED: &str = "ERR this server does not let a client wait that is subscribed to channels: use another connection";
 
-/// Where what is replicated goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PropagationTarget {
-    /// To the append-only file and to the replicas.
-    All,
-    /// To the append-only file alone.
-    LogOnly,
-}
-
 /// Characters of a server's name in a cluster.
 const SHARD_ID: usize = 40;
-
-/// The command by which the module speaks to itself on replicas, and after a restart.
-pub(crate) const INTERNALS: &CStr = c"_rg_internals";
 
 /// The bytes of a string of the server.
 ///
@@ -230,13 +220,13 @@ impl Context {
 
     /// Sends a command of the module to itself, on replicas and in the append-only file, in the
     /// selected database: as one with what else is written now.
-    pub(crate) fn replicate(&self, words: &[&[u8]], copies: PropagationTarget) {
-        let format = match copies {
+    pub(crate) fn replicate(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
+        let format = match target {
             PropagationTarget::All => c"v",
             PropagationTarget::LogOnly => c"vR",
         };
-        let words: SmallVec<[OwnedString; 8]> =
-            words.iter().map(|word| OwnedString::new(word)).collect();
+        let words = command.encode();
+        let words: SmallVec<[OwnedString; 8]> = words.iter().map(OwnedString::new).collect();
         let pointers: SmallVec<[*mut RedisModuleString; 8]> =
             words.iter().map(OwnedString::as_ptr).collect();
         // SAFETY: the context is live; the format says what follows: a list with its length, of
@@ -244,7 +234,7 @@ impl Context {
         unsafe {
             api!(RedisModule_Replicate)(
                 self.0,
-                INTERNALS.as_ptr(),
+                replication::COMMAND.as_ptr(),
                 format.as_ptr(),
                 pointers.as_ptr(),
                 pointers.len(),

@@ -79,7 +79,7 @@ pub(crate) use command::{
     Arg, ArgKind, Command, Keys, command_entry, key_count, keyed_command_entry,
     register as register_commands,
 };
-pub(crate) use context::{Context, NoWait, PropagationTarget, random_name};
+pub(crate) use context::{Context, NoWait, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
 pub(crate) use guard::{run_command, run_keyed_command};
 pub(crate) use info::{Field, Section, register as register_info};

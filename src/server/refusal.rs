@@ -8,11 +8,12 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
+use crate::replication;
 use gears_core::delivery::Refusal;
 
 use super::api;
 use super::constants::{FLAG_CLUSTER, REPLY_ERROR};
-use super::context::{Context, INTERNALS, bytes_of_reply};
+use super::context::{Context, bytes_of_reply};
 use super::suppress_triggers::SuppressTriggers;
 
 /// How far a server that makes room by eviction may be beyond its limit before that counts as
@@ -65,7 +66,7 @@ impl Context {
         let (command, first, second): (&CStr, &[u8], &[u8]) = if self.has_flag(FLAG_CLUSTER) {
             (c"xdel", key, b"0-0")
         } else {
-            (INTERNALS, b"writes", b"")
+            (replication::COMMAND, replication::WRITES.as_bytes(), b"")
         };
         let _quiet = SuppressTriggers::begin();
         // SAFETY: the context is live; the format says what follows: two buffers, each with its

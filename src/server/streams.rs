@@ -4,6 +4,7 @@
 //! string is freed. The iterator is started once for all entries of a read: finding its place in
 //! the stream costs about as much as reading a dozen entries.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::ptr::null_mut;
@@ -11,15 +12,15 @@ use std::ptr::null_mut;
 use redis_module::raw::RedisModuleStreamID;
 
 use crate::dispatcher::{ConsumerName, Streams};
+use crate::replication::{PropagationTarget, ReplicatedCommand};
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, READ_BYTES, Reach,
     ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
-use gears_core::snapshot::{encode_hold, encode_pending};
 use gears_v8::ports::{Credentials, Server};
 
 use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
-use super::context::{Context, OpenKey, OwnedString, PropagationTarget, bytes};
+use super::context::{Context, OpenKey, OwnedString, bytes};
 use super::execution_unit::ExecutionUnit;
 use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
@@ -167,35 +168,22 @@ impl Streams for Context {
         if !self.select(progress.db) {
             return;
         }
-        let position = progress.checkpoint.position.to_string();
-        let pending = encode_pending(&progress.checkpoint);
-        let delivery_state = encode_hold(&progress.checkpoint.delivery_state);
-        let words: [&[u8]; 7] = [
-            b"cursor",
-            consumer.library.as_bytes(),
-            consumer.consumer.as_bytes(),
-            &progress.name,
-            position.as_bytes(),
-            &pending,
-            &delivery_state,
-        ];
-        // Mostly nothing holds it.
-        let words = if delivery_state.is_empty() {
-            &words[..6]
-        } else {
-            &words
+        let cursor = ReplicatedCommand::Cursor {
+            library: consumer.library.as_bytes(),
+            consumer: consumer.consumer.as_bytes(),
+            stream: &progress.name,
+            checkpoint: Cow::Borrowed(&progress.checkpoint),
         };
-        self.replicate(words, PropagationTarget::All);
+        self.replicate(&cursor, PropagationTarget::All);
     }
 
     fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState) {
-        let words: [&[u8]; 4] = [
-            b"hold",
-            consumer.library.as_bytes(),
-            consumer.consumer.as_bytes(),
-            &encode_hold(delivery_state),
-        ];
-        self.replicate(&words, PropagationTarget::All);
+        let state = ReplicatedCommand::ConsumerState {
+            library: consumer.library.as_bytes(),
+            consumer: consumer.consumer.as_bytes(),
+            delivery_state: Cow::Borrowed(delivery_state),
+        };
+        self.replicate(&state, PropagationTarget::All);
     }
 
     fn write_dead_letter(

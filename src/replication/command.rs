@@ -1,0 +1,361 @@
+//! The module's commands to itself, as words and back.
+//!
+//! ```text
+//! _RG_INTERNALS library snapshot                                   a library was loaded or upgraded
+//! _RG_INTERNALS delete library                                     a library was deleted
+//! _RG_INTERNALS cursor library consumer stream position pending [hold]
+//!                                                                  how far a consumer is in a stream
+//! _RG_INTERNALS hold library consumer hold                         the delivery state of a consumer
+//! ```
+//!
+//! Each says how things are, not how they changed: it may come twice. Append-only files of earlier
+//! releases are replayed, so the words and the bytes in them stay what they are.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+use thiserror::Error;
+
+use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
+use gears_core::snapshot::{
+    LibrarySnapshot, SnapshotError, decode_hold, decode_pending, encode_hold, encode_pending,
+};
+use gears_v8::ports::Words;
+
+/// What the module's commands to itself begin with.
+pub(crate) const COMMAND: &CStr = c"_rg_internals";
+
+/// The word of [`ReplicatedCommand::Library`].
+pub(crate) const LIBRARY: &str = "library";
+/// The word of [`ReplicatedCommand::Deletion`].
+pub(crate) const DELETE: &str = "delete";
+/// The word of [`ReplicatedCommand::Cursor`].
+pub(crate) const CURSOR: &str = "cursor";
+/// The word of [`ReplicatedCommand::ConsumerState`].
+pub(crate) const HOLD: &str = "hold";
+/// The word of a command that is never sent, and does nothing: the server is asked whether it would
+/// let it through, as any command that may write.
+pub(crate) const WRITES: &str = "writes";
+
+/// A command of the module to itself, on replicas and after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReplicatedCommand<'a> {
+    /// A library was loaded or upgraded.
+    Library(Cow<'a, LibrarySnapshot>),
+    /// A library was deleted.
+    Deletion {
+        /// The library's name.
+        library: &'a [u8],
+    },
+    /// How far a consumer is in a stream of the selected database.
+    Cursor {
+        /// The library's name.
+        library: &'a [u8],
+        /// The consumer's name there.
+        consumer: &'a [u8],
+        /// The stream's key.
+        stream: &'a [u8],
+        /// How far it is.
+        checkpoint: Cow<'a, Checkpoint>,
+    },
+    /// Why nothing of any of a consumer's streams is dispatched.
+    ConsumerState {
+        /// The library's name.
+        library: &'a [u8],
+        /// The consumer's name there.
+        consumer: &'a [u8],
+        /// The state, of no single stream.
+        delivery_state: Cow<'a, DeliveryState>,
+    },
+}
+
+/// What is wrong with the words of a command.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum DecodeError {
+    /// They are too few, or too many.
+    #[error("ERR wrong number of arguments for '_rg_internals|{0}' command")]
+    Arity(&'static str),
+    /// There is no such command in this release.
+    #[error("ERR unknown subcommand of _rg_internals")]
+    Unknown,
+    /// The bytes of a library are damaged, or of a newer release.
+    #[error("ERR the library {0}")]
+    Library(SnapshotError),
+    /// A position is no ID.
+    #[error("ERR the position is no ID")]
+    Position,
+    /// A list of IDs is damaged.
+    #[error("ERR the list of pending IDs {0}")]
+    Pending(SnapshotError),
+    /// A delivery state is damaged.
+    #[error("ERR what holds it {0}")]
+    DeliveryState(SnapshotError),
+}
+
+impl<'a> ReplicatedCommand<'a> {
+    /// The words behind [`COMMAND`].
+    pub(crate) fn encode(&self) -> Words {
+        match self {
+            Self::Library(snapshot) => Words::of([LIBRARY.as_bytes(), &snapshot.encode()]),
+            Self::Deletion { library } => Words::of([DELETE.as_bytes(), library]),
+            Self::Cursor {
+                library,
+                consumer,
+                stream,
+                checkpoint,
+            } => {
+                let mut words = Words::of([CURSOR.as_bytes(), library, consumer, stream]);
+                words.push(checkpoint.position.to_string().as_bytes());
+                words.push(&encode_pending(checkpoint));
+                // Usually nothing holds the stream up, and the word is left out.
+                let delivery_state = encode_hold(&checkpoint.delivery_state);
+                if !delivery_state.is_empty() {
+                    words.push(&delivery_state);
+                }
+                words
+            }
+            Self::ConsumerState {
+                library,
+                consumer,
+                delivery_state,
+            } => Words::of([
+                HOLD.as_bytes(),
+                library,
+                consumer,
+                &encode_hold(delivery_state),
+            ]),
+        }
+    }
+
+    /// Reads the words behind [`COMMAND`].
+    ///
+    /// # Errors
+    /// With what is wrong with them.
+    pub(crate) fn decode(words: &[&'a [u8]]) -> Result<Self, DecodeError> {
+        let [subcommand, arguments @ ..] = words else {
+            return Err(DecodeError::Unknown);
+        };
+        let is = |word: &str| subcommand.eq_ignore_ascii_case(word.as_bytes());
+        if is(LIBRARY) {
+            decode_library(arguments)
+        } else if is(DELETE) {
+            decode_deletion(arguments)
+        } else if is(CURSOR) {
+            decode_cursor(arguments)
+        } else if is(HOLD) {
+            decode_consumer_state(arguments)
+        } else {
+            Err(DecodeError::Unknown)
+        }
+    }
+}
+
+fn decode_library<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, DecodeError> {
+    let [snapshot] = arguments else {
+        return Err(DecodeError::Arity(LIBRARY));
+    };
+    let snapshot = LibrarySnapshot::decode(snapshot).map_err(DecodeError::Library)?;
+    Ok(ReplicatedCommand::Library(Cow::Owned(snapshot)))
+}
+
+fn decode_deletion<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, DecodeError> {
+    let [library] = arguments else {
+        return Err(DecodeError::Arity(DELETE));
+    };
+    Ok(ReplicatedCommand::Deletion { library })
+}
+
+fn decode_cursor<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, DecodeError> {
+    let (library, consumer, stream, position, pending, delivery_state) = match arguments {
+        [library, consumer, stream, position, pending] => {
+            (library, consumer, stream, position, pending, &b""[..])
+        }
+        [library, consumer, stream, position, pending, delivery_state] => {
+            let delivery_state: &[u8] = delivery_state;
+            (library, consumer, stream, position, pending, delivery_state)
+        }
+        _ => return Err(DecodeError::Arity(CURSOR)),
+    };
+    let position = std::str::from_utf8(position).ok().and_then(EntryId::parse);
+    let checkpoint = Checkpoint {
+        position: position.ok_or(DecodeError::Position)?,
+        pending: decode_pending(pending).map_err(DecodeError::Pending)?,
+        delivery_state: decode_hold(delivery_state).map_err(DecodeError::DeliveryState)?,
+    };
+    Ok(ReplicatedCommand::Cursor {
+        library,
+        consumer,
+        stream,
+        checkpoint: Cow::Owned(checkpoint),
+    })
+}
+
+fn decode_consumer_state<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, DecodeError> {
+    let [library, consumer, delivery_state] = arguments else {
+        return Err(DecodeError::Arity(HOLD));
+    };
+    let delivery_state = decode_hold(delivery_state).map_err(DecodeError::DeliveryState)?;
+    Ok(ReplicatedCommand::ConsumerState {
+        library,
+        consumer,
+        delivery_state: Cow::Owned(delivery_state),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ms: u64) -> EntryId {
+        EntryId::new(ms, 0)
+    }
+
+    fn paused() -> DeliveryState {
+        DeliveryState {
+            paused: true,
+            ..DeliveryState::default()
+        }
+    }
+
+    fn cursor(pending: Vec<EntryId>, delivery_state: DeliveryState) -> ReplicatedCommand<'static> {
+        ReplicatedCommand::Cursor {
+            library: b"lib",
+            consumer: b"consumer",
+            stream: b"s\xff",
+            checkpoint: Cow::Owned(Checkpoint {
+                position: id(3),
+                pending,
+                delivery_state,
+            }),
+        }
+    }
+
+    fn consumer_state(delivery_state: DeliveryState) -> ReplicatedCommand<'static> {
+        ReplicatedCommand::ConsumerState {
+            library: b"lib",
+            consumer: b"consumer",
+            delivery_state: Cow::Owned(delivery_state),
+        }
+    }
+
+    fn library() -> LibrarySnapshot {
+        LibrarySnapshot {
+            name: "lib".into(),
+            code: "#!js name=lib".into(),
+            config: None,
+            user: "anna".into(),
+            consumers: Vec::new(),
+            unregistered: Vec::new(),
+        }
+    }
+
+    const PAUSED: &[u8] = b"\x01\x00\x00\x00\x00\x00";
+
+    /// Each command, and the words that every release has for it.
+    fn golden() -> Vec<(ReplicatedCommand<'static>, Vec<&'static [u8]>)> {
+        vec![
+            (
+                ReplicatedCommand::Library(Cow::Owned(library())),
+                vec![
+                    b"library",
+                    b"\x04\x03lib\x0d#!js name=lib\x00\x04anna\x00\x00",
+                ],
+            ),
+            (
+                ReplicatedCommand::Deletion { library: b"lib" },
+                vec![b"delete", b"lib"],
+            ),
+            (
+                cursor(Vec::new(), DeliveryState::default()),
+                vec![b"cursor", b"lib", b"consumer", b"s\xff", b"3-0", b""],
+            ),
+            (
+                cursor(vec![id(1), id(3)], DeliveryState::default()),
+                vec![
+                    b"cursor",
+                    b"lib",
+                    b"consumer",
+                    b"s\xff",
+                    b"3-0",
+                    b"\x02\x01\x00\x02\x00",
+                ],
+            ),
+            (
+                cursor(Vec::new(), paused()),
+                vec![
+                    b"cursor",
+                    b"lib",
+                    b"consumer",
+                    b"s\xff",
+                    b"3-0",
+                    b"",
+                    PAUSED,
+                ],
+            ),
+            (
+                consumer_state(paused()),
+                vec![b"hold", b"lib", b"consumer", PAUSED],
+            ),
+            (
+                consumer_state(DeliveryState::default()),
+                vec![b"hold", b"lib", b"consumer", b""],
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_command_has_the_words_that_it_always_had() {
+        for (command, words) in golden() {
+            assert_eq!(command.encode().iter().collect::<Vec<_>>(), words);
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_command_say_what_it_said() {
+        for (command, words) in golden() {
+            assert_eq!(ReplicatedCommand::decode(&words), Ok(command));
+        }
+    }
+
+    #[test]
+    fn a_server_may_spell_the_subcommand_as_it_likes() {
+        let words: [&[u8]; 2] = [b"DELETE", b"lib"];
+        let deletion = ReplicatedCommand::Deletion { library: b"lib" };
+        assert_eq!(ReplicatedCommand::decode(&words), Ok(deletion));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_words_is_named() {
+        let wrong = |words: &[&[u8]]| ReplicatedCommand::decode(words).unwrap_err().to_string();
+        for (command, words) in golden() {
+            let name = String::from_utf8_lossy(words[0]);
+            let arity = format!("ERR wrong number of arguments for '_rg_internals|{name}' command");
+            let mut more = words.clone();
+            more.resize(8, b"");
+            for words in [&words[..1], &more] {
+                assert_eq!(wrong(words), arity, "{command:?}");
+            }
+        }
+        assert!(wrong(&[b"library", b"\xff"]).starts_with("ERR the library "));
+        let cursor = |position, pending, hold| {
+            wrong(&[
+                b"cursor",
+                b"lib",
+                b"consumer",
+                b"s",
+                position,
+                pending,
+                hold,
+            ])
+        };
+        assert_eq!(cursor(b"x", b"", b""), "ERR the position is no ID");
+        assert!(cursor(b"1-0", b"\xff", b"").starts_with("ERR the list of pending IDs "));
+        assert!(cursor(b"1-0", b"", b"\xff").starts_with("ERR what holds it "));
+        assert!(wrong(&[b"hold", b"lib", b"consumer", b"\xff"]).starts_with("ERR what holds it "));
+        assert_eq!(
+            wrong(&[b"writes", b""]),
+            "ERR unknown subcommand of _rg_internals"
+        );
+        assert_eq!(wrong(&[]), "ERR unknown subcommand of _rg_internals");
+    }
+}
