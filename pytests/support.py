@@ -30,7 +30,8 @@ from RLTest.random_port import get_random_port
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
 REDIS_SERVER = os.environ.get("REDIS_SERVER") or "redis-server"
-DEADLINE = 15
+# Seconds. What has to come comes in milliseconds; a busy machine may take much longer, and only a failure waits so long.
+DEADLINE = 60
 DEFAULT_TIMEOUT_MS = 500
 
 CONFIGURATION = """\
@@ -147,6 +148,7 @@ class Node:
         self.port = port
         self.log = log
         self.mark = 0
+        self.served = 0
         self.client = self.connect()
 
     def connect(self, **options):
@@ -247,10 +249,20 @@ class Node:
             file.seek(self.mark)
             return file.read().decode("utf-8", "backslashreplace")
 
-    def messages(self, start=""):
+    def log_when_served(self):
+        """Has the server run a command, and gives the log before it. So the server says itself what comes first: a test
+        that asks later, on a busy machine, is told the same."""
+        self.served += 1
+        mark = f"DEBUG LOG: served {self.served}."
+        self.run("DEBUG", "LOG", mark.removeprefix("DEBUG LOG: "))
+        before, found, _ = self.log_text().partition(mark)
+        assert found, "the server logs nothing"
+        return before
+
+    def messages(self, start="", log=None):
         """Messages of the module and its libraries with that start, which is cut off."""
         pattern = rf"^\d+:.*? <redisgears_2> {re.escape(start)}(.*)$"
-        return re.findall(pattern, self.log_text(), re.MULTILINE)
+        return re.findall(pattern, self.log_text() if log is None else log, re.MULTILINE)
 
     def seen(self, tag=""):
         """What ``saw`` logged: "<stream> <value>" per entry."""
@@ -358,6 +370,7 @@ class KeptServer(Node):
         self.process = None
         self.log = directory / "server.log"
         self.mark = 0
+        self.served = 0
         self.start()
 
     def start(self, *more, module=True):

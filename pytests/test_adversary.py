@@ -22,11 +22,11 @@ MODULE_ARGS = "library-maxmemory 64mb"
 # How long scripts may run, with the server's lock and without it.
 LIMIT_MS = 100
 # Where memory is to run out first.
-LONG_MS = 5000
-# Seconds in which a case must have ended: its limit, and what a busy machine may add.
-IN_TIME = 2.0
+LONG_MS = 15_000
+# Seconds in which a case must have ended: its limit, and what a busy machine may add. Nothing here ends by itself.
+IN_TIME = 8.0
 # The same where memory has to be filled.
-IN_LONG_TIME = 5.0
+IN_LONG_TIME = 15.0
 # What the server's memory may grow.
 GROWTH = 1.2
 
@@ -158,7 +158,6 @@ class Hostile:
         eventually(
             lambda: self.memory() <= GROWTH * self.before,
             lambda: f"{self.memory() >> 20} MB are resident, before it were {self.before >> 20} MB",
-            deadline=5,
         )
         self.bystander_works()
 
@@ -942,7 +941,7 @@ BLOCKS = {
 def test_block_in_an_endless_loop_leaves_the_server_to_others(hostile, what):
     server = hostile.server
     server.load(function(f"async client => {{ {BLOCKS[what]} }}"))
-    with answering(server, seconds=1):
+    with answering(server):
         connection = hostile.send("RG.FCALL", "lib", "f", 0)
         for _ in range(10):
             hostile.bystander_works()
@@ -954,8 +953,7 @@ def test_block_in_an_endless_loop_leaves_the_server_to_others(hostile, what):
 def test_a_run_that_catches_being_ended_in_block_is_ended_for_good(hostile):
     hostile.server.load(function(f"async client => {{ {BLOCKS['kills that are caught']} }}"))
     connection = hostile.send("RG.FCALL", "lib", "f", 0)
-    with in_time(20 * LIMIT_MS / 1000):
-        eventually(connection.can_read, "it goes on", deadline=20 * LIMIT_MS / 1000)
+    eventually(connection.can_read, "it goes on", deadline=IN_TIME)
     with pytest.raises(ResponseError, match=ENDED):
         connection.read_response()
 

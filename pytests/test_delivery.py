@@ -75,7 +75,8 @@ def test_with_window_1_the_second_entry_waits_for_the_first(server):
     for number in range(4):
         server.wait_message(f"start {number} ")
         assert len(server.messages("start ")) == number + 1
-        assert server.stream("stream")["pending_ids"] == [ids[number]]
+        # The worker begins the next one before the main thread is told that the last one ended.
+        server.wait_stream(pending_ids=[ids[number]])
         server.release(number)
     server.wait_for(["0", "1", "2", "3"], lambda: server.messages("end "))
     assert {text.split()[1] for text in server.messages("start ")} == {"1"}

@@ -106,7 +106,7 @@ NON_ERRORS = {
 @pytest.mark.parametrize("what", NON_ERRORS)
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_whatever_a_callback_throws_is_noted_as_an_error(server, what, kind):
-    server.set_timeout(100)
+    server.set_timeout(200)
     start = {"sync": "(client, data)", "async": "async (client, data)"}[kind]
     server.load(consumer(trim=True, callback=f"{start} => {{ saw(data); throw ({NON_ERRORS[what]}); }}"))
     server.add("stream", 1)
@@ -121,8 +121,8 @@ def test_whatever_a_callback_throws_is_noted_as_an_error(server, what, kind):
 
 @pytest.mark.parametrize("what", NON_ERRORS)
 def test_whatever_a_library_throws_at_load_is_an_error_reply(server, what):
-    server.set_timeout(100)
     server.load(consumer("standing"), name="standing")
+    server.set_timeout(200)
     code = f"#!js name=lib\nthrow ({NON_ERRORS[what]});"
     with pytest.raises(ResponseError, match="Failed loading library") as caught:
         server.run("RG.FUNCTION", "LOAD", code)

@@ -1,6 +1,5 @@
 """Functions that clients call: RG.FCALL and RG.FCALLASYNC, registration, flags, keys, errors, and waiting clients."""
 
-import time
 
 import pytest
 from redis import ResponseError
@@ -263,8 +262,8 @@ def suspended(server):
         function("stop", "() => { going = false; }"),
         function(
             "begin",
-            "client => { client.run_on_background(async c => { const end = Date.now() + 3000;"
-            " while (going && Date.now() < end) { await null; c.block(b => b.call('INCR', 'n')); } }); }",
+            "client => { client.run_on_background(async c => { const end = Date.now() + 20_000;"
+            " while (going && Date.now() < end) { await null; c.block(b => b.call('INCR', 'n')); } redis.log('ended'); }); }",
         ),
     )
     server.call("begin")
@@ -276,9 +275,8 @@ def suspended(server):
 
 def test_a_promise_that_settles_at_once_does_so_while_a_background_part_waits_for_the_lock(suspended):
     for _ in range(20):
-        start = time.monotonic()
         assert suspended.call("settled") == 2
-        assert time.monotonic() - start < 1
+    assert suspended.messages("ended") == []
 
 
 def test_in_a_transaction_such_a_promise_may_have_to_wait_and_is_refused_then(suspended):
@@ -709,7 +707,7 @@ def test_a_flag_whose_getter_throws_fails_the_load(server):
 
 
 def test_a_flag_whose_getter_does_not_end_fails_the_load(server):
-    server.set_timeout(100)
+    server.set_timeout(200)
     flags = "Object.defineProperty(['no-writes'], 0, { get() { for (;;); } })"
     with pytest.raises(ResponseError, match="Failed loading library.*terminated"):
         server.load(f"redis.register_function('f', {F}, {flags});")
@@ -1114,16 +1112,12 @@ def test_a_library_that_computes_for_long_keeps_neither_others_nor_the_server_wa
         function("sync", "client => client.call('INCR', 'n')"),
         name="quick",
     )
-    busy = threads.send_call("busy", 2000, library="busy")
+    busy = threads.send_call("busy", 2500, library="busy")
     threads.wait_message("spinning")
-    for n in range(3):
-        start = time.monotonic()
+    for n in range(10):
         assert threads.call("write", library="quick") == 2 * n + 1
-        assert time.monotonic() - start < 1
-        start = time.monotonic()
         assert threads.call("sync", library="quick") == 2 * n + 2
         assert threads.run("PING")
-        assert time.monotonic() - start < 0.4
     assert not busy.is_answered(), "the computation ended before the test could look"
     assert busy.reply() == "done"
 
@@ -1144,9 +1138,7 @@ def test_a_library_with_much_to_do_shares_the_workers_with_others(threads):
     threads.load(function("f", "async client => client.block(c => c.call('INCR', 'n'))"), name="quick")
     threads.call("begin", library="much")
     for n in range(1, 6):
-        start = time.monotonic()
         assert threads.call("f", library="quick") == n
-        assert time.monotonic() - start < 0.5
     assert threads.call("done", library="much") < 1500, "all was done before the test could look"
     threads.wait(lambda: threads.call("done", library="much") == 1500, "a part is missing")
 
@@ -1157,24 +1149,20 @@ def test_a_call_into_a_busy_library_that_cannot_wait_is_an_error_within_the_limi
     threads.load(function("f", "() => 'other'"), name="other")
     busy = threads.send_call("busy", 2500)
     threads.wait_message("spinning")
-    for longest in (1.5, 0.4):
-        # The server waits for the same stretch of code only once.
-        start = time.monotonic()
+    for _ in range(10):
+        # The server waits for the same stretch of code only once: each time were longer than the computation takes.
         [_, refused] = in_transaction(threads, ("PING",), ("RG.FCALL", "lib", "f", 0))
         assert "library 'lib' is busy" in str(refused)
-        assert time.monotonic() - start < longest
-        start = time.monotonic()
         assert threads.run("PING")
         assert threads.call("f", library="other") == "other"
-        assert time.monotonic() - start < 0.4
     assert not busy.is_answered(), "the computation ended before the test could look"
     assert busy.reply() == "done"
 
 
 def test_a_library_is_busy_no_more_when_its_call_is_answered(threads):
     threads.reset()
-    threads.set_timeout(100)
     threads.load(BUSY, function("f", "client => client.call('INCR', 'n')"))
+    threads.set_timeout(100)
     for count in range(1, 4):
         busy = threads.send_call("busy", 1500)
         threads.wait_message("spinning", count)

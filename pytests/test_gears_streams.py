@@ -1,5 +1,6 @@
 """Registrations of the StreamReader: arguments of the first RedisGears but for policies, and what a step gets."""
 
+import itertools
 import json
 import time
 
@@ -209,7 +210,7 @@ def test_after_its_duration_a_batch_is_processed_as_it_is(server, mode):
     begin = time.monotonic()
     server.add("s", 1, 2)
     wait_logged(server, "1,2")
-    assert 0.25 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.25
     server.add("s", 3)
     wait_logged(server, "1,2", "3")
     assert registration(server)["args"]["durationMS"] == 300
@@ -224,18 +225,17 @@ def test_the_duration_does_not_hold_up_what_is_full(server):
 
 
 def test_the_duration_counts_from_the_first_entry_of_a_batch(server):
-    register(server, "'s', { batch: 100, duration: 400 }", TOGETHER)
-    server.add("s", 0)
-    begin = time.monotonic()
-    number = 0
-    while not logged(server):
-        assert time.monotonic() - begin < 10
-        number += 1
-        server.add("s", number)
-        time.sleep(0.05)
+    register(server, "'s', { batch: 10_000, duration: 400 }", TOGETHER)
+    added = itertools.count()
+
+    def add_another():
+        server.add("s", next(added))
+        return logged(server)
+
+    server.wait(add_another, "as long as entries come none is processed")
     first = logged(server)[0].split(",")
     assert first == [str(n) for n in range(len(first))]
-    assert 1 < len(first) < 100
+    assert 1 < len(first) < 10_000
 
 
 def test_a_duration_without_batches_has_no_effect(server):

@@ -1,6 +1,5 @@
 """Scripts that would take a server down: they end with an error, and the server goes on."""
 
-import time
 
 import pytest
 from redis import ResponseError
@@ -47,7 +46,7 @@ STARTS = {"sync": "(client, data)", "async": "async (client, data)"}
 @pytest.fixture
 def bystander(server):
     """A server with a short time limit and a library that must go on working."""
-    server.set_timeout(100)
+    server.set_timeout(200)
     server.load(consumer("bystander", "calm", callback="(client, data) => saw(data, 'calm')"), name="calm")
     yield server
     server.add("calm", "still here")
@@ -222,11 +221,9 @@ def test_a_library_that_spoils_the_built_ins_harms_only_itself(bystander):
 
 def test_many_entries_for_a_loop_hold_the_server_up_no_longer_than_one(bystander):
     bystander.load(consumer(callback="(client, data) => { for (;;); }"))
-    start = time.monotonic()
     with bystander.client.pipeline(transaction=False) as pipeline:
-        for n in range(50):
+        for n in range(20):
             pipeline.execute_command("XADD", "stream", "*", "n", n)
         pipeline.execute()
-    # 50 entries of 100 ms each, if none were put off.
-    assert time.monotonic() - start < 2.5
-    bystander.wait_stream(total_record_processed=50)
+    assert bystander.stream("stream")["total_record_processed"] < 15, "none was put off"
+    bystander.wait_stream(total_record_processed=20)

@@ -292,13 +292,13 @@ def test_a_client_that_was_kept_is_of_no_use(server, where, use):
 
 @pytest.mark.parametrize("use", USES)
 def test_a_client_of_a_call_that_was_ended_is_of_no_use(server, use):
-    server.set_timeout(100)
     server.load(
         "let c;",
         function("keep", "client => { c = client; for (;;); }"),
         function("use", f"() => {USES[use]}"),
         function("later", f"() => Promise.resolve().then(() => {USES[use]})"),
     )
+    server.set_timeout(100)
     assert "terminated" in call_error(server, "keep")
     assert call_error(server, "use") == INVALID
     assert call_error(server, "later") == INVALID

@@ -160,10 +160,11 @@ def test_rg_config_says_how_it_is_used(server):
 
 def test_a_limit_that_rg_config_sets_holds_at_once(server):
     server.load(function("f", "() => { for (;;); }"))
+    server.set_timeout(20_000)
     server.run("RG.CONFIG", "SET", "lock-redis-timeout", 100)
     start = time.monotonic()
     assert f"{ENDED} (timeout)" in error_of(server.call, "f")
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 10, "the limit from before held"
 
 
 # --- RG.FUNCTION DEBUG ----------------------------------------------------------------------------------------------
@@ -458,15 +459,15 @@ def test_where_all_memory_is_taken_no_library_is_loaded(tight):
 # --- the policy -----------------------------------------------------------------------------------------------------
 
 # Longer than the limit, and not without end.
-LONG = "const end = Date.now() + 500; while (Date.now() < end);"
+LONG = "const end = Date.now() + 700; while (Date.now() < end);"
 
 
 @pytest.fixture
 def lenient(start_server):
     """A server that ends no script."""
     server = start_server(module_args="library-fatal-failure-policy kill library-maxmemory 32mb")
-    server.set_timeout(100)
-    server.run("RG.CONFIG", "SET", "background-timeout", 100)
+    server.set_timeout(250)
+    server.run("RG.CONFIG", "SET", "background-timeout", 250)
     return server
 
 

@@ -210,7 +210,7 @@ def test_memory_stays_bounded_whatever_one_script_does(server, kind):
 
 
 # Holds the worker up with the first event, so that the others wait.
-BUSY = "async (client, data) => { if (data.key === 'key:busy') { redis.log('busy'); spend(300); } else fired(data); }"
+BUSY = "async (client, data) => { if (data.key === 'key:busy') { redis.log('busy'); spend(1500); } else fired(data); }"
 
 
 def be_busy(server):
@@ -277,92 +277,93 @@ LOOPS = {
 @pytest.mark.parametrize("what", LOOPS)
 @each_kind
 def test_a_loop_without_end_is_ended_and_the_server_answers(server, kind, what):
-    server.set_timeout(100)
     start = "async " if kind == "async" else ""
     load(
         server,
         trigger(callback=f"{start}(c, data) => {{ if (data.key === 'key:bad') {{ {LOOPS[what]} }} fired(data); }}"),
     )
-    with server.setting("redisgears_2.background-timeout", 100):
-        begin = time.monotonic()
+    server.set_timeout(200)
+    with server.setting("redisgears_2.background-timeout", 200):
         run_all(server, ["SET key:1 v", "SET key:bad v", "SET key:2 v", "PING"])
-        assert time.monotonic() - begin < 5
         wait_fired(server, "set key:1", "set key:2")
         assert wait_rest(server)["num_failed"] == 1
     assert shown(server)["last_error"] == f"{ENDED} (timeout)"
 
 
 def test_a_loop_without_end_in_a_block_is_ended_and_the_server_answers(server):
-    server.set_timeout(100)
     load(server, trigger(callback="async client => client.block(() => { for (;;); })"))
+    server.set_timeout(100)
     server.run("SET", "key", "v")
     assert wait_rest(server)["num_failed"] == 1
     assert "timeout" in shown(server)["last_error"]
 
 
+def assert_others_are_served(server, count):
+    """Between the first of so many callbacks and the last."""
+    server.wait(lambda: fired(server), "none has fired")
+    assert 0 < len(fired(server, log=server.log_when_served())) < count
+
+
 def test_sync_triggers_hold_the_server_up_for_a_bounded_time_and_the_rest_comes_later(server):
-    server.set_timeout(150)
     load(server, trigger(callback="(client, data) => { spend(30); fired(data); }"))
-    server.run("EVAL", MANY, 1, "key:", 30)
-    assert len(fired(server)) < 25
-    wait_fired(server, *(f"set key:{number}" for number in range(1, 31)))
+    server.send("EVAL", MANY, 1, "key:", 60)
+    assert_others_are_served(server, 60)
+    wait_fired(server, *(f"set key:{number}" for number in range(1, 61)))
     server.run("SET", "key:later", "v")
     assert fired(server)[-1] == "set key:later"
 
 
 def test_together_with_stream_consumers_they_do(server):
-    server.set_timeout(150)
     load(
         server,
         trigger(callback="(client, data) => { spend(30); fired(data); }"),
-        consumer(callback="(client, data) => { spend(30); saw(data); }"),
+        consumer(callback="(client, data) => { spend(30); fired({ event: 'xadd', key: value(data) }, ' entry'); }"),
     )
-    script = "for i = 1, 15 do redis.call('SET', 'key:' .. i, i); redis.call('XADD', 'stream', '*', 'n', i) end"
-    server.run("EVAL", script, 0)
-    assert len(fired(server)) + len(server.seen()) < 25
-    wait_fired(server, *(f"set key:{number}" for number in range(1, 16)))
-    server.wait_seen(*(f"stream {number}" for number in range(1, 16)))
+    script = "for i = 1, 30 do redis.call('SET', 'key:' .. i, i); redis.call('XADD', 'stream', '*', 'n', i) end"
+    server.send("EVAL", script, 0)
+    assert_others_are_served(server, 60)
+    server.wait(lambda: len(fired(server)) == 60, lambda: fired(server))
+    for start in ("set key:", "entry xadd "):
+        assert [line for line in fired(server) if line.startswith(start)] == [f"{start}{n}" for n in range(1, 31)]
 
 
 SEVERAL = [trigger(name, callback=f"(client, data) => {{ spend(20); fired(data, ' {name}'); }}") for name in "ba"]
-IN_ORDER = [f"{name} set key:{number}" for number in range(1, 11) for name in "ba"]
+IN_ORDER = [f"{name} set key:{number}" for number in range(1, 31) for name in "ba"]
 
 
 def test_what_is_put_off_keeps_its_order(server):
-    server.set_timeout(100)
     load(server, *SEVERAL)
-    server.run("EVAL", MANY, 1, "key:", 10)
-    assert len(fired(server)) < 20
+    server.send("EVAL", MANY, 1, "key:", 30)
+    assert_others_are_served(server, 60)
     wait_fired(server, *IN_ORDER)
 
 
 def test_it_does_so_over_an_upgrade(server):
-    server.set_timeout(100)
     load(server, *SEVERAL)
-    server.run("EVAL", MANY, 1, "key:", 10)
+    server.send("EVAL", MANY, 1, "key:", 30)
+    assert_others_are_served(server, 60)
     upgrade(server, *SEVERAL)
     wait_fired(server, *IN_ORDER)
 
 
 def test_a_busy_library_puts_its_sync_triggers_off(server):
-    server.set_timeout(100)
-    busy = function("busy", "async () => { redis.log('busy'); spend(500); }")
+    busy = function("busy", "async () => { redis.log('busy'); spend(2500); redis.log('idle'); }")
     load(server, trigger(), busy)
+    server.set_timeout(100)
     call = server.send_call("busy")
     server.wait_message("busy")
-    begin = time.monotonic()
-    run_all(server, [f"SET key:{number} v" for number in range(10)])
-    assert time.monotonic() - begin < 0.35
-    wait_fired(server, *(f"set key:{number}" for number in range(10)))
+    # Not each of them waits for the library, as long as it may: that were longer than the library is busy.
+    run_all(server, [f"SET key:{number} v" for number in range(40)])
+    assert server.messages("idle", server.log_when_served()) == []
+    wait_fired(server, *(f"set key:{number}" for number in range(40)))
     call.reply()
 
 
 def test_a_slow_async_trigger_does_not_hold_the_server_up(server):
-    load(server, trigger(callback="async () => spend(400)"))
+    load(server, trigger(callback="async () => { spend(1000); redis.log('ended'); }"))
     server.run("SET", "key", "v")
-    begin = time.monotonic()
     run_all(server, ["SET other v"] * 20)
-    assert time.monotonic() - begin < 0.3
+    assert server.messages("ended", server.log_when_served()) == []
     wait_rest(server)
 
 
@@ -429,8 +430,8 @@ def test_one_that_takes_too_much_memory_is_ended_and_the_server_goes_on(server, 
 
 
 def test_an_ended_run_ends_what_waits_for_a_promise_and_what_waits_in_the_queue_comes(server):
-    server.set_timeout(100)
     load(server, trigger(callback="gated"), function("loop", "() => { for (;;); }"))
+    server.set_timeout(100)
     set_many(server, 10)
     pipelined(server, "RG.FCALL lib loop 0")
     open_gate(server)

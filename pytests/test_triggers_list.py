@@ -65,9 +65,11 @@ def test_they_are_maps_in_resp3(server):
 
 
 def test_what_waits_is_counted(server):
-    load(server, trigger(callback="async () => spend(100)"))
-    pipelined(server, *["SET key v"] * 10)
-    assert 7 <= shown(server)["num_waiting"] <= 10
+    load(server, trigger(callback="async (client, data) => { if (data.key === 'key:first') { redis.log('begun'); spend(1500); } }"))
+    server.run("SET", "key:first", "v")
+    server.wait_message("begun")
+    pipelined(server, *["SET key v"] * 9)
+    assert shown(server)["num_waiting"] == 9
     assert wait_rest(server)["num_success"] == 10
 
 

@@ -473,11 +473,11 @@ def test_what_waits_goes_to_the_new_code(server, how):
 
 @pytest.mark.parametrize("kinds", [("sync", "async"), ("async", "sync")], ids=" to ".join)
 def test_what_waits_goes_to_new_code_of_another_kind(server, kinds):
-    server.set_timeout(100)
-    load(server, trigger(callback=SLOW[kinds[0]]))
+    begin = {"sync": "", "async": "async "}
+    load(server, trigger(callback=f"{begin[kinds[0]]}(client, data) => {{ spend(30); fired(data); }}"))
+    # 3 s of work: the upgrade comes in the middle.
     pipelined(server, *(f"SET key:{number} v" for number in range(100)))
-    begin = "async " if kinds[1] == "async" else ""
-    upgrade(server, trigger(callback=f"{begin}(client, data) => fired(data, ' new')"))
+    upgrade(server, trigger(callback=f"{begin[kinds[1]]}(client, data) => fired(data, ' new')"))
     server.wait(lambda: len(fired(server)) >= 100, lambda: fired(server))
     assert sorted(line.split()[-1] for line in fired(server)) == sorted(f"key:{number}" for number in range(100))
     by_new = [int(line.split(":")[1]) for line in fired(server) if line.startswith("new ")]
@@ -489,18 +489,19 @@ def test_what_waits_goes_to_new_code_of_another_kind(server, kinds):
 @pytest.mark.parametrize("old", ["sync", "async"])
 def test_what_the_old_code_has_looked_at_is_its_own_to_end(server, old, new):
     """What it made of the data lives in its memory, which the new code does not have."""
-    server.set_timeout(100)
     begin = {"sync": "", "async": "async "}
-    callback = f"{begin[old]}(client, data) => {{ spend(5); fired(data, ` old ${{data.more()}}`); }}"
+    # Together longer than sync callbacks may take in one go, and far from the time that async ones have after an upgrade.
+    takes = {"sync": 20, "async": 5}[old]
+    callback = f"{begin[old]}(client, data) => {{ spend({takes}); fired(data, ` old ${{data.more()}}`); }}"
     load(server, trigger(callback=callback, options="{on_trigger_fired: (client, data) => { data.more = () => 1; }}"))
-    pipelined(server, *(f"SET key:{number} v" for number in range(100)))
+    pipelined(server, *(f"SET key:{number} v" for number in range(40)))
     upgrade(server, trigger(callback=f"{begin[new]}(client, data) => fired(data, ' new')"))
-    server.run("SET", "key:100", "v")
-    server.wait(lambda: len(fired(server)) >= 101, lambda: fired(server))
-    assert [line for line in fired(server) if "old" in line] == [f"old 1 set key:{number}" for number in range(100)]
-    assert [line for line in fired(server) if "new" in line] == ["new set key:100"]
+    server.run("SET", "key:40", "v")
+    server.wait(lambda: len(fired(server)) >= 41, lambda: fired(server))
+    assert [line for line in fired(server) if "old" in line] == [f"old 1 set key:{number}" for number in range(40)]
+    assert [line for line in fired(server) if "new" in line] == ["new set key:40"]
     found = wait_rest(server)
-    assert (found["num_triggered"], found["num_success"], found["num_dropped"]) == (101, 101, 0)
+    assert (found["num_triggered"], found["num_success"], found["num_dropped"]) == (41, 41, 0)
     assert "internal error" not in server.log_text()
 
 

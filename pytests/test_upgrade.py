@@ -344,8 +344,8 @@ FAILING = {
 @pytest.mark.parametrize("what", FAILING)
 def test_a_failing_upgrade_leaves_the_old_library_as_it_was(server, what):
     code, error = FAILING[what]
-    server.set_timeout(100)
     server.load(OLD)
+    server.set_timeout(200)
     server.add("stream", 1)
     before = server.run("RG.FUNCTION", "LIST", "vvv", "WITHCODE")
 

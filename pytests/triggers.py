@@ -121,9 +121,9 @@ def set_expired(node, key, value="v"):
 # What can be seen
 
 
-def fired(node, tag=""):
+def fired(node, tag="", log=None):
     """What ``fired`` logged: "<event> <key>" per event."""
-    return node.messages(f"fired{tag} ")
+    return node.messages(f"fired{tag} ", log)
 
 
 def wait_fired(node, *expected, tag=""):
