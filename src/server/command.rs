@@ -12,60 +12,6 @@ use super::api;
 use super::constants::OK;
 use super::context::Context;
 
-/// `command_entry!(name, run, handler)`: the C function of a command that is run as
-/// `run(&Context, &[&[u8]], handler) -> Option<Reply>`.
-macro_rules! command_entry {
-    ($name:ident, $run:path, $handler:path) => {
-        unsafe extern "C" fn $name(
-            context: *mut redis_module::raw::RedisModuleCtx,
-            argv: *mut *mut redis_module::raw::RedisModuleString,
-            argc: std::ffi::c_int,
-        ) -> std::ffi::c_int {
-            $crate::server::run_command(context, argv, argc, |context, arguments| {
-                $run(context, arguments, $handler)
-            })
-        }
-    };
-}
-pub(crate) use command_entry;
-
-/// The same for a command with keys, behind the word at `$count_at`, which tells how many.
-macro_rules! keyed_command_entry {
-    ($name:ident, $count_at:expr, $run:path, $handler:path) => {
-        unsafe extern "C" fn $name(
-            context: *mut redis_module::raw::RedisModuleCtx,
-            argv: *mut *mut redis_module::raw::RedisModuleString,
-            argc: std::ffi::c_int,
-        ) -> std::ffi::c_int {
-            $crate::server::run_keyed_command(
-                context,
-                argv,
-                argc,
-                $count_at,
-                |context, arguments| $run(context, arguments, $handler),
-            )
-        }
-    };
-}
-pub(crate) use keyed_command_entry;
-
-/// How many keys follow, by the word that tells. Only as the server itself reads numbers: another
-/// form would hide the keys from it.
-///
-/// # Errors
-/// Where it is no such number.
-pub(crate) fn key_count(word: &[u8]) -> Result<usize, String> {
-    let text = std::str::from_utf8(word).map_err(|_| "Couldn't parse as UTF-8 string")?;
-    let count = text
-        .parse::<usize>()
-        .map_err(|error| format!("ERR {error}"))?;
-    if count.to_string() == text {
-        Ok(count)
-    } else {
-        Err("ERR invalid digit found in string".into())
-    }
-}
-
 type Entry = unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
 
 /// A command, or a subcommand of one.

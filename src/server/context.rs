@@ -72,6 +72,25 @@ pub(super) unsafe fn bytes<'a>(string: *const RedisModuleString) -> &'a [u8] {
     }
 }
 
+/// The bytes of a command's words.
+///
+/// # Safety
+/// `argv` must point to `argc` strings that stay alive while the result is used.
+pub(super) unsafe fn bytes_of_all<'a>(
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+) -> Vec<&'a [u8]> {
+    let argc = usize::try_from(argc).unwrap_or(0);
+    if argc == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the caller vouches for the list.
+    let strings = unsafe { std::slice::from_raw_parts(argv, argc) };
+    // SAFETY: and for each string in it.
+    let bytes = strings.iter().map(|string| unsafe { bytes(*string) });
+    bytes.collect()
+}
+
 /// The bytes of a reply that is a string or an error.
 ///
 /// # Safety
@@ -144,6 +163,12 @@ pub(crate) fn random_name() -> String {
     // SAFETY: the server fills as many bytes as there are.
     unsafe { api!(RedisModule_GetRandomHexChars)(digits.as_mut_ptr().cast(), SHARD_ID) };
     String::from_utf8_lossy(&digits).into_owned()
+}
+
+/// Whether writes of ours have to wait: clients are paused, or a failover is on its way.
+pub(crate) fn is_paused() -> bool {
+    // SAFETY: the function takes no arguments, and is called under the Redis lock like all others.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
 }
 
 /// How keys are opened: without counting as a use of them, nor as a miss. Servers before 7.2 can

@@ -13,7 +13,7 @@ use gears_v8::ports::{Credentials, Server, Words};
 use super::constants::FLAG_CLUSTER;
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
-use super::streams::{Direction, Entries};
+use super::stream_entries::{Direction, Entries};
 
 /// The names of our fields.
 const FIELDS: [&[u8]; 8] = [

@@ -1,12 +1,15 @@
 //! What the server calls when it loads the module, and when it is asked to unload it.
 
 use std::ffi::{c_char, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use super::constants::{API_VERSION, ERR, OK};
-use super::{HOOKS, guard, keyspace, log as server_log};
+use super::context::{Context, bytes_of_all};
+use super::hooks::HOOKS;
+use super::{guard, keyspace, log as server_log};
 
 /// The module's name, and what its log lines and its configs begin with.
 const NAME: &[u8] = b"redisgears_2\0";
@@ -37,7 +40,23 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
         return initialised;
     }
     IS_NEW.store(true, Ordering::Relaxed);
-    guard::load_entry(context, argv, argc, crate::load)
+    load(context, argv, argc)
+}
+
+/// A panic or an error keeps the module from being loaded.
+fn load(context: *mut RedisModuleCtx, argv: *mut *mut RedisModuleString, argc: c_int) -> c_int {
+    let loaded = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the server gives `argc` live strings.
+        crate::load(&Context::from_raw(context), &unsafe {
+            bytes_of_all(argv, argc)
+        })
+    }));
+    match loaded {
+        Ok(Ok(())) => return OK,
+        Ok(Err(error)) => log::error!("{error}"),
+        Err(_) => log::error!("internal error while the module was loaded"),
+    }
+    ERR
 }
 
 /// Whether the event loop has not gone round since the module was loaded.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! One timer serves one block, so a block is one unit for the server, as ever. A parked thread is
-//! busy: nothing of a library runs on it, see [`is_free_main_thread`], and it has left the isolate
+//! busy: nothing of a library runs on it, see [`super::main_thread`], and it has left the isolate
 //! slot where it was. So the worker finds the isolate free, and what bounds its block bounds the
 //! parking.
 
@@ -27,10 +27,12 @@ use redis_module::raw::RedisModuleCtx;
 
 use gears_v8::ports::{Credentials, Flags, Server, Words};
 
+use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
-use super::lock::{PAUSE_MAX, Stays, check, look_again};
-use super::{HOOKS, api, guard, log};
+use super::hooks::HOOKS;
+use super::main_thread::Parked;
+use super::{api, guard, log};
 
 /// What a worker wants of the main thread that is parked for it.
 enum Order {
@@ -58,7 +60,7 @@ struct Request {
     /// Ends the wait.
     over: Arc<AtomicBool>,
     /// Whether it waits until it may write.
-    stays: Option<Stays>,
+    waits: Option<WaitsToWrite>,
 }
 
 #[derive(Default)]
@@ -95,30 +97,6 @@ static DESK: Desk = Desk {
     ordered: Condvar::new(),
 };
 
-/// Whether the main thread runs the commands of a worker's block.
-static PARKED: AtomicBool = AtomicBool::new(false);
-
-/// Lasts as long as that.
-struct Parked(());
-
-impl Parked {
-    fn begin() -> Self {
-        PARKED.store(true, Ordering::Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        PARKED.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Whether this is the main thread, and it is not at something that it does for a worker.
-pub(super) fn is_free_main_thread() -> bool {
-    HOOKS.is_main() && !PARKED.load(Ordering::Relaxed)
-}
-
 /// Runs a block: as `ServerLock::with`.
 pub(super) fn with(
     credentials: &Credentials,
@@ -134,7 +112,7 @@ pub(super) fn with(
             credentials: credentials.clone(),
             since: Instant::now(),
             over: Arc::clone(over),
-            stays: None,
+            waits: None,
         });
         (number, std::mem::replace(&mut state.comes, true))
     };
@@ -264,7 +242,7 @@ fn waits(request: &mut Request) -> Option<Duration> {
         return None;
     }
     let look = look_again(flags, request.since + PAUSE_MAX)?;
-    request.stays.get_or_insert_with(Stays::begin);
+    request.waits.get_or_insert_with(WaitsToWrite::begin);
     Some(look)
 }
 

@@ -8,7 +8,8 @@ use gears_core::delivery::Event;
 
 use super::constants::{OK, ROLE_PRIMARY};
 use super::context::Context;
-use super::{HOOKS, Hooks, api, entry, guard, lock, shutdown, snapshots};
+use super::hooks::{HOOKS, Hooks};
+use super::{api, entry, gil, guard, shutdown, snapshots};
 
 type Callback = unsafe extern "C" fn(*mut RedisModuleCtx, RedisModuleEvent, u64, *mut c_void);
 
@@ -76,7 +77,7 @@ unsafe extern "C" fn on_event_loop(
         with_hooks("the event loop", |hooks| {
             hooks.before_sleep(&Context::from_raw(context));
         });
-        lock::end_round();
+        gil::end_iteration();
     }
 }
 

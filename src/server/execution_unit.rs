@@ -18,9 +18,10 @@ use gears_v8::ports::{Credentials, Database, Flags, Server, Words};
 use super::constants::FLAG_CLUSTER;
 use super::context::{Context, OwnedString};
 use super::facts::facts;
+use super::hooks::HOOKS;
 use super::suppress_triggers::SuppressTriggers;
 use super::user::User;
-use super::{HOOKS, api, log, slots};
+use super::{api, log, slots};
 
 /// Whether commands that are not for scripts may be called all the same: a debugging aid.
 static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
@@ -296,7 +297,7 @@ impl Server for ExecutionUnit {
     }
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        match super::lock::check(&Context::from_raw(self.context), credentials.flags) {
+        match super::admission::check(&Context::from_raw(self.context), credentials.flags) {
             Ok(()) => work(Ok(&Self::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
         }

@@ -7,7 +7,8 @@ use redis_module::raw::RedisModuleInfoCtx;
 use super::constants::OK;
 use super::context::Context;
 use super::execution_unit::c_text;
-use super::{HOOKS, api, guard};
+use super::hooks::HOOKS;
+use super::{api, guard};
 
 /// A section of INFO.
 pub(crate) struct Section {

@@ -18,11 +18,12 @@ use gears_v8::ports::{Credentials, Server};
 
 use super::constants::{KEY_ACCESS, OK};
 use super::context::{Context, bytes};
-use super::errand::is_free_main_thread;
 use super::execution_unit::ExecutionUnit;
+use super::hooks::{HOOKS, Hooks};
+use super::main_thread::is_free_main_thread;
 use super::suppress_triggers::is_quiet;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
-use super::{HOOKS, Hooks, RedisLocked, api, guard, key_value, streams};
+use super::{RedisLocked, api, guard, key_value, streams};
 
 /// What the module listens to: everything that can create, fill, replace or remove a key.
 const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC

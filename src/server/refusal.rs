@@ -25,7 +25,7 @@ const EVICTING: f32 = 1.05;
 const ELSEWHERE: &str = "non local key";
 
 /// What the command itself says on a thread of ours, where it is not only tried.
-const LET_THROUGH: &str = super::guard::NOT_HERE;
+const LET_THROUGH: &str = super::main_thread::NOT_HERE;
 
 /// The options of the call: with others' effects (`!`), errors are replies (`E`), as in a script (`S`),
 /// only tried (`D`); two texts follow.

@@ -14,7 +14,8 @@ use redis_module::raw::{self, RedisModuleIO, RedisModuleTypeMethods};
 use super::constants::{AUX_BEFORE_KEYS, ERR, MODULE_OPTIONS, OK, TYPE_METHODS};
 use super::context::Context;
 use super::facts::facts;
-use super::{HOOKS, api, guard};
+use super::hooks::HOOKS;
+use super::{api, guard};
 
 /// The name under which the server finds us in a dump: nine characters.
 const NAME: &std::ffi::CStr = c"RGlibrary";

@@ -1,15 +1,8 @@
 //! Reading and trimming streams.
-//!
-//! The API gives every field as a string of its own; its bytes go straight into the batch and the
-//! string is freed. The iterator is started once for all entries of a read: finding its place in
-//! the stream costs about as much as reading a dozen entries.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::CString;
-use std::ptr::null_mut;
-
-use redis_module::raw::RedisModuleStreamID;
 
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand};
@@ -19,12 +12,13 @@ use gears_core::delivery::{
 };
 use gears_v8::ports::{Credentials, Server};
 
-use super::constants::{ITERATE_BACKWARD, ITERATE_BEHIND, KEY_ACCESS, KEY_DELETE, OK};
-use super::context::{Context, OpenKey, OwnedString, bytes};
+use super::constants::{KEY_ACCESS, KEY_DELETE};
+use super::context::{Context, OpenKey, OwnedString};
 use super::execution_unit::ExecutionUnit;
+use super::stream_entries::{Direction, Entries};
 use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, User, lacks};
-use super::{RedisLocked, api, dead_letters};
+use super::{RedisLocked, dead_letters};
 
 /// Whether the trim that is going on is ours: its event is no results.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
@@ -70,7 +64,7 @@ impl Streams for Context {
     }
 
     fn blocks_wait(&self) -> bool {
-        super::lock::blocks_wait()
+        super::admission::blocks_wait()
     }
 
     fn refusal(&self, key: &[u8]) -> Option<Refusal> {
@@ -282,99 +276,9 @@ fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
 
 /// Reads the one entry of an ID, if it is there.
 fn read_only(key: &OpenKey, id: EntryId, batch: &mut RecordBatch) {
-    let mut place = RedisModuleStreamID {
-        ms: id.ms,
-        seq: id.seq,
-    };
-    let place = &raw mut place;
-    // SAFETY: the key is an open stream; the ID lives as long as this call.
-    let started = unsafe { api!(RedisModule_StreamIteratorStart)(key.as_ptr(), 0, place, place) };
-    if started == OK {
-        let entries = Entries(key);
-        if let Some((id, fields)) = entries.next() {
-            entries.read_fields(id, fields, batch);
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Forward,
-    Backward,
-}
-
-/// The entries of an open stream behind an ID.
-pub(super) struct Entries<'a>(&'a OpenKey);
-
-impl<'a> Entries<'a> {
-    /// `None` where no ID can be behind it.
-    pub(super) fn behind(key: &'a OpenKey, after: EntryId, direction: Direction) -> Option<Self> {
-        let mut start = RedisModuleStreamID {
-            ms: after.ms,
-            seq: after.seq,
-        };
-        let mut flags = ITERATE_BEHIND;
-        if direction == Direction::Backward {
-            flags |= ITERATE_BACKWARD;
-        }
-        // SAFETY: the key is an open stream; no end means up to the last entry.
-        let started = unsafe {
-            api!(RedisModule_StreamIteratorStart)(key.as_ptr(), flags, &raw mut start, null_mut())
-        };
-        (started == OK).then_some(Self(key))
-    }
-
-    /// The next entry's ID and its number of fields.
-    pub(super) fn next(&self) -> Option<(EntryId, i64)> {
-        let mut id = RedisModuleStreamID { ms: 0, seq: 0 };
-        let mut fields = 0;
-        // SAFETY: the iterator is started.
-        let found = unsafe {
-            api!(RedisModule_StreamIteratorNextID)(self.0.as_ptr(), &raw mut id, &raw mut fields)
-        };
-        (found == OK).then(|| (EntryId::new(id.ms, id.seq), fields))
-    }
-
-    /// Adds the entry that [`Entries::next`] gave last.
-    pub(super) fn read_fields(&self, id: EntryId, fields: i64, batch: &mut RecordBatch) {
-        batch.begin(id);
-        for _ in 0..fields {
-            self.read_field(batch);
-        }
-    }
-
-    /// Passes over the entry that [`Entries::next`] gave last: the iterator does not by itself.
-    fn skip_fields(&self, fields: i64) {
-        let mut batch = RecordBatch::default();
-        for _ in 0..fields {
-            self.read_field(&mut batch);
-            batch.clear();
-        }
-    }
-
-    /// Adds the next field and its value to the record begun last.
-    fn read_field(&self, batch: &mut RecordBatch) {
-        let (mut field, mut value) = (null_mut(), null_mut());
-        // SAFETY: the iterator is at an entry with a field left. Both strings are ours to free.
-        unsafe {
-            let found = api!(RedisModule_StreamIteratorNextField)(
-                self.0.as_ptr(),
-                &raw mut field,
-                &raw mut value,
-            );
-            if found == OK {
-                batch.push(bytes(field));
-                batch.push(bytes(value));
-                api!(RedisModule_FreeString)(null_mut(), field);
-                api!(RedisModule_FreeString)(null_mut(), value);
-            }
-        }
-    }
-}
-
-impl Drop for Entries<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the iterator is started, and stopped once.
-        unsafe { api!(RedisModule_StreamIteratorStop)(self.0.as_ptr()) };
+    if let Some(entries) = Entries::only(key, id)
+        && let Some((id, fields)) = entries.next()
+    {
+        entries.read_fields(id, fields, batch);
     }
 }

@@ -6,7 +6,8 @@ use std::ptr::null_mut;
 use redis_module::raw::RedisModuleCtx;
 
 use super::context::Context;
-use super::{HOOKS, api, guard};
+use super::hooks::HOOKS;
+use super::{api, guard};
 
 impl Context {
     /// Has the event loop go round once more in so many milliseconds.

@@ -1,0 +1,110 @@
+//! Taking the server's lock from a worker, fairly.
+//!
+//! The lock itself is not fair: who gives it up and wants it again at once usually gets it. So
+//! workers give way: when they together have had it for a while, the main thread has an event-loop
+//! iteration before any of them takes it again.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::hooks::HOOKS;
+use super::{api, log, shutdown, wake_main_thread};
+
+/// How long workers may have the lock between two iterations of the event loop.
+const SHARE: Duration = Duration::from_millis(1);
+/// How long a worker gives way at most. The main thread is then at something long, and has the
+/// lock anyway.
+const WAY_MAX: Duration = Duration::from_millis(100);
+
+/// Iterations of the main thread's event loop, and how long workers have had the lock since the last.
+struct Iterations {
+    number: AtomicU64,
+    held_us: AtomicU64,
+    waiting: AtomicUsize,
+    mutex: Mutex<()>,
+    ended: Condvar,
+}
+
+static ITERATIONS: Iterations = Iterations {
+    number: AtomicU64::new(0),
+    held_us: AtomicU64::new(0),
+    waiting: AtomicUsize::new(0),
+    mutex: Mutex::new(()),
+    ended: Condvar::new(),
+};
+
+impl Iterations {
+    /// The main thread has had an iteration.
+    fn end(&self) {
+        self.number.fetch_add(1, Ordering::SeqCst);
+        self.held_us.store(0, Ordering::Relaxed);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            // Who looked at the number just before waits by now.
+            drop(self.mutex.lock());
+            self.ended.notify_all();
+        }
+    }
+
+    /// Waits for the main thread's iteration, if workers have had their share.
+    fn give_way(&self) {
+        let share = SHARE.as_micros();
+        if u128::from(self.held_us.load(Ordering::Relaxed)) < share {
+            return;
+        }
+        let now = self.number.load(Ordering::SeqCst);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        wake_main_thread();
+        let end = Instant::now() + WAY_MAX;
+        let mut guard = self.mutex.lock();
+        while self.number.load(Ordering::SeqCst) == now {
+            if self.ended.wait_until(&mut guard, end).timed_out() {
+                break;
+            }
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The main thread has had its event-loop iteration: workers may have the lock again.
+pub(super) fn end_iteration() {
+    ITERATIONS.end();
+}
+
+/// Holds the lock while it lives.
+pub(super) struct GilGuard {
+    since: Instant,
+    /// Whether something was done under it that others may wait for.
+    pub(super) worked: bool,
+}
+
+impl GilGuard {
+    /// `None` where the server is ending.
+    pub(super) fn take() -> Option<Self> {
+        ITERATIONS.give_way();
+        let taken = shutdown::take_unless_ending(|| {
+            // SAFETY: the context is made for use from any thread; no lock of ours is held: the
+            // server's is the outermost.
+            unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
+        });
+        taken.then(|| Self {
+            since: Instant::now(),
+            worked: false,
+        })
+    }
+}
+
+impl Drop for GilGuard {
+    fn drop(&mut self) {
+        let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        ITERATIONS.held_us.fetch_add(held, Ordering::Relaxed);
+        if self.worked
+            && let Some(hooks) = HOOKS.get()
+        {
+            hooks.after_background();
+        }
+        // SAFETY: this thread holds it.
+        unsafe { api!(RedisModule_ThreadSafeContextUnlock)(log::detached()) };
+    }
+}

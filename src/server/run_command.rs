@@ -1,0 +1,124 @@
+//! A command of the module is run: what the server calls for it.
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::raw::{RedisModuleCtx, RedisModuleString};
+
+use super::constants::OK;
+use super::context::{Context, bytes_of_all};
+use super::main_thread::{NOT_HERE, is_free_main_thread};
+use super::{api, guard, reply, snapshots};
+use gears_v8::ports::Reply;
+
+/// `command_entry!(name, run, handler)`: the C function of a command that is run as
+/// `run(&Context, &[&[u8]], handler) -> Option<Reply>`.
+macro_rules! command_entry {
+    ($name:ident, $run:path, $handler:path) => {
+        unsafe extern "C" fn $name(
+            context: *mut redis_module::raw::RedisModuleCtx,
+            argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::ffi::c_int,
+        ) -> std::ffi::c_int {
+            $crate::server::run_command(context, argv, argc, |context, arguments| {
+                $run(context, arguments, $handler)
+            })
+        }
+    };
+}
+pub(crate) use command_entry;
+
+/// The same for a command with keys, behind the word at `$count_at`, which tells how many.
+macro_rules! keyed_command_entry {
+    ($name:ident, $count_at:expr, $run:path, $handler:path) => {
+        unsafe extern "C" fn $name(
+            context: *mut redis_module::raw::RedisModuleCtx,
+            argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::ffi::c_int,
+        ) -> std::ffi::c_int {
+            $crate::server::run_keyed_command(
+                context,
+                argv,
+                argc,
+                $count_at,
+                |context, arguments| $run(context, arguments, $handler),
+            )
+        }
+    };
+}
+pub(crate) use keyed_command_entry;
+
+/// How many keys follow, by the word that tells. Only as the server itself reads numbers: another
+/// form would hide the keys from it.
+///
+/// # Errors
+/// Where it is no such number.
+pub(crate) fn key_count(word: &[u8]) -> Result<usize, String> {
+    let text = std::str::from_utf8(word).map_err(|_| "Couldn't parse as UTF-8 string")?;
+    let count = text
+        .parse::<usize>()
+        .map_err(|error| format!("ERR {error}"))?;
+    if count.to_string() == text {
+        Ok(count)
+    } else {
+        Err("ERR invalid digit found in string".into())
+    }
+}
+
+/// Runs a command, which gives no reply where its client waits; a panic becomes an error reply.
+pub(crate) fn run_command(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
+) -> c_int {
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        let context = Context::from_raw(context);
+        if !is_free_main_thread() {
+            reply::send(&Reply::error(NOT_HERE), &context);
+            return;
+        }
+        snapshots::make_known(&context);
+        // SAFETY: the server gives `argc` strings, which live as long as the command runs.
+        let arguments = unsafe { bytes_of_all(argv, argc) };
+        if let Some(answer) = handler(&context, &arguments) {
+            reply::send(&answer, &context);
+        }
+    }));
+    if answered.is_err() {
+        log::error!("internal error in a command");
+        let error = Reply::error("ERR internal error, see the server's log");
+        reply::send(&error, &Context::from_raw(context));
+    }
+    OK
+}
+
+/// Runs a command as [`run_command`] does, or tells the server where its keys are: behind the word
+/// at `count_at`, which tells how many.
+pub(crate) fn run_keyed_command(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    count_at: c_int,
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
+) -> c_int {
+    // SAFETY: the server gives a live context.
+    if unsafe { api!(RedisModule_IsKeysPositionRequest)(context) } == 0 {
+        return run_command(context, argv, argc, handler);
+    }
+    guard::run("the search for keys", || {
+        // SAFETY: the server gives `argc` strings, which live as long as this call.
+        let arguments = unsafe { bytes_of_all(argv, argc) };
+        let count = usize::try_from(count_at)
+            .ok()
+            .and_then(|at| arguments.get(at))
+            .and_then(|count| key_count(count).ok())
+            .and_then(|count| c_int::try_from(count).ok())
+            .filter(|count| *count < argc - count_at);
+        for key in 0..count.unwrap_or(0) {
+            // SAFETY: as above; such a place there is.
+            unsafe { api!(RedisModule_KeyAtPos)(context, count_at + 1 + key) };
+        }
+    });
+    OK
+}
