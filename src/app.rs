@@ -1,21 +1,22 @@
 //! The module's state, and what ties the server's events to it.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::{internals, stats, trigger_stats, waiting_calls};
+use crate::commands::{stats, trigger_stats, waiting_calls};
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
 use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
-use crate::library::{self, Library, Loader, Registry, snapshot_with_progress};
-use crate::replication::PropagationTarget;
+use crate::library::{Libraries, Library, LoadError, LoadRequest, Loaded, Remainder};
+use crate::replication::{self, Rewrite};
 use crate::server::{
-    Context, EventSubscriptions, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings,
-    is_paused, listen_to_keys, v8_flags, wake_main_thread,
+    Context, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused, v8_flags,
+    wake_main_thread,
 };
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
-use gears_v8::ports::{Executions, Registrations};
+use gears_v8::ports::{Executions, Registered};
 use gears_v8::{Protection, V8Engine, initialize};
 
 /// Time in which a tick of the event loop works on what is not urgent. Other clients wait that
@@ -25,11 +26,9 @@ const SLICE: Duration = Duration::from_millis(2);
 /// All there is. Used by the main thread only.
 pub(crate) struct App {
     /// The libraries.
-    pub(crate) registry: RefCell<Registry>,
-    /// How libraries are loaded.
-    pub(crate) loader: Loader,
+    pub(crate) libraries: Libraries,
     /// The delivery core at work.
-    pub(crate) dispatcher: Dispatcher,
+    pub(crate) dispatcher: Rc<Dispatcher>,
     /// Calls of functions whose libraries are busy.
     pub(crate) waiting: WaitingCalls,
     scan: RefCell<Scan>,
@@ -39,9 +38,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// When workers were last looked after.
     looked_after: Cell<Instant>,
-    /// Whether a child was forked to write the append-only file anew as commands, and the libraries
-    /// are not in the file begun beside it yet.
-    rewriting: Cell<bool>,
+    /// Libraries that have to go into an append-only file.
+    rewrite: Rewrite,
     /// When a timer wakes the event loop, in the dispatcher's time.
     wakes_at: Cell<Option<u64>>,
     /// Whether the next tick is to panic: a debugging aid.
@@ -70,24 +68,23 @@ impl App {
         let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
         let pool = Pool::start(settings.threads).map_err(no_thread)?;
         let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
+        let dispatcher = Dispatcher::new(context.state().is_primary, Arc::clone(&completions));
+        let dispatcher = Rc::new(dispatcher);
+        let shared = Shared {
+            verbosity: Arc::clone(&settings.verbosity),
+            completions,
+            pool,
+            lock: Arc::new(GlobalLock),
+        };
         APP.set(Self {
-            registry: RefCell::default(),
-            loader: Loader {
-                engines: vec![Box::new(engine)],
-                shared: Shared {
-                    verbosity: Arc::clone(&settings.verbosity),
-                    completions: Arc::clone(&completions),
-                    pool,
-                    lock: Arc::new(GlobalLock),
-                },
-            },
-            dispatcher: Dispatcher::new(context.state().is_primary, completions),
+            libraries: Libraries::new(Rc::clone(&dispatcher), vec![Box::new(engine)], shared),
+            dispatcher,
             waiting: WaitingCalls::default(),
             scan: RefCell::default(),
             executions,
             settings,
             looked_after: Cell::new(Instant::now()),
-            rewriting: Cell::new(false),
+            rewrite: Rewrite::default(),
             wakes_at: Cell::new(None),
             panics: Cell::new(false),
         });
@@ -96,14 +93,14 @@ impl App {
 
     /// Ends the threads, where there is nothing for them to do; false where there is.
     pub(crate) fn end() -> bool {
-        if Self::get().is_none_or(|app| !app.registry.borrow().is_empty()) {
+        if Self::get().is_none_or(|app| !app.libraries.all().is_empty()) {
             return false;
         }
         // SAFETY: the server unloads the module: nothing of it is on this thread's way here, and no
         // other thread uses it.
         let app = unsafe { APP.take() };
         if let Some(app) = app {
-            app.loader.shared.pool.end();
+            app.libraries.pool().end();
         }
         true
     }
@@ -118,73 +115,51 @@ impl App {
         self.scan.borrow_mut().request();
     }
 
-    /// Makes a library of what was kept of it.
-    pub(crate) fn restore(&self, context: &Context, dump: &LibrarySnapshot) {
-        let listen = |registered: &Registrations| self.listen(context, registered);
-        let mut registry = self.registry.borrow_mut();
-        self.loader
-            .restore(&mut registry, &self.dispatcher, dump, &listen);
-        // Where it was put into quarantine its consumers hear of keys all the same.
-        let has_consumers = |library: &Library| !library.consumers.is_empty();
-        if registry.get(&dump.name).is_some_and(has_consumers)
-            && let Err(refused) = listen_to_keys(context, self.event_subscriptions())
-        {
-            log::error!("the server refuses {refused}");
-        }
-    }
-
-    /// What triggers that are live want to hear of.
-    fn event_subscriptions(&self) -> EventSubscriptions {
-        EventSubscriptions {
-            misses: self.dispatcher.triggers_want_misses(),
-            nested: self.dispatcher.has_pre_hooks(),
-        }
-    }
-
-    /// Begins to listen to key events, once there is somebody who wants them: they cost every
-    /// command a little. To be called before the registrations are live.
+    /// Loads a library, or upgrades it; or runs a script. What stays is made known: replicas and
+    /// append-only file hear of it, and its consumers of the streams there are.
     ///
     /// # Errors
-    /// With what the server refuses.
-    pub(crate) fn listen(
+    /// Why it was not loaded; nothing has changed then.
+    pub(crate) fn load(
         &self,
         context: &Context,
-        registered: &Registrations,
-    ) -> Result<(), &'static str> {
-        let triggers = &registered.triggers;
-        if registered.stream_consumers.is_empty() && triggers.is_empty() {
-            return Ok(());
+        request: &LoadRequest<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let loaded = self.libraries.load(context, request)?;
+        if loaded.stays {
+            replication::send_library(context, &self.libraries, &loaded.name);
+            if loaded.has_new {
+                self.rescan();
+            }
+            self.dispatcher.wake();
         }
-        let live = self.event_subscriptions();
-        let event_subscriptions = EventSubscriptions {
-            misses: live.misses || triggers.iter().any(|one| one.spec.wants_misses()),
-            nested: live.nested || triggers.iter().any(|one| one.on_fired.is_some()),
-        };
-        listen_to_keys(context, event_subscriptions)
+        Ok(loaded)
     }
 
-    fn dumps(&self) -> Vec<LibrarySnapshot> {
-        let registry = self.registry.borrow();
-        self.dispatcher.inspect(|delivery| {
-            let dump = |(name, library): (&String, &Library)| {
-                snapshot_with_progress(name, library, delivery)
-            };
-            registry.iter().map(dump).collect()
-        })
+    /// Deletes a library, here and on replicas; false where there is none of that name.
+    pub(crate) fn delete(&self, context: &Context, library: &str) -> bool {
+        let deleted = self.libraries.delete(library);
+        if deleted {
+            replication::send_deletion(context, library);
+        }
+        deleted
     }
 
-    /// An append-only file that is written anew as commands has no place for libraries. They go
-    /// into the one that is begun beside it, which is read behind it: at once, before anything
-    /// else is, so that they are there whenever the new file counts. The child may have ended by
-    /// now, if the data set is small, and the new file counts already.
-    fn complete_rewrite(&self, context: &Context) {
-        if !self.rewriting.get() || is_paused() {
-            return;
+    /// Takes a registration away, here and on replicas; false where there is none such.
+    pub(crate) fn unregister(
+        &self,
+        context: &Context,
+        library: &str,
+        registered: &Registered,
+    ) -> bool {
+        match self.libraries.unregister(library, registered) {
+            Some(Remainder::Library) => {
+                replication::send_library(context, &self.libraries, library);
+            }
+            Some(Remainder::Nothing) => replication::send_deletion(context, library),
+            None => return false,
         }
-        self.rewriting.set(false);
-        for dump in self.dumps() {
-            internals::send_library(context, &dump, PropagationTarget::LogOnly);
-        }
+        true
     }
 
     /// How long scripts may hold the server.
@@ -207,7 +182,7 @@ impl App {
     }
 
     fn info(&self) -> Vec<Section> {
-        let registry = self.registry.borrow();
+        let registry = self.libraries.all();
         let mut total = 0;
         let mut quarantined = 0;
         let mut libraries = Vec::new();
@@ -269,10 +244,10 @@ impl App {
             return;
         }
         self.looked_after.set(now);
-        self.loader.shared.pool.relieve();
+        self.libraries.pool().relieve();
         self.dispatcher.reclaim_unfinished();
-        let registry = self.registry.borrow();
-        registry
+        self.libraries
+            .all()
             .values()
             .filter_map(Library::executor)
             .for_each(LibraryExecutor::pump);
@@ -291,7 +266,9 @@ impl App {
         assert!(!self.panics.take(), "a panic was asked for");
         self.settings.refresh();
         self.look_after_workers();
-        self.complete_rewrite(context);
+        if !is_paused() {
+            self.rewrite.complete(context, &self.libraries);
+        }
         self.deliver(context);
         waiting_calls::look_after(self, context);
     }
@@ -457,26 +434,21 @@ impl Hooks for AppHooks {
     }
 
     fn dump(&self) -> Vec<Vec<u8>> {
-        let dumps = App::get().map(App::dumps).unwrap_or_default();
-        dumps.iter().map(LibrarySnapshot::encode).collect()
+        let snapshots = App::get().map(|app| app.libraries.snapshots());
+        let snapshots = snapshots.unwrap_or_default();
+        snapshots.iter().map(LibrarySnapshot::encode).collect()
     }
 
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
         let app = App::get().ok_or("the module is not ready")?;
-        let dump =
+        let kept =
             LibrarySnapshot::decode(bytes).map_err(|error| format!("one of them {error}"))?;
-        app.restore(context, &dump);
+        app.libraries.restore(context, &kept);
         Ok(())
     }
 
     fn forget_libraries(&self) {
-        Self::with(|app| {
-            let mut registry = app.registry.borrow_mut();
-            let names: Vec<_> = registry.keys().cloned().collect();
-            for name in names {
-                library::delete(&mut registry, &app.dispatcher, &name);
-            }
-        });
+        Self::with(|app| app.libraries.delete_all());
     }
 
     fn before_save(&self, context: &Context) {
@@ -489,7 +461,7 @@ impl Hooks for AppHooks {
 
     fn on_fork(&self, context: &Context) {
         if context.is_rewriting_as_commands() {
-            Self::with(|app| app.rewriting.set(true));
+            Self::with(|app| app.rewrite.begin());
         }
     }
 }

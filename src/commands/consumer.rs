@@ -64,7 +64,7 @@ impl<'a> Target<'a> {
             rest => (None, rest),
         };
         let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-        let registry = app.registry.borrow();
+        let registry = app.libraries.all();
         let known = std::str::from_utf8(library).ok();
         let Some((library, known)) = known.and_then(|name| registry.get_key_value(name)) else {
             return Err(Reply::error(format!(
@@ -279,7 +279,7 @@ pub(super) fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
         Ok(target) => target,
         Err(error) => return error,
     };
-    let registry = app.registry.borrow();
+    let registry = app.libraries.all();
     let runs = registry
         .get(&*target.name.library)
         .is_some_and(|library| library.executor().is_some());

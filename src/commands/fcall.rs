@@ -52,7 +52,7 @@ fn prepare<'a, 'b>(
         |bytes| std::str::from_utf8(bytes).map_err(|_| "Couldn't parse as UTF-8 string".to_owned());
     let (name, function) = (text(library)?, text(function)?);
     let key_count = key_count(count)?;
-    let registry = app.registry.borrow();
+    let registry = app.libraries.all();
     let library = registry
         .get(name)
         .ok_or_else(|| format!("Unknown library {name}"))?;

@@ -31,7 +31,7 @@ fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
             HELP.iter().map(|line| Reply::text(*line)).collect(),
         )),
         "panic_on_thread_pool" => {
-            app.loader.shared.pool.panic();
+            app.libraries.pool().panic();
             Ok(Reply::OK)
         }
         "panic_in_turn" => {
@@ -46,13 +46,10 @@ fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
             allow_unsafe_commands();
             Ok(Reply::OK)
         }
-        other => {
-            let mut engines = app.loader.engines.iter();
-            match engines.find(|engine| engine.name() == other) {
-                Some(engine) => engine.debug(more),
-                None if more.is_empty() => Err(format!("Unknown subcommand '{other}'")),
-                None => Err(format!("Backend '{other}' does not exists")),
-            }
-        }
+        other => match app.libraries.engine(other) {
+            Some(engine) => engine.debug(more),
+            None if more.is_empty() => Err(format!("Unknown subcommand '{other}'")),
+            None => Err(format!("Backend '{other}' does not exists")),
+        },
     }
 }

@@ -1,11 +1,10 @@
 //! `RG.FUNCTION DEL name`
 
 use crate::app::App;
-use crate::library;
 use crate::server::Context;
 use gears_v8::ports::Reply;
 
-use super::{READ_ONLY, internals, wrong_arity};
+use super::{READ_ONLY, wrong_arity};
 
 pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
@@ -16,10 +15,8 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         [name] => *name,
         _ => return wrong_arity("rg.function|del"),
     };
-    let deleted = std::str::from_utf8(name)
-        .is_ok_and(|name| library::delete(&mut app.registry.borrow_mut(), &app.dispatcher, name));
+    let deleted = std::str::from_utf8(name).is_ok_and(|name| app.delete(context, name));
     if deleted {
-        internals::send_deletion(context, name);
         Reply::OK
     } else {
         Reply::error("library does not exists")

@@ -22,7 +22,7 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
         Ok(options) => options,
         Err(error) => return Reply::error(error),
     };
-    let registry = app.registry.borrow();
+    let registry = app.libraries.all();
     // What the workers have just done belongs into the picture.
     app.dispatcher.catch_up();
     let shown = registry.iter().filter(|(name, _)| {

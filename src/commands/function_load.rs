@@ -1,12 +1,11 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::library::{Kind, LoadRequest, Prologue, dump};
-use crate::replication::PropagationTarget;
+use crate::library::{Kind, LoadRequest};
 use crate::server::Context;
 use gears_v8::ports::Reply;
 
-use super::{READ_ONLY, internals};
+use super::READ_ONLY;
 
 /// Who owns a library that was loaded by no connection of a user.
 pub(super) const NO_USER: &str = "default";
@@ -20,42 +19,9 @@ pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Ok(request) => request,
         Err(error) => return Reply::error(error),
     };
-    let loaded = app.loader.load(
-        &mut app.registry.borrow_mut(),
-        &app.dispatcher,
-        &request,
-        &|registered| app.listen(context, registered),
-    );
-    match loaded {
-        Ok(loaded) => {
-            make_known(app, context, request.code, loaded.has_new);
-            Reply::OK
-        }
-        Err(error) => Reply::error(error),
-    }
-}
-
-/// A library was loaded: its consumers hear of the streams there are, replicas and append-only
-/// file of it.
-pub(super) fn make_known(app: &App, context: &Context, code: &str, has_new: bool) {
-    replicate(app, context, code);
-    if has_new {
-        app.rescan();
-    }
-    app.dispatcher.wake();
-}
-
-/// Sends the library as it is now to replicas and the append-only file. What its consumers have
-/// done so far is known there.
-fn replicate(app: &App, context: &Context, code: &str) {
-    let registry = app.registry.borrow();
-    if let Ok(prologue) = Prologue::parse(code)
-        && let Some(library) = registry.get(prologue.name)
-    {
-        let dump = app
-            .dispatcher
-            .inspect(|delivery| dump(prologue.name, library, delivery));
-        internals::send_library(context, &dump, PropagationTarget::All);
+    match app.load(context, &request) {
+        Ok(_) => Reply::OK,
+        Err(error) => Reply::error(error.to_string()),
     }
 }
 

@@ -68,21 +68,10 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         user: &user,
         kind: Kind::Script,
     };
-    let loaded = app
-        .loader
-        .load(
-            &mut app.registry.borrow_mut(),
-            &app.dispatcher,
-            &request,
-            &|registered| app.listen(context, registered),
-        )
-        .map_err(|error| match error {
-            LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
-            error => error.to_string(),
-        })?;
-    if loaded.stays {
-        function_load::make_known(app, context, &code, loaded.has_new);
-    }
+    let loaded = app.load(context, &request).map_err(|error| match error {
+        LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
+        error => error.to_string(),
+    })?;
     let Some((executor, scheduled)) = loaded.scheduled else {
         return Ok(Some(Reply::OK));
     };

@@ -4,17 +4,16 @@
 //! They have IDs there. Here an ID is made of the names, so that it is the same after a restart
 //! and on every replica, and nothing has to be kept for it.
 
+use crate::library::Registry;
 use crate::app::App;
 use crate::dispatcher::TriggerView;
-use crate::library::{self, Library, Unregistered, dump};
-use crate::replication::PropagationTarget;
 use crate::server::Context;
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
 
 use super::trigger_stats::{event_types, key_types, mode_name};
-use super::{READ_ONLY, internals, wrong_arity};
+use super::{READ_ONLY, wrong_arity};
 
 /// One registration.
 struct Registration<'a> {
@@ -32,10 +31,7 @@ enum What {
     Trigger(TriggerKey),
 }
 
-fn all<'a>(
-    shard: &'a str,
-    registry: &'a library::Registry,
-) -> impl Iterator<Item = Registration<'a>> {
+fn all<'a>(shard: &'a str, registry: &'a Registry) -> impl Iterator<Item = Registration<'a>> {
     registry.iter().flat_map(move |(library, one)| {
         let consumers = one
             .consumers
@@ -71,7 +67,7 @@ fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
 
 pub(super) fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
-    let (registry, shard) = (app.registry.borrow(), context.shard_id());
+    let (registry, shard) = (app.libraries.all(), context.shard_id());
     let described = all(&shard, &registry).filter_map(|one| describe(app, &one));
     Reply::Array(described.collect())
 }
@@ -224,7 +220,7 @@ fn of_trigger(view: &TriggerView) -> Reply {
 
 /// Finds registrations by their IDs, all or none.
 fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply> {
-    let (registry, shard) = (app.registry.borrow(), context.shard_id());
+    let (registry, shard) = (app.libraries.all(), context.shard_id());
     ids.iter()
         .map(|id| {
             let mut known = all(&shard, &registry);
@@ -301,7 +297,7 @@ fn hold(
 
 pub(super) fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
-    let registry = app.registry.borrow();
+    let registry = app.libraries.all();
     for library in registry.values() {
         for consumer in library.consumers.values() {
             app.dispatcher
@@ -327,54 +323,21 @@ pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> R
     };
     let shard = context.shard_id();
     let found = {
-        let registry = app.registry.borrow();
+        let registry = app.libraries.all();
         let mut known = all(&shard, &registry);
         let found = known.find(|one| one.id.as_bytes() == id);
-        found.map(|one| (one.library.to_owned(), one.name.to_owned(), one.what))
+        found.map(|one| {
+            let name = one.name.to_owned();
+            let registered = match one.what {
+                What::Consumer(_) => Registered::Consumer(name),
+                What::Trigger(_) => Registered::Trigger(name),
+            };
+            (one.library.to_owned(), registered)
+        })
     };
-    let Some((library, name, what)) = found else {
-        return Reply::error("ERR execution is not registered");
-    };
-    let is_empty = {
-        let mut registry = app.registry.borrow_mut();
-        let Some(known) = registry.get_mut(&library) else {
-            return Reply::error("ERR execution is not registered");
-        };
-        take_away(app, &library, known, name, what);
-        // What else one in quarantine would register is not known.
-        known.executor().is_some()
-            && known.consumers.is_empty()
-            && known.triggers.is_empty()
-            && known.functions.is_empty()
-    };
-    if is_empty {
-        library::delete(&mut app.registry.borrow_mut(), &app.dispatcher, &library);
-        internals::send_deletion(context, library.as_bytes());
-    } else if let Some(known) = app.registry.borrow().get(&library) {
-        let dump = app
-            .dispatcher
-            .inspect(|delivery| dump(&library, known, delivery));
-        internals::send_library(context, &dump, PropagationTarget::All);
-    }
-    Reply::OK
-}
-
-fn take_away(app: &App, of: &str, library: &mut Library, name: String, what: What) {
-    match what {
-        What::Consumer(key) => {
-            let registered = Registered::Consumer(name.clone());
-            app.dispatcher.remove_hook(of, &registered);
-            app.dispatcher.remove_consumer(key);
-            library.consumers.remove(&name);
-            library.unregistered.push(Unregistered::Consumer(name));
-        }
-        What::Trigger(key) => {
-            let registered = Registered::Trigger(name.clone());
-            app.dispatcher.remove_hook(of, &registered);
-            app.dispatcher.remove_trigger(key);
-            library.triggers.remove(&name);
-            library.unregistered.push(Unregistered::Trigger(name));
-        }
+    match found {
+        Some((library, registered)) if app.unregister(context, &library, &registered) => Reply::OK,
+        _ => Reply::error("ERR execution is not registered"),
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn look_after(app: &App, context: &Context) {
         note_waiting(app, library);
     }
     let planned = app.waiting.plan(|library| {
-        let Some(executor) = executor_of(app, library) else {
+        let Some(executor) = app.libraries.executor(library) else {
             // It is an error by now.
             return true;
         };
@@ -104,14 +104,9 @@ fn forget_gone(app: &App) {
     }
 }
 
-fn executor_of(app: &App, library: &str) -> Option<Arc<LibraryExecutor>> {
-    let registry = app.registry.borrow();
-    registry.get(library)?.executor().map(Arc::clone)
-}
-
 fn note_waiting(app: &App, library: &str) {
     if !app.waiting.wait_for(library)
-        && let Some(executor) = executor_of(app, library)
+        && let Some(executor) = app.libraries.executor(library)
     {
         executor.set_calls_wait(false);
     }

@@ -1,25 +1,23 @@
-//! Loading, upgrading and deleting libraries.
+//! Loading and upgrading libraries.
 //!
 //! A library is staged as a whole before anything live is touched, so that whatever is wrong
 //! with it leaves the one it should replace as it was, callbacks included.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
-use crate::dispatcher::{Code, ConsumerName, Dispatcher, TriggerCode};
-
-use crate::executor::{LibraryExecutor, Shared, Target};
+use crate::executor::LibraryExecutor;
 use gears_core::snapshot::Unregistered;
-use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{
-    Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer, Trigger,
+    Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
 };
 
+use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
 use super::prologue::{Prologue, PrologueError};
-use super::registry::{Consumer, Library, LibraryStatus, Registry, exclude};
+use super::registry::{Library, LibraryStatus, exclude};
+use super::swap::Swap;
 
 /// Bytes of code, and of configuration, that a library may have.
 const CODE_MAX: usize = 16 << 20;
@@ -56,6 +54,8 @@ pub(crate) enum Kind<'a> {
 /// What came of a text that was loaded.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    /// What its first line calls it.
+    pub name: String,
     /// Whether it is there as a library.
     pub stays: bool,
     /// Whether streams that are there already may have got a new consumer.
@@ -115,108 +115,110 @@ impl LoadRequest<'_> {
     }
 }
 
-/// Begins to listen to what becomes of keys, as far as registrations need that.
-pub(crate) type Listen<'a> = dyn Fn(&Registrations) -> Result<(), &'static str> + 'a;
-
-/// What loading needs of the rest of the module.
-pub(crate) struct Loader {
-    /// The engines there are.
-    pub engines: Vec<Box<dyn Engine>>,
-    /// What the libraries' executors share.
-    pub shared: Shared,
-}
-
 /// A library that is known to be good, and not live yet.
 struct Staged {
     program: Box<dyn Program>,
     registrations: Registrations,
 }
 
-impl Loader {
+impl Libraries {
     /// Loads a library, or upgrades it; or runs a script. It is the last thing that may fail to
-    /// `listen` for it.
+    /// listen to the key events that it wants.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing has changed then.
     pub(crate) fn load(
         &self,
-        registry: &mut Registry,
-        dispatcher: &Dispatcher,
+        key_events: &dyn KeyEvents,
         request: &LoadRequest<'_>,
-        listen: &Listen<'_>,
+    ) -> Result<Loaded, LoadError> {
+        self.load_parsed(key_events, Prologue::parse(request.code), request)
+    }
+
+    /// The same for a text whose first line was looked at.
+    pub(super) fn load_parsed(
+        &self,
+        key_events: &dyn KeyEvents,
+        prologue: Result<Prologue<'_>, PrologueError>,
+        request: &LoadRequest<'_>,
     ) -> Result<Loaded, LoadError> {
         if request.code.len() > CODE_MAX {
             return Err(LoadError::TooLarge(request.code.len()));
         }
         check_config(request.config)?;
-        let prologue = Prologue::parse(request.code)?;
+        let prologue = prologue?;
+        let name = prologue.name;
         let engine = self
-            .engines
-            .iter()
-            .find(|engine| engine.name() == prologue.engine)
+            .engine(prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
-        let old = registry.get(prologue.name);
+        let mut registry = self.registry.borrow_mut();
         // V8 lets a thread enter one isolate at a time.
-        dispatcher.leave_isolate();
-        let mut staged = self.stage(engine.as_ref(), prologue.name, request, old)?;
-        listen(&staged.registrations).map_err(LoadError::Refused)?;
+        self.dispatcher.leave_isolate();
+        let mut staged = self.stage(engine, name, request, registry.get(name))?;
+        self.listen(key_events, &staged.registrations)
+            .map_err(LoadError::Refused)?;
 
-        let executor = LibraryExecutor::new(prologue.name, staged.program, self.shared.clone());
+        let executor = LibraryExecutor::new(name, staged.program, self.shared.clone());
         let scheduled = staged.registrations.scheduled.take();
         let scheduled = scheduled.filter(|_| request.kind == Kind::Script);
         let scheduled = scheduled.map(|scheduled| (Arc::clone(&executor), scheduled));
         if request.kind == Kind::Script && staged.registrations.is_empty() {
             return Ok(Loaded {
+                name: name.to_owned(),
                 stays: false,
                 has_new: false,
                 scheduled,
             });
         }
-        let old = registry.remove(prologue.name);
+        let old = registry.remove(name);
         let has_new = staged.registrations.stream_consumers.iter().any(|new| {
             old.as_ref()
                 .is_none_or(|old| !old.consumers.contains_key(&new.name))
         });
         let user: Arc<str> = request.user.into();
         let swap = Swap {
-            dispatcher,
-            library: prologue.name.into(),
+            dispatcher: &self.dispatcher,
+            library: name.into(),
             executor: &executor,
             user: &user,
         };
-        let Registrations {
-            functions,
-            stream_consumers,
-            triggers,
-            hooks,
-            scheduled: _,
-        } = staged.registrations;
-        let Live {
-            consumers,
-            triggers,
-        } = swap.run(old, stream_consumers, triggers);
-        dispatcher.set_hooks(&swap.library, &executor, &user, hooks);
-        let functions = functions.into_iter();
+        let live = swap.run(old, staged.registrations);
         registry.insert(
-            prologue.name.to_owned(),
+            name.to_owned(),
             Library {
                 engine: engine.name().to_owned(),
                 user,
                 config: request.config.map(str::to_owned),
                 code: request.code.to_owned(),
-                functions: functions
-                    .map(|function| (function.name.clone(), Arc::new(function)))
-                    .collect(),
-                consumers,
-                triggers,
+                functions: live.functions,
+                consumers: live.consumers,
+                triggers: live.triggers,
                 unregistered: request.unregistered().to_vec(),
                 status: LibraryStatus::Live(executor),
             },
         );
         Ok(Loaded {
+            name: name.to_owned(),
             stays: true,
             has_new,
             scheduled,
+        })
+    }
+
+    /// Makes sure that the server tells of the keys that registrations want, before these are live.
+    fn listen(
+        &self,
+        key_events: &dyn KeyEvents,
+        registered: &Registrations,
+    ) -> Result<(), &'static str> {
+        let triggers = &registered.triggers;
+        if registered.stream_consumers.is_empty() && triggers.is_empty() {
+            return Ok(());
+        }
+        let live = self.event_subscriptions();
+        key_events.listen_to_keys(EventSubscriptions {
+            misses: live.misses || triggers.iter().any(|one| one.spec.wants_misses()),
+            nested: live.nested || triggers.iter().any(|one| one.on_fired.is_some()),
         })
     }
 
@@ -262,25 +264,6 @@ impl Loader {
     }
 }
 
-/// Deletes a library with its consumers' progress; false where there is none of that name.
-pub(crate) fn delete(registry: &mut Registry, dispatcher: &Dispatcher, name: &str) -> bool {
-    let Some(library) = registry.remove(name) else {
-        return false;
-    };
-    dispatcher.leave_isolate();
-    for consumer in library.consumers.into_values() {
-        dispatcher.remove_consumer(consumer.key);
-    }
-    for trigger in library.triggers.into_values() {
-        dispatcher.remove_trigger(trigger);
-    }
-    dispatcher.remove_hooks(name);
-    if let LibraryStatus::Live(executor) = library.status {
-        dispatcher.shut_down(&executor, true);
-    }
-    true
-}
-
 fn check_config(config: Option<&str>) -> Result<(), LoadError> {
     let Some(text) = config else {
         return Ok(());
@@ -311,109 +294,5 @@ fn check_prefix(old: &Library, new: &StreamConsumer) -> Result<(), LoadError> {
             consumer: new.name.clone(),
         }),
         _ => Ok(()),
-    }
-}
-
-/// A library that is about to take the place of an old one of its name, if there is one.
-struct Swap<'a> {
-    dispatcher: &'a Dispatcher,
-    library: Arc<str>,
-    executor: &'a Arc<LibraryExecutor>,
-    user: &'a Arc<str>,
-}
-
-/// What a library has that is live.
-struct Live {
-    consumers: BTreeMap<String, Consumer>,
-    triggers: BTreeMap<String, TriggerKey>,
-}
-
-impl Swap<'_> {
-    /// Makes the new consumers and triggers live, those of the same name with what the old ones
-    /// have done so far.
-    fn run(
-        &self,
-        old: Option<Library>,
-        registered: Vec<StreamConsumer>,
-        registered_triggers: Vec<Trigger>,
-    ) -> Live {
-        let (mut known, mut known_triggers, status) = match old {
-            Some(old) => (old.consumers, old.triggers, Some(old.status)),
-            None => (BTreeMap::new(), BTreeMap::new(), None),
-        };
-        let mut triggers = BTreeMap::new();
-        for new in registered_triggers {
-            let known = known_triggers.remove(&new.name);
-            triggers.insert(new.name.clone(), self.register_trigger(known, new));
-        }
-        for gone in known_triggers.into_values() {
-            self.dispatcher.remove_trigger(gone);
-        }
-        let mut consumers = BTreeMap::new();
-        for new in registered {
-            let known = known.remove(&new.name);
-            consumers.insert(new.name.clone(), self.register(known, new));
-        }
-        for gone in known.into_values() {
-            self.dispatcher.remove_consumer(gone.key);
-        }
-        if let Some(LibraryStatus::Live(executor)) = status {
-            self.dispatcher.shut_down(&executor, false);
-        }
-        Live {
-            consumers,
-            triggers,
-        }
-    }
-
-    fn register_trigger(&self, known: Option<TriggerKey>, new: Trigger) -> TriggerKey {
-        let code = TriggerCode {
-            name: ConsumerName {
-                library: Arc::clone(&self.library),
-                consumer: new.name.into(),
-            },
-            executor: self.executor,
-            callback: new.callback,
-            on_fired: new.on_fired,
-            user: self.user,
-            metadata: new.metadata,
-        };
-        match known {
-            Some(key) => {
-                self.dispatcher.change_trigger(key, new.spec, code);
-                key
-            }
-            None => self.dispatcher.add_trigger(new.spec, code),
-        }
-    }
-
-    fn register(&self, known: Option<Consumer>, new: StreamConsumer) -> Consumer {
-        let name = ConsumerName {
-            library: Arc::clone(&self.library),
-            consumer: new.name.into(),
-        };
-        let code = Code {
-            executor: self.executor,
-            target: &Target {
-                callback: new.callback,
-                mode: new.spec.mode,
-            },
-            user: self.user,
-        };
-        if let Some(consumer) = known {
-            self.dispatcher
-                .change_consumer(consumer.key, name, new.spec, code);
-            return Consumer {
-                metadata: new.metadata,
-                ..consumer
-            };
-        }
-        let prefix = Arc::clone(&new.spec.prefix);
-        Consumer {
-            exact: new.spec.exact,
-            key: self.dispatcher.add_consumer(name, new.spec, code),
-            prefix,
-            metadata: new.metadata,
-        }
     }
 }

@@ -1,14 +1,18 @@
-//! What the module tells itself, on replicas and after a restart.
+//! What the module tells itself, on replicas and after a restart: the one owner of `_RG_INTERNALS`.
+//!
+//! ```text
+//!  library loaded, deleted ─┐                                      ┌─> libraries
+//!  checkpoint committed ────┼─> ReplicatedCommand ── words ──> take ──> delivery core
+//!  append-only file anew ───┘     replicas, append-only file
+//! ```
+//!
+//! `RG.FUNCTION LOAD` itself is never replicated: its owner would be lost, and where it fails here
+//! it would be tried there.
 
 mod command;
-
-/// Where a replicated command goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PropagationTarget {
-    /// To the append-only file and to the replicas.
-    All,
-    /// To the append-only file alone.
-    LogOnly,
-}
+mod link;
+mod rewrite;
 
 pub(crate) use command::{COMMAND, CURSOR, DELETE, HOLD, LIBRARY, ReplicatedCommand, WRITES};
+pub(crate) use link::{PropagationTarget, ReplicationLink, send_deletion, send_library, take};
+pub(crate) use rewrite::Rewrite;

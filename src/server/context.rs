@@ -10,7 +10,7 @@ use redis_module::raw::{
 };
 use smallvec::SmallVec;
 
-use crate::replication::{self, PropagationTarget, ReplicatedCommand};
+use crate::replication::{self, PropagationTarget, ReplicatedCommand, ReplicationLink};
 
 use super::api;
 use super::constants::{
@@ -232,39 +232,10 @@ impl Context {
         found == OK && info.flags & CLIENT_IS_SUBSCRIBED != 0
     }
 
-    /// Whether the command comes from the primary, or from the append-only file.
-    pub(crate) fn is_replicated(&self) -> bool {
-        self.has_flag(FLAG_REPLICATED | FLAG_LOADING)
-    }
-
     /// Whether one of these holds for the server or the client.
     pub(super) fn has_flag(&self, flags: c_int) -> bool {
         // SAFETY: the context is live.
         unsafe { api!(RedisModule_GetContextFlags)(self.0) & flags != 0 }
-    }
-
-    /// Sends a command of the module to itself, on replicas and in the append-only file, in the
-    /// selected database: as one with what else is written now.
-    pub(crate) fn replicate(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
-        let format = match target {
-            PropagationTarget::All => c"v",
-            PropagationTarget::LogOnly => c"vR",
-        };
-        let words = command.encode();
-        let words: SmallVec<[OwnedString; 8]> = words.iter().map(OwnedString::new).collect();
-        let pointers: SmallVec<[*mut RedisModuleString; 8]> =
-            words.iter().map(OwnedString::as_ptr).collect();
-        // SAFETY: the context is live; the format says what follows: a list with its length, of
-        // strings that live until this function ends. The server keeps its own references.
-        unsafe {
-            api!(RedisModule_Replicate)(
-                self.0,
-                replication::COMMAND.as_ptr(),
-                format.as_ptr(),
-                pointers.as_ptr(),
-                pointers.len(),
-            );
-        }
     }
 
     /// Whether a child is writing the append-only file anew, and as commands.
@@ -285,12 +256,6 @@ impl Context {
             api!(RedisModule_FreeServerInfo)(self.0, info);
             number
         }
-    }
-
-    /// Sends the command at hand on, to replicas and the append-only file, as it came.
-    pub(crate) fn replicate_verbatim(&self) {
-        // SAFETY: the context is that of a command.
-        unsafe { api!(RedisModule_ReplicateVerbatim)(self.0) };
     }
 
     /// The database that commands of this context work on.
@@ -421,5 +386,42 @@ impl Context {
                 api!(RedisModule_FreeCallReply)(reply);
             }
         }
+    }
+}
+
+impl ReplicationLink for Context {
+    fn send(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
+        let format = match target {
+            PropagationTarget::All => c"v",
+            PropagationTarget::LogOnly => c"vR",
+        };
+        let words = command.encode();
+        let words: SmallVec<[OwnedString; 8]> = words.iter().map(OwnedString::new).collect();
+        let pointers: SmallVec<[*mut RedisModuleString; 8]> =
+            words.iter().map(OwnedString::as_ptr).collect();
+        // SAFETY: the context is live; the format says what follows: a list with its length, of
+        // strings that live until this function ends. The server keeps its own references.
+        unsafe {
+            api!(RedisModule_Replicate)(
+                self.0,
+                replication::COMMAND.as_ptr(),
+                format.as_ptr(),
+                pointers.as_ptr(),
+                pointers.len(),
+            );
+        }
+    }
+
+    fn pass_on(&self) {
+        // SAFETY: the context is that of a command.
+        unsafe { api!(RedisModule_ReplicateVerbatim)(self.0) };
+    }
+
+    fn is_replicated(&self) -> bool {
+        self.has_flag(FLAG_REPLICATED | FLAG_LOADING)
+    }
+
+    fn db(&self) -> i32 {
+        self.db()
     }
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
 use crate::dispatcher::KeyEvent;
+use crate::library::{EventSubscriptions, KeyEvents};
 use gears_core::delivery::{Event, KeyRef};
 use gears_core::triggers::{KeyType, KeyValue};
 use gears_v8::ports::{Credentials, Server};
@@ -40,16 +41,6 @@ const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
 /// Classes that tell of keys that are no more.
 const GONE: c_int = raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EVICTED;
 
-/// What is listened to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EventSubscriptions {
-    /// Reads that find nothing.
-    pub(crate) misses: bool,
-    /// What happens while an event is told of: scripts look at it then, and what they read may
-    /// expire.
-    pub(crate) nested: bool,
-}
-
 /// What is between two notifications.
 #[derive(Default)]
 struct State {
@@ -68,39 +59,35 @@ struct State {
 
 static STATE: RedisLocked<State> = RedisLocked::new();
 
-/// Begins to listen. Not before there is a consumer: each notification costs every command a
-/// little, and servers before 8.0 do not let a module stop listening.
-///
-/// # Errors
-/// With the name of what the server refuses.
-pub(crate) fn listen_to_keys(
-    context: &Context,
-    event_subscriptions: EventSubscriptions,
-) -> Result<(), &'static str> {
-    if STATE.get().is_none() {
-        subscribe(context, CLASSES, on_key_event)?;
-        STATE.set(State::default());
+impl KeyEvents for Context {
+    // Not before there is a consumer: each notification costs every command a little, and servers
+    // before 8.0 do not let a module stop listening.
+    fn listen_to_keys(&self, wanted: EventSubscriptions) -> Result<(), &'static str> {
+        if STATE.get().is_none() {
+            subscribe(self, CLASSES, on_key_event)?;
+            STATE.set(State::default());
+        }
+        let Some(heard) = STATE.get().map(|state| &state.heard) else {
+            return Ok(());
+        };
+        if wanted.misses && !heard.get().misses {
+            subscribe(self, raw::REDISMODULE_NOTIFY_KEY_MISS, on_key_event)?;
+            heard.set(EventSubscriptions {
+                misses: true,
+                ..heard.get()
+            });
+        }
+        if wanted.nested && !heard.get().nested {
+            // A server does not tell a listener of what happens while it is told of something.
+            // Another listener is told.
+            subscribe(self, CLASSES, on_nested_key_event)?;
+            heard.set(EventSubscriptions {
+                nested: true,
+                ..heard.get()
+            });
+        }
+        Ok(())
     }
-    let Some(heard) = STATE.get().map(|state| &state.heard) else {
-        return Ok(());
-    };
-    if event_subscriptions.misses && !heard.get().misses {
-        subscribe(context, raw::REDISMODULE_NOTIFY_KEY_MISS, on_key_event)?;
-        heard.set(EventSubscriptions {
-            misses: true,
-            ..heard.get()
-        });
-    }
-    if event_subscriptions.nested && !heard.get().nested {
-        // A server does not tell a listener of what happens while it is told of something.
-        // Another listener is told.
-        subscribe(context, CLASSES, on_nested_key_event)?;
-        heard.set(EventSubscriptions {
-            nested: true,
-            ..heard.get()
-        });
-    }
-    Ok(())
 }
 
 /// Whether the server tells of keys.

@@ -93,7 +93,7 @@ pub(crate) use context::{Context, NoWait, is_paused, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
 pub(crate) use hooks::Hooks;
 pub(crate) use info::{Field, Section, register as register_info};
-pub(crate) use keyspace::{EventSubscriptions, listen_to_keys, refuse_listener};
+pub(crate) use keyspace::refuse_listener;
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
 pub(crate) use redis_locked::RedisLocked;

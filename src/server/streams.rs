@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ffi::CString;
 
 use crate::dispatcher::{ConsumerName, Streams};
-use crate::replication::{PropagationTarget, ReplicatedCommand};
+use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, READ_BYTES, Reach,
     ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
@@ -168,7 +168,7 @@ impl Streams for Context {
             stream: &progress.name,
             checkpoint: Cow::Borrowed(&progress.checkpoint),
         };
-        self.replicate(&cursor, PropagationTarget::All);
+        self.send(&cursor, PropagationTarget::All);
     }
 
     fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState) {
@@ -177,7 +177,7 @@ impl Streams for Context {
             consumer: consumer.consumer.as_bytes(),
             delivery_state: Cow::Borrowed(delivery_state),
         };
-        self.replicate(&state, PropagationTarget::All);
+        self.send(&state, PropagationTarget::All);
     }
 
     fn write_dead_letter(

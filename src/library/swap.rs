@@ -1,0 +1,118 @@
+//! The one moment in which a library changes: what it registered becomes live, in the place of what
+//! the library of its name had. Nothing can fail any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::dispatcher::{Code, ConsumerName, Dispatcher, TriggerCode};
+use crate::executor::{LibraryExecutor, Target};
+use gears_core::triggers::TriggerKey;
+use gears_v8::ports::{Function, Registrations, StreamConsumer, Trigger};
+
+use super::registry::{Consumer, Library, LibraryStatus};
+
+/// A library that is about to take the place of an old one of its name, if there is one.
+pub(super) struct Swap<'a> {
+    pub(super) dispatcher: &'a Dispatcher,
+    pub(super) library: Arc<str>,
+    pub(super) executor: &'a Arc<LibraryExecutor>,
+    pub(super) user: &'a Arc<str>,
+}
+
+/// What a library has that is live.
+pub(super) struct Live {
+    pub(super) functions: BTreeMap<String, Arc<Function>>,
+    pub(super) consumers: BTreeMap<String, Consumer>,
+    pub(super) triggers: BTreeMap<String, TriggerKey>,
+}
+
+impl Swap<'_> {
+    /// Makes the new consumers and triggers live, those of the same name with what the old ones
+    /// have done so far; and has the hooks called.
+    pub(super) fn run(&self, old: Option<Library>, new: Registrations) -> Live {
+        let (mut known, mut known_triggers, status) = match old {
+            Some(old) => (old.consumers, old.triggers, Some(old.status)),
+            None => (BTreeMap::new(), BTreeMap::new(), None),
+        };
+        let mut triggers = BTreeMap::new();
+        for trigger in new.triggers {
+            let known = known_triggers.remove(&trigger.name);
+            triggers.insert(trigger.name.clone(), self.register_trigger(known, trigger));
+        }
+        for gone in known_triggers.into_values() {
+            self.dispatcher.remove_trigger(gone);
+        }
+        let mut consumers = BTreeMap::new();
+        for consumer in new.stream_consumers {
+            let known = known.remove(&consumer.name);
+            consumers.insert(consumer.name.clone(), self.register(known, consumer));
+        }
+        for gone in known.into_values() {
+            self.dispatcher.remove_consumer(gone.key);
+        }
+        if let Some(LibraryStatus::Live(executor)) = status {
+            self.dispatcher.shut_down(&executor, false);
+        }
+        self.dispatcher
+            .set_hooks(&self.library, self.executor, self.user, new.hooks);
+        let functions = new.functions.into_iter();
+        Live {
+            functions: functions
+                .map(|function| (function.name.clone(), Arc::new(function)))
+                .collect(),
+            consumers,
+            triggers,
+        }
+    }
+
+    fn register_trigger(&self, known: Option<TriggerKey>, new: Trigger) -> TriggerKey {
+        let code = TriggerCode {
+            name: ConsumerName {
+                library: Arc::clone(&self.library),
+                consumer: new.name.into(),
+            },
+            executor: self.executor,
+            callback: new.callback,
+            on_fired: new.on_fired,
+            user: self.user,
+            metadata: new.metadata,
+        };
+        match known {
+            Some(key) => {
+                self.dispatcher.change_trigger(key, new.spec, code);
+                key
+            }
+            None => self.dispatcher.add_trigger(new.spec, code),
+        }
+    }
+
+    fn register(&self, known: Option<Consumer>, new: StreamConsumer) -> Consumer {
+        let name = ConsumerName {
+            library: Arc::clone(&self.library),
+            consumer: new.name.into(),
+        };
+        let code = Code {
+            executor: self.executor,
+            target: &Target {
+                callback: new.callback,
+                mode: new.spec.mode,
+            },
+            user: self.user,
+        };
+        if let Some(consumer) = known {
+            self.dispatcher
+                .change_consumer(consumer.key, name, new.spec, code);
+            return Consumer {
+                metadata: new.metadata,
+                ..consumer
+            };
+        }
+        let prefix = Arc::clone(&new.spec.prefix);
+        Consumer {
+            exact: new.spec.exact,
+            key: self.dispatcher.add_consumer(name, new.spec, code),
+            prefix,
+            metadata: new.metadata,
+        }
+    }
+}
