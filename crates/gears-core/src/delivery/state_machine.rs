@@ -228,7 +228,7 @@ impl Delivery {
         };
         if state.cursor.note_read(entries) {
             // Something of old was redelivered, which says nothing about what is new.
-            self.after_redelivery(sub);
+            self.after_redelivery(sub, entries.is_empty());
             return;
         }
         let count = entries.len() as u64;
@@ -242,8 +242,12 @@ impl Delivery {
         }
     }
 
-    /// An entry that was dispatched before was read again, or is gone.
-    fn after_redelivery(&mut self, sub: SubscriptionKey) {
+    /// An entry that was dispatched before was read again, or is gone: then it is done, which
+    /// replicas do not see for themselves.
+    fn after_redelivery(&mut self, sub: SubscriptionKey, is_gone: bool) {
+        if is_gone {
+            self.queue_commit(sub);
+        }
         let state = &self.subs[sub];
         if state.cursor.unacknowledged() == 0 {
             // What held back a trim may be gone.
@@ -298,6 +302,9 @@ impl Delivery {
         for sub in subs {
             if primary {
                 self.rescan(sub);
+                if std::mem::take(&mut self.subs[sub].missed_commit) {
+                    self.queue_commit(sub);
+                }
             } else {
                 self.recall(sub, Recall::Demotion);
                 self.schedule(sub);

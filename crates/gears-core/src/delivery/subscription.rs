@@ -75,6 +75,9 @@ pub(super) struct Subscription {
     pub(super) timer: Option<u64>,
     pub(super) in_ready: bool,
     pub(super) in_progress: bool,
+    /// Whether it got further while nothing was committed: replicas are to know where they are
+    /// those of a primary again.
+    pub(super) missed_commit: bool,
 }
 
 impl Subscription {
@@ -113,6 +116,7 @@ impl Subscription {
             timer: None,
             in_ready: false,
             in_progress: false,
+            missed_commit: false,
         }
     }
 
@@ -284,6 +288,7 @@ impl Subscription {
         self.cursor = Cursor::resume(checkpoint);
         self.on_old_code = EntryId::ZERO;
         self.start_unresolved = false;
+        self.missed_commit = false;
         self.delivery_state = checkpoint.delivery_state.resumed(now_ms);
     }
 

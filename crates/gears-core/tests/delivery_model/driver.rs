@@ -776,8 +776,36 @@ impl Driver {
             self.scan();
             self.come_to_rest();
             self.reference.check_complete(&self.world);
+            self.check_committed();
         }
         self.codes.retain(|code| code.current);
+    }
+
+    /// Where nothing is left to do, what a dump would know is what was committed: replicas know
+    /// it, too.
+    fn check_committed(&self) {
+        for (consumer, incarnation, recorded) in self.reference.recorded() {
+            for view in self.core.streams_of(consumer) {
+                let key = Key {
+                    db: view.db,
+                    name: view.name,
+                };
+                let stream = self.world.get(key);
+                if stream.is_some_and(|stream| stream.incarnation == incarnation) {
+                    let now = view.checkpoint();
+                    assert_eq!(
+                        now.pending, recorded.pending,
+                        "{consumer:?}, {:?}",
+                        view.name
+                    );
+                    assert_eq!(
+                        now.position, recorded.position,
+                        "{consumer:?}, {:?}",
+                        view.name
+                    );
+                }
+            }
+        }
     }
 
     fn come_to_rest(&mut self) {

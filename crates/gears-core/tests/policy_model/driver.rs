@@ -607,10 +607,25 @@ impl Driver {
             if rests && !self.core.has_work() && !self.pass_to_next() {
                 self.reference.check_complete();
                 self.check_views();
+                self.check_committed();
                 return;
             }
         }
         panic!("it does not come to rest");
+    }
+
+    /// Where nothing is left to do, what a dump would know is what was committed: replicas know
+    /// it, too.
+    fn check_committed(&self) {
+        for (consumer, stream, recorded) in self.reference.recorded() {
+            for view in self.core.streams_of(self.keys[consumer]) {
+                if self.world.stream_at(view.db, view.name) == stream {
+                    let now = view.checkpoint();
+                    assert_eq!(now.pending, recorded.pending, "{consumer}, {stream}");
+                    assert_eq!(now.position, recorded.position, "{consumer}, {stream}");
+                }
+            }
+        }
     }
 
     fn check_views(&self) {

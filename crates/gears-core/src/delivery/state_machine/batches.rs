@@ -163,7 +163,7 @@ impl Delivery {
                 }
             }
             self.pass_over(sub, &unwanted);
-            self.after_redelivery(sub);
+            self.after_redelivery(sub, entries.is_empty());
             return;
         }
         let news = batch.sizes().filter(|(id, _)| *id > state.newest_read);

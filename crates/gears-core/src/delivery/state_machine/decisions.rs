@@ -169,7 +169,9 @@ impl Delivery {
                     });
             }
             // Where it begins is known soon, and committed then.
-            if self.is_active() && !self.subs[sub].is_start_unresolved() {
+            if !self.is_active() {
+                self.subs[sub].missed_commit = true;
+            } else if !self.subs[sub].is_start_unresolved() {
                 let state = &self.subs[sub];
                 let stream = &self.streams[state.stream];
                 return Some(Progress {

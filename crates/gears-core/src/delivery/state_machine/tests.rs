@@ -1,7 +1,8 @@
 //! What the model test found, each in its shortest form.
 
-use super::super::event::Dispatch;
+use super::super::event::{Dispatch, Progress};
 use super::*;
+use crate::delivery::RecordBatch;
 
 const KEY: KeyRef<'static> = KeyRef {
     db: 0,
@@ -265,4 +266,67 @@ fn while_a_log_of_commands_is_replayed_progress_follows_its_stream_and_nothing_i
         .collect();
     assert_eq!(positions, [(&b"s:1"[..], EntryId::ZERO), (b"s:2", id(5))]);
     assert!(core.has_work());
+}
+
+/// A primary that goes on from a checkpoint with this one entry pending, which is deleted by now.
+fn after_a_deletion(spec: ConsumerSpec) -> (Delivery, SubscriptionKey) {
+    let mut core = Delivery::new(true);
+    let consumer = core.add_consumer(spec);
+    let checkpoint = Checkpoint {
+        position: id(2),
+        pending: vec![id(1)],
+        ..Checkpoint::default()
+    };
+    core.on(Event::Resumed {
+        consumer,
+        key: KEY,
+        checkpoint: &checkpoint,
+    });
+    core.on(Event::Found(KEY));
+    let Some(Dispatch::Read(request)) = core.next_dispatch(false) else {
+        panic!("a read is due");
+    };
+    (core, request.sub)
+}
+
+fn pending_of(progress: Option<Progress>) -> Option<Vec<EntryId>> {
+    progress.map(|progress| progress.checkpoint.pending)
+}
+
+#[test]
+fn that_a_pending_entry_was_deleted_is_committed() {
+    let (mut core, sub) = after_a_deletion(spec(Mode::Async, 1));
+    core.on(Event::Read {
+        sub,
+        entries: &[],
+        end: true,
+    });
+    assert_eq!(pending_of(core.next_progress()), Some(Vec::new()));
+}
+
+#[test]
+fn that_a_pending_entry_was_deleted_is_committed_for_a_consumer_with_options() {
+    let mut spec = spec(Mode::Async, 1);
+    spec.policy = Some(Arc::default());
+    let (mut core, sub) = after_a_deletion(spec);
+    core.on(Event::Fetched {
+        sub,
+        batch: RecordBatch::default(),
+        end: true,
+    });
+    assert_eq!(pending_of(core.next_progress()), Some(Vec::new()));
+}
+
+#[test]
+fn what_was_not_committed_on_a_replica_is_committed_when_it_is_promoted() {
+    let (mut core, _) = core(Mode::Async, 1);
+    let sub = read(&mut core, 1..=1);
+    core.on(Event::Started { sub, id: id(1) });
+    finish(&mut core, sub, 1);
+    core.on(Event::RoleChanged { primary: false });
+    assert_eq!(core.next_progress(), None);
+    core.on(Event::RoleChanged { primary: true });
+    let progress = core.next_progress().expect("it missed a commit");
+    assert_eq!(progress.checkpoint.position, id(1));
+    assert_eq!(core.next_progress(), None);
 }
