@@ -164,12 +164,19 @@ def _streams(node):
 
 
 def _places(node):
-    """Where each consumer is in each stream."""
+    """Where each consumer is in each stream, but for those in which it is where it begins: a replica need not know them."""
     return {
         (library, consumer["name"], stream.get("db", 0), stream["name"]): (stream["id_to_read_from"], stream["pending_ids"])
         for library, consumer, stream in _streams(node)
-        if stream["id_to_read_from"] != "None"
+        if stream["id_to_read_from"] not in ("None", _beginning(consumer))
     }
+
+
+def _beginning(consumer):
+    """The ID before the one that its option ``start`` names."""
+    options = fields(consumer["options"]) if consumer.get("options") else {}
+    time, _, number = str(options.get("start", "")).partition("-")
+    return f"{time}-{int(number) - 1}" if number else None
 
 
 def _standing(node):
