@@ -12,7 +12,7 @@
   const List = Array;
   const number = Number;
   const View = Proxy;
-  const { iterator, toStringTag, isConcatSpreadable } = Symbol;
+  const { iterator, toStringTag, isConcatSpreadable, species } = Symbol;
   // Elements that a built-in is given in one go. The dearest of them take some 30 ns for one.
   const IN_ONE_GO = 2 ** 24;
   // Of a sort, and of a list of numbers that becomes a text, with more to do for each.
@@ -204,8 +204,59 @@
       return length < 0 ? PASS : slow(new AnyObject(self), length, args);
     });
   }
-  for (const name of ["join", "copyWithin", "splice", "shift", "unshift", "flat", "flatMap", "sort", "toSorted",
-    "toReversed", "toSpliced", "with"]) {
+
+  // What lists in a list become may be as long as they like, however short the list is.
+  const like = (self) => {
+    let Kind = isArray(self) ? self.constructor : undefined;
+    if ((typeof Kind === "object" && Kind !== null) || typeof Kind === "function") Kind = Kind[species] ?? undefined;
+    return Kind === undefined || Kind === List ? [] : new Kind(0);
+  };
+  const add = (list, at, value) => {
+    if (getPrototypeOf(list) === List.prototype) put(list, at, value);
+    else if (!defineProperty(list, at, { __proto__: null, value, writable: true, enumerable: true, configurable: true })) {
+      throw new TypeError(`Cannot add property ${at}`);
+    }
+  };
+  const flatten = (target, from, source, length, depth, mapper, receiver) => {
+    for (let at = 0; at < length; at++) {
+      if (!(at in source)) continue;
+      const value = mapper === undefined ? source[at] : apply(mapper, receiver, [source[at], at, source]);
+      if (depth > 0 && isArray(value)) from = flatten(target, from, value, value.length, depth - 1);
+      else add(target, from++, value);
+    }
+    return from;
+  };
+  const flat_of = (name, self, read) => {
+    if (self === null || self === undefined) throw new TypeError(`Array.prototype.${name} called on null or undefined`);
+    const source = new AnyObject(self);
+    const length = is_array(source) ? source.length : min(max(integer(source.length), 0), 2 ** 53 - 1);
+    const { depth, mapper, receiver } = read();
+    const target = like(source);
+    flatten(target, 0, source, length, depth, mapper, receiver);
+    return target;
+  };
+  const flat = {
+    flat(depth) {
+      return flat_of("flat", this, () => ({ depth: depth === undefined ? 1 : integer(depth) }));
+    },
+    flatMap(mapper, receiver) {
+      return flat_of("flatMap", this, () => {
+        if (typeof mapper !== "function") throw new TypeError("flatMap mapper function is not callable");
+        return { depth: 1, mapper, receiver };
+      });
+    },
+  };
+  for (const name of ["flat", "flatMap"]) finish(flat[name], List.prototype[name], List.prototype, name);
+
+  // The order of a sort that is given none. V8 looks at the time whenever it calls a function, and only then: to
+  // compare two texts of many characters takes a while.
+  const in_order = (a, b) => {
+    const x = `${a}`;
+    const y = `${b}`;
+    return x < y ? -1 : x > y ? 1 : 0;
+  };
+  for (const name of ["join", "copyWithin", "splice", "shift", "unshift", "sort", "toSorted", "toReversed", "toSpliced",
+    "with"]) {
     wrap_of_lists(name, (self, args, original) => {
       const length = long(self);
       if (length < 0) return PASS;
@@ -217,6 +268,12 @@
       });
       const result = apply(original, view, args);
       return result === view ? self : result;
+    });
+  }
+  for (const name of ["sort", "toSorted"]) {
+    wrap(List.prototype, name, function (args) {
+      if (args[0] === undefined) args[0] = in_order;
+      return PASS;
     });
   }
   wrap(List.prototype, "toLocaleString", function (args) {
@@ -496,6 +553,39 @@
     if (length > NAMED_IN_ONE_GO) throw new RangeError(`raw: more than ${NAMED_IN_ONE_GO} elements`);
     return PASS;
   });
+
+  // --- sets ---------------------------------------------------------------------------------------
+
+  const { get: size_of } = getOwnPropertyDescriptor(Set.prototype, "size");
+  const { get: entries_of } = getOwnPropertyDescriptor(Map.prototype, "size");
+  const elements_of = (value) => {
+    for (const size of [size_of, entries_of]) {
+      try {
+        return apply(size, value, []);
+      } catch {
+        // It is none. What only passes for a set runs code, which can be interrupted.
+      }
+    }
+    return 0;
+  };
+  for (const name of ["union", "intersection", "difference", "symmetricDifference", "isSubsetOf", "isSupersetOf",
+    "isDisjointFrom"]) {
+    wrap(Set.prototype, name, function ([other]) {
+      if (elements_of(this) + elements_of(other) <= NAMED_IN_ONE_GO) return PASS;
+      throw new RangeError(`${name}: more than ${NAMED_IN_ONE_GO} elements`);
+    });
+  }
+
+  // --- one property of a long list ----------------------------------------------------------------
+
+  // V8 makes a hash table of the elements, and ends the process where there are more than fit.
+  for (const [holder, name] of [[AnyObject, "defineProperty"], [AnyObject, "defineProperties"], [Reflect, "defineProperty"],
+    [AnyObject, "preventExtensions"], [Reflect, "preventExtensions"]]) {
+    wrap(holder, name, ([list]) => {
+      if (is_array(list) && list.length > IN_ONE_GO) throw new RangeError(`${name}: more than ${IN_ONE_GO} elements`);
+      return PASS;
+    });
+  }
 
   // --- names of properties -----------------------------------------------------------------------
 

@@ -209,6 +209,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
         // Before the guards: the module's own code needs none.
         bootstrap::install(scope)?;
         guards::install(scope)?;
+        guards::bound_code_of_texts(scope);
         api_v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
         let script = text::compile(scope, source.library, code)?;
