@@ -39,6 +39,10 @@ impl Program for Chain {
         false
     }
 
+    fn has_timers(&self) -> bool {
+        false
+    }
+
     fn memory(&self) -> MemoryUse {
         MemoryUse::default()
     }
