@@ -2,33 +2,63 @@
 //! clients that know them from the original. `CONFIG GET redisgears_2.*` shows the same.
 
 use crate::app::App;
-use crate::server::{Context, change_setting, read_setting};
+use crate::server::{Command, Context, change_setting, read_setting};
 use gears_v8::ports::Reply;
 
-use super::wrong_arity;
+use super::{COMMAND, CONTAINER, entry, help_of, subcommand, text, wrong_arity};
 
-const HELP: &[&str] = &[
-    "RG.CONFIG <subcommand> [<arg> [value] ...]. Subcommands are:",
-    "GET <name>",
-    "    Read a setting of the module.",
-    "SET <name> <value>",
-    "    Change a setting of the module.",
-    "HELP",
-    "    Print this help.",
-];
+/// What settings are under, for access control.
+const CATEGORIES: &str = "admin slow dangerous";
 
-pub(super) fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
-    Reply::Array(HELP.iter().map(|line| Reply::text(*line)).collect())
+pub(super) static RG_CONFIG: Command = Command {
+    name: "rg.config",
+    categories: CATEGORIES,
+    summary: "A container for commands about settings",
+    subcommands: &[
+        Command {
+            name: "get",
+            entry: entry!(subcommand, get),
+            flags: "admin deny-script",
+            categories: CATEGORIES,
+            summary: "Reads a setting of the module",
+            arity: -3,
+            args: &[text("name")],
+            help: &["GET <name>", "    Read a setting of the module."],
+            ..COMMAND
+        },
+        Command {
+            name: "set",
+            entry: entry!(subcommand, set),
+            flags: "admin deny-script",
+            categories: CATEGORIES,
+            summary: "Changes a setting of the module",
+            arity: -4,
+            args: &[text("name"), text("value")],
+            help: &["SET <name> <value>", "    Change a setting of the module."],
+            ..COMMAND
+        },
+        Command {
+            entry: entry!(subcommand, help),
+            categories: "admin slow",
+            summary: "Shows the subcommands of RG.CONFIG",
+            ..super::HELP
+        },
+    ],
+    ..CONTAINER
+};
+
+fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    help_of(&RG_CONFIG)
 }
 
-pub(super) fn get(_app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+fn get(_app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let [name] = arguments else {
         return wrong_arity("rg.config|get");
     };
     read_setting(&String::from_utf8_lossy(name)).map_or_else(Reply::Error, Reply::text)
 }
 
-pub(super) fn set(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+fn set(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let [name, value] = arguments else {
         return wrong_arity("rg.config|set");
     };

@@ -9,11 +9,61 @@ use crate::app::App;
 use crate::dispatcher::Called;
 use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
 use crate::library::LibraryStatus;
-use crate::server::{BlockedClient, Context, ExecutionUnit, key_count, may_call};
+use crate::server::{
+    Arg, ArgKind, BlockedClient, Command, Context, ExecutionUnit, Keys, key_count,
+    keyed_command_entry, may_call,
+};
 use gears_core::delivery::Mode;
 use gears_v8::ports::{Credentials, Flags, Function, Reply, Server, Words};
 
-use super::waiting_calls;
+use super::{COMMAND, text, waiting_calls, waiting_command};
+
+keyed_command_entry!(entry, KEY_COUNT, waiting_command, run);
+
+pub(super) static COMMANDS: [Command; 2] = [
+    Command {
+        name: "rg.fcall",
+        summary: "Calls a function of a library",
+        ..CALL
+    },
+    Command {
+        name: "rg.fcallasync",
+        summary: "Calls a function of a library whose result may take a while",
+        ..CALL
+    },
+];
+
+/// The word of the command that tells how many keys follow.
+const KEY_COUNT: i32 = 3;
+
+const CALL: Command = Command {
+    entry: Some(entry),
+    flags: "may-replicate deny-script no-mandatory-keys getkeys-api",
+    categories: "write scripting slow",
+    complexity: "Depends on the function",
+    arity: -4,
+    keys: Keys::Counted(KEY_COUNT),
+    args: &[
+        text("library"),
+        text("function"),
+        Arg {
+            kind: ArgKind::Number,
+            ..text("numkeys")
+        },
+        Arg {
+            kind: ArgKind::Key,
+            optional: true,
+            multiple: true,
+            ..text("key")
+        },
+        Arg {
+            optional: true,
+            multiple: true,
+            ..text("arg")
+        },
+    ],
+    ..COMMAND
+};
 
 const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
 
@@ -25,7 +75,7 @@ const PATIENCE: Duration = Duration::from_millis(2);
 const NAMES: [&[u8]; 2] = [b"rg.fcall", b"rg.fcallasync"];
 
 /// `None` where the client waits for the answer.
-pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     match prepare(app, context, arguments) {
         Ok(prepared) => call(app, context, &prepared, arguments),
         Err(error) => Some(Reply::Error(error)),

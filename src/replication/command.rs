@@ -23,6 +23,8 @@ use gears_core::snapshot::{
 use gears_v8::ports::Words;
 
 /// What the module's commands to itself begin with.
+pub(crate) const NAME: &str = "_rg_internals";
+/// The same, for the server.
 pub(crate) const COMMAND: &CStr = c"_rg_internals";
 
 /// The word of [`ReplicatedCommand::Library`].

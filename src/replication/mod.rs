@@ -13,6 +13,6 @@ mod command;
 mod link;
 mod rewrite;
 
-pub(crate) use command::{COMMAND, CURSOR, DELETE, HOLD, LIBRARY, ReplicatedCommand, WRITES};
+pub(crate) use command::{COMMAND, CURSOR, DELETE, HOLD, LIBRARY, NAME, ReplicatedCommand, WRITES};
 pub(crate) use link::{PropagationTarget, ReplicationLink, send_deletion, send_library, take};
 pub(crate) use rewrite::Rewrite;

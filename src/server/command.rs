@@ -36,6 +36,8 @@ pub(crate) struct Command {
     pub(crate) args: &'static [Arg],
     /// Its subcommands.
     pub(crate) subcommands: &'static [Command],
+    /// What HELP of its container says of it, line by line.
+    pub(crate) help: &'static [&'static str],
 }
 
 /// Where the keys of a command are, and what it does with them.

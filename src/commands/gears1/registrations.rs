@@ -4,16 +4,67 @@
 //! They have IDs there. Here an ID is made of the names, so that it is the same after a restart
 //! and on every replica, and nothing has to be kept for it.
 
-use crate::library::Registry;
 use crate::app::App;
 use crate::dispatcher::TriggerView;
-use crate::server::Context;
+use crate::library::Registry;
+use crate::server::{Arg, Command, Context};
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
 
-use super::trigger_stats::{event_types, key_types, mode_name};
-use super::{READ_ONLY, wrong_arity};
+use super::{GEARS1, READS};
+use crate::commands::trigger_stats::{event_types, key_types, mode_name};
+use crate::commands::{READ_ONLY, command, entry, text, token, wrong_arity};
+
+pub(super) static COMMANDS: [Command; 5] = [
+    Command {
+        name: "rg.dumpregistrations",
+        entry: entry!(command, dump_all),
+        categories: READS,
+        summary: "Lists stream consumers and key-space triggers as registrations",
+        arity: 1,
+        ..GEARS1
+    },
+    Command {
+        name: "rg.unregister",
+        entry: entry!(command, unregister),
+        flags: "deny-script may-replicate",
+        summary: "Takes a registration away",
+        arity: -2,
+        args: &[text("id"), token("abortpending", "ABORTPENDING")],
+        ..GEARS1
+    },
+    Command {
+        name: "rg.pauseregistrations",
+        entry: entry!(command, pause),
+        flags: "deny-script may-replicate",
+        summary: "Pauses registrations of streams",
+        arity: -2,
+        args: IDS,
+        ..GEARS1
+    },
+    Command {
+        name: "rg.unpauseregistrations",
+        entry: entry!(command, unpause),
+        flags: "deny-script may-replicate",
+        summary: "Has registrations of streams go on",
+        arity: -2,
+        args: IDS,
+        ..GEARS1
+    },
+    Command {
+        name: "rg.clearregistrationsstats",
+        entry: entry!(command, clear_stats),
+        summary: "Has all registrations count anew",
+        arity: 1,
+        ..GEARS1
+    },
+];
+
+const IDS: &[Arg] = &[Arg {
+    multiple: true,
+    ..text("id")
+}];
 
 /// One registration.
 struct Registration<'a> {
@@ -65,7 +116,7 @@ fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
 
 // --- DUMPREGISTRATIONS --------------------------------------------------------------------------------
 
-pub(super) fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
+fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
     let (registry, shard) = (app.libraries.all(), context.shard_id());
     let described = all(&shard, &registry).filter_map(|one| describe(app, &one));
@@ -233,7 +284,7 @@ fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply>
         .collect()
 }
 
-pub(super) fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
+fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
     hold(
         app,
         context,
@@ -245,7 +296,7 @@ pub(super) fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
     )
 }
 
-pub(super) fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
+fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
     hold(
         app,
         context,
@@ -295,7 +346,7 @@ fn hold(
     Reply::OK
 }
 
-pub(super) fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
     let registry = app.libraries.all();
     for library in registry.values() {
@@ -311,7 +362,7 @@ pub(super) fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -
 }
 
 /// `RG.UNREGISTER id [ABORTPENDING]`: what waits is dropped in any case, what runs ends.
-pub(super) fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }

@@ -2,9 +2,32 @@
 //! only where the setting `enable-debug-command` says so.
 
 use crate::app::App;
-use crate::server::{Context, allow_unsafe_commands, debug_is_enabled, refuse_listener};
+use crate::server::{
+    Arg, Command, Context, allow_unsafe_commands, debug_is_enabled, refuse_listener,
+};
 use gears_v8::ports::Reply;
 
+use crate::commands::{COMMAND, entry, subcommand, text};
+
+pub(super) const DEBUG: Command = Command {
+    name: "debug",
+    entry: entry!(subcommand, run),
+    flags: "admin deny-script",
+    categories: "admin scripting slow dangerous",
+    summary: "For tests and for finding faults",
+    complexity: "Depends on its arguments",
+    args: &[Arg {
+        multiple: true,
+        ..text("argument")
+    }],
+    help: &[
+        "DEBUG <subcommand>",
+        "    For tests and for finding faults; needs the setting 'enable-debug-command'.",
+    ],
+    ..COMMAND
+};
+
+/// What its own subcommand `help` shows.
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
     "panic_in_turn - panic on the main thread, in its next turn: likewise",
@@ -14,7 +37,7 @@ const HELP: &[&str] = &[
     "help - print this help",
 ];
 
-pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     debug(app, arguments).unwrap_or_else(Reply::Error)
 }
 

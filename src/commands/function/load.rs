@@ -2,19 +2,41 @@
 
 use crate::app::App;
 use crate::library::{Kind, LoadRequest};
-use crate::server::Context;
+use crate::server::{Arg, Command, Context};
 use gears_v8::ports::Reply;
 
-use super::READ_ONLY;
+use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, token, user_of};
 
-/// Who owns a library that was loaded by no connection of a user.
-pub(super) const NO_USER: &str = "default";
+pub(super) const LOAD: Command = Command {
+    name: "load",
+    entry: entry!(subcommand, run),
+    flags: "deny-oom deny-script may-replicate",
+    categories: "write scripting slow",
+    summary: "Loads a library, or upgrades it",
+    complexity: "O(N) where N is the size of the library's code, plus what its top level does",
+    args: &[
+        token("upgrade", "UPGRADE"),
+        Arg {
+            token: Some("CONFIG"),
+            optional: true,
+            ..text("config")
+        },
+        text("code"),
+    ],
+    help: &[
+        "LOAD [UPGRADE] [CONFIG <json>] <code>",
+        "    Load a library. Its first line is '#!js name=<library>'.",
+        "    UPGRADE replaces the library of that name; its consumers keep their progress.",
+        "    CONFIG gives it a JSON object, which it finds in 'redis.config'.",
+    ],
+    ..COMMAND
+};
 
-pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }
-    let user = context.user().unwrap_or_else(|| NO_USER.to_owned());
+    let user = user_of(context);
     let request = match parse(arguments, &user) {
         Ok(request) => request,
         Err(error) => return Reply::error(error),

@@ -8,10 +8,69 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::executor::{ExecutionView, Status};
-use crate::server::{BlockedClient, Context, is_admin};
+use crate::server::{BlockedClient, Command, Context, is_admin};
 use gears_v8::ports::Reply;
 
-use super::function_load::NO_USER;
+use super::{GEARS1, READS};
+use crate::commands::{command, entry, text, token, user_of, waiting_command, wrong_arity};
+
+pub(super) static COMMANDS: [Command; 6] = [
+    Command {
+        name: "rg.dumpexecutions",
+        entry: entry!(command, dump),
+        categories: READS,
+        summary: "Lists runs over the data set",
+        arity: 1,
+        ..GEARS1
+    },
+    Command {
+        name: "rg.getexecution",
+        entry: entry!(command, get),
+        categories: READS,
+        summary: "Shows a run over the data set",
+        arity: -2,
+        args: &[
+            text("id"),
+            token("shard", "SHARD"),
+            token("cluster", "CLUSTER"),
+        ],
+        ..GEARS1
+    },
+    Command {
+        name: "rg.getresults",
+        entry: entry!(command, results),
+        categories: READS,
+        summary: "Gives what came of a run",
+        arity: 2,
+        args: &[text("id")],
+        ..GEARS1
+    },
+    Command {
+        name: "rg.getresultsblocking",
+        entry: entry!(waiting_command, results_blocking),
+        categories: "blocking scripting slow",
+        summary: "Waits for the end of a run, and gives what came of it",
+        arity: 2,
+        args: &[text("id")],
+        ..GEARS1
+    },
+    Command {
+        name: "rg.abortexecution",
+        entry: entry!(command, abort),
+        summary: "Ends a run",
+        arity: 2,
+        args: &[text("id")],
+        ..GEARS1
+    },
+    Command {
+        name: "rg.dropexecution",
+        entry: entry!(command, forget),
+        summary: "Forgets a run that has ended",
+        arity: 2,
+        args: &[text("id")],
+        ..GEARS1
+    },
+];
 
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
@@ -26,7 +85,7 @@ struct Plan {
 fn id_of<'a>(arguments: &[&'a [u8]], command: &str) -> Result<&'a str, Reply> {
     match arguments {
         [id] => std::str::from_utf8(id).map_err(|_| Reply::error(UNKNOWN)),
-        _ => Err(super::wrong_arity(command)),
+        _ => Err(wrong_arity(command)),
     }
 }
 
@@ -38,7 +97,7 @@ struct Asker {
 
 impl Asker {
     fn of(context: &Context) -> Self {
-        let user = context.user().unwrap_or_else(|| NO_USER.to_owned());
+        let user = user_of(context);
         Self {
             is_admin: is_admin(&user),
             // Of names that are not text several look alike.
@@ -80,7 +139,7 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-pub(super) fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
+fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     let asker = Asker::of(context);
     let all = app.executions.list(|user| asker.may_touch(user));
     let all = all.into_iter().map(|(id, now)| {
@@ -94,7 +153,7 @@ pub(super) fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply 
     Reply::Array(all.collect())
 }
 
-pub(super) fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let (arguments, rest) = arguments.split_at(arguments.len().min(1));
     let found = own_id(app, context, arguments, "rg.getexecution").and_then(|id| {
         match rest {
@@ -153,7 +212,7 @@ fn outcome(view: ExecutionView) -> Reply {
     Reply::Array(vec![Reply::Array(view.results), Reply::Array(view.errors)])
 }
 
-pub(super) fn results(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn results(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let found = own_id(app, context, arguments, "rg.getresults").and_then(|id| view(app, id));
     match found {
         Ok(view) if view.status == Status::Running => {
@@ -165,7 +224,7 @@ pub(super) fn results(app: &App, context: &Context, arguments: &[&[u8]]) -> Repl
 }
 
 /// `None` where the client waits for the answer.
-pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     let id = match own_id(app, context, arguments, "rg.getresultsblocking") {
         Ok(id) => id,
         Err(error) => return Some(error),
@@ -184,7 +243,7 @@ pub(super) fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]
     }
 }
 
-pub(super) fn abort(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn abort(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let aborted =
         own_id(app, context, arguments, "rg.abortexecution").map(|id| app.executions.abort(id));
     match aborted {
@@ -194,7 +253,7 @@ pub(super) fn abort(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply 
     }
 }
 
-pub(super) fn forget(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn forget(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let dropped = own_id(app, context, arguments, "rg.dropexecution").and_then(|id| {
         view(app, id)?;
         Ok(app.executions.drop_ended(id))

@@ -9,23 +9,44 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::executor::FunctionCall;
 use crate::library::{Kind, LoadError, LoadRequest};
-use crate::server::{BlockedClient, Context, NoWait, random_name};
+use crate::server::{Arg, BlockedClient, Command, Context, NoWait, random_name};
 use gears_v8::ports::{Credentials, Database, Flags, Reply, Words};
 
-use super::{READ_ONLY, function_load};
+use super::GEARS1;
+use crate::commands::{READ_ONLY, entry, text, token, user_of, waiting_command};
+
+pub(super) static JSEXECUTE: Command = Command {
+    name: "rg.jsexecute",
+    entry: entry!(waiting_command, run),
+    flags: "deny-oom deny-script may-replicate",
+    summary: "Runs a script once; what it registers stays",
+    complexity: "Depends on the script",
+    arity: -2,
+    args: &[
+        text("code"),
+        token("unblocking", "UNBLOCKING"),
+        Arg {
+            token: Some("ID"),
+            optional: true,
+            ..text("id")
+        },
+        token("upgrade", "UPGRADE"),
+    ],
+    ..GEARS1
+};
 
 const CANNOT_WAIT: &str =
     "ERR scripts cannot be run inside a transaction, a Lua script or another module's command";
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Options<'a> {
+struct ScriptOptions<'a> {
     unblocking: bool,
     upgrade: bool,
     id: Option<&'a str>,
 }
 
 /// `None` where the client waits for the answer.
-pub(super) fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     match execute(app, context, arguments) {
         Ok(reply) => reply,
         Err(error) => Some(Reply::Error(error)),
@@ -58,9 +79,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         let id = options.id.map_or_else(random_name, str::to_owned);
         format!("#!js name={id}\n{code}")
     };
-    let user = context
-        .user()
-        .unwrap_or_else(|| function_load::NO_USER.to_owned());
+    let user = user_of(context);
     let request = LoadRequest {
         code: &code,
         config: None,
@@ -113,8 +132,8 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     })
 }
 
-fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Options<'a>, String> {
-    let mut options = Options::default();
+fn parse<'a>(arguments: &[&'a [u8]]) -> Result<ScriptOptions<'a>, String> {
+    let mut options = ScriptOptions::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument.eq_ignore_ascii_case(b"unblocking") {
@@ -144,7 +163,7 @@ mod tests {
     #[test]
     fn options_come_in_any_order_and_case() {
         let options = parse(&[b"id", b"a-1", b"Unblocking", b"UPGRADE"]);
-        let expected = Options {
+        let expected = ScriptOptions {
             unblocking: true,
             upgrade: true,
             id: Some("a-1"),

@@ -2,22 +2,56 @@
 
 use crate::app::App;
 use crate::library::{Consumer, Library, LibraryStatus};
-use crate::server::Context;
+use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
-use super::stats::{self, Counters};
-use super::trigger_stats;
+use crate::commands::stats::{self, Counters};
+use crate::commands::{COMMAND, entry, subcommand, text, token, trigger_stats};
+
+pub(super) const LIST: Command = Command {
+    name: "list",
+    entry: entry!(subcommand, run),
+    flags: "deny-script",
+    categories: super::CATEGORIES,
+    summary: "Lists the libraries, their consumers and the streams these know",
+    complexity: "O(N) where N is the number of libraries, consumers and streams shown",
+    args: &[
+        token("withcode", "WITHCODE"),
+        Arg {
+            kind: ArgKind::OneOf(&[
+                token("verbose", "VERBOSE"),
+                token("v", "v"),
+                token("vv", "vv"),
+                token("vvv", "vvv"),
+            ]),
+            optional: true,
+            ..text("verbosity")
+        },
+        Arg {
+            token: Some("LIBRARY"),
+            optional: true,
+            multiple: true,
+            ..text("library")
+        },
+    ],
+    help: &[
+        "LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY <name>] ...",
+        "    List the libraries: v shows their consumers, vv the streams of these, vvv the IDs",
+        "    of the entries that are with callbacks. WITHCODE shows the code too.",
+    ],
+    ..COMMAND
+};
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Options {
+struct ListOptions {
     with_code: bool,
     verbosity: u8,
     /// All where none is named.
     libraries: Vec<String>,
 }
 
-pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let options = match parse(arguments) {
         Ok(options) => options,
         Err(error) => return Reply::error(error),
@@ -32,8 +66,8 @@ pub(super) fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     Reply::Array(described.collect())
 }
 
-fn parse(arguments: &[&[u8]]) -> Result<Options, String> {
-    let mut options = Options::default();
+fn parse(arguments: &[&[u8]]) -> Result<ListOptions, String> {
+    let mut options = ListOptions::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let option = std::str::from_utf8(argument)
@@ -60,7 +94,7 @@ fn parse(arguments: &[&[u8]]) -> Result<Options, String> {
     Ok(options)
 }
 
-fn describe_library(app: &App, name: &str, library: &Library, options: &Options) -> Reply {
+fn describe_library(app: &App, name: &str, library: &Library, options: &ListOptions) -> Reply {
     let verbosity = options.verbosity;
     let describe = |delivery: &Delivery| {
         let all = library.consumers.iter();
@@ -229,7 +263,7 @@ mod tests {
         ]);
         assert_eq!(
             options,
-            Ok(Options {
+            Ok(ListOptions {
                 with_code: true,
                 verbosity: 2,
                 libraries: vec!["a".into(), "b".into()],

@@ -1,0 +1,234 @@
+//! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`, `REDRIVE`.
+//!
+//! What changes is committed at once, behind the command, as how things are then.
+
+use std::sync::Arc;
+
+use super::{ANY_STREAM, STREAM, STREAM_AT, STREAM_WORD, Target, nothing_more};
+use crate::app::App;
+use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
+use crate::server::{Arg, ArgKind, Command, Context, Keys};
+use gears_core::delivery::{Delivery, EntryId, KeyRef};
+use gears_v8::ports::Reply;
+
+/// Dead letters that are redelivered at once, where it is not said how many.
+const REDRIVE_DEFAULT: usize = 100;
+const REDRIVE_MAX: usize = 10_000;
+
+pub(super) const PAUSE: Command = Command {
+    name: "pause",
+    entry: entry!(subcommand, pause),
+    summary: "Hands nothing more to a stream consumer",
+    complexity: "O(N) where N is the number of streams concerned",
+    args: &[text("library"), text("consumer"), ANY_STREAM],
+    help: &[
+        "PAUSE <library> <consumer> [STREAM <key>]",
+        "    Hand nothing more to the consumer, of one stream or of all. What runs ends.",
+    ],
+    ..CONTROL
+};
+
+pub(super) const RESUME: Command = Command {
+    name: "resume",
+    entry: entry!(subcommand, resume),
+    summary: "Has a stream consumer go on after a pause or a failure",
+    complexity: "O(N) where N is the number of streams concerned",
+    args: &[text("library"), text("consumer"), ANY_STREAM],
+    help: &[
+        "RESUME <library> <consumer> [STREAM <key>]",
+        "    Go on after a pause, or after a failure that stopped it.",
+    ],
+    ..CONTROL
+};
+
+pub(super) const SEEK: Command = Command {
+    name: "seek",
+    entry: entry!(subcommand, seek),
+    summary: "Has a stream consumer go on elsewhere in a stream",
+    args: &[text("library"), text("consumer"), STREAM, text("id")],
+    help: &[
+        "SEEK <library> <consumer> STREAM <key> <id|earliest|latest>",
+        "    Go on with that entry of the stream, or the next behind.",
+    ],
+    ..CONTROL
+};
+
+pub(super) const RETRY: Command = Command {
+    name: "retry",
+    entry: entry!(subcommand, retry),
+    summary: "Has a stream consumer try again now",
+    args: &[text("library"), text("consumer"), STREAM],
+    help: &[
+        "RETRY <library> <consumer> STREAM <key>",
+        "    Do not wait any longer for the retry of the stream.",
+    ],
+    ..CONTROL
+};
+
+pub(super) const REDRIVE: Command = Command {
+    name: "redrive",
+    entry: entry!(subcommand, redrive),
+    summary: "Hands dead letters to their stream consumer again",
+    complexity: "O(N) where N is the number of dead letters looked through",
+    args: &[
+        text("library"),
+        text("consumer"),
+        STREAM,
+        Arg {
+            name: "count",
+            token: Some("COUNT"),
+            kind: ArgKind::Number,
+            optional: true,
+            multiple: false,
+        },
+    ],
+    help: &[
+        "REDRIVE <library> <consumer> STREAM <key> [COUNT <n>]",
+        "    Hand the entries of the stream's dead letters to the consumer again, oldest first.",
+    ],
+    ..CONTROL
+};
+
+const CONTROL: Command = Command {
+    flags: "write deny-script",
+    categories: "write scripting slow",
+    keys: Keys::Changed(STREAM_WORD, STREAM_AT),
+    ..COMMAND
+};
+
+/// Changes a consumer, or one of its streams, and commits what changed.
+fn change<'a>(
+    app: &App,
+    context: &Context,
+    words: &[&'a [u8]],
+    subcommand: &str,
+    work: impl FnOnce(&Target<'a>, &[&'a [u8]]) -> Result<Reply, Reply>,
+) -> Reply {
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
+    app.dispatcher.catch_up();
+    let done = Target::parse(app, context, words, subcommand)
+        .and_then(|(target, rest)| work(&target, rest));
+    let db = context.db();
+    app.dispatcher.commit(context);
+    // It is the client's, so it is there.
+    context.select(db);
+    app.dispatcher.wake();
+    done.unwrap_or_else(|error| error)
+}
+
+/// The stream that has to be named.
+fn stream<'a>(
+    target: &Target<'a>,
+    context: &Context,
+    rest: &[&[u8]],
+    subcommand: &str,
+) -> Result<KeyRef<'a>, Reply> {
+    target.key_ref(context).ok_or_else(|| match rest {
+        [_, _, ..] => Reply::error("ERR syntax error"),
+        _ => wrong_arity(subcommand),
+    })
+}
+
+fn pause(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    change(app, context, words, "rg.consumer|pause", |target, rest| {
+        nothing_more(rest)?;
+        let key = target.key_ref(context);
+        app.dispatcher
+            .update(|delivery| delivery.pause(target.consumer, key));
+        Ok(Reply::OK)
+    })
+}
+
+fn resume(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    change(app, context, words, "rg.consumer|resume", |target, rest| {
+        nothing_more(rest)?;
+        let key = target.key_ref(context);
+        app.dispatcher
+            .update(|delivery| delivery.go_on(target.consumer, key));
+        Ok(Reply::OK)
+    })
+}
+
+fn retry(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    change(app, context, words, "rg.consumer|retry", |target, rest| {
+        let key = stream(target, context, rest, "rg.consumer|retry")?;
+        nothing_more(rest)?;
+        app.dispatcher
+            .update(|delivery| delivery.retry_now(target.consumer, key));
+        Ok(Reply::OK)
+    })
+}
+
+fn seek(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    change(app, context, words, "rg.consumer|seek", |target, rest| {
+        let key = stream(target, context, rest, "rg.consumer|seek")?;
+        let place = match rest {
+            [place] => *place,
+            [] => return Err(wrong_arity("rg.consumer|seek")),
+            _ => return Err(Reply::error("ERR syntax error")),
+        };
+        let position = if place.eq_ignore_ascii_case(b"earliest") {
+            EntryId::ZERO
+        } else if place.eq_ignore_ascii_case(b"latest") {
+            context.last_id(key.name).unwrap_or(EntryId::ZERO)
+        } else {
+            let id = std::str::from_utf8(place)
+                .ok()
+                .and_then(EntryId::parse_part);
+            let id = id.ok_or_else(|| {
+                let shown = String::from_utf8_lossy(place);
+                Reply::error(format!("ERR invalid stream ID '{shown}'"))
+            })?;
+            id.before()
+        };
+        app.dispatcher
+            .update(|delivery| delivery.seek(target.consumer, key, position));
+        Ok(Reply::OK)
+    })
+}
+
+fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    change(
+        app,
+        context,
+        words,
+        "rg.consumer|redrive",
+        |target, rest| {
+            let key = stream(target, context, rest, "rg.consumer|redrive")?;
+            let most = match rest {
+                [] => REDRIVE_DEFAULT,
+                [word, count] if word.eq_ignore_ascii_case(b"count") => {
+                    let count = std::str::from_utf8(count)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
+                    count
+                        .filter(|count| (1..=REDRIVE_MAX).contains(count))
+                        .ok_or_else(|| {
+                            Reply::error(format!("ERR COUNT must be between 1 and {REDRIVE_MAX}"))
+                        })?
+                }
+                _ => return Err(Reply::error("ERR syntax error")),
+            };
+            let consumer = target.consumer;
+            let to = app.dispatcher.inspect(|delivery| {
+                let policy = delivery.spec(consumer)?.policy.as_ref()?;
+                policy.dead_letter.as_ref().map(Arc::clone)
+            });
+            let to = to.ok_or_else(|| {
+                let name = &target.name.consumer;
+                Reply::error(format!("ERR consumer '{name}' has no dead letter stream"))
+            })?;
+            let is_new = |dead_letter| {
+                let look = |delivery: &Delivery| delivery.is_redriven(consumer, key, dead_letter);
+                !app.dispatcher.inspect(look)
+            };
+            let dead_letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
+            let count = app
+                .dispatcher
+                .update(|delivery| delivery.redrive(consumer, key, dead_letters));
+            Ok(Reply::count(count))
+        },
+    )
+}

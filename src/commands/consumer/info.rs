@@ -1,0 +1,154 @@
+//! `RG.CONSUMER INFO`: how it stands with a consumer, or with one of its streams.
+
+use std::sync::Arc;
+
+use super::{ANY_STREAM, CATEGORIES, STREAM_AT, STREAM_WORD, Target, nothing_more};
+use crate::app::App;
+use crate::commands::stats::{self, Counters, PERCENTILES};
+use crate::commands::{COMMAND, entry, subcommand, text};
+use crate::server::{Command, Context, Keys};
+use gears_core::delivery::{
+    Delivery, DeliveryState, Percentiles, Refusal, State, Stats, StreamView,
+};
+use gears_v8::ports::Reply;
+
+/// Entries of a lag that are counted.
+const LAG_MAX: usize = 10_000;
+
+pub(super) const INFO: Command = Command {
+    name: "info",
+    entry: entry!(subcommand, info),
+    flags: "deny-script",
+    categories: CATEGORIES,
+    keys: Keys::Read(STREAM_WORD, STREAM_AT),
+    summary: "Shows how it stands with a stream consumer",
+    complexity: "O(N) where N is the number of its streams, or of entries it is behind",
+    args: &[text("library"), text("consumer"), ANY_STREAM],
+    help: &[
+        "INFO <library> <consumer> [STREAM <key>]",
+        "    Show how it stands.",
+    ],
+    ..COMMAND
+};
+
+fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+    app.dispatcher.catch_up();
+    let parsed = Target::parse(app, context, words, "rg.consumer|info");
+    let parsed = parsed.and_then(|(target, rest)| nothing_more(rest).map(|()| target));
+    let target = match parsed {
+        Ok(target) => target,
+        Err(error) => return error,
+    };
+    let registry = app.libraries.all();
+    let runs = registry
+        .get(&*target.name.library)
+        .is_some_and(|library| library.executor().is_some());
+    app.dispatcher
+        .inspect(|delivery| match target.key_ref(context) {
+            None => of_consumer(&target, delivery, runs),
+            Some(key) => {
+                let mut streams = delivery.streams_of(target.consumer);
+                let stream = streams.find(|one| (one.db, one.name) == (key.db, key.name));
+                stream.map_or(Reply::Null, |stream| {
+                    let now_ms = app.dispatcher.time();
+                    let of_all = delivery.consumer_state_of(target.consumer);
+                    of_stream(&stream, context, now_ms, &of_all, delivery.refusal())
+                })
+            }
+        })
+}
+
+fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
+    let Some(spec) = delivery.spec(target.consumer) else {
+        return Reply::Null;
+    };
+    let sum = stats::sum(target.consumer, delivery);
+    let error = delivery
+        .consumer_state_of(target.consumer)
+        .aborted
+        .or_else(|| {
+            let mut streams = delivery.streams_of(target.consumer);
+            streams.find_map(|stream| stream.delivery_state().aborted.clone())
+        });
+    let error = error.or_else(|| Some(Arc::clone(&delivery.refusal()?.error)));
+    let state = if runs {
+        stats::state(sum.state)
+    } else {
+        Reply::text("quarantined")
+    };
+    let mut fields = vec![
+        ("name", Reply::text(&*target.name.consumer)),
+        ("library", Reply::text(&*target.name.library)),
+        ("prefix", Reply::Bulk(spec.prefix.to_vec())),
+        ("window", Reply::count(spec.window)),
+        (
+            "trim",
+            Reply::text(if spec.trim { "enabled" } else { "disabled" }),
+        ),
+        ("options", stats::options(spec)),
+        ("state", state),
+        ("error", Reply::text(error.as_deref().unwrap_or("None"))),
+        ("streams", Reply::count(sum.streams)),
+        ("processed", Reply::count(sum.processed)),
+        ("in_flight", Reply::count(sum.in_flight)),
+    ];
+    fields.extend(sum.counters.fields());
+    fields.extend(times(&sum.percentiles));
+    Reply::record(fields)
+}
+
+fn of_stream(
+    stream: &StreamView<'_>,
+    context: &Context,
+    now_ms: u64,
+    of_all: &DeliveryState,
+    refusal: Option<&Refusal>,
+) -> Reply {
+    let stats = stream.stats;
+    let state = match of_all.state(now_ms) {
+        State::Running => stream.state,
+        held => held,
+    };
+    let until_ms = stream.delivery_state().until_ms.max(of_all.until_ms);
+    let delivery_state = stream.delivery_state();
+    let mut pending = stream.in_flight();
+    let in_flight = pending.len();
+    pending.extend(stream.redeliveries());
+    pending.sort_unstable();
+    let (first, behind) = context.look_behind(stream.name, stream.read(), LAG_MAX);
+    let oldest = stream.oldest().or(first);
+    let lag_entries = stream.unacknowledged().saturating_add(behind).min(LAG_MAX);
+    let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.ms));
+    let tried = stream.checkpoint().delivery_state.tried;
+    let attempts = pending.iter().map(|id| {
+        let at = tried.binary_search_by_key(id, |(id, _)| *id);
+        Reply::count(at.map_or(0, |at| tried[at].1.attempts))
+    });
+    let attempts = Reply::Array(attempts.collect());
+    let error = delivery_state.aborted.as_ref().or(of_all.aborted.as_ref());
+    let error = error.or(refusal.map(|refusal| &refusal.error));
+    let error = error.map_or("None", |error| error);
+    let mut fields = vec![
+        ("name", Reply::Bulk(stream.name.to_vec())),
+        ("state", stats::state(state)),
+        ("error", Reply::text(error)),
+        ("retry_in_ms", Reply::count(until_ms.saturating_sub(now_ms))),
+        ("position", stats::position(stream)),
+        ("pending", stats::ids(pending)),
+        ("attempts_of_pending", attempts),
+        ("lag_entries", Reply::count(lag_entries)),
+        ("lag_ms", Reply::count(lag_ms)),
+        ("processed", Reply::count(stats.finished)),
+        ("in_flight", Reply::count(in_flight)),
+    ];
+    fields.extend(Counters::of(stats).fields());
+    fields.extend(times(&Stats::percentiles([stats].into_iter())));
+    let last_error = stream.last_error().map_or("None", |error| error);
+    fields.push(("last_error", Reply::text(last_error)));
+    Reply::record(fields)
+}
+
+fn times(percentiles: &Percentiles) -> impl Iterator<Item = (&'static str, Reply)> {
+    let times = stats::percentiles(percentiles);
+    PERCENTILES.into_iter().zip(times.map(Reply::Double))
+}

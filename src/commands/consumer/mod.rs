@@ -1,0 +1,145 @@
+//! `RG.CONSUMER`: looking at one stream consumer, and controlling it.
+
+mod control;
+mod info;
+
+use crate::app::App;
+use crate::dispatcher::ConsumerName;
+use crate::server::{Arg, ArgKind, Command, Context};
+use gears_core::delivery::{ConsumerKey, KeyRef};
+use gears_v8::ports::Reply;
+
+use super::{CONTAINER, entry, help_of, subcommand, text, wrong_arity};
+
+/// What looking at consumers is under, for access control.
+const CATEGORIES: &str = "scripting slow";
+
+pub(super) static RG_CONSUMER: Command = Command {
+    name: "rg.consumer",
+    categories: CATEGORIES,
+    summary: "A container for commands about stream consumers",
+    subcommands: &[
+        control::PAUSE,
+        control::RESUME,
+        control::SEEK,
+        control::RETRY,
+        control::REDRIVE,
+        info::INFO,
+        Command {
+            entry: entry!(subcommand, help),
+            categories: CATEGORIES,
+            summary: "Shows the subcommands of RG.CONSUMER",
+            ..super::HELP
+        },
+    ],
+    ..CONTAINER
+};
+
+/// What stands before the key of a stream, and its place: behind library and consumer.
+const STREAM_WORD: &str = "STREAM";
+const STREAM_AT: i32 = 4;
+
+/// A stream that must be named.
+const STREAM: Arg = Arg {
+    token: Some(STREAM_WORD),
+    kind: ArgKind::Key,
+    ..text("stream")
+};
+
+/// One that may be.
+const ANY_STREAM: Arg = Arg {
+    optional: true,
+    ..STREAM
+};
+
+fn help(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
+    help_of(&RG_CONSUMER)
+}
+
+/// What a command is about.
+struct Target<'a> {
+    name: ConsumerName,
+    consumer: ConsumerKey,
+    key: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads `library consumer [STREAM key]`; the words behind that.
+    fn parse<'w>(
+        app: &App,
+        context: &Context,
+        words: &'w [&'a [u8]],
+        subcommand: &str,
+    ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
+        let [library, consumer, rest @ ..] = words else {
+            return Err(wrong_arity(subcommand));
+        };
+        let (key, rest) = match rest {
+            [word, key, rest @ ..] if word.eq_ignore_ascii_case(b"stream") => (Some(*key), rest),
+            [word] if word.eq_ignore_ascii_case(b"stream") => return Err(wrong_arity(subcommand)),
+            rest => (None, rest),
+        };
+        let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let registry = app.libraries.all();
+        let known = std::str::from_utf8(library).ok();
+        let Some((library, known)) = known.and_then(|name| registry.get_key_value(name)) else {
+            return Err(Reply::error(format!(
+                "ERR no such library '{}'",
+                shown(library)
+            )));
+        };
+        let found = std::str::from_utf8(consumer).ok();
+        let Some((consumer, found)) = found.and_then(|name| known.consumers.get_key_value(name))
+        else {
+            return Err(Reply::error(format!(
+                "ERR library '{library}' has no stream consumer '{}'",
+                shown(consumer)
+            )));
+        };
+        let target = Self {
+            name: ConsumerName {
+                library: library.as_str().into(),
+                consumer: consumer.as_str().into(),
+            },
+            consumer: found.key,
+            key,
+        };
+        if let Some(key) = target.key_ref(context)
+            && !target.knows(app, context, key)
+        {
+            return Err(Reply::error(format!(
+                "ERR consumer '{consumer}' knows no stream '{}'",
+                shown(key.name)
+            )));
+        }
+        Ok((target, rest))
+    }
+
+    fn key_ref(&self, context: &Context) -> Option<KeyRef<'a>> {
+        let db = context.db();
+        self.key.map(|name| KeyRef { db, name })
+    }
+
+    /// Whether the consumer knows the stream, perhaps from now on.
+    fn knows(&self, app: &App, context: &Context, key: KeyRef<'_>) -> bool {
+        let knows = || {
+            app.dispatcher
+                .inspect(|delivery| delivery.knows(self.consumer, key))
+        };
+        if knows() {
+            return true;
+        }
+        if context.is_stream(key.name) {
+            app.found(context, key);
+        }
+        knows()
+    }
+}
+
+fn nothing_more(rest: &[&[u8]]) -> Result<(), Reply> {
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Reply::error("ERR syntax error"))
+    }
+}

@@ -1,0 +1,38 @@
+//! `RG.FUNCTION`: libraries.
+
+mod debug;
+mod del;
+mod list;
+mod load;
+
+use crate::app::App;
+use crate::server::{Command, Context};
+use gears_v8::ports::Reply;
+
+use super::{CONTAINER, entry, help_of, subcommand};
+
+/// What libraries are under, for access control.
+const CATEGORIES: &str = "scripting slow";
+
+pub(super) static RG_FUNCTION: Command = Command {
+    name: "rg.function",
+    categories: CATEGORIES,
+    summary: "A container for commands about libraries",
+    subcommands: &[
+        load::LOAD,
+        list::LIST,
+        del::DEL,
+        debug::DEBUG,
+        Command {
+            entry: entry!(subcommand, help),
+            categories: CATEGORIES,
+            summary: "Shows the subcommands of RG.FUNCTION",
+            ..super::HELP
+        },
+    ],
+    ..CONTAINER
+};
+
+fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
+    help_of(&RG_FUNCTION)
+}
