@@ -6,7 +6,7 @@ import pytest
 
 from support import consumer
 
-# As in gears_core::stream: entries of one stream that are handed over together while others wait.
+# As in gears_core::delivery: entries of one stream that are handed over together while others wait.
 SHARE = 16
 
 CALLBACKS = {
@@ -14,9 +14,9 @@ CALLBACKS = {
     "async": "async (client, data) => saw(data, '%s')",
     "async with a block": "async (client, data) => { saw(data, '%s'); client.block(locked => locked.call('INCR', 'n')); }",
 }
-# How far one stream may get ahead of what was added to others before. Async entries are read ahead as well, and no bound of
-# that is promised: here it is that none waits for all of another.
-AHEAD = {"sync": SHARE - 1, "async": 500, "async with a block": 500}
+# How far one stream may get ahead of what was added to others before: less than a share when it is read, and with async
+# callbacks as much again for each of two prefetch queues that do not begin their share with a run.
+AHEAD = {"sync": SHARE - 1, "async": 3 * SHARE, "async with a block": 3 * SHARE}
 
 every_kind = pytest.mark.parametrize("kind", CALLBACKS)
 with_and_without = pytest.mark.parametrize("options", [None, {"on_failure": "retry"}], ids=["plain", "options"])

@@ -400,7 +400,11 @@ impl LibraryExecutor {
                 return;
             };
             self.is_async.store(true, Ordering::Relaxed);
-            for count in 1..=TASKS_AT_ONCE {
+            let mut share = match work {
+                NextTask::Entry(sub) => self.queue.lock().share(sub),
+                NextTask::Task => TASKS_AT_ONCE,
+            };
+            for _ in 0..TASKS_AT_ONCE {
                 let after = match &work {
                     NextTask::Entry(sub) => {
                         self.run_entry(session, server, *sub, clock, now, &mut |_| {})
@@ -411,15 +415,18 @@ impl LibraryExecutor {
                     break;
                 };
                 now = after;
+                share -= 1;
                 go_on = now < end && !self.slot.is_wanted();
-                let may_yield = count % SHARE == 0 && matches!(work, NextTask::Entry(_));
-                if !go_on || (may_yield && self.queue.lock().has_prefetched()) {
+                if !go_on || (share == 0 && self.queue.lock().has_prefetched()) {
                     break;
+                }
+                if share == 0 {
+                    share = SHARE;
                 }
             }
             let mut queue = self.queue.lock();
             if let NextTask::Entry(sub) = work {
-                queue.end_share(sub);
+                queue.end_share(sub, share);
             }
             let is_much = queue.completions().len() >= COMPLETIONS;
             drop(queue);

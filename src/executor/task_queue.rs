@@ -14,7 +14,8 @@ use std::time::Instant;
 use hashbrown::{HashMap, HashSet};
 
 use gears_core::delivery::{
-    Batch, End, EntryId, Event, Failure, Item, Mode, PrefetchQueue, RecordBatch, SubscriptionKey,
+    Batch, End, EntryId, Event, Failure, Item, Mode, PrefetchQueue, RecordBatch, SHARE,
+    SubscriptionKey,
 };
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{CallbackId, Credentials, Outcome, Reply, RunResults, ScriptError, Words};
@@ -101,6 +102,8 @@ pub(crate) struct StreamPrefetch {
     /// The last entry started.
     pub(crate) started: EntryId,
     in_ready: bool,
+    /// Entries that it may start before other prefetch queues have their share.
+    share: usize,
 }
 
 impl StreamPrefetch {
@@ -315,12 +318,29 @@ impl TaskQueue {
         self.ready.pop_front().map(NextTask::Entry)
     }
 
-    /// A prefetch queue that [`TaskQueue::next_task`] gave has had its share.
-    pub(crate) fn end_share(&mut self, sub: SubscriptionKey) {
-        if let Some(prefetch) = self.prefetches.get_mut(&sub) {
-            prefetch.in_ready = false;
+    /// How many entries a prefetch queue that [`TaskQueue::next_task`] gave may start before others
+    /// have their share.
+    pub(crate) fn share(&self, sub: SubscriptionKey) -> usize {
+        let prefetch = self.prefetches.get(&sub);
+        prefetch.map_or(SHARE, |prefetch| prefetch.share)
+    }
+
+    /// A prefetch queue that [`TaskQueue::next_task`] gave has had its share, but for so many
+    /// entries. With these it comes next, so that however often a worker has to stop, no stream
+    /// falls behind.
+    pub(crate) fn end_share(&mut self, sub: SubscriptionKey, left: usize) {
+        let Some(prefetch) = self.prefetches.get_mut(&sub) else {
+            return;
+        };
+        prefetch.in_ready = false;
+        let is_cut = (1..SHARE).contains(&left) && prefetch.prefetch.is_ready();
+        prefetch.share = if is_cut { left } else { SHARE };
+        if is_cut {
+            prefetch.in_ready = true;
+            self.ready.push_front(sub);
+        } else {
+            self.make_ready(sub);
         }
-        self.make_ready(sub);
     }
 
     /// A number for the next call.
@@ -352,6 +372,7 @@ impl TaskQueue {
                 background: background.cloned(),
                 started: EntryId::ZERO,
                 in_ready: false,
+                share: SHARE,
             });
         prefetch.prefetch.set_window(window);
         prefetch.relocate(stream, background);

@@ -29,6 +29,7 @@
 //! * what is committed never claims an entry as done that is not, and lacks at most a window of
 //!   entries whose callbacks may have written.
 
+mod arrival_order;
 mod arrivals;
 mod batcher;
 mod consumer;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
+use super::arrival_order::ArrivalOrder;
 use super::consumer::{ConsumerSpec, Mode};
 use super::cursor::{Checkpoint, TrimBound};
 use super::delivery_state::DeliveryState;
@@ -42,6 +43,8 @@ struct Consumer {
     spec: ConsumerSpec,
     /// In the order of discovery.
     subs: BTreeMap<u64, SubscriptionKey>,
+    /// How its streams are read, if they are async and their prefetch queues keep the window.
+    order: ArrivalOrder,
     /// Whether it has no code to run, and waits for some.
     suspended: bool,
     /// Why nothing is dispatched of any stream.
@@ -211,6 +214,7 @@ impl Delivery {
                     state.stats.note_error(error);
                     state.refused = true;
                     self.urgent.forget(sub);
+                    self.schedule_next_in_order(sub);
                 }
             }
             Event::Yielded(sub) => {
@@ -233,11 +237,14 @@ impl Delivery {
         }
         let count = entries.len() as u64;
         state.unread_new = state.unread_new.saturating_sub(count);
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.order.take(sub, count);
         if end {
             state.has_unread = false;
             state.unread_new = 0;
+            consumer.order.forget(sub);
         }
-        if self.consumers[state.consumer].spec.mode == Mode::Async {
+        if consumer.spec.mode == Mode::Async {
             self.schedule(sub);
         }
     }
@@ -356,6 +363,7 @@ impl Delivery {
     /// Nothing is known of what the stream holds behind the cursor.
     fn rescan(&mut self, sub: SubscriptionKey) {
         let state = &mut self.subs[sub];
+        self.consumers[state.consumer].order.forget(sub);
         state.has_unread = true;
         state.is_count_exact = false;
         state.newest_read = EntryId::ZERO;
@@ -522,14 +530,46 @@ impl Delivery {
         }
         match &state.batcher {
             Some(batcher) => self.is_batcher_runnable(state, batcher),
-            None => state.is_runnable(&consumer.spec),
+            None => state.is_runnable(&consumer.spec) && consumer.order.allowance(sub) != Some(0),
         }
     }
 
     fn schedule(&mut self, sub: SubscriptionKey) {
-        if !self.subs.contains_key(sub) {
-            return;
+        if self.subs.contains_key(sub) {
+            self.schedule_one(sub);
+            self.schedule_next_in_order(sub);
         }
+    }
+
+    /// What a stream can do says how far others of its consumer may be read.
+    fn schedule_next_in_order(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        if self.consumers[consumer].order.contains(sub) {
+            let is_open = self.is_open(state);
+            self.consumers[consumer].order.set_open(sub, is_open);
+        }
+        if let Some(first) = self.consumers[consumer].order.first()
+            && first != sub
+        {
+            self.schedule_one(first);
+        }
+    }
+
+    /// Whether a stream could start an entry, if its prefetch queue had one.
+    fn is_open(&self, state: &Subscription) -> bool {
+        let consumer = &self.consumers[state.consumer];
+        // Places that wait for their commit are free before this tick ends.
+        !(consumer.suspended
+            || state.recall != Recall::None
+            || state.refused
+            || state.is_start_unresolved()
+            || self.is_blocked(state))
+            && self.is_active()
+            && state.cursor.in_flight_count() < state.prefetch_window(consumer.spec.window)
+    }
+
+    fn schedule_one(&mut self, sub: SubscriptionKey) {
         if !self.is_runnable(sub) {
             // No writer waits for what cannot be run in its tick.
             self.urgent.forget(sub);
@@ -562,6 +602,8 @@ impl Delivery {
 
     fn recall(&mut self, sub: SubscriptionKey, why: Recall) {
         let state = &mut self.subs[sub];
+        // What is read again was added before what is counted.
+        self.consumers[state.consumer].order.forget(sub);
         if state.recall != Recall::None {
             // One answer ends both. What is in flight is with the old code if either says so.
             if why == Recall::Upgrade {

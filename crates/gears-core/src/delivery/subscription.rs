@@ -12,7 +12,7 @@ use super::stats::Stats;
 use super::{ConsumerKey, READ_BYTES, StreamKey};
 
 /// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
-const READ_BATCH: usize = 128;
+pub(super) const READ_BATCH: usize = 128;
 /// A consumer reads no further ahead than its callback gets through in that time: enough to keep
 /// it busy over one tick of a loaded event loop, and little enough that an entry deleted by a
 /// client is rarely dispatched after that.

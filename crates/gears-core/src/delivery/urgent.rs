@@ -19,7 +19,10 @@ use super::{SHARE, SubscriptionKey};
 #[derive(Clone, Copy, Debug)]
 struct Run {
     sub: SubscriptionKey,
+    /// Entries that are left.
     count: u64,
+    /// Entries that it had.
+    added: u64,
 }
 
 /// Which runs are those of a subscription, by their numbers.
@@ -50,9 +53,10 @@ impl Urgent {
             let at = usize::try_from(listed.last - self.first).unwrap_or(usize::MAX);
             let is_last = listed.last + 1 == next;
             if let Some(run) = self.runs.get_mut(at)
-                && (is_last || run.count < SHARE as u64)
+                && (is_last || run.added < SHARE as u64)
             {
                 run.count += count;
+                run.added += count;
                 return;
             }
             listed.last = next;
@@ -64,7 +68,8 @@ impl Urgent {
             };
             self.subs.insert(sub, listed);
         }
-        self.runs.push_back(Run { sub, count });
+        let added = count;
+        self.runs.push_back(Run { sub, count, added });
     }
 
     /// Takes the next run: a subscription, and how many of its entries are to be dispatched. None
@@ -106,7 +111,9 @@ impl Urgent {
     /// Puts back what is left of the run that was taken last.
     pub(super) fn put_back(&mut self, sub: SubscriptionKey, count: u64) {
         self.first -= 1;
-        self.runs.push_front(Run { sub, count });
+        let taken = self.taken.filter(|run| run.sub == sub);
+        let added = taken.map_or(count, |run| run.added);
+        self.runs.push_front(Run { sub, count, added });
         let first = self.first;
         let listed = self.subs.entry(sub).or_insert(Listed {
             first,

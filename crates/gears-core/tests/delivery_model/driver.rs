@@ -48,7 +48,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// A tick without limits.
-    fn full() -> Self {
+    pub(crate) fn full() -> Self {
         Self {
             dispatches: usize::MAX,
             records: usize::MAX,
@@ -164,19 +164,28 @@ impl Driver {
     pub(crate) fn add(&mut self, key: StaticKey, step: Step, bytes: usize) {
         if self.world.add(key, step, bytes) {
             self.core.on(Event::Appended(key.to_ref()));
-            self.reference.touched(&self.world, key);
+            self.reference.added(&self.world, key);
         }
     }
 
     /// XDEL; whether the core hears that something touched the stream is the server's affair.
     pub(crate) fn delete_entry(&mut self, key: StaticKey, at: usize, heard: bool) {
-        if self.world.delete_entry(key, at) && heard {
-            self.found(key);
+        if self.world.delete_entry(key, at) {
+            self.entries_gone(key, heard);
         }
     }
 
     pub(crate) fn keep_last(&mut self, key: StaticKey, keep: usize, heard: bool) {
-        if self.world.keep_last(key, keep) && heard {
+        if self.world.keep_last(key, keep) {
+            self.entries_gone(key, heard);
+        }
+    }
+
+    fn entries_gone(&mut self, key: StaticKey, heard: bool) {
+        if let Some(stream) = self.world.get(key) {
+            self.reference.order_lost(stream.incarnation);
+        }
+        if heard {
             self.found(key);
         }
     }
@@ -691,6 +700,7 @@ impl Driver {
             "window of a prefetch queue"
         );
         let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
+        self.reference.check_order(&self.world, sub, &ids);
         for id in &ids {
             self.reference.note_read(sub, *id);
         }

@@ -1,6 +1,6 @@
 //! What one consumer was given of one stream, entry by entry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gears_core::delivery::{Checkpoint, ConsumerKey, EntryId, SubscriptionKey};
@@ -56,6 +56,8 @@ pub(crate) struct Interest {
     pub(crate) recall: Recall,
     /// Earlier code is done with an entry: the prefetch queue must hear that its window grew.
     pub(crate) window_due: bool,
+    /// When each entry was added, as long as the core was told of each and forgot none.
+    pub(crate) added: Option<BTreeMap<EntryId, u64>>,
     /// When the last tick ended, a sync callback had been given everything, and was done.
     pub(crate) was_idle: bool,
     pub(crate) finished: u64,
@@ -79,6 +81,7 @@ impl Interest {
             told_started: EntryId::ZERO,
             recall: Recall::None,
             window_due: false,
+            added: None,
             was_idle: false,
             finished: 0,
             total_processed_ms: 0,
@@ -117,6 +120,7 @@ impl Interest {
         self.recall = Recall::None;
         self.window_due = false;
         self.was_idle = false;
+        self.added = None;
     }
 
     pub(crate) fn told_done(&self, id: EntryId) -> bool {
@@ -173,6 +177,7 @@ impl Interest {
     pub(crate) fn take_back(&mut self) {
         self.was_idle = false;
         self.window_due = false;
+        self.added = None;
         if self.recall == Recall::None && self.told_unfinished() > 0 {
             self.recall = Recall::Due;
         }

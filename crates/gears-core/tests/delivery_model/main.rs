@@ -20,6 +20,8 @@
 //!   reported by whoever has it.
 //! * It is given in ID order, none that is still in the stream is skipped, and never more than
 //!   the window of the code that is given it are in flight, those with earlier code included.
+//! * Of the streams of an async consumer none is read so far ahead of an entry that was added before
+//!   to another one whose window has room.
 //! * On a replica and while loading nothing is read, run or trimmed; what waits beside a worker
 //!   may still be started until the worker hears that it is recalled.
 //! * While the server refuses writes the same holds; but what was done is committed, and trims
@@ -291,20 +293,58 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     ]
 }
 
-#[test]
-fn the_delivery_core_keeps_its_promises_whatever_happens_in_whatever_order() {
+/// Several streams of async consumers get many entries, and are read a few at a time.
+fn streams_in_turns() -> impl Strategy<Value = Vec<Action>> {
+    let key = || prop::sample::select(&NAMES[1..4]).prop_map(|name| Key { db: 0, name });
+    let entries = prop::collection::vec((Just(Step::Next), Just(10)), 1..12);
+    let turn = (
+        0usize..5,
+        0usize..4,
+        prop_oneof![1usize..9, Just(usize::MAX)],
+    )
+        .prop_map(|(dispatches, records, read_limit)| Turn {
+            dispatches,
+            records,
+            read_limit,
+            ..Turn::full()
+        });
+    let any3 = (any::<u8>(), any::<u8>(), 1u8..20);
+    let action = prop_oneof![
+        30 => (key(), entries).prop_map(|(key, entries)| Action::Add(key, entries)),
+        20 => turn.prop_map(Action::Turn),
+        10 => (any::<u8>(), 1u8..4).prop_map(|(which, count)| Action::Receive(which, count)),
+        15 => any3.clone().prop_map(|(which, prefetch, count)| Action::Start(which, prefetch, count)),
+        30 => (any::<u8>(), any::<u8>(), outcome())
+            .prop_map(|(which, running, outcome)| Action::Finish(which, running, outcome)),
+        15 => any3.prop_map(|(which, first, count)| Action::Deliver(which, first, count)),
+        1 => (key(), 0usize..20, any::<bool>())
+            .prop_map(|(key, at, heard)| Action::DeleteEntry(key, at, heard)),
+        1 => key().prop_map(Action::Remove),
+        1 => (any::<u8>(), 1usize..5)
+            .prop_map(|(which, window)| Action::ChangeConsumer(which, window, false, Mode::Async)),
+        1 => prop::bool::weighted(0.7).prop_map(Action::Role),
+    ];
+    prop::collection::vec(action, 1..=STEPS)
+}
+
+/// Carries out so many sequences; gives the number of their steps.
+fn check(
+    cases: u32,
+    primary: impl Strategy<Value = bool>,
+    consumers: impl Strategy<Value = Vec<ConsumerSpec>>,
+    actions: impl Strategy<Value = Vec<Action>>,
+) -> u64 {
     let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
     let mut config = Config {
         failure_persistence: None,
         ..Config::default()
     };
     if !asked_for {
-        config.cases = CASES;
+        config.cases = cases;
     }
     let seed = config.rng_seed;
     let steps = AtomicU64::new(0);
-    let first = prop::collection::vec(spec(), 1..3);
-    let sequence = (any::<bool>(), first, actions());
+    let sequence = (primary, consumers, actions);
     let result = TestRunner::new(config).run(&sequence, |(primary, consumers, actions)| {
         let mut driver = Driver::new(primary);
         for spec in consumers {
@@ -323,5 +363,20 @@ fn the_delivery_core_keeps_its_promises_whatever_happens_in_whatever_order() {
     if let Err(difference) = result {
         panic!("with the seed {seed}: {difference}");
     }
+    steps
+}
+
+#[test]
+fn the_delivery_core_keeps_its_promises_whatever_happens_in_whatever_order() {
+    let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
+    let consumers = prop::collection::vec(spec(), 1..3);
+    let steps = check(CASES, any::<bool>(), consumers, actions());
     assert!(asked_for || cfg!(debug_assertions) || steps > 1_000_000);
+}
+
+#[test]
+fn streams_of_an_async_consumer_are_read_in_about_the_order_in_which_entries_were_added() {
+    let spec = (1usize..5).prop_map(|window| ConsumerSpec::new(b"a", window, false, Mode::Async));
+    let consumers = prop::collection::vec(spec, 1..3);
+    check(CASES / 4, Just(true), consumers, streams_in_turns());
 }

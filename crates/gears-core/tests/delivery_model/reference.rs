@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gears_core::delivery::{
     Checkpoint, ConsumerKey, ConsumerSpec, Delivery, EntryId, Mode, Progress, Reach, ReadRequest,
-    StreamView, SubscriptionKey, Trim, TrimBound,
+    SHARE, StreamView, SubscriptionKey, Trim, TrimBound,
 };
 
 use crate::interest::{Given, Interest, Recall};
@@ -29,6 +29,8 @@ pub(crate) struct Reference {
     consumers: Vec<Consumer>,
     /// In the order of discovery.
     interests: Vec<Interest>,
+    /// Entries that were added so far.
+    additions: u64,
     /// How far each incarnation was trimmed.
     trimmed: BTreeMap<u64, TrimBound>,
     pub(crate) primary: bool,
@@ -42,6 +44,7 @@ impl Reference {
         Self {
             consumers: Vec::new(),
             interests: Vec::new(),
+            additions: 0,
             trimmed: BTreeMap::new(),
             primary,
             loading: false,
@@ -121,6 +124,35 @@ impl Reference {
         }
     }
 
+    /// The core was told of an entry that was added, the last of its stream.
+    pub(crate) fn added(&mut self, world: &World, key: Key<'_>) {
+        let Some(stream) = world.get(key) else {
+            return;
+        };
+        self.additions += 1;
+        let is_new = stream.entries.len() == 1 && self.is_open();
+        let known = self.interests.len();
+        self.touched(world, key);
+        let last = stream.entries.last().map(|entry| entry.id);
+        for (at, interest) in self.interests.iter_mut().enumerate() {
+            if interest.incarnation == stream.incarnation {
+                if is_new && at >= known {
+                    interest.added = Some(BTreeMap::new());
+                }
+                if let (Some(added), Some(last)) = (&mut interest.added, last) {
+                    added.insert(last, self.additions);
+                }
+            }
+        }
+    }
+
+    /// What the core counted of a stream is not what there is.
+    pub(crate) fn order_lost(&mut self, incarnation: u64) {
+        let interests = self.interests.iter_mut();
+        let interests = interests.filter(|one| one.incarnation == incarnation);
+        interests.for_each(|one| one.added = None);
+    }
+
     /// A callback wrote to a stream while it ran: that may wait for the next tick.
     pub(crate) fn touched_by_callback(&mut self, world: &World, key: Key<'_>) {
         if let Some(stream) = world.get(key) {
@@ -159,6 +191,7 @@ impl Reference {
         }
         if self.primary != primary {
             self.refused = None;
+            self.interests.iter_mut().for_each(|one| one.added = None);
         }
         self.primary = primary;
     }
@@ -215,6 +248,38 @@ impl Reference {
             assert!(right, "{} is read: {is_read}, {request:?}", entry.id);
         }
         self.interests[at].sub = Some(request.sub);
+    }
+
+    /// Entries of one stream of an async consumer were read. None is so far ahead of what was added
+    /// before to another of its streams whose window has room, and that is not read yet.
+    pub(crate) fn check_order(&self, world: &World, sub: SubscriptionKey, ids: &[EntryId]) {
+        let mut interests = self.interests.iter();
+        let interest = interests.find(|one| one.sub == Some(sub));
+        let interest = interest.expect("it was just read for");
+        let spec = self.spec(interest.consumer);
+        let Some(added) = interest.added.as_ref().filter(|_| !ids.is_empty()) else {
+            return;
+        };
+        if spec.mode == Mode::Sync || interest.recall != Recall::None {
+            return;
+        }
+        for (other, mut entries) in self.with_entries(world) {
+            let is_open = other.recall == Recall::None
+                && other.consumer == interest.consumer
+                && other.incarnation != interest.incarnation
+                && other.told_in_flight().count() < spec.window;
+            let Some(other_added) = other.added.as_ref().filter(|_| is_open) else {
+                continue;
+            };
+            if let Some(first) = entries.find(|entry| !other.was_read(entry.id))
+                && let Some(since) = other_added.get(&first.id)
+            {
+                let read = interest.read.iter().chain(ids);
+                let ahead = read.filter(|id| added.get(id).is_some_and(|at| at > since));
+                let ahead = ahead.count();
+                assert!(ahead < SHARE, "{ahead} before {first:?}: {other:?}");
+            }
+        }
     }
 
     pub(crate) fn note_read(&mut self, sub: SubscriptionKey, id: EntryId) {
@@ -286,6 +351,7 @@ impl Reference {
             interest.given.retain(|given| given.id != id);
             interest.read.retain(|one| *one != id);
             interest.abandoned.insert(id);
+            interest.added = None;
             interest.was_idle = false;
             if interest.recall == Recall::None && interest.told_unfinished() > 0 {
                 // What waits is for behind it.
@@ -613,6 +679,11 @@ impl Reference {
 
     /// Nothing that could go on waits without the core knowing.
     pub(crate) fn check_awake(&self, world: &World, core: &Delivery, stalled: &[SubscriptionKey]) {
+        let waits_for_others = |interest: &Interest| {
+            let mut interests = self.interests.iter();
+            self.spec(interest.consumer).mode == Mode::Async
+                && interests.any(|one| one.consumer == interest.consumer && one.has_waiting())
+        };
         if !self.is_open() || core.has_work() {
             return;
         }
@@ -623,8 +694,9 @@ impl Reference {
                 continue;
             }
             // Where an entry waits for its callback, the next one may have to wait in the stream:
-            // it may be large. The start of the one that waits lets the core go on.
-            let nothing_waits = !interest.has_waiting();
+            // it may be large; and so may one of another stream, if it was added later. The start
+            // of the one that waits lets the core go on.
+            let nothing_waits = !(interest.has_waiting() || waits_for_others(interest));
             let has_room = interest.told_unfinished() < spec.window && nothing_waits;
             let unread = entries.any(|entry| !interest.was_read(entry.id));
             assert!(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::ConsumerKey;
+use super::super::arrival_order::ArrivalOrder;
 use super::super::consumer::ConsumerSpec;
 use super::super::cursor::Checkpoint;
 use super::super::delivery_state::{DeliveryState, State};
@@ -116,6 +117,7 @@ impl Delivery {
         let consumer = self.consumers.insert(Consumer {
             spec,
             subs: BTreeMap::new(),
+            order: ArrivalOrder::default(),
             suspended: false,
             delivery_state: DeliveryState::default(),
         });

@@ -124,7 +124,11 @@ impl Delivery {
         let max = match &state.batcher {
             Some(batcher) if self.may_read(state, batcher) => batcher.room(self.now(state)),
             Some(_) => 0,
-            None => state.room(consumer.spec.window),
+            None => {
+                let allowance = consumer.order.allowance(sub).unwrap_or(u64::MAX);
+                let allowance = usize::try_from(allowance).unwrap_or(usize::MAX);
+                state.room(consumer.spec.window).min(allowance)
+            }
         };
         if !state.has_unread || max == 0 {
             return None;

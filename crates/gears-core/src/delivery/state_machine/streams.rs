@@ -40,8 +40,14 @@ impl Delivery {
             state.is_count_exact &= appended > 0;
             state.has_unread = true;
             state.unread_new += appended;
-            if appended > 0 && self.is_sync(sub) && self.is_runnable(sub) {
-                self.urgent.push(sub, appended);
+            let is_batched = state.batcher.is_some();
+            if appended > 0 && self.is_sync(sub) {
+                if self.is_runnable(sub) {
+                    self.urgent.push(sub, appended);
+                }
+            } else if appended > 0 && !is_batched {
+                let consumer = self.subs[sub].consumer;
+                self.consumers[consumer].order.push(sub, appended);
             }
             self.schedule(sub);
         }
@@ -203,9 +209,12 @@ impl Delivery {
 
     pub(super) fn drop_subscription(&mut self, sub: SubscriptionKey) {
         if let Some(state) = self.subs.remove(sub) {
-            self.consumers[state.consumer]
-                .subs
-                .remove(&state.discovered);
+            let consumer = &mut self.consumers[state.consumer];
+            consumer.subs.remove(&state.discovered);
+            consumer.order.forget(sub);
+            if let Some(first) = consumer.order.first() {
+                self.schedule_one(first);
+            }
             if let Some(at) = state.timer {
                 self.timers.remove(&(at, sub));
             }
