@@ -5,15 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::commands::{stats, trigger_stats, waiting_calls};
+use crate::commands::waiting_calls;
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
 use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
 use crate::library::{Libraries, Library, LoadError, LoadRequest, Loaded, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{
-    Context, Field, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused, v8_flags,
+    Context, GlobalLock, Hooks, RedisLocked, Scan, Section, Settings, is_paused, v8_flags,
     wake_main_thread,
 };
+use crate::stats;
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 use gears_v8::ports::{Executions, Registered};
@@ -176,62 +177,10 @@ impl App {
         }
     }
 
-    /// How much of a library waits for its beginning.
-    pub(crate) fn pending_jobs(&self, library: &str, executor: &LibraryExecutor) -> usize {
-        executor.waiting() + self.waiting.count(library)
-    }
-
     fn info(&self) -> Vec<Section> {
-        let registry = self.libraries.all();
-        let mut total = 0;
-        let mut quarantined = 0;
-        let mut libraries = Vec::new();
-        for (name, library) in registry.iter() {
-            let Some(executor) = library.executor() else {
-                quarantined += 1;
-                continue;
-            };
-            let memory = executor.memory();
-            total += memory.heap + memory.buffers;
-            let numbers = vec![
-                ("used_heap", memory.heap as u64),
-                ("used_buffers", memory.buffers as u64),
-                ("memory_limit", memory.limit as u64),
-                ("functions", library.functions.len() as u64),
-                ("stream_consumers", library.consumers.len() as u64),
-                ("pending_jobs", self.pending_jobs(name, executor) as u64),
-            ];
-            libraries.push(Field::Numbers(format!("library_{name}"), numbers));
-        }
         let limit = &self.settings.limits.total_memory;
         let limit = limit.load(std::sync::atomic::Ordering::Relaxed);
-        vec![
-            Section {
-                name: "memory",
-                fields: vec![
-                    Field::Number("used_by_libraries", total as u64),
-                    Field::Number("limit_of_libraries", limit as u64),
-                ],
-            },
-            Section {
-                name: "quarantine",
-                fields: vec![Field::Number("quarantined_libraries", quarantined)],
-            },
-            Section {
-                name: "libraries",
-                fields: libraries,
-            },
-            Section {
-                name: "consumers",
-                fields: self
-                    .dispatcher
-                    .inspect(|delivery| stats::of_consumers(&registry, delivery)),
-            },
-            Section {
-                name: "triggers",
-                fields: trigger_stats::of_triggers(&registry, &self.dispatcher),
-            },
-        ]
+        stats::sections(&self.libraries, &self.dispatcher, &self.waiting, limit)
     }
 
     fn is_active(&self) -> bool {

@@ -17,6 +17,7 @@ mod executor;
 mod library;
 mod replication;
 mod server;
+mod stats;
 
 use crate::app::{App, AppHooks};
 use crate::server::{Context, Settings};

@@ -9,8 +9,6 @@ mod fcall;
 mod function;
 mod gears1;
 mod internals;
-pub(crate) mod stats;
-pub(crate) mod trigger_stats;
 pub(crate) mod waiting_calls;
 
 use crate::app::App;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{ANY_STREAM, CATEGORIES, STREAM_AT, STREAM_WORD, Target, nothing_more};
 use crate::app::App;
-use crate::commands::stats::{self, Counters, PERCENTILES};
 use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context, Keys};
+use crate::stats::{self, Counters, PERCENTILES};
 use gears_core::delivery::{
     Delivery, DeliveryState, Percentiles, Refusal, State, Stats, StreamView,
 };

@@ -6,8 +6,8 @@ use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
-use crate::commands::stats::{self, Counters};
-use crate::commands::{COMMAND, entry, subcommand, text, token, trigger_stats};
+use crate::commands::{COMMAND, entry, subcommand, text, token};
+use crate::stats::{self, Counters, describe_trigger, pending_jobs};
 
 pub(super) const LIST: Command = Command {
     name: "list",
@@ -107,7 +107,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
     let consumers = app.dispatcher.inspect(describe);
     let triggers = library.triggers.iter();
     let triggers = triggers
-        .map(|(name, key)| trigger_stats::describe(name, *key, &app.dispatcher, verbosity))
+        .map(|(name, key)| describe_trigger(name, *key, &app.dispatcher, verbosity))
         .collect();
     let functions = library
         .functions
@@ -133,7 +133,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             Reply::count(
                 library
                     .executor()
-                    .map_or(0, |executor| app.pending_jobs(name, executor)),
+                    .map_or(0, |executor| pending_jobs(name, executor, &app.waiting)),
             ),
         ),
         ("user", Reply::text(&*library.user)),

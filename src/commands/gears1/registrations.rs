@@ -8,12 +8,12 @@ use crate::app::App;
 use crate::dispatcher::TriggerView;
 use crate::library::Registry;
 use crate::server::{Arg, Command, Context};
+use crate::stats::{event_types, key_types, mode_name};
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
 
 use super::{GEARS1, READS};
-use crate::commands::trigger_stats::{event_types, key_types, mode_name};
 use crate::commands::{READ_ONLY, command, entry, text, token, wrong_arity};
 
 pub(super) static COMMANDS: [Command; 5] = [

@@ -1,4 +1,4 @@
-//! How it stands with key-space triggers: what LIST and the server's INFO show.
+//! How it stands with key-space triggers.
 
 use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::library::Registry;
@@ -8,7 +8,7 @@ use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;
 
 /// A trigger in LIST. The first fields are those of the original, spelled as there.
-pub(super) fn describe(
+pub(crate) fn describe_trigger(
     name: &str,
     key: TriggerKey,
     dispatcher: &Dispatcher,
@@ -51,27 +51,27 @@ pub(super) fn describe(
     Reply::record(fields)
 }
 
-pub(super) fn mode_name(mode: Mode) -> &'static str {
+pub(crate) fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Sync => "sync",
         Mode::Async => "async",
     }
 }
 
-pub(super) fn event_types(spec: &TriggerSpec) -> Reply {
+pub(crate) fn event_types(spec: &TriggerSpec) -> Reply {
     spec.event_types.as_ref().map_or(Reply::Null, |types| {
         Reply::Array(types.iter().map(|one| Reply::text(&**one)).collect())
     })
 }
 
-pub(super) fn key_types(spec: &TriggerSpec) -> Reply {
+pub(crate) fn key_types(spec: &TriggerSpec) -> Reply {
     spec.key_types.as_ref().map_or(Reply::Null, |types| {
         Reply::Array(types.iter().map(|one| Reply::text(one.name())).collect())
     })
 }
 
 /// A line for each trigger in the server's INFO.
-pub(crate) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<Field> {
+pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<Field> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, key) in &one.triggers {

@@ -1,0 +1,150 @@
+//! How it stands with consumers and their streams.
+
+use crate::library::Registry;
+use crate::server::Field;
+use gears_core::delivery::{ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView};
+use gears_v8::ports::Reply;
+
+/// The sum over the streams of a consumer.
+pub(crate) struct Sum {
+    pub(crate) state: State,
+    pub(crate) streams: usize,
+    pub(crate) processed: u64,
+    pub(crate) in_flight: usize,
+    pub(crate) counters: Counters,
+    pub(crate) percentiles: Percentiles,
+}
+
+/// What is counted beside what LIST always shows.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counters {
+    attempts: u64,
+    failures: u64,
+    given_up: u64,
+    dead_letters: u64,
+    filtered: u64,
+}
+
+impl Counters {
+    pub(crate) fn of(stats: &Stats) -> Self {
+        Self {
+            attempts: stats.attempts,
+            failures: stats.failures,
+            given_up: stats.given_up,
+            dead_letters: stats.dead_letters,
+            filtered: stats.filtered,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.attempts += other.attempts;
+        self.failures += other.failures;
+        self.given_up += other.given_up;
+        self.dead_letters += other.dead_letters;
+        self.filtered += other.filtered;
+    }
+
+    pub(crate) fn named(self) -> [(&'static str, u64); 5] {
+        [
+            ("attempts", self.attempts),
+            ("failures", self.failures),
+            ("given_up", self.given_up),
+            ("dead_letters", self.dead_letters),
+            ("filtered", self.filtered),
+        ]
+    }
+
+    pub(crate) fn fields(self) -> impl Iterator<Item = (&'static str, Reply)> {
+        let named = self.named().into_iter();
+        named.map(|(name, number)| (name, Reply::count(number)))
+    }
+}
+
+/// The names of the four percentiles, which begin in the order of [`percentiles`].
+pub(crate) const PERCENTILES: [&str; 4] = [
+    "lag_ms_p50",
+    "lag_ms_p99",
+    "processing_ms_p50",
+    "processing_ms_p99",
+];
+
+pub(crate) fn percentiles(found: &Percentiles) -> [f64; 4] {
+    let [lag_50, lag_99] = found.lag_ms;
+    let [processing_50, processing_99] = found.processing_ms;
+    [lag_50, lag_99, processing_50, processing_99]
+}
+
+pub(crate) fn sum(consumer: ConsumerKey, delivery: &Delivery) -> Sum {
+    let mut sum = Sum {
+        state: delivery.state_of(consumer),
+        streams: delivery.stream_count(consumer),
+        processed: 0,
+        in_flight: 0,
+        counters: Counters::default(),
+        percentiles: Stats::percentiles(delivery.streams_of(consumer).map(|one| one.stats)),
+    };
+    for stream in delivery.streams_of(consumer) {
+        sum.processed += stream.stats.finished;
+        sum.in_flight += stream.in_flight().len();
+        sum.counters.add(Counters::of(stream.stats));
+    }
+    sum
+}
+
+/// A line for each consumer in the server's INFO.
+pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (library, one) in registry {
+        for (name, consumer) in &one.consumers {
+            let sum = sum(consumer.key, delivery);
+            let mut numbers = vec![
+                ("streams", sum.streams as u64),
+                ("processed", sum.processed),
+                ("in_flight", sum.in_flight as u64),
+            ];
+            numbers.extend(sum.counters.named());
+            let times = PERCENTILES.into_iter().zip(percentiles(&sum.percentiles));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "times are not negative, and below a year"
+            )]
+            numbers.extend(times.map(|(name, ms)| (name, ms.round() as u64)));
+            let state = match sum.state {
+                State::Running => 0,
+                State::Waiting => 1,
+                State::Paused => 2,
+                State::Aborted => 3,
+                State::Refused => 4,
+            };
+            numbers.push(("state", state));
+            fields.push(Field::Numbers(
+                format!("consumer_{library}_{name}"),
+                numbers,
+            ));
+        }
+    }
+    fields
+}
+
+pub(crate) fn state(state: State) -> Reply {
+    Reply::text(match state {
+        State::Running => "running",
+        State::Waiting => "waiting",
+        State::Paused => "paused",
+        State::Aborted => "aborted",
+        State::Refused => "refused",
+    })
+}
+
+pub(crate) fn position(stream: &StreamView<'_>) -> Reply {
+    match stream.position() {
+        EntryId::ZERO => Reply::text("None"),
+        id => Reply::text(id.to_string()),
+    }
+}
+
+pub(crate) fn ids(ids: Vec<EntryId>) -> Reply {
+    let texts = ids.into_iter().map(|id| Reply::text(id.to_string()));
+    Reply::Array(texts.collect())
+}

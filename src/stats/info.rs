@@ -1,0 +1,76 @@
+//! The module's sections of the server's INFO.
+
+use super::{consumers, triggers};
+use crate::dispatcher::Dispatcher;
+use crate::executor::{LibraryExecutor, WaitingCalls};
+use crate::library::{Libraries, Registry};
+use crate::server::{Field, Section};
+
+/// All sections. `limit` is in bytes, of all libraries together.
+pub(crate) fn sections(
+    libraries: &Libraries,
+    dispatcher: &Dispatcher,
+    waiting: &WaitingCalls,
+    limit: usize,
+) -> Vec<Section> {
+    let registry = libraries.all();
+    let of_libraries = OfLibraries::new(&registry, waiting);
+    let section = |name, fields| Section { name, fields };
+    let memory = vec![
+        Field::Number("used_by_libraries", of_libraries.memory as u64),
+        Field::Number("limit_of_libraries", limit as u64),
+    ];
+    let quarantine = Field::Number("quarantined_libraries", of_libraries.quarantined);
+    let consumers = dispatcher.inspect(|delivery| consumers::of_consumers(&registry, delivery));
+    vec![
+        section("memory", memory),
+        section("quarantine", vec![quarantine]),
+        section("libraries", of_libraries.lines),
+        section("consumers", consumers),
+        section("triggers", triggers::of_triggers(&registry, dispatcher)),
+    ]
+}
+
+/// How much of a library waits for its beginning.
+pub(crate) fn pending_jobs(
+    library: &str,
+    executor: &LibraryExecutor,
+    waiting: &WaitingCalls,
+) -> usize {
+    executor.waiting() + waiting.count(library)
+}
+
+/// A line for each library that runs, and what they are together.
+#[derive(Default)]
+struct OfLibraries {
+    lines: Vec<Field>,
+    /// Bytes.
+    memory: usize,
+    quarantined: u64,
+}
+
+impl OfLibraries {
+    fn new(registry: &Registry, waiting: &WaitingCalls) -> Self {
+        let mut all = Self::default();
+        for (name, library) in registry {
+            let Some(executor) = library.executor() else {
+                all.quarantined += 1;
+                continue;
+            };
+            let memory = executor.memory();
+            all.memory += memory.heap + memory.buffers;
+            let pending = pending_jobs(name, executor, waiting);
+            let numbers = vec![
+                ("used_heap", memory.heap as u64),
+                ("used_buffers", memory.buffers as u64),
+                ("memory_limit", memory.limit as u64),
+                ("functions", library.functions.len() as u64),
+                ("stream_consumers", library.consumers.len() as u64),
+                ("pending_jobs", pending as u64),
+            ];
+            all.lines
+                .push(Field::Numbers(format!("library_{name}"), numbers));
+        }
+        all
+    }
+}
