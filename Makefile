@@ -37,22 +37,22 @@ format: ## format the Rust code
 bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
 	@scripts/cargo build --release
-	@target/venv/bin/python benches/run.py $(BENCH_ARGS)
+	@target/venv/bin/python -m benches.run $(BENCH_ARGS)
 
 soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
-	@target/venv/bin/python soak/run.py $(SOAK_ARGS)
+	@target/venv/bin/python -m soak.run $(SOAK_ARGS)
 
 chaos: ## SIGKILL 700 times, a quarter of an hour; CHAOS_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
-	@target/venv/bin/python chaos/run.py $(CHAOS_ARGS)
+	@target/venv/bin/python -m chaos.run $(CHAOS_ARGS)
 
 fuzz: ## random operations for half an hour, and new cases for the models; FUZZ_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
-	@target/venv/bin/python fuzz/run.py $(FUZZ_ARGS)
+	@target/venv/bin/python -m fuzz.run $(FUZZ_ARGS)
 	@PROPTEST_RNG_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') PROPTEST_CASES=$${PROPTEST_CASES:-20000} \
 	  scripts/cargo test --release -p gears-core --test delivery_model --test policy_model
 
@@ -63,7 +63,7 @@ fuzz-asan: ## random operations under AddressSanitizer; FUZZ_ARGS=, REDIS_SERVER
 adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test
 	@scripts/cargo build --release
-	@target/venv/bin/python -m pytest pytests/test_adversary.py $(PYTEST_ARGS)
+	@target/venv/bin/python -m pytest pytests/adversary $(PYTEST_ARGS)
 
 sanitize: ## the Rust tests under AddressSanitizer
 	@scripts/setup test

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from server import BenchError, Server, wait_for
+from testing.launch import BenchError, wait_for
+from testing.throw_away import ThrowAway
 
 STREAM = "stream:bench"
 GROUP = "bench"
@@ -59,18 +60,18 @@ class Nobody:
     # What the clients send.
     command: tuple[str, ...] = ("XADD", STREAM, "*", "field", "value")
 
-    def count(self, server: Server) -> int:
+    def count(self, server: ThrowAway) -> int:
         """How often the server has done it."""
         return server.client.xinfo_stream(STREAM)["entries-added"]
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         """Is ready for entries when this returns."""
 
-    def is_done(self, server: Server, entries: int) -> bool:
+    def is_done(self, server: ThrowAway, entries: int) -> bool:
         """Whether all that was sent, that many times, is processed; called after the last answer."""
         return True
 
-    def check(self, server: Server) -> None:
+    def check(self, server: ThrowAway) -> None:
         """Raises `BenchError` if something else was done than should be; called when the clock has stopped."""
 
     def stop(self) -> None:
@@ -103,10 +104,10 @@ class Library(Nobody):
         self._matches = STREAM.startswith(prefix)
         self._effect_of_each = PROCESSED in self._code
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         server.client.execute_command("RG.FUNCTION", "LOAD", self._code)
 
-    def is_done(self, server: Server, entries: int) -> bool:
+    def is_done(self, server: ThrowAway, entries: int) -> bool:
         reply = server.client.execute_command("RG.FUNCTION", "LIST", "vv", "LIBRARY", "bench")
         consumer = fields(fields(reply[0])["stream_consumers"][0])
         streams = [fields(stream) for stream in consumer["streams"]]
@@ -136,7 +137,7 @@ class LibraryOfMany(Library):
         self._effect_of_wanted = self._effect_of_each
         self._effect_of_each = False
 
-    def check(self, server: Server) -> None:
+    def check(self, server: ThrowAway) -> None:
         if not self._effect_of_wanted:
             return
         wanted = server.client.eval(COUNT_WANTED, 1, STREAM, WANTED)
@@ -153,7 +154,7 @@ class Worker(Nobody):
         self._count = count
         self._effect = effect
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         server.client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         self._process = subprocess.Popen(
             [sys.executable, WORKER, str(server.port), STREAM, GROUP, str(self._count)]
@@ -161,7 +162,7 @@ class Worker(Nobody):
         )
         wait_for("the worker's first XREADGROUP", lambda: self._waits_for_entries(server), deadline)
 
-    def is_done(self, server: Server, entries: int) -> bool:
+    def is_done(self, server: ThrowAway, entries: int) -> bool:
         self._check_alive()
         last_added = server.client.xinfo_stream(STREAM)["last-generated-id"]
         [group] = server.client.xinfo_groups(STREAM)
@@ -177,7 +178,7 @@ class Worker(Nobody):
             process.kill()
             process.wait()
 
-    def _waits_for_entries(self, server: Server) -> bool:
+    def _waits_for_entries(self, server: ThrowAway) -> bool:
         self._check_alive()
         return server.client.info("clients")["blocked_clients"] == 1
 
@@ -186,7 +187,7 @@ class Worker(Nobody):
             raise BenchError(f"the worker ended with code {self._process.returncode}")
 
 
-def count_processed(server: Server) -> int:
+def count_processed(server: ThrowAway) -> int:
     """How many effects there are."""
     return int(server.client.get(PROCESSED) or 0)
 

@@ -1,7 +1,8 @@
 """What clients call: nothing, a function in Lua, or its twin in JavaScript."""
 
-from consumers import Nobody
-from server import BenchError, Server
+from benches.consumers import Nobody
+from testing.launch import BenchError
+from testing.throw_away import ThrowAway
 
 LUA = """#!lua name=bench
 local function once(command)
@@ -61,14 +62,14 @@ class Command(Nobody):
     def __init__(self, *command: str):
         self.command = command
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         server.client.set(TEXT, VALUE)
         self._load(server)
         server.client.execute_command(*self.command)
         server.client.delete(COUNTER)
         server.client.config_resetstat()
 
-    def count(self, server: Server) -> int:
+    def count(self, server: ThrowAway) -> int:
         """How often it was called."""
         errors = server.client.info("errorstats")
         if errors:
@@ -76,14 +77,14 @@ class Command(Nobody):
         name = f"cmdstat_{self.command[0].lower()}"
         return server.client.info("commandstats").get(name, {}).get("calls", 0)
 
-    def is_done(self, server: Server, entries: int) -> bool:
+    def is_done(self, server: ThrowAway, entries: int) -> bool:
         per_call = {"incr": 1, "incr10": 10, "async_incr": 1, "background_incr": 1}.get(self._function(), 0)
         return int(server.client.get(COUNTER) or 0) == entries * per_call
 
     def _function(self) -> str | None:
         return None
 
-    def _load(self, server: Server) -> None:
+    def _load(self, server: ThrowAway) -> None:
         """Nothing to load."""
 
 
@@ -96,7 +97,7 @@ class Lua(Command):
     def _function(self) -> str | None:
         return self.command[1]
 
-    def _load(self, server: Server) -> None:
+    def _load(self, server: ThrowAway) -> None:
         server.client.function_load(LUA)
 
 
@@ -109,5 +110,5 @@ class JavaScript(Command):
     def _function(self) -> str | None:
         return self.command[2]
 
-    def _load(self, server: Server) -> None:
+    def _load(self, server: ThrowAway) -> None:
         server.client.execute_command("RG.FUNCTION", "LOAD", JAVASCRIPT)

@@ -16,13 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testing.launch import MODULE
+
 try:
     import hiredis  # noqa: F401  (without it the Python worker would be slower than it has to be)
     import redis
 except ImportError as missing:
     sys.exit(f"{missing}: run `make bench`, or `pip install redis hiredis` first")
 
-from consumers import (
+from benches.consumers import (
     EMPTY,
     EMPTY_ASYNC,
     FILTER,
@@ -41,13 +43,13 @@ from consumers import (
     NobodyOfMany,
     Worker,
 )
-from functions import Command, JavaScript, Lua
-from server import HOST, BenchError, Server, find_program, wait_for
-from triggers import Set, Trigger
+from benches.functions import Command, JavaScript, Lua
+from benches.triggers import Set, Trigger
+from testing.launch import HOST, BenchError, find_program, wait_for
+from testing.throw_away import ThrowAway
 
 CLIENTS = 50
 PIPELINE = 16
-MODULE = Path(__file__).resolve().parent.parent / "target" / "release" / "libredisgears.so"
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def measure(row: Row, options: argparse.Namespace) -> Sample:
     requests = math.ceil(requests / row.multiple) * row.multiple
     module = options.module if row.module else None
     consumer = row.consumer()
-    with Server(options.server, options.deadline, module) as server:
+    with ThrowAway(options.server, options.deadline, module) as server:
         print(f"{row.key} (server pid {server.pid})", end=" ", file=sys.stderr, flush=True)
         try:
             sample = measure_on(server, consumer, row, requests, options)
@@ -305,7 +307,7 @@ def measure(row: Row, options: argparse.Namespace) -> Sample:
 
 
 def measure_on(
-    server: Server, consumer: Nobody, row: Row, requests: int, options: argparse.Namespace
+    server: ThrowAway, consumer: Nobody, row: Row, requests: int, options: argparse.Namespace
 ) -> Sample:
     """Has the clients send, and sees to it that all of it has been done and processed."""
     if not row.backlog:
@@ -354,7 +356,7 @@ def measure_all(rows: list[Row], options: argparse.Namespace) -> list[Result]:
 
 def machine_and_server(options: argparse.Namespace) -> dict[str, object]:
     """What the figures depend on beside the code."""
-    with Server(options.server, options.deadline) as server:
+    with ThrowAway(options.server, options.deadline) as server:
         version = server.version()
     return {
         "server": version,
@@ -465,7 +467,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
                         help=f"only these: {', '.join([*GROUPS, *BY_KEY])}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single run, as JSON")
-    parser.add_argument("--module", type=Path, default=MODULE, help="default: %(default)s")
+    parser.add_argument("--module", type=Path, default=Path(MODULE), help="default: %(default)s")
     parser.add_argument("--deadline", type=positive, default=120, metavar="SECONDS",
                         help="how long a single step of a run may take")  # fmt: skip
     return parser.parse_args()

@@ -1,7 +1,8 @@
 """What happens to keys while clients set them: nothing, or a trigger."""
 
-from consumers import EMPTY, Nobody, fields
-from server import BenchError, Server
+from benches.consumers import EMPTY, Nobody, fields
+from testing.launch import BenchError
+from testing.throw_away import ThrowAway
 
 KEY = "key:bench"
 # More than any run has, so that no event is dropped however slow the worker is.
@@ -13,10 +14,10 @@ class Set(Nobody):
 
     command = ("SET", KEY, "value")
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         server.client.config_resetstat()
 
-    def count(self, server: Server) -> int:
+    def count(self, server: ThrowAway) -> int:
         errors = server.client.info("errorstats")
         if errors:
             raise BenchError(f"SET was answered with errors: {errors}")
@@ -32,13 +33,13 @@ class Trigger(Set):
         self._code = f'#!js name=bench\nredis.register_notifications_consumer("t", "{prefix}", {callback}, {options});'
         self._fires = fires
 
-    def start(self, server: Server, deadline: float) -> None:
+    def start(self, server: ThrowAway, deadline: float) -> None:
         for name, value in QUEUE.items():
             server.client.config_set(f"redisgears_2.{name}", value)
         server.client.execute_command("RG.FUNCTION", "LOAD", self._code)
         super().start(server, deadline)
 
-    def is_done(self, server: Server, entries: int) -> bool:
+    def is_done(self, server: ThrowAway, entries: int) -> bool:
         [reply] = server.client.execute_command("RG.FUNCTION", "LIST", "v", "LIBRARY", "bench")
         [trigger] = map(fields, fields(reply)["notifications_consumers"])
         expected = entries if self._fires else 0

@@ -4,11 +4,8 @@ Each life has a port and a log file of its own; the server appends to its log li
 kill. The log of a life that was checked is removed a few lives later.
 """
 
-import contextlib
-import os
 import re
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from server import HOST, BenchError, free_port, wait_for
+from testing.launch import HOST, BenchError, kill, launch, wait_for
 
 # The owner of one of the libraries: who loaded it has to survive as well.
 OWNER = "chaos"
@@ -48,23 +45,16 @@ class Node:
             leftover.unlink()
         for attempt in range(1, ATTEMPTS + 1):
             self._lives += 1
-            self.port = free_port()
             log = self._directory / f"server-{self._lives:04}.log"
             self._logs[log] = 0
-            command = [
-                self._options.server,
-                *("--bind", HOST, "--port", str(self.port)),
-                *("--dir", str(self._directory), "--logfile", str(log)),
+            settings = (
                 *("--save", "", "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"),
                 *("--user", OWNER, "on", "nopass", "~*", "&*", "+@all"),
-                *("--loadmodule", str(self._options.module)),
-                *more,
-            ]
-            # A process group of its own: what the server forks is killed with it.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
+            )
+            options = self._options
+            self._process, self.port = launch(
+                options.server, self._directory, log, *more, settings=settings, module=options.module
+            )
             self.client = self.connect()
             try:
                 wait_for(f"an answer of {self.name} after its start", self._answers, self._options.deadline)
@@ -138,11 +128,7 @@ class Node:
             self._end()
 
     def _end(self):
-        # The group is there as long as its leader is not waited for.
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        kill(self._process)
         self.client.close()
 
     def new_lines(self):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import redis
 
-from fleet import OWNER
-from verdict import KINDS, LIBRARY, NO_ID, Seen, dead_letters_of, kind_of
+from chaos.fleet import OWNER
+from chaos.verdict import KINDS, LIBRARY, NO_ID, Seen, dead_letters_of, kind_of
 
 LIBRARIES = Path(__file__).resolve().parent / "libraries"
 CONFIG = '{"window":10}'

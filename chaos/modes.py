@@ -7,9 +7,9 @@ what has to hold when everything is at rest again.
 import threading
 from collections import Counter
 
-from fleet import Node
-from server import BenchError, wait_for
-from verdict import Rules
+from chaos.fleet import Node
+from chaos.verdict import Rules
+from testing.launch import BenchError, wait_for
 
 # Seconds from the producers' first replies to the kill.
 SOONEST, LATEST = 0.05, 0.6

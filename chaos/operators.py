@@ -5,8 +5,8 @@ import threading
 
 import redis
 
-import look
-from verdict import kind_of
+from chaos import look
+from chaos.verdict import kind_of
 
 # Seconds between two commands: the kill is to find failures, too.
 PAUSE_MAX = 0.02

@@ -8,8 +8,8 @@ import socket
 import threading
 from collections import defaultdict
 
-from server import HOST
-from verdict import kind_of
+from chaos.verdict import kind_of
+from testing.launch import HOST
 
 THREADS = 3
 PIPELINE_MAX = 16

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import redis
 
-import look
-from operators import Operator
-from producers import Producers
-from server import BenchError, wait_for
-from verdict import (
+from chaos import look
+from chaos.operators import Operator
+from chaos.producers import Producers
+from chaos.verdict import (
     KINDS,
     RESUME,
     Known,
@@ -31,6 +30,7 @@ from verdict import (
     rest,
     stopped,
 )
+from testing.launch import BenchError, wait_for
 
 # Rounds that a stream serves, and that it is watched for afterwards.
 SERVES, WATCHED = 4, 4

@@ -1,7 +1,7 @@
 """SIGKILL at random moments, again and again, and what becomes of entries, effects and cursors.
 
     make chaos
-    python chaos/run.py --modes aof-always,replica --rounds 20 --seed 7 --json chaos.json
+    python -m chaos.run --modes aof-always,replica --rounds 20 --seed 7 --json chaos.json
 
 Four modes, each with one data set that lives through all of its rounds:
 
@@ -44,7 +44,6 @@ was when something was found. The seed decides when is killed and what is added,
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -52,21 +51,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-# The bench's way of finding programs and ports.
-sys.path.append(str(PROJECT / "benches"))
+from testing.launch import MODULE
 
 try:
     import redis  # noqa: F401
 except ImportError as missing:
     sys.exit(f"{missing}: run `make chaos`, or `pip install redis hiredis` first")
 
-from modes import MODES
-from rounds import Rounds
-from server import BenchError, find_program
-from verdict import KINDS
+from chaos.modes import MODES
+from chaos.rounds import Rounds
+from chaos.verdict import KINDS
+from testing.launch import BenchError, find_program
 
-MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
 FIGURES = (
     *("acknowledged", "kept", "skipped", "sync twice", "sync missing"),
     *("cut off", "letters", "letters over a kill", "redriven"),
@@ -130,7 +126,7 @@ def parse_options():
                         help="of each mode, half as many with a replica (%(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="default: any")
     parser.add_argument("--server", help="default: REDIS_SERVER, else redis-server")
-    parser.add_argument("--module", type=Path, default=MODULE, help="default: MODULE, else %(default)s")
+    parser.add_argument("--module", type=Path, default=Path(MODULE), help="default: MODULE, else %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the results go for programs")
     parser.add_argument("--directory", type=Path, help="for the servers' files, which are kept; must be empty or new")
     parser.add_argument("--give-up", type=int, default=5, metavar="ROUNDS",

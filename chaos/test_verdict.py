@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from verdict import (
+from chaos.verdict import (
     FATAL,
     KINDS,
     POISON,

@@ -5,10 +5,10 @@ import time
 
 import redis
 
-from checks import BAD_LOG
-from rest import pending
-from scene import Finding
-from support import fields
+from fuzz.scene import Finding
+from soak.checks import BAD_LOG
+from testing.pending import pending
+from testing.replies import fields
 
 REST = 25
 QUIET = {

@@ -17,7 +17,7 @@ An operation is a dict that JSON can hold. `kind` names it in the counts; `do` s
 import json
 import random as chance
 
-from libraries import CALLED, RUNS, gears, library
+from fuzz.libraries import CALLED, RUNS, gears, library
 
 LIBRARIES = ("l0", "l1", "l2", "l3")
 STREAMS = ("s:1", "s:2", "s:3", "s", "t:1")

@@ -1,8 +1,8 @@
 """Random operations on a primary and its replica while producers are at work, and what must hold whenever all is at rest.
 
     make fuzz
-    python fuzz/run.py --minutes 5 --seed 7 --server ~/.cache/gears-servers/valkey-9/bin/valkey-server
-    python fuzz/run.py --replay fuzz-7-12.json
+    python -m fuzz.run --minutes 5 --seed 7 --server ~/.cache/gears-servers/valkey-9/bin/valkey-server
+    python -m fuzz.run --replay fuzz-7-12.json
 
 A round: a few hundred operations (operations.py), made from the seed before the first is done: libraries of every kind
 (libraries.py) that are loaded, upgraded and deleted, streams and keys that are changed in every way, forks, changes of
@@ -22,7 +22,6 @@ The seed decides what is done, but not how producers and workers interleave with
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -32,10 +31,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
-# The servers of the flow tests, what they see as pending, and what the soak takes for a fault in a log.
-sys.path += [str(PROJECT / folder) for folder in ("pytests", "soak", "benches")]
+from fuzz.judge import clean, come_to_rest
+from fuzz.memory import Memory
+from fuzz.operations import generate
+from fuzz.scene import Finding, Scene
+from fuzz.shrink import shrink
+from testing.launch import MODULE, REDIS_SERVER
 
 OPERATIONS = 300
 # Rounds on the same servers, before new ones are started.
@@ -52,8 +53,8 @@ def parse_options():
     parser.add_argument("--minutes", type=float, default=30, help="how long (%(default)s)")
     parser.add_argument("--rounds", type=int, default=1 << 31, help="how many at most (no limit)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="default: any")
-    parser.add_argument("--server", help="default: REDIS_SERVER, else redis-server")
-    parser.add_argument("--module", type=Path, default=MODULE, help="default: MODULE, else %(default)s")
+    parser.add_argument("--server", default=REDIS_SERVER, help="default: REDIS_SERVER, else redis-server")
+    parser.add_argument("--module", type=Path, default=Path(MODULE), help="default: MODULE, else %(default)s")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="the operations of a finding, once more")
     parser.add_argument("--without", default="", metavar="KIND,...", help="kinds of operations that are left out")
     parser.add_argument("--tries", type=int, default=3, help="how often a list is tried before it counts as harmless (%(default)s)")
@@ -112,7 +113,8 @@ class Fuzz:
 
     def _start(self):
         self._lives += 1
-        return Scene(self._directory / f"life-{self._lives}")
+        which = {"program": self._options.server, "module_file": self._options.module.resolve()}
+        return Scene(self._directory / f"life-{self._lives}", **which)
 
     def _end(self, scene):
         self.counts += scene.counts
@@ -185,7 +187,6 @@ class Fuzz:
 def main():
     """One run, or one replay; ends with 1 if something was found."""
     options = parse_options()
-    options.server = os.environ["REDIS_SERVER"]
     directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
     for ended in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended, lambda number, _: sys.exit(f"fuzz: ended by signal {number}"))
@@ -202,14 +203,4 @@ def main():
 
 
 if __name__ == "__main__":
-    chosen = parse_options()
-    # What the flow tests share takes these from the environment.
-    os.environ["MODULE"] = str(chosen.module.resolve())
-    os.environ["REDIS_SERVER"] = chosen.server or os.environ.get("REDIS_SERVER") or "redis-server"
-    from judge import clean, come_to_rest
-    from memory import Memory
-    from operations import generate
-    from scene import Finding, Scene
-    from shrink import shrink
-
     main()

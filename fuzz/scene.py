@@ -8,8 +8,9 @@ from collections import Counter
 
 import redis
 
-from operations import KEYS, STREAMS, USER
-from support import KeptServer, fields
+from fuzz.operations import KEYS, STREAMS, USER
+from testing.replies import fields
+from testing.servers import Server
 
 # No answer may take longer: clients are paused and scripts run for parts of a second.
 ANSWER = 20
@@ -32,13 +33,13 @@ class Finding(Exception):
     """Something that must not be."""
 
 
-class Node(KeptServer):
+class Node(Server):
     """One server, with clients by database and user."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, **which):
         directory.mkdir(parents=True)
         self._clients = {}
-        super().__init__(directory, *MODULE_ARGUMENTS, "--appendonly", "yes", "--repl-timeout", "20")
+        super().__init__(directory, *MODULE_ARGUMENTS, "--appendonly", "yes", "--repl-timeout", "20", **which)
 
     def of(self, db=0, user=None):
         """The client for a database; it connects anew where it was killed."""
@@ -79,11 +80,11 @@ class Producer(threading.Thread):
 
 
 class Scene:
-    """Servers of one life, with what is open on them."""
+    """Servers of one life, with what is open on them; `which` are the program and the module."""
 
-    def __init__(self, directory):
-        self.primary = Node(directory / "one")
-        self.replica = Node(directory / "two")
+    def __init__(self, directory, **which):
+        self.primary = Node(directory / "one", **which)
+        self.replica = Node(directory / "two", **which)
         self.counts = Counter()
         self.refused = Counter()
         self._open = []

@@ -1,13 +1,9 @@
 """The generator gives the same operations for the same seed, of every kind; the shrinker finds what is needed."""
 
 import json
-import sys
-from pathlib import Path
 
-sys.path += [str(Path(__file__).resolve().parent)]
-
-from operations import KINDS, generate
-from shrink import shrink
+from fuzz.operations import KINDS, generate
+from fuzz.shrink import shrink
 
 WAYS = {"command", "multi", "leave", "listen", "pick", "reload", "restore", "roles", "wait"}
 

@@ -1,11 +1,7 @@
 """Growth from round to round is told from what goes up and down."""
 
-import sys
-from pathlib import Path
 
-sys.path += [str(Path(__file__).resolve().parent)]
-
-from memory import GROWTH, WARM_UP, Memory
+from fuzz.memory import GROWTH, WARM_UP, Memory
 
 MB = 1 << 20
 

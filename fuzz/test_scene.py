@@ -1,14 +1,10 @@
 """Operations that a server answers by dropping data leave primary and replica equal all the same."""
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path += [str(Path(__file__).resolve().parent.parent / folder) for folder in ("fuzz", "pytests")]
-
-from scene import Scene
+from fuzz.scene import Scene
 
 DEADLINE = 20
 # With so many keys and such a pause at each, in microseconds, saving takes a fifth of a second.

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from rest import assert_at_rest
-from support import MODULE, REDIS_SERVER, V8, KeptServer, Node, Server
+from testing.launch import MODULE, REDIS_SERVER
+from testing.pending import assert_at_rest
+from testing.servers import V8, Server
 
 
 def pytest_configure(config):
@@ -32,9 +33,9 @@ def pytest_runtest_call(item):
 def _nodes(values):
     """The servers among the values of fixtures: themselves, their replicas, and those that fixtures start on demand."""
     for value in values:
-        if isinstance(value, Node):
+        if isinstance(value, Server):
             yield value
-            if (replica := getattr(value, "replica", None)) is not None:
+            if (replica := value.replica) is not None:
                 yield replica
         else:
             yield from _nodes(getattr(value, "servers", ()))
@@ -124,7 +125,7 @@ def keep(tmp_path_factory):
     servers = []
 
     def start(*options):
-        servers.append(KeptServer(tmp_path_factory.mktemp("kept"), *options))
+        servers.append(Server(tmp_path_factory.mktemp("kept"), *options))
         return servers[-1]
 
     start.servers = servers

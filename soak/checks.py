@@ -13,8 +13,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from load import HOSTILE, LOCK_TIMEOUTS, STREAMS, fields
-from record import Times, milliseconds
+from soak.load import HOSTILE, LOCK_TIMEOUTS, STREAMS, fields
+from soak.record import Times, milliseconds
 
 BAD_LOG = re.compile(r"internal error|panicked|BUG REPORT|ASSERTION FAILED|Fatal error|out of memory \(", re.IGNORECASE)
 # No PING may take longer: a few runs that are ended one after the other, and what a busy machine adds.

@@ -3,7 +3,7 @@
 import json
 import time
 
-from load import BACKLOG, Task, fields, short
+from soak.load import BACKLOG, Task, fields, short
 
 # What the writers write; each event has its place in the ledger `written`, as in those of the triggers.
 NAMES = 40

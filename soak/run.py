@@ -1,7 +1,7 @@
 """Mixed load on one server with the module, for half an hour or as long as wanted, and what must hold meanwhile.
 
     make soak
-    python soak/run.py --minutes 5 --seed 7 --server ~/.cache/gears-servers/valkey-9/bin/valkey-server --replica
+    python -m soak.run --minutes 5 --seed 7 --server ~/.cache/gears-servers/valkey-9/bin/valkey-server --replica
 
 At work at the same time:
 
@@ -38,7 +38,6 @@ directory is then kept. The seed decides what each client does, but not how they
 """
 
 import argparse
-import os
 import random
 import shutil
 import sys
@@ -46,9 +45,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-# The bench starts its servers in the same way.
-sys.path.append(str(PROJECT / "benches"))
+from testing.launch import MODULE
 
 try:
     import redis
@@ -57,15 +54,15 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: run `make soak`, or `pip install redis hiredis` first")
 
-from checks import Info, Log, Pinger, Process, empty, settle
-from keys import EXECUTIONS, FIXED, KeyWriter, Runner
-from load import HOSTILE, Administrator, Caller, Churner, Writer, load
-from record import Record
-from server import BenchError, Server, find_program
-from triggers import Triggers
-from trouble import Deserter, Troublemaker
+from soak.checks import Info, Log, Pinger, Process, empty, settle
+from soak.keys import EXECUTIONS, FIXED, KeyWriter, Runner
+from soak.load import HOSTILE, Administrator, Caller, Churner, Writer, load
+from soak.record import Record
+from soak.triggers import Triggers
+from soak.trouble import Deserter, Troublemaker
+from testing.launch import BenchError, find_program
+from testing.throw_away import ThrowAway
 
-MODULE = Path(os.environ.get("MODULE") or PROJECT / "target" / "release" / "libredisgears.so")
 TASKS = (
     *((Caller, 3), (Writer, 2), (KeyWriter, 2), (Runner, 2)),
     *((Troublemaker, 2), (Deserter, 1), (Churner, 2), (Administrator, 1)),
@@ -104,7 +101,7 @@ class Soak:
         directory.mkdir(exist_ok=True)
         arguments = MODULE_ARGUMENTS if module else ()
         options = (*arguments, "--enable-debug-command", "yes", *more)
-        return Server(self._options.server, self.deadline, module, options, directory)
+        return ThrowAway(self._options.server, self.deadline, module, options, directory)
 
     @property
     def port(self):
@@ -212,7 +209,7 @@ def parse_options():
     parser.add_argument("--minutes", type=float, default=30, help="how long (%(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31), help="default: any")
     parser.add_argument("--server", help="default: REDIS_SERVER, else redis-server")
-    parser.add_argument("--module", type=Path, default=MODULE, help="default: MODULE, else %(default)s")
+    parser.add_argument("--module", type=Path, default=Path(MODULE), help="default: MODULE, else %(default)s")
     parser.add_argument("--deadline", type=float, default=30, metavar="SECONDS",
                         help="for every answer (%(default)s)")  # fmt: skip
     parser.add_argument("--replica", action="store_true", help="with a replica")

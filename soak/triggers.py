@@ -2,9 +2,9 @@
 
 import re
 
-from checks import numbers
-from keys import EXECUTIONS, TRIGGERS
-from load import HOSTILE, fields
+from soak.checks import numbers
+from soak.keys import EXECUTIONS, TRIGGERS
+from soak.load import HOSTILE, fields
 
 # Fields of LIST, by those of INFO.
 SHARED = {"triggered": "num_triggered", "finished": "num_finished", "failed": "num_failed", "dropped": "num_dropped"}

@@ -5,8 +5,8 @@ import time
 
 import redis
 
-from keys import FIXED_ALL
-from load import HOSTILE, REPLACED, Task
+from soak.keys import FIXED_ALL
+from soak.load import HOSTILE, REPLACED, Task
 
 # Code of a library that is ended takes what else is pending there with it.
 ENDED = f"terminated due to OOM or timeout|is busy|{REPLACED}"

@@ -1,0 +1,95 @@
+"""Starting servers: where programs are, ports, and processes. Every server that a program here needs begins in `launch`."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+REPOSITORY = Path(__file__).resolve().parent.parent
+# What is tested and measured, unless a command line names others.
+MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
+REDIS_SERVER = os.environ.get("REDIS_SERVER") or "redis-server"
+
+
+class BenchError(Exception):
+    """What kept a program from its work, with the reason as its text."""
+
+
+def wait_for(what: str, condition: Callable[[], bool], deadline: float) -> None:
+    """Polls `condition` until it holds; `BenchError` after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise BenchError(f"{what}: not reached within {deadline:.0f} s")
+        time.sleep(0.005)
+
+
+def find_program(variable: str, *candidates: str | Path) -> str:
+    """The program that the environment variable names, else the first candidate there is."""
+    wanted = [os.environ[variable]] if os.environ.get(variable) else candidates
+    for program in wanted:
+        found = shutil.which(program)
+        if found:
+            return found
+    raise BenchError(f"no such program: {', '.join(map(str, wanted))} (set {variable})")
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def launch(
+    program: str,
+    directory: Path,
+    log: Path,
+    *options: str,
+    configuration: str | None = None,
+    settings: Sequence[str] = (),
+    module: str | Path | None = None,
+) -> tuple[subprocess.Popen, int]:
+    """A new server in that directory, and its port; it need not answer yet.
+
+    `settings` come in front of the module, `options` behind it: so they may begin with arguments of the module.
+    """
+    port = free_port()
+    command = [
+        program,
+        *((configuration,) if configuration else ()),
+        *("--bind", HOST, "--port", str(port)),
+        *("--dir", str(directory), "--logfile", str(log)),
+        *settings,
+        *(("--loadmodule", str(module)) if module else ()),
+        *options,
+    ]
+    # A process group of its own: what the server forks can be ended with it.
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    return process, port
+
+
+def end(process: subprocess.Popen, patience: float = 10) -> None:
+    """Asks a server to end, and kills it if it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL, to the children that write files too: one would put its file in the place of a later one."""
+    # The group is there as long as its leader is not waited for.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,17 @@
+"""Waiting for what has to come."""
+
+import time
+
+# Seconds. What has to come comes in milliseconds; a busy machine may take much longer, and only a failure waits so long.
+DEADLINE = 60
+
+
+def eventually(check, what=None, deadline=DEADLINE):
+    """Polls until ``check()`` is true and returns what it gave; fails at the deadline."""
+    end = time.monotonic() + deadline
+    while True:
+        result = check()
+        if result:
+            return result
+        assert time.monotonic() < end, f"not within {deadline} s: {what() if callable(what) else what}"
+        time.sleep(0.005)
