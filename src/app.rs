@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::commands::waiting_calls;
 use crate::dispatcher::{Dispatcher, EventLimits, KeyEvent, TickLimits};
-use crate::executor::{Completions, ExecutionLog, LibraryExecutor, Pool, Shared, WaitingCalls};
+use crate::executor::{
+    Completions, ExecutionLog, LibraryExecutor, MainThreadExecutor, Pool, Shared, WaitingCalls,
+};
 use crate::library::{Libraries, Library, LoadError, LoadRequest, Loaded, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{
@@ -28,6 +30,8 @@ const SLICE: Duration = Duration::from_millis(2);
 pub(crate) struct App {
     /// The libraries.
     pub(crate) libraries: Libraries,
+    /// The main thread's place in libraries.
+    pub(crate) main_thread: Rc<MainThreadExecutor>,
     /// The delivery core at work.
     pub(crate) dispatcher: Rc<Dispatcher>,
     /// Calls of functions whose libraries are busy.
@@ -69,8 +73,12 @@ impl App {
         let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
         let pool = Pool::start(settings.threads).map_err(no_thread)?;
         let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
-        let dispatcher = Dispatcher::new(context.state().is_primary, Arc::clone(&completions));
-        let dispatcher = Rc::new(dispatcher);
+        let main_thread = Rc::<MainThreadExecutor>::default();
+        let dispatcher = Rc::new(Dispatcher::new(
+            context.state().is_primary,
+            Arc::clone(&completions),
+            Rc::clone(&main_thread),
+        ));
         let shared = Shared {
             verbosity: Arc::clone(&settings.verbosity),
             completions,
@@ -79,6 +87,7 @@ impl App {
         };
         APP.set(Self {
             libraries: Libraries::new(Rc::clone(&dispatcher), vec![Box::new(engine)], shared),
+            main_thread,
             dispatcher,
             waiting: WaitingCalls::default(),
             scan: RefCell::default(),
@@ -225,7 +234,7 @@ impl App {
     fn deliver(&self, context: &Context) {
         if !self.is_active() {
             self.dispatcher.catch_up();
-            self.dispatcher.go_on_with_left();
+            self.dispatcher.triggers.go_on_with_left();
             return;
         }
         let scanning = self.scan.borrow().is_pending();
@@ -265,11 +274,11 @@ impl App {
 }
 
 /// Leaves the isolate slot where the main thread may be at its end.
-struct Left<'a>(&'a Dispatcher);
+struct Left<'a>(&'a MainThreadExecutor);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        self.0.leave_isolate();
+        self.0.leave();
     }
 }
 
@@ -310,7 +319,7 @@ impl Hooks for AppHooks {
     }
 
     fn has_triggers(&self) -> bool {
-        App::get().is_some_and(|app| app.dispatcher.has_triggers())
+        App::get().is_some_and(|app| !app.dispatcher.triggers.is_empty())
     }
 
     fn on_key_event(&self, happened: &dyn KeyEvent) {
@@ -319,7 +328,7 @@ impl Hooks for AppHooks {
                 bounds: app.settings.trigger_bounds(),
                 patience: app.script_budget(),
             };
-            app.dispatcher.on_key_event(happened, limits);
+            app.dispatcher.triggers.on_key_event(happened, limits);
         });
     }
 
@@ -350,7 +359,7 @@ impl Hooks for AppHooks {
     }
 
     fn leave_isolate(&self) {
-        Self::with(|app| app.dispatcher.leave_isolate());
+        Self::with(|app| app.main_thread.leave());
     }
 
     fn info(&self) -> Vec<Section> {
@@ -373,7 +382,7 @@ impl Hooks for AppHooks {
         Self::with(|app| {
             // Also where something panics: workers would wait for the main thread to leave for
             // ever.
-            let _left = Left(&app.dispatcher);
+            let _left = Left(&app.main_thread);
             app.tick(context);
         });
     }

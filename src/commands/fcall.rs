@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::dispatcher::Called;
-use crate::executor::{FunctionCall, LibraryExecutor, Responder, WaitingCall};
+use crate::executor::{Called, FunctionCall, LibraryExecutor, Responder, WaitingCall};
 use crate::library::LibraryStatus;
 use crate::server::{
     Arg, ArgKind, BlockedClient, Command, Context, ExecutionUnit, Keys, key_count,
@@ -166,7 +165,7 @@ fn call(
         let longest = Duration::from_millis(longest);
         let try_now = |patience| {
             let mut wait = || wait();
-            app.dispatcher
+            app.main_thread
                 .call_function(executor, function, arguments, &unit, patience, &mut wait)
         };
         // Nobody overtakes those who wait, but who cannot wait himself.
@@ -246,7 +245,7 @@ pub(super) fn call_again(app: &App, context: &Context, call: WaitingCall) -> Opt
         responder.ok_or_else(|| Reply::error("Err the caller waits already"))
     };
     let called = app
-        .dispatcher
+        .main_thread
         .call_function(&executor, &function, arguments, &unit, PATIENCE, &mut wait);
     let responder = responder.into_inner();
     match (called, responder) {

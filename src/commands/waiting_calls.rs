@@ -72,7 +72,7 @@ pub(crate) fn look_after(app: &App, context: &Context) {
         };
         // The code may be another one than when they came.
         executor.set_calls_wait(true);
-        app.dispatcher.is_free(&executor)
+        app.main_thread.is_free(&executor)
     });
     context.make_calls(planned);
 }

@@ -1,20 +1,31 @@
-//! Consumers with a policy, from the main thread's side: batches to their callbacks, and dead
-//! letters to where dead letters go.
+//! Consumers with a policy: batches to their callbacks.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_core::delivery::{
-    Batch, ConsumerKey, Delivery, Event, Item, KeyRef, Mode, SubscriptionKey,
-};
+use gears_core::delivery::{Batch, ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey};
+use gears_v8::ports::Server;
 
-use super::streams::Streams;
-use super::tick::{Deadline, Dispatcher};
-use crate::executor::BatchTask;
+use super::consumers::Consumers;
+use super::delivery_core::DeliveryCore;
+use super::refusals::Refusals;
+use super::stream_access::Streams;
+use super::sync_calls::SyncCalls;
+use super::tick::Deadline;
+use crate::executor::{BatchTask, EnteredLibrary};
 
-impl Dispatcher {
+/// See the module's description. Used by the main thread only.
+pub(super) struct BatchDispatch {
+    pub(super) core: Rc<DeliveryCore>,
+    pub(super) consumers: Rc<Consumers>,
+    pub(super) refusals: Rc<Refusals>,
+    pub(super) sync_calls: Rc<SyncCalls>,
+}
+
+impl BatchDispatch {
     /// Gives a batch to its callback: a sync one here and now, an async one on a worker.
-    pub(crate) fn deliver(
+    pub(super) fn deliver(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
@@ -24,40 +35,28 @@ impl Dispatcher {
     ) {
         let number = batch.number;
         let give_back = || {
-            self.on(Event::Returned {
+            self.core.on(Event::Returned {
                 sub,
                 batch: number,
                 yields: true,
             });
         };
-        let place = self.inspect(|delivery| delivery.stream_of(sub));
+        let place = self.core.inspect(|delivery| delivery.stream_of(sub));
         let Some((db, stream)) = place else {
             return;
         };
-        let Some(binding) = self.binding(consumer, db) else {
+        let Some(binding) = self.consumers.binding(consumer, db) else {
             return give_back();
         };
-        if self.is_full(streams) {
-            self.stalled.borrow_mut().push(sub);
+        if self.refusals.is_full(streams) {
+            self.sync_calls.stall(sub);
             return give_back();
         }
-        if !self.authorize(streams, sub, &binding, &stream) {
+        if !self.consumers.authorize(streams, sub, &binding, &stream) {
             return give_back();
         }
         if batch.is_redelivery {
-            // What was deleted meanwhile holds nothing up.
-            let mut ids = batch.items.iter().map(Item::id);
-            let gone = streams.missing(db, &stream, &mut ids);
-            if !gone.is_empty() {
-                batch
-                    .items
-                    .retain(|item| gone.binary_search(&item.id()).is_err());
-                self.on(Event::Gone {
-                    sub,
-                    batch: number,
-                    ids: gone,
-                });
-            }
+            self.remove_deleted(streams, sub, db, &stream, &mut batch);
             if batch.items.is_empty() {
                 return;
             }
@@ -76,58 +75,56 @@ impl Dispatcher {
             return;
         }
         let patience = deadline.latest.saturating_duration_since(Instant::now());
-        let ran = if patience.is_zero() {
+        if patience.is_zero() {
             // Scripts have held up this iteration for long enough.
-            None
-        } else {
-            self.main_thread
-                .with(&binding.executor, patience, |library| {
-                    streams.act(&binding.credentials, &mut |server| {
-                        let mut completions = Vec::new();
-                        if let Some(first) = call.batch.items.first() {
-                            let key = KeyRef {
-                                db,
-                                name: &call.stream,
-                            };
-                            self.nesting.begin(key, first.id());
-                        }
-                        library.enter(|session| library.run_batch(session, server, &call));
-                        library.take_completions(&mut completions);
-                        // A pause begins with the failure, not with the tick.
-                        self.set_time();
-                        self.tell(&mut completions);
-                    })
-                })
-        };
-        self.acted.set(self.acted.get() || ran == Some(true));
-        self.nesting.pause();
-        if ran.is_none() {
+            self.sync_calls.stall(sub);
+            return give_back();
+        }
+        let ran = self
+            .sync_calls
+            .run(streams, sub, &binding, patience, |library, server| {
+                self.run(library, server, db, &call);
+            });
+        if !ran {
             give_back();
-            self.stalled.borrow_mut().push(sub);
         }
     }
 
-    /// Writes the dead letters that wait for it, and deletes those whose entries are done.
-    pub(crate) fn write_dead_letters(&self, streams: &dyn Streams) {
-        while let Some(dead_letter) = self.update(Delivery::next_dead_letter) {
-            let written = match self.binding(dead_letter.consumer, dead_letter.db) {
-                Some(binding) => {
-                    streams.write_dead_letter(&binding.credentials, &binding.name, &dead_letter)
-                }
-                None => Err("the consumer has no code".into()),
-            };
-            self.on(match written {
-                Ok(()) => Event::DeadLetterWritten(dead_letter),
-                Err(error) => Event::DeadLetterRefused {
-                    dead_letter,
-                    error: error.into(),
-                },
-            });
+    /// Takes those entries out of a batch that were deleted since it was put together: they hold
+    /// nothing up.
+    fn remove_deleted(
+        &self,
+        streams: &dyn Streams,
+        sub: SubscriptionKey,
+        db: i32,
+        stream: &[u8],
+        batch: &mut Batch,
+    ) {
+        let mut ids = batch.items.iter().map(Item::id);
+        let gone = streams.missing(db, stream, &mut ids);
+        if gone.is_empty() {
+            return;
         }
-        while let Some(deletions) = self.update(Delivery::next_dead_letter_deletion) {
-            if let Some(binding) = self.binding(deletions.consumer, deletions.db) {
-                streams.redeem(&binding.credentials, &deletions);
-            }
+        batch
+            .items
+            .retain(|item| gone.binary_search(&item.id()).is_err());
+        self.core.on(Event::Gone {
+            sub,
+            batch: batch.number,
+            ids: gone,
+        });
+    }
+
+    fn run(&self, library: &EnteredLibrary<'_>, server: &dyn Server, db: i32, call: &BatchTask) {
+        if let Some(first) = call.batch.items.first() {
+            let name = &call.stream;
+            self.sync_calls.begin(KeyRef { db, name }, first.id());
         }
+        let mut completions = Vec::new();
+        library.enter(|session| library.run_batch(session, server, call));
+        library.take_completions(&mut completions);
+        // A pause begins with the failure, not with the tick.
+        self.core.set_time();
+        self.core.tell(&mut completions);
     }
 }

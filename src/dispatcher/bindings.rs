@@ -8,13 +8,13 @@ use slotmap::SecondaryMap;
 use gears_core::delivery::{ConsumerKey, ConsumerSpec};
 use gears_v8::ports::{Credentials, Database, Flags};
 
-use super::streams::ConsumerName;
+use super::stream_access::ConsumerName;
 use crate::executor::LibraryExecutor;
 use crate::executor::Target;
 
 /// A consumer's code, and in whose name it acts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Code<'a> {
+pub(crate) struct ConsumerCode<'a> {
     /// The library's executor.
     pub executor: &'a Arc<LibraryExecutor>,
     /// The callback there.
@@ -25,7 +25,7 @@ pub(crate) struct Code<'a> {
 
 /// Where a consumer's callback is.
 #[derive(Clone, Debug)]
-pub(crate) struct Binding {
+pub(crate) struct ConsumerBinding {
     pub(crate) name: ConsumerName,
     pub(crate) executor: Arc<LibraryExecutor>,
     pub(crate) target: Target,
@@ -37,8 +37,8 @@ pub(crate) struct Binding {
     pub(crate) as_batch: bool,
 }
 
-impl Binding {
-    pub(crate) fn new(name: ConsumerName, code: Code<'_>, spec: &ConsumerSpec) -> Self {
+impl ConsumerBinding {
+    pub(crate) fn new(name: ConsumerName, code: ConsumerCode<'_>, spec: &ConsumerSpec) -> Self {
         let policy = spec.policy.as_ref();
         Self {
             name,
@@ -57,10 +57,10 @@ impl Binding {
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
-pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Binding>>);
+pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, ConsumerBinding>>);
 
 impl Bindings {
-    pub(crate) fn insert(&self, consumer: ConsumerKey, binding: Binding) {
+    pub(crate) fn insert(&self, consumer: ConsumerKey, binding: ConsumerBinding) {
         self.0.borrow_mut().insert(consumer, binding);
     }
 
@@ -71,17 +71,19 @@ impl Bindings {
     /// Where a consumer's code runs.
     pub(crate) fn executor(&self, consumer: ConsumerKey) -> Option<Arc<LibraryExecutor>> {
         let bindings = self.0.borrow();
-        bindings.get(consumer).map(|one| Arc::clone(&one.executor))
+        bindings
+            .get(consumer)
+            .map(|binding| Arc::clone(&binding.executor))
     }
 
     /// What a consumer is called.
     pub(crate) fn name(&self, consumer: ConsumerKey) -> Option<ConsumerName> {
         let bindings = self.0.borrow();
-        bindings.get(consumer).map(|one| one.name.clone())
+        bindings.get(consumer).map(|binding| binding.name.clone())
     }
 
     /// Where a consumer's callback is, and what it acts with in this database.
-    pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Binding> {
+    pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<ConsumerBinding> {
         let mut bindings = self.0.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
         if binding.credentials.db != db {

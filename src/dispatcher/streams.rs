@@ -1,84 +1,216 @@
-//! What carrying out decisions of the delivery core needs of the server.
+//! Consumers without options: entries to their callbacks. Those of async ones are read ahead for
+//! their worker; sync ones run here and now.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::time::Instant;
 
 use gears_core::delivery::{
-    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, ReadRequest, RecordBatch,
-    Refusal, Trim,
+    ConsumerKey, EntryId, Event, KeyRef, Reach, ReadRequest, RecordBatch, SubscriptionKey,
 };
-use gears_v8::ports::{Credentials, Server};
+use gears_v8::ports::{Server, Session};
 
-/// Access to the server's streams. All calls may come back with events before they return.
-pub(crate) trait Streams {
-    /// Whether a user may have the entries of a stream, and `trims` it.
-    ///
-    /// # Errors
-    /// With what the user lacks.
-    fn authorize(
-        &self,
-        credentials: &Credentials,
-        stream: &[u8],
-        trims: bool,
-    ) -> Result<(), String>;
+use super::bindings::ConsumerBinding;
+use super::consumers::Consumers;
+use super::delivery_core::DeliveryCore;
+use super::refusals::Refusals;
+use super::stream_access::Streams;
+use super::sync_calls::SyncCalls;
+use super::tick::Deadline;
+use crate::executor::{Clock, EnteredLibrary};
 
-    /// Why the server refuses what clients write, if it does. `key` is one of this server's.
-    fn refusal(&self, key: &[u8]) -> Option<Refusal>;
-
-    /// Whether blocks of workers wait until they may write.
-    fn blocks_wait(&self) -> bool;
-
-    /// Whether it refuses that for want of memory.
-    fn is_full(&self) -> bool;
-
-    /// Runs `work` with the server as it is to that user, its lock being held. Whether commands
-    /// were run.
-    fn act(&self, credentials: &Credentials, work: &mut dyn FnMut(&dyn Server)) -> bool;
-
-    /// Reads entries; the second value says whether the stream holds nothing behind them. A key
-    /// that is not there, or no stream, has no entries.
-    fn read(&self, request: &ReadRequest) -> (RecordBatch, bool);
-
-    /// Which entries of a stream are not there any more, in the order given.
-    fn missing(
-        &self,
-        db: i32,
-        stream: &[u8],
-        ids: &mut dyn Iterator<Item = EntryId>,
-    ) -> Vec<EntryId>;
-
-    /// The ID that so many entries of a stream are behind: 0-0 where there are no more.
-    fn last(&self, request: &ReadRequest, skip: u64) -> EntryId;
-
-    /// Puts a consumer's progress committed, in the append-only file and on the replicas: as one
-    /// with what is written in the same tick.
-    fn record(&self, consumer: &ConsumerName, progress: &Progress);
-
-    /// Puts committed why nothing is dispatched of any of a consumer's streams.
-    fn commit_consumer_state(&self, consumer: &ConsumerName, delivery_state: &DeliveryState);
-
-    /// Writes a dead letter, here and on the replicas, as one with the progress of the same tick.
-    ///
-    /// # Errors
-    /// With what the server says against it.
-    fn write_dead_letter(
-        &self,
-        credentials: &Credentials,
-        consumer: &ConsumerName,
-        dead_letter: &DeadLetter,
-    ) -> Result<(), String>;
-
-    /// Deletes dead letters, here and on the replicas.
-    fn redeem(&self, credentials: &Credentials, deletions: &DeadLetterDeletion);
-
-    /// Trims a stream, here and on the replicas.
-    fn trim(&self, trim: &Trim);
+/// See the module's description. Used by the main thread only.
+pub(super) struct StreamDispatch {
+    pub(super) core: Rc<DeliveryCore>,
+    pub(super) consumers: Rc<Consumers>,
+    pub(super) refusals: Rc<Refusals>,
+    pub(super) sync_calls: Rc<SyncCalls>,
 }
 
-/// What a consumer is called outside of the delivery core.
-#[derive(Clone, Debug)]
-pub(crate) struct ConsumerName {
-    /// Its library.
-    pub library: Arc<str>,
-    /// Its name there.
-    pub consumer: Arc<str>,
+/// A stay in a library over entries of one subscription.
+struct SyncRun<'a> {
+    dispatch: &'a StreamDispatch,
+    streams: &'a dyn Streams,
+    sub: SubscriptionKey,
+    binding: &'a ConsumerBinding,
+    /// How many entries it has to get, and may get, unless time runs out.
+    count: RangeInclusive<u64>,
+    deadline: Deadline,
+}
+
+impl StreamDispatch {
+    /// Finds out where a consumer begins with a stream.
+    pub(super) fn answer_start_request(&self, streams: &dyn Streams, request: &ReadRequest) {
+        if let Reach::Last(skip) = request.reach {
+            let position = streams.last(request, skip);
+            let sub = request.sub;
+            self.core.on(Event::StartResolved { sub, position });
+        }
+    }
+
+    /// Reads entries and tells the core. What is for a consumer with a policy stays there.
+    fn read(&self, streams: &dyn Streams, request: &ReadRequest) -> RecordBatch {
+        let sub = request.sub;
+        let (batch, end) = streams.read(request);
+        if request.batched {
+            self.core.on(Event::Fetched { sub, batch, end });
+            return RecordBatch::default();
+        }
+        let entries: Vec<_> = batch.sizes().collect();
+        self.core.on(Event::Read {
+            sub,
+            entries: &entries,
+            end,
+        });
+        batch
+    }
+
+    /// Reads entries for an async callback and sends them to its worker.
+    pub(super) fn read_ahead(&self, streams: &dyn Streams, request: &ReadRequest) {
+        if let Reach::Last(_) = request.reach {
+            // That needs neither code nor rights.
+            self.answer_start_request(streams, request);
+            return;
+        }
+        let sub = request.sub;
+        let Some(binding) = self.consumers.binding(request.consumer, request.db) else {
+            return;
+        };
+        if !self
+            .consumers
+            .authorize(streams, sub, &binding, &request.name)
+        {
+            return;
+        }
+        let batch = self.read(streams, request);
+        // Reading may find the key expired, and the subscription gone with it.
+        if batch.is_empty() || !self.core.inspect(|delivery| delivery.may_start(sub)) {
+            return;
+        }
+        let window = self.core.inspect(|delivery| delivery.prefetch_window(sub));
+        binding.executor.send_records(
+            sub,
+            &binding.target,
+            &request.name,
+            &binding.credentials,
+            window,
+            batch,
+        );
+    }
+
+    /// Runs a sync callback over as many entries as it must get now, and over more while there is
+    /// time.
+    pub(super) fn run(
+        &self,
+        streams: &dyn Streams,
+        sub: SubscriptionKey,
+        consumer: ConsumerKey,
+        count: RangeInclusive<u64>,
+        deadline: Deadline,
+    ) {
+        let Some((db, name)) = self.core.inspect(|delivery| delivery.stream_of(sub)) else {
+            return;
+        };
+        let Some(binding) = self.consumers.binding(consumer, db) else {
+            return;
+        };
+        if !self.consumers.authorize(streams, sub, &binding, &name) {
+            return;
+        }
+        let patience = if *count.start() > 0 {
+            deadline.latest
+        } else {
+            deadline.end
+        };
+        let patience = patience.saturating_duration_since(Instant::now());
+        let run = SyncRun {
+            dispatch: self,
+            streams,
+            sub,
+            binding: &binding,
+            count,
+            deadline,
+        };
+        let ran = self
+            .sync_calls
+            .run(streams, sub, &binding, patience, |library, server| {
+                library.set_window(sub, run.prefetch_window());
+                library.enter(|session| run.run(session, library, server));
+            });
+        if ran {
+            self.core.on(Event::Yielded(sub));
+        }
+    }
+}
+
+impl SyncRun<'_> {
+    fn run(&self, session: &mut dyn Session, library: &EnteredLibrary<'_>, server: &dyn Server) {
+        let clock = Clock::start();
+        let mut completions = Vec::new();
+        let mut started = 0;
+        let mut now = Instant::now();
+        let mut begin = |id| self.begin(id);
+        while self.goes_on(started, now) {
+            let ran = library.run_entry(session, server, self.sub, &clock, now, &mut begin);
+            let Some(after) = ran else {
+                // Nothing waits, or the window is full.
+                if !self.read_more(library) {
+                    break;
+                }
+                now = Instant::now();
+                continue;
+            };
+            now = after;
+            started += 1;
+            library.take_completions(&mut completions);
+            self.dispatch.core.tell(&mut completions);
+        }
+    }
+
+    fn goes_on(&self, started: u64, now: Instant) -> bool {
+        let StreamDispatch { core, refusals, .. } = self.dispatch;
+        if !core.inspect(|delivery| delivery.may_start(self.sub)) || refusals.is_full(self.streams)
+        {
+            return false;
+        }
+        let is_enough = started >= *self.count.start() && now >= self.deadline.end;
+        started < *self.count.end() && now < self.deadline.latest && !is_enough
+    }
+
+    fn begin(&self, id: EntryId) {
+        let StreamDispatch {
+            core, sync_calls, ..
+        } = self.dispatch;
+        let place = core.inspect(|delivery| delivery.stream_of(self.sub));
+        if let Some((db, name)) = place {
+            sync_calls.begin(KeyRef { db, name: &name }, id);
+        }
+    }
+
+    /// Reads what comes next; false where there is nothing to be read.
+    fn read_more(&self, library: &EnteredLibrary<'_>) -> bool {
+        let core = &self.dispatch.core;
+        let Some(request) = core.update(|delivery| delivery.read_request(self.sub)) else {
+            return false;
+        };
+        let batch = self.dispatch.read(self.streams, &request);
+        if batch.is_empty() {
+            // That one is gone; there may be more.
+            return matches!(request.reach, Reach::Only(_));
+        }
+        let target = &self.binding.target;
+        library.push_records(
+            self.sub,
+            target,
+            &request.name,
+            self.prefetch_window(),
+            batch,
+        );
+        true
+    }
+
+    fn prefetch_window(&self) -> usize {
+        let core = &self.dispatch.core;
+        core.inspect(|delivery| delivery.prefetch_window(self.sub))
+    }
 }

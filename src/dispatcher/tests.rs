@@ -2,6 +2,7 @@
 //! moment on a real server comes here each time.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use gears_v8::ports::{
 };
 
 use super::nesting::DEPTH_MAX;
-use super::{Code, ConsumerName, Dispatcher, Streams, TickLimits};
+use super::{ConsumerCode, ConsumerName, Dispatcher, Streams, TickLimits};
 use crate::executor::{Completions, LibraryExecutor, Pool, ServerLock, Shared, Target};
 
 /// A library whose callbacks add an entry, each to the other of two streams.
@@ -104,7 +105,7 @@ struct World {
 impl World {
     fn new(completions: Arc<Completions>) -> Self {
         Self {
-            dispatcher: Dispatcher::new(true, completions),
+            dispatcher: Dispatcher::new(true, completions, Rc::default()),
             last: Cell::new(0),
             entries: RefCell::default(),
             refused: Cell::new(0),
@@ -248,13 +249,13 @@ fn consume(world: &World, name: &str, shared: &Shared) -> Arc<LibraryExecutor> {
         library: name.into(),
         consumer: "c".into(),
     };
-    let code = Code {
+    let code = ConsumerCode {
         executor: &executor,
         target: &target,
         user: &"anna".into(),
     };
     let spec = ConsumerSpec::new(name.as_bytes(), 1, false, Mode::Sync);
-    world.dispatcher.add_consumer(consumer, spec, code);
+    world.dispatcher.consumers.add(consumer, spec, code);
     executor
 }
 

@@ -1,11 +1,10 @@
-//! What key-space triggers are at work: their code, what waits for them, and what is due.
+//! What key-space triggers are at work: their code, and what waits for them.
 //!
 //! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
 //! from it by itself. So an upgrade finds there what the old code has not begun. How they get
 //! there, and out again, is in [`super::triggers`].
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,8 @@ use gears_core::triggers::{
 };
 use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Metadata, Server};
 
-use super::streams::ConsumerName;
-use crate::executor::{LibraryExecutor, TriggerCall, TriggerEvent, TriggerState};
+use super::stream_access::ConsumerName;
+use crate::executor::{LibraryExecutor, TriggerCall, TriggerState};
 
 /// Names of events that are kept.
 const NAMES_KEPT: usize = 1000;
@@ -84,19 +83,20 @@ pub(crate) struct TriggerCode<'a> {
     pub metadata: Metadata,
 }
 
+/// A trigger's code at work.
 #[derive(Clone)]
-pub(crate) struct Binding {
-    pub(crate) name: ConsumerName,
-    pub(crate) executor: Arc<LibraryExecutor>,
+pub(super) struct TriggerBinding {
+    pub(super) name: ConsumerName,
+    pub(super) executor: Arc<LibraryExecutor>,
     callback: CallbackId,
-    pub(crate) on_fired: Option<CallbackId>,
-    pub(crate) credentials: Arc<Credentials>,
-    pub(crate) state: Arc<TriggerState>,
-    pub(crate) metadata: Metadata,
+    pub(super) on_fired: Option<CallbackId>,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) state: Arc<TriggerState>,
+    pub(super) metadata: Metadata,
 }
 
-impl Binding {
-    pub(crate) fn new(code: TriggerCode<'_>, state: Arc<TriggerState>) -> Self {
+impl TriggerBinding {
+    pub(super) fn new(code: TriggerCode<'_>, state: Arc<TriggerState>) -> Self {
         Self {
             name: code.name,
             executor: Arc::clone(code.executor),
@@ -112,7 +112,7 @@ impl Binding {
         }
     }
 
-    pub(crate) fn call(&self, key: TriggerKey, mode: Mode) -> TriggerCall {
+    pub(super) fn call(&self, key: TriggerKey, mode: Mode) -> TriggerCall {
         TriggerCall {
             key,
             state: Arc::clone(&self.state),
@@ -134,45 +134,21 @@ pub(crate) struct TriggerView {
     pub waiting: usize,
 }
 
-/// An event for a sync callback.
-pub(crate) enum Due {
-    /// The next one that waits for the trigger.
-    Next(TriggerKey),
-    /// One that code began with that was replaced since, and that belongs to it: what
-    /// `on_trigger_fired` made of its data is in the old code's memory.
-    Begun(Box<(TriggerKey, Binding, TriggerEvent)>),
-}
-
-impl Due {
-    pub(crate) fn key(&self) -> TriggerKey {
-        match self {
-            Self::Next(key) => *key,
-            Self::Begun(begun) => begun.0,
-        }
-    }
-}
-
 /// See the module's description. Used under the server's lock only.
 #[derive(Default)]
-pub(crate) struct TriggerTable {
-    pub(crate) core: RefCell<Triggers>,
-    pub(crate) bindings: RefCell<SecondaryMap<TriggerKey, Binding>>,
-    /// What sync callbacks are to run, once for each event, in that order.
-    pub(crate) due: RefCell<VecDeque<Due>>,
-    /// Async triggers that have something new for their workers.
-    pub(crate) ready: RefCell<Vec<TriggerKey>>,
-    /// Libraries with code that may go on and was left where it was, in the middle of a command.
-    pub(crate) left: RefCell<Vec<Arc<LibraryExecutor>>>,
+pub(super) struct TriggerTable {
+    pub(super) registered: RefCell<Triggers>,
+    pub(super) bindings: RefCell<SecondaryMap<TriggerKey, TriggerBinding>>,
     names: RefCell<HashMap<Box<[u8]>, Arc<str>>>,
     /// Owners that may log in, as of this event-loop iteration.
     enabled: RefCell<Vec<Arc<str>>>,
     /// Triggers with a backlog that was full, when that was told, and how many were dropped since.
-    pub(crate) overflows: RefCell<SecondaryMap<TriggerKey, (Instant, u64)>>,
+    pub(super) overflows: RefCell<SecondaryMap<TriggerKey, (Instant, u64)>>,
 }
 
 impl TriggerTable {
     /// The name of an event as text.
-    pub(crate) fn name_of(&self, event: &[u8]) -> Arc<str> {
+    pub(super) fn name_of(&self, event: &[u8]) -> Arc<str> {
         let mut names = self.names.borrow_mut();
         if let Some(name) = names.get(event) {
             return Arc::clone(name);
@@ -185,12 +161,12 @@ impl TriggerTable {
         name
     }
 
-    pub(crate) fn binding(&self, key: TriggerKey) -> Option<Binding> {
+    pub(super) fn binding(&self, key: TriggerKey) -> Option<TriggerBinding> {
         self.bindings.borrow().get(key).cloned()
     }
 
     /// Whether an owner may read the key of an event.
-    pub(crate) fn authorize(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
+    pub(super) fn authorize(&self, happened: &dyn KeyEvent, user: &Arc<str>) -> Result<(), String> {
         let mut enabled = self.enabled.borrow_mut();
         if !enabled.contains(user) {
             happened.is_enabled(user)?;
@@ -199,8 +175,8 @@ impl TriggerTable {
         happened.may_read(user)
     }
 
-    /// A event-loop iteration ends.
-    pub(crate) fn end_round(&self) {
+    /// An event-loop iteration ends.
+    pub(super) fn end_iteration(&self) {
         self.enabled.borrow_mut().clear();
         if self.overflows.borrow().is_empty() {
             return;
@@ -218,52 +194,12 @@ impl TriggerTable {
         });
     }
 
-    pub(crate) fn mode(&self, key: TriggerKey) -> Option<Mode> {
-        self.core.borrow().spec(key).map(|spec| spec.mode)
-    }
-
-    /// Leaves the events that the code of a sync trigger has begun with to that code, each in its
-    /// place.
-    pub(crate) fn leave_due_to(&self, key: TriggerKey, old: &Binding) {
-        let mut is_begun = old.state.begun().into_iter();
-        let mut begun = old.state.take_begun();
-        for due in self.due.borrow_mut().iter_mut() {
-            if matches!(due, Due::Next(next) if *next == key)
-                && is_begun.next() == Some(true)
-                && let Some(trigger_event) = begun.pop_front()
-            {
-                *due = Due::Begun(Box::new((key, old.clone(), trigger_event)));
-            }
-        }
-    }
-
-    /// Whether sync callbacks wait.
-    pub(crate) fn is_due(&self) -> bool {
-        !self.due.borrow().is_empty()
-    }
-
-    /// Takes note of a library with code that was left where it was.
-    pub(crate) fn note_left(&self, executor: &Arc<LibraryExecutor>) {
-        let mut left = self.left.borrow_mut();
-        if !left.iter().any(|one| Arc::ptr_eq(one, executor)) {
-            left.push(Arc::clone(executor));
-        }
-    }
-
-    /// Whether the main thread has something to do.
-    pub(crate) fn has_work(&self) -> bool {
-        self.is_due() || !self.ready.borrow().is_empty()
+    pub(super) fn mode(&self, key: TriggerKey) -> Option<Mode> {
+        self.registered.borrow().spec(key).map(|spec| spec.mode)
     }
 
     /// Drops all that waits, for this reason.
-    pub(crate) fn drop_waiting(&self, reason: &str) {
-        for due in self.due.borrow_mut().drain(..) {
-            if let Due::Begun(begun) = due {
-                let (_, binding, trigger_event) = *begun;
-                binding.state.end(trigger_event.since, Some(reason.into()));
-            }
-        }
-        self.ready.borrow_mut().clear();
+    pub(super) fn drop_waiting(&self, reason: &str) {
         for binding in self.bindings.borrow().values() {
             let dropped = binding.state.backlog.lock().clear(reason);
             if dropped > 0 {
@@ -273,7 +209,7 @@ impl TriggerTable {
     }
 
     /// There was no room for an event.
-    pub(crate) fn note_dropped(&self, key: TriggerKey, binding: &Binding, reason: &str) {
+    pub(super) fn note_dropped(&self, key: TriggerKey, binding: &TriggerBinding, reason: &str) {
         let mut overflows = self.overflows.borrow_mut();
         let now = Instant::now();
         let count = match overflows.get_mut(key) {

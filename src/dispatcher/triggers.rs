@@ -5,6 +5,7 @@
 //! value, a function of the script's that may read. What comes of it waits in the trigger's
 //! backlog, for the tick after the command, or for a worker.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,12 +16,17 @@ use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, Notification, RetainedValue, Session,
 };
 
-use super::streams::Streams;
-use super::tick::{Deadline, Dispatcher};
-use super::trigger_table::{Binding, Due, EventLimits, KeyEvent, TriggerCode, TriggerView};
-use crate::executor::EnteredLibrary;
-use crate::executor::LibraryExecutor;
-use crate::executor::{TriggerCall, TriggerEvent, in_db};
+use super::database_handles::DatabaseHandles;
+use super::delivery_core::DeliveryCore;
+use super::due_triggers::{Due, DueTriggers};
+use super::stream_access::Streams;
+use super::tick::Deadline;
+use super::trigger_table::{
+    EventLimits, KeyEvent, TriggerBinding, TriggerCode, TriggerTable, TriggerView,
+};
+use crate::executor::{
+    EnteredLibrary, LibraryExecutor, MainThreadExecutor, TriggerCall, TriggerEvent, in_db,
+};
 
 /// Bytes that an event takes beside its key and value.
 const EVENT_BYTES: usize = 160;
@@ -28,56 +34,75 @@ const EVENT_BYTES: usize = 160;
 const TOO_LARGE: &str = "the key's value is larger than trigger-queue-memory";
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
-impl Dispatcher {
+/// See the module's description. Used under the server's lock only.
+pub(crate) struct TriggerDispatch {
+    core: Rc<DeliveryCore>,
+    database_handles: Rc<DatabaseHandles>,
+    main_thread: Rc<MainThreadExecutor>,
+    table: TriggerTable,
+    due: DueTriggers,
+}
+
+impl TriggerDispatch {
+    pub(super) fn new(
+        core: Rc<DeliveryCore>,
+        database_handles: Rc<DatabaseHandles>,
+        main_thread: Rc<MainThreadExecutor>,
+    ) -> Self {
+        Self {
+            core,
+            database_handles,
+            main_thread,
+            table: TriggerTable::default(),
+            due: DueTriggers::default(),
+        }
+    }
+
     /// Adds a trigger with its code.
-    pub(crate) fn add_trigger(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
-        let key = self.triggers.core.borrow_mut().add(spec);
-        let binding = Binding::new(code, Arc::default());
-        self.triggers.bindings.borrow_mut().insert(key, binding);
+    pub(crate) fn add(&self, spec: TriggerSpec, code: TriggerCode<'_>) -> TriggerKey {
+        let key = self.table.registered.borrow_mut().add(spec);
+        let binding = TriggerBinding::new(code, Arc::default());
+        self.table.bindings.borrow_mut().insert(key, binding);
         key
     }
 
     /// Gives a trigger new code, owner and options. What waits for it, and what was counted, stays;
     /// but events that the old code has begun with are its own to end.
-    pub(crate) fn change_trigger(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
-        let table = &self.triggers;
+    pub(crate) fn change(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
+        let table = &self.table;
         let (mode, Some(before)) = (spec.mode, table.mode(key)) else {
             return;
         };
         let Some(old) = table.binding(key) else {
             return;
         };
-        table.core.borrow_mut().change(key, spec);
-        let new = Binding::new(code, Arc::clone(&old.state));
+        table.registered.borrow_mut().change(key, spec);
+        let new = TriggerBinding::new(code, Arc::clone(&old.state));
         table.bindings.borrow_mut().insert(key, new);
         match before {
-            Mode::Sync => table.leave_due_to(key, &old),
+            Mode::Sync => self.due.leave_to(key, &old),
             Mode::Async => {
                 let begun = old.state.take_begun();
                 old.executor
                     .send_trigger_events(&old.call(key, before), begun);
             }
         }
-        let mut due = table.due.borrow_mut();
         match (before, mode) {
             // Each event keeps its place among those of others.
             (Mode::Sync, Mode::Sync) => {}
-            (Mode::Async, Mode::Sync) => {
-                let waiting = old.state.waiting();
-                due.extend((0..waiting).map(|_| Due::Next(key)));
-            }
+            (Mode::Async, Mode::Sync) => self.due.push(key, old.state.waiting()),
             (_, Mode::Async) => {
-                due.retain(|one| !matches!(one, Due::Next(next) if *next == key));
-                table.ready.borrow_mut().push(key);
+                self.due.remove_unbegun(key);
+                self.due.note_ready(key);
             }
         }
     }
 
     /// Removes a trigger, with what waits for it.
-    pub(crate) fn remove_trigger(&self, key: TriggerKey) {
-        let table = &self.triggers;
-        table.core.borrow_mut().remove(key);
-        table.due.borrow_mut().retain(|one| one.key() != key);
+    pub(crate) fn remove(&self, key: TriggerKey) {
+        let table = &self.table;
+        table.registered.borrow_mut().remove(key);
+        self.due.remove(key);
         table.overflows.borrow_mut().remove(key);
         if let Some(binding) = table.bindings.borrow_mut().remove(key) {
             binding.state.is_removed.store(true, Ordering::Release);
@@ -87,11 +112,11 @@ impl Dispatcher {
 
     /// What users see of a trigger.
     #[must_use]
-    pub(crate) fn view_trigger(&self, key: TriggerKey) -> Option<TriggerView> {
-        let binding = self.triggers.binding(key)?;
+    pub(crate) fn view(&self, key: TriggerKey) -> Option<TriggerView> {
+        let binding = self.table.binding(key)?;
         let backlog = binding.state.backlog.lock();
         Some(TriggerView {
-            spec: self.triggers.core.borrow().spec(key)?.clone(),
+            spec: self.table.registered.borrow().spec(key)?.clone(),
             metadata: binding.metadata.clone(),
             stats: backlog.stats.clone(),
             waiting: backlog.waiting(),
@@ -99,40 +124,40 @@ impl Dispatcher {
     }
 
     /// Counts anew.
-    pub(crate) fn clear_trigger_stats(&self, key: TriggerKey) {
-        if let Some(binding) = self.triggers.binding(key) {
+    pub(crate) fn clear_stats(&self, key: TriggerKey) {
+        if let Some(binding) = self.table.binding(key) {
             binding.state.backlog.lock().clear_stats();
         }
     }
 
-    /// Whether there are triggers.
+    /// Whether there are none.
     #[must_use]
-    pub(crate) fn has_triggers(&self) -> bool {
-        !self.triggers.core.borrow().is_empty()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.registered.borrow().is_empty()
     }
 
     /// Whether any trigger wants to hear of reads that found nothing.
     #[must_use]
-    pub(crate) fn triggers_want_misses(&self) -> bool {
-        self.triggers.core.borrow().want_misses()
+    pub(crate) fn want_misses(&self) -> bool {
+        self.table.registered.borrow().want_misses()
     }
 
     /// Whether any trigger has a function that looks at events as they happen.
     #[must_use]
     pub(crate) fn has_pre_hooks(&self) -> bool {
-        let bindings = self.triggers.bindings.borrow();
+        let bindings = self.table.bindings.borrow();
         bindings.values().any(|one| one.on_fired.is_some())
     }
 
     /// Something happened to a key.
     pub(crate) fn on_key_event(&self, happened: &dyn KeyEvent, limits: EventLimits) {
-        if !self.inspect(Delivery::is_active) {
+        if !self.core.inspect(Delivery::is_active) {
             return;
         }
-        let table = &self.triggers;
+        let table = &self.table;
         let place = happened.key();
         let concerned = table
-            .core
+            .registered
             .borrow()
             .concerned(happened.event(), place.name, || happened.key_type());
         if concerned.is_empty() {
@@ -165,13 +190,13 @@ impl Dispatcher {
         &self,
         happened: &dyn KeyEvent,
         key: TriggerKey,
-        binding: &Binding,
+        binding: &TriggerBinding,
         mut trigger_event: TriggerEvent,
         EventLimits { bounds, patience }: EventLimits,
     ) {
-        let table = &self.triggers;
+        let table = &self.table;
         let Some((mode, reads)) = table
-            .core
+            .registered
             .borrow()
             .spec(key)
             .map(|one| (one.mode, one.read_value))
@@ -215,13 +240,8 @@ impl Dispatcher {
         backlog.push(trigger_event, bytes);
         drop(backlog);
         match mode {
-            Mode::Sync => table.due.borrow_mut().push_back(Due::Next(key)),
-            Mode::Async => {
-                let mut ready = table.ready.borrow_mut();
-                if ready.last() != Some(&key) && !ready.contains(&key) {
-                    ready.push(key);
-                }
-            }
+            Mode::Sync => self.due.push(key, 1),
+            Mode::Async => self.due.note_ready(key),
         }
     }
 
@@ -229,7 +249,7 @@ impl Dispatcher {
     fn run_pre_hook(
         &self,
         happened: &dyn KeyEvent,
-        binding: &Binding,
+        binding: &TriggerBinding,
         function: CallbackId,
         trigger_event: &TriggerEvent,
         patience: Duration,
@@ -261,7 +281,7 @@ impl Dispatcher {
                         looked = library.fire(session, server, &call);
                     };
                     if library.enter_within_command(look) {
-                        self.triggers.note_left(&binding.executor);
+                        self.due.note_left(&binding.executor);
                     }
                 });
                 looked
@@ -270,21 +290,20 @@ impl Dispatcher {
     }
 
     /// Runs sync callbacks that wait, as long as there is time.
-    pub(crate) fn run_due_triggers(&self, streams: &dyn Streams, deadline: Deadline) {
-        let table = &self.triggers;
-        if !table.is_due() {
+    pub(super) fn run_due(&self, streams: &dyn Streams, deadline: Deadline) {
+        if !self.due.is_due() {
             return;
         }
         let mut stalled: Vec<Due> = Vec::new();
         let mut busy: Vec<Arc<LibraryExecutor>> = Vec::new();
         while Instant::now() < deadline.latest {
-            let Some(due) = table.due.borrow_mut().pop_front() else {
+            let Some(due) = self.due.pop() else {
                 break;
             };
             let key = due.key();
             let (binding, mut begun) = match due {
                 Due::Begun(begun) => (begun.1, Some(begun.2)),
-                Due::Next(_) => match table.binding(key) {
+                Due::Next(_) => match self.table.binding(key) {
                     Some(binding) => (binding, None),
                     None => continue,
                 },
@@ -316,34 +335,51 @@ impl Dispatcher {
                 });
             }
         }
-        let mut due = table.due.borrow_mut();
-        for one in stalled.into_iter().rev() {
-            due.push_front(one);
-        }
+        self.due.put_back(stalled);
     }
 
     /// The next event that is due, if it is of the same trigger and database.
     fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: Database) -> Option<TriggerEvent> {
-        let mut due = self.triggers.due.borrow_mut();
-        if !matches!(due.front(), Some(Due::Next(next)) if *next == key) {
+        if !self.due.is_next(key) {
             return None;
         }
         let trigger_event = call.state.take_in(db)?;
-        due.pop_front();
+        self.due.pop();
         Some(trigger_event)
+    }
+
+    /// Whether sync callbacks wait.
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_due()
+    }
+
+    /// Whether the main thread has something to do for triggers.
+    pub(super) fn has_work(&self) -> bool {
+        self.due.has_work()
+    }
+
+    /// Drops all that waits, for this reason.
+    pub(super) fn drop_waiting(&self, reason: &str) {
+        self.due.drop_all(reason);
+        self.table.drop_waiting(reason);
+    }
+
+    /// An event-loop iteration ends.
+    pub(super) fn end_iteration(&self) {
+        self.table.end_iteration();
     }
 
     /// Has workers go on with code that was not to go on in the middle of a command.
     pub(crate) fn go_on_with_left(&self) {
-        for executor in self.triggers.left.take() {
+        for executor in self.due.take_left() {
             executor.go_on();
         }
     }
 
     /// Tells the workers of what is new for them.
-    pub(crate) fn send_ready_triggers(&self) {
-        for key in self.triggers.ready.take() {
-            if let Some(binding) = self.triggers.binding(key) {
+    pub(super) fn send_ready(&self) {
+        for key in self.due.take_ready() {
+            if let Some(binding) = self.table.binding(key) {
                 binding
                     .executor
                     .send_trigger(binding.call(key, Mode::Async));
@@ -356,7 +392,7 @@ impl Dispatcher {
 fn run_due(
     streams: &dyn Streams,
     library: &EnteredLibrary<'_>,
-    binding: &Binding,
+    binding: &TriggerBinding,
     call: &TriggerCall,
     trigger_event: TriggerEvent,
     follow: &dyn Fn(Database) -> Option<TriggerEvent>,

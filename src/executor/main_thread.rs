@@ -9,24 +9,46 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gears_v8::ports::KeptEntered;
+use gears_v8::ports::{Function, KeptEntered, Reply, Server};
 
 use super::entered_library::EnteredLibrary;
 use super::isolate_slot::GateGuard;
 use super::library_executor::LibraryExecutor;
+use super::task_queue::Responder;
+
+/// What came of calling a function on the main thread.
+pub(crate) enum Called {
+    /// Nothing: other code of the library runs.
+    Busy,
+    /// A promise, for which its caller waits.
+    Waits,
+    /// The reply.
+    Answered(Reply),
+}
+
+impl Called {
+    /// The reply there is; none where the caller waits.
+    pub(crate) fn into_reply(self, executor: &LibraryExecutor) -> Option<Reply> {
+        match self {
+            Self::Busy => Some(executor.busy()),
+            Self::Waits => None,
+            Self::Answered(reply) => Some(reply),
+        }
+    }
+}
 
 /// See the module's description. Used by the main thread only.
 #[derive(Default)]
 pub(crate) struct MainThreadExecutor {
-    kept: RefCell<Option<Kept>>,
+    kept: RefCell<Option<KeptIsolate>>,
     /// Whether something is done in an isolate.
     in_use: Cell<bool>,
 }
 
 /// Dropped in this order: the program is left, then the isolate slot.
-struct Kept {
+struct KeptIsolate {
     _entered: Box<dyn KeptEntered>,
-    _pass: GateGuard,
+    _guard: GateGuard,
     executor: Arc<LibraryExecutor>,
 }
 
@@ -65,10 +87,10 @@ impl MainThreadExecutor {
             Some(kept) if Arc::ptr_eq(&kept.executor, executor) => kept,
             other => {
                 drop(other);
-                let pass = executor.acquire_main(patience)?;
-                Kept {
+                let guard = executor.acquire_main(patience)?;
+                KeptIsolate {
                     _entered: executor.keep_entered(),
-                    _pass: pass,
+                    _guard: guard,
                     executor: Arc::clone(executor),
                 }
             }
@@ -80,11 +102,32 @@ impl MainThreadExecutor {
         Some(result)
     }
 
+    /// Calls a function here and now. Where its caller has to wait and nobody can, `wait` gives the
+    /// error.
+    pub(crate) fn call_function(
+        &self,
+        executor: &Arc<LibraryExecutor>,
+        function: &Function,
+        arguments: &[&[u8]],
+        server: &dyn Server,
+        patience: Duration,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
+    ) -> Called {
+        let called = self.with(executor, patience, |library| {
+            library.call_function(function, arguments, server, wait)
+        });
+        match called {
+            None => Called::Busy,
+            Some(None) => Called::Waits,
+            Some(Some(reply)) => Called::Answered(reply),
+        }
+    }
+
     /// Whether the main thread could be in a library's isolate now; see
     /// [`super::isolate_slot::IsolateSlot::is_free`].
     pub(crate) fn is_free(&self, executor: &Arc<LibraryExecutor>) -> bool {
         let kept = self.kept.borrow();
-        let is_there = |kept: &Kept| Arc::ptr_eq(&kept.executor, executor);
+        let is_there = |kept: &KeptIsolate| Arc::ptr_eq(&kept.executor, executor);
         kept.as_ref().is_some_and(is_there) || executor.is_free()
     }
 

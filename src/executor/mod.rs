@@ -27,7 +27,7 @@ pub(crate) use entered_library::EnteredLibrary;
 pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
 pub(crate) use isolate_slot::ServerLock;
 pub(crate) use library_executor::{LibraryExecutor, Shared};
-pub(crate) use main_thread::MainThreadExecutor;
+pub(crate) use main_thread::{Called, MainThreadExecutor};
 pub(crate) use task_queue::{BatchTask, FunctionCall, Responder, Target};
 pub(crate) use trigger_task::{TriggerCall, TriggerEvent, TriggerState, in_db};
 pub(crate) use waiting_calls::{Begun, WaitingCall, WaitingCalls};

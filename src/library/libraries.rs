@@ -107,12 +107,12 @@ impl Libraries {
         };
         self.dispatcher.leave_isolate();
         for consumer in library.consumers.into_values() {
-            self.dispatcher.remove_consumer(consumer.key);
+            self.dispatcher.consumers.remove(consumer.key);
         }
         for trigger in library.triggers.into_values() {
-            self.dispatcher.remove_trigger(trigger);
+            self.dispatcher.triggers.remove(trigger);
         }
-        self.dispatcher.remove_hooks(name);
+        self.dispatcher.hooks.remove_all(name);
         if let LibraryStatus::Live(executor) = library.status {
             self.dispatcher.shut_down(&executor, true);
         }
@@ -136,15 +136,15 @@ impl Libraries {
             match registered {
                 Registered::Consumer(consumer) => {
                     let gone = library.consumers.remove(consumer)?;
-                    self.dispatcher.remove_hook(name, registered);
-                    self.dispatcher.remove_consumer(gone.key);
+                    self.dispatcher.hooks.remove(name, registered);
+                    self.dispatcher.consumers.remove(gone.key);
                     let gone = Unregistered::Consumer(consumer.clone());
                     library.unregistered.push(gone);
                 }
                 Registered::Trigger(trigger) => {
                     let gone = library.triggers.remove(trigger)?;
-                    self.dispatcher.remove_hook(name, registered);
-                    self.dispatcher.remove_trigger(gone);
+                    self.dispatcher.hooks.remove(name, registered);
+                    self.dispatcher.triggers.remove(gone);
                     let gone = Unregistered::Trigger(trigger.clone());
                     library.unregistered.push(gone);
                 }

@@ -53,8 +53,8 @@ impl Libraries {
     /// What triggers that are live want to hear of.
     pub(super) fn event_subscriptions(&self) -> EventSubscriptions {
         EventSubscriptions {
-            misses: self.dispatcher.triggers_want_misses(),
-            nested: self.dispatcher.has_pre_hooks(),
+            misses: self.dispatcher.triggers.want_misses(),
+            nested: self.dispatcher.triggers.has_pre_hooks(),
         }
     }
 
@@ -83,7 +83,7 @@ impl Libraries {
             if let Some(before) = library.consumers.insert(name, consumer)
                 && before.key != key
             {
-                self.dispatcher.remove_consumer(before.key);
+                self.dispatcher.consumers.remove(before.key);
             }
         }
     }
@@ -101,9 +101,9 @@ impl Libraries {
         library.consumers.retain(|name, consumer| {
             let stays = names.contains(&name.as_str());
             if stays {
-                dispatcher.suspend_consumer(consumer.key);
+                dispatcher.consumers.suspend(consumer.key);
             } else {
-                dispatcher.remove_consumer(consumer.key);
+                dispatcher.consumers.remove(consumer.key);
             }
             stays
         });
@@ -114,9 +114,9 @@ impl Libraries {
         library.unregistered.clone_from(&kept.unregistered);
         library.functions.clear();
         for trigger in std::mem::take(&mut library.triggers).into_values() {
-            dispatcher.remove_trigger(trigger);
+            dispatcher.triggers.remove(trigger);
         }
-        dispatcher.remove_hooks(&kept.name);
+        dispatcher.hooks.remove_all(&kept.name);
         let before = std::mem::replace(&mut library.status, LibraryStatus::Quarantined { error });
         if let LibraryStatus::Live(executor) = before {
             dispatcher.shut_down(&executor, true);
@@ -154,11 +154,13 @@ fn restore_consumers(
             Consumer {
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
-                key: dispatcher.add_suspended_consumer(spec),
+                key: dispatcher.consumers.add_suspended(spec),
                 metadata: Metadata::default(),
             }
         });
-        dispatcher.set_consumer_state(consumer.key, &snapshot.delivery_state);
+        dispatcher
+            .consumers
+            .set_state(consumer.key, &snapshot.delivery_state);
         for stream in &snapshot.streams {
             dispatcher.on(Event::Resumed {
                 consumer: consumer.key,

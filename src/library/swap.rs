@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatcher::{Code, ConsumerName, Dispatcher, TriggerCode};
+use crate::dispatcher::{ConsumerCode, ConsumerName, Dispatcher, TriggerCode};
 use crate::executor::{LibraryExecutor, Target};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Registrations, StreamConsumer, Trigger};
@@ -40,7 +40,7 @@ impl Swap<'_> {
             triggers.insert(trigger.name.clone(), self.register_trigger(known, trigger));
         }
         for gone in known_triggers.into_values() {
-            self.dispatcher.remove_trigger(gone);
+            self.dispatcher.triggers.remove(gone);
         }
         let mut consumers = BTreeMap::new();
         for consumer in new.stream_consumers {
@@ -48,13 +48,14 @@ impl Swap<'_> {
             consumers.insert(consumer.name.clone(), self.register(known, consumer));
         }
         for gone in known.into_values() {
-            self.dispatcher.remove_consumer(gone.key);
+            self.dispatcher.consumers.remove(gone.key);
         }
         if let Some(LibraryStatus::Live(executor)) = status {
             self.dispatcher.shut_down(&executor, false);
         }
         self.dispatcher
-            .set_hooks(&self.library, self.executor, self.user, new.hooks);
+            .hooks
+            .set(&self.library, self.executor, self.user, new.hooks);
         let functions = new.functions.into_iter();
         Live {
             functions: functions
@@ -79,10 +80,10 @@ impl Swap<'_> {
         };
         match known {
             Some(key) => {
-                self.dispatcher.change_trigger(key, new.spec, code);
+                self.dispatcher.triggers.change(key, new.spec, code);
                 key
             }
-            None => self.dispatcher.add_trigger(new.spec, code),
+            None => self.dispatcher.triggers.add(new.spec, code),
         }
     }
 
@@ -91,7 +92,7 @@ impl Swap<'_> {
             library: Arc::clone(&self.library),
             consumer: new.name.into(),
         };
-        let code = Code {
+        let code = ConsumerCode {
             executor: self.executor,
             target: &Target {
                 callback: new.callback,
@@ -101,7 +102,8 @@ impl Swap<'_> {
         };
         if let Some(consumer) = known {
             self.dispatcher
-                .change_consumer(consumer.key, name, new.spec, code);
+                .consumers
+                .change(consumer.key, name, new.spec, code);
             return Consumer {
                 metadata: new.metadata,
                 ..consumer
@@ -110,7 +112,7 @@ impl Swap<'_> {
         let prefix = Arc::clone(&new.spec.prefix);
         Consumer {
             exact: new.spec.exact,
-            key: self.dispatcher.add_consumer(name, new.spec, code),
+            key: self.dispatcher.consumers.add(name, new.spec, code),
             prefix,
             metadata: new.metadata,
         }

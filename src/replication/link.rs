@@ -122,7 +122,7 @@ fn apply(
             delivery_state,
         } => {
             if let Some(consumer) = libraries.consumer(library, consumer) {
-                dispatcher.set_consumer_state(consumer, delivery_state);
+                dispatcher.consumers.set_state(consumer, delivery_state);
             }
         }
     }

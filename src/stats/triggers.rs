@@ -14,7 +14,7 @@ pub(crate) fn describe_trigger(
     dispatcher: &Dispatcher,
     verbosity: u8,
 ) -> Reply {
-    let Some(view) = dispatcher.view_trigger(key).filter(|_| verbosity > 0) else {
+    let Some(view) = dispatcher.triggers.view(key).filter(|_| verbosity > 0) else {
         return Reply::text(name);
     };
     let TriggerView {
@@ -75,7 +75,7 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<F
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, key) in &one.triggers {
-            let Some(TriggerView { stats, waiting, .. }) = dispatcher.view_trigger(*key) else {
+            let Some(TriggerView { stats, waiting, .. }) = dispatcher.triggers.view(*key) else {
                 continue;
             };
             let numbers = vec![

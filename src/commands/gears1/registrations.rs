@@ -137,7 +137,7 @@ fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
             ("StreamReader", described(metadata), data)
         }
         What::Trigger(key) => {
-            let view = app.dispatcher.view_trigger(key)?;
+            let view = app.dispatcher.triggers.view(key)?;
             ("KeysReader", described(&view.metadata), of_trigger(&view))
         }
     };
@@ -355,7 +355,7 @@ fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
                 .update(|delivery| delivery.clear_stats(consumer.key));
         }
         for trigger in library.triggers.values() {
-            app.dispatcher.clear_trigger_stats(*trigger);
+            app.dispatcher.triggers.clear_stats(*trigger);
         }
     }
     Reply::OK

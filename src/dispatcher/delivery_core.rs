@@ -1,0 +1,58 @@
+//! The delivery core, as the dispatcher has it: with a clock, and never borrowed while something is
+//! called that may come back with facts.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use gears_core::delivery::{Delivery, Event};
+
+use crate::executor::{Clock, Completion};
+
+/// See the module's description. Used by the main thread only.
+pub(crate) struct DeliveryCore {
+    delivery: RefCell<Delivery>,
+    clock: Clock,
+}
+
+impl DeliveryCore {
+    pub(super) fn new(primary: bool) -> Self {
+        Self {
+            delivery: RefCell::new(Delivery::new(primary)),
+            clock: Clock::start(),
+        }
+    }
+
+    /// Tells the core a fact.
+    pub(super) fn on(&self, event: Event<'_>) {
+        self.delivery.borrow_mut().on(event);
+    }
+
+    /// Tells it what came of entries: takes that out of the vector.
+    pub(super) fn tell(&self, completions: &mut Vec<Completion>) {
+        let mut delivery = self.delivery.borrow_mut();
+        for completion in completions.drain(..) {
+            delivery.on(completion);
+        }
+    }
+
+    /// Changes the core, or asks it for a decision; it is not borrowed any more afterwards.
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Delivery) -> R) -> R {
+        change(&mut self.delivery.borrow_mut())
+    }
+
+    /// Looks at the core.
+    pub(super) fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
+        look(&self.delivery.borrow())
+    }
+
+    /// The time that passed since the core was made, put on top of the wall clock as it was then:
+    /// it does not jump. In Unix milliseconds.
+    pub(super) fn time(&self) -> u64 {
+        self.clock.wall_ms(Instant::now())
+    }
+
+    /// Tells the core the time.
+    pub(super) fn set_time(&self) {
+        self.delivery.borrow_mut().set_time(self.time());
+    }
+}
