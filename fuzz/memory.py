@@ -4,9 +4,8 @@
 WARM_UP = 6
 USUAL = 3
 # What may come on top in the rounds of a life, in bytes. Of a server at rest RSS goes up and down by 3 MB, its data
-# (the module's own memory is a part of that) by 100 KB, and once by 1 MB, when a server is the primary for the first
-# time; a library that is not given back is 2 MB.
-GROWTH = {"rss": 24 << 20, "data": 2 << 20}
+# (the module's own memory is a part of that) by 100 KB; a library that is not given back is 2 MB.
+GROWTH = {"rss": 24 << 20, "data": 1 << 20}
 
 
 class Memory:

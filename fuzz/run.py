@@ -41,6 +41,9 @@ from testing.launch import MODULE, REDIS_SERVER
 OPERATIONS = 300
 # Rounds on the same servers, before new ones are started.
 LIFE = 25
+# In which round of a life each server has been the primary: the first time it takes 1 MB for good.
+FIRST_SWAP = 2
+SWAP = {"db": 0, "do": "roles", "how": "swap", "kind": "roles"}
 # How long memory may take to come back: V8 keeps free pages for a while.
 MEMORY_WAIT = 20
 # Operations of a finding that are printed.
@@ -90,10 +93,10 @@ class Fuzz:
         scene = self._start()
         memory, past = Memory(), []
         try:
-            for _ in range(LIFE):
+            for number in range(LIFE):
                 if self._is_over(end):
                     break
-                operations = self._operations(self.rounds)
+                operations = [SWAP] * (number == FIRST_SWAP) + self._operations(self.rounds)
                 self.rounds += 1
                 past.append(operations)
                 try:
