@@ -279,54 +279,78 @@ fn a_client_is_of_no_use_after_its_call_nor_without_the_lock() {
     }
 }
 
-#[test]
-fn two_threads_take_turns_in_a_library_while_one_waits_for_the_lock() {
-    /// Lets another thread run a function of the library while the lock is waited for.
-    struct Interrupted<'a>(&'a (Box<dyn Program>, Registrations), FakeServer);
-    impl Server for Interrupted<'_> {
-        fn is_locked(&self) -> bool {
-            false
-        }
-        fn call(&self, _: &Words, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
-            Err("not locked")
-        }
-        fn may_block(&self) -> bool {
-            true
-        }
-        fn credentials(&self) -> Option<Credentials> {
-            None
-        }
-        fn lock(
-            &self,
-            credentials: &Credentials,
-            work: &mut dyn FnMut(Result<&dyn Server, String>),
-        ) {
-            std::thread::scope(|threads| {
-                threads.spawn(|| {
-                    let server = FakeServer::new(true, &[]);
-                    let reply = run(self.0, &server, &[b"sync"]);
-                    assert_eq!(reply, Ok(Reply::text("sync")));
-                });
-            });
-            self.1.lock(credentials, work);
+/// Lets another thread do something while the lock is waited for.
+struct Interrupted<'a> {
+    meanwhile: &'a (dyn Fn() + Sync),
+    then: FakeServer,
+}
+
+impl<'a> Interrupted<'a> {
+    fn by(meanwhile: &'a (dyn Fn() + Sync)) -> Self {
+        Self {
+            meanwhile,
+            then: FakeServer::new(false, &[&b"$1\r\nx\r\n"[..]; 20]),
         }
     }
+}
+
+impl Server for Interrupted<'_> {
+    fn is_locked(&self) -> bool {
+        false
+    }
+
+    fn call(&self, _: &Words, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        Err("not locked")
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        None
+    }
+
+    fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
+        let meanwhile = self.meanwhile;
+        std::thread::scope(|threads| {
+            threads.spawn(meanwhile);
+        });
+        self.then.lock(credentials, work);
+    }
+}
+
+/// Calls the first function, which is async, on a server that other threads enter meanwhile.
+fn run_interrupted(
+    session: &mut dyn Session,
+    registrations: &Registrations,
+    meanwhile: &(dyn Fn() + Sync),
+) -> Outcome {
+    let credentials = Arc::new(FakeServer::credentials());
+    let invocation = Invocation {
+        callback: registrations.functions[0].callback,
+        background: Some(&credentials),
+        arguments: &[b"async"],
+        raw: false,
+        token: 1,
+    };
+    session.invoke(&invocation, &Interrupted::by(meanwhile))
+}
+
+#[test]
+fn two_threads_alternate_in_a_library_while_one_waits_for_the_lock() {
     let library = function(
         "(client, how) => { if (how === 'sync') { globalThis.bag = new Array(1e5).fill(() => how); return how; }
           return (async () => { const mine = { a: [1, 2, 3] }; const got = client.block(c => c.call('GET')); return [got, mine.a.length, bag.length]; })(); }",
     );
-    let server = Interrupted(&library, FakeServer::new(false, &[&b"$1\r\nx\r\n"[..]; 20]));
-    let credentials = Arc::new(FakeServer::credentials());
+    let plain = || {
+        let server = FakeServer::new(true, &[]);
+        let reply = run(&library, &server, &[b"sync"]);
+        assert_eq!(reply, Ok(Reply::text("sync")));
+    };
     for _ in 0..20 {
         library.0.enter(&mut |session| {
-            let invocation = Invocation {
-                callback: library.1.functions[0].callback,
-                background: Some(&credentials),
-                arguments: &[b"async"],
-                raw: false,
-                token: 1,
-            };
-            let outcome = session.invoke(&invocation, &server);
+            let outcome = run_interrupted(session, &library.1, &plain);
             let Outcome::Done(reply) = outcome else {
                 panic!("{outcome:?}");
             };
@@ -336,7 +360,103 @@ fn two_threads_take_turns_in_a_library_while_one_waits_for_the_lock() {
     }
 }
 
-/// A reply that JavaScript gives back as it got it.
+#[test]
+fn code_that_waits_for_the_lock_keeps_its_client_whatever_runs_meanwhile() {
+    // `execute` acts with the client that V8 carries over every await.
+    let library = function(
+        "(client, how) => how === 'sync' ? how : (async () => {
+            client.block(() => 1);
+            const first = execute('GET');
+            await null;
+            return [first, execute('GET')];
+        })()",
+    );
+    let plain = || {
+        let server = FakeServer::new(true, &[]);
+        let reply = run(&library, &server, &[b"sync"]);
+        assert_eq!(reply, Ok(Reply::text("sync")));
+    };
+    library.0.enter(&mut |session| {
+        let outcome = run_interrupted(session, &library.1, &plain);
+        let Outcome::Done(reply) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            reply,
+            Reply::Array(vec![Reply::text("x"), Reply::text("x")])
+        );
+    });
+}
+
+#[test]
+fn what_v8_carries_for_code_that_waits_outlives_collections_of_other_threads() {
+    // Young objects are collected again and again while the first thread is in the middle of its script.
+    let library = function(
+        "(client, how) => {
+            if (how === 'sync') { for (let i = 0; i < 3e6; i++) globalThis.last = { i }; return how; }
+            return (async () => {
+                const before = [];
+                for (let i = 0; i < 100; i++) before.push({ i });
+                client.block(() => 1);
+                await null;
+                return [execute('GET'), before.reduce((sum, { i }) => sum + i, 0)];
+            })();
+        }",
+    );
+    let plain = || {
+        let server = FakeServer::new(true, &[]);
+        let reply = run(&library, &server, &[b"sync"]);
+        assert_eq!(reply, Ok(Reply::text("sync")));
+    };
+    for _ in 0..5 {
+        library.0.enter(&mut |session| {
+            let outcome = run_interrupted(session, &library.1, &plain);
+            let Outcome::Done(reply) = outcome else {
+                panic!("{outcome:?}");
+            };
+            let expected = vec![Reply::text("x"), Reply::Integer(4950)];
+            assert_eq!(reply, Reply::Array(expected));
+        });
+    }
+}
+
+#[test]
+fn the_tasks_of_v8_wait_until_nobody_is_in_the_middle_of_a_script() {
+    let library = function(
+        "(client, how) => {
+            if (how === 'sync') return String(globalThis.ran);
+            globalThis.ran = false;
+            Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1).value.then(() => { ran = true; });
+            return (async () => { client.block(() => 1); return 'done'; })();
+        }",
+    );
+    let has_run = |session: &mut dyn Session| {
+        let server = FakeServer::new(true, &[]);
+        run_in(session, &library.1, &server, &[b"sync"])
+    };
+    let pump = |most: usize| {
+        for _ in 0..most {
+            let mut ran = None;
+            library.0.enter(&mut |session| {
+                assert_eq!(session.pump(&FakeServer::new(false, &[])), None);
+                ran = has_run(session);
+            });
+            if ran == Some(Ok(Reply::text("true"))) {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        false
+    };
+    let meanwhile = || assert!(!pump(100), "a task of V8 was run");
+    library.0.enter(&mut |session| {
+        let outcome = run_interrupted(session, &library.1, &meanwhile);
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    });
+    assert!(library.0.wants_pump(), "it is still to be done");
+    assert!(pump(10_000), "it is done when nobody is");
+}
+
 fn replies() -> impl Strategy<Value = Reply> {
     let leaf = prop_oneof![
         any::<i64>().prop_map(Reply::Integer),

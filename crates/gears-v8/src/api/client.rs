@@ -17,7 +17,7 @@ use crate::limits::watchdog::Reason;
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
-use crate::runtime::unlocked::Unlocked;
+use crate::runtime::unlocked::Suspended;
 
 callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
@@ -342,25 +342,22 @@ fn run_with_lock<'s>(
     if !results.settled.is_empty() || results.tasks > 0 {
         server.note_results(&mut results);
     }
-    // Whoever enters meanwhile neither sees it nor leaves something else.
-    let carried = scope.get_continuation_preserved_embedder_data();
-    continuation::clear(scope);
-    let mut unlocked = Some(Unlocked::new(scope));
+    let mut suspended = Some(Suspended::new(scope));
     let mut returned = None;
     let mut ended = None;
     let mut began = Instant::now();
     server.lock(credentials, &mut |authorized| {
-        drop(unlocked.take());
-        scope.set_continuation_preserved_embedder_data(carried);
+        if let Some(suspended) = suspended.take() {
+            suspended.resume(scope);
+        }
         began = Instant::now();
         isolate_limits.timer.start(true);
         returned = run_admitted(scope, authorized, run_sync, work);
         ended = isolate_limits.timer.stop();
     });
-    if let Some(unlocked) = unlocked.take() {
+    if let Some(suspended) = suspended.take() {
         // Nobody had it run.
-        drop(unlocked);
-        scope.set_continuation_preserved_embedder_data(carried);
+        suspended.resume(scope);
     }
     let charged = if ended == Some(Reason::Time) {
         // Caught again and again, that would hold up the server without an end.

@@ -8,7 +8,7 @@
 //! outcome       what comes of a call, at once or by its promise
 //! run           what a run has around it: bounds, the server, what comes of it
 //! continuation  in whose name code acts, over every `await`
-//! unlocked      giving up the isolate in the middle of a script
+//! unlocked      giving up the isolate in the middle of a script, and what V8 forgets about then
 //! bootstrap     the JavaScript side: records, clients
 //! callback      functions that scripts call: no panic leaves them
 //! debug         RG.FUNCTION DEBUG js

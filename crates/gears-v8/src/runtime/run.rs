@@ -34,6 +34,8 @@ pub(crate) struct RunState {
     leaves_continuations: bool,
     /// The words of the last command, for their memory.
     words: Words,
+    /// Threads that have given up the isolate in the middle of a script.
+    suspended: usize,
     /// Promises that V8 settles when their time has come.
     timers: Arc<AtomicUsize>,
     helpers: Option<Arc<Helpers>>,
@@ -63,6 +65,7 @@ impl RunState {
     ) -> Self {
         Self {
             timers,
+            suspended: 0,
             isolate_limits,
             executions,
             begun_executions: Vec::new(),
@@ -288,6 +291,28 @@ pub(crate) fn give_words_back(isolate: &mut v8::Isolate, words: Words) {
     if let Some(state) = state(isolate) {
         state.words = words;
     }
+}
+
+// --- threads that wait in the middle of a script ----------------------------------------------------
+
+/// A thread is about to give up the isolate in the middle of a script.
+pub(crate) fn suspend(isolate: &mut v8::Isolate) {
+    if let Some(state) = state(isolate) {
+        state.suspended += 1;
+    }
+}
+
+/// A thread that had given up the isolate has it back.
+pub(crate) fn resume(isolate: &mut v8::Isolate) {
+    if let Some(state) = state(isolate) {
+        state.suspended -= 1;
+    }
+}
+
+/// Whether a thread has given up the isolate in the middle of a script. V8's own tasks do not see
+/// what lies on that one's stack, and objects that they move are lost to it.
+pub(crate) fn is_suspended(isolate: &mut v8::Isolate) -> bool {
+    state(isolate).is_some_and(|state| state.suspended > 0)
 }
 
 // --- what comes of runs ---------------------------------------------------------------------------

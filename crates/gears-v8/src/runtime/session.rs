@@ -445,6 +445,9 @@ impl Session for V8Session<'_, '_, '_> {
     }
 
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError> {
+        if run::is_suspended(self.scope) {
+            return None;
+        }
         // Such tasks may go on with code of the script: behind an `Atomics.waitAsync`, or in a
         // `FinalizationRegistry`. So each is a run like any other.
         let platform = v8::V8::get_current_platform();
