@@ -201,6 +201,11 @@ class Server:
         """Sends a command on a connection of its own, with these options, and does not wait for its reply."""
         return Sent(self.connect(**({"socket_timeout": DEADLINE} | options)), arguments)
 
+    def runs_callbacks_in_commands(self):
+        """Whether sync callbacks are a part of the command that has them run: Redis 7.2 and later, and Valkey."""
+        version = self.client.info("server")["redis_version"]
+        return tuple(map(int, version.split(".")[:2])) >= (7, 2)
+
     @contextmanager
     def setting(self, name, value):
         """Another value of a configuration parameter, for a while."""
@@ -305,6 +310,10 @@ class Server:
     def wait_seen(self, *expected, tag=""):
         """Waits until ``saw`` logged as much as expected; then it must be just that."""
         self.wait_for(list(expected), lambda: self.seen(tag))
+
+    def last_error(self, stream="stream", **names):
+        """The last failure with a stream, as LIST shows it."""
+        return self.stream(stream, **names).get("last_error")
 
     def wait_stream(self, stream="stream", **expected):
         """Waits until LIST shows these fields of a stream of the consumer."""

@@ -170,9 +170,3 @@ def wait_rest(node, name="trigger", library="lib"):
     found = counted(node, name, library)
     assert found["num_finished"] == found["num_success"] + found["num_failed"]
     return found
-
-
-def runs_within_the_command(node):
-    """Whether the server has callbacks run as a part of the command: Redis 7.2 and later, Valkey."""
-    version = node.client.info("server")["redis_version"]
-    return tuple(map(int, version.split(".")[:2])) >= (7, 2)

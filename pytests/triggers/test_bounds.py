@@ -15,7 +15,6 @@ from testing.triggers import (
     open_gate,
     pipelined,
     run_all,
-    runs_within_the_command,
     shown,
     trigger,
     upgrade,
@@ -182,7 +181,7 @@ def test_a_transaction_beyond_the_bound_has_the_rest_dropped(server):
 
 
 def test_a_long_pipeline_is_no_single_command(server):
-    if not runs_within_the_command(server):
+    if not server.runs_callbacks_in_commands():
         pytest.skip("here a round of the event loop is what counts")
     load(server, trigger())
     set_many(server, 3000)

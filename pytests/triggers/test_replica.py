@@ -19,7 +19,6 @@ from testing.triggers import (
     pipelined,
     release,
     run_all,
-    runs_within_the_command,
     set_expired,
     shown,
     trigger,
@@ -233,7 +232,7 @@ def test_code_that_a_look_lets_go_on_while_keys_expire_leaves_them_alone(logged)
 
 
 def test_where_the_server_can_cause_and_effects_are_one_transaction(logged):
-    if not runs_within_the_command(logged):
+    if not logged.runs_callbacks_in_commands():
         pytest.skip("callbacks run after the command here")
     load(logged, trigger(callback="(client, data) => { client.call('INCR', 'a'); client.call('INCR', 'b'); }"))
     run_all(logged, ["SET key v", "SET other v"])
