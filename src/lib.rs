@@ -8,9 +8,12 @@
 //! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and
 //!   on workers.
 //! * [`library`] knows what is loaded.
-//! * `commands` answers users; `server` is the server; `app` ties them together.
+//! * [`replication`] is what the module tells itself on replicas and after a restart; [`calls`] is
+//!   what calls of functions take; [`stats`] is what is shown of all that.
+//! * [`server`] is the server; [`app`] is the state; [`commands`] answers users.
 
 mod app;
+mod calls;
 mod commands;
 mod dispatcher;
 mod executor;

@@ -9,7 +9,6 @@ mod fcall;
 mod function;
 mod gears1;
 mod internals;
-pub(crate) mod waiting_calls;
 
 use crate::app::App;
 use crate::server::{Arg, ArgKind, Command, Context, Keys, register_commands};

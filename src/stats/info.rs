@@ -1,8 +1,9 @@
 //! The module's sections of the server's INFO.
 
 use super::{consumers, triggers};
+use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
-use crate::executor::{LibraryExecutor, WaitingCalls};
+use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
 use crate::server::{Field, Section};
 
@@ -10,11 +11,11 @@ use crate::server::{Field, Section};
 pub(crate) fn sections(
     libraries: &Libraries,
     dispatcher: &Dispatcher,
-    waiting: &WaitingCalls,
+    calls: &FunctionCalls,
     limit: usize,
 ) -> Vec<Section> {
     let registry = libraries.all();
-    let of_libraries = OfLibraries::new(&registry, waiting);
+    let of_libraries = OfLibraries::new(&registry, calls);
     let section = |name, fields| Section { name, fields };
     let memory = vec![
         Field::Number("used_by_libraries", of_libraries.memory as u64),
@@ -35,9 +36,9 @@ pub(crate) fn sections(
 pub(crate) fn pending_jobs(
     library: &str,
     executor: &LibraryExecutor,
-    waiting: &WaitingCalls,
+    calls: &FunctionCalls,
 ) -> usize {
-    executor.waiting() + waiting.count(library)
+    executor.waiting() + calls.waiting(library)
 }
 
 /// A line for each library that runs, and what they are together.
@@ -50,7 +51,7 @@ struct OfLibraries {
 }
 
 impl OfLibraries {
-    fn new(registry: &Registry, waiting: &WaitingCalls) -> Self {
+    fn new(registry: &Registry, calls: &FunctionCalls) -> Self {
         let mut all = Self::default();
         for (name, library) in registry {
             let Some(executor) = library.executor() else {
@@ -59,7 +60,7 @@ impl OfLibraries {
             };
             let memory = executor.memory();
             all.memory += memory.heap + memory.buffers;
-            let pending = pending_jobs(name, executor, waiting);
+            let pending = pending_jobs(name, executor, calls);
             let numbers = vec![
                 ("used_heap", memory.heap as u64),
                 ("used_buffers", memory.buffers as u64),

@@ -133,7 +133,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             Reply::count(
                 library
                     .executor()
-                    .map_or(0, |executor| pending_jobs(name, executor, &app.waiting)),
+                    .map_or(0, |executor| pending_jobs(name, executor, &app.calls)),
             ),
         ),
         ("user", Reply::text(&*library.user)),

@@ -1,0 +1,150 @@
+//! What is done once per event-loop iteration, before the server sleeps; and right after a command,
+//! for what its client waits for.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use super::App;
+use crate::dispatcher::TickLimits;
+use crate::executor::LibraryExecutor;
+use crate::library::Library;
+use crate::server::{Context, Scan, is_paused};
+use gears_core::delivery::{Delivery, KeyRef};
+
+/// Time in which a tick of the event loop works on what is not urgent. Other clients wait that
+/// long at most; and a backlog moves on once per tick, so shorter slices would waste more of it.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// How often workers are looked after: whether one is stuck, and whether a promise waits for the
+/// engine's own tasks.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+
+/// What goes on over several iterations.
+#[derive(Default)]
+pub(super) struct EventLoop {
+    /// The search for streams that are there already.
+    scan: RefCell<Scan>,
+    /// When workers were last looked after.
+    looked_after: Cell<Option<Instant>>,
+    /// When a timer wakes the event loop, in the dispatcher's time.
+    wakes_at: Cell<Option<u64>>,
+    /// Whether the next tick is to panic: a debugging aid.
+    panics: Cell<bool>,
+}
+
+impl EventLoop {
+    /// Searches for streams from the beginning.
+    pub(super) fn rescan(&self) {
+        self.scan.borrow_mut().request();
+    }
+
+    /// Databases were swapped. What is still to come of a search may be where it was already.
+    pub(super) fn swapped(&self) {
+        let mut scan = self.scan.borrow_mut();
+        if scan.is_pending() {
+            scan.request();
+        }
+    }
+
+    /// Has the next tick panic.
+    pub(super) fn panic(&self) {
+        self.panics.set(true);
+    }
+
+    /// Whether workers are to be looked after now.
+    fn is_look_due(&self) -> bool {
+        let now = Instant::now();
+        let last = self.looked_after.get();
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= LOOK_AFTER);
+        if is_due {
+            self.looked_after.set(Some(now));
+        }
+        is_due
+    }
+}
+
+impl App {
+    /// The tick before the server sleeps.
+    pub(super) fn tick(&self, context: &Context) {
+        assert!(!self.event_loop.panics.take(), "a panic was asked for");
+        self.settings.refresh();
+        self.look_after_workers();
+        if !is_paused() {
+            self.rewrite.complete(context, &self.libraries);
+        }
+        self.deliver(context);
+        self.calls.look_after(context);
+    }
+
+    /// The tick after a command whose entries have to be processed before its client gets its reply.
+    pub(super) fn urgent_tick(&self, context: &Context) {
+        if self.is_active() {
+            self.dispatcher.tick(context, self.limits(true));
+        }
+    }
+
+    /// Whether this server delivers: it is a primary with its data set, and writes need not wait.
+    pub(super) fn is_active(&self) -> bool {
+        self.dispatcher.inspect(Delivery::is_active) && !is_paused()
+    }
+
+    fn limits(&self, only_urgent: bool) -> TickLimits {
+        TickLimits {
+            only_urgent,
+            budget: if only_urgent { Duration::ZERO } else { SLICE },
+            script_budget: self.script_budget(),
+        }
+    }
+
+    fn look_after_workers(&self) {
+        if !self.event_loop.is_look_due() {
+            return;
+        }
+        self.libraries.pool().relieve();
+        self.dispatcher.reclaim_unfinished();
+        self.libraries
+            .all()
+            .values()
+            .filter_map(Library::executor)
+            .for_each(LibraryExecutor::pump);
+        self.executions
+            .scripts()
+            .iter()
+            .for_each(LibraryExecutor::pump);
+    }
+
+    fn deliver(&self, context: &Context) {
+        if !self.is_active() {
+            self.dispatcher.catch_up();
+            self.dispatcher.triggers.go_on_with_left();
+            return;
+        }
+        let scanning = self.event_loop.scan.borrow().is_pending();
+        if scanning {
+            // A scan takes half a slice; what it finds takes the rest.
+            let end = Instant::now() + SLICE / 2;
+            let mut scan = self.event_loop.scan.borrow_mut();
+            let found = |key: KeyRef<'_>| self.found(context, key);
+            if scan.advance(context, end, found) {
+                self.dispatcher.wake();
+            }
+        }
+        self.dispatcher.tick(context, self.limits(false));
+        self.set_timer(context);
+    }
+
+    /// Has the event loop go round again when something is due.
+    fn set_timer(&self, context: &Context) {
+        let now = self.dispatcher.time();
+        let armed = self.event_loop.wakes_at.get().filter(|at| *at > now);
+        let wanted = self.dispatcher.next_time();
+        if let Some(at) = wanted
+            && armed.is_none_or(|armed| at < armed)
+        {
+            context.wake_in(at.saturating_sub(now));
+            self.event_loop.wakes_at.set(wanted);
+        } else {
+            self.event_loop.wakes_at.set(armed);
+        }
+    }
+}

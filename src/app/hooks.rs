@@ -1,0 +1,160 @@
+//! What the server tells of, passed on to whom it concerns.
+
+use std::sync::atomic::Ordering;
+
+use super::App;
+use crate::dispatcher::{EventLimits, KeyEvent};
+use crate::executor::MainThreadExecutor;
+use crate::server::{Context, Hooks, Section};
+use crate::stats;
+use gears_core::delivery::{EntryId, Event, KeyRef};
+use gears_core::snapshot::LibrarySnapshot;
+
+/// Leaves the isolate slot where the main thread may be at its end.
+struct Left<'a>(&'a MainThreadExecutor);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// The hooks of the one [`App`].
+pub(crate) struct AppHooks;
+
+impl AppHooks {
+    fn with(work: impl FnOnce(&App)) {
+        if let Some(app) = App::get() {
+            work(app);
+        }
+    }
+}
+
+impl Hooks for AppHooks {
+    fn on_event(&self, event: Event<'_>) {
+        Self::with(|app| {
+            if let Event::Swapped(..) = event {
+                app.event_loop.swapped();
+            }
+            app.dispatcher.on(event);
+        });
+    }
+
+    fn place(&self, context: &Context, key: KeyRef<'_>) {
+        Self::with(|app| app.dispatcher.place(context, key));
+    }
+
+    fn database_of(&self, home: i32) -> i32 {
+        App::get().map_or(home, |app| app.dispatcher.database_of(home))
+    }
+
+    fn is_tracked(&self, key: KeyRef<'_>) -> bool {
+        App::get().is_some_and(|app| app.dispatcher.inspect(|delivery| delivery.is_tracked(key)))
+    }
+
+    fn has_triggers(&self) -> bool {
+        App::get().is_some_and(|app| !app.dispatcher.triggers.is_empty())
+    }
+
+    fn on_key_event(&self, happened: &dyn KeyEvent) {
+        Self::with(|app| {
+            let limits = EventLimits {
+                bounds: app.settings.trigger_bounds(),
+                patience: app.script_budget(),
+            };
+            app.dispatcher.triggers.on_key_event(happened, limits);
+        });
+    }
+
+    fn wake(&self) {
+        Self::with(|app| {
+            if app.dispatcher.has_work() {
+                app.dispatcher.wake();
+            }
+        });
+    }
+
+    fn has_urgent(&self) -> bool {
+        App::get().is_some_and(|app| app.dispatcher.has_urgent())
+    }
+
+    fn on_added(&self, key: KeyRef<'_>, id: EntryId) {
+        Self::with(|app| app.dispatcher.note_added(key, id));
+    }
+
+    fn refuses_append(&self, key: KeyRef<'_>) -> Option<String> {
+        App::get().and_then(|app| app.dispatcher.refuses_append(key))
+    }
+
+    fn after_background(&self) {
+        // What was written may be what a client waits for, and what was published is still to be
+        // sent: the server sees to both before it sleeps.
+        Self::with(|app| app.dispatcher.wake());
+    }
+
+    fn leave_isolate(&self) {
+        Self::with(|app| app.main_thread.leave());
+    }
+
+    fn info(&self) -> Vec<Section> {
+        let Some(app) = App::get() else {
+            return Vec::new();
+        };
+        let limit = &app.settings.limits.total_memory;
+        let limit = limit.load(Ordering::Relaxed);
+        stats::sections(&app.libraries, &app.dispatcher, &app.calls, limit)
+    }
+
+    fn after_command(&self, context: &Context) {
+        Self::with(|app| app.urgent_tick(context));
+    }
+
+    fn make_call(&self, context: &Context) {
+        Self::with(|app| app.calls.make_one(context));
+    }
+
+    fn before_sleep(&self, context: &Context) {
+        Self::with(|app| {
+            // Also where something panics: workers would wait for the main thread to leave for
+            // ever.
+            let _left = Left(&app.main_thread);
+            app.tick(context);
+        });
+    }
+
+    fn rescan(&self) {
+        Self::with(App::rescan);
+    }
+
+    fn dump(&self) -> Vec<Vec<u8>> {
+        let snapshots = App::get().map(|app| app.libraries.snapshots());
+        let snapshots = snapshots.unwrap_or_default();
+        snapshots.iter().map(LibrarySnapshot::encode).collect()
+    }
+
+    fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
+        let app = App::get().ok_or("the module is not ready")?;
+        let kept =
+            LibrarySnapshot::decode(bytes).map_err(|error| format!("one of them {error}"))?;
+        app.libraries.restore(context, &kept);
+        Ok(())
+    }
+
+    fn forget_libraries(&self) {
+        Self::with(|app| app.libraries.delete_all());
+    }
+
+    fn before_save(&self, context: &Context) {
+        Self::with(|app| {
+            if app.is_active() {
+                app.dispatcher.commit(context);
+            }
+        });
+    }
+
+    fn on_fork(&self, context: &Context) {
+        if context.is_rewriting_as_commands() {
+            Self::with(|app| app.rewrite.begin());
+        }
+    }
+}

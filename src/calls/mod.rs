@@ -1,0 +1,203 @@
+//! Calls of functions: made at once, given to a worker, or kept until their library is free.
+//!
+//! A call that waited is made as if it came then: its library and function are looked up by name,
+//! its user and that user's rights too, and what forbids it forbids it. It is a unit of its own, in
+//! a timer, so that its effects are one transaction.
+
+mod prepare;
+mod queue;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::dispatcher::Dispatcher;
+use crate::executor::{
+    Called, FunctionCall, LibraryExecutor, MainThreadExecutor, Responder, WaitingCall, WaitingCalls,
+};
+use crate::library::Libraries;
+use crate::server::{BlockedClient, Context, ExecutionUnit, may_call};
+use gears_core::delivery::Mode;
+use gears_v8::ports::{Credentials, Flags, Limits, Reply, Server, Words};
+
+use self::prepare::PreparedCall;
+
+const CANNOT_WAIT: &str = "Can not block client for background execution, Blocking is not allow inside multi/exec, Lua, or within another module (RM_Call).";
+
+/// How long the server waits for a worker that is on the library's isolate slot, which usually is
+/// at something short: the client would wait longer if it were sent to wait.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// The names of the command.
+const NAMES: [&[u8]; 2] = [b"rg.fcall", b"rg.fcallasync"];
+
+/// What calling functions takes, and the calls that wait. Used by the main thread only.
+pub(crate) struct FunctionCalls {
+    libraries: Rc<Libraries>,
+    main_thread: Rc<MainThreadExecutor>,
+    dispatcher: Rc<Dispatcher>,
+    limits: Arc<Limits>,
+    queue: WaitingCalls,
+}
+
+impl FunctionCalls {
+    /// No call waits.
+    #[must_use]
+    pub(crate) fn new(
+        libraries: Rc<Libraries>,
+        main_thread: Rc<MainThreadExecutor>,
+        dispatcher: Rc<Dispatcher>,
+        limits: Arc<Limits>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            libraries,
+            main_thread,
+            dispatcher,
+            limits,
+            queue: WaitingCalls::default(),
+        })
+    }
+
+    /// How many calls wait for that library.
+    #[must_use]
+    pub(crate) fn waiting(&self, library: &str) -> usize {
+        self.queue.count(library)
+    }
+
+    /// Makes the call of a command with these words behind its name; `None` where its client waits
+    /// for the reply.
+    pub(crate) fn call(self: &Rc<Self>, context: &Context, words: &[&[u8]]) -> Option<Reply> {
+        let call = match prepare::prepare(&self.libraries, context, words) {
+            Ok(call) => call,
+            Err(error) => return Some(Reply::Error(error)),
+        };
+        let unit = ExecutionUnit::of_command(context, call.function.flags);
+        match call.function.mode {
+            Mode::Sync => self.call_here(context, &call, &unit, words),
+            Mode::Async => {
+                let Some(credentials) = unit.credentials() else {
+                    return Some(Reply::error("Failed authenticating client"));
+                };
+                match block(context, &call.executor) {
+                    Ok(responder) => {
+                        send(&call, credentials, responder);
+                        None
+                    }
+                    Err(refused) => Some(refused),
+                }
+            }
+        }
+    }
+
+    /// Calls a sync function, or has its client wait until the library is free.
+    fn call_here(
+        self: &Rc<Self>,
+        context: &Context,
+        call: &PreparedCall<'_, '_>,
+        unit: &ExecutionUnit,
+        words: &[&[u8]],
+    ) -> Option<Reply> {
+        let longest = Duration::from_millis(self.limits.locked_ms.load(Ordering::Relaxed));
+        let executor = &call.executor;
+        let try_for = |patience| {
+            let mut wait = || block(context, executor);
+            self.main_thread.call_function(
+                executor,
+                &call.function,
+                call.arguments,
+                unit,
+                patience,
+                &mut wait,
+            )
+        };
+        // Nobody overtakes those who wait, but who cannot wait himself.
+        let is_late = self.queue.wait_for(call.library) && context.may_wait().is_ok();
+        if !is_late {
+            let called = try_for(PATIENCE.min(longest));
+            if !matches!(called, Called::Busy) {
+                return called.into_reply(executor);
+            }
+        }
+        if context.may_wait().is_ok()
+            && let Some(credentials) = unit.credentials()
+        {
+            return self.enqueue(context, call, words, credentials).err();
+        }
+        try_for(longest).into_reply(executor)
+    }
+
+    /// Makes a call that waited, as if it came now; gives it back where its library is still busy.
+    fn call_again(&self, context: &Context, waiting: WaitingCall) -> Option<WaitingCall> {
+        if waiting.responder.is_gone() {
+            return None;
+        }
+        let words: Vec<_> = waiting.words.iter().collect();
+        let prepared = may_call(&waiting.credentials.user, &NAMES, &words)
+            .and_then(|()| prepare::prepare(&self.libraries, context, &words));
+        let call = match prepared {
+            Ok(call) => call,
+            Err(error) => {
+                waiting.responder.answer(Reply::Error(error));
+                return None;
+            }
+        };
+        let credentials = Credentials {
+            flags: call.function.flags,
+            ..waiting.credentials.clone()
+        };
+        if call.function.mode == Mode::Async {
+            let _ = waiting.begun.set(Arc::clone(&call.executor));
+            send(&call, credentials, waiting.responder);
+            return None;
+        }
+        let unit = ExecutionUnit::of_credentials(&credentials);
+        let responder = RefCell::new(Some(waiting.responder));
+        let mut wait = || {
+            let _ = waiting.begun.set(Arc::clone(&call.executor));
+            let responder = responder.borrow_mut().take();
+            responder.ok_or_else(|| Reply::error("Err the caller waits already"))
+        };
+        let called = self.main_thread.call_function(
+            &call.executor,
+            &call.function,
+            call.arguments,
+            &unit,
+            PATIENCE,
+            &mut wait,
+        );
+        match (called, responder.into_inner()) {
+            (Called::Busy, Some(responder)) => Some(WaitingCall {
+                responder,
+                ..waiting
+            }),
+            (Called::Answered(reply), Some(responder)) => {
+                responder.answer(reply);
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Has the client of a command wait for the result of a call that runs.
+fn block(context: &Context, executor: &Arc<LibraryExecutor>) -> Result<Box<dyn Responder>, Reply> {
+    let executor = Arc::clone(executor);
+    let on_gone = Box::new(move || executor.note_responder_gone());
+    match BlockedClient::new(context, on_gone) {
+        Ok(client) => Ok(Box::new(client)),
+        Err(refused) => Err(Reply::Error(refused.text(CANNOT_WAIT))),
+    }
+}
+
+/// Has a worker call the function.
+fn send(call: &PreparedCall<'_, '_>, credentials: Credentials, responder: Box<dyn Responder>) {
+    call.executor.send_function(FunctionCall {
+        callback: call.function.callback,
+        credentials: Arc::new(credentials),
+        arguments: Words::of(call.arguments.iter().copied()),
+        raw: call.function.flags.contains(Flags::RAW_ARGUMENTS),
+        responder,
+    });
+}

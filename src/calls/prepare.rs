@@ -1,0 +1,72 @@
+//! What has to hold before a function may be called.
+
+use std::sync::Arc;
+
+use crate::executor::LibraryExecutor;
+use crate::library::{Libraries, LibraryStatus};
+use crate::server::{Context, key_count};
+use gears_v8::ports::{Flags, Function};
+
+/// A call that may be made.
+pub(super) struct PreparedCall<'a, 'b> {
+    /// The library's name.
+    pub(super) library: &'b str,
+    pub(super) executor: Arc<LibraryExecutor>,
+    pub(super) function: Arc<Function>,
+    /// Keys and arguments.
+    pub(super) arguments: &'a [&'b [u8]],
+}
+
+/// Looks up what a call is about: `library function numkeys [key ...] [arg ...]`.
+///
+/// # Errors
+/// Why the function may not be called so, or not now.
+pub(super) fn prepare<'a, 'b>(
+    libraries: &Libraries,
+    context: &Context,
+    words: &'a [&'b [u8]],
+) -> Result<PreparedCall<'a, 'b>, String> {
+    let [library, function, count, arguments @ ..] = words else {
+        return Err("ERR wrong number of arguments for 'rg.fcall' command".into());
+    };
+    let text =
+        |bytes| std::str::from_utf8(bytes).map_err(|_| "Couldn't parse as UTF-8 string".to_owned());
+    let (name, function) = (text(library)?, text(function)?);
+    let key_count = key_count(count)?;
+    let all = libraries.all();
+    let library = all
+        .get(name)
+        .ok_or_else(|| format!("Unknown library {name}"))?;
+    let executor = match &library.status {
+        LibraryStatus::Live(executor) => Arc::clone(executor),
+        LibraryStatus::Quarantined { error } => {
+            return Err(format!("Err the library is in quarantine: {error}"));
+        }
+    };
+    let function = library
+        .functions
+        .get(function)
+        .ok_or_else(|| format!("Unknown function {function}"))?;
+    let flags = function.flags;
+    let state = context.state();
+    if !flags.contains(Flags::NO_WRITES) {
+        if !state.is_primary {
+            return Err("Err can not run a function that might perform writes on a replica".into());
+        }
+        if !flags.contains(Flags::ALLOW_OOM) && state.is_out_of_memory {
+            return Err("OOM can not run the function when out of memory".into());
+        }
+    }
+    if arguments.len() < key_count {
+        let given = arguments.len();
+        return Err(format!(
+            "Not enough arguments was given, expected at least {key_count} arguments, got {given} arguments."
+        ));
+    }
+    Ok(PreparedCall {
+        library: name,
+        executor,
+        function: Arc::clone(function),
+        arguments,
+    })
+}
