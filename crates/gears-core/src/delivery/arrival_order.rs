@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
-use super::subscription::READ_BATCH;
+use super::feed::READ_BATCH;
 use super::{SHARE, SubscriptionKey};
 
 /// Runs of one stream that are kept apart; what comes then joins the last.

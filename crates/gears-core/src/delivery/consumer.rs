@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::policy::{Policy, Start};
+use super::policy::{NO_POLICY, Policy, Start};
 
 /// Where a consumer's callback runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,11 @@ impl ConsumerSpec {
             start: Start::Earliest,
             policy: None,
         }
+    }
+
+    /// What holds for it beyond prefix and window.
+    pub(super) fn policy(&self) -> &Policy {
+        self.policy.as_deref().unwrap_or(&NO_POLICY)
     }
 
     /// Whether it wants a key of that name.

@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
+use super::rare::{Absent, Rare};
 
 /// An entry that was read, with the size of its fields in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +88,62 @@ pub struct Checkpoint {
 pub(super) struct Cursor {
     read: EntryId,
     started: EntryId,
+    /// The position gone on from.
+    resumed: EntryId,
+    open: Rare<Open>,
+}
+
+/// What is not finished.
+#[derive(Clone, Debug, Default)]
+struct Open {
     unacknowledged: VecDeque<Unacknowledged>,
     bytes: usize,
     redeliveries: VecDeque<EntryId>,
     /// How many entries were lost and are not finished since, but for those to be redelivered.
     lost: usize,
-    /// The position gone on from.
-    resumed: EntryId,
+}
+
+impl Absent for Open {
+    const ABSENT: &'static Self = &Self {
+        unacknowledged: VecDeque::new(),
+        bytes: 0,
+        redeliveries: VecDeque::new(),
+        lost: 0,
+    };
+
+    fn is_absent(&self) -> bool {
+        self.unacknowledged.is_empty() && self.redeliveries.is_empty()
+    }
+}
+
+impl Open {
+    fn find(&self, id: EntryId) -> Option<usize> {
+        // In order is the common case, and costs no search.
+        if self
+            .unacknowledged
+            .front()
+            .is_some_and(|first| first.id == id)
+        {
+            return Some(0);
+        }
+        let found = self
+            .unacknowledged
+            .binary_search_by_key(&id, |entry| entry.id);
+        found.ok()
+    }
+
+    /// An entry is not among the unfinished ones any more.
+    fn forget(&mut self, entry: &Unacknowledged) {
+        self.bytes -= entry.bytes;
+        if entry.delivered != Delivered::Once {
+            self.lost -= 1;
+        }
+    }
+
+    fn redeliver_later(&mut self, id: EntryId) {
+        let at = self.redeliveries.partition_point(|one| *one < id);
+        self.redeliveries.insert(at, id);
+    }
 }
 
 impl Cursor {
@@ -106,11 +156,15 @@ impl Cursor {
                 redeliveries.push_back(*id);
             }
         }
+        let open = Open {
+            redeliveries,
+            ..Open::default()
+        };
         Self {
             read: position,
-            redeliveries,
+            started: EntryId::ZERO,
             resumed: position,
-            ..Self::default()
+            open: open.into(),
         }
     }
 
@@ -118,10 +172,10 @@ impl Cursor {
     /// are as good as not read.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let position = self.position();
-        let open = self.unacknowledged.iter().map(|entry| entry.id);
+        let open = self.open.unacknowledged.iter().map(|entry| entry.id);
         let mut pending: Vec<_> = open
             .take_while(|id| *id <= position)
-            .chain(self.redeliveries.iter().copied())
+            .chain(self.open.redeliveries.iter().copied())
             .collect();
         if !pending.is_sorted() {
             pending.sort_unstable();
@@ -136,7 +190,7 @@ impl Cursor {
     /// What the next read is to give.
     #[must_use]
     pub(super) fn reach(&self) -> Reach {
-        match self.redeliveries.front() {
+        match self.open.redeliveries.front() {
             Some(id) => Reach::Only(*id),
             None => Reach::Behind(self.read),
         }
@@ -164,36 +218,37 @@ impl Cursor {
     /// Entries read and not finished, started or not.
     #[must_use]
     pub(super) fn unacknowledged(&self) -> usize {
-        self.unacknowledged.len()
+        self.open.unacknowledged.len()
     }
 
     /// Size in bytes of the entries read and not finished.
     #[must_use]
     pub(super) fn unacknowledged_bytes(&self) -> usize {
-        self.bytes
+        self.open.bytes
     }
 
     /// Whether entries were read that the callback did not get yet.
     #[must_use]
     pub(super) fn has_waiting(&self) -> bool {
-        self.unacknowledged
+        self.open
+            .unacknowledged
             .back()
             .is_some_and(|last| last.id > self.started)
             || self.lost_and_waiting() > 0
     }
 
     fn lost_and_waiting(&self) -> usize {
-        if self.lost == 0 {
+        if self.open.lost == 0 {
             return 0;
         }
         let waits = |entry: &&Unacknowledged| entry.delivered == Delivered::Lost;
-        self.unacknowledged.iter().filter(waits).count()
+        self.open.unacknowledged.iter().filter(waits).count()
     }
 
     /// IDs handed to the callback and not finished, ascending.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
         let count = self.unacknowledged_up_to(self.started);
-        let started = self.unacknowledged.iter().take(count);
+        let started = self.open.unacknowledged.iter().take(count);
         started
             .filter(|entry| entry.delivered != Delivered::Lost)
             .map(|entry| entry.id)
@@ -205,10 +260,10 @@ impl Cursor {
             entry.delivered == Delivered::Lost
                 || (entry.id > self.started && entry.id <= self.resumed)
         };
-        let waiting = self.unacknowledged.iter().filter(is_back);
+        let waiting = self.open.unacknowledged.iter().filter(is_back);
         waiting
             .map(|entry| entry.id)
-            .chain(self.redeliveries.iter().copied())
+            .chain(self.open.redeliveries.iter().copied())
     }
 
     /// How many entries are with the callback.
@@ -221,10 +276,10 @@ impl Cursor {
     #[must_use]
     pub(super) fn kept_up_to(&self, last: EntryId) -> usize {
         let count = self.unacknowledged_up_to(last);
-        if self.lost == 0 {
+        if self.open.lost == 0 {
             return count;
         }
-        let up_to = self.unacknowledged.iter().take(count);
+        let up_to = self.open.unacknowledged.iter().take(count);
         up_to
             .filter(|entry| entry.delivered == Delivered::Once)
             .count()
@@ -232,49 +287,35 @@ impl Cursor {
 
     /// Whether an entry was lost, and is not finished since.
     pub(super) fn is_lost(&self, id: EntryId) -> bool {
-        self.lost > 0
+        self.open.lost > 0
             && self
+                .open
                 .find(id)
-                .is_some_and(|at| self.unacknowledged[at].delivered != Delivered::Once)
-    }
-
-    fn find(&self, id: EntryId) -> Option<usize> {
-        let found = self
-            .unacknowledged
-            .binary_search_by_key(&id, |entry| entry.id);
-        found.ok()
+                .is_some_and(|at| self.open.unacknowledged[at].delivered != Delivered::Once)
     }
 
     /// An entry that was read is not with the callback any more, and not finished: it is to be
     /// redelivered. False where it is not listed.
     pub(super) fn lose(&mut self, id: EntryId) -> bool {
-        let Some(entry) = self.find(id).and_then(|at| self.unacknowledged.remove(at)) else {
+        let open = &mut *self.open;
+        let Some(entry) = open.find(id).and_then(|at| open.unacknowledged.remove(at)) else {
             return false;
         };
-        self.forget(&entry);
-        self.redeliver_later(id);
+        open.forget(&entry);
+        open.redeliver_later(id);
         true
-    }
-
-    fn redeliver_later(&mut self, id: EntryId) {
-        let at = self.redeliveries.partition_point(|one| *one < id);
-        self.redeliveries.insert(at, id);
-    }
-
-    /// An entry is not among the unfinished ones any more.
-    fn forget(&mut self, entry: &Unacknowledged) {
-        self.bytes -= entry.bytes;
-        if entry.delivered != Delivered::Once {
-            self.lost -= 1;
-        }
     }
 
     /// What is with the callback is as if it had never been lost: all of it may be lost again.
     pub(super) fn forget_losses(&mut self) {
-        for entry in &mut self.unacknowledged {
+        if self.open.lost == 0 {
+            return;
+        }
+        let open = &mut *self.open;
+        for entry in &mut open.unacknowledged {
             if entry.delivered == Delivered::Again {
                 entry.delivered = Delivered::Once;
-                self.lost -= 1;
+                open.lost -= 1;
             }
         }
     }
@@ -282,7 +323,8 @@ impl Cursor {
     /// How many IDs up to `last` are not finished.
     #[must_use]
     pub(super) fn unacknowledged_up_to(&self, last: EntryId) -> usize {
-        self.unacknowledged
+        self.open
+            .unacknowledged
             .partition_point(|entry| entry.id <= last)
     }
 
@@ -302,7 +344,9 @@ impl Cursor {
     /// hold them. True where more may have to be read whatever the stream's end: something was
     /// redelivered.
     pub(super) fn note_read(&mut self, entries: &[(EntryId, usize)]) -> bool {
-        if let Some(id) = self.redeliveries.pop_front() {
+        if self.has_redeliveries()
+            && let Some(id) = self.open.redeliveries.pop_front()
+        {
             // It may be gone from the stream.
             if let Some((_, bytes)) = entries.iter().find(|(found, _)| *found == id) {
                 self.push(id, *bytes);
@@ -319,9 +363,10 @@ impl Cursor {
     }
 
     fn push(&mut self, id: EntryId, bytes: usize) {
-        self.bytes += bytes;
+        let open = &mut *self.open;
+        open.bytes += bytes;
         let delivered = if id <= self.started {
-            self.lost += 1;
+            open.lost += 1;
             Delivered::Lost
         } else {
             Delivered::Once
@@ -332,28 +377,33 @@ impl Cursor {
             behind: self.read,
             delivered,
         };
-        let is_last = self.unacknowledged.back().is_none_or(|last| last.id < id);
+        let is_last = open.unacknowledged.back().is_none_or(|last| last.id < id);
         if is_last {
-            self.unacknowledged.push_back(entry);
+            open.unacknowledged.push_back(entry);
         } else {
-            let at = self.unacknowledged.partition_point(|one| one.id < id);
-            self.unacknowledged.insert(at, entry);
+            let at = open.unacknowledged.partition_point(|one| one.id < id);
+            open.unacknowledged.insert(at, entry);
         }
+    }
+
+    /// Gives memory back that nothing is kept in.
+    pub(super) fn tidy(&mut self) {
+        self.open.tidy();
     }
 
     /// How many entries are to be redelivered, and were not read for that yet.
     #[must_use]
     pub(super) fn redelivery_count(&self) -> usize {
-        self.redeliveries.len()
+        self.open.redeliveries.len()
     }
 
     /// The first entry that is not finished.
     #[must_use]
     pub(super) fn oldest(&self) -> Option<EntryId> {
-        let first = self.unacknowledged.front().map(|entry| entry.id);
+        let first = self.open.unacknowledged.front().map(|entry| entry.id);
         first
             .into_iter()
-            .chain(self.redeliveries.front().copied())
+            .chain(self.open.redeliveries.front().copied())
             .min()
     }
 
@@ -368,24 +418,22 @@ impl Cursor {
     /// Whether an entry was read, and is not finished.
     #[must_use]
     pub(super) fn is_listed(&self, id: EntryId) -> bool {
-        self.unacknowledged
-            .binary_search_by_key(&id, |entry| entry.id)
-            .is_ok()
+        self.open.find(id).is_some()
     }
 
     /// Whether there is something to redeliver.
     #[must_use]
     pub(super) fn has_redeliveries(&self) -> bool {
-        !self.redeliveries.is_empty()
+        !self.open.redeliveries.is_empty()
     }
 
     /// Notes that the callback was given every entry up to `id`.
     pub(super) fn note_started(&mut self, id: EntryId) {
-        if self.lost > 0
-            && let Some(at) = self.find(id)
-            && self.unacknowledged[at].delivered == Delivered::Lost
+        if self.open.lost > 0
+            && let Some(at) = self.open.find(id)
+            && self.open.unacknowledged[at].delivered == Delivered::Lost
         {
-            self.unacknowledged[at].delivered = Delivered::Again;
+            self.open.unacknowledged[at].delivered = Delivered::Again;
         }
         self.started = self.started.max(id.min(self.read));
         if !self.has_waiting() && !self.has_redeliveries() {
@@ -396,19 +444,12 @@ impl Cursor {
 
     /// Notes an entry as finished; false where it was not listed (any more).
     pub(super) fn note_finished(&mut self, id: EntryId) -> bool {
-        // In order is the common case, and costs no search.
-        let at = match self.unacknowledged.front() {
-            Some(first) if first.id == id => 0,
-            _ => match self
-                .unacknowledged
-                .binary_search_by_key(&id, |entry| entry.id)
-            {
-                Ok(at) => at,
-                Err(_) => return false,
-            },
+        let Some(at) = self.open.find(id) else {
+            return false;
         };
-        if let Some(entry) = self.unacknowledged.remove(at) {
-            self.forget(&entry);
+        let open = &mut *self.open;
+        if let Some(entry) = open.unacknowledged.remove(at) {
+            open.forget(&entry);
         }
         self.started = self.started.max(id);
         true
@@ -416,14 +457,16 @@ impl Cursor {
 
     /// Forgets all IDs above `last`: they are not those of the entries that were read.
     pub(super) fn rewind(&mut self, last: EntryId) {
-        while let Some(entry) = self.unacknowledged.pop_back() {
+        let open = &mut *self.open;
+        while let Some(entry) = open.unacknowledged.pop_back() {
             if entry.id <= last {
-                self.unacknowledged.push_back(entry);
+                open.unacknowledged.push_back(entry);
                 break;
             }
-            self.forget(&entry);
+            open.forget(&entry);
         }
-        self.redeliveries.retain(|id| *id <= last);
+        open.redeliveries.retain(|id| *id <= last);
+        self.open.tidy();
         self.read = self.read.min(last);
         self.started = self.started.min(last);
         self.resumed = self.resumed.min(last);
@@ -432,18 +475,20 @@ impl Cursor {
     /// Puts back what was read and not started: it will be read again, and nothing that was passed
     /// over before it.
     pub(super) fn put_back_waiting(&mut self) {
-        while let Some(last) = self.unacknowledged.pop_back() {
+        let open = &mut *self.open;
+        while let Some(last) = open.unacknowledged.pop_back() {
             if last.id <= self.started {
-                self.unacknowledged.push_back(last);
+                open.unacknowledged.push_back(last);
                 break;
             }
-            self.forget(&last);
+            open.forget(&last);
             if last.id <= self.resumed {
-                self.redeliver_later(last.id);
+                open.redeliver_later(last.id);
             } else {
                 self.read = last.behind;
             }
         }
+        self.open.tidy();
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batcher::Tried;
 use super::id::EntryId;
+use super::rare::{Absent, Rare};
 
 /// Why nothing is dispatched, and what was tried with the entries that wait for that. Outlives
 /// the process.
@@ -21,6 +22,20 @@ pub struct DeliveryState {
     /// On record: when it was put there, Unix milliseconds. Times are those of the server that did;
     /// 0 where that is not known, or there are none.
     pub as_of_ms: u64,
+}
+
+impl Absent for DeliveryState {
+    const ABSENT: &'static Self = &Self {
+        paused: false,
+        aborted: None,
+        until_ms: 0,
+        tried: Vec::new(),
+        as_of_ms: 0,
+    };
+
+    fn is_absent(&self) -> bool {
+        self == Self::ABSENT
+    }
 }
 
 /// How it stands with a consumer, or with one stream of it.
@@ -95,11 +110,34 @@ impl DeliveryState {
         self.tried.insert(at, (id, tried));
     }
 
+    /// Keeps what was tried with several entries.
+    pub(super) fn add_tried(&mut self, tried: impl IntoIterator<Item = (EntryId, Tried)>) {
+        self.tried.extend(tried);
+        self.tried.sort_unstable_by_key(|(id, _)| *id);
+    }
+
     /// Takes what was tried with an entry.
     pub(super) fn take_tried(&mut self, id: EntryId) -> Tried {
         match self.tried.binary_search_by_key(&id, |(id, _)| *id) {
             Ok(at) => self.tried.remove(at).1,
             Err(_) => Tried::default(),
+        }
+    }
+}
+
+impl Rare<DeliveryState> {
+    /// Takes what was tried with an entry, and makes nothing of its own for that.
+    pub(super) fn take_tried(&mut self, id: EntryId) -> Tried {
+        if self.tried.is_empty() {
+            return Tried::default();
+        }
+        DeliveryState::take_tried(self, id)
+    }
+
+    /// No retry is waited for.
+    pub(super) fn end_pause(&mut self) {
+        if self.until_ms > 0 {
+            self.until_ms = 0;
         }
     }
 }

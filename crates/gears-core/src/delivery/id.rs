@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::rare::Absent;
+
 /// The ID of one entry, as Redis orders it: first by time, then by sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {
@@ -12,6 +14,14 @@ pub struct EntryId {
     pub ms: u64,
     /// Sequence number within the millisecond.
     pub seq: u64,
+}
+
+impl Absent for EntryId {
+    const ABSENT: &'static Self = &Self::ZERO;
+
+    fn is_absent(&self) -> bool {
+        *self == Self::ZERO
+    }
 }
 
 impl EntryId {

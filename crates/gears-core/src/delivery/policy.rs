@@ -35,6 +35,27 @@ pub struct Policy {
     pub filter: Option<Filter>,
 }
 
+/// What holds for a consumer without one; also for its batches, until none is left, where it had one
+/// before.
+pub(super) static NO_POLICY: Policy = Policy {
+    batch: None,
+    duration_ms: 0,
+    on_failure: OnFailure::Continue,
+    backoff: Backoff {
+        initial_ms: 0,
+        factor: 1.0,
+        max_ms: 0,
+        jitter: 0.0,
+    },
+    max_attempts: None,
+    max_age_ms: None,
+    dead_letter: None,
+    bisect: false,
+    scope: Scope::Stream,
+    order_by: None,
+    filter: None,
+};
+
 /// What becomes of entries that the callback failed with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {

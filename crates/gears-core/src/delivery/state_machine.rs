@@ -32,7 +32,7 @@ use super::event::{ControlMessage, DeadLetter, DeadLetterDeletion, Event, KeyRef
 use super::id::EntryId;
 use super::names::Names;
 use super::prefix::PrefixIndex;
-use super::subscription::{Recall, Subscription};
+use super::subscription::{Facts, Phase, Recall, Subscription};
 use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 
@@ -49,6 +49,17 @@ struct Consumer {
     suspended: bool,
     /// Why nothing is dispatched of any stream.
     delivery_state: DeliveryState,
+}
+
+impl Consumer {
+    /// What one of its subscriptions has to know to go on.
+    fn facts(&self, sub: SubscriptionKey, now_ms: u64) -> Facts<'_> {
+        Facts {
+            spec: &self.spec,
+            allowance: self.order.allowance(sub).unwrap_or(u64::MAX),
+            now_ms,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -201,7 +212,7 @@ impl Delivery {
             }
             Event::Recalled { sub, started, back } => {
                 if let Some(state) = self.subs.get_mut(sub)
-                    && state.recall != Recall::None
+                    && state.is_recalling()
                 {
                     state.end_recall(started, &back);
                     state.adopt(&self.consumers[state.consumer].spec);
@@ -212,14 +223,14 @@ impl Delivery {
             Event::Refused { sub, error } => {
                 if let Some(state) = self.subs.get_mut(sub) {
                     state.stats.note_error(error);
-                    state.refused = true;
+                    state.refuse();
                     self.urgent.forget(sub);
                     self.schedule_next_in_order(sub);
                 }
             }
             Event::Yielded(sub) => {
                 if let Some(state) = self.subs.get_mut(sub) {
-                    state.refused = false;
+                    state.end_refusal();
                 }
                 self.schedule(sub);
             }
@@ -236,12 +247,12 @@ impl Delivery {
             return;
         }
         let count = entries.len() as u64;
-        state.unread_new = state.unread_new.saturating_sub(count);
+        state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
         let consumer = &mut self.consumers[state.consumer];
         consumer.order.take(sub, count);
         if end {
-            state.has_unread = false;
-            state.unread_new = 0;
+            state.tail.has_unread = false;
+            state.tail.unread_new = 0;
             consumer.order.forget(sub);
         }
         if consumer.spec.mode == Mode::Async {
@@ -290,7 +301,7 @@ impl Delivery {
             return;
         };
         if state.cursor.lose(id) {
-            state.has_unread = true;
+            state.tail.has_unread = true;
             self.recall(sub, Recall::Demotion);
             // Not before that: what waits may not take its place.
             self.tell_window(sub);
@@ -364,18 +375,7 @@ impl Delivery {
     fn rescan(&mut self, sub: SubscriptionKey) {
         let state = &mut self.subs[sub];
         self.consumers[state.consumer].order.forget(sub);
-        state.has_unread = true;
-        state.is_count_exact = false;
-        state.newest_read = EntryId::ZERO;
-        state.unread_again = 0;
-        if !state.is_start_unresolved() {
-            // Whatever is there was there before.
-            state.unread_new = 0;
-        }
-        if let Some(batcher) = &mut state.batcher {
-            batcher.forget_count();
-            batcher.draining |= batcher.has_waiting();
-        }
+        state.rescan();
         self.queue_trim(self.subs[sub].stream);
         self.schedule(sub);
     }
@@ -403,11 +403,7 @@ impl Delivery {
     /// Sets a subscription to a checkpoint. What it has with callbacks ends unheard.
     fn resume_from(&mut self, mut sub: SubscriptionKey, checkpoint: &Checkpoint) {
         let state = &self.subs[sub];
-        let is_batching = state
-            .batcher
-            .as_ref()
-            .is_some_and(|batcher| !batcher.is_idle());
-        if state.cursor.unacknowledged() > 0 || state.recall != Recall::None || is_batching {
+        if state.cursor.unacknowledged() > 0 || state.is_recalling() || !state.feed.is_idle() {
             sub = self.renew(sub);
         }
         self.subs[sub].resume(checkpoint, self.now_ms);
@@ -495,7 +491,7 @@ impl Delivery {
             && self
                 .subs
                 .get(sub)
-                .is_some_and(|state| state.recall == Recall::None && !self.is_blocked(state))
+                .is_some_and(|state| !state.is_recalling() && !self.is_blocked(state))
     }
 
     /// Whether nothing of a stream can be dispatched now.
@@ -528,10 +524,7 @@ impl Delivery {
         if !self.is_active() || consumer.suspended || self.is_blocked(state) {
             return false;
         }
-        match &state.batcher {
-            Some(batcher) => self.is_batcher_runnable(state, batcher),
-            None => state.is_runnable(&consumer.spec) && consumer.order.allowance(sub) != Some(0),
-        }
+        state.is_runnable(consumer.facts(sub, self.now_ms))
     }
 
     fn schedule(&mut self, sub: SubscriptionKey) {
@@ -560,11 +553,7 @@ impl Delivery {
     fn is_open(&self, state: &Subscription) -> bool {
         let consumer = &self.consumers[state.consumer];
         // Places that wait for their commit are free before this tick ends.
-        !(consumer.suspended
-            || state.recall != Recall::None
-            || state.refused
-            || state.is_start_unresolved()
-            || self.is_blocked(state))
+        !(consumer.suspended || state.phase != Phase::Running || self.is_blocked(state))
             && self.is_active()
             && state.cursor.in_flight_count() < state.prefetch_window(consumer.spec.window)
     }
@@ -604,23 +593,20 @@ impl Delivery {
         let state = &mut self.subs[sub];
         // What is read again was added before what is counted.
         self.consumers[state.consumer].order.forget(sub);
-        if state.recall != Recall::None {
+        if state.is_recalling() {
             // One answer ends both. What is in flight is with the old code if either says so.
             if why == Recall::Upgrade {
-                state.recall = why;
+                state.phase = Phase::Recalling(why);
             }
-        } else if let Some(batcher) = &state.batcher {
-            let is_in_flight = batcher.in_flight_count() > 0;
-            state.put_back();
-            if is_in_flight {
-                state.recall = why;
-                self.control_messages.push_back(ControlMessage::Recall {
-                    consumer: state.consumer,
-                    sub,
-                });
-            }
-        } else if state.cursor.unacknowledged() > 0 {
-            state.recall = why;
+            return;
+        }
+        let is_out = match state.feed.batcher() {
+            Some(batcher) => batcher.in_flight_count() > 0,
+            None => state.cursor.unacknowledged() > 0,
+        };
+        state.put_back();
+        if is_out {
+            state.phase = Phase::Recalling(why);
             self.control_messages.push_back(ControlMessage::Recall {
                 consumer: state.consumer,
                 sub,

@@ -1,83 +1,93 @@
-//! One consumer's interest in one stream: its cursor, its counters, and what it waits for.
+//! One consumer's interest in one stream: its cursor, what it waits for, and its counters.
+//!
+//! There are as many of these as there are streams times the consumers that match them, and most of
+//! them rest. So what one at rest does not have lies elsewhere, behind a pointer; a test says how
+//! large it is.
 
-use std::collections::BTreeSet;
-
-use super::batcher::{Batcher, Now};
-use super::consumer::{ConsumerSpec, Mode};
+use super::consumer::ConsumerSpec;
 use super::cursor::{Checkpoint, Cursor, Reach};
 use super::delivery_state::DeliveryState;
+use super::feed::Feed;
 use super::id::EntryId;
 use super::policy::{Policy, Start};
+use super::rare::Rare;
 use super::stats::Stats;
-use super::{ConsumerKey, READ_BYTES, StreamKey};
+use super::{ConsumerKey, StreamKey};
 
-/// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
-pub(super) const READ_BATCH: usize = 128;
-/// A consumer reads no further ahead than its callback gets through in that time: enough to keep
-/// it busy over one tick of a loaded event loop, and little enough that an entry deleted by a
-/// client is rarely dispatched after that.
-const AHEAD_US: u64 = 5_000;
-/// Entries read ahead at most, whatever the speed.
-const AHEAD_MAX: usize = 4096;
-/// Entries read ahead before the speed of the callback is known.
-const AHEAD_FIRST: usize = 16;
-
-/// Whether entries that wait beside the callback are being recalled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Why entries that wait beside the callback are recalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recall {
-    #[default]
-    None,
     /// The server became a replica, or IDs come again: nothing of it is started.
     Demotion,
     /// The library has new code: what waits is for that, what runs stays with the old.
     Upgrade,
 }
 
+/// Whether a subscription can go on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It can.
+    Running,
+    /// It is not known yet where it begins: behind what is there now.
+    StartUnresolved,
+    /// What was dispatched could not be carried out, and waits for another tick.
+    Refused,
+    /// What waits beside the callback is being recalled.
+    Recalling(Recall),
+}
+
+/// What a stream may hold behind the cursor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail {
+    /// Whether it may hold entries there.
+    pub(super) has_unread: bool,
+    /// Entries added since the last read reached the end, not yet read.
+    pub(super) unread_new: u64,
+}
+
+/// What a subscription has to know of its consumer and of the world to go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) spec: &'a ConsumerSpec,
+    /// How many entries may be read before it is another stream's turn.
+    pub(super) allowance: u64,
+    /// Unix milliseconds.
+    pub(super) now_ms: u64,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn policy(&self) -> &'a Policy {
+        self.spec.policy()
+    }
+}
+
 /// See the module's description.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one for each list it may be in"
-)]
 pub(super) struct Subscription {
     pub(super) consumer: ConsumerKey,
     pub(super) stream: StreamKey,
     /// Its place in the consumer's list, newest last.
     pub(super) discovered: u64,
     pub(super) cursor: Cursor,
-    pub(super) stats: Stats,
-    /// Whether the stream may hold entries behind the cursor.
-    pub(super) has_unread: bool,
-    /// Entries added since the last read reached the end, not yet read.
-    pub(super) unread_new: u64,
-    /// Entries up to this one were read before, and are not news when they are read again.
-    pub(super) newest_read: EntryId,
-    /// How many of these are behind the cursor again.
-    pub(super) unread_again: u64,
-    /// Places of the window that are taken until the progress is committed.
-    pub(super) uncommitted_slots: usize,
-    pub(super) recall: Recall,
+    pub(super) tail: Tail,
+    /// Why nothing is dispatched, as far as that outlives the process.
+    pub(super) delivery_state: Rare<DeliveryState>,
+    pub(super) feed: Feed,
     /// Entries up to this one that are in flight are with the code of an earlier upgrade.
-    on_old_code: EntryId,
-    /// Whether it is not known yet where to begin: behind what is there now.
-    start_unresolved: bool,
-    /// Why nothing is dispatched.
-    pub(super) delivery_state: DeliveryState,
-    /// What waits and what is with the callback, for a consumer with a policy.
-    pub(super) batcher: Option<Box<Batcher>>,
-    /// Whether `unread_new` and `back` count all that is behind the cursor.
-    pub(super) is_count_exact: bool,
-    /// Entries that were given up, and whose dead letters are not written.
-    pub(super) dead_lettering: BTreeSet<EntryId>,
-    /// Whether what was dispatched could not be carried out, and waits for another tick.
-    pub(super) refused: bool,
-    /// When it was asked to be looked at again.
-    pub(super) timer: Option<u64>,
+    pub(super) on_old_code: Rare<EntryId>,
+    /// When it was asked to be looked at again; 0 for never.
+    pub(super) timer_ms: u64,
+    /// Places of the window that are taken until the progress is committed.
+    pub(super) uncommitted_slots: u32,
+    pub(super) phase: Phase,
+    /// Whether it is in the list of those that may be dispatched.
     pub(super) in_ready: bool,
+    /// Whether it is in the list of those whose progress is to be committed.
     pub(super) in_progress: bool,
     /// Whether it got further while nothing was committed: replicas are to know where they are
     /// those of a primary again.
     pub(super) missed_commit: bool,
+    pub(super) stats: Stats,
 }
 
 impl Subscription {
@@ -91,6 +101,10 @@ impl Subscription {
             Start::At(first) => first.before(),
             Start::Earliest | Start::Latest => EntryId::ZERO,
         };
+        let phase = match spec.start {
+            Start::Latest => Phase::StartUnresolved,
+            Start::Earliest | Start::At(_) => Phase::Running,
+        };
         Self {
             consumer,
             stream,
@@ -99,72 +113,53 @@ impl Subscription {
                 position,
                 ..Checkpoint::default()
             }),
-            stats: Stats::default(),
-            has_unread: true,
-            unread_new: 0,
-            newest_read: EntryId::ZERO,
-            unread_again: 0,
+            tail: Tail {
+                has_unread: true,
+                unread_new: 0,
+            },
+            delivery_state: Rare::default(),
+            feed: Feed::new(spec),
+            on_old_code: Rare::default(),
+            timer_ms: 0,
             uncommitted_slots: 0,
-            recall: Recall::None,
-            on_old_code: EntryId::ZERO,
-            start_unresolved: spec.start == Start::Latest,
-            delivery_state: DeliveryState::default(),
-            batcher: spec.policy.as_ref().map(|_| Box::default()),
-            is_count_exact: false,
-            dead_lettering: BTreeSet::new(),
-            refused: false,
-            timer: None,
+            phase,
             in_ready: false,
             in_progress: false,
             missed_commit: false,
+            stats: Stats::default(),
         }
     }
 
-    /// How many entries are worth reading beyond the window.
-    pub(super) fn ahead(&self, window: usize) -> usize {
-        match self.stats.latency_us() {
-            None => AHEAD_FIRST,
-            Some(latency) => {
-                let entries = AHEAD_US.saturating_mul(window as u64) / latency;
-                usize::try_from(entries).unwrap_or(AHEAD_MAX).min(AHEAD_MAX)
-            }
+    // --- where it stands ------------------------------------------------------------------------
+
+    /// Whether it is not known yet where to begin.
+    pub(super) fn is_start_unresolved(&self) -> bool {
+        self.phase == Phase::StartUnresolved
+    }
+
+    /// Whether what waits beside the callback is being recalled.
+    pub(super) fn is_recalling(&self) -> bool {
+        matches!(self.phase, Phase::Recalling(_))
+    }
+
+    /// What was dispatched could not be carried out.
+    pub(super) fn refuse(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Refused;
         }
     }
 
-    /// How many entries may be read now.
-    pub(super) fn room(&self, window: usize) -> usize {
-        let ahead = self.ahead(window);
-        let unacknowledged = self.cursor.unacknowledged();
-        // Large entries are not copied before their time, whatever the window.
-        let enough = unacknowledged >= window || self.cursor.has_waiting();
-        if enough && self.cursor.unacknowledged_bytes() >= READ_BYTES {
-            return 0;
-        }
-        window
-            .saturating_add(ahead)
-            .saturating_sub(unacknowledged)
-            .min(READ_BATCH)
-    }
-
-    /// Whether there is something to read or to run, for a consumer without a policy.
-    pub(super) fn is_runnable(&self, spec: &ConsumerSpec) -> bool {
-        if self.recall != Recall::None {
-            return false;
-        }
-        let readable = self.has_unread && self.room(spec.window) > 0;
-        match spec.mode {
-            Mode::Async => readable,
-            Mode::Sync => {
-                (readable || self.cursor.has_waiting())
-                    && self.cursor.in_flight_count() < spec.window
-            }
+    /// What could not be carried out can be tried again.
+    pub(super) fn end_refusal(&mut self) {
+        if self.phase == Phase::Refused {
+            self.phase = Phase::Running;
         }
     }
 
     /// What the next read is to give.
     pub(super) fn reach(&self) -> Reach {
-        if self.start_unresolved {
-            Reach::Last(self.unread_new)
+        if self.is_start_unresolved() {
+            Reach::Last(self.tail.unread_new)
         } else {
             self.cursor.reach()
         }
@@ -172,132 +167,81 @@ impl Subscription {
 
     /// Whether nothing is left to be read, as far as it is known.
     pub(super) fn is_at_end(&self) -> bool {
-        !self.has_unread && !self.cursor.has_redeliveries()
+        !self.tail.has_unread && !self.cursor.has_redeliveries()
     }
 
     /// Whether something of it may lie beside a callback, or be with it.
     pub(super) fn has_delivered(&self) -> bool {
-        let is_batching = self
-            .batcher
-            .as_ref()
-            .is_some_and(|batcher| !batcher.is_idle());
-        self.cursor.unacknowledged() > 0 || self.uncommitted_slots > 0 || is_batching
+        self.cursor.unacknowledged() > 0 || self.uncommitted_slots > 0 || !self.feed.is_idle()
     }
 
-    /// Whether it is not known yet where to begin.
-    pub(super) fn is_start_unresolved(&self) -> bool {
-        self.start_unresolved
-    }
-
-    /// How many batches may be dispatched beside those that are, for a consumer with a policy.
-    pub(super) fn free(&self, window: usize) -> usize {
-        let in_flight = self
-            .batcher
-            .as_ref()
-            .map_or(0, |batcher| batcher.in_flight_count());
-        self.prefetch_window(window)
-            .saturating_sub(in_flight)
-            .saturating_sub(self.uncommitted_slots)
-    }
-
-    /// What its batcher has to know to go on.
-    pub(super) fn now<'a>(&self, policy: &'a Policy, window: usize, now_ms: u64) -> Now<'a> {
-        Now {
-            policy,
-            free: self.free(window),
-            ahead: self.ahead(window),
-            ms: now_ms,
-            at_end: self.is_at_end(),
-            reads_on: false,
-        }
-    }
-
-    /// Puts back what waits and was not dispatched: it will be read again.
-    pub(super) fn put_back(&mut self) {
-        let last = self.cursor.started();
-        let Some(batcher) = &mut self.batcher else {
-            return;
-        };
-        let count = batcher.put_back(last, &mut self.delivery_state.tried);
-        if count > 0 {
-            self.has_unread = true;
-            self.unread_again += count;
-            self.newest_read = self.newest_read.max(self.cursor.read());
-            self.cursor.put_back_waiting();
-        }
-    }
-
-    /// Gives up the batcher where the consumer has no policy any more and nothing is on its way, or
-    /// takes to one.
-    pub(super) fn adopt(&mut self, spec: &ConsumerSpec) {
-        match &self.batcher {
-            None if spec.policy.is_some() => {
-                let mut batcher = Batcher::default();
-                // What is there may have come before anybody counted.
-                batcher.draining = !self.is_at_end();
-                self.batcher = Some(Box::new(batcher));
-            }
-            // Prefetch queues know nothing of places that batches hold.
-            Some(batcher)
-                if spec.policy.is_none() && batcher.is_idle() && self.uncommitted_slots == 0 =>
-            {
-                self.batcher = None;
-            }
-            _ => {}
-        }
-    }
-
-    /// What is to be committed of it.
-    pub(super) fn checkpoint(&self, now_ms: u64) -> Checkpoint {
-        let mut checkpoint = self.cursor.checkpoint();
-        checkpoint.delivery_state = self.delivery_state.clone();
-        if let Some(batcher) = &self.batcher {
-            checkpoint.delivery_state.tried.extend(batcher.tried());
-            checkpoint
-                .delivery_state
-                .tried
-                .sort_unstable_by_key(|(id, _)| *id);
-        }
-        checkpoint.delivery_state = checkpoint.delivery_state.recorded(now_ms);
-        checkpoint
-    }
+    // --- the window -----------------------------------------------------------------------------
 
     /// The window less what earlier code of the library still works on.
     pub(super) fn prefetch_window(&self, window: usize) -> usize {
-        if self.on_old_code == EntryId::ZERO {
+        if *self.on_old_code == EntryId::ZERO {
             return window;
         }
-        window.saturating_sub(self.cursor.kept_up_to(self.on_old_code))
+        window.saturating_sub(self.cursor.kept_up_to(*self.on_old_code))
     }
 
     /// Whether `id` is with earlier code of the library.
     pub(super) fn is_on_old_code(&self, id: EntryId) -> bool {
-        id <= self.on_old_code && !self.cursor.is_lost(id)
+        id <= *self.on_old_code && !self.cursor.is_lost(id)
     }
 
     /// An entry is finished whose place in the window stays taken. Places of earlier code do not
     /// count: its prefetch queue starts nothing any more.
     pub(super) fn note_uncommitted(&mut self, id: EntryId) {
-        if self.recall != Recall::Upgrade && !self.is_on_old_code(id) {
+        if self.phase != Phase::Recalling(Recall::Upgrade) && !self.is_on_old_code(id) {
             self.uncommitted_slots += 1;
+        }
+    }
+
+    // --- checkpoints ----------------------------------------------------------------------------
+
+    /// What is to be committed of it.
+    pub(super) fn checkpoint(&self, now_ms: u64) -> Checkpoint {
+        let mut delivery_state = (*self.delivery_state).clone();
+        delivery_state.tried.extend(self.feed.tried());
+        delivery_state.tried.sort_unstable_by_key(|(id, _)| *id);
+        Checkpoint {
+            delivery_state: delivery_state.recorded(now_ms),
+            ..self.cursor.checkpoint()
         }
     }
 
     /// Goes on from a checkpoint. Nothing is with a callback.
     pub(super) fn resume(&mut self, checkpoint: &Checkpoint, now_ms: u64) {
         self.cursor = Cursor::resume(checkpoint);
-        self.on_old_code = EntryId::ZERO;
-        self.start_unresolved = false;
+        self.on_old_code = Rare::default();
         self.missed_commit = false;
-        self.delivery_state = checkpoint.delivery_state.resumed(now_ms);
+        if self.is_start_unresolved() {
+            self.phase = Phase::Running;
+        }
+        self.delivery_state = checkpoint.delivery_state.resumed(now_ms).into();
     }
+
+    /// Gives memory back that nothing is kept in.
+    pub(super) fn tidy(&mut self) {
+        self.cursor.tidy();
+        self.delivery_state.tidy();
+        if self.cursor.unacknowledged() == 0 {
+            self.on_old_code.tidy();
+        }
+    }
+
+    // --- recalls --------------------------------------------------------------------------------
 
     /// Ends a recall: what was not started will be read again.
     pub(super) fn end_recall(&mut self, started: EntryId, back: &[EntryId]) {
-        if self.batcher.is_some() {
+        let Phase::Recalling(why) = self.phase else {
+            return;
+        };
+        self.phase = Phase::Running;
+        self.tail.has_unread = true;
+        if self.feed.is_batched() {
             // What was with it came back before this.
-            self.recall = Recall::None;
-            self.has_unread = true;
             return;
         }
         self.cursor.note_started(started);
@@ -308,11 +252,20 @@ impl Subscription {
             }
         }
         self.cursor.put_back_waiting();
-        if self.recall == Recall::Upgrade {
+        if why == Recall::Upgrade {
             self.cursor.forget_losses();
-            self.on_old_code = self.cursor.started();
+            self.on_old_code = self.cursor.started().into();
         }
-        self.recall = Recall::None;
-        self.has_unread = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside its counters, which one at rest has, too.
+    #[test]
+    fn a_subscription_at_rest_is_small() {
+        assert_eq!(size_of::<Subscription>() - size_of::<Stats>(), 136);
     }
 }

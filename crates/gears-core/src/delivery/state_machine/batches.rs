@@ -5,66 +5,20 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::batcher::{Batcher, Entry, Load, Now};
+use super::super::batcher::{Batcher, Entry, Load};
 use super::super::cursor::{Checkpoint, Reach};
 use super::super::event::{DeadLetterDeletion, Dispatch, End, Failure};
+use super::super::feed::Feed;
 use super::super::id::EntryId;
-use super::super::policy::{Backoff, OnFailure, Policy, Scope};
+use super::super::policy::Policy;
 use super::super::record::{Item, RecordBatch};
-use super::super::subscription::{Recall, Subscription};
+use super::super::subscription::{Phase, Recall, Subscription};
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::Delivery;
 
-/// What holds for batches of a consumer that has no policy any more, until none is left.
-static NO_POLICY: Policy = Policy {
-    batch: None,
-    duration_ms: 0,
-    on_failure: OnFailure::Continue,
-    backoff: Backoff {
-        initial_ms: 0,
-        factor: 1.0,
-        max_ms: 0,
-        jitter: 0.0,
-    },
-    max_attempts: None,
-    max_age_ms: None,
-    dead_letter: None,
-    bisect: false,
-    scope: Scope::Stream,
-    order_by: None,
-    filter: None,
-};
-
 impl Delivery {
     pub(super) fn policy(&self, consumer: ConsumerKey) -> &Policy {
-        let policy = self.consumers[consumer].spec.policy.as_deref();
-        policy.unwrap_or(&NO_POLICY)
-    }
-
-    /// What the batcher of a subscription has to know.
-    pub(super) fn now(&self, state: &Subscription) -> Now<'_> {
-        let window = self.consumers[state.consumer].spec.window;
-        state.now(self.policy(state.consumer), window, self.now_ms)
-    }
-
-    /// Whether there is something to read or to dispatch.
-    pub(super) fn is_batcher_runnable(&self, state: &Subscription, batcher: &Batcher) -> bool {
-        if state.recall != Recall::None || state.refused {
-            return false;
-        }
-        let now = self.now(state);
-        batcher.is_ready(now) || self.may_read(state, batcher)
-    }
-
-    /// Whether there is something to read that is worth it.
-    pub(super) fn may_read(&self, state: &Subscription, batcher: &Batcher) -> bool {
-        let now = self.now(state);
-        let is_countable =
-            state.is_count_exact && Batcher::counts(now.policy) && !state.cursor.has_redeliveries();
-        state.has_unread
-            && batcher.room(now) > 0
-            && (!is_countable
-                || batcher.is_worth_reading(state.unread_new + state.unread_again, now))
+        self.consumers[consumer].spec.policy()
     }
 
     /// The next thing to do for a subscription of which writers of this tick wait for entries.
@@ -105,26 +59,11 @@ impl Delivery {
     fn step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
         let number = self.batches + 1;
         let now_ms = self.now_ms;
-        let state = self.subs.get(sub)?;
-        let reads_on = state.batcher.as_ref().is_some_and(|batcher| {
-            Batcher::counts(self.policy(state.consumer)) && self.may_read(state, batcher)
-        });
         let state = self.subs.get_mut(sub)?;
         let consumer = state.consumer;
-        let spec = &self.consumers[consumer].spec;
-        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
-        let now = Now {
-            reads_on,
-            ..state.now(policy, spec.window, now_ms)
-        };
-        let is_start_resolved = !state.is_start_unresolved();
-        let batcher = state.batcher.as_mut().filter(|_| is_start_resolved);
-        if let Some(batch) = batcher.and_then(|batcher| batcher.release(number, now)) {
+        let facts = self.consumers[consumer].facts(sub, now_ms);
+        if let Some(batch) = state.release(number, facts) {
             self.batches = number;
-            if let Some(last) = batch.items.last() {
-                state.cursor.note_started(last.id());
-            }
-            end_drain(state);
             return Some(Dispatch::Deliver {
                 sub,
                 consumer,
@@ -140,11 +79,12 @@ impl Delivery {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        let spec = &self.consumers[state.consumer].spec;
-        let policy = spec.policy.as_deref().unwrap_or(&NO_POLICY);
-        let Some(batcher) = &mut state.batcher else {
+        let facts = self.consumers[state.consumer].facts(sub, now_ms);
+        let policy = facts.policy();
+        let Feed::Batched(batched) = &mut state.feed else {
             return;
         };
+        let batcher = &mut batched.batcher;
         if state.cursor.has_redeliveries() {
             let entries: Vec<_> = batch.sizes().collect();
             let Reach::Only(wanted) = state.cursor.reach() else {
@@ -166,16 +106,16 @@ impl Delivery {
             self.after_redelivery(sub, entries.is_empty());
             return;
         }
-        let news = batch.sizes().filter(|(id, _)| *id > state.newest_read);
+        let news = batch.sizes().filter(|(id, _)| *id > batched.newest_read);
         let count = news.count() as u64;
-        state.unread_again = state
+        batched.unread_again = batched
             .unread_again
             .saturating_sub(batch.len() as u64 - count);
-        if count > state.unread_new {
+        if count > state.tail.unread_new {
             // Nobody told of their coming: they were there before.
             batcher.draining = true;
         }
-        state.unread_new = state.unread_new.saturating_sub(count);
+        state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
         if end {
             batcher.note_end(count);
         }
@@ -199,17 +139,14 @@ impl Delivery {
         self.urgent.spend(sub, filtered);
         if end {
             batcher.note_all_read();
-            state.has_unread = false;
-            state.unread_new = 0;
-            state.unread_again = 0;
-            state.is_count_exact = true;
+            batched.unread_again = 0;
+            batched.is_count_exact = true;
+            state.tail.has_unread = false;
+            state.tail.unread_new = 0;
         }
-        end_drain(state);
-        let now = state.now(policy, spec.window, now_ms);
-        let is_due = state
-            .batcher
-            .as_ref()
-            .is_some_and(|batcher| batcher.is_due(now));
+        state.end_drain();
+        let now = state.now(facts);
+        let is_due = state.feed.batcher().is_some_and(|one| one.is_due(now));
         if end && Batcher::counts(policy) && !is_due {
             // It waits in the stream.
             state.put_back();
@@ -231,14 +168,14 @@ impl Delivery {
         else {
             return;
         };
-        let delivery_state = std::mem::take(&mut state.delivery_state);
+        let delivery_state = (*state.delivery_state).clone();
         let checkpoint = Checkpoint {
             position,
             pending: Vec::new(),
             delivery_state,
         };
         state.resume(&checkpoint, self.now_ms);
-        state.has_unread = true;
+        state.tail.has_unread = true;
         self.queue_commit(sub);
         self.queue_trim(self.subs[sub].stream);
         self.schedule(sub);
@@ -258,7 +195,7 @@ impl Delivery {
             return;
         };
         let end = end.checked(&load);
-        if uncommitted && state.recall != Recall::Upgrade {
+        if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
         }
         state.stats.note_call(!matches!(end, End::Done));
@@ -323,7 +260,7 @@ impl Delivery {
         self.requeue(sub, load);
         self.urgent.forget(sub);
         if yields {
-            self.subs[sub].refused = true;
+            self.subs[sub].refuse();
         }
         self.schedule(sub);
     }
@@ -333,7 +270,7 @@ impl Delivery {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        let Some(batcher) = &mut state.batcher else {
+        let Some(batcher) = state.feed.batcher_mut() else {
             return;
         };
         let is_left = batcher.leave_out(number, ids);
@@ -351,7 +288,7 @@ impl Delivery {
 
     fn complete(&mut self, sub: SubscriptionKey, number: u64) -> Option<(&mut Subscription, Load)> {
         let state = self.subs.get_mut(sub)?;
-        let load = state.batcher.as_mut()?.complete(number)?;
+        let load = state.feed.batcher_mut()?.complete(number)?;
         Some((state, load))
     }
 
@@ -366,18 +303,20 @@ impl Delivery {
         let at = if until > self.now_ms {
             Some(until)
         } else {
-            let due = state.batcher.as_ref();
-            due.and_then(|batcher| batcher.due_ms(self.policy(state.consumer)))
+            let batcher = state.feed.batcher();
+            batcher
+                .and_then(|batcher| batcher.due_ms(self.policy(state.consumer)))
                 .filter(|due| *due > self.now_ms)
         };
-        if at == state.timer {
+        let at = at.unwrap_or(0);
+        if at == state.timer_ms {
             return;
         }
-        let state = &mut self.subs[sub];
-        if let Some(before) = std::mem::replace(&mut state.timer, at) {
+        let before = std::mem::replace(&mut self.subs[sub].timer_ms, at);
+        if before > 0 {
             self.timers.remove(&(before, sub));
         }
-        if let Some(at) = at {
+        if at > 0 {
             self.timers.insert((at, sub));
         }
     }
@@ -392,7 +331,7 @@ impl Delivery {
             }
             self.timers.pop_first();
             if let Some(state) = self.subs.get_mut(sub) {
-                state.timer = None;
+                state.timer_ms = 0;
                 let consumer = state.consumer;
                 self.end_pause(consumer);
                 self.schedule(sub);
@@ -459,16 +398,5 @@ impl End {
             Self::Failed(failure) => Some(failure),
             Self::Partly { error, .. } => Some(Failure::new(error)),
         }
-    }
-}
-
-/// A backlog is drained when nothing of it is left.
-fn end_drain(state: &mut Subscription) {
-    if let Some(batcher) = &mut state.batcher
-        && batcher.draining
-        && !state.has_unread
-        && !batcher.has_waiting()
-    {
-        batcher.draining = false;
     }
 }

@@ -42,10 +42,7 @@ impl StreamView<'_> {
     /// Entries with the callback now, ascending.
     #[must_use]
     pub fn in_flight(&self) -> Vec<EntryId> {
-        match &self.state_of.batcher {
-            Some(batcher) => batcher.in_flight(),
-            None => self.state_of.cursor.in_flight().collect(),
-        }
+        self.state_of.in_flight()
     }
 
     /// Entries that are to be dispatched, again or behind others of their group, although later
@@ -53,17 +50,7 @@ impl StreamView<'_> {
     /// those that wait for a retry or for their dead letter, and those of dead letters. Ascending.
     #[must_use]
     pub fn redeliveries(&self) -> Vec<EntryId> {
-        let Some(batcher) = &self.state_of.batcher else {
-            return self.state_of.cursor.redeliveries().collect();
-        };
-        // What is committed as pending: a replica that is promoted dispatches the same.
-        let mut ids = self.state_of.cursor.checkpoint().pending;
-        let in_flight = batcher.in_flight();
-        ids.retain(|id| in_flight.binary_search(id).is_err());
-        ids.extend(batcher.requeued());
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        self.state_of.redeliveries()
     }
 
     /// What is to be committed of it.
@@ -166,18 +153,14 @@ impl Delivery {
             self.recall(sub, Recall::Upgrade);
             let state = &mut self.subs[sub];
             state.uncommitted_slots = 0;
-            state.refused = false;
-            // Another filter leaves other entries.
-            state.is_count_exact = false;
-            if let Some(batcher) = &mut state.batcher {
-                batcher.forget_count();
-            }
+            state.end_refusal();
+            state.forget_count();
             if !waits {
-                state.delivery_state.until_ms = 0;
+                state.delivery_state.end_pause();
             }
             self.sift(sub);
             let state = &mut self.subs[sub];
-            if state.recall == Recall::None {
+            if !state.is_recalling() {
                 state.adopt(&self.consumers[key].spec);
             }
             self.queue_trim(self.subs[sub].stream);

@@ -37,7 +37,8 @@ impl Delivery {
         });
         if key.is_none() {
             for sub in self.subs_of(consumer) {
-                if self.subs[sub].delivery_state.aborted.take().is_some() {
+                if self.subs[sub].delivery_state.aborted.is_some() {
+                    self.subs[sub].delivery_state.aborted = None;
                     self.queue_commit(sub);
                     self.rescan(sub);
                 }
@@ -60,7 +61,7 @@ impl Delivery {
         let Some(sub) = self.find(consumer, key) else {
             return;
         };
-        let mut delivery_state = self.subs[sub].delivery_state.clone();
+        let mut delivery_state = (*self.subs[sub].delivery_state).clone();
         delivery_state.until_ms = 0;
         delivery_state.tried.clear();
         let checkpoint = Checkpoint {
@@ -86,7 +87,7 @@ impl Delivery {
         };
         let policy = self.consumers[consumer].spec.policy.clone();
         let db = key.db;
-        let (Some(batcher), Some(policy)) = (&mut self.subs[sub].batcher, policy) else {
+        let (Some(batcher), Some(policy)) = (self.subs[sub].feed.batcher_mut(), policy) else {
             return 0;
         };
         let unread_new = dead_letters
@@ -108,7 +109,7 @@ impl Delivery {
         dead_letter: EntryId,
     ) -> bool {
         let state = self.find(consumer, key).and_then(|sub| self.subs.get(sub));
-        let batcher = state.and_then(|state| state.batcher.as_ref());
+        let batcher = state.and_then(|state| state.feed.batcher());
         batcher.is_some_and(|batcher| batcher.is_redriven(dead_letter))
     }
 
@@ -158,7 +159,7 @@ impl Delivery {
             };
             let delivery_state = &mut self.subs[sub].delivery_state;
             let was_final = delivery_state.is_final();
-            change(delivery_state);
+            change(&mut *delivery_state);
             self.queue_commit(sub);
             (was_final, vec![sub])
         } else {

@@ -7,7 +7,7 @@ use super::super::cursor::TrimBound;
 use super::super::event::{
     ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, KeyRef, Progress, ReadRequest, Trim,
 };
-use super::super::subscription::{Recall, Subscription};
+use super::super::subscription::Subscription;
 use super::super::{SHARE, SubscriptionKey};
 use super::Delivery;
 
@@ -33,7 +33,7 @@ impl Delivery {
                 continue;
             }
             // Where the run cannot be carried out now, the writers do not wait for another.
-            if state.batcher.is_some() {
+            if state.feed.is_batched() {
                 if let Some(step) = self.urgent_step(sub, count) {
                     return Some(step);
                 }
@@ -65,7 +65,7 @@ impl Delivery {
             if self.subs[sub].is_start_unresolved() {
                 return Some(Dispatch::Read(self.read_request(sub)?));
             }
-            if self.subs[sub].batcher.is_some() {
+            if self.subs[sub].feed.is_batched() {
                 match self.next_step(sub) {
                     Some(step) => return Some(step),
                     None => continue,
@@ -118,19 +118,11 @@ impl Delivery {
             return Some(self.request(sub, state, 0));
         }
         let consumer = &self.consumers[state.consumer];
-        if consumer.suspended || state.recall != Recall::None || self.is_blocked(state) {
+        if consumer.suspended || state.is_recalling() || self.is_blocked(state) {
             return None;
         }
-        let max = match &state.batcher {
-            Some(batcher) if self.may_read(state, batcher) => batcher.room(self.now(state)),
-            Some(_) => 0,
-            None => {
-                let allowance = consumer.order.allowance(sub).unwrap_or(u64::MAX);
-                let allowance = usize::try_from(allowance).unwrap_or(usize::MAX);
-                state.room(consumer.spec.window).min(allowance)
-            }
-        };
-        if !state.has_unread || max == 0 {
+        let max = state.room(consumer.facts(sub, self.now_ms));
+        if max == 0 {
             return None;
         }
         Some(self.request(sub, state, max))
@@ -145,8 +137,8 @@ impl Delivery {
             name: Arc::clone(&stream.name),
             reach: state.reach(),
             max,
-            unread_new: state.unread_new,
-            batched: state.batcher.is_some(),
+            unread_new: state.tail.unread_new,
+            batched: state.feed.is_batched(),
         }
     }
 
@@ -159,9 +151,10 @@ impl Delivery {
                 continue;
             };
             state.in_progress = false;
+            state.tidy();
             let consumer = state.consumer;
-            let places = std::mem::take(&mut state.uncommitted_slots);
-            if places > 0 && state.batcher.is_some() {
+            let places = std::mem::take(&mut state.uncommitted_slots) as usize;
+            if places > 0 && state.feed.is_batched() {
                 state.adopt(&self.consumers[consumer].spec);
                 self.schedule(sub);
             } else if places > 0 {

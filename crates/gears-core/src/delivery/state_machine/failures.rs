@@ -94,7 +94,7 @@ impl Delivery {
             Fate::Stop => {
                 self.requeue(sub, load);
                 let delivery_state = match scope {
-                    Scope::Stream => &mut self.subs[sub].delivery_state,
+                    Scope::Stream => &mut *self.subs[sub].delivery_state,
                     Scope::Consumer => &mut self.consumers[consumer].delivery_state,
                 };
                 delivery_state.aborted = Some(Arc::clone(&failure.error));
@@ -113,7 +113,7 @@ impl Delivery {
         }
         self.pass_over(sub, &unwanted);
         let is_left = !load.entries.is_empty();
-        if let Some(batcher) = &mut self.subs[sub].batcher {
+        if let Some(batcher) = self.subs[sub].feed.batcher_mut() {
             batcher.requeue(load);
         }
         is_left
@@ -124,14 +124,14 @@ impl Delivery {
         let state = &mut self.subs[sub];
         let policy = self.consumers[state.consumer].spec.policy.as_deref();
         let filter = policy.and_then(|policy| policy.filter.as_ref());
-        let (Some(filter), Some(batcher)) = (filter, &mut state.batcher) else {
+        let (Some(filter), Some(batcher)) = (filter, state.feed.batcher_mut()) else {
             return;
         };
         let unwanted = batcher.sift(filter);
         let is_tried = !(batcher.requeued().is_empty() && batcher.tried().is_empty());
         if !unwanted.is_empty() && !is_tried && state.delivery_state.tried.is_empty() {
             // Nothing is left that the pause was for.
-            state.delivery_state.until_ms = 0;
+            state.delivery_state.end_pause();
         }
         self.pass_over(sub, &unwanted);
     }
@@ -154,7 +154,7 @@ impl Delivery {
     /// Nothing is dispatched until then.
     fn wait(&mut self, sub: SubscriptionKey, scope: Scope, until_ms: u64) {
         let delivery_state = match scope {
-            Scope::Stream => &mut self.subs[sub].delivery_state,
+            Scope::Stream => &mut *self.subs[sub].delivery_state,
             Scope::Consumer => &mut self.consumers[self.subs[sub].consumer].delivery_state,
         };
         delivery_state.until_ms = delivery_state.until_ms.max(until_ms);
@@ -206,7 +206,6 @@ impl Delivery {
                 state.cursor.note_finished(id);
                 continue;
             };
-            state.dead_lettering.insert(id);
             // Until the dead letter is written it may have to be redelivered, after a restart.
             state.delivery_state.keep_tried(id, load.tried);
             self.dead_letters.push_back(DeadLetter {
@@ -234,7 +233,6 @@ impl Delivery {
         let id = dead_letter.item.id();
         state.delivery_state.take_tried(id);
         state.cursor.note_finished(id);
-        state.dead_lettering.remove(&id);
         let stream = state.stream;
         self.queue_commit(sub);
         self.queue_trim(stream);

@@ -29,18 +29,8 @@ impl Delivery {
             let sub = self.streams[stream].subs[at];
             let state = &mut self.subs[sub];
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
-            if let (Some(batcher), Some(policy)) = (&mut state.batcher, policy) {
-                if appended == 0 {
-                    batcher.forget_count();
-                } else {
-                    batcher.note_added(state.unread_new + state.unread_again, policy, self.now_ms);
-                }
-            }
-            // What nobody counted may be there.
-            state.is_count_exact &= appended > 0;
-            state.has_unread = true;
-            state.unread_new += appended;
-            let is_batched = state.batcher.is_some();
+            state.note_added(appended, policy, self.now_ms);
+            let is_batched = state.feed.is_batched();
             if appended > 0 && self.is_sync(sub) {
                 if self.is_runnable(sub) {
                     self.urgent.push(sub, appended);
@@ -110,15 +100,7 @@ impl Delivery {
             }
             // What waits beside the callback may be of IDs that come again.
             self.recall(sub, Recall::Demotion);
-            let state = &mut self.subs[sub];
-            state.cursor.rewind(last);
-            state.newest_read = state.newest_read.min(last);
-            state.delivery_state.tried.retain(|(id, _)| *id <= last);
-            if let Some(batcher) = &mut state.batcher {
-                batcher.rewind(last);
-            }
-            state.is_count_exact = false;
-            state.has_unread = true;
+            self.subs[sub].rewind(last);
             self.schedule(sub);
         }
     }
@@ -134,7 +116,7 @@ impl Delivery {
             deletions.db = swapped(deletions.db, a, b);
         }
         for state in self.subs.values_mut() {
-            if let Some(batcher) = &mut state.batcher {
+            if let Some(batcher) = state.feed.batcher_mut() {
                 batcher.swapped(a, b);
             }
         }
@@ -215,8 +197,8 @@ impl Delivery {
             if let Some(first) = consumer.order.first() {
                 self.schedule_one(first);
             }
-            if let Some(at) = state.timer {
-                self.timers.remove(&(at, sub));
+            if state.timer_ms > 0 {
+                self.timers.remove(&(state.timer_ms, sub));
             }
             if state.has_delivered() {
                 self.control_messages.push_back(ControlMessage::Drop {

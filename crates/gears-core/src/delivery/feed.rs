@@ -1,0 +1,361 @@
+//! How a subscription's entries get to its callback.
+//!
+//! ```text
+//! Prefetch  read ──> prefetch queue beside the callback, which keeps the window
+//! Batched   read ──> batcher in the core ──> batch for the callback
+//! ```
+//!
+//! Consumers without a policy have the first, which costs the core nothing per entry but its place
+//! in the cursor; the others have the second. A change of options may take a subscription from one
+//! to the other, as soon as nothing of it is on its way.
+
+use super::READ_BYTES;
+use super::batcher::{Batch, Batcher, Now, Tried};
+use super::consumer::{ConsumerSpec, Mode};
+use super::id::EntryId;
+use super::policy::Policy;
+use super::subscription::{Facts, Phase, Subscription};
+
+/// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
+pub(super) const READ_BATCH: usize = 128;
+/// A consumer reads no further ahead than its callback gets through in that time: enough to keep
+/// it busy over one tick of a loaded event loop, and little enough that an entry deleted by a
+/// client is rarely dispatched after that.
+const AHEAD_US: u64 = 5_000;
+/// Entries read ahead at most, whatever the speed.
+const AHEAD_MAX: usize = 4096;
+/// Entries read ahead before the speed of the callback is known.
+const AHEAD_FIRST: usize = 16;
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Through a prefetch queue.
+    Prefetch,
+    /// Through a batcher.
+    Batched(Box<Batched>),
+}
+
+/// A batcher, and what it is to expect of the stream.
+#[derive(Debug, Default)]
+pub(super) struct Batched {
+    pub(super) batcher: Batcher,
+    /// Entries up to this one were read before, and are not news when they are read again.
+    pub(super) newest_read: EntryId,
+    /// How many of these are behind the cursor again.
+    pub(super) unread_again: u64,
+    /// Whether what is counted is all that is behind the cursor.
+    pub(super) is_count_exact: bool,
+}
+
+impl Batched {
+    /// Nothing is known of what the stream holds behind the cursor.
+    fn rescan(&mut self) {
+        self.is_count_exact = false;
+        self.newest_read = EntryId::ZERO;
+        self.unread_again = 0;
+        self.batcher.forget_count();
+        self.batcher.draining |= self.batcher.has_waiting();
+    }
+
+    /// It is not known any more how many entries are behind the cursor.
+    fn forget_count(&mut self) {
+        self.is_count_exact = false;
+        self.batcher.forget_count();
+    }
+
+    fn rewind(&mut self, last: EntryId) {
+        self.newest_read = self.newest_read.min(last);
+        self.batcher.rewind(last);
+        self.is_count_exact = false;
+    }
+}
+
+impl Feed {
+    pub(super) fn new(spec: &ConsumerSpec) -> Self {
+        match spec.policy {
+            None => Self::Prefetch,
+            Some(_) => Self::Batched(Box::default()),
+        }
+    }
+
+    pub(super) fn is_batched(&self) -> bool {
+        self.batcher().is_some()
+    }
+
+    pub(super) fn batcher(&self) -> Option<&Batcher> {
+        match self {
+            Self::Prefetch => None,
+            Self::Batched(batched) => Some(&batched.batcher),
+        }
+    }
+
+    pub(super) fn batcher_mut(&mut self) -> Option<&mut Batcher> {
+        match self {
+            Self::Prefetch => None,
+            Self::Batched(batched) => Some(&mut batched.batcher),
+        }
+    }
+
+    /// Whether no batch is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.batcher().is_none_or(Batcher::is_idle)
+    }
+
+    /// What was tried with entries on their way.
+    pub(super) fn tried(&self) -> Vec<(EntryId, Tried)> {
+        self.batcher().map_or_else(Vec::new, Batcher::tried)
+    }
+}
+
+impl Subscription {
+    // --- what is known of the stream ------------------------------------------------------------
+
+    /// The stream was touched, and so many entries were added to it.
+    pub(super) fn note_added(&mut self, count: u64, policy: Option<&Policy>, now_ms: u64) {
+        if let Feed::Batched(batched) = &mut self.feed {
+            if count == 0 {
+                // What nobody counted may be there.
+                batched.is_count_exact = false;
+            }
+            match policy {
+                None => {}
+                Some(_) if count == 0 => batched.batcher.forget_count(),
+                Some(policy) => {
+                    let before = self.tail.unread_new + batched.unread_again;
+                    batched.batcher.note_added(before, policy, now_ms);
+                }
+            }
+        }
+        self.tail.has_unread = true;
+        self.tail.unread_new += count;
+    }
+
+    /// Nothing is known of what the stream holds behind the cursor.
+    pub(super) fn rescan(&mut self) {
+        self.tail.has_unread = true;
+        if !self.is_start_unresolved() {
+            // Whatever is there was there before.
+            self.tail.unread_new = 0;
+        }
+        if let Feed::Batched(batched) = &mut self.feed {
+            batched.rescan();
+        }
+    }
+
+    /// Other options may want other entries than those that were counted.
+    pub(super) fn forget_count(&mut self) {
+        if let Feed::Batched(batched) = &mut self.feed {
+            batched.forget_count();
+        }
+    }
+
+    /// The last ID of the stream was set back to `last`: IDs above it are of other entries.
+    pub(super) fn rewind(&mut self, last: EntryId) {
+        self.cursor.rewind(last);
+        if !self.delivery_state.tried.is_empty() {
+            self.delivery_state.tried.retain(|(id, _)| *id <= last);
+        }
+        if let Feed::Batched(batched) = &mut self.feed {
+            batched.rewind(last);
+        }
+        self.tail.has_unread = true;
+    }
+
+    // --- what it can do -------------------------------------------------------------------------
+
+    /// How many entries are worth reading beyond the window.
+    fn ahead(&self, window: usize) -> usize {
+        match self.stats.latency_us() {
+            None => AHEAD_FIRST,
+            Some(latency) => {
+                let entries = AHEAD_US.saturating_mul(window as u64) / latency;
+                usize::try_from(entries).unwrap_or(AHEAD_MAX).min(AHEAD_MAX)
+            }
+        }
+    }
+
+    /// How many entries may be read now.
+    pub(super) fn room(&self, facts: Facts<'_>) -> usize {
+        if !self.tail.has_unread {
+            return 0;
+        }
+        match &self.feed {
+            Feed::Prefetch => {
+                let allowance = usize::try_from(facts.allowance).unwrap_or(usize::MAX);
+                self.prefetch_room(facts.spec.window).min(allowance)
+            }
+            Feed::Batched(batched) => self.batcher_room(batched, facts),
+        }
+    }
+
+    fn prefetch_room(&self, window: usize) -> usize {
+        let ahead = self.ahead(window);
+        let unacknowledged = self.cursor.unacknowledged();
+        // Large entries are not copied before their time, whatever the window.
+        let enough = unacknowledged >= window || self.cursor.has_waiting();
+        if enough && self.cursor.unacknowledged_bytes() >= READ_BYTES {
+            return 0;
+        }
+        window
+            .saturating_add(ahead)
+            .saturating_sub(unacknowledged)
+            .min(READ_BATCH)
+    }
+
+    fn batcher_room(&self, batched: &Batched, facts: Facts<'_>) -> usize {
+        let now = self.now(facts);
+        let is_countable = batched.is_count_exact
+            && Batcher::counts(now.policy)
+            && !self.cursor.has_redeliveries();
+        let unread = self.tail.unread_new + batched.unread_again;
+        if is_countable && !batched.batcher.is_worth_reading(unread, now) {
+            return 0;
+        }
+        batched.batcher.room(now)
+    }
+
+    /// Whether there is something to read, to run or to dispatch.
+    pub(super) fn is_runnable(&self, facts: Facts<'_>) -> bool {
+        match &self.feed {
+            Feed::Prefetch => {
+                // One that was refused is tried again with whatever comes.
+                !self.is_recalling() && self.is_prefetch_runnable(facts)
+            }
+            Feed::Batched(batched) => {
+                self.phase == Phase::Running
+                    && (batched.batcher.is_ready(self.now(facts)) || self.room(facts) > 0)
+            }
+        }
+    }
+
+    fn is_prefetch_runnable(&self, facts: Facts<'_>) -> bool {
+        match facts.spec.mode {
+            Mode::Async => self.room(facts) > 0,
+            Mode::Sync => {
+                (self.room(facts) > 0 || self.cursor.has_waiting())
+                    && self.cursor.in_flight_count() < facts.spec.window
+            }
+        }
+    }
+
+    /// How many batches may be dispatched beside those that are.
+    fn free(&self, window: usize) -> usize {
+        let in_flight = self.feed.batcher().map_or(0, Batcher::in_flight_count);
+        self.prefetch_window(window)
+            .saturating_sub(in_flight)
+            .saturating_sub(self.uncommitted_slots as usize)
+    }
+
+    /// What its batcher has to know to go on.
+    pub(super) fn now<'a>(&self, facts: Facts<'a>) -> Now<'a> {
+        Now {
+            policy: facts.policy(),
+            free: self.free(facts.spec.window),
+            ahead: self.ahead(facts.spec.window),
+            ms: facts.now_ms,
+            at_end: self.is_at_end(),
+            reads_on: false,
+        }
+    }
+
+    // --- what it does ---------------------------------------------------------------------------
+
+    /// The next batch for the callback, if there is one: it is with that from now on.
+    pub(super) fn release(&mut self, number: u64, facts: Facts<'_>) -> Option<Batch> {
+        if self.is_start_unresolved() {
+            return None;
+        }
+        let reads_on = Batcher::counts(facts.policy()) && self.room(facts) > 0;
+        let now = Now {
+            reads_on,
+            ..self.now(facts)
+        };
+        let batch = self.feed.batcher_mut()?.release(number, now)?;
+        if let Some(last) = batch.items.last() {
+            self.cursor.note_started(last.id());
+        }
+        self.end_drain();
+        Some(batch)
+    }
+
+    /// A backlog is drained when nothing of it is left.
+    pub(super) fn end_drain(&mut self) {
+        if let Some(batcher) = self.feed.batcher_mut()
+            && batcher.draining
+            && !self.tail.has_unread
+            && !batcher.has_waiting()
+        {
+            batcher.draining = false;
+        }
+    }
+
+    /// Puts back what waits in the core and was not dispatched: it will be read again.
+    pub(super) fn put_back(&mut self) {
+        let last = self.cursor.started();
+        let Feed::Batched(batched) = &mut self.feed else {
+            return;
+        };
+        let mut tried = Vec::new();
+        let count = batched.batcher.put_back(last, &mut tried);
+        if !tried.is_empty() {
+            self.delivery_state.add_tried(tried);
+        }
+        if count > 0 {
+            self.tail.has_unread = true;
+            batched.unread_again += count;
+            batched.newest_read = batched.newest_read.max(self.cursor.read());
+            self.cursor.put_back_waiting();
+        }
+    }
+
+    /// Takes to the feed that the consumer's options ask for, as soon as nothing is on its way in
+    /// the other.
+    pub(super) fn adopt(&mut self, spec: &ConsumerSpec) {
+        match &self.feed {
+            Feed::Prefetch if spec.policy.is_some() => {
+                let mut batched = Box::<Batched>::default();
+                // What is there may have come before anybody counted.
+                batched.batcher.draining = !self.is_at_end();
+                self.feed = Feed::Batched(batched);
+            }
+            // Prefetch queues know nothing of places that batches hold.
+            Feed::Batched(batched)
+                if spec.policy.is_none()
+                    && batched.batcher.is_idle()
+                    && self.uncommitted_slots == 0 =>
+            {
+                self.feed = Feed::Prefetch;
+            }
+            Feed::Prefetch | Feed::Batched(_) => {}
+        }
+    }
+
+    // --- what is to be seen ---------------------------------------------------------------------
+
+    /// Entries with the callback now, ascending.
+    pub(super) fn in_flight(&self) -> Vec<EntryId> {
+        match &self.feed {
+            Feed::Prefetch => self.cursor.in_flight().collect(),
+            Feed::Batched(batched) => batched.batcher.in_flight(),
+        }
+    }
+
+    /// Entries that are to be dispatched although later ones were, ascending.
+    pub(super) fn redeliveries(&self) -> Vec<EntryId> {
+        let mut ids = match &self.feed {
+            Feed::Prefetch => self.cursor.redeliveries().collect(),
+            Feed::Batched(batched) => {
+                // What is committed as pending: a replica that is promoted dispatches the same.
+                let mut ids = self.cursor.checkpoint().pending;
+                let in_flight = batched.batcher.in_flight();
+                ids.retain(|id| in_flight.binary_search(id).is_err());
+                ids.extend(batched.batcher.requeued());
+                ids
+            }
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
