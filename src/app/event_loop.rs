@@ -1,5 +1,5 @@
-//! What is done once per event-loop iteration, before the server sleeps; and right after a command,
-//! for what its client waits for.
+//! The two moments at which the module works: before the server sleeps, once per event-loop
+//! iteration; and right after a command, for what its client waits for.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use gears_core::delivery::{Delivery, KeyRef};
 /// long at most; and a backlog moves on once per tick, so shorter slices would waste more of it.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// How often workers are looked after: whether one is stuck, and whether a promise waits for the
-/// engine's own tasks.
+/// How often workers are looked after: stuck ones are relieved, and the engine's own tasks are
+/// pumped.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
-/// What goes on over several iterations.
+/// What lasts longer than one iteration.
 #[derive(Default)]
 pub(super) struct EventLoop {
-    /// The search for streams that are there already.
+    /// The search for streams that exist already.
     scan: RefCell<Scan>,
     /// When workers were last looked after.
     looked_after: Cell<Option<Instant>>,
@@ -38,7 +38,7 @@ impl EventLoop {
         self.scan.borrow_mut().request();
     }
 
-    /// Databases were swapped. What is still to come of a search may be where it was already.
+    /// Databases were swapped: streams that the search has still to find may be where it has been.
     pub(super) fn swapped(&self) {
         let mut scan = self.scan.borrow_mut();
         if scan.is_pending() {
@@ -76,14 +76,14 @@ impl App {
         self.calls.look_after(context);
     }
 
-    /// The tick after a command whose entries have to be processed before its client gets its reply.
+    /// The tick after a command whose entries have to be processed before its client gets a reply.
     pub(super) fn urgent_tick(&self, context: &Context) {
         if self.is_active() {
             self.dispatcher.tick(context, self.limits(true));
         }
     }
 
-    /// Whether this server delivers: it is a primary with its data set, and writes need not wait.
+    /// Whether this server delivers: it is a primary, has its data set, and writes need not wait.
     pub(super) fn is_active(&self) -> bool {
         self.dispatcher.inspect(Delivery::is_active) && !is_paused()
     }
@@ -121,7 +121,7 @@ impl App {
         }
         let scanning = self.event_loop.scan.borrow().is_pending();
         if scanning {
-            // A scan takes half a slice; what it finds takes the rest.
+            // A scan gets half a slice; what it finds gets the rest.
             let end = Instant::now() + SLICE / 2;
             let mut scan = self.event_loop.scan.borrow_mut();
             let found = |key: KeyRef<'_>| self.found(context, key);
@@ -133,7 +133,7 @@ impl App {
         self.set_timer(context);
     }
 
-    /// Has the event loop go round again when something is due.
+    /// Sets a timer for the next thing that is due.
     fn set_timer(&self, context: &Context) {
         let now = self.dispatcher.time();
         let armed = self.event_loop.wakes_at.get().filter(|at| *at > now);

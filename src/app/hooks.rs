@@ -1,4 +1,4 @@
-//! What the server tells of, passed on to whom it concerns.
+//! The server's events, passed on to the rooms that they concern.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::stats;
 use gears_core::delivery::{EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 
-/// Leaves the isolate slot where the main thread may be at its end.
+/// Leaves the isolate slot that the main thread may be in, when dropped.
 struct Left<'a>(&'a MainThreadExecutor);
 
 impl Drop for Left<'_> {
@@ -87,8 +87,8 @@ impl Hooks for AppHooks {
     }
 
     fn after_background(&self) {
-        // What was written may be what a client waits for, and what was published is still to be
-        // sent: the server sees to both before it sleeps.
+        // A blocked client may wait for what was written, and published messages are still to be
+        // sent. The server does both before it sleeps.
         Self::with(|app| app.dispatcher.wake());
     }
 
@@ -115,8 +115,7 @@ impl Hooks for AppHooks {
 
     fn before_sleep(&self, context: &Context) {
         Self::with(|app| {
-            // Also where something panics: workers would wait for the main thread to leave for
-            // ever.
+            // Also after a panic: workers would wait forever for the main thread to leave.
             let _left = Left(&app.main_thread);
             app.tick(context);
         });

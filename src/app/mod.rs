@@ -1,4 +1,5 @@
-//! The module's state: what there is one of, and what is done with several of them at once.
+//! The module's state, and the changes that concern several rooms: a library that is loaded is also
+//! replicated, and its streams are searched for.
 
 mod event_loop;
 mod hooks;
@@ -11,7 +12,7 @@ use self::event_loop::EventLoop;
 use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
 use crate::executor::{Completions, ExecutionLog, MainThreadExecutor, Pool, Shared};
-use crate::library::{Libraries, LoadError, LoadRequest, Loaded, Remainder};
+use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{Context, GlobalLock, RedisLocked, Settings, v8_flags, wake_main_thread};
 use gears_core::delivery::{Event, KeyRef};
@@ -20,23 +21,23 @@ use gears_v8::{Protection, V8Engine, initialize};
 
 pub(crate) use hooks::AppHooks;
 
-/// All there is. Used by the main thread only.
+/// The module's state. Used by the main thread only.
 pub(crate) struct App {
-    /// What is loaded.
+    /// Loads, changes and deletes libraries.
     pub(crate) libraries: Rc<Libraries>,
-    /// Which entry goes to which consumer, and which key event to which trigger.
+    /// Delivers entries and key events.
     pub(crate) dispatcher: Rc<Dispatcher>,
-    /// Calls of functions.
+    /// Makes calls of functions, and keeps those that wait.
     pub(crate) calls: Rc<FunctionCalls>,
-    /// Runs over the data set.
+    /// Knows the runs over the data set.
     pub(crate) executions: Arc<ExecutionLog>,
-    /// What users have set.
+    /// Has the settings.
     pub(crate) settings: Settings,
-    /// The main thread's place in libraries.
+    /// Knows which isolate slot the main thread is in.
     main_thread: Rc<MainThreadExecutor>,
-    /// What is done once per event-loop iteration.
+    /// Remembers what goes on over several event-loop iterations.
     event_loop: EventLoop,
-    /// Libraries that have to go into an append-only file.
+    /// Remembers whether libraries have to go into a new append-only file.
     rewrite: Rewrite,
 }
 
@@ -46,7 +47,7 @@ impl App {
     /// Sets everything up: V8 first, then the threads that will run its code.
     ///
     /// # Errors
-    /// With what the operating system does not give: stack, address space, threads.
+    /// What the operating system refuses: stack, address space, threads.
     pub(crate) fn start(context: &Context, settings: Settings) -> Result<(), String> {
         initialize(Protection::Keys, v8_flags())?;
         let no_thread = |error: std::io::Error| format!("no threads: {error}");
@@ -91,13 +92,13 @@ impl App {
         Ok(())
     }
 
-    /// Ends the threads, where there is nothing for them to do; false where there is.
+    /// Ends the threads; false if libraries are loaded.
     pub(crate) fn end() -> bool {
         if Self::get().is_none_or(|app| !app.libraries.all().is_empty()) {
             return false;
         }
-        // SAFETY: the server unloads the module: nothing of it is on this thread's way here, and no
-        // other thread uses it.
+        // SAFETY: the server is unloading the module. No code that uses the state is on this
+        // thread's stack, and no other thread uses it.
         let app = unsafe { APP.take() };
         if let Some(app) = app {
             app.libraries.pool().end();
@@ -105,13 +106,13 @@ impl App {
         true
     }
 
-    /// The one there is; `None` before [`App::start`].
+    /// The state; `None` before [`App::start`].
     pub(crate) fn get() -> Option<&'static Self> {
         APP.get()
     }
 
-    /// Loads a library, or upgrades it; or runs a script. What stays is made known: replicas and
-    /// append-only file hear of it, and its consumers of the streams there are.
+    /// Loads a library, or upgrades it; or runs a script. What stays as a library is sent to
+    /// replicas and append-only file, and its new consumers get the streams that exist already.
     ///
     /// # Errors
     /// Why it was not loaded; nothing has changed then.
@@ -119,7 +120,7 @@ impl App {
         &self,
         context: &Context,
         request: &LoadRequest<'_>,
-    ) -> Result<Loaded, LoadError> {
+    ) -> Result<LoadedSource, LoadError> {
         let loaded = self.libraries.load(context, request)?;
         if loaded.stays {
             replication::send_library(context, &self.libraries, &loaded.name);
@@ -131,7 +132,7 @@ impl App {
         Ok(loaded)
     }
 
-    /// Deletes a library, here and on replicas; false where there is none of that name.
+    /// Deletes a library, here and on replicas; false if there is no such library.
     pub(crate) fn delete(&self, context: &Context, library: &str) -> bool {
         let deleted = self.libraries.delete(library);
         if deleted {
@@ -140,7 +141,7 @@ impl App {
         deleted
     }
 
-    /// Takes a registration away, here and on replicas; false where there is none such.
+    /// Takes a registration away, here and on replicas; false if there is no such registration.
     pub(crate) fn unregister(
         &self,
         context: &Context,
@@ -157,13 +158,13 @@ impl App {
         true
     }
 
-    /// A stream is there, and perhaps was not known.
+    /// Tells the core of a stream that may be new to it.
     pub(crate) fn found(&self, context: &Context, key: KeyRef<'_>) {
         self.dispatcher.on(Event::Found(key));
         self.dispatcher.place(context, key);
     }
 
-    /// Asks for the streams that are there already.
+    /// Has all streams searched for, from the beginning.
     pub(crate) fn rescan(&self) {
         self.event_loop.rescan();
     }
@@ -173,7 +174,7 @@ impl App {
         self.event_loop.panic();
     }
 
-    /// How long scripts may hold the server.
+    /// How long scripts may hold up one event-loop iteration.
     fn script_budget(&self) -> Duration {
         let budget = &self.settings.limits.locked_ms;
         Duration::from_millis(budget.load(std::sync::atomic::Ordering::Relaxed))

@@ -1,5 +1,5 @@
-//! `RG.CONFIG GET name` and `RG.CONFIG SET name value`: the settings by their own names, for
-//! clients that know them from the original. `CONFIG GET redisgears_2.*` shows the same.
+//! `RG.CONFIG GET name` and `RG.CONFIG SET name value`: settings by their short names, as
+//! `RedisGears` 2 had them. `CONFIG GET redisgears_2.*` shows the same settings.
 
 use crate::app::App;
 use crate::server::{Command, Context, change_setting, read_setting};
@@ -7,7 +7,7 @@ use gears_v8::ports::Reply;
 
 use super::{COMMAND, CONTAINER, entry, help_of, subcommand, text, wrong_arity};
 
-/// What settings are under, for access control.
+/// ACL categories.
 const CATEGORIES: &str = "admin slow dangerous";
 
 pub(super) static RG_CONFIG: Command = Command {

@@ -21,7 +21,7 @@ pub(super) static COMMANDS: [Command; 2] = [
     },
 ];
 
-/// The word of the command that tells how many keys follow.
+/// Position of the word that says how many keys follow.
 const KEY_COUNT: i32 = 3;
 
 const CALL: Command = Command {
@@ -53,8 +53,8 @@ const CALL: Command = Command {
     ..COMMAND
 };
 
-/// `None` where the client waits for the reply. The words are read where the function is looked up: a
-/// call that waits is read again.
+/// `None` if the client waits for the reply. [`crate::calls`] parses the words, because it parses
+/// those of a waiting call again.
 fn run(app: &App, context: &Context, words: &[&[u8]]) -> Option<Reply> {
     app.calls.call(context, words)
 }

@@ -72,7 +72,7 @@ const INTERNAL: Command = Command {
     ..COMMAND
 };
 
-/// Of all but one: the subcommand is the first of the words.
+/// All subcommands but `writes`. The first word is the subcommand.
 fn take(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     match replication::take(context, &app.libraries, &app.dispatcher, words) {
         Ok(()) => Reply::OK,
@@ -80,7 +80,7 @@ fn take(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     }
 }
 
-/// The server is asked whether it would let it through.
+/// Never sent: `server/refusal.rs` only asks the server whether it would run it.
 fn writes(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
     Reply::OK
 }

@@ -1,7 +1,7 @@
 //! The commands: each parses its arguments, asks the rest of the module, and answers.
 //!
-//! Every file has the commands' descriptions, as `COMMAND INFO` and HELP show them, beside their
-//! handlers.
+//! Every file holds its commands' descriptions (what `COMMAND INFO`, `COMMAND DOCS` and HELP show)
+//! beside their handlers.
 
 mod config;
 mod consumer;
@@ -17,7 +17,7 @@ use gears_v8::ports::Reply;
 /// Registers all commands.
 ///
 /// # Errors
-/// With the name of the one the server refuses.
+/// The name of the command that the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     let containers = [
         &function::RG_FUNCTION,
@@ -32,10 +32,10 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     Ok(())
 }
 
-// --- how handlers are called ------------------------------------------------------------------------
+// --- how handlers are called ---------------------------------------------------------------------
 
-/// The entry of a command: `entry!(adapter, handler)`, where the adapter says what the handler
-/// gets.
+/// A command's C function: `entry!(adapter, handler)`. The adapter decides which words the handler
+/// gets: [`subcommand`], [`command`] or [`waiting_command`].
 macro_rules! entry {
     ($adapter:path, $handler:path) => {{
         $crate::server::command_entry!(entry, $adapter, $handler);
@@ -44,23 +44,23 @@ macro_rules! entry {
 }
 use entry;
 
-/// What a command does with its arguments, the command's own words not among them.
+/// Runs a command. The words do not include the command's own name.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
 
-/// What a command does that may leave its client waiting: `None` then.
+/// Runs a command whose client may have to wait: it returns `None` then.
 type WaitingHandler = fn(&App, &Context, &[&[u8]]) -> Option<Reply>;
 
-/// Of a subcommand: a command of two words.
+/// Adapter of a subcommand, whose name is two words.
 fn subcommand(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
     answer(context, arguments.get(2..), handler)
 }
 
-/// Of a command of one word that answers at once.
+/// Adapter of a command of one word that replies at once.
 fn command(context: &Context, arguments: &[&[u8]], handler: Handler) -> Option<Reply> {
     answer(context, arguments.get(1..), handler)
 }
 
-/// Of a command of one word that may leave its client waiting.
+/// Adapter of a command of one word whose client may have to wait.
 fn waiting_command(
     context: &Context,
     arguments: &[&[u8]],
@@ -80,9 +80,9 @@ fn answer(context: &Context, arguments: Option<&[&[u8]]>, handler: Handler) -> O
     })
 }
 
-// --- descriptions -----------------------------------------------------------------------------------
+// --- descriptions --------------------------------------------------------------------------------
 
-/// A command of which nothing is said yet.
+/// Defaults for a description.
 const COMMAND: Command = Command {
     name: "",
     entry: None,
@@ -97,13 +97,13 @@ const COMMAND: Command = Command {
     help: &[],
 };
 
-/// A command that only has subcommands.
+/// Defaults for a command that only has subcommands.
 const CONTAINER: Command = Command {
     complexity: "Depends on subcommand",
     ..COMMAND
 };
 
-/// HELP of a container.
+/// Defaults for a container's HELP.
 const HELP: Command = Command {
     name: "help",
     flags: "deny-script",
@@ -112,7 +112,7 @@ const HELP: Command = Command {
     ..COMMAND
 };
 
-/// An argument that must be there.
+/// A required argument.
 const fn text(name: &'static str) -> Arg {
     Arg {
         name,
@@ -123,7 +123,7 @@ const fn text(name: &'static str) -> Arg {
     }
 }
 
-/// A word that may be there.
+/// An optional keyword.
 const fn token(name: &'static str, token: &'static str) -> Arg {
     Arg {
         name,
@@ -134,9 +134,9 @@ const fn token(name: &'static str, token: &'static str) -> Arg {
     }
 }
 
-// --- replies ----------------------------------------------------------------------------------------
+// --- replies -------------------------------------------------------------------------------------
 
-/// What HELP of a container shows.
+/// The reply of a container's HELP.
 fn help_of(container: &Command) -> Reply {
     let name = container.name.to_uppercase();
     let first = format!("{name} <subcommand> [<arg> [value] ...]. Subcommands are:");
@@ -145,19 +145,19 @@ fn help_of(container: &Command) -> Reply {
     Reply::Array(std::iter::once(Reply::text(first)).chain(rest).collect())
 }
 
-/// Whose name a command acts in; that of the default user, where no connection of a user sent it.
+/// The user who sent the command; the default user if it came from no connection.
 fn user_of(context: &Context) -> String {
     context.user().unwrap_or_else(|| "default".to_owned())
 }
 
-/// The error for who wants to change libraries on a replica: as the server's own.
+/// The server's own error for a write on a replica.
 const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
 
 fn not_ready() -> Reply {
     Reply::error("ERR the module is not ready")
 }
 
-/// The error for a number of arguments the command does not take.
+/// The server's own error for too few or too many arguments.
 fn wrong_arity(command: &str) -> Reply {
     Reply::error(format!(
         "ERR wrong number of arguments for '{command}' command"

@@ -1,4 +1,4 @@
-//! The libraries there are. Every change of them goes through here.
+//! The service that every change of libraries goes through.
 
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
@@ -14,24 +14,23 @@ use super::registry::{LibraryStatus, Registry};
 
 /// What libraries need of the server.
 pub(crate) trait KeyEvents {
-    /// Begins to listen to what becomes of keys, as far as that is not done already.
+    /// Subscribes to key events, unless that was done before.
     ///
     /// # Errors
-    /// With the name of what the server refuses.
+    /// The name of what the server refuses.
     fn listen_to_keys(&self, wanted: EventSubscriptions) -> Result<(), &'static str>;
 }
 
-/// What is listened to, beyond what every consumer and trigger needs.
+/// Key events beyond those that every consumer and trigger needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventSubscriptions {
-    /// Reads that find nothing.
+    /// Key misses.
     pub(crate) misses: bool,
-    /// What happens while an event is told of: scripts look at it then, and what they read may
-    /// expire.
+    /// Events during an event: pre-hooks read keys then, and what they read may expire.
     pub(crate) nested: bool,
 }
 
-/// The libraries, and all that loading one takes. Used by the main thread only.
+/// The libraries, and what loading one needs. Used by the main thread only.
 pub(crate) struct Libraries {
     pub(super) registry: RefCell<Registry>,
     pub(super) dispatcher: Rc<Dispatcher>,
@@ -40,17 +39,17 @@ pub(crate) struct Libraries {
     pub(super) shared: Shared,
 }
 
-/// What came of taking a registration away.
+/// What is left of a library after a registration was taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remainder {
-    /// The library is there without it.
+    /// The library without it.
     Library,
-    /// It was all that the library had, which is gone too.
+    /// Nothing: the library had only this registration, and was deleted.
     Nothing,
 }
 
 impl Libraries {
-    /// No libraries, to be written for one of these engines.
+    /// No libraries yet. `engines` are the engines that libraries may name.
     #[must_use]
     pub(crate) fn new(
         dispatcher: Rc<Dispatcher>,
@@ -65,19 +64,19 @@ impl Libraries {
         }
     }
 
-    /// All libraries, to be looked at. Nothing is changed meanwhile.
+    /// All libraries. Drop the result before anything is changed.
     pub(crate) fn all(&self) -> Ref<'_, Registry> {
         self.registry.borrow()
     }
 
-    /// Where a library runs, if there is one of that name and it does.
+    /// The executor of the library of that name; none for an unknown or quarantined library.
     #[must_use]
     pub(crate) fn executor(&self, library: &str) -> Option<Arc<LibraryExecutor>> {
         let registry = self.registry.borrow();
         registry.get(library)?.executor().map(Arc::clone)
     }
 
-    /// A consumer by its names.
+    /// A consumer's key, by the names of its library and its own.
     #[must_use]
     pub(crate) fn consumer(&self, library: &[u8], consumer: &[u8]) -> Option<ConsumerKey> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
@@ -100,7 +99,7 @@ impl Libraries {
         &self.shared.pool
     }
 
-    /// Deletes a library with its consumers' progress; false where there is none of that name.
+    /// Deletes a library with its consumers' progress; false if there is no such library.
     pub(crate) fn delete(&self, name: &str) -> bool {
         let Some(library) = self.registry.borrow_mut().remove(name) else {
             return false;
@@ -119,7 +118,7 @@ impl Libraries {
         true
     }
 
-    /// Deletes all libraries: another data set is about to be loaded.
+    /// Deletes all libraries, before another data set is loaded.
     pub(crate) fn delete_all(&self) {
         let names: Vec<_> = self.registry.borrow().keys().cloned().collect();
         for name in names {
@@ -127,8 +126,8 @@ impl Libraries {
         }
     }
 
-    /// Takes a registration away from its library, until that is upgraded; and the library, where it
-    /// has nothing else. What is left; `None` where there is no such registration.
+    /// Takes a registration away from its library, until the library is upgraded; deletes the library
+    /// if nothing is left. `None` if there is no such registration.
     pub(crate) fn unregister(&self, name: &str, registered: &Registered) -> Option<Remainder> {
         let is_empty = {
             let mut registry = self.registry.borrow_mut();
@@ -149,7 +148,7 @@ impl Libraries {
                     library.unregistered.push(gone);
                 }
             }
-            // What else one in quarantine would register is not known.
+            // Nobody knows what a quarantined library would register.
             library.executor().is_some()
                 && library.consumers.is_empty()
                 && library.triggers.is_empty()

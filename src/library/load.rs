@@ -1,7 +1,7 @@
 //! Loading and upgrading libraries.
 //!
-//! A library is staged as a whole before anything live is touched, so that whatever is wrong
-//! with it leaves the one it should replace as it was, callbacks included.
+//! A library is staged as a whole before anything live is touched. If anything is wrong with it, the
+//! library that it should replace stays as it was, callbacks included.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,10 +19,10 @@ use super::prologue::{Prologue, PrologueError};
 use super::registry::{Library, LibraryStatus, exclude};
 use super::swap::Swap;
 
-/// Bytes of code, and of configuration, that a library may have.
+/// Limit of a library's code, and of its configuration, in bytes.
 const CODE_MAX: usize = 16 << 20;
 
-/// What is asked for.
+/// A library or script to be loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadRequest<'a> {
     /// The library's text.
@@ -31,36 +31,36 @@ pub(crate) struct LoadRequest<'a> {
     pub config: Option<&'a str>,
     /// Whether it may replace a library of the same name.
     pub upgrade: bool,
-    /// Who asks.
+    /// Its owner.
     pub user: &'a str,
     /// What the text is.
-    pub kind: Kind<'a>,
+    pub kind: SourceKind<'a>,
 }
 
-/// What a text that is loaded is.
+/// What kind of text is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum SourceKind<'a> {
     /// A library: it has to register something.
     Library,
     /// A script that is run once. If it registers something, it stays as a library.
     Script,
-    /// A library, or a script that stayed, which is loaded once more.
+    /// A library, or a script that stayed, from its snapshot.
     Restored {
-        /// What it does not register again.
+        /// Registrations to leave out.
         unregistered: &'a [Unregistered],
     },
 }
 
-/// What came of a text that was loaded.
+/// The result of a load.
 #[derive(Debug)]
-pub(crate) struct Loaded {
-    /// What its first line calls it.
+pub(crate) struct LoadedSource {
+    /// The name in its first line.
     pub name: String,
-    /// Whether it is there as a library.
+    /// Whether it is a library now. Scripts without registrations are not.
     pub stays: bool,
-    /// Whether streams that are there already may have got a new consumer.
+    /// Whether it has new consumers, which may want streams that exist already.
     pub has_new: bool,
-    /// What a script asked to have run, and where.
+    /// The run over the data set that a script asked for, and where to run it.
     pub scheduled: Option<(Arc<LibraryExecutor>, Scheduled)>,
 }
 
@@ -109,21 +109,20 @@ pub(crate) enum LoadError {
 impl LoadRequest<'_> {
     fn unregistered(&self) -> &[Unregistered] {
         match self.kind {
-            Kind::Restored { unregistered } => unregistered,
-            Kind::Library | Kind::Script => &[],
+            SourceKind::Restored { unregistered } => unregistered,
+            SourceKind::Library | SourceKind::Script => &[],
         }
     }
 }
 
-/// A library that is known to be good, and not live yet.
+/// A library that was evaluated and checked, and is not live yet.
 struct Staged {
     program: Box<dyn Program>,
     registrations: Registrations,
 }
 
 impl Libraries {
-    /// Loads a library, or upgrades it; or runs a script. It is the last thing that may fail to
-    /// listen to the key events that it wants.
+    /// Loads a library, or upgrades it; or runs a script.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing has changed then.
@@ -131,17 +130,17 @@ impl Libraries {
         &self,
         key_events: &dyn KeyEvents,
         request: &LoadRequest<'_>,
-    ) -> Result<Loaded, LoadError> {
+    ) -> Result<LoadedSource, LoadError> {
         self.load_parsed(key_events, Prologue::parse(request.code), request)
     }
 
-    /// The same for a text whose first line was looked at.
+    /// The same, with the first line parsed.
     pub(super) fn load_parsed(
         &self,
         key_events: &dyn KeyEvents,
         prologue: Result<Prologue<'_>, PrologueError>,
         request: &LoadRequest<'_>,
-    ) -> Result<Loaded, LoadError> {
+    ) -> Result<LoadedSource, LoadError> {
         if request.code.len() > CODE_MAX {
             return Err(LoadError::TooLarge(request.code.len()));
         }
@@ -152,7 +151,7 @@ impl Libraries {
             .engine(prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
         let mut registry = self.registry.borrow_mut();
-        // V8 lets a thread enter one isolate at a time.
+        // Evaluating enters the new isolate, and V8 lets a thread be in one isolate at a time.
         self.dispatcher.leave_isolate();
         let mut staged = self.stage(engine, name, request, registry.get(name))?;
         self.listen(key_events, &staged.registrations)
@@ -160,10 +159,10 @@ impl Libraries {
 
         let executor = LibraryExecutor::new(name, staged.program, self.shared.clone());
         let scheduled = staged.registrations.scheduled.take();
-        let scheduled = scheduled.filter(|_| request.kind == Kind::Script);
+        let scheduled = scheduled.filter(|_| request.kind == SourceKind::Script);
         let scheduled = scheduled.map(|scheduled| (Arc::clone(&executor), scheduled));
-        if request.kind == Kind::Script && staged.registrations.is_empty() {
-            return Ok(Loaded {
+        if request.kind == SourceKind::Script && staged.registrations.is_empty() {
+            return Ok(LoadedSource {
                 name: name.to_owned(),
                 stays: false,
                 has_new: false,
@@ -197,7 +196,7 @@ impl Libraries {
                 status: LibraryStatus::Live(executor),
             },
         );
-        Ok(Loaded {
+        Ok(LoadedSource {
             name: name.to_owned(),
             stays: true,
             has_new,
@@ -205,7 +204,7 @@ impl Libraries {
         })
     }
 
-    /// Makes sure that the server tells of the keys that registrations want, before these are live.
+    /// Subscribes to the key events that registrations want, before these are live.
     fn listen(
         &self,
         key_events: &dyn KeyEvents,
@@ -233,8 +232,8 @@ impl Libraries {
             library: name,
             code: request.code,
             config: request.config,
-            one_shot: request.kind != Kind::Library,
-            restored: matches!(request.kind, Kind::Restored { .. }),
+            one_shot: request.kind != SourceKind::Library,
+            restored: matches!(request.kind, SourceKind::Restored { .. }),
         };
         let text = |error: ScriptError| error.text(self.shared.verbosity.load(Ordering::Relaxed));
         let mut program = engine
@@ -246,7 +245,7 @@ impl Libraries {
         let mut registrations = program
             .evaluate()
             .map_err(|error| LoadError::Evaluation(text(error)))?;
-        if registrations.is_empty() && request.kind == Kind::Library {
+        if registrations.is_empty() && request.kind == SourceKind::Library {
             return Err(LoadError::Nothing);
         }
         for gone in request.unregistered() {

@@ -21,5 +21,5 @@ mod snapshot;
 mod swap;
 
 pub(crate) use libraries::{EventSubscriptions, KeyEvents, Libraries, Remainder};
-pub(crate) use load::{Kind, LoadError, LoadRequest, Loaded};
-pub(crate) use registry::{Consumer, Library, LibraryStatus, Registry};
+pub(crate) use load::{LoadError, LoadRequest, LoadedSource, SourceKind};
+pub(crate) use registry::{Library, LibraryConsumer, LibraryStatus, Registry};

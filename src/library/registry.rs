@@ -1,4 +1,4 @@
-//! The libraries there are.
+//! What is known of each library.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use gears_core::snapshot::Unregistered;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Metadata, Registered, Registrations};
 
-/// A library. All that describes it is plain memory of ours; V8 is behind the executor.
+/// A library. Everything but the executor is plain memory, which a forked child can read.
 #[derive(Debug)]
 pub(crate) struct Library {
     /// The engine it is written for.
@@ -23,10 +23,10 @@ pub(crate) struct Library {
     /// Its functions by name.
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Its stream consumers by name.
-    pub consumers: BTreeMap<String, Consumer>,
+    pub consumers: BTreeMap<String, LibraryConsumer>,
     /// Its key-space triggers by name.
     pub triggers: BTreeMap<String, TriggerKey>,
-    /// What of its code is not live: it was taken away by name, until the next upgrade.
+    /// Registrations of its code that were taken away by name; an upgrade brings them back.
     pub unregistered: Vec<Unregistered>,
     /// Whether it runs.
     pub status: LibraryStatus,
@@ -35,17 +35,17 @@ pub(crate) struct Library {
 /// Whether a library runs.
 #[derive(Debug)]
 pub(crate) enum LibraryStatus {
-    /// It does, here.
+    /// It runs, in this executor.
     Live(Arc<LibraryExecutor>),
-    /// It came with the data set, or from the primary, and could not be loaded. It is kept as it
-    /// was, with its consumers and their progress, until it is upgraded or deleted.
+    /// It came with the data set or from the primary and could not be loaded. It is kept as it was,
+    /// with its consumers and their progress, until it is upgraded or deleted.
     Quarantined {
-        /// Why.
+        /// Why it could not be loaded.
         error: String,
     },
 }
 
-/// Takes out of what code registered what is not to be live.
+/// Removes a registration that was taken away from what the code has registered again.
 pub(super) fn exclude(gone: &Unregistered, registrations: &mut Registrations) {
     let of = match gone {
         Unregistered::Consumer(name) => {
@@ -62,7 +62,7 @@ pub(super) fn exclude(gone: &Unregistered, registrations: &mut Registrations) {
 }
 
 impl Library {
-    /// Where it runs, if it does.
+    /// Its executor; none in quarantine.
     #[must_use]
     pub(crate) fn executor(&self) -> Option<&Arc<LibraryExecutor>> {
         match &self.status {
@@ -74,16 +74,16 @@ impl Library {
 
 /// A stream consumer of a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Consumer {
-    /// Its name in the delivery core.
+pub(crate) struct LibraryConsumer {
+    /// Its key in the delivery core.
     pub key: ConsumerKey,
-    /// The prefix of the keys it wants.
+    /// It consumes the streams whose keys begin with this.
     pub prefix: Arc<[u8]>,
-    /// Whether it wants only the key of just that name.
+    /// Whether it consumes only the stream whose key equals the prefix.
     pub exact: bool,
-    /// What it says of itself.
+    /// Its description and mode, as `RedisGears` 1 shows them.
     pub metadata: Metadata,
 }
 
-/// Libraries by name, in that order.
+/// Libraries, sorted by name.
 pub(crate) type Registry = BTreeMap<String, Library>;

@@ -1,4 +1,4 @@
-//! What is kept of a library becomes one again.
+//! A library is made from its snapshot.
 //!
 //! A library comes back in two steps: first its consumers and their progress, which are good
 //! whatever becomes of the code; then the code, as an upgrade of that. Where the code cannot be
@@ -14,13 +14,13 @@ use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot};
 use gears_v8::ports::Metadata;
 
 use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
-use super::load::{Kind, LoadRequest};
+use super::load::{LoadRequest, SourceKind};
 use super::prologue::Prologue;
-use super::registry::{Consumer, Library, LibraryStatus};
+use super::registry::{Library, LibraryConsumer, LibraryStatus};
 
 impl Libraries {
-    /// Makes a library of what was kept of it, in the place of one of its name. It is there
-    /// afterwards in any case: in quarantine, if it cannot be loaded.
+    /// Makes a library from its snapshot, and replaces the one of its name. The library exists
+    /// afterwards in any case: in quarantine if it cannot be loaded.
     pub(crate) fn restore(&self, key_events: &dyn KeyEvents, kept: &LibrarySnapshot) {
         let prologue = Prologue::parse(&kept.code);
         let engine = prologue.as_ref().map_or("", |prologue| prologue.engine);
@@ -30,7 +30,7 @@ impl Libraries {
             config: kept.config.as_deref(),
             upgrade: true,
             user: &kept.user,
-            kind: Kind::Restored {
+            kind: SourceKind::Restored {
                 unregistered: &kept.unregistered,
             },
         };
@@ -41,7 +41,7 @@ impl Libraries {
             );
             self.quarantine(engine, kept, error.to_string());
         }
-        // Where it is in quarantine its consumers hear of keys all the same.
+        // A quarantined library's consumers follow key events too.
         let has_consumers = |library: &Library| !library.consumers.is_empty();
         if self.all().get(&kept.name).is_some_and(has_consumers)
             && let Err(refused) = key_events.listen_to_keys(self.event_subscriptions())
@@ -50,7 +50,7 @@ impl Libraries {
         }
     }
 
-    /// What triggers that are live want to hear of.
+    /// The key events that live triggers want.
     pub(super) fn event_subscriptions(&self) -> EventSubscriptions {
         EventSubscriptions {
             misses: self.dispatcher.triggers.want_misses(),
@@ -58,7 +58,7 @@ impl Libraries {
         }
     }
 
-    /// The first step: the consumers are there with their progress, without code where they are new.
+    /// The first step: the consumers exist with their progress; new ones have no code.
     fn restore_consumers(&self, engine: &str, kept: &LibrarySnapshot) {
         let mut registry = self.registry.borrow_mut();
         let consumers =
@@ -88,7 +88,7 @@ impl Libraries {
         }
     }
 
-    /// Keeps the library that could not be loaded, in the place of what was there.
+    /// The second step failed: keeps the snapshot in the place of the library of its name.
     fn quarantine(&self, engine: &str, kept: &LibrarySnapshot, error: String) {
         let mut registry = self.registry.borrow_mut();
         let Some(library) = registry.get_mut(&kept.name) else {
@@ -124,12 +124,12 @@ impl Libraries {
     }
 }
 
-/// Adds the consumers that are not there yet, without code, and sets the progress of all.
+/// Adds the consumers that do not exist yet, without code, and sets the progress of all.
 fn restore_consumers(
     old: Option<&Library>,
     dispatcher: &Dispatcher,
     snapshots: &[ConsumerSnapshot],
-) -> BTreeMap<String, Consumer> {
+) -> BTreeMap<String, LibraryConsumer> {
     let mut consumers = BTreeMap::new();
     for snapshot in snapshots {
         let known = old
@@ -151,7 +151,7 @@ fn restore_consumers(
                 start: snapshot.start.into(),
                 ..ConsumerSpec::new(&snapshot.prefix, window, snapshot.trim, mode)
             };
-            Consumer {
+            LibraryConsumer {
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
                 key: dispatcher.consumers.add_suspended(spec),

@@ -1,5 +1,5 @@
-//! Libraries to what is kept of them. Asked for in a forked child too: nothing but plain memory,
-//! guarded by the server's lock, is touched.
+//! Snapshots of libraries. They are also taken in a forked child, so this reads nothing but plain
+//! memory that the server's lock guards.
 
 use gears_core::delivery::{Delivery, Mode, StreamView};
 use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StreamSnapshot};
@@ -8,8 +8,7 @@ use super::libraries::Libraries;
 use super::registry::Library;
 
 impl Libraries {
-    /// What is kept of a library, but for the progress of its consumers: that is known wherever the
-    /// library is.
+    /// A library's snapshot without the progress of its consumers: replicas know that already.
     #[must_use]
     pub(crate) fn snapshot(&self, name: &str) -> Option<LibrarySnapshot> {
         let registry = self.registry.borrow();
@@ -18,7 +17,7 @@ impl Libraries {
         Some(self.dispatcher.inspect(of_library))
     }
 
-    /// What is kept of all libraries, the progress of their consumers included.
+    /// Snapshots of all libraries, with the progress of their consumers.
     #[must_use]
     pub(crate) fn snapshots(&self) -> Vec<LibrarySnapshot> {
         let registry = self.registry.borrow();
@@ -35,9 +34,9 @@ fn snapshot_with_progress(name: &str, library: &Library, delivery: &Delivery) ->
     let mut kept = snapshot(name, library, delivery);
     for (consumer, snapshot) in library.consumers.values().zip(&mut kept.consumers) {
         let mut streams: Vec<_> = delivery.streams_of(consumer.key).collect();
-        // The first discovered first, so that they are discovered in that order again.
+        // Restoring discovers them in this order: the one discovered first comes first.
         streams.reverse();
-        // Where that is not known yet, the stream was there before, and nothing was added since.
+        // An unresolved start needs no checkpoint: nothing was added since the stream was found.
         streams.retain(StreamView::is_start_resolved);
         let streams = streams.into_iter().map(|stream| StreamSnapshot {
             db: stream.db,

@@ -1,5 +1,5 @@
-//! The one moment in which a library changes: what it registered becomes live, in the place of what
-//! the library of its name had. Nothing can fail any more.
+//! The swap: what a staged library has registered becomes live and replaces what the old library of
+//! its name had. Nothing can fail any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::executor::{LibraryExecutor, Target};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Registrations, StreamConsumer, Trigger};
 
-use super::registry::{Consumer, Library, LibraryStatus};
+use super::registry::{Library, LibraryConsumer, LibraryStatus};
 
-/// A library that is about to take the place of an old one of its name, if there is one.
+/// A library that is about to become live.
 pub(super) struct Swap<'a> {
     pub(super) dispatcher: &'a Dispatcher,
     pub(super) library: Arc<str>,
@@ -19,16 +19,16 @@ pub(super) struct Swap<'a> {
     pub(super) user: &'a Arc<str>,
 }
 
-/// What a library has that is live.
+/// What a library has after the swap.
 pub(super) struct Live {
     pub(super) functions: BTreeMap<String, Arc<Function>>,
-    pub(super) consumers: BTreeMap<String, Consumer>,
+    pub(super) consumers: BTreeMap<String, LibraryConsumer>,
     pub(super) triggers: BTreeMap<String, TriggerKey>,
 }
 
 impl Swap<'_> {
-    /// Makes the new consumers and triggers live, those of the same name with what the old ones
-    /// have done so far; and has the hooks called.
+    /// Makes the new consumers, triggers and hooks live, and shuts the old code down. A consumer or
+    /// trigger keeps the progress of the old one of its name.
     pub(super) fn run(&self, old: Option<Library>, new: Registrations) -> Live {
         let (mut known, mut known_triggers, status) = match old {
             Some(old) => (old.consumers, old.triggers, Some(old.status)),
@@ -87,7 +87,7 @@ impl Swap<'_> {
         }
     }
 
-    fn register(&self, known: Option<Consumer>, new: StreamConsumer) -> Consumer {
+    fn register(&self, known: Option<LibraryConsumer>, new: StreamConsumer) -> LibraryConsumer {
         let name = ConsumerName {
             library: Arc::clone(&self.library),
             consumer: new.name.into(),
@@ -104,13 +104,13 @@ impl Swap<'_> {
             self.dispatcher
                 .consumers
                 .change(consumer.key, name, new.spec, code);
-            return Consumer {
+            return LibraryConsumer {
                 metadata: new.metadata,
                 ..consumer
             };
         }
         let prefix = Arc::clone(&new.spec.prefix);
-        Consumer {
+        LibraryConsumer {
             exact: new.spec.exact,
             key: self.dispatcher.consumers.add(name, new.spec, code),
             prefix,

@@ -1,4 +1,4 @@
-//! How it stands with consumers and their streams.
+//! Figures and states of consumers and their streams.
 
 use crate::library::Registry;
 use crate::server::Field;
@@ -15,7 +15,7 @@ pub(crate) struct Sum {
     pub(crate) percentiles: Percentiles,
 }
 
-/// What is counted beside what LIST always shows.
+/// Counters that LIST shows only for consumers with options.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counters {
     attempts: u64,
@@ -60,7 +60,7 @@ impl Counters {
     }
 }
 
-/// The names of the four percentiles, which begin in the order of [`percentiles`].
+/// Names of the percentiles, in the order of [`percentiles`].
 pub(crate) const PERCENTILES: [&str; 4] = [
     "lag_ms_p50",
     "lag_ms_p99",
@@ -91,7 +91,7 @@ pub(crate) fn sum(consumer: ConsumerKey, delivery: &Delivery) -> Sum {
     sum
 }
 
-/// A line for each consumer in the server's INFO.
+/// One line per consumer, for INFO.
 pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<Field> {
     let mut fields = Vec::new();
     for (library, one) in registry {

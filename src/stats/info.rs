@@ -32,7 +32,7 @@ pub(crate) fn sections(
     ]
 }
 
-/// How much of a library waits for its beginning.
+/// Entries, calls and background parts of a library that have not begun.
 pub(crate) fn pending_jobs(
     library: &str,
     executor: &LibraryExecutor,
@@ -41,7 +41,7 @@ pub(crate) fn pending_jobs(
     executor.waiting() + calls.waiting(library)
 }
 
-/// A line for each library that runs, and what they are together.
+/// One line per running library, and their totals.
 #[derive(Default)]
 struct OfLibraries {
     lines: Vec<Field>,

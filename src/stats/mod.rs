@@ -1,5 +1,5 @@
-//! How it stands, in numbers and words: what INFO, `RG.FUNCTION LIST`, `RG.CONSUMER INFO` and
-//! `RG.DUMPREGISTRATIONS` show, as far as they have it in common.
+//! Figures and states, as INFO, `RG.FUNCTION LIST`, `RG.CONSUMER INFO` and `RG.DUMPREGISTRATIONS` show
+//! them. What only one of these commands shows is in its own file.
 
 mod consumers;
 mod info;

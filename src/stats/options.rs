@@ -1,4 +1,4 @@
-//! The options of a consumer, as they are shown: those that differ from what holds without them.
+//! A consumer's options as replies show them: only those that differ from the defaults.
 
 use gears_core::delivery::{Backoff, Condition, ConsumerSpec, OnFailure, Policy, Scope, Start};
 use gears_v8::ports::Reply;
@@ -8,7 +8,7 @@ pub(crate) fn has_options(spec: &ConsumerSpec) -> bool {
     spec.policy.is_some() || spec.exact || spec.start != Start::Earliest
 }
 
-/// The options that differ from what holds without them.
+/// The options that differ from the defaults.
 pub(crate) fn options(spec: &ConsumerSpec) -> Reply {
     let mut fields = Vec::new();
     if let Some(policy) = &spec.policy {

@@ -1,4 +1,4 @@
-//! How it stands with key-space triggers.
+//! Figures of key-space triggers.
 
 use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::library::Registry;
@@ -7,7 +7,7 @@ use gears_core::delivery::Mode;
 use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;
 
-/// A trigger in LIST. The first fields are those of the original, spelled as there.
+/// A trigger in LIST. The first fields are those of `RedisGears` 2, with its spelling.
 pub(crate) fn describe_trigger(
     name: &str,
     key: TriggerKey,
@@ -70,7 +70,7 @@ pub(crate) fn key_types(spec: &TriggerSpec) -> Reply {
     })
 }
 
-/// A line for each trigger in the server's INFO.
+/// One line per trigger, for INFO.
 pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<Field> {
     let mut fields = Vec::new();
     for (library, one) in registry {

@@ -1,17 +1,17 @@
 //! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`, `REDRIVE`.
 //!
-//! What changes is committed at once, behind the command, as how things are then.
+//! What a command changes is committed right after it: the new state, not the change.
 
 use std::sync::Arc;
 
-use super::{ANY_STREAM, STREAM, STREAM_AT, STREAM_WORD, Target, nothing_more};
+use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_WORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
 use crate::server::{Arg, ArgKind, Command, Context, Keys};
 use gears_core::delivery::{Delivery, EntryId, KeyRef};
 use gears_v8::ports::Reply;
 
-/// Dead letters that are redelivered at once, where it is not said how many.
+/// Dead letters that one REDRIVE delivers again, without COUNT.
 const REDRIVE_DEFAULT: usize = 100;
 const REDRIVE_MAX: usize = 10_000;
 
@@ -102,25 +102,25 @@ fn change<'a>(
     context: &Context,
     words: &[&'a [u8]],
     subcommand: &str,
-    work: impl FnOnce(&Target<'a>, &[&'a [u8]]) -> Result<Reply, Reply>,
+    work: impl FnOnce(&NamedConsumer<'a>, &[&'a [u8]]) -> Result<Reply, Reply>,
 ) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }
     app.dispatcher.catch_up();
-    let done = Target::parse(app, context, words, subcommand)
+    let done = NamedConsumer::parse(app, context, words, subcommand)
         .and_then(|(target, rest)| work(&target, rest));
     let db = context.db();
     app.dispatcher.commit(context);
-    // It is the client's, so it is there.
+    // The client's database, which exists.
     context.select(db);
     app.dispatcher.wake();
     done.unwrap_or_else(|error| error)
 }
 
-/// The stream that has to be named.
+/// The stream, for a command that needs one.
 fn stream<'a>(
-    target: &Target<'a>,
+    target: &NamedConsumer<'a>,
     context: &Context,
     rest: &[&[u8]],
     subcommand: &str,

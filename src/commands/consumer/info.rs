@@ -1,8 +1,8 @@
-//! `RG.CONSUMER INFO`: how it stands with a consumer, or with one of its streams.
+//! `RG.CONSUMER INFO`: the state and the figures of a consumer, or of one of its streams.
 
 use std::sync::Arc;
 
-use super::{ANY_STREAM, CATEGORIES, STREAM_AT, STREAM_WORD, Target, nothing_more};
+use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_WORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context, Keys};
@@ -12,7 +12,7 @@ use gears_core::delivery::{
 };
 use gears_v8::ports::Reply;
 
-/// Entries of a lag that are counted.
+/// At most this many entries of a lag are counted.
 const LAG_MAX: usize = 10_000;
 
 pub(super) const INFO: Command = Command {
@@ -33,7 +33,7 @@ pub(super) const INFO: Command = Command {
 
 fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
-    let parsed = Target::parse(app, context, words, "rg.consumer|info");
+    let parsed = NamedConsumer::parse(app, context, words, "rg.consumer|info");
     let parsed = parsed.and_then(|(target, rest)| nothing_more(rest).map(|()| target));
     let target = match parsed {
         Ok(target) => target,
@@ -58,7 +58,7 @@ fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
         })
 }
 
-fn of_consumer(target: &Target<'_>, delivery: &Delivery, runs: bool) -> Reply {
+fn of_consumer(target: &NamedConsumer<'_>, delivery: &Delivery, runs: bool) -> Reply {
     let Some(spec) = delivery.spec(target.consumer) else {
         return Reply::Null;
     };

@@ -11,7 +11,7 @@ use gears_v8::ports::Reply;
 
 use super::{CONTAINER, entry, help_of, subcommand, text, wrong_arity};
 
-/// What looking at consumers is under, for access control.
+/// ACL categories of the commands that only look.
 const CATEGORIES: &str = "scripting slow";
 
 pub(super) static RG_CONSUMER: Command = Command {
@@ -35,18 +35,18 @@ pub(super) static RG_CONSUMER: Command = Command {
     ..CONTAINER
 };
 
-/// What stands before the key of a stream, and its place: behind library and consumer.
+/// The word before a stream's key, and where it is looked for: behind library and consumer.
 const STREAM_WORD: &str = "STREAM";
 const STREAM_AT: i32 = 4;
 
-/// A stream that must be named.
+/// A stream, required.
 const STREAM: Arg = Arg {
     token: Some(STREAM_WORD),
     kind: ArgKind::Key,
     ..text("stream")
 };
 
-/// One that may be.
+/// A stream, optional.
 const ANY_STREAM: Arg = Arg {
     optional: true,
     ..STREAM
@@ -56,15 +56,15 @@ fn help(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
     help_of(&RG_CONSUMER)
 }
 
-/// What a command is about.
-struct Target<'a> {
+/// The consumer that a command names, and the stream if it names one.
+struct NamedConsumer<'a> {
     name: ConsumerName,
     consumer: ConsumerKey,
     key: Option<&'a [u8]>,
 }
 
-impl<'a> Target<'a> {
-    /// Reads `library consumer [STREAM key]`; the words behind that.
+impl<'a> NamedConsumer<'a> {
+    /// Reads `library consumer [STREAM key]`; also returns the words behind that.
     fn parse<'w>(
         app: &App,
         context: &Context,
@@ -120,7 +120,7 @@ impl<'a> Target<'a> {
         self.key.map(|name| KeyRef { db, name })
     }
 
-    /// Whether the consumer knows the stream, perhaps from now on.
+    /// Whether the consumer knows the stream. A stream that nobody has told of yet is told of here.
     fn knows(&self, app: &App, context: &Context, key: KeyRef<'_>) -> bool {
         let knows = || {
             app.dispatcher

@@ -1,5 +1,5 @@
-//! `RG.FUNCTION DEBUG subcommand [argument ...]`, for tests and for finding faults. It answers
-//! only where the setting `enable-debug-command` says so.
+//! `RG.FUNCTION DEBUG subcommand [argument ...]`, for tests and for finding faults. It is refused
+//! unless the setting `enable-debug-command` allows it.
 
 use crate::app::App;
 use crate::server::{
@@ -27,7 +27,7 @@ pub(super) const DEBUG: Command = Command {
     ..COMMAND
 };
 
-/// What its own subcommand `help` shows.
+/// The reply of `RG.FUNCTION DEBUG help`.
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
     "panic_in_turn - panic on the main thread, in its next turn: likewise",

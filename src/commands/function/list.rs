@@ -1,7 +1,7 @@
 //! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
 
 use crate::app::App;
-use crate::library::{Consumer, Library, LibraryStatus};
+use crate::library::{Library, LibraryConsumer, LibraryStatus};
 use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
@@ -47,7 +47,7 @@ pub(super) const LIST: Command = Command {
 struct ListOptions {
     with_code: bool,
     verbosity: u8,
-    /// All where none is named.
+    /// Empty: all libraries.
     libraries: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
         Err(error) => return Reply::error(error),
     };
     let registry = app.libraries.all();
-    // What the workers have just done belongs into the picture.
+    // Count what the workers have just finished.
     app.dispatcher.catch_up();
     let shown = registry.iter().filter(|(name, _)| {
         options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
@@ -166,10 +166,15 @@ fn describe_function(function: &Function) -> Reply {
     ])
 }
 
-fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbosity: u8) -> Reply {
+fn describe_consumer(
+    name: &str,
+    consumer: &LibraryConsumer,
+    delivery: &Delivery,
+    verbosity: u8,
+) -> Reply {
     let spec = delivery.spec(consumer.key);
     let (window, trim) = spec.map_or((0, false), |spec| (spec.window, spec.trim));
-    // Also where somebody paused one that has none.
+    // A paused consumer shows its state, even without options.
     let is_blocked = delivery.state_of(consumer.key) != State::Running
         || delivery
             .streams_of(consumer.key)
@@ -203,7 +208,7 @@ fn describe_consumer(name: &str, consumer: &Consumer, delivery: &Delivery, verbo
     Reply::record(fields)
 }
 
-/// The fields that a stream has only where its consumer has options, beside the counters.
+/// Further fields of a stream whose consumer has options.
 const TIMES: [&str; 4] = [
     "lag_p50",
     "lag_p99",

@@ -1,7 +1,7 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
 
 use crate::app::App;
-use crate::library::{Kind, LoadRequest};
+use crate::library::{LoadRequest, SourceKind};
 use crate::server::{Arg, Command, Context};
 use gears_v8::ports::Reply;
 
@@ -47,7 +47,8 @@ fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     }
 }
 
-/// Options come first; the first argument that is none is the code. What follows it is ignored.
+/// Options come first. The first argument that is not an option is the code; what follows is
+/// ignored.
 fn parse<'a>(arguments: &[&'a [u8]], user: &'a str) -> Result<LoadRequest<'a>, &'static str> {
     let mut upgrade = false;
     let mut config = None;
@@ -71,7 +72,7 @@ fn parse<'a>(arguments: &[&'a [u8]], user: &'a str) -> Result<LoadRequest<'a>, &
                 config,
                 upgrade,
                 user,
-                kind: Kind::Library,
+                kind: SourceKind::Library,
             });
         }
     }

@@ -11,7 +11,7 @@ use gears_v8::ports::Reply;
 
 use super::{CONTAINER, entry, help_of, subcommand};
 
-/// What libraries are under, for access control.
+/// ACL categories of the commands that only look.
 const CATEGORIES: &str = "scripting slow";
 
 pub(super) static RG_FUNCTION: Command = Command {

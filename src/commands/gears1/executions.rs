@@ -1,8 +1,8 @@
 //! `RG.DUMPEXECUTIONS`, `RG.GETEXECUTION`, `RG.GETRESULTS`, `RG.ABORTEXECUTION`, ...: runs over the
 //! data set, with the replies of the first `RedisGears`.
 //!
-//! A run is its user's: another one who asks for it is told that there is none of that ID, unless
-//! it is an administrator.
+//! A run belongs to its user. Other users are told that there is no run of that ID, except
+//! administrators.
 
 use serde::Deserialize;
 
@@ -75,7 +75,7 @@ pub(super) static COMMANDS: [Command; 6] = [
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
 
-/// What a run does.
+/// The steps of a run.
 #[derive(Default, Deserialize)]
 struct Plan {
     #[serde(default)]
@@ -89,7 +89,7 @@ fn id_of<'a>(arguments: &[&'a [u8]], command: &str) -> Result<&'a str, Reply> {
     }
 }
 
-/// Who asks for runs.
+/// The user who sent the command.
 struct Asker {
     user: Option<String>,
     is_admin: bool,
@@ -100,18 +100,18 @@ impl Asker {
         let user = user_of(context);
         Self {
             is_admin: is_admin(&user),
-            // Of names that are not text several look alike.
+            // Several names that are not UTF-8 become the same text.
             user: Some(user).filter(|user| !user.contains(char::REPLACEMENT_CHARACTER)),
         }
     }
 
-    /// Whether runs of that user are this one's to see and to touch.
+    /// Whether this user may see and change the runs of that one.
     fn may_touch(&self, user: Option<&str>) -> bool {
         self.is_admin || user.is_some_and(|user| self.user.as_deref() == Some(user))
     }
 }
 
-/// The run that a command is about, if who asks may touch it.
+/// The ID of the run that a command names, if its user may see it.
 fn own_id<'a>(
     app: &App,
     context: &Context,
@@ -146,7 +146,7 @@ fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
         Reply::record(vec![
             ("executionId", Reply::text(id)),
             ("status", Reply::text(status(now))),
-            // Events of registrations are counted there, and are no executions of their own.
+            // Events of registrations are no executions here; the registrations count them.
             ("registered", Reply::count(0u64)),
         ])
     });
@@ -223,7 +223,7 @@ fn results(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     }
 }
 
-/// `None` where the client waits for the answer.
+/// `None` if the client waits for the reply.
 fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     let id = match own_id(app, context, arguments, "rg.getresultsblocking") {
         Ok(id) => id,
@@ -234,7 +234,7 @@ fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option
         Ok(view) if view.status != Status::Running => Some(outcome(view)),
         Ok(_) => match BlockedClient::new(context, Box::new(|| {})) {
             Ok(client) => {
-                // Should it be gone meanwhile, dropping the client answers it.
+                // If the run is gone by now, dropping the client sends it an error.
                 drop(app.executions.wait(id, Box::new(client)));
                 None
             }

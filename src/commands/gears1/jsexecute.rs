@@ -1,14 +1,14 @@
-//! `RG.JSEXECUTE code [UNBLOCKING] [ID id] [UPGRADE]`: runs a script once, as `RG.PYEXECUTE` of the
-//! first `RedisGears` did.
+//! `RG.JSEXECUTE code [UNBLOCKING] [ID id] [UPGRADE]`: runs a script once, as `RG.PYEXECUTE` did in
+//! `RedisGears` 1.
 //!
-//! A script that registers something stays, as a library of that ID. One that has something run
-//! over the data set is gone when that has ended.
+//! A script that registers something stays as a library of that name. A script that starts a run
+//! over the data set lives until the run has ended.
 
 use std::sync::Arc;
 
 use crate::app::App;
 use crate::executor::FunctionCall;
-use crate::library::{Kind, LoadError, LoadRequest};
+use crate::library::{LoadError, LoadRequest, SourceKind};
 use crate::server::{Arg, BlockedClient, Command, Context, NoWait, random_name};
 use gears_v8::ports::{Credentials, Database, Flags, Reply, Words};
 
@@ -45,7 +45,7 @@ struct ScriptOptions<'a> {
     id: Option<&'a str>,
 }
 
-/// `None` where the client waits for the answer.
+/// `None` if the client waits for the reply.
 fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     match execute(app, context, arguments) {
         Ok(reply) => reply,
@@ -72,7 +72,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     if options.upgrade && !has_name && options.id.is_none() {
         return Err("ERR UPGRADE needs an ID".into());
     }
-    // What stays is loaded again by its text alone.
+    // A script that stays is restored from its text alone, so the text must name it.
     let code = if has_name {
         code.to_owned()
     } else {
@@ -85,7 +85,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         config: None,
         upgrade: options.upgrade,
         user: &user,
-        kind: Kind::Script,
+        kind: SourceKind::Script,
     };
     let loaded = app.load(context, &request).map_err(|error| match error {
         LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
@@ -95,7 +95,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         return Ok(Some(Reply::OK));
     };
     let waits = !loaded.stays && !options.unblocking;
-    // A library outlives what it has run.
+    // A library outlives its runs. A script ends with its run.
     let script = (!loaded.stays).then(|| Arc::clone(&executor));
     let (id, responder) = app
         .executions
@@ -106,7 +106,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
             executions.abort(&gone);
         });
         match BlockedClient::new(context, on_gone) {
-            // It was begun just now, so it is known.
+            // The run has just begun, so it is known.
             Ok(client) => drop(app.executions.wait(&id, Box::new(client))),
             Err(refused) => {
                 app.executions.abort(&id);

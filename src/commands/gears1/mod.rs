@@ -1,4 +1,4 @@
-//! The commands of the first `RedisGears`, with the replies that it gave.
+//! The commands of `RedisGears` 1, with its replies.
 
 mod executions;
 mod jsexecute;
@@ -8,7 +8,7 @@ use crate::server::Command;
 
 use super::COMMAND;
 
-/// Its commands.
+/// All of them.
 pub(super) fn commands() -> impl Iterator<Item = &'static Command> {
     [&jsexecute::JSEXECUTE]
         .into_iter()
@@ -16,7 +16,7 @@ pub(super) fn commands() -> impl Iterator<Item = &'static Command> {
         .chain(&executions::COMMANDS)
 }
 
-/// What they have in common.
+/// Defaults for their descriptions.
 const GEARS1: Command = Command {
     flags: "deny-script",
     categories: "write scripting slow",
@@ -25,5 +25,5 @@ const GEARS1: Command = Command {
     ..COMMAND
 };
 
-/// The categories of those that change nothing.
+/// ACL categories of those that change nothing.
 const READS: &str = "scripting slow";

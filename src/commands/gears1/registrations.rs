@@ -1,8 +1,8 @@
 //! `RG.DUMPREGISTRATIONS`, `RG.UNREGISTER`, `RG.PAUSEREGISTRATIONS`, ...: stream consumers and
 //! key-space triggers of all libraries, seen as the first `RedisGears` showed its registrations.
 //!
-//! They have IDs there. Here an ID is made of the names, so that it is the same after a restart
-//! and on every replica, and nothing has to be kept for it.
+//! Registrations have IDs there. Here an ID is a hash of the names: it is the same after a restart
+//! and on every replica, and is stored nowhere.
 
 use crate::app::App;
 use crate::dispatcher::TriggerView;
@@ -75,7 +75,7 @@ struct Registration<'a> {
     what: What,
 }
 
-/// What it is of.
+/// What a registration is.
 #[derive(Clone, Copy)]
 enum What {
     Consumer(ConsumerKey),
@@ -105,7 +105,7 @@ fn all<'a>(shard: &'a str, registry: &'a Registry) -> impl Iterator<Item = Regis
     })
 }
 
-/// An ID of names: they are hashed (FNV-1a), with a byte between them that is in none.
+/// The FNV-1a hash of the names, separated by a byte that occurs in no name.
 fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
     let bytes = [kind, library, name].map(str::as_bytes).join(&0xff);
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -114,7 +114,7 @@ fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
     format!("{shard}-{hash}")
 }
 
-// --- DUMPREGISTRATIONS --------------------------------------------------------------------------------
+// --- DUMPREGISTRATIONS ---------------------------------------------------------------------------
 
 fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
@@ -174,7 +174,7 @@ fn of_consumer(key: ConsumerKey, metadata: &Metadata, delivery: &Delivery) -> Op
         sum.finished += stats.finished;
         sum.total_processed_ms += stats.total_processed_ms;
         sum.total_lag_ms += stats.total_lag_ms;
-        // Of several streams, the one discovered last stands for all.
+        // The error of the stream that was discovered last.
         if sum.last_error.is_none() && stats.failing {
             sum.last_error.clone_from(&stats.last_error);
         }
@@ -267,9 +267,9 @@ fn of_trigger(view: &TriggerView) -> Reply {
     ])
 }
 
-// --- changes ----------------------------------------------------------------------------------------
+// --- changes -------------------------------------------------------------------------------------
 
-/// Finds registrations by their IDs, all or none.
+/// Finds registrations by their IDs; an error if one of them is unknown.
 fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply> {
     let (registry, shard) = (app.libraries.all(), context.shard_id());
     ids.iter()
@@ -340,7 +340,7 @@ fn hold(
     }
     let db = context.db();
     app.dispatcher.commit(context);
-    // It is the client's, so it is there.
+    // The client's database, which exists.
     context.select(db);
     app.dispatcher.wake();
     Reply::OK
@@ -361,7 +361,8 @@ fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     Reply::OK
 }
 
-/// `RG.UNREGISTER id [ABORTPENDING]`: what waits is dropped in any case, what runs ends.
+/// `RG.UNREGISTER id [ABORTPENDING]`. With or without the option, what waits is dropped and what
+/// runs may end.
 fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
