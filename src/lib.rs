@@ -26,7 +26,7 @@ use crate::app::{App, AppHooks};
 use crate::server::{Context, Settings};
 
 #[global_allocator]
-static ALLOCATOR: server::alloc::ServerAllocator = server::alloc::ServerAllocator;
+static ALLOCATOR: server::ServerAllocator = server::ServerAllocator;
 
 /// Ends what was begun when the module was loaded; false where it was used since.
 fn unload() -> bool {

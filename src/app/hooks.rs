@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::App;
 use crate::dispatcher::{EventLimits, KeyEvent};
 use crate::executor::MainThreadExecutor;
-use crate::server::{Context, Hooks, Section};
+use crate::server::{Context, Hooks, InfoSection};
 use crate::stats;
 use gears_core::delivery::{EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
@@ -96,7 +96,7 @@ impl Hooks for AppHooks {
         Self::with(|app| app.main_thread.leave());
     }
 
-    fn info(&self) -> Vec<Section> {
+    fn info(&self) -> Vec<InfoSection> {
         let Some(app) = App::get() else {
             return Vec::new();
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gears_v8::ports::Flags;
 
 use super::context::{Context, is_paused};
-use super::{log, wake_main_thread};
+use super::ffi::event_loop::wake_main_thread;
 
 /// How often a worker looks whether clients are still paused, and for how long.
 const PAUSE_LOOK: Duration = Duration::from_millis(5);
@@ -45,7 +45,7 @@ impl Drop for WaitsToWrite {
 /// failover is on its way, and writes wait like those of clients; or the server refuses them, and
 /// nobody waits for an answer. A caller gets one in time.
 pub(super) fn look_again(flags: Flags, end: Instant) -> Option<Duration> {
-    let context = Context::from_raw(log::detached());
+    let context = Context::detached();
     let waits = flags.contains(Flags::WAITS);
     if !waits && Instant::now() >= end {
         return None;

@@ -4,19 +4,17 @@
 //! that leaves is told of, so that nothing is kept for it.
 
 use std::cell::RefCell;
-use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
-use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
 
 use crate::executor::Responder;
 use gears_v8::ports::Reply;
 
-use super::constants::OK;
 use super::context::{Context, NoWait};
-use super::{RedisLocked, api, guard, reply};
+use super::ffi::blocked::{BlockedClientListener, BlockedHandle, BlockedId};
+use super::ffi::redis_locked::RedisLocked;
 
 const NO_RESULT: &str = "Err the call ended without a result";
 
@@ -24,25 +22,40 @@ const NO_RESULT: &str = "Err the call ended without a result";
 type OnGone = Box<dyn FnOnce()>;
 
 /// A client that waits: whether it has left, and what to do when it does.
-type Waiting = (Arc<AtomicBool>, OnGone);
+type WaitingClient = (Arc<AtomicBool>, OnGone);
 
-/// Clients that wait, by handle.
-static WAITING: RedisLocked<RefCell<HashMap<usize, Waiting>>> = RedisLocked::new();
+static WAITING: RedisLocked<RefCell<HashMap<BlockedId, WaitingClient>>> = RedisLocked::new();
+
+fn forget(id: BlockedId) -> Option<WaitingClient> {
+    WAITING.get()?.borrow_mut().remove(&id)
+}
+
+/// Keeps the list.
+struct BlockedClients;
+
+impl BlockedClientListener for BlockedClients {
+    fn on_disconnect(id: BlockedId) {
+        if let Some((gone, on_gone)) = forget(id) {
+            gone.store(true, Ordering::Relaxed);
+            on_gone();
+        }
+    }
+
+    fn on_end(id: BlockedId) {
+        forget(id);
+    }
+}
 
 /// A client that waits.
 pub(crate) struct BlockedClient {
-    handle: *mut RedisModuleBlockedClient,
+    handle: BlockedHandle,
     gone: Arc<AtomicBool>,
-    answered: bool,
 }
-
-// SAFETY: the handle is only ever given back to the server, by a function that may be called from
-// any thread.
-unsafe impl Send for BlockedClient {}
 
 impl BlockedClient {
     /// Has the client of the command wait. The command must not answer then. `on_gone` is called
-    /// on the main thread if the client leaves first.
+    /// on the main thread if the client leaves first. There is no time limit: the function has its
+    /// own.
     ///
     /// # Errors
     /// Why the client cannot wait. Then the command answers.
@@ -51,49 +64,19 @@ impl BlockedClient {
         if WAITING.get().is_none() {
             WAITING.set(RefCell::default());
         }
-        // SAFETY: the context is that of a command; the callbacks have the forms the server asks
-        // for. No time limit: the function has its own.
-        let handle = unsafe {
-            let handle = api!(RedisModule_BlockClient)(
-                context.as_ptr(),
-                Some(send_answer),
-                None,
-                Some(free_answer),
-                0,
-            );
-            if handle.is_null() {
-                return Err(NoWait::Refused);
-            }
-            api!(RedisModule_SetDisconnectCallback)(handle, Some(on_disconnect));
-            handle
-        };
+        let handle = BlockedHandle::block::<BlockedClients>(context).ok_or(NoWait::Refused)?;
         let gone = Arc::new(AtomicBool::new(false));
         if let Some(waiting) = WAITING.get() {
-            let entry = (Arc::clone(&gone), on_gone);
-            waiting.borrow_mut().insert(handle as usize, entry);
+            let client = (Arc::clone(&gone), on_gone);
+            waiting.borrow_mut().insert(handle.id(), client);
         }
-        Ok(Self {
-            handle,
-            gone,
-            answered: false,
-        })
-    }
-
-    fn unblock(&mut self, reply: Reply) {
-        self.answered = true;
-        let answer = Box::new(Answer {
-            reply,
-            handle: self.handle as usize,
-        });
-        // SAFETY: the handle is given back once; the server gives the answer to `send_answer`, if
-        // the client is still there, and then to `free_answer`.
-        unsafe { api!(RedisModule_UnblockClient)(self.handle, Box::into_raw(answer).cast()) };
+        Ok(Self { handle, gone })
     }
 }
 
 impl Responder for BlockedClient {
     fn answer(mut self: Box<Self>, reply: Reply) {
-        self.unblock(reply);
+        self.handle.unblock(reply);
     }
 
     fn is_gone(&self) -> bool {
@@ -103,56 +86,6 @@ impl Responder for BlockedClient {
 
 impl Drop for BlockedClient {
     fn drop(&mut self) {
-        if !self.answered {
-            self.unblock(Reply::error(NO_RESULT));
-        }
+        self.handle.unblock(Reply::error(NO_RESULT));
     }
-}
-
-struct Answer {
-    reply: Reply,
-    handle: usize,
-}
-
-fn forget(handle: usize) -> Option<Waiting> {
-    WAITING.get()?.borrow_mut().remove(&handle)
-}
-
-unsafe extern "C" fn send_answer(
-    context: *mut RedisModuleCtx,
-    _argv: *mut *mut RedisModuleString,
-    _argc: c_int,
-) -> c_int {
-    guard::run("an answer", || {
-        // SAFETY: the server calls this with what `unblock` gave, which lives until `free_answer`.
-        let answer = unsafe {
-            api!(RedisModule_GetBlockedClientPrivateData)(context)
-                .cast::<Answer>()
-                .as_ref()
-        };
-        let nothing = Reply::error(NO_RESULT);
-        let reply = answer.map_or(&nothing, |answer| &answer.reply);
-        reply::send(reply, &Context::from_raw(context));
-    });
-    OK
-}
-
-unsafe extern "C" fn free_answer(_context: *mut RedisModuleCtx, answer: *mut c_void) {
-    guard::run("the end of an answer", || {
-        // SAFETY: made by `unblock`, freed once.
-        let answer = unsafe { Box::from_raw(answer.cast::<Answer>()) };
-        forget(answer.handle);
-    });
-}
-
-unsafe extern "C" fn on_disconnect(
-    _context: *mut RedisModuleCtx,
-    handle: *mut RedisModuleBlockedClient,
-) {
-    guard::run("a client's leaving", || {
-        if let Some((gone, on_gone)) = forget(handle as usize) {
-            gone.store(true, Ordering::Relaxed);
-            on_gone();
-        }
-    });
 }

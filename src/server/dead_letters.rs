@@ -10,10 +10,9 @@ use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, Record
 use gears_v8::ports::resp::{Item as Answer, Reader};
 use gears_v8::ports::{Credentials, Server, Words};
 
-use super::constants::FLAG_CLUSTER;
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
-use super::stream_entries::{Direction, Entries};
+use super::ffi::stream::{Direction, StreamEntries};
 
 /// The names of our fields.
 const FIELDS: [&[u8]; 8] = [
@@ -109,7 +108,7 @@ impl Context {
         let Some(key) = self.open_stream(&stream_for(self, to, stream)) else {
             return Vec::new();
         };
-        let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Forward) else {
+        let Some(entries) = StreamEntries::behind(&key, EntryId::ZERO, Direction::Forward) else {
             return Vec::new();
         };
         let mut found = Vec::new();
@@ -150,7 +149,7 @@ fn entry_of(dead_letter: &RecordBatch, consumer: &ConsumerName, stream: &[u8]) -
 
 /// Where letters about a stream go: in a cluster into a stream of the same slot.
 fn stream_for(context: &Context, to: &[u8], stream: &[u8]) -> Vec<u8> {
-    if !context.has_flag(FLAG_CLUSTER) {
+    if !context.is_in_cluster() {
         return to.to_vec();
     }
     in_slot_of(to, stream)

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 
-use super::constants::{API_VERSION, ERR, OK};
-use super::context::{Context, bytes_of_all};
+use super::context::Context;
+use super::ffi::constants::{API_VERSION, ERR, OK};
+use super::ffi::guard;
+use super::ffi::string::words;
 use super::hooks::HOOKS;
-use super::{guard, keyspace, log as server_log};
+use super::{keyspace, log as server_log};
 
 /// The module's name, and what its log lines and its configs begin with.
 const NAME: &[u8] = b"redisgears_2\0";
@@ -47,9 +49,7 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
 fn load(context: *mut RedisModuleCtx, argv: *mut *mut RedisModuleString, argc: c_int) -> c_int {
     let loaded = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server gives `argc` live strings.
-        crate::load(&Context::from_raw(context), &unsafe {
-            bytes_of_all(argv, argc)
-        })
+        crate::load(&Context::from_raw(context), &unsafe { words(argv, argc) })
     }));
     match loaded {
         Ok(Ok(())) => return OK,

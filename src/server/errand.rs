@@ -16,23 +16,21 @@
 //! parking.
 
 use std::collections::VecDeque;
-use std::ffi::c_void;
-use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use redis_module::raw::RedisModuleCtx;
 
 use gears_v8::ports::{Credentials, Flags, Server, Words};
 
 use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
+use super::ffi::event_loop::run_on_main_thread;
+use super::ffi::guard;
 use super::hooks::HOOKS;
 use super::main_thread::Parked;
-use super::{api, guard, log};
 
 /// What a worker wants of the main thread that is parked for it.
 enum Order {
@@ -117,7 +115,7 @@ pub(super) fn with(
         (number, std::mem::replace(&mut state.comes, true))
     };
     if !comes {
-        come_soon();
+        run_on_main_thread(|| serve_in(Duration::ZERO));
     }
     let begun = {
         let mut state = DESK.state.lock();
@@ -204,24 +202,9 @@ impl Server for Sender {
     }
 }
 
-/// Has the main thread come; from any thread.
-fn come_soon() {
-    // SAFETY: the server allows this from any thread; the callback needs no data.
-    unsafe { api!(RedisModule_EventLoopAddOneShot)(Some(on_request), null_mut()) };
-}
-
-unsafe extern "C" fn on_request(_data: *mut c_void) {
-    guard::run("a worker's request", || serve_in(Duration::ZERO));
-}
-
-/// Has the next request served in so long, as a unit of its own: a timer makes one.
+/// Has the next request served in so long, as a unit of its own.
 fn serve_in(time: Duration) {
-    let milliseconds = i64::try_from(time.as_millis()).unwrap_or(0);
-    // SAFETY: the context lives for good; the callback has the form the server asks for and uses no
-    // data.
-    unsafe {
-        api!(RedisModule_CreateTimer)(log::detached(), milliseconds, Some(on_timer), null_mut());
-    }
+    Context::detached().run_in(time, "a worker's block", |_| serve());
 }
 
 /// The main thread comes again in so long, if somebody waits and it does not come anyway.
@@ -229,10 +212,6 @@ fn requeue(state: &mut State, time: Duration) {
     if !state.requests.is_empty() && !std::mem::replace(&mut state.comes, true) {
         serve_in(time);
     }
-}
-
-unsafe extern "C" fn on_timer(_context: *mut RedisModuleCtx, _data: *mut c_void) {
-    guard::run("a worker's block", serve);
 }
 
 /// When a request is to be looked at again, if it has to wait.
@@ -293,7 +272,7 @@ fn serve() {
 fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> Answer {
     let mut begun = (Err("internal error, see the server's log".to_owned()), None);
     guard::run("the beginning of a worker's block", || {
-        let authorized = check(&Context::from_raw(log::detached()), credentials.flags);
+        let authorized = check(&Context::detached(), credentials.flags);
         let unit = authorized
             .is_ok()
             .then(|| ExecutionUnit::of_credentials(credentials));

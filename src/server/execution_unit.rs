@@ -5,23 +5,24 @@
 //! that is over.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis_module::raw::{RedisModuleCallReply, RedisModuleCtx, RedisModuleString};
+use redis_module::RedisString;
 use smallvec::SmallVec;
 
 use gears_core::delivery::{EntryId, KeyRef};
 use gears_v8::ports::resp::{Item, Reader};
 use gears_v8::ports::{Credentials, Database, Flags, Server, Words};
 
-use super::constants::FLAG_CLUSTER;
-use super::context::{Context, OwnedString};
+use super::context::Context;
 use super::facts::facts;
+use super::ffi::call::CallOptions;
+use super::ffi::string::string;
+use super::ffi::user::{ActingUser, User};
 use super::hooks::HOOKS;
 use super::suppress_triggers::SuppressTriggers;
-use super::user::User;
-use super::{api, log, slots};
+use super::{admission, slots};
 
 /// Whether commands that are not for scripts may be called all the same: a debugging aid.
 static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
@@ -62,12 +63,12 @@ const IN_REMOVAL: &[u8] =
 
 /// See the module's description.
 pub(crate) struct ExecutionUnit {
-    context: *mut RedisModuleCtx,
+    context: Context,
     acting: Acting,
     /// `None` for the database of the client.
     db: Option<i32>,
     flags: Flags,
-    format: &'static CStr,
+    options: CallOptions,
     /// Where it is not the client who would have to wait.
     may_block: bool,
     /// Whether commands were run.
@@ -76,17 +77,22 @@ pub(crate) struct ExecutionUnit {
     credentials: Option<Credentials>,
 }
 
-/// The options of a call: its effects are replicated (`!`), errors are replies (`E`), replies are
-/// RESP3 (`3`), the user's rights count (`C`); only commands for scripts (`S`), no writes (`W`),
-/// no use of memory beyond the limit (`M`); and the arguments come as a list (`v`).
-fn format(flags: Flags, full: WhenFull) -> &'static CStr {
+/// How scripts' commands are called: their effects are replicated (`!`), errors are replies (`E`),
+/// replies are RESP3 (`3`), the user's rights count (`C`); only commands for scripts (`S`), no
+/// writes (`W`), no use of memory beyond the limit (`M`).
+fn call_options(flags: Flags, full: WhenFull) -> CallOptions {
+    const ADMITTED: CallOptions = CallOptions::new(c"!E3CSv");
+    const IF_MEMORY: CallOptions = CallOptions::new(c"!E3CSMv");
+    const READ_ONLY: CallOptions = CallOptions::new(c"!E3CSWv");
+    const UNSAFE: CallOptions = CallOptions::new(c"!E3Cv");
+    const UNSAFE_READ_ONLY: CallOptions = CallOptions::new(c"!E3CWv");
     let safe = !UNSAFE_COMMANDS.load(Ordering::Relaxed);
     match (safe, flags.contains(Flags::NO_WRITES), full) {
-        (true, false, WhenFull::Admitted) => c"!E3CSv",
-        (true, false, WhenFull::Refuse) => c"!E3CSMv",
-        (true, true, _) => c"!E3CSWv",
-        (false, false, _) => c"!E3Cv",
-        (false, true, _) => c"!E3CWv",
+        (true, false, WhenFull::Admitted) => ADMITTED,
+        (true, false, WhenFull::Refuse) => IF_MEMORY,
+        (true, true, _) => READ_ONLY,
+        (false, false, _) => UNSAFE,
+        (false, true, _) => UNSAFE_READ_ONLY,
     }
 }
 
@@ -94,11 +100,11 @@ impl ExecutionUnit {
     /// The unit of a command: it acts as the client, in the client's database.
     pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
         Self {
-            context: context.as_ptr(),
+            context: context.clone(),
             acting: Acting::Client,
             db: None,
             flags,
-            format: format(flags, WhenFull::Admitted),
+            options: call_options(flags, WhenFull::Admitted),
             may_block: true,
             acted: Cell::new(false),
             credentials: None,
@@ -108,7 +114,7 @@ impl ExecutionUnit {
     /// A unit of a consumer: whether its owner is still enabled, and for entries
     /// whether there is memory, was just looked at.
     pub(super) fn of_consumer(credentials: &Credentials) -> Self {
-        let full = if Context::from_raw(log::detached()).is_full() {
+        let full = if Context::detached().is_full() {
             WhenFull::Refuse
         } else {
             WhenFull::Admitted
@@ -147,11 +153,11 @@ impl ExecutionUnit {
 
     fn of_user(user: Option<User>, credentials: &Credentials, full: WhenFull) -> Self {
         Self {
-            context: log::detached(),
+            context: Context::detached(),
             acting: user.map_or(Acting::Nobody, Acting::User),
             db: Some(number_of(credentials.db)),
             flags: credentials.flags,
-            format: format(credentials.flags, full),
+            options: call_options(credentials.flags, full),
             may_block: true,
             acted: Cell::new(false),
             credentials: Some(credentials.clone()),
@@ -164,59 +170,20 @@ impl ExecutionUnit {
     }
 
     /// Runs a command whose name holds no NUL.
-    fn run(&self, name: &CStr, arguments: &[OwnedString], read: &mut dyn FnMut(&[u8])) {
+    fn run(&self, name: &CStr, arguments: &[RedisString], read: &mut dyn FnMut(&[u8])) {
         self.acted.set(true);
-        let _quiet = SuppressTriggers::begin();
-        let pointers: SmallVec<[*mut RedisModuleString; 16]> =
-            arguments.iter().map(OwnedString::as_ptr).collect();
-        // SAFETY: the context is live for as long as the unit is: the command's own, or one that
-        // is never freed, used under the lock; the format says what follows: a list with its
-        // length, whose strings live until this function ends.
-        let reply = unsafe {
-            if let Acting::User(user) = &self.acting {
-                api!(RedisModule_SetContextUser)(self.context, user.as_ptr());
-            }
-            if let Some(db) = self.db {
-                api!(RedisModule_SelectDb)(self.context, db);
-            }
-            api!(RedisModule_Call)(
-                self.context,
-                name.as_ptr(),
-                self.format.as_ptr(),
-                pointers.as_ptr(),
-                pointers.len(),
-            )
+        let _suppressed = SuppressTriggers::begin();
+        let acting = match &self.acting {
+            Acting::User(user) => Some(ActingUser::begin(&self.context, user)),
+            Acting::Client | Acting::Nobody | Acting::Nowhere => None,
         };
-        if let Acting::User(_) = &self.acting {
-            // SAFETY: no user is the server's own word for none.
-            unsafe { api!(RedisModule_SetContextUser)(self.context, std::ptr::null()) };
+        if let Some(db) = self.db {
+            self.context.select(db);
         }
-        if reply.is_null() {
-            read(NO_REPLY);
-            return;
-        }
-        let reply = OwnedReply(reply);
-        let mut length = 0;
-        // SAFETY: the reply is live; its bytes are until it is freed, at the end of this function.
-        let bytes = unsafe {
-            let start = api!(RedisModule_CallReplyProto)(reply.0, &raw mut length);
-            if start.is_null() {
-                NO_REPLY
-            } else {
-                std::slice::from_raw_parts(start.cast::<u8>(), length)
-            }
-        };
-        read(bytes);
-    }
-}
-
-/// A reply, freed at its end.
-struct OwnedReply(*mut RedisModuleCallReply);
-
-impl Drop for OwnedReply {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and freed once.
-        unsafe { api!(RedisModule_FreeCallReply)(self.0) };
+        let reply = self.context.call(name, self.options, arguments);
+        drop(acting);
+        let bytes = reply.as_ref().and_then(|reply| reply.protocol());
+        read(bytes.unwrap_or(NO_REPLY));
     }
 }
 
@@ -257,16 +224,16 @@ impl Server for ExecutionUnit {
             return Ok(());
         }
         if facts().keeps_several_slots
-            && Context::from_raw(self.context).has_flag(FLAG_CLUSTER)
+            && self.context.is_in_cluster()
             && slots::are_several(
-                self.context,
-                &command.iter().map(OwnedString::new).collect::<Vec<_>>(),
+                &self.context,
+                &command.iter().map(string).collect::<Vec<_>>(),
             )
         {
             read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
-        let arguments: SmallVec<[OwnedString; 16]> = words.map(OwnedString::new).collect();
+        let arguments: SmallVec<[RedisString; 16]> = words.map(string).collect();
         match stream {
             None => self.run(name, &arguments, read),
             Some(stream) => self.run(name, &arguments, &mut |reply| {
@@ -279,7 +246,7 @@ impl Server for ExecutionUnit {
 
     fn may_block(&self) -> bool {
         match self.acting {
-            Acting::Client => Context::from_raw(self.context).may_wait().is_ok(),
+            Acting::Client => self.context.may_wait().is_ok(),
             Acting::User(_) | Acting::Nobody | Acting::Nowhere => self.may_block,
         }
     }
@@ -288,7 +255,7 @@ impl Server for ExecutionUnit {
         if let Some(credentials) = &self.credentials {
             return Some(credentials.clone());
         }
-        let context = Context::from_raw(self.context);
+        let context = &self.context;
         Some(Credentials {
             user: context.user()?.into(),
             db: Database::Number(context.db()),
@@ -297,7 +264,7 @@ impl Server for ExecutionUnit {
     }
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        match super::admission::check(&Context::from_raw(self.context), credentials.flags) {
+        match admission::check(&self.context, credentials.flags) {
             Ok(()) => work(Ok(&Self::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
         }
@@ -307,7 +274,7 @@ impl Server for ExecutionUnit {
 impl ExecutionUnit {
     fn key<'a>(&self, name: &'a [u8]) -> KeyRef<'a> {
         let db = self.db;
-        let db = db.unwrap_or_else(|| Context::from_raw(self.context).db());
+        let db = db.unwrap_or_else(|| self.context.db());
         KeyRef { db, name }
     }
 
@@ -332,9 +299,4 @@ fn number_of(db: Database) -> i32 {
         Database::Number(number) => number,
         Database::Home(home) => HOOKS.get().map_or(home, |hooks| hooks.database_of(home)),
     }
-}
-
-/// A text as a C string; empty where it holds a NUL.
-pub(super) fn c_text(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
 }

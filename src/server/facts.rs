@@ -1,13 +1,10 @@
 //! What kind of server this is, where the functions that it has do not tell: what it refuses, and
 //! which faults it has.
 
-use std::ffi::{CStr, c_int};
-use std::ptr::null_mut;
+use std::ffi::c_int;
 use std::sync::OnceLock;
 
-use redis_module::raw;
-
-use super::api;
+use super::ffi::server_info::{ServerInfo, server_version};
 
 /// A release, as servers give it in one number: major, minor and patch, a byte each.
 type Release = c_int;
@@ -42,10 +39,8 @@ pub(super) struct Facts {
 pub(super) fn facts() -> Facts {
     static FACTS: OnceLock<Facts> = OnceLock::new();
     *FACTS.get_or_init(|| {
-        let valkey = text_of_info(c"server", c"valkey_version");
-        // SAFETY: reading what the server has set once; the function takes no arguments.
-        let version = unsafe { raw::RedisModule_GetServerVersion.map_or(0, |version| version()) };
-        Facts::of(version, valkey.as_deref())
+        let valkey = ServerInfo::read(c"server").and_then(|info| info.text(c"valkey_version"));
+        Facts::of(server_version(), valkey.as_deref())
     })
 }
 
@@ -73,23 +68,6 @@ fn parse(version: &str) -> Release {
         .map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     release(next(), next(), next())
-}
-
-/// A text out of INFO.
-fn text_of_info(section: &CStr, field: &CStr) -> Option<String> {
-    // SAFETY: the texts are C strings; no context means that what is got is freed by us, which is
-    // done behind the last use of what points into it.
-    unsafe {
-        let info = api!(RedisModule_GetServerInfo)(null_mut(), section.as_ptr());
-        if info.is_null() {
-            return None;
-        }
-        let text = raw::RedisModule_ServerInfoGetFieldC
-            .map_or(std::ptr::null(), |get| get(info, field.as_ptr()));
-        let text = (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
-        api!(RedisModule_FreeServerInfo)(null_mut(), info);
-        text
-    }
 }
 
 #[cfg(test)]

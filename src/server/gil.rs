@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::ffi::event_loop::wake_main_thread;
+use super::ffi::global_lock::GlobalLockGuard;
 use super::hooks::HOOKS;
-use super::{api, log, shutdown, wake_main_thread};
+use super::shutdown;
 
 /// How long workers may have the lock between two iterations of the event loop.
 const SHARE: Duration = Duration::from_millis(1);
@@ -77,24 +79,23 @@ pub(super) struct GilGuard {
     since: Instant,
     /// Whether something was done under it that others may wait for.
     pub(super) worked: bool,
+    _lock: GlobalLockGuard,
 }
 
 impl GilGuard {
     /// `None` where the server is ending.
     pub(super) fn take() -> Option<Self> {
         ITERATIONS.give_way();
-        let taken = shutdown::take_unless_ending(|| {
-            // SAFETY: the context is made for use from any thread; no lock of ours is held: the
-            // server's is the outermost.
-            unsafe { api!(RedisModule_ThreadSafeContextLock)(log::detached()) };
-        });
-        taken.then(|| Self {
+        let lock = shutdown::take_unless_ending(GlobalLockGuard::take)?;
+        Some(Self {
             since: Instant::now(),
             worked: false,
+            _lock: lock,
         })
     }
 }
 
+/// Just before the lock is given up.
 impl Drop for GilGuard {
     fn drop(&mut self) {
         let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -104,7 +105,5 @@ impl Drop for GilGuard {
         {
             hooks.after_background();
         }
-        // SAFETY: this thread holds it.
-        unsafe { api!(RedisModule_ThreadSafeContextUnlock)(log::detached()) };
     }
 }

@@ -5,8 +5,8 @@
 use gears_core::delivery::{EntryId, Event, KeyRef};
 
 use super::context::Context;
-use super::info::Section;
-use super::redis_locked::RedisLocked;
+use super::ffi::redis_locked::RedisLocked;
+use super::info::InfoSection;
 use crate::dispatcher::KeyEvent;
 
 /// The hooks of the module that is loaded.
@@ -53,7 +53,7 @@ pub(crate) trait Hooks {
     fn leave_isolate(&self);
 
     /// What INFO is to show.
-    fn info(&self) -> Vec<Section>;
+    fn info(&self) -> Vec<InfoSection>;
 
     /// A command is done and entries of it wait for sync callbacks.
     fn after_command(&self, context: &Context);

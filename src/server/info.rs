@@ -1,25 +1,19 @@
 //! Sections of INFO.
 
-use std::ffi::c_int;
-
-use redis_module::raw::RedisModuleInfoCtx;
-
-use super::constants::OK;
 use super::context::Context;
-use super::execution_unit::c_text;
+use super::ffi::info_reply::{self, InfoReply, InfoSource};
 use super::hooks::HOOKS;
-use super::{api, guard};
 
 /// A section of INFO.
-pub(crate) struct Section {
+pub(crate) struct InfoSection {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its fields.
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<InfoField>,
 }
 
 /// A field of a section.
-pub(crate) enum Field {
+pub(crate) enum InfoField {
     /// A number.
     Number(&'static str, u64),
     /// Several numbers under a name that a user chose.
@@ -31,53 +25,31 @@ pub(crate) enum Field {
 /// # Errors
 /// With the name of what the server refuses.
 pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
-    // SAFETY: the context is live, the callback has the form the server asks for.
-    let registered = unsafe { api!(RedisModule_RegisterInfoFunc)(context.as_ptr(), Some(show)) };
-    if registered == OK {
-        Ok(())
-    } else {
-        Err("INFO")
-    }
+    info_reply::register::<Sections>(context)
+        .then_some(())
+        .ok_or("INFO")
 }
 
-unsafe extern "C" fn show(info: *mut RedisModuleInfoCtx, for_crash_report: c_int) {
-    if for_crash_report != 0 {
-        // The process is broken: nothing of ours is touched.
-        return;
-    }
-    guard::run("INFO", || {
+/// Those of the module.
+struct Sections;
+
+impl InfoSource for Sections {
+    fn write(reply: &InfoReply) {
         let Some(hooks) = HOOKS.get() else {
             return;
         };
         for section in hooks.info() {
-            let name = c_text(section.name);
-            // SAFETY: the server's object lives as long as this call; the texts are copied.
-            let wanted = unsafe { api!(RedisModule_InfoAddSection)(info, name.as_ptr()) };
-            if wanted == OK {
-                section.fields.iter().for_each(|field| add(info, field));
+            if reply.section(section.name) {
+                section.fields.iter().for_each(|field| add(reply, field));
             }
         }
-    });
+    }
 }
 
-fn add(info: *mut RedisModuleInfoCtx, field: &Field) {
-    let add_number = |name: &str, number: u64| {
-        let name = c_text(name);
-        // SAFETY: as above.
-        unsafe { api!(RedisModule_InfoAddFieldULongLong)(info, name.as_ptr(), number) };
-    };
+fn add(reply: &InfoReply, field: &InfoField) {
     match field {
-        Field::Number(name, number) => add_number(name, *number),
-        Field::Numbers(name, numbers) => {
-            let name = c_text(&plain(name));
-            // SAFETY: as above.
-            unsafe { api!(RedisModule_InfoBeginDictField)(info, name.as_ptr()) };
-            for (name, number) in numbers {
-                add_number(name, *number);
-            }
-            // SAFETY: as above.
-            unsafe { api!(RedisModule_InfoEndDictField)(info) };
-        }
+        InfoField::Number(name, number) => reply.number(name, *number),
+        InfoField::Numbers(name, numbers) => reply.numbers(&plain(name), numbers),
     }
 }
 

@@ -5,11 +5,10 @@
 //! and before the event loop sleeps otherwise.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr::null_mut;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
+use redis_module::NotifyEvent;
 
 use crate::dispatcher::KeyEvent;
 use crate::library::{EventSubscriptions, KeyEvents};
@@ -17,33 +16,36 @@ use gears_core::delivery::{Event, KeyRef};
 use gears_core::triggers::{KeyType, KeyValue};
 use gears_v8::ports::{Credentials, Server};
 
-use super::constants::{KEY_ACCESS, OK};
-use super::context::{Context, bytes};
+use super::context::Context;
 use super::execution_unit::ExecutionUnit;
+use super::ffi::constants::KEY_ACCESS;
+use super::ffi::notifications::{self, Notification, NotificationListener, run_after_command};
+use super::ffi::redis_locked::RedisLocked;
+use super::ffi::string::StringRef;
+use super::ffi::user::User;
 use super::hooks::{HOOKS, Hooks};
 use super::main_thread::is_free_main_thread;
-use super::suppress_triggers::is_quiet;
-use super::user::{NO_RIGHT, NO_USER, User, lacks};
-use super::{RedisLocked, api, guard, key_value, streams};
+use super::suppress_triggers::are_suppressed;
+use super::user::{NO_RIGHT, NO_USER, lacks};
+use super::{key_value, streams};
 
 /// What the module listens to: everything that can create, fill, replace or remove a key.
-const CLASSES: c_int = raw::REDISMODULE_NOTIFY_GENERIC
-    | raw::REDISMODULE_NOTIFY_STRING
-    | raw::REDISMODULE_NOTIFY_LIST
-    | raw::REDISMODULE_NOTIFY_SET
-    | raw::REDISMODULE_NOTIFY_HASH
-    | raw::REDISMODULE_NOTIFY_ZSET
-    | raw::REDISMODULE_NOTIFY_EXPIRED
-    | raw::REDISMODULE_NOTIFY_EVICTED
-    | raw::REDISMODULE_NOTIFY_STREAM
-    | raw::REDISMODULE_NOTIFY_MODULE;
+const CLASSES: NotifyEvent = NotifyEvent::GENERIC
+    .union(NotifyEvent::STRING)
+    .union(NotifyEvent::LIST)
+    .union(NotifyEvent::SET)
+    .union(NotifyEvent::HASH)
+    .union(NotifyEvent::ZSET)
+    .union(NotifyEvent::STREAM)
+    .union(NotifyEvent::MODULE)
+    .union(GONE);
 
 /// Classes that tell of keys that are no more.
-const GONE: c_int = raw::REDISMODULE_NOTIFY_EXPIRED | raw::REDISMODULE_NOTIFY_EVICTED;
+const GONE: NotifyEvent = NotifyEvent::EXPIRED.union(NotifyEvent::EVICTED);
 
 /// What is between two notifications.
 #[derive(Default)]
-struct State {
+struct Between {
     /// What was asked for beyond the rest.
     heard: Cell<EventSubscriptions>,
     /// Whether an event is being told of.
@@ -57,21 +59,21 @@ struct State {
     job_queued: Cell<bool>,
 }
 
-static STATE: RedisLocked<State> = RedisLocked::new();
+static BETWEEN: RedisLocked<Between> = RedisLocked::new();
 
 impl KeyEvents for Context {
     // Not before there is a consumer: each notification costs every command a little, and servers
     // before 8.0 do not let a module stop listening.
     fn listen_to_keys(&self, wanted: EventSubscriptions) -> Result<(), &'static str> {
-        if STATE.get().is_none() {
-            subscribe(self, CLASSES, on_key_event)?;
-            STATE.set(State::default());
+        if BETWEEN.get().is_none() {
+            subscribe::<KeyListener>(self, CLASSES)?;
+            BETWEEN.set(Between::default());
         }
-        let Some(heard) = STATE.get().map(|state| &state.heard) else {
+        let Some(heard) = BETWEEN.get().map(|state| &state.heard) else {
             return Ok(());
         };
         if wanted.misses && !heard.get().misses {
-            subscribe(self, raw::REDISMODULE_NOTIFY_KEY_MISS, on_key_event)?;
+            subscribe::<KeyListener>(self, NotifyEvent::MISSED)?;
             heard.set(EventSubscriptions {
                 misses: true,
                 ..heard.get()
@@ -80,7 +82,7 @@ impl KeyEvents for Context {
         if wanted.nested && !heard.get().nested {
             // A server does not tell a listener of what happens while it is told of something.
             // Another listener is told.
-            subscribe(self, CLASSES, on_nested_key_event)?;
+            subscribe::<NestedKeyListener>(self, CLASSES)?;
             heard.set(EventSubscriptions {
                 nested: true,
                 ..heard.get()
@@ -92,15 +94,8 @@ impl KeyEvents for Context {
 
 /// Whether the server tells of keys.
 pub(super) fn listens() -> bool {
-    STATE.get().is_some()
+    BETWEEN.get().is_some()
 }
-
-type Listener = unsafe extern "C" fn(
-    *mut RedisModuleCtx,
-    c_int,
-    *const c_char,
-    *mut RedisModuleString,
-) -> c_int;
 
 /// Whether the server is to refuse the next listener.
 static REFUSES: AtomicBool = AtomicBool::new(false);
@@ -110,52 +105,39 @@ pub(crate) fn refuse_listener() {
     REFUSES.store(true, Ordering::Relaxed);
 }
 
-fn subscribe(context: &Context, classes: c_int, listener: Listener) -> Result<(), &'static str> {
-    if REFUSES.swap(false, Ordering::Relaxed) {
+fn subscribe<L: NotificationListener>(
+    context: &Context,
+    classes: NotifyEvent,
+) -> Result<(), &'static str> {
+    let refuses = REFUSES.swap(false, Ordering::Relaxed);
+    if refuses || !notifications::subscribe::<L>(context, classes) {
         return Err("key-space notifications");
     }
-    // SAFETY: the context is live, the callback has the form the server asks for.
-    let subscribed = unsafe {
-        api!(RedisModule_SubscribeToKeyspaceEvents)(context.as_ptr(), classes, Some(listener))
-    };
-    if subscribed == OK {
-        Ok(())
-    } else {
-        Err("key-space notifications")
+    Ok(())
+}
+
+/// Hears of what happens while nothing else is told of.
+struct KeyListener;
+
+impl NotificationListener for KeyListener {
+    fn on_notification(notification: Notification<'_>) {
+        if let Some(state) = BETWEEN.get() {
+            let outer = state.telling.replace(true);
+            let _end = Telling(&state.telling, outer);
+            tell(notification, state);
+        }
     }
 }
 
-unsafe extern "C" fn on_key_event(
-    context: *mut RedisModuleCtx,
-    class: c_int,
-    event: *const c_char,
-    key: *mut RedisModuleString,
-) -> c_int {
-    guard::run("a key-space notification", || {
-        let Some(state) = STATE.get() else {
-            return;
-        };
-        let outer = state.telling.replace(true);
-        let _end = Telling(&state.telling, outer);
-        // SAFETY: the server gives a C string and a live string, for the time of the call.
-        tell(context, class, unsafe { CStr::from_ptr(event) }, key, state);
-    });
-    OK
-}
+/// Hears of what happens while something else is told of.
+struct NestedKeyListener;
 
-unsafe extern "C" fn on_nested_key_event(
-    context: *mut RedisModuleCtx,
-    class: c_int,
-    event: *const c_char,
-    key: *mut RedisModuleString,
-) -> c_int {
-    guard::run("a key-space notification", || {
-        if let Some(state) = STATE.get().filter(|state| state.telling.get()) {
-            // SAFETY: as above.
-            tell(context, class, unsafe { CStr::from_ptr(event) }, key, state);
+impl NotificationListener for NestedKeyListener {
+    fn on_notification(notification: Notification<'_>) {
+        if let Some(state) = BETWEEN.get().filter(|state| state.telling.get()) {
+            tell(notification, state);
         }
-    });
-    OK
+    }
 }
 
 /// Sets the flag back at its end.
@@ -167,29 +149,27 @@ impl Drop for Telling<'_> {
     }
 }
 
-/// `key` is a live string of the server's.
-fn tell(
-    context: *mut RedisModuleCtx,
-    class: c_int,
-    event: &CStr,
-    key: *mut RedisModuleString,
-    state: &State,
-) {
+fn tell(notification: Notification<'_>, state: &Between) {
     let Some(hooks) = HOOKS.get() else {
         return;
     };
-    let context = Context::from_raw(context);
-    // SAFETY: the string lives for the time of the call.
-    let (event, name) = (event.to_bytes(), unsafe { bytes(key) });
+    let Notification {
+        context,
+        class,
+        event,
+        key,
+    } = notification;
+    let name = key.bytes();
     let place = KeyRef {
         db: context.db_of_event(key),
         name,
     };
+    let is_gone = class.intersects(GONE);
     let of_fields = event == b"hexpired";
     // A hash whose last field expired is deleted on the way.
     let in_removal =
-        state.after_fields.replace(of_fields) && event == b"del" || of_fields || class & GONE != 0;
-    if class & raw::REDISMODULE_NOTIFY_STREAM != 0 {
+        state.after_fields.replace(of_fields) && event == b"del" || of_fields || is_gone;
+    if class.contains(NotifyEvent::STREAM) {
         if event == b"xadd" {
             hooks.on_event(Event::Appended(place));
         } else if event == b"xsetid" && hooks.is_tracked(place) {
@@ -199,35 +179,36 @@ fn tell(
         } else if !streams::is_trimming() {
             hooks.on_event(Event::Found(place));
         }
-        hooks.place(&context, place);
-    } else if class & raw::REDISMODULE_NOTIFY_GENERIC != 0 {
-        on_generic(&context, hooks.as_ref(), state, event, place, key);
-    } else if class & GONE != 0 {
+        hooks.place(context, place);
+    } else if class.contains(NotifyEvent::GENERIC) {
+        on_generic(context, hooks.as_ref(), state, event, place, key);
+    } else if is_gone {
         hooks.on_event(Event::Removed(place));
-    } else if class & raw::REDISMODULE_NOTIFY_KEY_MISS == 0
+    } else if !class.contains(NotifyEvent::MISSED)
         && hooks.is_tracked(place)
-        && !is_stream(&context, key)
+        && !is_stream(context, key)
     {
         // Written with another type.
         hooks.on_event(Event::Removed(place));
     }
     // That a key expires is the server's doing, also where a script's command finds it out.
-    if hooks.has_triggers() && (class & GONE != 0 || !is_quiet()) {
+    if hooks.has_triggers() && (is_gone || !are_suppressed()) {
         hooks.on_key_event(&Happened {
-            context: &context,
+            context,
             event,
             place,
             key,
-            is_gone: class & (GONE | raw::REDISMODULE_NOTIFY_KEY_MISS) != 0
+            is_gone: is_gone
+                || class.contains(NotifyEvent::MISSED)
                 || matches!(event, b"del" | b"rename_from" | b"move_from"),
             in_removal,
         });
     }
     if is_free_main_thread() {
         if hooks.has_urgent() {
-            await_end_of_command(&context, state);
+            await_end_of_command(context, state);
         }
-        if class & GONE != 0 {
+        if is_gone {
             // It may come from no command, with no event-loop iteration behind it.
             hooks.wake();
         }
@@ -240,7 +221,7 @@ struct Happened<'a> {
     event: &'a [u8],
     place: KeyRef<'a>,
     /// The key's name.
-    key: *mut RedisModuleString,
+    key: StringRef<'a>,
     /// Whether the event says that the key is no more. Then it need not be looked for: servers
     /// before 7.2 tell others of that as of a miss.
     is_gone: bool,
@@ -297,10 +278,10 @@ impl KeyEvent for Happened<'_> {
 fn on_generic(
     context: &Context,
     hooks: &dyn Hooks,
-    state: &State,
+    state: &Between,
     event: &[u8],
     place: KeyRef<'_>,
-    key: *mut RedisModuleString,
+    key: StringRef<'_>,
 ) {
     match event {
         b"del" => hooks.on_event(Event::Removed(place)),
@@ -332,33 +313,26 @@ fn on_generic(
     }
 }
 
-fn is_stream(context: &Context, key: *mut RedisModuleString) -> bool {
+fn is_stream(context: &Context, key: StringRef<'_>) -> bool {
     context
         .open_for_reading(key)
-        .is_some_and(|key| key.is_stream())
+        .is_some_and(|key| key.key_type() == KeyType::Stream)
 }
 
 /// Has [`Hooks::after_command`] called, on servers that can (7.2 and later).
-fn await_end_of_command(context: &Context, state: &State) {
-    // SAFETY: reading what the server has set once.
-    let Some(add_job) = (unsafe { raw::RedisModule_AddPostNotificationJob }) else {
-        return;
-    };
-    if state.job_queued.get() {
-        return;
+fn await_end_of_command(context: &Context, state: &Between) {
+    if !state.job_queued.get() {
+        state
+            .job_queued
+            .set(run_after_command(context, after_command));
     }
-    // SAFETY: the context is live; the job needs no data.
-    let added = unsafe { add_job(context.as_ptr(), Some(after_command), null_mut(), None) };
-    state.job_queued.set(added == OK);
 }
 
-unsafe extern "C" fn after_command(context: *mut RedisModuleCtx, _data: *mut c_void) {
-    guard::run("a post-notification job", || {
-        if let Some(state) = STATE.get() {
-            state.job_queued.set(false);
-        }
-        if let Some(hooks) = HOOKS.get() {
-            hooks.after_command(&Context::from_raw(context));
-        }
-    });
+fn after_command(context: &Context) {
+    if let Some(state) = BETWEEN.get() {
+        state.job_queued.set(false);
+    }
+    if let Some(hooks) = HOOKS.get() {
+        hooks.after_command(context);
+    }
 }

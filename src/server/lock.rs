@@ -9,10 +9,10 @@ use gears_v8::ports::{Credentials, Flags, Server};
 
 use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
 use super::context::Context;
+use super::errand;
 use super::execution_unit::ExecutionUnit;
 use super::facts::facts;
 use super::gil::GilGuard;
-use super::{errand, log};
 
 /// What is said when there is nobody to lock any more.
 const ENDING: &str = "Can not lock Redis, the server is shutting down";
@@ -49,7 +49,7 @@ impl ServerLock for GlobalLock {
             }
         }
         held.worked = true;
-        match check(&Context::from_raw(log::detached()), credentials.flags) {
+        match check(&Context::detached(), credentials.flags) {
             Ok(()) => work(Ok(&ExecutionUnit::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
         }

@@ -4,26 +4,21 @@
 //! Control characters are shown escaped: a message cannot forge a line of its own.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use redis_module::raw::RedisModuleCtx;
 
-use super::{Context, api};
+use super::context::Context;
+use super::ffi::context::free_detached;
+use super::ffi::log::write_line;
 
 /// Bytes of a message per line.
 const LINE: usize = 1000;
-
-/// See [`detached`]; null while the module is not loaded.
-static DETACHED: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(std::ptr::null_mut());
 
 struct ServerLog;
 
 /// Sends the log of all rooms to the server.
 pub(crate) fn install(context: &Context) {
-    // SAFETY: the context is live; the new one is kept until the module goes.
-    let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(context.as_ptr()) };
-    DETACHED.store(detached, Ordering::Release);
+    context.detach();
     // The default one would write a backtrace, with an allocator that need not be the server's.
     std::panic::set_hook(Box::new(|panic| log::error!("internal error: {panic}")));
     if log::set_logger(&ServerLog).is_ok() {
@@ -31,19 +26,9 @@ pub(crate) fn install(context: &Context) {
     }
 }
 
-/// Ends the log, and what [`detached`] gave.
+/// Ends the log, with the detached context.
 pub(super) fn remove() {
-    let detached = DETACHED.swap(std::ptr::null_mut(), Ordering::AcqRel);
-    if !detached.is_null() {
-        // SAFETY: nobody has it any more: the module goes, and its threads have nothing to do.
-        unsafe { api!(RedisModule_FreeThreadSafeContext)(detached) };
-    }
-}
-
-/// A context that is never freed while the module is loaded, of no client: for logging from any
-/// thread, and for commands under the server's lock.
-pub(super) fn detached() -> *mut RedisModuleCtx {
-    DETACHED.load(Ordering::Acquire)
+    free_detached();
 }
 
 impl Log for ServerLog {
@@ -59,18 +44,9 @@ impl Log for ServerLog {
             Level::Trace => c"debug",
         };
         let text = escape(&record.args().to_string());
-        let context = detached();
-        if context.is_null() {
-            return;
-        }
         for line in lines(&text) {
             // Escaping left no NUL.
-            let line = CString::new(line).unwrap_or_default();
-            // SAFETY: logging with this context is allowed from any thread; the format takes one
-            // C string.
-            unsafe {
-                api!(RedisModule_Log)(context, level.as_ptr(), c"%s".as_ptr(), line.as_ptr());
-            }
+            write_line(level, &CString::new(line).unwrap_or_default());
         }
     }
 

@@ -1,9 +1,8 @@
-//! The server. The only room that touches the Redis Module API.
+//! The server: the only folder that touches the Redis Module API.
 //!
 //! ```text
 //! from the server
 //!   entry              loading and unloading the module
-//!   guard              nothing crosses back into C as a panic
 //!   hooks              what the server's events call in the module
 //!   events             the server's own events: its event loop, its role, flushes, loading
 //!   keyspace           what happens to keys, as events of the delivery core and for triggers
@@ -11,22 +10,20 @@
 //!   suppress_triggers  whether that is the doing of libraries
 //!   snapshots          libraries in dumps of the data set
 //!   info               sections of INFO
-//!   command            commands with their documentation
 //!   run_command        a command of the module is run
-//!   reply              sending replies
 //!   blocked            clients that wait for a function's result
 //! to the server
-//!   context            calls into the server, safe to make on the main thread
+//!   context            what is asked of the server in the middle of a call
 //!   facts              what the server refuses, and which faults it has
 //!   execution_unit     the server as scripts reach it while its lock is held
 //!   slots              whether the keys of a command are all in one slot of a cluster
 //!   user               users, and what they may do
 //!   refusal            whether the server refuses what clients write
 //!   streams            reading, progress, trimming
-//!   stream_entries     the entries of a stream, one after the other
 //!   dead_letters       dead letters
 //!   scan               finding the streams that are there already
 //!   settings           module configs and module arguments
+//!   log                the server's log for `log::info!` and friends
 //! threads
 //!   main_thread        whether this is the main thread, and free
 //!   lock               the server's lock, for workers
@@ -34,12 +31,9 @@
 //!   errand             commands of workers, run by the main thread
 //!   admission          whether a unit of a worker may write now
 //!   shutdown           the end of the server
-//!   wake, timer        getting the main thread out of its sleep, at once and at a time
-//!   redis_locked       values that are used under the server's lock
-//! everywhere
-//!   alloc              Rust's allocator: the server's
-//!   constants          the API's numbers
-//!   log                the server's log for `log::info!` and friends
+//!   timer              waking the event loop at a time
+//! below all of them
+//!   ffi                safe wrappers over the raw API
 //! ```
 //!
 //! Every command that is called is called with `!`, those too that only read and leave nothing to
@@ -48,13 +42,10 @@
 //! without `!` it throws all of it away.
 //!
 //! What one server can do and another cannot is asked for here, by the functions it has; no
-//! other room knows a version.
+//! other folder knows a version.
 
 mod admission;
-pub(crate) mod alloc;
 mod blocked;
-mod command;
-mod constants;
 mod context;
 mod dead_letters;
 mod entry;
@@ -62,8 +53,8 @@ mod errand;
 mod events;
 mod execution_unit;
 mod facts;
+mod ffi;
 mod gil;
-mod guard;
 mod hooks;
 mod info;
 mod key_value;
@@ -71,32 +62,30 @@ mod keyspace;
 mod lock;
 mod log;
 mod main_thread;
-mod redis_locked;
 mod refusal;
-mod reply;
 mod run_command;
 mod scan;
 mod settings;
 mod shutdown;
 mod slots;
 mod snapshots;
-mod stream_entries;
 mod streams;
 mod suppress_triggers;
 mod timer;
 mod user;
-mod wake;
 
 pub(crate) use blocked::BlockedClient;
-pub(crate) use command::{Arg, ArgKind, Command, Keys, register as register_commands};
 pub(crate) use context::{Context, NoWait, is_paused, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
+pub(crate) use ffi::alloc::ServerAllocator;
+pub(crate) use ffi::command::{Arg, ArgKind, Command, Keys, register as register_commands};
+pub(crate) use ffi::event_loop::wake_main_thread;
+pub(crate) use ffi::redis_locked::RedisLocked;
 pub(crate) use hooks::Hooks;
-pub(crate) use info::{Field, Section, register as register_info};
+pub(crate) use info::{InfoField, InfoSection, register as register_info};
 pub(crate) use keyspace::refuse_listener;
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::install as install_log;
-pub(crate) use redis_locked::RedisLocked;
 pub(crate) use run_command::{
     command_entry, key_count, keyed_command_entry, run_command, run_keyed_command,
 };
@@ -107,16 +96,6 @@ pub(crate) use settings::{
 };
 pub(crate) use snapshots::register as register_dumps;
 pub(crate) use user::{is_admin, may_call};
-pub(crate) use wake::wake_main_thread;
-
-/// A function of the server, which it is known to have: it is older than the oldest server that
-/// loads this module.
-macro_rules! api {
-    ($name:ident) => {
-        redis_module::raw::$name.expect(concat!("the server has no ", stringify!($name)))
-    };
-}
-pub(crate) use api;
 
 /// Begins to listen to the server's events, those of keys not among them.
 ///

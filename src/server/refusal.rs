@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use crate::replication;
 use gears_core::delivery::Refusal;
 
-use super::api;
-use super::constants::{FLAG_CLUSTER, REPLY_ERROR};
-use super::context::{Context, bytes_of_reply};
+use super::context::Context;
+use super::ffi::call::CallOptions;
+use super::ffi::context::used_memory_ratio;
+use super::ffi::string::string;
 use super::suppress_triggers::SuppressTriggers;
 
 /// How far a server that makes room by eviction may be beyond its limit before that counts as
@@ -28,9 +29,9 @@ const ELSEWHERE: &str = "non local key";
 const LET_THROUGH: &str = super::main_thread::NOT_HERE;
 
 /// The options of the call: with others' effects (`!`), errors are replies (`E`), as in a script (`S`),
-/// only tried (`D`); two texts follow.
-const TRY: &CStr = c"!ESDbb";
-const RUN: &CStr = c"!ESbb";
+/// only tried (`D`).
+const TRY: CallOptions = CallOptions::new(c"!ESDv");
+const RUN: CallOptions = CallOptions::new(c"!ESv");
 
 impl Context {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
@@ -54,58 +55,31 @@ impl Context {
         if !self.state().is_out_of_memory {
             return false;
         }
-        // SAFETY: the function takes no arguments.
-        let ratio = unsafe { api!(RedisModule_GetUsedMemoryRatio)() };
-        let policy = || self.call_for_texts(c"CONFIG", c"GET", b"maxmemory-policy");
-        ratio > EVICTING || policy().get(1).is_none_or(|policy| policy == "noeviction")
+        let policy = || self.call_for_texts(c"CONFIG", &[b"GET", b"maxmemory-policy"]);
+        used_memory_ratio() > EVICTING
+            || policy().get(1).is_none_or(|policy| policy == "noeviction")
     }
 
     /// Asks for the command that changes nothing; the server's error.
-    fn ask(&self, format: &CStr, key: &[u8]) -> Option<String> {
+    fn ask(&self, options: CallOptions, key: &[u8]) -> Option<String> {
         // Whether a cluster is down is only said of keys: no entry has that ID.
-        let (command, first, second): (&CStr, &[u8], &[u8]) = if self.has_flag(FLAG_CLUSTER) {
+        let (command, first, second): (&CStr, &[u8], &[u8]) = if self.is_in_cluster() {
             (c"xdel", key, b"0-0")
         } else {
             (replication::COMMAND, replication::WRITES.as_bytes(), b"")
         };
-        let _quiet = SuppressTriggers::begin();
-        // SAFETY: the context is live; the format says what follows: two buffers, each with its
-        // length. The text is copied before the reply is freed.
-        unsafe {
-            let reply = api!(RedisModule_Call)(
-                self.as_ptr(),
-                command.as_ptr(),
-                format.as_ptr(),
-                first.as_ptr(),
-                first.len(),
-                second.as_ptr(),
-                second.len(),
-            );
-            if reply.is_null() {
-                return None;
-            }
-            let is_error = api!(RedisModule_CallReplyType)(reply) == REPLY_ERROR;
-            let text =
-                is_error.then(|| String::from_utf8_lossy(bytes_of_reply(reply)).into_owned());
-            api!(RedisModule_FreeCallReply)(reply);
-            text.map(|text| text.trim_start_matches('-').trim_end().to_owned())
-        }
+        let _suppressed = SuppressTriggers::begin();
+        let reply = self.call(command, options, &[string(first), string(second)])?;
+        let text = reply.text().filter(|_| reply.is_error())?;
+        let text = String::from_utf8_lossy(text);
+        Some(text.trim_start_matches('-').trim_end().to_owned())
     }
 }
 
 /// Whether the server can try a command: others know no such option, and give no reply at all.
 fn can_try(context: &Context) -> bool {
+    // There is no such command.
+    const OPTIONS: CallOptions = CallOptions::new(c"EDv");
     static CAN_TRY: OnceLock<bool> = OnceLock::new();
-    *CAN_TRY.get_or_init(|| {
-        // SAFETY: as with the call above, without what follows. There is no such command.
-        unsafe {
-            let reply =
-                api!(RedisModule_Call)(context.as_ptr(), c"_rg_none".as_ptr(), c"ED".as_ptr());
-            if reply.is_null() {
-                return false;
-            }
-            api!(RedisModule_FreeCallReply)(reply);
-            true
-        }
-    })
+    *CAN_TRY.get_or_init(|| context.call(c"_rg_none", OPTIONS, &[]).is_some())
 }

@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 
-use super::constants::OK;
-use super::context::{Context, bytes_of_all};
+use super::context::Context;
+use super::ffi::constants::OK;
+use super::ffi::string::words;
+use super::ffi::{guard, reply};
 use super::main_thread::{NOT_HERE, is_free_main_thread};
-use super::{api, guard, reply, snapshots};
+use super::snapshots;
 use gears_v8::ports::Reply;
 
 /// `command_entry!(name, run, handler)`: the C function of a command that is run as
@@ -80,7 +82,7 @@ pub(crate) fn run_command(
         }
         snapshots::make_known(&context);
         // SAFETY: the server gives `argc` strings, which live as long as the command runs.
-        let arguments = unsafe { bytes_of_all(argv, argc) };
+        let arguments = unsafe { words(argv, argc) };
         if let Some(answer) = handler(&context, &arguments) {
             reply::send(&answer, &context);
         }
@@ -102,13 +104,13 @@ pub(crate) fn run_keyed_command(
     count_at: c_int,
     handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
 ) -> c_int {
-    // SAFETY: the server gives a live context.
-    if unsafe { api!(RedisModule_IsKeysPositionRequest)(context) } == 0 {
+    let request = Context::from_raw(context);
+    if !request.asks_for_keys() {
         return run_command(context, argv, argc, handler);
     }
     guard::run("the search for keys", || {
         // SAFETY: the server gives `argc` strings, which live as long as this call.
-        let arguments = unsafe { bytes_of_all(argv, argc) };
+        let arguments = unsafe { words(argv, argc) };
         let count = usize::try_from(count_at)
             .ok()
             .and_then(|at| arguments.get(at))
@@ -116,8 +118,7 @@ pub(crate) fn run_keyed_command(
             .and_then(|count| c_int::try_from(count).ok())
             .filter(|count| *count < argc - count_at);
         for key in 0..count.unwrap_or(0) {
-            // SAFETY: as above; such a place there is.
-            unsafe { api!(RedisModule_KeyAtPos)(context, count_at + 1 + key) };
+            request.tell_key(count_at + 1 + key);
         }
     });
     OK

@@ -8,33 +8,30 @@
 //! The event is the last step that a shutdown can fail behind; should the server go round its event
 //! loop once more all the same, everything goes on.
 
-use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::ffi::thread_signal::{ThreadId, nap, stop_signal, this_thread};
+
 /// How long the server waits at most until those who wait for its lock have stopped.
 const STOP_MAX: Duration = Duration::from_secs(1);
 /// How often is looked.
-const LOOK_NS: i64 = 1_000_000;
+const LOOK: Duration = Duration::from_millis(1);
 
 static ENDING: AtomicBool = AtomicBool::new(false);
 /// Threads inside the server's call that takes the lock.
-static WAITING: Mutex<Vec<libc::pthread_t>> = Mutex::new(Vec::new());
+static WAITING: Mutex<Vec<ThreadId>> = Mutex::new(Vec::new());
 /// How many of them stand in the signal's handler.
 static STOPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes the lock by `lock`, unless the server is ending.
-pub(super) fn take_unless_ending(lock: impl FnOnce()) -> bool {
-    // SAFETY: no precondition.
-    let this = unsafe { libc::pthread_self() };
+pub(super) fn take_unless_ending<T>(lock: impl FnOnce() -> T) -> Option<T> {
+    let this = this_thread();
     WAITING.lock().push(this);
     // Who ends the server says so before it looks who waits.
-    let taken = !ENDING.load(Ordering::SeqCst);
-    if taken {
-        lock();
-    }
+    let taken = (!ENDING.load(Ordering::SeqCst)).then(lock);
     WAITING.lock().retain(|one| *one != this);
     taken
 }
@@ -46,14 +43,13 @@ pub(super) fn begin() {
     if waiting.is_empty() {
         return;
     }
-    let Some(signal) = free_signal() else {
+    let Some(signal) = stop_signal(stop) else {
         return;
     };
     let before = STOPPED.load(Ordering::SeqCst);
     // None of them goes away: this thread has the lock that they wait for.
     for thread in waiting.iter() {
-        // SAFETY: the thread lives, since it waits; the signal has a handler.
-        unsafe { libc::pthread_kill(*thread, signal) };
+        signal.send_to(*thread);
     }
     let (wanted, end) = (before + waiting.len(), Instant::now() + STOP_MAX);
     // One that was just about to look whether the server is ending wants to leave the list.
@@ -70,37 +66,11 @@ pub(super) fn is_not() {
     }
 }
 
-/// A signal that nobody uses, with our handler.
-fn free_signal() -> Option<c_int> {
-    let handler: extern "C" fn(c_int) = stop;
-    (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|signal| {
-        // SAFETY: plain structures, in which zero is nothing; the handler has the form that is
-        // asked for, and does what handlers may do.
-        unsafe {
-            let mut now: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(*signal, std::ptr::null(), &raw mut now) != 0
-                || now.sa_sigaction != libc::SIG_DFL
-            {
-                return false;
-            }
-            let mut ours: libc::sigaction = std::mem::zeroed();
-            ours.sa_sigaction = handler as usize;
-            ours.sa_flags = libc::SA_RESTART;
-            libc::sigaction(*signal, &raw const ours, std::ptr::null_mut()) == 0
-        }
-    })
-}
-
-/// Waits until the server is not ending any more: mostly for ever.
-extern "C" fn stop(_signal: c_int) {
+/// Waits until the server is not ending any more: usually for ever. Runs in the signal's handler.
+fn stop() {
     STOPPED.fetch_add(1, Ordering::SeqCst);
     while ENDING.load(Ordering::SeqCst) {
-        let pause = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: LOOK_NS,
-        };
-        // SAFETY: the structure lives as long as the call, which handlers of signals may make.
-        unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
+        nap(LOOK);
     }
     STOPPED.fetch_sub(1, Ordering::SeqCst);
 }
@@ -130,7 +100,7 @@ mod tests {
             std::thread::yield_now();
         }
         begin();
-        assert!(!take_unless_ending(|| ()));
+        assert!(take_unless_ending(|| ()).is_none());
         drop(held);
         for _ in 0..1000 {
             assert_eq!(got.load(Ordering::SeqCst), 0);
@@ -142,6 +112,6 @@ mod tests {
             .map(std::thread::JoinHandle::join)
             .collect();
         assert_eq!(taken.len() - 3 + got.load(Ordering::SeqCst), 3);
-        assert!(take_unless_ending(|| ()));
+        assert!(take_unless_ending(|| ()).is_some());
     }
 }

@@ -2,12 +2,9 @@
 //!
 //! Only looked at where the server cannot be asked: see [`Facts`](super::facts::Facts).
 
-use std::ffi::c_int;
+use redis_module::RedisString;
 
-use redis_module::raw::{RedisModuleCtx, RedisModuleString};
-
-use super::api;
-use super::context::{OwnedString, bytes};
+use super::context::Context;
 
 const SLOTS: u16 = 16384;
 
@@ -32,33 +29,11 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// Whether a command, whose words these are, names keys of several slots.
-pub(super) fn are_several(context: *mut RedisModuleCtx, words: &[OwnedString]) -> bool {
-    let mut pointers: Vec<*mut RedisModuleString> = words.iter().map(OwnedString::as_ptr).collect();
-    let Ok(length) = c_int::try_from(pointers.len()) else {
-        return false;
-    };
-    let mut count = 0;
-    // SAFETY: the context and the words are live; the list is ours, and freed below.
-    let places = unsafe {
-        api!(RedisModule_GetCommandKeys)(context, pointers.as_mut_ptr(), length, &raw mut count)
-    };
-    if places.is_null() {
-        // No such command, not like that, or without keys.
-        return false;
-    }
-    let count = usize::try_from(count).unwrap_or(0);
-    // SAFETY: the server gave that many places.
-    let found = unsafe { std::slice::from_raw_parts(places, count) };
-    let mut slots = found.iter().filter_map(|place| {
-        let word = words.get(usize::try_from(*place).ok()?)?;
-        // SAFETY: the word lives until the end of this function.
-        Some(slot_of(unsafe { bytes(word.as_ptr()) }))
-    });
+pub(super) fn are_several(context: &Context, words: &[RedisString]) -> bool {
+    let places = context.key_places(words).into_iter();
+    let mut slots = places.filter_map(|place| Some(slot_of(words.get(place)?.as_slice())));
     let first = slots.next();
-    let several = slots.any(|slot| Some(slot) != first);
-    // SAFETY: made by the server for us, freed once.
-    unsafe { api!(RedisModule_Free)(places.cast()) };
-    several
+    slots.any(|slot| Some(slot) != first)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::ffi::CString;
 
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
@@ -10,15 +9,20 @@ use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, READ_BYTES, Reach,
     ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
+use gears_core::triggers::KeyType;
 use gears_v8::ports::{Credentials, Server};
 
-use super::constants::{KEY_ACCESS, KEY_DELETE};
-use super::context::{Context, OpenKey, OwnedString};
+use super::context::Context;
 use super::execution_unit::ExecutionUnit;
-use super::stream_entries::{Direction, Entries};
+use super::ffi::constants::{KEY_ACCESS, KEY_DELETE};
+use super::ffi::key::OpenKey;
+use super::ffi::redis_locked::RedisLocked;
+use super::ffi::stream::{Direction, StreamEntries};
+use super::ffi::string::{StringRef, string};
+use super::ffi::user::User;
 use super::suppress_triggers::SuppressTriggers;
-use super::user::{NO_RIGHT, NO_USER, User, lacks};
-use super::{RedisLocked, dead_letters};
+use super::user::{NO_RIGHT, NO_USER, lacks};
+use super::{admission, dead_letters};
 
 /// Whether the trim that is going on is ours: its event is no results.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
@@ -64,7 +68,7 @@ impl Streams for Context {
     }
 
     fn blocks_wait(&self) -> bool {
-        super::admission::blocks_wait()
+        admission::blocks_wait()
     }
 
     fn refusal(&self, key: &[u8]) -> Option<Refusal> {
@@ -102,7 +106,7 @@ impl Streams for Context {
             return (batch, true);
         }
         batch.clear();
-        let Some(entries) = Entries::behind(&key, after, Direction::Forward) else {
+        let Some(entries) = StreamEntries::behind(&key, after, Direction::Forward) else {
             return (batch, true);
         };
         let end = loop {
@@ -146,7 +150,7 @@ impl Streams for Context {
         let Some(key) = self.open_stream(&request.name) else {
             return EntryId::ZERO;
         };
-        let Some(entries) = Entries::behind(&key, EntryId::ZERO, Direction::Backward) else {
+        let Some(entries) = StreamEntries::behind(&key, EntryId::ZERO, Direction::Backward) else {
             return EntryId::ZERO;
         };
         for _ in 0..skip {
@@ -197,15 +201,17 @@ impl Streams for Context {
         if !self.select(trim.db) {
             return;
         }
-        let _quiet = SuppressTriggers::begin();
+        let _suppressed = SuppressTriggers::begin();
         set_trimming(true);
-        match trim.to {
-            TrimBound::Below(id) => {
-                let id = CString::new(id.to_string()).unwrap_or_default();
-                self.call_on_key(c"XTRIM", &trim.name, c"MINID", &id);
+        let id;
+        let arguments: [&[u8]; 3] = match trim.to {
+            TrimBound::Below(bound) => {
+                id = bound.to_string();
+                [&trim.name, b"MINID", id.as_bytes()]
             }
-            TrimBound::Everything => self.call_on_key(c"XTRIM", &trim.name, c"MAXLEN", c"0"),
-        }
+            TrimBound::Everything => [&trim.name, b"MAXLEN", b"0"],
+        };
+        self.call_to_write(c"XTRIM", &arguments);
         set_trimming(false);
     }
 }
@@ -218,15 +224,13 @@ impl Context {
 
     /// Opens a stream of the selected database; `None` where the key is none.
     pub(super) fn open_stream(&self, name: &[u8]) -> Option<OpenKey> {
-        // The server keeps the name for as long as the key is open.
-        let name = OwnedString::new(name);
-        let key = self.open_for_reading(name.as_ptr());
-        key.filter(OpenKey::is_stream)
+        let key = self.open_for_reading(StringRef::from(&string(name)))?;
+        (key.key_type() == KeyType::Stream).then_some(key)
     }
 
     /// The ID that the next entry of a stream of the selected database will be above.
     pub(crate) fn last_id(&self, name: &[u8]) -> Option<EntryId> {
-        let fields = self.call_for_texts(c"XINFO", c"STREAM", name);
+        let fields = self.call_for_texts(c"XINFO", &[b"STREAM", name]);
         let at = fields
             .iter()
             .position(|field| field == "last-generated-id")?;
@@ -244,7 +248,7 @@ impl Context {
         let Some(key) = self.open_stream(name) else {
             return (None, 0);
         };
-        let Some(entries) = Entries::behind(&key, after, Direction::Forward) else {
+        let Some(entries) = StreamEntries::behind(&key, after, Direction::Forward) else {
             return (None, 0);
         };
         let (mut first, mut count) = (None, 0);
@@ -263,10 +267,9 @@ impl Context {
 /// added lies: from the front, half a node of the stream would have to be passed. False where
 /// there is more than that one.
 fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
-    let Some(entries) = Entries::behind(key, after, Direction::Backward) else {
+    let Some(entries) = StreamEntries::behind(key, after, Direction::Backward) else {
         return true;
     };
-    // An iterator that is at its end must not be asked again: the server would fail an assertion.
     let Some((id, fields)) = entries.next() else {
         return true;
     };
@@ -276,7 +279,7 @@ fn read_last(key: &OpenKey, after: EntryId, batch: &mut RecordBatch) -> bool {
 
 /// Reads the one entry of an ID, if it is there.
 fn read_only(key: &OpenKey, id: EntryId, batch: &mut RecordBatch) {
-    if let Some(entries) = Entries::only(key, id)
+    if let Some(entries) = StreamEntries::only(key, id)
         && let Some((id, fields)) = entries.next()
     {
         entries.read_fields(id, fields, batch);

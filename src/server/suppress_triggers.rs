@@ -25,8 +25,8 @@ impl Drop for SuppressTriggers {
     }
 }
 
-/// Whether one is going on.
-pub(super) fn is_quiet() -> bool {
+/// Whether such a command is going on.
+pub(super) fn are_suppressed() -> bool {
     DEPTH.load(Ordering::Relaxed) > 0
 }
 
@@ -35,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_quiet_until_the_outermost_command_ends() {
+    fn triggers_are_suppressed_until_the_outermost_command_ends() {
         let outer = SuppressTriggers::begin();
         drop(SuppressTriggers::begin());
-        assert!(is_quiet());
+        assert!(are_suppressed());
         drop(outer);
-        assert!(!is_quiet());
+        assert!(!are_suppressed());
     }
 }

@@ -1,7 +1,7 @@
 //! Figures and states of consumers and their streams.
 
 use crate::library::Registry;
-use crate::server::Field;
+use crate::server::InfoField;
 use gears_core::delivery::{ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView};
 use gears_v8::ports::Reply;
 
@@ -92,7 +92,7 @@ pub(crate) fn sum(consumer: ConsumerKey, delivery: &Delivery) -> Sum {
 }
 
 /// One line per consumer, for INFO.
-pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<Field> {
+pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<InfoField> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, consumer) in &one.consumers {
@@ -118,7 +118,7 @@ pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<Fiel
                 State::Refused => 4,
             };
             numbers.push(("state", state));
-            fields.push(Field::Numbers(
+            fields.push(InfoField::Numbers(
                 format!("consumer_{library}_{name}"),
                 numbers,
             ));

@@ -5,7 +5,7 @@ use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
-use crate::server::{Field, Section};
+use crate::server::{InfoField, InfoSection};
 
 /// All sections. `limit` is in bytes, of all libraries together.
 pub(crate) fn sections(
@@ -13,15 +13,15 @@ pub(crate) fn sections(
     dispatcher: &Dispatcher,
     calls: &FunctionCalls,
     limit: usize,
-) -> Vec<Section> {
+) -> Vec<InfoSection> {
     let registry = libraries.all();
     let of_libraries = OfLibraries::new(&registry, calls);
-    let section = |name, fields| Section { name, fields };
+    let section = |name, fields| InfoSection { name, fields };
     let memory = vec![
-        Field::Number("used_by_libraries", of_libraries.memory as u64),
-        Field::Number("limit_of_libraries", limit as u64),
+        InfoField::Number("used_by_libraries", of_libraries.memory as u64),
+        InfoField::Number("limit_of_libraries", limit as u64),
     ];
-    let quarantine = Field::Number("quarantined_libraries", of_libraries.quarantined);
+    let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
     let consumers = dispatcher.inspect(|delivery| consumers::of_consumers(&registry, delivery));
     vec![
         section("memory", memory),
@@ -44,7 +44,7 @@ pub(crate) fn pending_jobs(
 /// One line per running library, and their totals.
 #[derive(Default)]
 struct OfLibraries {
-    lines: Vec<Field>,
+    lines: Vec<InfoField>,
     /// Bytes.
     memory: usize,
     quarantined: u64,
@@ -70,7 +70,7 @@ impl OfLibraries {
                 ("pending_jobs", pending as u64),
             ];
             all.lines
-                .push(Field::Numbers(format!("library_{name}"), numbers));
+                .push(InfoField::Numbers(format!("library_{name}"), numbers));
         }
         all
     }

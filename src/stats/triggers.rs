@@ -2,7 +2,7 @@
 
 use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::library::Registry;
-use crate::server::Field;
+use crate::server::InfoField;
 use gears_core::delivery::Mode;
 use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;
@@ -71,7 +71,7 @@ pub(crate) fn key_types(spec: &TriggerSpec) -> Reply {
 }
 
 /// One line per trigger, for INFO.
-pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<Field> {
+pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<InfoField> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, key) in &one.triggers {
@@ -86,7 +86,10 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<F
                 ("waiting", waiting as u64),
                 ("total_ms", stats.total_ms),
             ];
-            fields.push(Field::Numbers(format!("trigger_{library}_{name}"), numbers));
+            fields.push(InfoField::Numbers(
+                format!("trigger_{library}_{name}"),
+                numbers,
+            ));
         }
     }
     fields

@@ -4,11 +4,11 @@ use std::ffi::{CStr, CString, c_int, c_long};
 
 use gears_v8::ports::Reply;
 
-use super::Context;
 use super::api;
+use super::context::Context;
 
 /// Sends a reply to the client that waits for it. The server translates for RESP2 clients.
-pub(super) fn send(reply: &Reply, context: &Context) {
+pub(crate) fn send(reply: &Reply, context: &Context) {
     let ctx = context.as_ptr();
     // SAFETY: the context is live; every pointer is valid for the call it is given to.
     unsafe {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs what the server asked for in `place`; a panic becomes a line in the log.
-pub(super) fn run(place: &str, work: impl FnOnce()) {
+pub(crate) fn run(place: &str, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         log::error!("internal error in {place}");
     }

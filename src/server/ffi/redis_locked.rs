@@ -8,16 +8,12 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::thread_signal::{ThreadId, this_thread};
+
 /// A value that is used under the Redis lock.
 pub(crate) struct RedisLocked<T> {
-    owner: OnceLock<libc::pthread_t>,
+    owner: OnceLock<ThreadId>,
     value: AtomicPtr<T>,
-}
-
-/// The calling thread. Cheaper than the standard library's, and asked for at every event.
-fn this_thread() -> libc::pthread_t {
-    // SAFETY: no precondition.
-    unsafe { libc::pthread_self() }
 }
 
 // SAFETY: the values are reached from callbacks of the server only, all of which it makes under

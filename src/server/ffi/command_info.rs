@@ -1,86 +1,17 @@
-//! Commands, with what `COMMAND INFO` and `COMMAND DOCS` tell of them.
+//! What `COMMAND INFO` and `COMMAND DOCS` tell of commands, in the server's form.
 
 use std::ffi::{CString, c_char, c_int};
 use std::ptr::{null, null_mut};
 
 use redis_module::raw::{
     self, RedisModuleCommand, RedisModuleCommandArg, RedisModuleCommandInfo,
-    RedisModuleCommandInfoVersion, RedisModuleCtx, RedisModuleString,
+    RedisModuleCommandInfoVersion,
 };
 
 use super::api;
+use super::command::{Arg, ArgKind, Command, Keys};
 use super::constants::OK;
-use super::context::Context;
-
-type Entry = unsafe extern "C" fn(*mut RedisModuleCtx, *mut *mut RedisModuleString, c_int) -> c_int;
-
-/// A command, or a subcommand of one.
-pub(crate) struct Command {
-    /// Its name, lower case; of a subcommand without its parent's.
-    pub(crate) name: &'static str,
-    /// What runs; none for a command that only holds subcommands.
-    pub(crate) entry: Option<Entry>,
-    /// Flags, as the server calls them.
-    pub(crate) flags: &'static str,
-    /// Categories for access control, on servers that let modules choose (7.2 and later).
-    pub(crate) categories: &'static str,
-    /// What it does, in one line.
-    pub(crate) summary: &'static str,
-    /// How long it takes.
-    pub(crate) complexity: &'static str,
-    /// Words it takes: exactly, or at least where negative.
-    pub(crate) arity: c_int,
-    /// Where its keys are.
-    pub(crate) keys: Keys,
-    /// Its arguments.
-    pub(crate) args: &'static [Arg],
-    /// Its subcommands.
-    pub(crate) subcommands: &'static [Command],
-    /// What HELP of its container says of it, line by line.
-    pub(crate) help: &'static [&'static str],
-}
-
-/// Where the keys of a command are, and what it does with them.
-#[derive(Clone, Copy)]
-pub(crate) enum Keys {
-    /// It has none.
-    None,
-    /// Behind the word at this place, which tells how many; read and written.
-    Counted(c_int),
-    /// One behind a word, which is looked for from a place on; read and written.
-    Changed(&'static str, c_int),
-    /// The same, read alone.
-    Read(&'static str, c_int),
-}
-
-/// An argument of a command.
-pub(crate) struct Arg {
-    /// What it stands for.
-    pub(crate) name: &'static str,
-    /// The word that comes before it, if any.
-    pub(crate) token: Option<&'static str>,
-    /// What it is.
-    pub(crate) kind: ArgKind,
-    /// Whether it may be left out.
-    pub(crate) optional: bool,
-    /// Whether it may come several times.
-    pub(crate) multiple: bool,
-}
-
-/// What an argument is.
-#[derive(Clone, Copy)]
-pub(crate) enum ArgKind {
-    /// A string.
-    Text,
-    /// A whole number.
-    Number,
-    /// A key; of the only list of keys that its command has.
-    Key,
-    /// Nothing but its token.
-    Token,
-    /// One of several.
-    OneOf(&'static [Arg]),
-}
+use super::string::c_text;
 
 /// The version of the module in which commands came.
 const SINCE: &str = "0.1.0";
@@ -92,58 +23,14 @@ static VERSION: RedisModuleCommandInfoVersion = RedisModuleCommandInfoVersion {
     sizeof_arg: size_of::<RedisModuleCommandArg>(),
 };
 
-/// Registers a command with its subcommands.
+/// Tells the server what a command is.
 ///
 /// # Errors
-/// With the name of the one the server refuses.
-pub(crate) fn register(context: &Context, command: &'static Command) -> Result<(), &'static str> {
-    let name = text(command.name);
-    let flags = text(command.flags);
-    // SAFETY: the context is live; the server copies the strings.
-    let created = unsafe {
-        api!(RedisModule_CreateCommand)(
-            context.as_ptr(),
-            name.as_ptr(),
-            command.entry,
-            flags.as_ptr(),
-            0,
-            0,
-            0,
-        )
-    };
-    // SAFETY: as above.
-    let parent = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), name.as_ptr()) };
-    if created != OK || parent.is_null() {
-        return Err(command.name);
-    }
-    describe(parent, command)?;
-    for sub in command.subcommands {
-        let sub_name = text(sub.name);
-        let flags = text(sub.flags);
-        let full_name = text(&format!("{}|{}", command.name, sub.name));
-        // SAFETY: as above; the parent is a command of ours.
-        let created = unsafe {
-            api!(RedisModule_CreateSubcommand)(
-                parent,
-                sub_name.as_ptr(),
-                sub.entry,
-                flags.as_ptr(),
-                0,
-                0,
-                0,
-            )
-        };
-        // SAFETY: as above.
-        let child = unsafe { api!(RedisModule_GetCommand)(context.as_ptr(), full_name.as_ptr()) };
-        if created != OK || child.is_null() {
-            return Err(sub.name);
-        }
-        describe(child, sub)?;
-    }
-    Ok(())
-}
-
-fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'static str> {
+/// With the name of the command, where the server refuses.
+pub(super) fn describe(
+    handle: *mut RedisModuleCommand,
+    command: &Command,
+) -> Result<(), &'static str> {
     let mut strings = Strings::default();
     let mut args = strings.args(command.args);
     let mut keys = key_specs(command.keys, &mut strings);
@@ -167,7 +54,7 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
     if let Some(set_categories) = unsafe { raw::RedisModule_SetCommandACLCategories }
         && !command.categories.is_empty()
     {
-        let categories = text(command.categories);
+        let categories = c_text(command.categories);
         // SAFETY: as above.
         if unsafe { set_categories(handle, categories.as_ptr()) } != OK {
             return Err(command.name);
@@ -177,7 +64,7 @@ fn describe(handle: *mut RedisModuleCommand, command: &Command) -> Result<(), &'
 }
 
 /// The keys in the server's form, with an empty one at the end. Of what a function does with its
-/// keys nothing is known, and an order to a consumer may have its callback do anything with its
+/// keys nothing is known, and a command to a consumer may have its callback do anything with its
 /// stream.
 fn key_specs(keys: Keys, strings: &mut Strings) -> Option<[raw::RedisModuleCommandKeySpec; 2]> {
     // SAFETY: all-zero is the server's end of the list: null pointers and numbers.
@@ -234,7 +121,7 @@ struct Strings {
 impl Strings {
     /// A C string that stays where it is: moving the owner does not move its bytes.
     fn keep(&mut self, string: &str) -> *const c_char {
-        let string = text(string);
+        let string = c_text(string);
         let start = string.as_ptr();
         self.strings.push(string);
         start
@@ -306,8 +193,4 @@ impl Strings {
             display_text: null(),
         }
     }
-}
-
-fn text(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
 }

@@ -1,0 +1,217 @@
+//! Calls into the server that are about nothing but the context they are made in.
+//!
+//! A [`Context`] is only handed out while its thread holds the server's lock, which is what makes
+//! its methods safe to call.
+
+use std::ffi::{CStr, c_int};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
+use redis_module::{ContextFlags, RedisString};
+use smallvec::SmallVec;
+
+use super::api;
+use super::constants::{CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, MODULE_OPTIONS, OK};
+use super::string::owned;
+
+/// Characters of a server's name in a cluster.
+const SHARD_ID: usize = 40;
+
+/// The server's context of the call that is going on, or the detached one.
+#[derive(Clone, Debug)]
+pub(crate) struct Context(*mut RedisModuleCtx);
+
+/// The context of no call; null while the module is not loaded.
+static DETACHED: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(null_mut());
+
+/// The detached context, for what needs no lock.
+pub(super) fn detached() -> *mut RedisModuleCtx {
+    DETACHED.load(Ordering::Acquire)
+}
+
+impl Context {
+    pub(crate) fn from_raw(context: *mut RedisModuleCtx) -> Self {
+        Self(context)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut RedisModuleCtx {
+        self.0
+    }
+
+    /// The crate's, for what it does well.
+    pub(super) fn of_crate(&self) -> redis_module::Context {
+        redis_module::Context::new(self.0)
+    }
+
+    /// A context of no client that lives while the module is loaded, for commands under the
+    /// server's lock.
+    pub(crate) fn detached() -> Self {
+        Self(detached())
+    }
+
+    /// Makes what [`Context::detached`] gives.
+    pub(crate) fn detach(&self) {
+        // SAFETY: the context is live; the new one is kept until the module goes.
+        let detached = unsafe { api!(RedisModule_GetDetachedThreadSafeContext)(self.0) };
+        DETACHED.store(detached, Ordering::Release);
+    }
+
+    /// Sets how the server is to treat the module: see [`MODULE_OPTIONS`].
+    pub(crate) fn set_module_options(&self) {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_SetModuleOptions)(self.0, MODULE_OPTIONS) };
+    }
+
+    /// Whether one of these holds for the server or the client.
+    pub(crate) fn has_flag(&self, flags: ContextFlags) -> bool {
+        self.of_crate().get_flags().intersects(flags)
+    }
+
+    /// Whether the client of the command is subscribed to channels.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        // SAFETY: a plain structure, in which zero is nothing; the version says which.
+        let mut info: raw::RedisModuleClientInfoV1 = unsafe { std::mem::zeroed() };
+        info.version = CLIENT_INFO_VERSION;
+        // SAFETY: the context is live; the structure is of the version that it names.
+        let found = unsafe {
+            let client = api!(RedisModule_GetClientId)(self.0);
+            api!(RedisModule_GetClientInfoById)((&raw mut info).cast(), client)
+        };
+        found == OK && info.flags & CLIENT_IS_SUBSCRIBED != 0
+    }
+
+    /// Sends a command on, to the append-only file and, unless `log_only`, to the replicas, in the
+    /// selected database: as one with what else is written now.
+    pub(crate) fn replicate_words(&self, name: &CStr, words: &[RedisString], log_only: bool) {
+        let format = if log_only { c"vR" } else { c"v" };
+        let pointers: SmallVec<[*mut RedisModuleString; 8]> =
+            words.iter().map(|word| word.inner).collect();
+        // SAFETY: the context is live; the format says what follows: a list with its length, of
+        // strings that live until this function ends. The server keeps its own references.
+        unsafe {
+            api!(RedisModule_Replicate)(
+                self.0,
+                name.as_ptr(),
+                format.as_ptr(),
+                pointers.as_ptr(),
+                pointers.len(),
+            );
+        }
+    }
+
+    /// Sends the command at hand on, to replicas and the append-only file, as it came.
+    pub(crate) fn replicate_verbatim(&self) {
+        self.of_crate().replicate_verbatim();
+    }
+
+    /// Whether the server asks where the keys of a command are, instead of running it.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        self.of_crate().is_keys_position_request()
+    }
+
+    /// Tells it of a key: the place of a word that there is.
+    pub(crate) fn tell_key(&self, place: c_int) {
+        self.of_crate().key_at_pos(place);
+    }
+
+    /// The database that commands of this context work on.
+    pub(crate) fn db(&self) -> c_int {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetSelectedDb)(self.0) }
+    }
+
+    /// Changes the database; false where there is none of that number.
+    pub(crate) fn select(&self, db: c_int) -> bool {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_SelectDb)(self.0, db) == OK }
+    }
+
+    /// Keys in the selected database.
+    pub(crate) fn key_count(&self) -> u64 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_DbSize)(self.0) }
+    }
+
+    /// Name of the user of the connection; `None` for commands that come from no connection.
+    pub(crate) fn user(&self) -> Option<String> {
+        // By the connection's ID: asking for the current user ends the process where a command
+        // comes from another module and has none.
+        // SAFETY: the context is live; the name is ours to free.
+        let name = unsafe {
+            let client = api!(RedisModule_GetClientId)(self.0);
+            owned(api!(RedisModule_GetClientUserNameById)(self.0, client))
+        }?;
+        Some(name.to_string_lossy())
+    }
+
+    /// What this server is called among those of its cluster; zeroes where there is none.
+    pub(crate) fn shard_id(&self) -> String {
+        if self.has_flag(ContextFlags::CLUSTER) {
+            // SAFETY: the function takes no arguments; the ID is 40 characters long.
+            unsafe {
+                let id = api!(RedisModule_GetMyClusterID)();
+                if !id.is_null() {
+                    let id = std::slice::from_raw_parts(id.cast::<u8>(), SHARD_ID);
+                    return String::from_utf8_lossy(id).into_owned();
+                }
+            }
+        }
+        "0".repeat(SHARD_ID)
+    }
+
+    /// The places of the keys among the words of a command; none where there is no such command,
+    /// not like that, or without keys.
+    pub(crate) fn key_places(&self, words: &[RedisString]) -> Vec<usize> {
+        let mut pointers: Vec<_> = words.iter().map(|word| word.inner).collect();
+        let Ok(length) = c_int::try_from(pointers.len()) else {
+            return Vec::new();
+        };
+        let mut count = 0;
+        // SAFETY: the context and the words are live; the list is ours, and freed below.
+        let places = unsafe {
+            api!(RedisModule_GetCommandKeys)(self.0, pointers.as_mut_ptr(), length, &raw mut count)
+        };
+        if places.is_null() {
+            return Vec::new();
+        }
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: the server gave that many places.
+        let found = unsafe { std::slice::from_raw_parts(places, count) };
+        let found = found.iter().filter_map(|place| (*place).try_into().ok());
+        let found = found.collect();
+        // SAFETY: made by the server for us, freed once.
+        unsafe { api!(RedisModule_Free)(places.cast()) };
+        found
+    }
+}
+
+/// Ends what [`Context::detach`] made.
+pub(crate) fn free_detached() {
+    let detached = DETACHED.swap(null_mut(), Ordering::AcqRel);
+    if !detached.is_null() {
+        // SAFETY: nobody has it any more: the module goes, and its threads have nothing to do.
+        unsafe { api!(RedisModule_FreeThreadSafeContext)(detached) };
+    }
+}
+
+/// Forty random hexadecimal digits.
+pub(crate) fn random_name() -> String {
+    let mut digits = [0u8; SHARD_ID];
+    // SAFETY: the server fills as many bytes as there are.
+    unsafe { api!(RedisModule_GetRandomHexChars)(digits.as_mut_ptr().cast(), SHARD_ID) };
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
+/// Whether writes of ours have to wait: clients are paused, or a failover is on its way.
+pub(crate) fn is_paused() -> bool {
+    // SAFETY: the function takes no arguments, and is called under the server's lock like all
+    // others.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
+}
+
+/// How much of the memory that the server may use it uses; 0 where there is no limit.
+pub(crate) fn used_memory_ratio() -> f32 {
+    // SAFETY: the function takes no arguments.
+    unsafe { api!(RedisModule_GetUsedMemoryRatio)() }
+}

@@ -1,0 +1,23 @@
+//! The server's lock, taken by threads that are not its main one.
+
+use super::api;
+use super::context::detached;
+
+/// Holds the lock while it lives.
+pub(crate) struct GlobalLockGuard(());
+
+impl GlobalLockGuard {
+    /// Waits for the lock. It is the outermost one: no lock of ours may be held.
+    pub(crate) fn take() -> Self {
+        // SAFETY: the context is made for use from any thread.
+        unsafe { api!(RedisModule_ThreadSafeContextLock)(detached()) };
+        Self(())
+    }
+}
+
+impl Drop for GlobalLockGuard {
+    fn drop(&mut self) {
+        // SAFETY: this thread holds it.
+        unsafe { api!(RedisModule_ThreadSafeContextUnlock)(detached()) };
+    }
+}

@@ -1,0 +1,104 @@
+//! All settings there are.
+
+use super::setting::{Setting, SettingValues};
+use crate::server::ffi::config::{CONFIG_DEFAULT, CONFIG_FIXED, CONFIG_MEMORY};
+
+const MEGABYTE: i64 = 1 << 20;
+const MILLISECONDS: SettingValues = SettingValues::Number {
+    min: 100,
+    max: 1_000_000_000,
+};
+const NO_OR_YES: SettingValues = SettingValues::Choice(&["no", "yes"]);
+
+pub(super) static EXECUTION_THREADS: Setting = Setting::new(
+    "execution-threads",
+    1,
+    SettingValues::Number { min: 1, max: 32 },
+    CONFIG_FIXED,
+);
+pub(super) static LOCK_REDIS_TIMEOUT: Setting =
+    Setting::new("lock-redis-timeout", 500, MILLISECONDS, CONFIG_DEFAULT);
+pub(super) static DB_LOADING_LOCK_REDIS_TIMEOUT: Setting = Setting::new(
+    "db-loading-lock-redis-timeout",
+    30_000,
+    MILLISECONDS,
+    CONFIG_DEFAULT,
+);
+pub(super) static BACKGROUND_TIMEOUT: Setting =
+    Setting::new("background-timeout", 5000, MILLISECONDS, CONFIG_DEFAULT);
+pub(super) static LIBRARY_MAXMEMORY: Setting = Setting::new(
+    "library-maxmemory",
+    1024 * MEGABYTE,
+    SettingValues::Number {
+        min: 16 * MEGABYTE,
+        max: 2048 * MEGABYTE,
+    },
+    CONFIG_FIXED | CONFIG_MEMORY,
+);
+pub(super) static V8_MAXMEMORY: Setting = Setting::new(
+    "v8-maxmemory",
+    2048 * MEGABYTE,
+    SettingValues::Number {
+        min: 50 * MEGABYTE,
+        max: 1024 * 1024 * MEGABYTE,
+    },
+    CONFIG_MEMORY,
+);
+pub(super) static FATAL_FAILURE_POLICY: Setting = Setting::new(
+    "library-fatal-failure-policy",
+    0,
+    SettingValues::Choice(&["abort", "kill"]),
+    CONFIG_DEFAULT,
+);
+pub(super) static ERROR_VERBOSITY: Setting = Setting::new(
+    "error-verbosity",
+    1,
+    SettingValues::Number { min: 1, max: 2 },
+    CONFIG_DEFAULT,
+);
+pub(super) static ENABLE_DEBUG_COMMAND: Setting =
+    Setting::new("enable-debug-command", 0, NO_OR_YES, CONFIG_FIXED);
+
+pub(super) static TRIGGER_QUEUE_LENGTH: Setting = Setting::new(
+    "trigger-queue-length",
+    100_000,
+    SettingValues::Number {
+        min: 1,
+        max: 100_000_000,
+    },
+    CONFIG_DEFAULT,
+);
+pub(super) static TRIGGER_QUEUE_MEMORY: Setting = Setting::new(
+    "trigger-queue-memory",
+    64 * MEGABYTE,
+    SettingValues::Number {
+        min: 64 << 10,
+        max: 1024 * 1024 * MEGABYTE,
+    },
+    CONFIG_MEMORY,
+);
+
+pub(super) static MAX_EXECUTIONS: Setting = Setting::new(
+    "max-executions",
+    1000,
+    SettingValues::Number {
+        min: 0,
+        max: 1_000_000,
+    },
+    CONFIG_DEFAULT,
+);
+
+pub(super) static ALL: [&Setting; 12] = [
+    &EXECUTION_THREADS,
+    &LOCK_REDIS_TIMEOUT,
+    &DB_LOADING_LOCK_REDIS_TIMEOUT,
+    &BACKGROUND_TIMEOUT,
+    &LIBRARY_MAXMEMORY,
+    &V8_MAXMEMORY,
+    &FATAL_FAILURE_POLICY,
+    &ERROR_VERBOSITY,
+    &ENABLE_DEBUG_COMMAND,
+    &TRIGGER_QUEUE_LENGTH,
+    &TRIGGER_QUEUE_MEMORY,
+    &MAX_EXECUTIONS,
+];

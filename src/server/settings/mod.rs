@@ -1,0 +1,177 @@
+//! Settings: module configs (`redisgears_2.<name>` in CONFIG and in the configuration file) and,
+//! with the same names, arguments of the module, which win over the file.
+
+mod arguments;
+mod list;
+mod setting;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use gears_core::triggers::BacklogLimits;
+use gears_v8::ports::Limits;
+
+use super::context::Context;
+use super::ffi::config;
+use list::{
+    ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
+    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
+    TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+};
+use setting::{Setting, SettingValues};
+
+pub(crate) use arguments::{apply_arguments, v8_flags};
+
+/// The settings, as the rest of the module uses them. Changes show in what is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Worker threads.
+    pub(crate) threads: usize,
+    /// Bounds for scripts.
+    pub(crate) limits: Arc<Limits>,
+    /// How much of an error is told.
+    pub(crate) verbosity: Arc<AtomicU8>,
+    /// Runs over the data set that are kept when they have ended.
+    pub(crate) executions: Arc<AtomicUsize>,
+}
+
+impl Settings {
+    /// The settings as they are now.
+    pub(crate) fn new() -> Self {
+        let settings = Self {
+            threads: usize::try_from(EXECUTION_THREADS.get()).unwrap_or(1),
+            limits: Arc::new(Limits {
+                locked_ms: AtomicU64::new(0),
+                restoring_ms: AtomicU64::new(0),
+                unlocked_ms: AtomicU64::new(0),
+                memory: AtomicUsize::new(0),
+                total_memory: AtomicUsize::new(0),
+                never_kills: AtomicBool::new(false),
+            }),
+            verbosity: Arc::new(AtomicU8::new(1)),
+            executions: Arc::default(),
+        };
+        settings.refresh();
+        settings
+    }
+
+    /// How much may wait for each trigger.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn trigger_bounds(&self) -> BacklogLimits {
+        let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        BacklogLimits {
+            length: amount(&TRIGGER_QUEUE_LENGTH),
+            bytes: amount(&TRIGGER_QUEUE_MEMORY),
+        }
+    }
+
+    /// Takes over what was changed since. Cheap enough for every tick of the event loop.
+    pub(crate) fn refresh(&self) {
+        let limits = &self.limits;
+        let milliseconds = |setting: &Setting| setting.get().unsigned_abs();
+        let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        let order = Ordering::Relaxed;
+        limits
+            .locked_ms
+            .store(milliseconds(&LOCK_REDIS_TIMEOUT), order);
+        let restoring = milliseconds(&DB_LOADING_LOCK_REDIS_TIMEOUT);
+        limits
+            .restoring_ms
+            .store(restoring.max(milliseconds(&LOCK_REDIS_TIMEOUT)), order);
+        limits
+            .unlocked_ms
+            .store(milliseconds(&BACKGROUND_TIMEOUT), order);
+        limits.memory.store(amount(&LIBRARY_MAXMEMORY), order);
+        limits.total_memory.store(amount(&V8_MAXMEMORY), order);
+        limits
+            .never_kills
+            .store(FATAL_FAILURE_POLICY.is_on(), order);
+        let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
+        self.verbosity.store(verbosity, Ordering::Relaxed);
+        self.executions.store(amount(&MAX_EXECUTIONS), order);
+    }
+}
+
+/// Whether `RG.FUNCTION DEBUG` is for use.
+pub(crate) fn debug_is_enabled() -> bool {
+    ENABLE_DEBUG_COMMAND.is_on()
+}
+
+fn find(name: &str) -> Result<&'static Setting, String> {
+    ALL.into_iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| format!("No such configuration {name}"))
+}
+
+/// The value of a setting, as users write it.
+///
+/// # Errors
+/// Where there is none of that name.
+pub(crate) fn read(name: &str) -> Result<String, String> {
+    find(name).map(Setting::text)
+}
+
+/// Changes a setting while the server runs.
+///
+/// # Errors
+/// Where there is none of that name, or it cannot be changed, or not to that.
+pub(crate) fn change(name: &str, text: &str) -> Result<(), String> {
+    let setting = find(name)?;
+    if setting.is_fixed() {
+        return Err(format!(
+            "Configuration {name} can not be changed at runtime"
+        ));
+    }
+    let value = setting.parse(text).map_err(|error| match setting.values {
+        SettingValues::Number { .. } => format!("Failed parsing value '{text}' as a number."),
+        SettingValues::Choice(_) => error,
+    })?;
+    match setting.values {
+        SettingValues::Number { min, .. } if value < min => Err(format!(
+            "Value '{text}' is less then minimum value allowed '{min}'"
+        )),
+        SettingValues::Number { max, .. } if value > max => Err(format!(
+            "Value '{text}' is greater then maximum value allowed '{max}'"
+        )),
+        _ => setting.set(value),
+    }
+}
+
+/// Registers the configs, and takes their values from the configuration file.
+///
+/// # Errors
+/// With the name of what the server refuses.
+pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
+    for setting in ALL {
+        if !setting.register(context) {
+            return Err(setting.name);
+        }
+    }
+    config::load(context)
+        .then_some(())
+        .ok_or("the values of the configuration file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_is_no_and_yes_is_yes() {
+        assert_eq!(ENABLE_DEBUG_COMMAND.parse("no"), Ok(0));
+        assert_eq!(ENABLE_DEBUG_COMMAND.parse("YES"), Ok(1));
+        assert_eq!(FATAL_FAILURE_POLICY.parse("kill"), Ok(1));
+        assert_eq!(read("library-fatal-failure-policy"), Ok("abort".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_says_why() {
+        let wrong = |name, value| change(name, value).unwrap_err();
+        assert_eq!(wrong("nothing", "1"), "No such configuration nothing");
+        assert!(wrong("execution-threads", "2").contains("can not be changed at runtime"));
+        assert!(wrong("lock-redis-timeout", "x").contains("Failed parsing value 'x'"));
+        assert!(wrong("lock-redis-timeout", "99").contains("minimum value allowed '100'"));
+        assert!(wrong("lock-redis-timeout", "1000000001").contains("maximum value allowed"));
+        assert!(wrong("library-fatal-failure-policy", "x").contains("options are abort, kill"));
+    }
+}
