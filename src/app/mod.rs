@@ -158,6 +158,18 @@ impl App {
         true
     }
 
+    /// Runs a command's `work` that changes consumers, and commits what changed.
+    pub(crate) fn change_consumers<R>(&self, context: &Context, work: impl FnOnce() -> R) -> R {
+        self.dispatcher.catch_up();
+        let done = work();
+        let db = context.db();
+        self.dispatcher.commit(context);
+        // The client's database, which exists.
+        context.select(db);
+        self.dispatcher.wake();
+        done
+    }
+
     /// Tells the core of a stream that may be new to it.
     pub(crate) fn found(&self, context: &Context, key: KeyRef<'_>) {
         self.dispatcher.on(Event::Found(key));

@@ -107,14 +107,10 @@ fn change<'a>(
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }
-    app.dispatcher.catch_up();
-    let done = NamedConsumer::parse(app, context, words, subcommand)
-        .and_then(|(target, rest)| work(&target, rest));
-    let db = context.db();
-    app.dispatcher.commit(context);
-    // The client's database, which exists.
-    context.select(db);
-    app.dispatcher.wake();
+    let done = app.change_consumers(context, || {
+        let (target, rest) = NamedConsumer::parse(app, context, words, subcommand)?;
+        work(&target, rest)
+    });
     done.unwrap_or_else(|error| error)
 }
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::executor::FunctionCall;
+use crate::executor::{FunctionCall, LibraryExecutor};
 use crate::library::{LoadError, LoadRequest, SourceKind};
 use crate::server::{Arg, BlockedClient, Command, Context, NoWait, random_name};
-use gears_v8::ports::{Credentials, Database, Flags, Reply, Words};
+use gears_v8::ports::{Credentials, Database, Flags, Reply, Scheduled, Words};
 
 use super::GEARS1;
 use crate::commands::{READ_ONLY, entry, text, token, user_of, waiting_command};
@@ -64,21 +64,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         return Err(CANNOT_WAIT.into());
     }
     let options = parse(options)?;
-    let code = std::str::from_utf8(code).map_err(|_| "lib code must be a valid string")?;
-    let has_name = code.starts_with("#!");
-    if has_name && options.id.is_some() {
-        return Err("ERR the script has a name: ID is not for it".into());
-    }
-    if options.upgrade && !has_name && options.id.is_none() {
-        return Err("ERR UPGRADE needs an ID".into());
-    }
-    // A script that stays is restored from its text alone, so the text must name it.
-    let code = if has_name {
-        code.to_owned()
-    } else {
-        let id = options.id.map_or_else(random_name, str::to_owned);
-        format!("#!js name={id}\n{code}")
-    };
+    let code = named(code, &options)?;
     let user = user_of(context);
     let request = LoadRequest {
         code: &code,
@@ -94,42 +80,92 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
     let Some((executor, scheduled)) = loaded.scheduled else {
         return Ok(Some(Reply::OK));
     };
-    let waits = !loaded.stays && !options.unblocking;
-    // A library outlives its runs. A script ends with its run.
-    let script = (!loaded.stays).then(|| Arc::clone(&executor));
-    let (id, responder) = app
-        .executions
-        .begin_script(&scheduled.plan, &user, !waits, script);
-    if waits {
-        let (executions, gone) = (Arc::clone(&app.executions), id.clone());
-        let on_gone = Box::new(move || {
-            executions.abort(&gone);
+    let run = ScriptRun {
+        user: &user,
+        stays: loaded.stays,
+        waits: !loaded.stays && !options.unblocking,
+    };
+    run.start(app, context, &executor, &scheduled)
+}
+
+/// The text with a first line that names it: a script that stays is restored from its text alone.
+fn named(code: &[u8], options: &ScriptOptions<'_>) -> Result<String, String> {
+    let code = std::str::from_utf8(code).map_err(|_| "lib code must be a valid string")?;
+    let has_name = code.starts_with("#!");
+    if has_name && options.id.is_some() {
+        return Err("ERR the script has a name: ID is not for it".into());
+    }
+    if options.upgrade && !has_name && options.id.is_none() {
+        return Err("ERR UPGRADE needs an ID".into());
+    }
+    if has_name {
+        return Ok(code.to_owned());
+    }
+    let id = options.id.map_or_else(random_name, str::to_owned);
+    Ok(format!("#!js name={id}\n{code}"))
+}
+
+/// A run over the data set that a script asked for.
+struct ScriptRun<'a> {
+    user: &'a str,
+    /// Whether the script stays as a library.
+    stays: bool,
+    /// Whether the client waits for the results.
+    waits: bool,
+}
+
+impl ScriptRun<'_> {
+    /// Begins the run; `None` if the client waits for its results.
+    fn start(
+        &self,
+        app: &App,
+        context: &Context,
+        executor: &Arc<LibraryExecutor>,
+        scheduled: &Scheduled,
+    ) -> Result<Option<Reply>, String> {
+        // A library outlives its runs. A script ends with its run.
+        let script = (!self.stays).then(|| Arc::clone(executor));
+        let (id, responder) =
+            app.executions
+                .begin_script(&scheduled.plan, self.user, !self.waits, script);
+        if self.waits {
+            wait(app, context, &id)?;
+        }
+        executor.send_function(FunctionCall {
+            callback: scheduled.callback,
+            credentials: Arc::new(Credentials {
+                user: self.user.into(),
+                db: Database::Number(context.db()),
+                flags: Flags::default(),
+            }),
+            arguments: Words::of([id.as_bytes()]),
+            raw: false,
+            responder,
         });
-        match BlockedClient::new(context, on_gone) {
-            // The run has just begun, so it is known.
-            Ok(client) => drop(app.executions.wait(&id, Box::new(client))),
-            Err(refused) => {
-                app.executions.abort(&id);
-                return Err(refused.text(CANNOT_WAIT));
-            }
+        Ok(match (self.waits, self.stays) {
+            (true, _) => None,
+            (false, true) => Some(Reply::OK),
+            (false, false) => Some(Reply::text(id)),
+        })
+    }
+}
+
+/// Has the client wait for the results of a run. The run is aborted if the client leaves, or cannot
+/// wait.
+fn wait(app: &App, context: &Context, id: &str) -> Result<(), String> {
+    let (executions, gone) = (Arc::clone(&app.executions), id.to_owned());
+    let on_gone = Box::new(move || {
+        executions.abort(&gone);
+    });
+    match BlockedClient::new(context, on_gone) {
+        // The run has just begun, so it is known.
+        Ok(client) => drop(app.executions.wait(id, Box::new(client))),
+        Err(refused) => {
+            app.executions.abort(id);
+            return Err(refused.text(CANNOT_WAIT));
         }
     }
-    executor.send_function(FunctionCall {
-        callback: scheduled.callback,
-        credentials: Arc::new(Credentials {
-            user: user.as_str().into(),
-            db: Database::Number(context.db()),
-            flags: Flags::default(),
-        }),
-        arguments: Words::of([id.as_bytes()]),
-        raw: false,
-        responder,
-    });
-    Ok(match (waits, loaded.stays) {
-        (true, _) => None,
-        (false, true) => Some(Reply::OK),
-        (false, false) => Some(Reply::text(id)),
-    })
+    Ok(())
 }
 
 fn parse<'a>(arguments: &[&'a [u8]]) -> Result<ScriptOptions<'a>, String> {

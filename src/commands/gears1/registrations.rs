@@ -285,7 +285,7 @@ fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply>
 }
 
 fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
-    hold(
+    change(
         app,
         context,
         ids,
@@ -297,7 +297,7 @@ fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
 }
 
 fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
-    hold(
+    change(
         app,
         context,
         ids,
@@ -308,12 +308,12 @@ fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
     )
 }
 
-fn hold(
+fn change(
     app: &App,
     context: &Context,
     ids: &[&[u8]],
     command: &str,
-    change: impl Fn(&mut Delivery, ConsumerKey),
+    work: impl Fn(&mut Delivery, ConsumerKey),
 ) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
@@ -321,7 +321,6 @@ fn hold(
     if ids.is_empty() {
         return wrong_arity(command);
     }
-    app.dispatcher.catch_up();
     let found = match find(app, context, ids) {
         Ok(found) => found,
         Err(error) => return error,
@@ -335,14 +334,11 @@ fn hold(
             }
         }
     }
-    for key in keys {
-        app.dispatcher.update(|delivery| change(delivery, key));
-    }
-    let db = context.db();
-    app.dispatcher.commit(context);
-    // The client's database, which exists.
-    context.select(db);
-    app.dispatcher.wake();
+    app.change_consumers(context, || {
+        for key in keys {
+            app.dispatcher.update(|delivery| work(delivery, key));
+        }
+    });
     Reply::OK
 }
 
