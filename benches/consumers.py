@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from testing.launch import BenchError, wait_for
+from testing.replies import fields
 from testing.throw_away import ThrowAway
+from testing.waits import HarnessError, wait_for
 
 STREAM = "stream:bench"
 GROUP = "bench"
@@ -72,7 +73,7 @@ class Nobody:
         return True
 
     def check(self, server: ThrowAway) -> None:
-        """Raises `BenchError` if something else was done than should be; called when the clock has stopped."""
+        """Raises `HarnessError` if something else was done than should be; called when the clock has stopped."""
 
     def stop(self) -> None:
         """Leaves nothing running."""
@@ -113,15 +114,15 @@ class Library(Nobody):
         streams = [fields(stream) for stream in consumer["streams"]]
         for stream in streams:
             if stream["last_error"] != "None":
-                raise BenchError(f"the callback failed: {stream['last_error']}")
+                raise HarnessError(f"the callback failed: {stream['last_error']}")
             if stream.get("failures", 0) != 0:
-                raise BenchError(f"the callback failed {stream['failures']} times")
+                raise HarnessError(f"the callback failed {stream['failures']} times")
         processed = sum(stream["total_record_processed"] + stream.get("filtered", 0) for stream in streams)
         expected = entries if self._matches else 0
         if processed > expected:
-            raise BenchError(f"{processed} entries were processed, expected {expected}")
+            raise HarnessError(f"{processed} entries were processed, expected {expected}")
         if processed == expected and self._effect_of_each and count_processed(server) != entries:
-            raise BenchError(f"{entries} entries were processed, {count_processed(server)} effects are there")
+            raise HarnessError(f"{entries} entries were processed, {count_processed(server)} effects are there")
         return processed == expected
 
 
@@ -142,7 +143,7 @@ class LibraryOfMany(Library):
             return
         wanted = server.client.eval(COUNT_WANTED, 1, STREAM, WANTED)
         if not wanted or count_processed(server) != wanted:
-            raise BenchError(f"{wanted} entries should have an effect, {count_processed(server)} effects are there")
+            raise HarnessError(f"{wanted} entries should have an effect, {count_processed(server)} effects are there")
 
 
 class Worker(Nobody):
@@ -169,7 +170,7 @@ class Worker(Nobody):
         if group["last-delivered-id"] != last_added or group["pending"] != 0:
             return False
         if self._effect and count_processed(server) != entries:
-            raise BenchError(f"{entries} entries were processed, {count_processed(server)} effects are there")
+            raise HarnessError(f"{entries} entries were processed, {count_processed(server)} effects are there")
         return True
 
     def stop(self) -> None:
@@ -184,14 +185,9 @@ class Worker(Nobody):
 
     def _check_alive(self) -> None:
         if self._process.poll() is not None:
-            raise BenchError(f"the worker ended with code {self._process.returncode}")
+            raise HarnessError(f"the worker ended with code {self._process.returncode}")
 
 
 def count_processed(server: ThrowAway) -> int:
     """How many effects there are."""
     return int(server.client.get(PROCESSED) or 0)
-
-
-def fields(flat: list) -> dict:
-    """The name/value pairs of a flat reply."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))

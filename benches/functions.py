@@ -1,8 +1,8 @@
 """What clients call: nothing, a function in Lua, or its twin in JavaScript."""
 
 from benches.consumers import Nobody
-from testing.launch import BenchError
 from testing.throw_away import ThrowAway
+from testing.waits import HarnessError
 
 LUA = """#!lua name=bench
 local function once(command)
@@ -73,7 +73,7 @@ class Command(Nobody):
         """How often it was called."""
         errors = server.client.info("errorstats")
         if errors:
-            raise BenchError(f"{' '.join(self.command)} was answered with errors: {errors}")
+            raise HarnessError(f"{' '.join(self.command)} was answered with errors: {errors}")
         name = f"cmdstat_{self.command[0].lower()}"
         return server.client.info("commandstats").get(name, {}).get("calls", 0)
 

@@ -45,8 +45,9 @@ from benches.consumers import (
 )
 from benches.functions import Command, JavaScript, Lua
 from benches.triggers import Set, Trigger
-from testing.launch import HOST, BenchError, find_program, wait_for
+from testing.launch import HOST, find_program
 from testing.throw_away import ThrowAway
+from testing.waits import HarnessError, wait_for
 
 CLIENTS = 50
 PIPELINE = 16
@@ -283,9 +284,9 @@ def send(command: tuple[str, ...], row: Row, port: int, requests: int, options: 
     try:
         run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=deadline)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"redis-benchmark did not end within {deadline:.0f} s") from None
+        raise HarnessError(f"redis-benchmark did not end within {deadline:.0f} s") from None
     if run.returncode != 0:
-        raise BenchError(f"redis-benchmark failed: {run.stdout}{run.stderr}")
+        raise HarnessError(f"redis-benchmark failed: {run.stdout}{run.stderr}")
     *_, (_test, rps, *_) = csv.reader(run.stdout.splitlines())
     return float(rps)
 
@@ -316,7 +317,7 @@ def measure_on(
     client_rps = send(consumer.command, row, server.port, requests, options)
     entries = consumer.count(server)
     if entries < requests:
-        raise BenchError(f"the server has done {entries} of {requests}")
+        raise HarnessError(f"the server has done {entries} of {requests}")
     if row.backlog:
         start = time.monotonic()
         consumer.start(server, options.deadline)
@@ -324,7 +325,7 @@ def measure_on(
         wait_for("the last entry's turn", lambda: consumer.is_done(server, entries), options.deadline)
         return Sample(entries, entries / (time.monotonic() - start), client_rps)
     if not consumer.is_done(server, entries):
-        raise BenchError("the last answer came before everything was processed")
+        raise HarnessError("the last answer came before everything was processed")
     return Sample(entries, client_rps, client_rps)
 
 
@@ -344,7 +345,7 @@ def measure_all(rows: list[Row], options: argparse.Namespace) -> list[Result]:
             print(f"round {number}/{options.rounds}:", end=" ", file=sys.stderr)
             try:
                 sample = measure(row, options)
-            except (BenchError, redis.RedisError) as error:
+            except (HarnessError, redis.RedisError) as error:
                 result.error = str(error)
                 print("FAILED:", error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
                 continue
@@ -486,9 +487,9 @@ def main() -> None:
             "redis-benchmark",
         )
         if any(row.module for row in options.rows) and not options.module.exists():
-            raise BenchError(f"no module at {options.module}: run `make build` first")
+            raise HarnessError(f"no module at {options.module}: run `make build` first")
         context = machine_and_server(options)
-    except BenchError as error:
+    except HarnessError as error:
         sys.exit(f"bench: {error}")
     results = measure_all(options.rows, options)
     print(tables(context, results))

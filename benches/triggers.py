@@ -1,8 +1,9 @@
 """What happens to keys while clients set them: nothing, or a trigger."""
 
-from benches.consumers import EMPTY, Nobody, fields
-from testing.launch import BenchError
+from benches.consumers import EMPTY, Nobody
+from testing.replies import fields
 from testing.throw_away import ThrowAway
+from testing.waits import HarnessError
 
 KEY = "key:bench"
 # More than any run has, so that no event is dropped however slow the worker is.
@@ -20,7 +21,7 @@ class Set(Nobody):
     def count(self, server: ThrowAway) -> int:
         errors = server.client.info("errorstats")
         if errors:
-            raise BenchError(f"SET was answered with errors: {errors}")
+            raise HarnessError(f"SET was answered with errors: {errors}")
         return server.client.info("commandstats").get("cmdstat_set", {}).get("calls", 0)
 
 
@@ -44,7 +45,7 @@ class Trigger(Set):
         [trigger] = map(fields, fields(reply)["notifications_consumers"])
         expected = entries if self._fires else 0
         if trigger["num_triggered"] != expected:
-            raise BenchError(f"{trigger['num_triggered']} events were counted, expected {expected}")
+            raise HarnessError(f"{trigger['num_triggered']} events were counted, expected {expected}")
         if trigger["last_error"] != "None" or trigger["num_dropped"] != 0:
-            raise BenchError(f"events were lost: {trigger}")
+            raise HarnessError(f"events were lost: {trigger}")
         return trigger["num_success"] == expected

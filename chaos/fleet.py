@@ -13,7 +13,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from testing.launch import HOST, BenchError, kill, launch, wait_for
+from testing.launch import HOST, kill, launch
+from testing.waits import HarnessError, wait_for
 
 # The owner of one of the libraries: who loaded it has to survive as well.
 OWNER = "chaos"
@@ -59,7 +60,7 @@ class Node:
             try:
                 wait_for(f"an answer of {self.name} after its start", self._answers, self._options.deadline)
                 return
-            except BenchError:
+            except HarnessError:
                 self.close()
                 if attempt == ATTEMPTS or not PORT_TAKEN.search(self.tail()):
                     raise
@@ -75,10 +76,10 @@ class Node:
         return self._process is not None and self._process.poll() is None
 
     def check_alive(self):
-        """`BenchError` if the server ended by itself."""
+        """`HarnessError` if the server ended by itself."""
         if not self.is_alive():
             code = self._process.returncode
-            raise BenchError(f"{self.name} ended by itself, with code {code}")
+            raise HarnessError(f"{self.name} ended by itself, with code {code}")
 
     def tail(self):
         """The end of the log."""
@@ -104,7 +105,7 @@ class Node:
         self.check_alive()
         self._end()
 
-    def mend_log(self):
+    def repair_log(self):
         """Cuts off a transaction that the kill left half-written in the append-only file, with the server's own tool;
         whether there was one.
 
@@ -119,7 +120,7 @@ class Node:
         [manifest] = self._directory.glob("appendonlydir/*.manifest")
         check = subprocess.run([tool, "--fix", manifest], input="y\n", capture_output=True, text=True, check=False)
         if check.returncode:
-            raise BenchError(f"{tool} does not mend the append-only file:\n{check.stdout[-1500:]}{check.stderr[-500:]}")
+            raise HarnessError(f"{tool} does not mend the append-only file:\n{check.stdout[-1500:]}{check.stderr[-500:]}")
         return "Successfully truncated" in check.stdout
 
     def close(self):

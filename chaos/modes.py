@@ -9,7 +9,7 @@ from collections import Counter
 
 from chaos.fleet import Node
 from chaos.verdict import Rules
-from testing.launch import BenchError, wait_for
+from testing.waits import HarnessError, wait_for
 
 # Seconds from the producers' first replies to the kill.
 SOONEST, LATEST = 0.05, 0.6
@@ -93,7 +93,7 @@ class AofEverysec(Mode):
 
     def recover(self):
         """The file is mended where the kill tore a transaction apart, and loaded."""
-        if self.primary.mend_log():
+        if self.primary.repair_log():
             self.notes["torn transactions cut off"] += 1
         super().recover()
 
@@ -143,7 +143,7 @@ class Rdb(Mode):
         client.bgsave()
         wait_for("the end of BGSAVE", lambda: not self._is_saving(client), self._deadline)
         if (status := client.info("persistence")["rdb_last_bgsave_status"]) != "ok":
-            raise BenchError(f"BGSAVE ends with {status}")
+            raise HarnessError(f"BGSAVE ends with {status}")
         self._during = not self._during
         if self._during:
             client.config_set("rdb-key-save-delay", BGSAVE_DELAY)

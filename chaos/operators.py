@@ -5,7 +5,7 @@ import threading
 
 import redis
 
-from chaos import look
+from chaos import observe
 from chaos.verdict import kind_of
 
 # Seconds between two commands: the kill is to find failures, too.
@@ -27,7 +27,7 @@ class Operator(threading.Thread):
         """Gives commands."""
         try:
             while not self._ended.wait(self._chance.uniform(0, PAUSE_MAX)):
-                look.command(self._client, self._chance.choice(self._streams))
+                observe.command(self._client, self._chance.choice(self._streams))
         except redis.TimeoutError:
             self._refused.append("no reply to RG.CONSUMER")
         except redis.ResponseError as error:

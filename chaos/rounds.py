@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import redis
 
-from chaos import look
+from chaos import observe
 from chaos.operators import Operator
 from chaos.producers import Producers
 from chaos.verdict import (
@@ -27,10 +27,10 @@ from chaos.verdict import (
     in_pause,
     judge,
     not_stopped,
-    rest,
+    still_pending,
     stopped,
 )
-from testing.launch import BenchError, wait_for
+from testing.waits import HarnessError, wait_for
 
 # Rounds that a stream serves, and that it is watched for afterwards.
 SERVES, WATCHED = 4, 4
@@ -115,7 +115,7 @@ class Rounds:
                 if len(bad) >= self._options.give_up:
                     self._violation(f"{len(bad)} rounds with violations{THE_END}")
                     break
-        except (BenchError, redis.RedisError, OSError) as error:
+        except (HarnessError, redis.RedisError, OSError) as error:
             tails = "".join(f"\n--- {node.name}, the end of its log:\n{node.tail()}" for node in self._mode.nodes)
             self._violation(f"{type(error).__name__}: {error}{tails}{THE_END}")
             self._read_logs()
@@ -131,8 +131,8 @@ class Rounds:
         self._result.version = self._mode.primary.version()
         self._rules = replace(self._mode.rules, has_units=self._mode.primary.has_units())
         for name in LIBRARIES:
-            look.load(self._mode.primary, name)
-        self._libraries = look.libraries(self._mode.primary.client)
+            observe.load(self._mode.primary, name)
+        self._libraries = observe.libraries(self._mode.primary.client)
         self._settle()
 
     def _one(self):
@@ -140,7 +140,7 @@ class Rounds:
         self._choose_streams()
         mode.prepare(self._round / self._count)
         in_use = [name for name, last in self._last_rounds.items() if last >= self._round]
-        numbers = look.numbers(mode.primary.client, [name for name in in_use if self._kinds[name].at_once])
+        numbers = observe.numbers(mode.primary.client, [name for name in in_use if self._kinds[name].at_once])
         in_use = [name for name in in_use if name not in numbers]
         producers = Producers(mode.primary.port, self._chance, in_use, numbers, self._options.deadline)
         operator = Operator(mode.primary.connect(), self._chance.getrandbits(32), in_use)
@@ -156,12 +156,12 @@ class Rounds:
         self._violations(refused)
         mode.recover()
         client = mode.primary.client
-        ends = look.ends(client, list(self._kinds))
-        self._violations(fired(look.triggers(client)))
+        ends = observe.ends(client, list(self._kinds))
+        self._violations(fired(observe.triggers(client)))
         self._check_libraries(mode.primary)
         self._drain(client, ends)
-        self._judge(look.seen(client, ends, acknowledged, self._log.handed, killed))
-        self._violations(astray(look.letters(client)))
+        self._judge(observe.seen(client, ends, acknowledged, self._log.handed, killed))
+        self._violations(astray(observe.letters(client)))
         self._settle()
         self._tell_log()
 
@@ -175,15 +175,15 @@ class Rounds:
                 del self._last_rounds[name], self._kinds[name]
                 self._known.pop(name, None)
         prefixes = [f"{name}:" for name in KINDS]
-        look.delete_others(self._mode.primary.client, self._kinds, prefixes)
+        observe.delete_others(self._mode.primary.client, self._kinds, prefixes)
 
     def _check_libraries(self, node):
         """They have to be there by themselves. If not, they are loaded again, so that the rest can be looked at."""
-        found = look.libraries(node.client)
+        found = observe.libraries(node.client)
         self._violations(f"{node.name}: {text}" for text in compare_libraries(self._libraries, found))
         if node is self._mode.primary:
             for name in self._libraries.keys() - found.keys():
-                look.load(node, name)
+                observe.load(node, name)
 
     def _drain(self, client, ends):
         """Waits until every consumer has come to its end."""
@@ -192,8 +192,8 @@ class Rounds:
         begin = time.monotonic()
         streams, jobs = self._first_look(client)
         while True:
-            waits = rest(streams, jobs, {}, {}) or look.handed_on(client)
-            waits = waits or rest([], 0, look.lengths(client, kinds), self._known)
+            waits = still_pending(streams, jobs, {}, {}) or observe.handed_on(client)
+            waits = waits or still_pending([], 0, observe.lengths(client, kinds), self._known)
             took = time.monotonic() - begin
             if not waits and not behind(streams, self._kinds, lasts) and self._is_idle_done(client):
                 break
@@ -205,16 +205,16 @@ class Rounds:
                 break
             self._mode.primary.check_alive()
             for stream in stopped(streams):
-                look.command(client, stream)
+                observe.command(client, stream)
             time.sleep(POLL)
-            streams, jobs = look.streams(client)
+            streams, jobs = observe.streams(client)
         self._read_logs()
         self._violations(failures(streams))
 
     def _first_look(self, client):
         """What look.streams gives; before anybody has a stream go on that stopped."""
-        unfinished = look.unfinished(client, [name for name, kind in self._kinds.items() if kind.command == RESUME])
-        streams, jobs = look.streams(client)
+        unfinished = observe.unfinished(client, [name for name, kind in self._kinds.items() if kind.command == RESUME])
+        streams, jobs = observe.streams(client)
         self._violations(not_stopped(streams, unfinished))
         self._mode.notes["streams that wait for a retry after a kill"] += len(in_pause(streams))
         self._mode.notes["streams that are stopped after a kill"] += len(stopped(streams))

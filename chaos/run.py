@@ -61,7 +61,8 @@ except ImportError as missing:
 from chaos.modes import MODES
 from chaos.rounds import Rounds
 from chaos.verdict import KINDS
-from testing.launch import BenchError, find_program
+from testing.launch import find_program
+from testing.waits import HarnessError
 
 FIGURES = (
     *("acknowledged", "kept", "skipped", "sync twice", "sync missing"),
@@ -149,8 +150,8 @@ def main():
     try:
         options.server = options.server or find_program("REDIS_SERVER", "redis-server")
         if not options.module.exists():
-            raise BenchError(f"no module at {options.module}: run `make build` first")
-    except BenchError as error:
+            raise HarnessError(f"no module at {options.module}: run `make build` first")
+    except HarnessError as error:
         sys.exit(f"chaos: {error}")
     # Servers have working directories of their own.
     options.module = options.module.resolve()

@@ -23,7 +23,7 @@ from chaos.verdict import (
     in_pause,
     judge,
     not_stopped,
-    rest,
+    still_pending,
     stopped,
 )
 
@@ -500,17 +500,17 @@ def test_libraries():
 def test_rest():
     """Also where a retry is to come."""
     waiting = {"name": "retry:1", "pending_ids": [], "last_error": "as intended", "state": "waiting"}
-    assert rest([waiting], 0, {}, {}) == ["retry:1 is waiting"]
+    assert still_pending([waiting], 0, {}, {}) == ["retry:1 is waiting"]
     assert in_pause([waiting, waiting | {"state": "running"}]) == ["retry:1"]
-    assert rest([waiting | {"state": "running"}], 0, {}, {}) == []
+    assert still_pending([waiting | {"state": "running"}], 0, {}, {}) == []
     idle = {"name": "sync:1", "pending_ids": [], "last_error": "None"}
     sync, trim = KINDS["sync"], KINDS["sync-trim"]
     knowns = {"sync:1": Known(), "sync-trim:1": Known()}
-    assert rest([idle], 0, {"sync:1": (sync, 3, 3), "sync-trim:1": (trim, 0, 3)}, knowns) == []
-    assert rest([idle], 2, {}, knowns) == ["2 pending jobs"]
-    assert len(rest([idle | {"pending_ids": ["1-0"]}], 0, {}, knowns)) == 1
-    assert len(rest([idle], 0, {"sync:1": (sync, 3, 2), "sync-trim:1": (trim, 1, 3)}, knowns)) == 2
-    assert rest([idle], 0, {"sync:1": (sync, 3, 2)}, {"sync:1": Known(missed={"1-0"})}) == []
+    assert still_pending([idle], 0, {"sync:1": (sync, 3, 3), "sync-trim:1": (trim, 0, 3)}, knowns) == []
+    assert still_pending([idle], 2, {}, knowns) == ["2 pending jobs"]
+    assert len(still_pending([idle | {"pending_ids": ["1-0"]}], 0, {}, knowns)) == 1
+    assert len(still_pending([idle], 0, {"sync:1": (sync, 3, 2), "sync-trim:1": (trim, 1, 3)}, knowns)) == 2
+    assert still_pending([idle], 0, {"sync:1": (sync, 3, 2)}, {"sync:1": Known(missed={"1-0"})}) == []
     assert failures([idle]) == []
     assert failures([idle | {"last_error": "no"}]) == ["sync:1: last_error no"]
 

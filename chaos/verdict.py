@@ -419,10 +419,10 @@ def compare_libraries(wanted, found):
     return told
 
 
-def rest(streams, jobs, lengths, knowns):
+def still_pending(streams, jobs, lengths, knowns):
     """What is not done yet, as text; nothing, once every consumer is idle.
 
-    `streams` and `jobs` are what look.streams gives, `lengths` gives for each stream how many entries there are, and
+    `streams` and `jobs` are what observe.streams gives, `lengths` gives for each stream how many entries there are, and
     how many effects and dead letters."""
     waits = [f"{jobs} pending jobs"] if jobs else []
     for stream in streams:

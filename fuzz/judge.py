@@ -6,7 +6,7 @@ import time
 import redis
 
 from fuzz.scene import Finding
-from soak.checks import BAD_LOG
+from testing.logs import BAD_LOG
 from testing.pending import pending
 from testing.replies import fields
 

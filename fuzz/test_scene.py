@@ -1,12 +1,11 @@
 """Operations that a server answers by dropping data leave primary and replica equal all the same."""
 
-import time
 
 import pytest
 
 from fuzz.scene import Scene
+from testing.waits import eventually
 
-DEADLINE = 20
 # With so many keys and such a pause at each, in microseconds, saving takes a fifth of a second.
 KEYS = 200
 SLOW = 1000
@@ -20,14 +19,6 @@ def scene(tmp_path):
         scene.primary.of().set(f"key:{number}", number)
     yield scene
     scene.close()
-
-
-def eventually(holds):
-    """Waits until it holds."""
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def are_equal(scene):

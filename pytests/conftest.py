@@ -6,6 +6,7 @@ import pytest
 
 from testing.launch import MODULE, REDIS_SERVER
 from testing.pending import assert_at_rest
+from testing.policies import PERSISTENCE
 from testing.servers import V8, Server
 
 
@@ -106,32 +107,33 @@ def pair(_pair):
 
 @pytest.fixture
 def start_server(tmp_path_factory):
-    """Starts servers with options of their own; ends them after the test."""
+    """Starts servers with options of their own, which can be killed and started again on their data; ends them after the test."""
     servers = []
 
-    def start(**options):
-        servers.append(Server(tmp_path_factory.mktemp("server"), **options))
-        return servers[-1]
-
-    start.servers = servers
-    yield start
-    for one in servers:
-        one.stop()
-
-
-@pytest.fixture
-def keep(tmp_path_factory):
-    """Starts servers that can be killed and started again on their data; ends them after the test."""
-    servers = []
-
-    def start(*options):
-        servers.append(Server(tmp_path_factory.mktemp("kept"), *options))
+    def start(*options, **more):
+        servers.append(Server(tmp_path_factory.mktemp("server"), *options, **more))
         return servers[-1]
 
     start.servers = servers
     yield start
     for one in servers:
         one.kill()
+        if one.replica is not None:
+            one.replica.kill()
+
+
+@pytest.fixture
+def restartable(start_server, persistence):
+    """A server for tests of ``each_persistence``: it has its data again after ``kill_and_restart``."""
+    return start_server(*PERSISTENCE[persistence])
+
+
+@pytest.fixture
+def nodes(start_server):
+    """A primary and its replica, each of which can be killed and started again."""
+    primary, replica = start_server(), start_server()
+    replica.follow(primary)
+    return primary, replica
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import re
 import statistics
 import time
 from bisect import bisect_left
@@ -13,14 +12,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from soak.load import HOSTILE, LOCK_TIMEOUTS, STREAMS, fields
+from soak.load import HOSTILE, LOCK_TIMEOUTS, STREAMS
 from soak.record import Times, milliseconds
+from testing.logs import BAD_LOG
+from testing.replies import fields
 
-BAD_LOG = re.compile(r"internal error|panicked|BUG REPORT|ASSERTION FAILED|Fatal error|out of memory \(", re.IGNORECASE)
 # No PING may take longer: a few runs that are ended one after the other, and what a busy machine adds.
 WORST_PING = 3 * max(LOCK_TIMEOUTS) / 1000 + 1.5
 # While nothing hostile runs.
 P99_PING = 0.15
+# Beyond that, so many times what the machine itself is late: the server has its turns as late as the sleeping client.
+SLACK = 3
 # What RSS may grow by from the end of the warm-up to the end of the run. It goes up and down by the garbage of a dozen
 # libraries, so a trend is taken from the lower quartiles of stretches of time, and not from a few minutes.
 GROWTH_SHARE = 0.15
@@ -91,7 +93,7 @@ class Pinger:
                     self._record.violation("PING", f"not answered within {self._soak.deadline} s")
                 return
             self._taken.append((begin, took))
-            if took > WORST_PING:
+            if took > WORST_PING + SLACK * self._overslept.percentile(1):
                 self._record.violation("PING", f"answered after {milliseconds(took)}")
 
     def end(self):
@@ -113,7 +115,7 @@ class Pinger:
         for begin, took in sorted(self._taken, key=lambda one: -one[1])[:SLOWEST_SHOWN]:
             around = [what for from_, to, what in troubles if from_ < begin + took and to > begin]
             lines.append(f"  {milliseconds(took)}: {', '.join(around)}")
-        if quiet.count() >= 1000 and quiet.percentile(0.99) > P99_PING:
+        if quiet.count() >= 1000 and quiet.percentile(0.99) > P99_PING + SLACK * self._overslept.percentile(0.99):
             self._record.violation("PING", f"p99 while nothing hostile ran is {milliseconds(quiet.percentile(0.99))}")
         return lines
 

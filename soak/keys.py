@@ -3,7 +3,8 @@
 import json
 import time
 
-from soak.load import BACKLOG, Task, fields, short
+from soak.load import BACKLOG, Task, short
+from testing.replies import fields
 
 # What the writers write; each event has its place in the ledger `written`, as in those of the triggers.
 NAMES = 40

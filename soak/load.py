@@ -146,11 +146,6 @@ class Task(threading.Thread):
             self.record.violation("no error", f"{self.name}: {what}: {text}")
 
 
-def fields(flat):
-    """A flat list of names and values as a dict; for a client that speaks RESP3 it is one."""
-    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def short(words):
     """A command for people."""
     text = " ".join(map(str, words))

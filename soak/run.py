@@ -60,8 +60,9 @@ from soak.load import HOSTILE, Administrator, Caller, Churner, Writer, load
 from soak.record import Record
 from soak.triggers import Triggers
 from soak.trouble import Deserter, Troublemaker
-from testing.launch import BenchError, find_program
+from testing.launch import find_program
 from testing.throw_away import ThrowAway
+from testing.waits import HarnessError
 
 TASKS = (
     *((Caller, 3), (Writer, 2), (KeyWriter, 2), (Runner, 2)),
@@ -223,10 +224,10 @@ def main():
     try:
         options.server = options.server or find_program("REDIS_SERVER", "redis-server")
         if not options.module.exists():
-            raise BenchError(f"no module at {options.module}: run `make build` first")
+            raise HarnessError(f"no module at {options.module}: run `make build` first")
         soak = Soak(options, directory)
         lines = soak.run()
-    except BenchError as error:
+    except HarnessError as error:
         sys.exit("\n".join([f"soak: {error}", *getattr(error, "__notes__", [])]))
     print(soak.record.summary())
     print("\n".join(lines))

@@ -4,7 +4,8 @@ import re
 
 from soak.checks import numbers
 from soak.keys import EXECUTIONS, TRIGGERS
-from soak.load import HOSTILE, fields
+from soak.load import HOSTILE
+from testing.replies import fields
 
 # Fields of LIST, by those of INFO.
 SHARED = {"triggered": "num_triggered", "finished": "num_finished", "failed": "num_failed", "dropped": "num_dropped"}

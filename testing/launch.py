@@ -6,28 +6,18 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from testing.waits import HarnessError
+
 HOST = "127.0.0.1"
+# A server in cluster mode has a second port, 10,000 above its own.
+PORT_MAX = 55_535
 REPOSITORY = Path(__file__).resolve().parent.parent
 # What is tested and measured, unless a command line names others.
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
 REDIS_SERVER = os.environ.get("REDIS_SERVER") or "redis-server"
-
-
-class BenchError(Exception):
-    """What kept a program from its work, with the reason as its text."""
-
-
-def wait_for(what: str, condition: Callable[[], bool], deadline: float) -> None:
-    """Polls `condition` until it holds; `BenchError` after `deadline` seconds."""
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise BenchError(f"{what}: not reached within {deadline:.0f} s")
-        time.sleep(0.005)
 
 
 def find_program(variable: str, *candidates: str | Path) -> str:
@@ -37,14 +27,17 @@ def find_program(variable: str, *candidates: str | Path) -> str:
         found = shutil.which(program)
         if found:
             return found
-    raise BenchError(f"no such program: {', '.join(map(str, wanted))} (set {variable})")
+    raise HarnessError(f"no such program: {', '.join(map(str, wanted))} (set {variable})")
 
 
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        if port <= PORT_MAX:
+            return port
 
 
 def launch(

@@ -7,7 +7,7 @@
                           else logs "done <values>"; takes a record or a batch of them
     holding_batch         the callback ``holding``, for batches: it is released by the first value
 
-The consumers are ``RELEASE`` and one of the prefix "marker", for ``pass_by``. Values of a batch are separated by
+The consumers are ``RELEASE`` and one of the prefix "marker", for ``pass_marker``. Values of a batch are separated by
 commas.
 """
 
@@ -20,7 +20,7 @@ from testing.libraries import RELEASE, consumer
 from testing.replies import fields
 
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
-WAYS = {"append-only file": AOF, "RDB file": ()}
+PERSISTENCE = {"append-only file": AOF, "RDB file": ()}
 # Milliseconds: no test waits for their end.
 AN_HOUR = 3_600_000
 
@@ -59,7 +59,7 @@ ATTEMPTS = {
 
 each_kind = pytest.mark.parametrize("kind", ATTEMPTS)
 sync_and_async = pytest.mark.parametrize("kind", ["sync", "async"])
-each_way = pytest.mark.parametrize("way", WAYS)
+each_persistence = pytest.mark.parametrize("persistence", PERSISTENCE)
 
 
 def policy(*statements):
@@ -77,12 +77,12 @@ def load_attempting(node, kind="sync", **more):
     node.load(*policy(attempting(kind, **more)))
 
 
-def spoil(node, *values):
+def make_fail(node, *values):
     """Has entries of these values fail."""
     node.run("SADD", "bad", *values)
 
 
-def mend(node, *values):
+def make_succeed(node, *values):
     """Has entries of these values, or of all, fail no more."""
     if values:
         node.run("SREM", "bad", *values)
@@ -90,7 +90,7 @@ def mend(node, *values):
         node.run("DEL", "bad")
 
 
-def pass_by(node):
+def pass_marker(node):
     """Has an entry of another stream processed: what was to come before it has come."""
     before = len(node.seen("marker"))
     node.add("marker", "x")
@@ -105,7 +105,7 @@ def add_at_once(node, stream, values):
     return pipe.execute()
 
 
-def come_back(node):
+def kill_and_restart(node):
     """The kill of a kept server, and its new start; without an append-only file the dump is made before."""
     if not node.options:
         node.run("SAVE")
@@ -183,16 +183,16 @@ def attempts_of_pending(node, stream="stream"):
     return [int(one) for one in (shown if isinstance(shown, list) else [shown])]
 
 
-def letters(node, stream="dead", client=None):
+def dead_letters(node, stream="dead", client=None):
     """The entries of a stream as they are: pairs of an ID and a list of pairs, whose names may repeat."""
     script = "return redis.call('XRANGE', KEYS[1], '-', '+')"
     found = (client or node.client).execute_command("EVAL", script, 1, stream)
     return [(entry, list(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in found]
 
 
-def wait_letters(node, *expected, stream="dead"):
+def wait_dead_letters(node, *expected, stream="dead"):
     """Waits for a dead letter for each of these values, gives them, and asserts that there are no others."""
-    node.wait(lambda: len(letters(node, stream)) >= len(expected), lambda: letters(node, stream))
-    found = letters(node, stream)
+    node.wait(lambda: len(dead_letters(node, stream)) >= len(expected), lambda: dead_letters(node, stream))
+    found = dead_letters(node, stream)
     assert [pairs[-1] for _, pairs in found] == [("n", str(one)) for one in expected]
     return [dict(pairs[:8]) for _, pairs in found]

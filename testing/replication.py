@@ -24,3 +24,10 @@ def settle(primary, *replicas):
 
 def promote(node):
     node.run("REPLICAOF", "NO", "ONE")
+
+
+def fail_over(primary, replica):
+    """The primary dies, and its replica takes over."""
+    settle(primary, replica)
+    primary.kill()
+    promote(replica)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import redis
 
-from testing.launch import HOST, BenchError, end, launch, wait_for
+from testing.launch import HOST, end, launch
+from testing.waits import HarnessError, wait_for
 
 # Enough for a whole crash report.
 LOG_LINES_SHOWN = 400
@@ -71,7 +72,7 @@ class ThrowAway:
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            raise BenchError(f"the server ended with code {self._process.returncode}")
+            raise HarnessError(f"the server ended with code {self._process.returncode}")
         try:
             return self.client.ping()
         except redis.ConnectionError:

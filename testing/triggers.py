@@ -3,7 +3,7 @@
 ``load()`` puts some JavaScript in front of a library's own statements:
 
     fired(data, tag)      logs "fired<tag> <event> <key>"; read with ``fired`` and ``wait_fired``
-    keep(client, data)    appends the data as JSON to the list "seen"; read with ``kept_data``
+    keep(client, data)    appends the data as JSON to the list "seen"; read with ``seen_data``
     hex(buffer)           bytes as text
     holding_key           an async callback that logs "start <key>", waits until ``release`` is called with the key, and
                           logs "end <key>"
@@ -132,7 +132,7 @@ def wait_fired(node, *expected, tag=""):
     node.wait_for(list(expected), lambda: fired(node, tag))
 
 
-def kept_data(node, client=None):
+def seen_data(node, client=None):
     """The data of the events that ``keep`` was given."""
     return [json.loads(one) for one in (client or node.client).execute_command("LRANGE", "seen", 0, -1)]
 
@@ -159,7 +159,7 @@ def wait_shown(node, name="trigger", library="lib", **expected):
     node.wait(lambda: found() == expected, lambda: (found(), expected))
 
 
-def wait_rest(node, name="trigger", library="lib"):
+def wait_idle(node, name="trigger", library="lib"):
     """Waits until nothing of it waits or runs, and gives its counters: each event is finished or dropped."""
 
     def is_at_rest():

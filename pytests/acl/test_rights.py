@@ -1,4 +1,4 @@
-"""Who may use the module's commands: the right to the keys they name, whose runs they show, and what the papers say."""
+"""Who may use the module's commands: the right to the keys they name, whose runs they show, and what the documentation says."""
 
 import re
 
@@ -197,13 +197,13 @@ def test_without_a_stream_no_key_is_asked_for(server, people, word):
     anna.execute_command("RG.CONSUMER", word, "lib", "c")
 
 
-# --- the table of the papers
+# --- the table of the documentation
 
 
 def told():
-    """What the paper says of each command: its categories, and its right to keys."""
-    paper = (REPOSITORY / "docs/permissions.md").read_text().split("## Who may do what\n", 1)[1]
-    rows = re.findall(r"^\| (`.*?`) \| (`.*?`) \|(.*?)\|.*\|$", paper, re.MULTILINE)
+    """What the page says of each command: its categories, and its right to keys."""
+    page = (REPOSITORY / "docs/permissions.md").read_text().split("## Who may do what\n", 1)[1]
+    rows = re.findall(r"^\| (`.*?`) \| (`.*?`) \|(.*?)\|.*\|$", page, re.MULTILINE)
     found = {}
     for names, categories, keys in rows:
         for name in re.findall(r"`([^`]+)`", names):

@@ -20,12 +20,12 @@ def test_every_example_is_tested_here_and_says_how_to_try_it(path):
     assert f"< examples/{path.name}\n" in text
 
 
-# --- the one in the papers
+# --- what the documentation shows
 
 
-@pytest.mark.parametrize("paper", ["README.md", "docs/functions.md"])
-def test_the_first_function_does_what_the_paper_says(server, paper):
-    [code] = re.findall(r"```js\n(#!js name=shop\n.*?)```", (REPOSITORY / paper).read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/functions.md"])
+def test_the_first_function_does_what_the_paper_says(server, page):
+    [code] = re.findall(r"```js\n(#!js name=shop\n.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
     assert server.run("RG.FUNCTION", "LOAD", code) == "OK"
     server.run("SET", "tickets", 10)
     assert fcall(server, "shop", "take", 1, "tickets", 8) == 2
@@ -34,9 +34,9 @@ def test_the_first_function_does_what_the_paper_says(server, paper):
     assert server.run("GET", "tickets") == "2"
 
 
-def load_from(server, paper, name):
-    """Loads a library that stands in a paper."""
-    [code] = re.findall(rf"```js\n(#!js name={name}\n.*?)```", (REPOSITORY / paper).read_text(), re.DOTALL)
+def load_from(server, page, name):
+    """Loads a library that stands in a page."""
+    [code] = re.findall(rf"```js\n(#!js name={name}\n.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
     assert server.run("RG.FUNCTION", "LOAD", code) == "OK"
 
 

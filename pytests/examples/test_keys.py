@@ -37,8 +37,8 @@ def test_changes_wait_in_order_while_the_table_is_closed(server):
     server.wait(lambda: server.run("XLEN", "changes") == 0, "the stream is not emptied")
 
 
-def test_changes_that_waited_are_carried_over_after_a_crash(keep):
-    server = keep("--appendonly", "yes", "--appendfsync", "always")
+def test_changes_that_waited_are_carried_over_after_a_crash(start_server):
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
     load(server, "write-behind")
     server.run("SET", "table:closed", "yes")
     server.run("HSET", "product:1", "price", 20)

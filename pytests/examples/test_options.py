@@ -107,14 +107,14 @@ def test_a_payment_that_can_never_be_booked_is_put_aside_at_once(server):
     failed = pay(server, "much")
     pay(server, 100)
     server.wait(lambda: server.run("HGET", "ledger", "anna") == "100", "the next payment is not booked")
-    [(_, letter)] = entries(server, "unbooked")
+    [(_, dead_letter)] = entries(server, "unbooked")
     first_eight = ["library", "consumer", "stream", "id", "attempts", "error", "first_time", "last_time"]
-    assert list(letter) == [*first_eight, "account", "amount"]
+    assert list(dead_letter) == [*first_eight, "account", "amount"]
     expected = {"library": "payments", "consumer": "book", "stream": "payment:web", "id": failed, "attempts": "1"}
-    assert {name: letter[name] for name in expected} == expected
-    assert "a payment is an account and a whole number" in letter["error"]
-    assert int(failed.split("-")[0]) - 1000 <= int(letter["first_time"]) <= int(letter["last_time"])
-    assert (letter["account"], letter["amount"]) == ("anna", "much")
+    assert {name: dead_letter[name] for name in expected} == expected
+    assert "a payment is an account and a whole number" in dead_letter["error"]
+    assert int(failed.split("-")[0]) - 1000 <= int(dead_letter["first_time"]) <= int(dead_letter["last_time"])
+    assert (dead_letter["account"], dead_letter["amount"]) == ("anna", "much")
 
 
 @pytest.mark.parametrize("amount", ["", b"\xff"])
@@ -137,9 +137,9 @@ def test_a_payment_that_was_given_up_is_booked_when_it_is_handed_over_once_more(
         return True
 
     server.wait(is_given_up, lambda: info(server, *PAYMENT))
-    [(_, letter)] = entries(server, "unbooked")
-    assert (letter["id"], letter["attempts"]) == (given_up, "10")
-    assert "the ledger is closed" in letter["error"]
+    [(_, dead_letter)] = entries(server, "unbooked")
+    assert (dead_letter["id"], dead_letter["attempts"]) == (given_up, "10")
+    assert "the ledger is closed" in dead_letter["error"]
 
     server.run("DEL", "ledger:closed")
     assert server.run("RG.CONSUMER", "REDRIVE", *PAYMENT) == 1
@@ -157,10 +157,10 @@ def test_one_bad_document_keeps_no_other_out(server):
     ids = add_at_once(server, "import:web", *documents)
     server.wait(lambda: server.run("XLEN", "not-imported") == 1, "the bad one is not found")
     server.wait(lambda: server.run("HLEN", "documents") == 63, lambda: server.run("HLEN", "documents"))
-    [(_, letter)] = entries(server, "not-imported")
-    assert letter["id"] == ids[17]
-    assert letter["json"] == '{"name":'
-    assert "SyntaxError" in letter["error"]
+    [(_, dead_letter)] = entries(server, "not-imported")
+    assert dead_letter["id"] == ids[17]
+    assert dead_letter["json"] == '{"name":'
+    assert "SyntaxError" in dead_letter["error"]
     assert server.run("HEXISTS", "documents", "17") == 0
 
 

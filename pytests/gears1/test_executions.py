@@ -343,20 +343,20 @@ def test_of_a_script_that_has_ended_nothing_is_left(server):
     server.wait(lambda: scripts() == 0, scripts)
 
 
-def test_runs_are_not_kept_over_a_restart(keep):
-    kept = keep("--appendonly", "yes", "--appendfsync", "always")
-    identity = execute(kept, "GB('ShardsIDReader').run()", "UNBLOCKING")
-    kept.run("RG.GETRESULTSBLOCKING", identity)
-    begin(kept, STUCK)
-    kept.restart()
-    assert (executions(kept), kept.libraries()) == ({}, [])
+def test_runs_are_not_kept_over_a_restart(start_server):
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
+    identity = execute(server, "GB('ShardsIDReader').run()", "UNBLOCKING")
+    server.run("RG.GETRESULTSBLOCKING", identity)
+    begin(server, STUCK)
+    server.restart()
+    assert (executions(server), server.libraries()) == ({}, [])
 
 
-def test_a_run_that_goes_on_does_not_keep_the_server_from_ending(keep):
-    kept = keep()
-    execute(kept, STUCK, "UNBLOCKING")
-    sent = kept.send("RG.JSEXECUTE", STUCK)
-    kept.wait(lambda: len(logged(kept, "begun")) == 2, lambda: logged(kept))
+def test_a_run_that_goes_on_does_not_keep_the_server_from_ending(start_server):
+    server = start_server()
+    execute(server, STUCK, "UNBLOCKING")
+    sent = server.send("RG.JSEXECUTE", STUCK)
+    server.wait(lambda: len(logged(server, "begun")) == 2, lambda: logged(server))
     assert not sent.is_answered()
-    kept.process.terminate()
-    assert kept.process.wait(timeout=10) == 0
+    server.process.terminate()
+    assert server.process.wait(timeout=10) == 0

@@ -18,19 +18,19 @@ from testing.gears1 import (
     wait_registration,
 )
 from testing.policies import (
-    WAYS,
     add_at_once,
-    come_back,
     done,
-    mend,
-    pass_by,
+    each_persistence,
+    kill_and_restart,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
     tries,
     wait_done,
     wait_tries,
 )
-from testing.replication import promote, settle
+from testing.replication import fail_over, settle
 
 A_DAY = 86_400
 KEYS = "GB().foreach(x => log(`key ${x.key}`)).register('k*');"
@@ -38,28 +38,7 @@ STREAM = "GB('StreamReader').foreach(x => log(x.n)).register('s');"
 TOGETHER = "accumulate((all, x) => (all === null ? x.n : `${all},${x.n}`)).foreach(all => log(all))"
 MODES = ("async", "async_local", "sync")
 
-each_way = pytest.mark.parametrize("way", WAYS)
 each_kind = pytest.mark.parametrize("kind", ["RG.JSEXECUTE", "RG.FUNCTION LOAD"])
-
-
-@pytest.fixture
-def kept(keep, way):
-    return keep(*WAYS[way])
-
-
-@pytest.fixture
-def nodes(keep):
-    """A primary and its replica."""
-    primary, replica = keep(), keep()
-    replica.follow(primary)
-    return primary, replica
-
-
-def fail_over(primary, replica):
-    """The primary dies, and its replica takes over."""
-    settle(primary, replica)
-    primary.kill()
-    promote(replica)
 
 
 def shown(node):
@@ -71,9 +50,9 @@ def shown(node):
 # --- kills ----------------------------------------------------------------------------------------------------------
 
 
-@each_way
+@each_persistence
 @each_kind
-def test_registrations_come_back_and_go_on(kept, kind):
+def test_registrations_come_back_and_go_on(restartable, kind):
     code = f"""
         GB('KeysReader', '*', 'first').foreach(x => log(`key ${{x.key}}`)).register('k*', {{
             eventTypes: ['set'], keyTypes: ['string', 'list'], readValue: false,
@@ -83,129 +62,129 @@ def test_registrations_come_back_and_go_on(kept, kind):
         }});
         {"".join(f"GB('StreamReader').register('none{n}', {{ mode: '{mode}' }});" for n, mode in enumerate(MODES))}
     """
-    bring(kept, kind, code)
-    before = shown(kept)
+    bring(restartable, kind, code)
+    before = shown(restartable)
     assert len(before) == 5
     for number in range(2):
-        kept.add("s", 2 * number, 2 * number + 1)
-        kept.run("SET", f"k{number}", 1)
-        kept.wait(lambda number=number: len(logged(kept)) == 3 * (number + 1), lambda: logged(kept))
-        wait_counts(kept, 1, 1, 0, 0, name="gears:2")
-        come_back(kept)
-        assert shown(kept) == before
-    kept.add("s", 4)
-    kept.wait(lambda: logged(kept)[-1] == "4", lambda: logged(kept))
-    assert sorted(logged(kept)) == ["0", "1", "2", "3", "4", "key k0", "key k1"]
+        restartable.add("s", 2 * number, 2 * number + 1)
+        restartable.run("SET", f"k{number}", 1)
+        restartable.wait(lambda number=number: len(logged(restartable)) == 3 * (number + 1), lambda: logged(restartable))
+        wait_counts(restartable, 1, 1, 0, 0, name="gears:2")
+        kill_and_restart(restartable)
+        assert shown(restartable) == before
+    restartable.add("s", 4)
+    restartable.wait(lambda: logged(restartable)[-1] == "4", lambda: logged(restartable))
+    assert sorted(logged(restartable)) == ["0", "1", "2", "3", "4", "key k0", "key k1"]
 
 
-@each_way
-def test_of_nine_entries_in_batches_of_five_all_are_processed_after_a_restart(kept):
-    execute(kept, f"GB('StreamReader').{TOGETHER}.register('s', {{ batch: 5 }})")
-    kept.add("s", *range(9))
-    wait_logged(kept, "0,1,2,3,4")
-    kept.wait(lambda: kept.run("XLEN", "s") == 4, "it is not trimmed")
-    come_back(kept)
-    wait_logged(kept, "0,1,2,3,4", "5,6,7,8")
-    kept.wait(lambda: kept.run("XLEN", "s") == 0, "it is not trimmed")
+@each_persistence
+def test_of_nine_entries_in_batches_of_five_all_are_processed_after_a_restart(restartable):
+    execute(restartable, f"GB('StreamReader').{TOGETHER}.register('s', {{ batch: 5 }})")
+    restartable.add("s", *range(9))
+    wait_logged(restartable, "0,1,2,3,4")
+    restartable.wait(lambda: restartable.run("XLEN", "s") == 4, "it is not trimmed")
+    kill_and_restart(restartable)
+    wait_logged(restartable, "0,1,2,3,4", "5,6,7,8")
+    restartable.wait(lambda: restartable.run("XLEN", "s") == 0, "it is not trimmed")
 
 
-@each_way
-def test_what_waits_for_a_retry_comes_first_after_a_restart(kept):
-    execute(kept, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedRetryInterval: 0.2 }})")
-    spoil(kept, 1)
-    kept.add("s", 0, 1, 2, 3)
-    wait_tries(kept, 2)
-    come_back(kept)
-    mend(kept)
-    wait_done(kept, 0, 1, 2, 3)
-    kept.wait(lambda: kept.run("XLEN", "s") == 0, "it is not trimmed")
+@each_persistence
+def test_what_waits_for_a_retry_comes_first_after_a_restart(restartable):
+    execute(restartable, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedRetryInterval: 0.2 }})")
+    make_fail(restartable, 1)
+    restartable.add("s", 0, 1, 2, 3)
+    wait_tries(restartable, 2)
+    kill_and_restart(restartable)
+    make_succeed(restartable)
+    wait_done(restartable, 0, 1, 2, 3)
+    restartable.wait(lambda: restartable.run("XLEN", "s") == 0, "it is not trimmed")
 
 
-@each_way
+@each_persistence
 @pytest.mark.parametrize("how", ["aborted", "paused"])
-def test_what_is_stopped_stays_so_until_it_is_unpaused(kept, how):
+def test_what_is_stopped_stays_so_until_it_is_unpaused(restartable, how):
     """In the first RedisGears it went on after a restart."""
-    execute(kept, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedPolicy: 'abort' }})", "ID", "gears")
-    spoil(kept, 1)
+    execute(restartable, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedPolicy: 'abort' }})", "ID", "gears")
+    make_fail(restartable, 1)
     if how == "paused":
-        kept.run("RG.PAUSEREGISTRATIONS", id_of(kept))
-    kept.add("s", 1, 2)
-    wait_registration(kept, status=how.upper())
-    kept.load(*policy(), name="other")
-    mend(kept)
-    come_back(kept)
-    pass_by(kept)
-    assert registration(kept, "gears:1")["status"] == how.upper()
-    assert done(kept) == []
-    assert kept.run("RG.UNPAUSEREGISTRATIONS", id_of(kept, "gears:1")) == "OK"
-    wait_done(kept, 1, 2)
+        restartable.run("RG.PAUSEREGISTRATIONS", id_of(restartable))
+    restartable.add("s", 1, 2)
+    wait_registration(restartable, status=how.upper())
+    restartable.load(*policy(), name="other")
+    make_succeed(restartable)
+    kill_and_restart(restartable)
+    pass_marker(restartable)
+    assert registration(restartable, "gears:1")["status"] == how.upper()
+    assert done(restartable) == []
+    assert restartable.run("RG.UNPAUSEREGISTRATIONS", id_of(restartable, "gears:1")) == "OK"
+    wait_done(restartable, 1, 2)
 
 
-@each_way
-def test_what_is_unregistered_stays_so(kept):
-    bring(kept, "RG.JSEXECUTE", STREAM + KEYS + STREAM)
+@each_persistence
+def test_what_is_unregistered_stays_so(restartable):
+    bring(restartable, "RG.JSEXECUTE", STREAM + KEYS + STREAM)
     for name in ("gears:1", "gears:2"):
-        kept.run("RG.UNREGISTER", id_of(kept, name))
+        restartable.run("RG.UNREGISTER", id_of(restartable, name))
     for number in range(2):
-        come_back(kept)
-        assert [one["PD"] for one in registrations(kept)] == ["gears.gears:3"]
-        kept.run("SET", "k", 1)
-        kept.add("s", number)
-        wait_counts(kept, 1, 1, 0, 0)
-    assert logged(kept) == ["0", "1"]
-    kept.run("RG.UNREGISTER", id_of(kept))
-    come_back(kept)
-    assert (registrations(kept), kept.libraries()) == ([], [])
+        kill_and_restart(restartable)
+        assert [one["PD"] for one in registrations(restartable)] == ["gears.gears:3"]
+        restartable.run("SET", "k", 1)
+        restartable.add("s", number)
+        wait_counts(restartable, 1, 1, 0, 0)
+    assert logged(restartable) == ["0", "1"]
+    restartable.run("RG.UNREGISTER", id_of(restartable))
+    kill_and_restart(restartable)
+    assert (registrations(restartable), restartable.libraries()) == ([], [])
 
 
-@each_way
-def test_statistics_begin_anew_and_a_failure_is_forgotten(kept):
-    execute(kept, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedPolicy: 'continue' }})")
-    spoil(kept, 1)
-    kept.add("s", 0, 1)
-    wait_counts(kept, 2, 1, 1, 0)
-    come_back(kept)
-    wait_counts(kept, 0, 0, 0, 0)
+@each_persistence
+def test_statistics_begin_anew_and_a_failure_is_forgotten(restartable):
+    execute(restartable, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedPolicy: 'continue' }})")
+    make_fail(restartable, 1)
+    restartable.add("s", 0, 1)
+    wait_counts(restartable, 2, 1, 1, 0)
+    kill_and_restart(restartable)
+    wait_counts(restartable, 0, 0, 0, 0)
 
 
-@each_way
+@each_persistence
 @pytest.mark.parametrize("reader", ["KeysReader", "StreamReader"])
-def test_on_registered_is_called_after_a_restart_too(kept, reader):
+def test_on_registered_is_called_after_a_restart_too(restartable, reader):
     execute(
-        kept, f"GB('{reader}').register('k', {{ onRegistered: () => {{ log('registered'); execute('INCR', 'n'); }} }})"
+        restartable, f"GB('{reader}').register('k', {{ onRegistered: () => {{ log('registered'); execute('INCR', 'n'); }} }})"
     )
     for number in ("1", "2"):
-        kept.wait(lambda number=number: kept.run("GET", "n") == number, lambda: kept.run("GET", "n"))
-        wait_logged(kept, *["registered"] * int(number))
-        come_back(kept)
+        restartable.wait(lambda number=number: restartable.run("GET", "n") == number, lambda: restartable.run("GET", "n"))
+        wait_logged(restartable, *["registered"] * int(number))
+        kill_and_restart(restartable)
 
 
-@each_way
-def test_nothing_is_triggered_by_what_is_loaded(kept):
-    execute(kept, "GB().foreach(x => log(x.key)).register()")
-    kept.run("SET", "a", 1)
-    wait_logged(kept, "a")
-    come_back(kept)
-    kept.run("SET", "b", 1)
-    wait_logged(kept, "a", "b")
-    assert registration(kept)["numTriggered"] == 1
+@each_persistence
+def test_nothing_is_triggered_by_what_is_loaded(restartable):
+    execute(restartable, "GB().foreach(x => log(x.key)).register()")
+    restartable.run("SET", "a", 1)
+    wait_logged(restartable, "a")
+    kill_and_restart(restartable)
+    restartable.run("SET", "b", 1)
+    wait_logged(restartable, "a", "b")
+    assert registration(restartable)["numTriggered"] == 1
 
 
-@each_way
-def test_in_quarantine_a_registration_can_be_unregistered_and_the_others_stay(kept):
+@each_persistence
+def test_in_quarantine_a_registration_can_be_unregistered_and_the_others_stay(restartable):
     later = int(1000 * time.time()) + 1000
     code = f"if (Date.now() > {later}) throw new Error('no more');" + STREAM + KEYS
-    execute(kept, code, "ID", "gears")
-    kept.wait(lambda: 1000 * time.time() > later, "it is too early")
-    come_back(kept)
-    assert kept.libraries() == ["gears"]
-    assert kept.run("RG.UNREGISTER", id_of(kept, "gears:1")) == "OK"
-    assert kept.libraries() == ["gears"]
-    come_back(kept)
-    assert kept.libraries() == ["gears"]
-    execute(kept, STREAM + KEYS, "ID", "gears", "UPGRADE")
-    kept.run("SET", "k", 1)
-    wait_logged(kept, "key k")
+    execute(restartable, code, "ID", "gears")
+    restartable.wait(lambda: 1000 * time.time() > later, "it is too early")
+    kill_and_restart(restartable)
+    assert restartable.libraries() == ["gears"]
+    assert restartable.run("RG.UNREGISTER", id_of(restartable, "gears:1")) == "OK"
+    assert restartable.libraries() == ["gears"]
+    kill_and_restart(restartable)
+    assert restartable.libraries() == ["gears"]
+    execute(restartable, STREAM + KEYS, "ID", "gears", "UPGRADE")
+    restartable.run("SET", "k", 1)
+    wait_logged(restartable, "key k")
 
 
 # --- replicas -------------------------------------------------------------------------------------------------------
@@ -230,13 +209,13 @@ def test_a_promoted_replica_goes_on_and_loses_nothing(nodes):
     execute(primary, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedRetryInterval: 0.1 }})")
     add_at_once(primary, "s", range(50))
     wait_counts(primary, 50, 50, 0, 0)
-    spoil(primary, 51)
+    make_fail(primary, 51)
     add_at_once(primary, "s", range(50, 60))
     wait_tries(primary, 53)
     fail_over(primary, replica)
     assert logged(replica) == []
     wait_tries(replica, 1)
-    mend(replica)
+    make_succeed(replica)
     replica.add("s", *range(60, 70))
     wait_done(replica, *range(51, 70))
     replica.wait(lambda: replica.run("XLEN", "s") == 0, "it is not trimmed")

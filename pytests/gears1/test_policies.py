@@ -18,11 +18,11 @@ from testing.policies import (
     add_at_once,
     command,
     done,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     pauses,
     policy,
-    spoil,
     tries,
     wait_done,
     wait_tries,
@@ -38,7 +38,7 @@ each_async_mode = pytest.mark.parametrize("mode", ASYNC_MODES)
 def register(node, arguments="{}", stream="s", step=TRY):
     """Has a plan registered that tries."""
     assert execute(node, f"GB('StreamReader').foreach({step}).register('{stream}', {arguments})", "ID", "gears") == "OK"
-    # For pass_by.
+    # For pass_marker.
     node.load(*policy(), name="other")
 
 
@@ -59,13 +59,13 @@ def xlen(node, stream="s"):
 @pytest.mark.parametrize("policy_given", ["", "onFailedPolicy: 'retry', ", "onFailedPolicy: 'RETRY', "])
 def test_retry_is_the_default_and_the_entry_comes_again_until_its_cause_is_gone(server, mode, policy_given):
     register(server, f"{{ mode: '{mode}', {policy_given}onFailedRetryInterval: 0.05 }}")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 0, 1, 2, 3)
     assert wait_tries(server, 5)[:5] == ["0", "1", "1", "1", "1"]
     assert (done(server), xlen(server)) == (["0"], 3)
     found = only(server)
     assert (found["args"]["onFailedPolicy"], found["lastError"]) == ("retry", "Error: no 1")
-    mend(server)
+    make_succeed(server)
     wait_done(server, 0, 1, 2, 3)
     assert without_repeats(tries(server)) == ["0", "1", "2", "3"]
     wait_registration(server, "gears:1", lastError=None, status="OK")
@@ -74,18 +74,18 @@ def test_retry_is_the_default_and_the_entry_comes_again_until_its_cause_is_gone(
 
 def test_while_it_waits_the_status_says_so_and_everything_that_comes_waits(server):
     register(server, f"{{ onFailedRetryInterval: {A_DAY} }}", stream="s*")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s1", 1)
     wait_registration(server, "gears:1", status="WAITING_FOR_RETRY_ON_FAILURE", lastError="Error: no 1")
     server.add("s1", 2)
     server.add("s2", 3)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["1"]
     assert (xlen(server, "s1"), xlen(server, "s2")) == (2, 1)
     found = only(server)
     assert (found["numTriggered"], found["numSuccess"], found["numFailures"]) == (1, 0, 1)
     assert found["args"]["retryInterval"] == A_DAY
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "s1", name="gears:1", library="gears")
     server.wait(lambda: len(done(server)) == 3, lambda: done(server))
     assert done(server)[0] == "1"
@@ -94,13 +94,13 @@ def test_while_it_waits_the_status_says_so_and_everything_that_comes_waits(serve
 
 def test_a_batch_comes_again_whole(server):
     register(server, "{ batch: 3, onFailedRetryInterval: 0.05 }")
-    spoil(server, 1)
+    make_fail(server, 1)
     add_at_once(server, "s", range(6))
     found = wait_tries(server, 6)[:6]
     # What is behind the error is not processed.
     assert found == ["0", "1", "0", "1", "0", "1"]
     assert xlen(server) == 6
-    mend(server)
+    make_succeed(server)
     server.wait(lambda: done(server)[-6:] == ["0", "1", "2", "3", "4", "5"], lambda: done(server))
     server.wait(lambda: xlen(server) == 0, "it is not trimmed")
     assert registration(server, "gears:1")["numSuccess"] == 2
@@ -109,10 +109,10 @@ def test_a_batch_comes_again_whole(server):
 @pytest.mark.parametrize(("seconds", "least"), [("0.4", 0.4), (None, 1.0)], ids=["given", "default"])
 def test_the_interval_is_in_seconds(server, seconds, least):
     register(server, "{}" if seconds is None else f"{{ onFailedRetryInterval: {seconds} }}")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 1)
     wait_registration(server, "gears:1", status="WAITING_FOR_RETRY_ON_FAILURE")
-    mend(server)
+    make_succeed(server)
     wait_done(server, 1)
     [pause] = pauses(server)
     assert 0.9 * least <= pause < least + 5
@@ -120,11 +120,11 @@ def test_the_interval_is_in_seconds(server, seconds, least):
 
 def test_an_interval_of_nothing_is_one(server):
     register(server, "{ onFailedRetryInterval: 0 }")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 1)
     wait_tries(server, 20)
     assert server.client.ping()
-    mend(server)
+    make_succeed(server)
     wait_done(server, 1)
 
 
@@ -161,11 +161,11 @@ def test_what_is_ended_for_its_time_is_retried(server):
     }"""
     with server.setting("redisgears_2.background-timeout", 200):
         register(server, "{ onFailedRetryInterval: 0.05 }", step=step)
-        spoil(server, 1)
+        make_fail(server, 1)
         server.add("s", 1, 2)
         wait_tries(server, 2)
         assert "time" in only(server)["lastError"]
-        mend(server)
+        make_succeed(server)
         wait_done(server, 1, 2)
 
 
@@ -176,12 +176,12 @@ def test_what_is_ended_for_its_time_is_retried(server):
 @pytest.mark.parametrize("word", ["abort", "Abort", "ABORT"])
 def test_abort_ends_the_registration_at_its_first_error(server, mode, word):
     register(server, f"{{ mode: '{mode}', onFailedPolicy: '{word}' }}", stream="s*")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s1", 0, 1, 2)
     wait_registration(server, "gears:1", status="ABORTED", lastError="Error: no 1")
     server.add("s1", 3)
     server.add("s2", 4)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["0", "1"]
     assert (xlen(server, "s1"), xlen(server, "s2")) == (3, 1)
     assert only(server)["args"]["onFailedPolicy"] == "abort"
@@ -189,13 +189,13 @@ def test_abort_ends_the_registration_at_its_first_error(server, mode, word):
 
 def test_what_is_aborted_goes_on_where_it_was_when_it_is_unpaused(server):
     register(server, "{ onFailedPolicy: 'abort' }")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 0, 1, 2)
     wait_registration(server, "gears:1", status="ABORTED")
     assert server.run("RG.UNPAUSEREGISTRATIONS", id_of(server, "gears:1")) == "OK"
     wait_tries(server, 3)
     wait_registration(server, "gears:1", status="ABORTED", numFailures=2)
-    mend(server)
+    make_succeed(server)
     server.run("RG.UNPAUSEREGISTRATIONS", id_of(server, "gears:1"))
     wait_done(server, 0, 1, 2)
     wait_registration(server, "gears:1", status="OK", lastError=None)
@@ -210,7 +210,7 @@ def test_what_is_aborted_goes_on_where_it_was_when_it_is_unpaused(server):
 @pytest.mark.parametrize("word", ["continue", "CONTINUE"])
 def test_continue_passes_over_what_failed(server, mode, word):
     register(server, f"{{ mode: '{mode}', onFailedPolicy: '{word}' }}")
-    spoil(server, 1, 3)
+    make_fail(server, 1, 3)
     server.add("s", 0, 1, 2, 3)
     wait_registration(server, "gears:1", numTriggered=4, numFailures=2, lastError="Error: no 3", status="OK")
     server.add("s", 4)
@@ -225,7 +225,7 @@ def test_continue_passes_over_what_failed(server, mode, word):
 def test_under_continue_the_others_of_a_batch_are_processed_all_the_same(server, mode):
     """In the first RedisGears they were lost."""
     register(server, f"{{ mode: '{mode}', onFailedPolicy: 'continue', batch: 3 }}")
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     add_at_once(server, "s", range(6))
     wait_done(server, 0, 3, 4, 5)
     assert tries(server) == ["0", "1", "2", "3", "4", "5"]
@@ -235,14 +235,14 @@ def test_under_continue_the_others_of_a_batch_are_processed_all_the_same(server,
 
 def test_under_continue_the_error_that_is_shown_is_the_first_of_the_batch(server):
     register(server, "{ onFailedPolicy: 'continue', batch: 3 }")
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     server.add("s", 0, 1, 2)
     wait_registration(server, "gears:1", numFailures=1, lastError="Error: no 1")
 
 
 def test_sync_goes_with_continue_alone_which_is_its_default(server):
     register(server, "{ mode: 'sync' }")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 0, 1, 2)
     assert tries(server) == ["0", "1", "2"]
     assert (done(server), xlen(server)) == (["0", "2"], 0)
@@ -275,7 +275,7 @@ def test_while_a_registration_is_paused_nothing_is_processed(server, mode):
     assert only(server)["status"] == "PAUSED"
     server.add("s1", 2, 3)
     server.add("s2", 4)
-    pass_by(server)
+    pass_marker(server)
     assert done(server) == ["1"]
     assert (xlen(server, "s1"), xlen(server, "s2")) == (2, 1)
     assert server.run("RG.PAUSEREGISTRATIONS", identity) == "OK"
@@ -291,15 +291,15 @@ def test_while_a_registration_is_paused_nothing_is_processed(server, mode):
 
 def test_a_pause_while_it_waits_for_a_retry_wins(server):
     register(server, "{ onFailedRetryInterval: 0.05 }")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 1)
     wait_tries(server, 1)
     server.run("RG.PAUSEREGISTRATIONS", id_of(server, "gears:1"))
     assert only(server)["status"] == "PAUSED"
     server.wait(lambda: counts(server, "gears:1")[0] == sum(counts(server, "gears:1")[1:3]), "it goes on")
     before = len(tries(server))
-    pass_by(server)
-    mend(server)
+    pass_marker(server)
+    make_succeed(server)
     assert len(tries(server)) == before
     server.run("RG.UNPAUSEREGISTRATIONS", id_of(server, "gears:1"))
     wait_done(server, 1)

@@ -25,7 +25,7 @@ from testing.gears1 import (
     wait_registration,
 )
 from testing.libraries import consumer, function
-from testing.policies import add_at_once, done, pass_by, policy, spoil, tries, wait_done, wait_tries
+from testing.policies import add_at_once, done, make_fail, pass_marker, policy, tries, wait_done, wait_tries
 from testing.replies import fields
 from testing.wire import Wire
 
@@ -247,7 +247,7 @@ def test_statistics_may_begin_anew(server, mode):
         GB('StreamReader').foreach({TRY}).register('s', {arguments}, onFailedPolicy: 'continue' }});
     """
     execute(server, code)
-    spoil(server, 2)
+    make_fail(server, 2)
     server.run("SET", "k", "good")
     server.run("SET", "k", "bad")
     server.add("s", 1, 2)
@@ -321,7 +321,7 @@ def test_the_batch_that_runs_is_finished_and_nothing_behind_it(server):
     wait_tries(server, 2)
     server.add("go", 1)
     wait_done(server, 1, 2)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["1", "2"]
     assert [one["PD"] for one in registrations(server) if one["PD"].startswith("gears.")] == ["gears.gears:2"]
 
@@ -351,14 +351,14 @@ def test_what_was_read_ahead_is_not_handed_over_when_its_consumer_goes(server, h
         server.wait(lambda: pending_jobs(server) == 0, lambda: pending_jobs(server))
     # What the callback had at that moment is all that may come.
     server.load(*policy(), name="other")
-    pass_by(server)
+    pass_marker(server)
     assert len(tries(server)) <= began + 1
 
 
 @pytest.mark.parametrize("of", ["consumer", "trigger"])
-def test_on_registered_of_what_was_unregistered_is_called_no_more(keep, of):
+def test_on_registered_of_what_was_unregistered_is_called_no_more(start_server, of):
     # A server that does not write at once may put off what a kill then loses.
-    kept = keep("--appendonly", "yes", "--appendfsync", "always")
+    kept = start_server("--appendonly", "yes", "--appendfsync", "always")
     hook = "{ on_registered: () => redis.log('registered') }"
     # A registration of the other kind has the same name, and stays.
     code = {
@@ -382,7 +382,7 @@ def test_on_registered_of_what_was_unregistered_is_called_no_more(keep, of):
 
 def test_what_waits_for_a_retry_ends_with_its_registration(server):
     execute(server, f"GB('StreamReader').foreach({TRY}).register('s', {{ onFailedRetryInterval: 0.1 }}); {KEYS}")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("s", 1)
     wait_registration(server, "gears:1", status="WAITING_FOR_RETRY_ON_FAILURE")
     server.run("RG.UNREGISTER", id_of(server, "gears:1"))

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from testing.gears1 import DENY, bring, counts, registration, registrations, wait_counts
+from testing.gears1 import DENY, KEEP, bring, counts, registration, registrations, wait_counts
 from testing.policies import add_at_once
 from testing.replication import digest, settle
-from testing.triggers import KEEP
 
 each_way = pytest.mark.parametrize("way", ["RG.JSEXECUTE", "RG.FUNCTION LOAD"])
 

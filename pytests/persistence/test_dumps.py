@@ -23,9 +23,9 @@ BUSY = """async (client, data) => {
 }"""
 
 
-def restored(keep, server, *options):
+def restored(start_server, server, *options):
     """Another server, on a copy of the first one's files."""
-    copy = keep(*options)
+    copy = start_server(*options)
     copy.kill()
     for file in ("dump.rdb", "appendonlydir"):
         target = copy.directory / file
@@ -39,8 +39,8 @@ def restored(keep, server, *options):
     return copy
 
 
-def test_dumps_and_rewrites_go_well_while_all_workers_run_javascript(keep, measured):
-    server = keep(*AOF, "--redisgears_2.execution-threads", "4")
+def test_dumps_and_rewrites_go_well_while_all_workers_run_javascript(start_server, measured):
+    server = start_server(*AOF, "--redisgears_2.execution-threads", "4")
     for name in "abcd":
         server.load(consumer(window=20, prefix=f"{name}:", trim=True, callback=BUSY), name=name)
     end = time.monotonic() + SECONDS
@@ -61,7 +61,7 @@ def test_dumps_and_rewrites_go_well_while_all_workers_run_javascript(keep, measu
         dumps += 1
         if dumps % 10 == 1 or SECONDS < 10:
             for options in ((), AOF):
-                copy = restored(keep, server, *options)
+                copy = restored(start_server, server, *options)
                 assert copy.libraries() == ["a", "b", "c", "d"]
                 copy.kill()
     server.wait(lambda: int(server.run("GET", "done") or 0) >= number, lambda: (server.run("GET", "done"), number))
@@ -69,8 +69,8 @@ def test_dumps_and_rewrites_go_well_while_all_workers_run_javascript(keep, measu
     measured(f"{dumps} dumps and rewrites in {SECONDS:.0f} s under load, {number} entries processed")
 
 
-def test_progress_in_a_hundred_thousand_streams_is_kept_and_costs_little(keep, measured):
-    server = keep("--maxmemory", "0")
+def test_progress_in_a_hundred_thousand_streams_is_kept_and_costs_little(start_server, measured):
+    server = start_server("--maxmemory", "0")
     server.load(consumer(prefix="s:", callback="(client, data) => {}"), function("f"))
     for first in range(0, STREAMS, 10_000):
         pipe = server.client.pipeline(transaction=False)
@@ -84,7 +84,7 @@ def test_progress_in_a_hundred_thousand_streams_is_kept_and_costs_little(keep, m
         server.run("SAVE")
         saving = time.monotonic() - began
         sizes[what] = (server.directory / "dump.rdb").stat().st_size
-        copy = restored(keep, server)
+        copy = restored(start_server, server)
         [loading] = re.findall(r"DB loaded from disk: ([0-9.]+) seconds", copy.log_text())[-1:]
         times[what] = f"saved in {saving:.2f} s, loaded in {loading} s"
         if what == "with":

@@ -15,9 +15,9 @@ ASYNC_EFFECT = "async (client, data) => { client.block(c => c.call('INCR', `done
 
 
 @pytest.fixture
-def nodes(keep):
+def nodes(start_server):
     """A primary, its replica, and the replica of that."""
-    primary, replica, sub_replica = keep(), keep(), keep()
+    primary, replica, sub_replica = start_server(), start_server(), start_server()
     replica.follow(primary)
     sub_replica.follow(replica)
     return primary, replica, sub_replica
@@ -153,8 +153,8 @@ def test_a_promoted_replica_repeats_nothing_that_is_done_and_skips_nothing(nodes
     replica.wait_stream(pending_ids=[])
 
 
-def test_a_replica_that_joins_later_gets_libraries_and_progress(keep):
-    primary, replica = keep(), keep()
+def test_a_replica_that_joins_later_gets_libraries_and_progress(start_server):
+    primary, replica = start_server(), start_server()
     replica.load(consumer(), name="own")
     primary.load(consumer(callback=EFFECT))
     primary.add("stream", 1, 2, 3)
@@ -167,8 +167,8 @@ def test_a_replica_that_joins_later_gets_libraries_and_progress(keep):
     assert [replica.run("GET", f"done:{n}") for n in range(1, 5)] == ["1"] * 4
 
 
-def test_after_a_partial_synchronisation_progress_is_known(keep):
-    primary, replica = keep(), keep()
+def test_after_a_partial_synchronisation_progress_is_known(start_server):
+    primary, replica = start_server(), start_server()
     replica.follow(primary)
     primary.load(consumer(callback=EFFECT))
     settle(primary, replica)
@@ -194,8 +194,8 @@ def test_what_the_primary_saves_and_loads_again_is_known_to_its_replica(pair):
     pair.wait(lambda: progress(pair.replica) == progress(pair), lambda: (progress(pair.replica), progress(pair)))
 
 
-def test_a_primary_that_was_replaced_and_comes_back_with_callbacks_at_work_repeats_and_skips_nothing(keep):
-    first, second = keep(), keep()
+def test_a_primary_that_was_replaced_and_comes_back_with_callbacks_at_work_repeats_and_skips_nothing(start_server):
+    first, second = start_server(), start_server()
     second.follow(first)
     first.load(consumer(window=2, callback="holding"), RELEASE)
     first.add("stream", 1, 2, 3, 4)
@@ -231,8 +231,8 @@ def test_a_callback_that_ends_after_its_server_was_demoted_and_promoted_again_co
     assert len(server.messages("start ")) == 3
 
 
-def test_a_coordinated_failover_under_load_repeats_and_skips_nothing(keep):
-    first, second = keep(), keep()
+def test_a_coordinated_failover_under_load_repeats_and_skips_nothing(start_server):
+    first, second = start_server(), start_server()
     second.follow(first)
     first.load(
         consumer("sync", "sync", callback=EFFECT), consumer("async", "async", window=5, callback=ASYNC_EFFECT)
@@ -270,8 +270,8 @@ def test_while_clients_are_paused_nothing_goes_on_and_afterwards_everything_does
     pair.wait_stream(pending_ids=[])
 
 
-def test_a_library_that_a_replica_cannot_load_is_kept_there_with_the_progress_that_goes_on(keep):
-    primary, replica = keep(), keep()
+def test_a_library_that_a_replica_cannot_load_is_kept_there_with_the_progress_that_goes_on(start_server):
+    primary, replica = start_server(), start_server()
     end = time.time() + 0.5
     primary.load(f"if (Date.now() > {end * 1000}) throw new Error('not here');", consumer(callback=EFFECT))
     primary.add("stream", 1)

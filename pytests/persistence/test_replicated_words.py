@@ -20,8 +20,8 @@ def internal_commands(server):
                 yield words[1:]
 
 
-def test_libraries_progress_delivery_states_and_deletions_have_the_words_that_they_always_had(keep):
-    server = keep(*AOF)
+def test_libraries_progress_delivery_states_and_deletions_have_the_words_that_they_always_had(start_server):
+    server = start_server(*AOF)
     code = library(consumer(window=3, callback="holding"), RELEASE)
     server.run("RG.FUNCTION", "LOAD", code)
     for number in (1, 2, 3):

@@ -47,16 +47,16 @@ def way(request):
 
 
 @pytest.fixture
-def kept(keep, way):
-    """A server whose ``come_back`` is the kill and the new start."""
+def restartable(start_server, way):
+    """A server whose ``kill_and_restart`` is the kill and the new start."""
     options, before_kill = WAYS[way]
-    server = keep(*options)
+    server = start_server(*options)
 
-    def come_back():
+    def kill_and_restart():
         before_kill(server)
         server.restart()
 
-    server.come_back = come_back
+    server.kill_and_restart = kill_and_restart
     return server
 
 
@@ -65,156 +65,156 @@ def library_of(server, name="lib"):
     return fields(reply)
 
 
-def test_libraries_come_back_as_they_were(kept):
-    kept.run("ACL", "SETUSER", "someone", "on", "nopass", "~*", "&*", "+@all")
-    kept.options += ("--user", "someone", "on", "nopass", "~*", "&*", "+@all")
-    owner = kept.connect(username="someone", password="x")
+def test_libraries_come_back_as_they_were(restartable):
+    restartable.run("ACL", "SETUSER", "someone", "on", "nopass", "~*", "&*", "+@all")
+    restartable.options += ("--user", "someone", "on", "nopass", "~*", "&*", "+@all")
+    owner = restartable.connect(username="someone", password="x")
     code = "#!js name=own\n" + function("f", "() => redis.config.greeting + ' ä'") + consumer(window=7, trim=True)
     owner.execute_command("RG.FUNCTION", "LOAD", "CONFIG", '{"greeting": "hello"}', code)
-    kept.load(function("other", "() => 1"), name="second")
-    kept.run("RG.FUNCTION", "LOAD", "#!js name=third\n" + function())
-    kept.run("RG.FUNCTION", "DEL", "third")
-    before = library_of(kept, "own")
-    kept.come_back()
-    assert kept.libraries() == ["own", "second"]
-    assert library_of(kept, "own") == before
+    restartable.load(function("other", "() => 1"), name="second")
+    restartable.run("RG.FUNCTION", "LOAD", "#!js name=third\n" + function())
+    restartable.run("RG.FUNCTION", "DEL", "third")
+    before = library_of(restartable, "own")
+    restartable.kill_and_restart()
+    assert restartable.libraries() == ["own", "second"]
+    assert library_of(restartable, "own") == before
     assert (before["user"], before["code"]) == ("someone", code)
-    assert kept.call("f", library="own") == "hello ä"
-    assert kept.call("other", library="second") == 1
+    assert restartable.call("f", library="own") == "hello ä"
+    assert restartable.call("other", library="second") == 1
 
 
-def test_an_upgrade_comes_back_and_not_what_it_replaced(kept):
-    kept.load(function("f", "() => 'old'"), consumer("gone"), consumer("stays"))
-    kept.add("stream", 1)
-    kept.upgrade(function("f", "() => 'new'"), consumer("stays", callback="(c, data) => saw(data, ' new')"))
-    kept.come_back()
-    assert kept.call("f") == "new"
-    assert [fields(one)["name"] for one in library_of(kept)["stream_consumers"]] == ["stays"]
-    kept.add("stream", 2)
-    kept.wait_seen("stream 2", tag=" new")
+def test_an_upgrade_comes_back_and_not_what_it_replaced(restartable):
+    restartable.load(function("f", "() => 'old'"), consumer("gone"), consumer("stays"))
+    restartable.add("stream", 1)
+    restartable.upgrade(function("f", "() => 'new'"), consumer("stays", callback="(c, data) => saw(data, ' new')"))
+    restartable.kill_and_restart()
+    assert restartable.call("f") == "new"
+    assert [fields(one)["name"] for one in library_of(restartable)["stream_consumers"]] == ["stays"]
+    restartable.add("stream", 2)
+    restartable.wait_seen("stream 2", tag=" new")
 
 
-def test_a_sync_consumer_goes_on_behind_the_last_entry_and_its_effects_are_there_once(kept):
-    kept.load(consumer(callback=EFFECT))
-    kept.add("stream", *range(50))
-    kept.come_back()
-    kept.add("stream", *range(50, 60))
-    assert [kept.run("GET", f"done:stream:{n}") for n in range(60)] == ["1"] * 60
-    assert kept.stream("stream")["total_record_processed"] == 10
+def test_a_sync_consumer_goes_on_behind_the_last_entry_and_its_effects_are_there_once(restartable):
+    restartable.load(consumer(callback=EFFECT))
+    restartable.add("stream", *range(50))
+    restartable.kill_and_restart()
+    restartable.add("stream", *range(50, 60))
+    assert [restartable.run("GET", f"done:stream:{n}") for n in range(60)] == ["1"] * 60
+    assert restartable.stream("stream")["total_record_processed"] == 10
 
 
-def test_an_async_consumer_goes_on_behind_the_last_entry(kept):
-    kept.load(consumer(window=5, callback=ASYNC_EFFECT))
-    ids = kept.add("stream", *range(50))
-    kept.wait_stream(total_record_processed=50)
-    kept.come_back()
-    assert kept.stream("stream")["id_to_read_from"] == ids[-1]
-    kept.add("stream", *range(50, 60))
-    kept.wait_stream(total_record_processed=10)
-    assert [kept.run("GET", f"done:{n}") for n in range(60)] == ["1"] * 60
+def test_an_async_consumer_goes_on_behind_the_last_entry(restartable):
+    restartable.load(consumer(window=5, callback=ASYNC_EFFECT))
+    ids = restartable.add("stream", *range(50))
+    restartable.wait_stream(total_record_processed=50)
+    restartable.kill_and_restart()
+    assert restartable.stream("stream")["id_to_read_from"] == ids[-1]
+    restartable.add("stream", *range(50, 60))
+    restartable.wait_stream(total_record_processed=10)
+    assert [restartable.run("GET", f"done:{n}") for n in range(60)] == ["1"] * 60
 
 
-def test_entries_that_were_read_and_not_done_are_handed_over_again(kept):
+def test_entries_that_were_read_and_not_done_are_handed_over_again(restartable):
     """The original kept the last ID read: these were lost."""
-    kept.load(consumer(window=3, callback="holding"), RELEASE)
-    ids = kept.add("stream", *range(1, 6))
+    restartable.load(consumer(window=3, callback="holding"), RELEASE)
+    ids = restartable.add("stream", *range(1, 6))
     started = [f"{n} {n}" for n in (1, 2, 3)]
-    kept.wait_for(started, lambda: kept.messages("start "))
-    kept.wait_stream(pending_ids=ids[:3])
-    kept.come_back()
-    kept.wait_for(started * 2, lambda: kept.messages("start "))
-    kept.wait_stream(pending_ids=ids[:3])
-    kept.release(1, 2, 3)
-    kept.wait_message("start 4")
-    kept.wait_message("start 5")
-    kept.release(4, 5)
-    kept.wait_stream(pending_ids=[], total_record_processed=5)
+    restartable.wait_for(started, lambda: restartable.messages("start "))
+    restartable.wait_stream(pending_ids=ids[:3])
+    restartable.kill_and_restart()
+    restartable.wait_for(started * 2, lambda: restartable.messages("start "))
+    restartable.wait_stream(pending_ids=ids[:3])
+    restartable.release(1, 2, 3)
+    restartable.wait_message("start 4")
+    restartable.wait_message("start 5")
+    restartable.release(4, 5)
+    restartable.wait_stream(pending_ids=[], total_record_processed=5)
 
 
-def test_of_entries_that_are_done_out_of_order_just_the_others_are_handed_over_again(kept):
+def test_of_entries_that_are_done_out_of_order_just_the_others_are_handed_over_again(restartable):
     """The original reordered what was pending, and lost an entry."""
-    kept.load(consumer(window=6, trim=True, callback="holding"), RELEASE)
-    ids = kept.add("stream", *range(1, 9))
-    kept.wait_message("start ", 6)
-    kept.release(2, 4, 5)
-    kept.wait_message("start ", 8)
-    kept.release(7)
-    kept.wait_stream(pending_ids=[ids[n - 1] for n in (1, 3, 6, 8)])
-    assert kept.run("XLEN", "stream") == 8
-    kept.come_back()
-    kept.wait_message("start ", 12)
-    again = [message.split()[0] for message in kept.messages("start ")[8:]]
+    restartable.load(consumer(window=6, trim=True, callback="holding"), RELEASE)
+    ids = restartable.add("stream", *range(1, 9))
+    restartable.wait_message("start ", 6)
+    restartable.release(2, 4, 5)
+    restartable.wait_message("start ", 8)
+    restartable.release(7)
+    restartable.wait_stream(pending_ids=[ids[n - 1] for n in (1, 3, 6, 8)])
+    assert restartable.run("XLEN", "stream") == 8
+    restartable.kill_and_restart()
+    restartable.wait_message("start ", 12)
+    again = [message.split()[0] for message in restartable.messages("start ")[8:]]
     assert again == ["1", "3", "6", "8"]
-    kept.release(1, 3, 6, 8)
-    kept.wait_stream(pending_ids=[])
-    kept.wait(lambda: kept.run("XLEN", "stream") == 0, "the stream is not trimmed")
-    assert len(kept.messages("start ")) == 12
+    restartable.release(1, 3, 6, 8)
+    restartable.wait_stream(pending_ids=[])
+    restartable.wait(lambda: restartable.run("XLEN", "stream") == 0, "the stream is not trimmed")
+    assert len(restartable.messages("start ")) == 12
 
 
-def test_an_entry_that_is_deleted_while_it_waits_to_be_done_again_holds_up_nothing(kept):
-    kept.load(consumer(window=3, callback="holding"), RELEASE)
-    [first, second, _third] = kept.add("stream", 1, 2, 3)
-    kept.wait_message("start ", 3)
-    kept.run("XDEL", "stream", first, second)
-    kept.come_back()
-    kept.wait_message("start ", 4)
-    kept.release(3)
-    kept.wait_stream(pending_ids=[])
-    kept.add("stream", 4)
-    kept.wait_message("start 4")
-    kept.release(4)
+def test_an_entry_that_is_deleted_while_it_waits_to_be_done_again_holds_up_nothing(restartable):
+    restartable.load(consumer(window=3, callback="holding"), RELEASE)
+    [first, second, _third] = restartable.add("stream", 1, 2, 3)
+    restartable.wait_message("start ", 3)
+    restartable.run("XDEL", "stream", first, second)
+    restartable.kill_and_restart()
+    restartable.wait_message("start ", 4)
+    restartable.release(3)
+    restartable.wait_stream(pending_ids=[])
+    restartable.add("stream", 4)
+    restartable.wait_message("start 4")
+    restartable.release(4)
 
 
-def test_progress_follows_its_stream(kept):
+def test_progress_follows_its_stream(restartable):
     """Databases, new names, deletion, and a stream that is made anew with lower IDs."""
-    kept.load(consumer(callback="(c, data) => saw(data)"))
-    other = kept.connect(db=3)
+    restartable.load(consumer(callback="(c, data) => saw(data)"))
+    other = restartable.connect(db=3)
     other.execute_command("XADD", "stream:db", "5-1", "n", "db")
     for stream in ("renamed", "deleted", "replaced", "expired"):
-        kept.run("XADD", f"stream:{stream}", "5-1", "n", "old")
-    kept.run("RENAME", "stream:renamed", "stream:new-name")
-    kept.run("DEL", "stream:deleted")
-    kept.run("SET", "stream:replaced", "text")
-    kept.run("DEL", "stream:replaced")
-    kept.run("PEXPIRE", "stream:expired", 1)
-    kept.wait(lambda: kept.run("EXISTS", "stream:expired") == 0, "it does not expire")
+        restartable.run("XADD", f"stream:{stream}", "5-1", "n", "old")
+    restartable.run("RENAME", "stream:renamed", "stream:new-name")
+    restartable.run("DEL", "stream:deleted")
+    restartable.run("SET", "stream:replaced", "text")
+    restartable.run("DEL", "stream:replaced")
+    restartable.run("PEXPIRE", "stream:expired", 1)
+    restartable.wait(lambda: restartable.run("EXISTS", "stream:expired") == 0, "it does not expire")
     for stream in ("deleted", "expired"):
-        kept.run("XADD", f"stream:{stream}", "2-1", "n", "young")
-    before = len(kept.seen())
-    kept.come_back()
-    kept.run("XADD", "stream:replaced", "2-1", "n", "young")
-    kept.run("XADD", "stream:deleted", "3-1", "n", "younger")
-    kept.run("XADD", "stream:new-name", "6-1", "n", "younger")
-    other = kept.connect(db=3)
+        restartable.run("XADD", f"stream:{stream}", "2-1", "n", "young")
+    before = len(restartable.seen())
+    restartable.kill_and_restart()
+    restartable.run("XADD", "stream:replaced", "2-1", "n", "young")
+    restartable.run("XADD", "stream:deleted", "3-1", "n", "younger")
+    restartable.run("XADD", "stream:new-name", "6-1", "n", "younger")
+    other = restartable.connect(db=3)
     other.execute_command("XADD", "stream:db", "6-1", "n", "younger")
-    kept.wait(lambda: len(kept.seen()) >= before + 4, kept.seen)
+    restartable.wait(lambda: len(restartable.seen()) >= before + 4, restartable.seen)
     expected = ["stream:replaced young", "stream:deleted younger", "stream:new-name younger", "stream:db younger"]
-    assert kept.seen()[before:] == expected
+    assert restartable.seen()[before:] == expected
 
 
-def test_nothing_runs_while_the_data_is_loaded(kept):
-    kept.load(consumer(window=10, callback="async (c, data) => saw(data)"), consumer("sync", callback="() => {}"))
-    kept.add("stream", *range(300))
-    kept.wait_stream(total_record_processed=300)
-    kept.come_back()
-    kept.add("stream", "last")
-    kept.wait_seen(*(f"stream {n}" for n in range(300)), "stream last")
+def test_nothing_runs_while_the_data_is_loaded(restartable):
+    restartable.load(consumer(window=10, callback="async (c, data) => saw(data)"), consumer("sync", callback="() => {}"))
+    restartable.add("stream", *range(300))
+    restartable.wait_stream(total_record_processed=300)
+    restartable.kill_and_restart()
+    restartable.add("stream", "last")
+    restartable.wait_seen(*(f"stream {n}" for n in range(300)), "stream last")
 
 
-def test_a_second_restart_goes_on_as_the_first_did(kept):
-    kept.load(consumer(window=2, callback="holding"), RELEASE)
-    ids = kept.add("stream", 1, 2, 3)
-    kept.wait_message("start ", 2)
-    kept.come_back()
-    kept.wait_message("start ", 4)
-    kept.release(2)
-    kept.wait_stream(pending_ids=[ids[0], ids[2]])
-    kept.come_back()
-    kept.wait_message("start ", 7)
-    again = [message.split()[0] for message in kept.messages("start ")[5:]]
+def test_a_second_restart_goes_on_as_the_first_did(restartable):
+    restartable.load(consumer(window=2, callback="holding"), RELEASE)
+    ids = restartable.add("stream", 1, 2, 3)
+    restartable.wait_message("start ", 2)
+    restartable.kill_and_restart()
+    restartable.wait_message("start ", 4)
+    restartable.release(2)
+    restartable.wait_stream(pending_ids=[ids[0], ids[2]])
+    restartable.kill_and_restart()
+    restartable.wait_message("start ", 7)
+    again = [message.split()[0] for message in restartable.messages("start ")[5:]]
     assert again == ["1", "3"]
-    kept.release(1, 3)
-    kept.wait_stream(pending_ids=[])
+    restartable.release(1, 3)
+    restartable.wait_stream(pending_ids=[])
 
 
 # --- quarantine -----------------------------------------------------------------------------------------------------
@@ -226,54 +226,54 @@ def only_once(*statements, seconds=1.0):
     return (f"if (Date.now() > {end * 1000}) throw new Error('this V8 will not do');", *statements), end
 
 
-def test_a_library_that_cannot_be_loaded_any_more_is_kept_with_its_progress_until_it_is_mended(kept):
+def test_a_library_that_cannot_be_loaded_any_more_is_kept_with_its_progress_until_it_is_mended(restartable):
     code, end = only_once(function(), consumer(trim=True))
-    kept.load(*code)
-    kept.load(consumer("other", trim=True, callback="(c, data) => saw(data, '2')"), name="other")
-    ids = kept.add("stream", 1, 2)
-    kept.run("SET", "data", "stays")
+    restartable.load(*code)
+    restartable.load(consumer("other", trim=True, callback="(c, data) => saw(data, '2')"), name="other")
+    ids = restartable.add("stream", 1, 2)
+    restartable.run("SET", "data", "stays")
     eventually(lambda: time.time() > end)
     for _ in range(2):
-        kept.come_back()
-        assert kept.run("GET", "data") == "stays"
-        assert kept.libraries() == ["lib", "other"]
-        assert "this V8 will not do" in library_of(kept)["quarantine"]
-        assert "quarantine" not in library_of(kept, "other")
-        assert kept.stream("stream")["id_to_read_from"] == ids[-1]
+        restartable.kill_and_restart()
+        assert restartable.run("GET", "data") == "stays"
+        assert restartable.libraries() == ["lib", "other"]
+        assert "this V8 will not do" in library_of(restartable)["quarantine"]
+        assert "quarantine" not in library_of(restartable, "other")
+        assert restartable.stream("stream")["id_to_read_from"] == ids[-1]
     with pytest.raises(ResponseError, match="^Err the library is in quarantine: .*this V8 will not do"):
-        kept.call("f")
-    assert kept.client.info("redisgears_2")["redisgears_2_quarantined_libraries"] == 1
+        restartable.call("f")
+    assert restartable.client.info("redisgears_2")["redisgears_2_quarantined_libraries"] == 1
 
-    kept.add("stream", 3)
-    kept.wait_seen("stream 1", "stream 2", "stream 3", tag="2")
-    assert kept.run("XLEN", "stream") == 1, "who waits in quarantine has not seen it"
-    assert kept.seen() == ["stream 1", "stream 2"]
+    restartable.add("stream", 3)
+    restartable.wait_seen("stream 1", "stream 2", "stream 3", tag="2")
+    assert restartable.run("XLEN", "stream") == 1, "who waits in quarantine has not seen it"
+    assert restartable.seen() == ["stream 1", "stream 2"]
     with pytest.raises(ResponseError, match="already exists"):
-        kept.load(consumer())
-    kept.upgrade(consumer(trim=True))
-    kept.wait_seen("stream 1", "stream 2", "stream 3")
-    kept.wait(lambda: kept.run("XLEN", "stream") == 0, "the stream is not trimmed")
-    assert "quarantine" not in library_of(kept)
+        restartable.load(consumer())
+    restartable.upgrade(consumer(trim=True))
+    restartable.wait_seen("stream 1", "stream 2", "stream 3")
+    restartable.wait(lambda: restartable.run("XLEN", "stream") == 0, "the stream is not trimmed")
+    assert "quarantine" not in library_of(restartable)
 
 
-def test_a_library_in_quarantine_can_be_deleted(kept):
+def test_a_library_in_quarantine_can_be_deleted(restartable):
     code, end = only_once(consumer())
-    kept.load(*code)
+    restartable.load(*code)
     eventually(lambda: time.time() > end)
-    kept.come_back()
-    assert "quarantine" in library_of(kept)
-    kept.run("RG.FUNCTION", "DEL", "lib")
-    assert kept.libraries() == []
-    kept.load(consumer())
-    kept.add("stream", 1)
-    assert kept.seen() == ["stream 1"]
+    restartable.kill_and_restart()
+    assert "quarantine" in library_of(restartable)
+    restartable.run("RG.FUNCTION", "DEL", "lib")
+    assert restartable.libraries() == []
+    restartable.load(consumer())
+    restartable.add("stream", 1)
+    assert restartable.seen() == ["stream 1"]
 
 
 # --- a rewrite --------------------------------------------------------------------------------------------------------
 
 
-def test_libraries_stay_where_the_rewrite_ends_before_the_event_loop_goes_on(keep):
-    server = keep(*AOF, *COMMANDS_ONLY)
+def test_libraries_stay_where_the_rewrite_ends_before_the_event_loop_goes_on(start_server):
+    server = start_server(*AOF, *COMMANDS_ONLY)
     server.load(consumer())
     server.add("stream", 1)
     # The sleep, in the same round as the fork, lasts until the child has ended; the server's clock then reaps it before
@@ -297,8 +297,8 @@ def leaves_out_nothing(server):
     return tuple(map(int, server.client.info("server")["redis_version"].split(".")[:2])) >= (7, 2)
 
 
-def test_once_the_libraries_are_deleted_a_server_without_the_module_loads_the_dump(keep):
-    server = keep()
+def test_once_the_libraries_are_deleted_a_server_without_the_module_loads_the_dump(start_server):
+    server = start_server()
     server.load(consumer())
     server.add("stream", 1)
     server.run("RG.FUNCTION", "DEL", "lib")
@@ -315,8 +315,8 @@ def test_once_the_libraries_are_deleted_a_server_without_the_module_loads_the_du
 
 
 @pytest.mark.leaves_pending("the library of the dump waits for promises")
-def test_the_dump_of_an_earlier_release_is_loaded(keep):
-    server = keep()
+def test_the_dump_of_an_earlier_release_is_loaded(start_server):
+    server = start_server()
     server.kill()
     shutil.copy(GOLDEN / "form-1.rdb", server.directory / "dump.rdb")
     server.start()
@@ -330,8 +330,8 @@ def test_the_dump_of_an_earlier_release_is_loaded(keep):
     server.wait_for(["two 1", "four 2"], lambda: server.messages("start "))
 
 
-def test_the_dump_of_a_later_release_is_refused_with_a_clear_message(keep):
-    server = keep()
+def test_the_dump_of_a_later_release_is_refused_with_a_clear_message(start_server):
+    server = start_server()
     server.load(consumer())
     server.run("SAVE")
     server.kill()
@@ -386,31 +386,31 @@ TIMEOUTS = ["--redisgears_2.lock-redis-timeout", "100", "--redisgears_2.db-loadi
 
 
 @pytest.mark.parametrize("way", ["AOF", "RDB"])
-def test_a_library_that_was_loaded_under_a_longer_timeout_comes_back(keep, way):
-    kept = keep("--appendonly", "yes" if way == "AOF" else "no")
-    with kept.setting("redisgears_2.lock-redis-timeout", 10_000):
-        kept.load(LONG_TO_LOAD, consumer(), function("f", "() => { for (;;); }"))
-    kept.add("stream", 1)
-    kept.wait_seen("stream 1")
+def test_a_library_that_was_loaded_under_a_longer_timeout_comes_back(start_server, way):
+    server = start_server("--appendonly", "yes" if way == "AOF" else "no")
+    with server.setting("redisgears_2.lock-redis-timeout", 10_000):
+        server.load(LONG_TO_LOAD, consumer(), function("f", "() => { for (;;); }"))
+    server.add("stream", 1)
+    server.wait_seen("stream 1")
     if way == "RDB":
-        kept.run("SAVE")
-    kept.restart()
-    kept.add("stream", 2)
-    kept.wait_seen("stream 1", "stream 2")
+        server.run("SAVE")
+    server.restart()
+    server.add("stream", 2)
+    server.wait_seen("stream 1", "stream 2")
     # Once it is loaded its code has the time of any other.
     with pytest.raises(ResponseError, match="timeout"):
-        kept.call("f")
-    kept.restart(*TIMEOUTS, "200")
+        server.call("f")
+    server.restart(*TIMEOUTS, "200")
     with pytest.raises(ResponseError, match="quarantine"):
-        kept.call("f")
+        server.call("f")
     # Never less than the other one.
-    kept.restart("--redisgears_2.lock-redis-timeout", "10000", *TIMEOUTS[2:], "200")
-    kept.add("stream", 3)
-    kept.wait_seen("stream 1", "stream 2", "stream 3")
+    server.restart("--redisgears_2.lock-redis-timeout", "10000", *TIMEOUTS[2:], "200")
+    server.add("stream", 3)
+    server.wait_seen("stream 1", "stream 2", "stream 3")
 
 
-def test_a_library_that_was_loaded_under_a_longer_timeout_reaches_replicas(keep):
-    primary, replica, late = keep(), keep(), keep()
+def test_a_library_that_was_loaded_under_a_longer_timeout_reaches_replicas(start_server):
+    primary, replica, late = start_server(), start_server(), start_server()
     replica.follow(primary)
     with primary.setting("redisgears_2.lock-redis-timeout", 10_000):
         primary.load(LONG_TO_LOAD, function("f", "() => 'here'", ["no-writes"]))

@@ -26,9 +26,9 @@ def busy(server):
 
 
 @pytest.mark.parametrize("how", ["SAVE", "NOSAVE", "SIGTERM"])
-def test_a_server_ends_in_order_while_workers_wait_for_its_lock(keep, how):
+def test_a_server_ends_in_order_while_workers_wait_for_its_lock(start_server, how):
     for _ in range(ROUNDS):
-        server = keep()
+        server = start_server()
         calls = busy(server)
         if how == "SIGTERM":
             server.process.terminate()
@@ -40,10 +40,10 @@ def test_a_server_ends_in_order_while_workers_wait_for_its_lock(keep, how):
             call.disconnect()
 
 
-def test_where_the_shutdown_fails_libraries_go_on(keep, tmp_path):
+def test_where_the_shutdown_fails_libraries_go_on(start_server, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    server = keep("--dir", str(data))
+    server = start_server("--dir", str(data))
     calls = busy(server)
     data.rmdir()
     with pytest.raises(ResponseError, match="SHUTDOWN"):
@@ -53,8 +53,8 @@ def test_where_the_shutdown_fails_libraries_go_on(keep, tmp_path):
     assert not any(call.is_answered() for call in calls)
 
 
-def test_where_the_shutdown_is_aborted_libraries_go_on(keep):
-    server, replica = keep("--shutdown-timeout", "600", "--repl-diskless-sync", "yes"), keep()
+def test_where_the_shutdown_is_aborted_libraries_go_on(start_server):
+    server, replica = start_server("--shutdown-timeout", "600", "--repl-diskless-sync", "yes"), start_server()
     replica.follow(server)
     server.load(COUNT)
     os.kill(replica.process.pid, signal.SIGSTOP)

@@ -15,10 +15,10 @@ WAYS = {
 
 
 @pytest.fixture
-def node(keep):
+def node(start_server):
     """Such a server, with some keys."""
     # Not the server's own, which is 10,000 above its port, and may be none.
-    server = keep("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = start_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: "cluster_state:ok" in str(server.send("CLUSTER", "INFO").reply()), "the cluster is not ready")
     for key in ALL:

@@ -9,7 +9,7 @@ from testing.replies import fields
 
 REFUSED = "the server refuses key-space notifications"
 TRIGGER = "redis.register_notifications_consumer('t', 'k', (client, data) => redis.log(`event ${data.event}`)"
-LOOKING = f"{TRIGGER}, {{ on_trigger_fired: () => {{}} }});"
+HOOKS = f"{TRIGGER}, {{ on_trigger_fired: () => {{}} }});"
 MISSES = f"{TRIGGER}, {{ event_types: ['keymiss'] }});"
 
 
@@ -35,7 +35,7 @@ def test_a_library_whose_key_events_are_refused_is_not_there(start_server, how):
     server.wait_seen("stream 1")
 
 
-@pytest.mark.parametrize("added", [LOOKING, MISSES], ids=["on_trigger_fired", "keymiss"])
+@pytest.mark.parametrize("added", [HOOKS, MISSES], ids=["on_trigger_fired", "keymiss"])
 def test_an_upgrade_whose_key_events_are_refused_leaves_the_library_as_it_was(start_server, added):
     server = start_server(module_args="enable-debug-command yes", replica=True)
     server.load(consumer(callback="(client, data) => saw(data, 'old')"), function("f", "() => 'old'"))
@@ -54,8 +54,8 @@ def test_an_upgrade_whose_key_events_are_refused_leaves_the_library_as_it_was(st
     assert server.call("f") == "new"
 
 
-def test_a_library_from_the_primary_is_kept_in_quarantine_where_its_key_events_are_refused(keep):
-    primary, replica = keep(), keep("--redisgears_2.enable-debug-command", "yes")
+def test_a_library_from_the_primary_is_kept_in_quarantine_where_its_key_events_are_refused(start_server):
+    primary, replica = start_server(), start_server("--redisgears_2.enable-debug-command", "yes")
     primary.load(function("f", "() => 'old'", ["no-writes"]))
     replica.follow(primary)
     refuse(replica)

@@ -114,8 +114,8 @@ def test_a_wrong_loadex_leaves_the_server_without_the_module_and_unharmed(start_
     node.wait(lambda: threads(node) == ["rg-watchdog", "rg-worker"], lambda: threads(node))
 
 
-def test_what_is_loaded_after_a_wrong_loadex_is_kept(keep):
-    node = keep()
+def test_what_is_loaded_after_a_wrong_loadex_is_kept(start_server):
+    node = start_server()
     node.kill()
     node.start(module=False)
     skip_where_that_ends_the_server(node, WRONG["name"])

@@ -70,9 +70,9 @@ def test_rg_config_reads_each_setting(server, name):
 ROW = re.compile(r"^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| (yes|no) \|", re.MULTILINE)
 
 
-def documented(paper):
-    """The values that a paper names for each setting, and whether it says that they can be set at run time."""
-    text = (REPOSITORY / paper).read_text()
+def documented(page):
+    """The values that a page names for each setting, and whether it says that they can be set at run time."""
+    text = (REPOSITORY / page).read_text()
     found = {}
     for name, default, values, at_run_time in ROW.findall(text):
         ends = re.split(r" to | or |, (?=`)", f"{values.replace(' (ms)', '')} or {default}")
@@ -80,12 +80,12 @@ def documented(paper):
     return found
 
 
-PAPERS = ["README.md", "docs/limits.md"]
+PAGES = ["README.md", "docs/limits.md"]
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_every_value_that_the_papers_name_can_be_set(server, paper):
-    found = documented(paper)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_value_that_the_papers_name_can_be_set(server, page):
+    found = documented(page)
     assert set(found) == set(SETTINGS)
     for name, (values, at_run_time) in found.items():
         assert len(values) == 3, name
@@ -100,9 +100,9 @@ def test_every_value_that_the_papers_name_can_be_set(server, paper):
 
 @pytest.mark.plain_v8("they come with debugging commands on")
 @pytest.mark.parametrize("end", [0, 1])
-@pytest.mark.parametrize("paper", PAPERS)
-def test_a_server_starts_with_the_ends_of_the_ranges_of_the_papers(start_server, paper, end):
-    words = [f"{name} {values[end]}" for name, (values, _) in documented(paper).items()]
+@pytest.mark.parametrize("page", PAGES)
+def test_a_server_starts_with_the_ends_of_the_ranges_of_the_papers(start_server, page, end):
+    words = [f"{name} {values[end]}" for name, (values, _) in documented(page).items()]
     server = start_server(module_args=" ".join(words))
     assert server.run("RG.FUNCTION", "LIST") == []
 
@@ -335,6 +335,7 @@ def test_info_shows_the_memory_of_each_library_and_of_all(server):
 def test_info_follows_a_heap_that_grows(server):
     server.load("const bag = [];", function("f", "() => { for (let n = 0; n < 2e5; n++) bag.push([n]); }"))
     before = library_info(server)["used_heap"]
+    server.set_timeout(10_000)
     server.call("f")
     server.wait(lambda: library_info(server)["used_heap"] > before + (4 << 20), lambda: library_info(server))
 
@@ -466,7 +467,7 @@ LONG = "const end = Date.now() + 700; while (Date.now() < end);"
 
 
 @pytest.fixture
-def lenient(start_server):
+def never_killing(start_server):
     """A server that ends no script."""
     server = start_server(module_args="library-fatal-failure-policy kill library-maxmemory 32mb")
     server.set_timeout(250)
@@ -474,33 +475,33 @@ def lenient(start_server):
     return server
 
 
-def test_the_policy_kill_lets_code_go_on_and_warns(lenient):
-    lenient.load(
+def test_the_policy_kill_lets_code_go_on_and_warns(never_killing):
+    never_killing.load(
         function("f", f"() => {{ {LONG} return 'done'; }}"),
         function("g", f"async () => {{ {LONG} return 'done'; }}"),
         consumer(callback=f"(client, data) => {{ {LONG} saw(data); }}"),
     )
-    assert (lenient.call("f"), lenient.call("g")) == ("done", "done")
-    lenient.add("stream", 1)
-    lenient.wait_seen("stream 1")
-    warnings = lenient.messages("library 'lib' runs for ")
+    assert (never_killing.call("f"), never_killing.call("g")) == ("done", "done")
+    never_killing.add("stream", 1)
+    never_killing.wait_seen("stream 1")
+    warnings = never_killing.messages("library 'lib' runs for ")
     assert len(warnings) == 3
     assert all(warning.endswith("and goes on") for warning in warnings)
 
 
-def test_the_policy_can_be_changed_while_the_server_runs(lenient):
-    lenient.load(function("f", f"() => {{ {LONG} return 'done'; }}"))
-    assert lenient.call("f") == "done"
-    lenient.run("CONFIG", "SET", "redisgears_2.library-fatal-failure-policy", "abort")
-    assert f"{ENDED} (timeout)" in error_of(lenient.call, "f")
-    lenient.run("RG.CONFIG", "SET", "library-fatal-failure-policy", "kill")
-    assert lenient.call("f") == "done"
+def test_the_policy_can_be_changed_while_the_server_runs(never_killing):
+    never_killing.load(function("f", f"() => {{ {LONG} return 'done'; }}"))
+    assert never_killing.call("f") == "done"
+    never_killing.run("CONFIG", "SET", "redisgears_2.library-fatal-failure-policy", "abort")
+    assert f"{ENDED} (timeout)" in error_of(never_killing.call, "f")
+    never_killing.run("RG.CONFIG", "SET", "library-fatal-failure-policy", "kill")
+    assert never_killing.call("f") == "done"
 
 
-def test_with_the_policy_kill_a_heap_without_bounds_ends_the_server(lenient):
-    lenient.run("CONFIG", "SET", "redisgears_2.lock-redis-timeout", 10_000)
-    lenient.load(function("f", f"() => {{ {BOMBS['heap']} }}"))
-    sent = lenient.send_call("f")
-    assert lenient.process.wait(30) != 0
+def test_with_the_policy_kill_a_heap_without_bounds_ends_the_server(never_killing):
+    never_killing.run("CONFIG", "SET", "redisgears_2.lock-redis-timeout", 10_000)
+    never_killing.load(function("f", f"() => {{ {BOMBS['heap']} }}"))
+    sent = never_killing.send_call("f")
+    assert never_killing.process.wait(30) != 0
     sent.disconnect()
-    assert "the policy is to end the process" in lenient.log_text()
+    assert "the policy is to end the process" in never_killing.log_text()

@@ -4,26 +4,25 @@ import pytest
 
 from testing.libraries import consumer
 from testing.policies import (
-    WAYS,
     add_at_once,
     attempting,
-    come_back,
     command,
+    dead_letters,
     done,
     each_kind,
-    each_way,
+    each_persistence,
     info,
-    letters,
+    kill_and_restart,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
     sync_and_async,
     tries,
+    wait_dead_letters,
     wait_done,
     wait_info,
-    wait_letters,
     wait_tries,
 )
 from testing.replication import promote, settle
@@ -31,25 +30,20 @@ from testing.replication import promote, settle
 ABORT = {"on_failure": "abort"}
 
 
-@pytest.fixture
-def kept(keep, way):
-    return keep(*WAYS[way])
-
-
 @each_kind
 def test_a_failure_stops_the_stream_and_resume_goes_on_with_what_failed(server, kind):
     load_attempting(server, kind, **ABORT)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2)
     wait_info(server, "stream", state="aborted", pending=[ids[1]])
     server.add("stream", 3)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["0", "1"]
     assert "no 1" in info(server, "stream")["last_error"]
     row = server.stream("stream")
     assert (row["state"], row["pending_ids"]) == ("aborted", [ids[1]])
     assert "no 1" in row["last_error"]
-    mend(server)
+    make_succeed(server)
     assert command(server, "RESUME") == "OK"
     wait_done(server, 0, 1, 2, 3)
     wait_info(server, "stream", state="running", pending=[])
@@ -59,10 +53,10 @@ def test_a_failure_stops_the_stream_and_resume_goes_on_with_what_failed(server, 
 @each_kind
 def test_a_failed_batch_stops_the_stream_and_comes_again_as_it_was(server, kind):
     load_attempting(server, kind, **ABORT, batch=3)
-    spoil(server, 4)
+    make_fail(server, 4)
     ids = add_at_once(server, "stream", range(9))
     wait_info(server, "stream", state="aborted", pending=ids[3:6])
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     wait_done(server, "0,1,2", "3,4,5", "6,7,8")
     assert tries(server) == ["0,1,2", "3,4,5", "3,4,5", "6,7,8"]
@@ -70,7 +64,7 @@ def test_a_failed_batch_stops_the_stream_and_comes_again_as_it_was(server, kind)
 
 def test_what_fails_again_stops_again(server):
     load_attempting(server, **ABORT)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     for count in range(1, 4):
         wait_tries(server, count)
@@ -81,25 +75,25 @@ def test_what_fails_again_stops_again(server):
 
 def test_other_streams_go_on(server):
     load_attempting(server, **ABORT)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream:1", 1, 2)
     server.add("stream:2", 3, 4)
     wait_done(server, 3, 4)
     wait_info(server, "stream:1", state="aborted")
     wait_info(server, "stream:2", state="running")
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME", "STREAM", "stream:1")
     wait_done(server, 3, 4, 1, 2)
 
 
 def test_resume_of_the_consumer_goes_on_with_all_its_streams(server):
     load_attempting(server, **ABORT)
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     server.add("stream:1", 1)
     server.add("stream:2", 2)
     for stream in ("stream:1", "stream:2"):
         wait_info(server, stream, state="aborted")
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     server.wait(lambda: sorted(done(server)) == ["1", "2"], lambda: done(server))
 
@@ -107,15 +101,15 @@ def test_resume_of_the_consumer_goes_on_with_all_its_streams(server):
 @sync_and_async
 def test_with_the_scope_of_the_consumer_all_its_streams_stop(server, kind):
     load_attempting(server, kind, **ABORT, scope="consumer")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream:1", 1)
     wait_info(server, state="aborted")
     assert "no 1" in info(server)["error"]
     assert server.consumer()["state"] == "aborted"
     server.add("stream:2", 2)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["1"]
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     server.wait(lambda: sorted(done(server)) == ["1", "2"], lambda: done(server))
     wait_info(server, state="running")
@@ -125,7 +119,7 @@ def test_with_the_scope_of_the_consumer_all_its_streams_stop(server, kind):
 def test_other_consumers_go_on(server):
     other = consumer("other", callback="(client, data) => saw(data)")
     server.load(*policy(attempting(**ABORT, scope="consumer"), other))
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 1, 2)
     server.wait_seen("stream 1", "stream 2")
     wait_info(server, state="aborted")
@@ -138,15 +132,15 @@ def test_what_runs_beside_a_failure_ends(server):
         return holding(client, data);
     }"""
     server.load(*policy(consumer(window=2, callback=code, options=ABORT)))
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = add_at_once(server, "stream", range(3))
     server.wait_message("start 0 ")
     wait_info(server, "stream", state="aborted", pending=ids[:2])
     server.release(0)
     wait_info(server, "stream", state="aborted", pending=ids[1:2])
-    pass_by(server)
+    pass_marker(server)
     assert len(server.messages("start ")) == 1
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     server.wait_message("start ", 3)
     assert [text.split()[0] for text in server.messages("start ")] == ["0", "1", "2"]
@@ -154,11 +148,11 @@ def test_what_runs_beside_a_failure_ends(server):
 
 def test_nothing_from_the_failed_entry_on_is_trimmed(server):
     load_attempting(server, **ABORT, trim=True)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2)
     wait_info(server, "stream", state="aborted")
     server.wait(lambda: [one for one, _ in server.client.xrange("stream")] == ids[1:], "the first is not trimmed")
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     server.wait(lambda: server.run("XLEN", "stream") == 0, "the stream is not trimmed")
 
@@ -170,18 +164,18 @@ def test_a_fatal_error_does_not_stop(server, kind):
     server.load(*policy(consumer(callback=start + code, options=ABORT | {"dead_letter": "dead"})))
     server.add("stream", "bad", "good")
     server.wait_seen("stream good")
-    [letter] = wait_letters(server, "bad")
-    assert letter["attempts"] == "1"
+    [dead_letter] = wait_dead_letters(server, "bad")
+    assert dead_letter["attempts"] == "1"
     wait_info(server, "stream", state="running", given_up=1)
 
 
 def test_what_stops_is_no_dead_letter(server):
     load_attempting(server, **ABORT, dead_letter="dead")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1, 2)
     wait_info(server, "stream", state="aborted")
-    pass_by(server)
-    assert letters(server) == []
+    pass_marker(server)
+    assert dead_letters(server) == []
 
 
 def test_a_callback_that_is_ended_for_its_time_stops_as_well(server):
@@ -194,40 +188,40 @@ def test_a_callback_that_is_ended_for_its_time_stops_as_well(server):
     assert tries(server) == ["bad"]
 
 
-@each_way
+@each_persistence
 @pytest.mark.parametrize("scope", ["stream", "consumer"])
-def test_a_kill_does_not_set_it_going_again(kept, scope):
-    load_attempting(kept, **ABORT, scope=scope)
-    spoil(kept, 1)
-    ids = kept.add("stream", 0, 1, 2)
-    wait_info(kept, "stream", pending=[ids[1]])
-    come_back(kept)
-    kept.add("stream", 3)
-    pass_by(kept)
-    assert tries(kept) == ["0", "1"]
+def test_a_kill_does_not_set_it_going_again(restartable, scope):
+    load_attempting(restartable, **ABORT, scope=scope)
+    make_fail(restartable, 1)
+    ids = restartable.add("stream", 0, 1, 2)
+    wait_info(restartable, "stream", pending=[ids[1]])
+    kill_and_restart(restartable)
+    restartable.add("stream", 3)
+    pass_marker(restartable)
+    assert tries(restartable) == ["0", "1"]
     if scope == "stream":
-        wait_info(kept, "stream", state="aborted", pending=[ids[1]])
+        wait_info(restartable, "stream", state="aborted", pending=[ids[1]])
     else:
-        wait_info(kept, state="aborted")
-        assert "no 1" in info(kept)["error"]
-    mend(kept)
-    command(kept, "RESUME")
-    wait_done(kept, 0, 1, 2, 3)
+        wait_info(restartable, state="aborted")
+        assert "no 1" in info(restartable)["error"]
+    make_succeed(restartable)
+    command(restartable, "RESUME")
+    wait_done(restartable, 0, 1, 2, 3)
 
 
-def test_a_promoted_replica_does_not_set_it_going_again(keep):
-    primary, replica = keep(), keep()
+def test_a_promoted_replica_does_not_set_it_going_again(start_server):
+    primary, replica = start_server(), start_server()
     replica.follow(primary)
     load_attempting(primary, "async", **ABORT)
-    spoil(primary, 1)
+    make_fail(primary, 1)
     ids = primary.add("stream", 0, 1, 2)
     wait_info(primary, "stream", state="aborted")
     settle(primary, replica)
     wait_info(replica, "stream", state="aborted", pending=[ids[1]])
     primary.kill()
     promote(replica)
-    pass_by(replica)
+    pass_marker(replica)
     assert tries(replica) == []
-    mend(replica)
+    make_succeed(replica)
     command(replica, "RESUME")
     wait_done(replica, 1, 2)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from testing.libraries import consumer
-from testing.policies import WAYS, add_at_once, batches, come_back, each_way, info, pass_by, policy
+from testing.policies import add_at_once, batches, each_persistence, info, kill_and_restart, pass_marker, policy
 from testing.replication import promote, settle
 
 GETS = {
@@ -39,11 +39,6 @@ def entries(node):
     return [value for batch in batches(node) for value in batch]
 
 
-@pytest.fixture
-def kept(keep, way):
-    return keep(*WAYS[way])
-
-
 # --- full batches ---------------------------------------------------------------------------------------------------
 
 
@@ -51,14 +46,14 @@ def kept(keep, way):
 def test_two_of_three_entries_wait_and_the_third_brings_them_in_one_call(server, kind):
     server.load(*policy(batching(3, kind)))
     server.add("stream", 0, 1)
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == []
     assert server.stream("stream").get("total_record_processed", 0) == 0
     server.add("stream", 2)
     wait_batches(server, [0, 1, 2])
     server.wait_stream(total_record_processed=3, pending_ids=[])
     server.add("stream", 3, 4)
-    pass_by(server)
+    pass_marker(server)
     assert len(batches(server)) == 1
 
 
@@ -79,7 +74,7 @@ def test_entries_that_are_added_at_once_make_full_batches_and_the_rest_waits(ser
         for number in range(10):
             pipe.execute_command("XADD", "stream", "*", "n", number)
         pipe.execute()
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == [numbers(0, 1, 2), numbers(3, 4, 5), numbers(6, 7, 8)]
     server.add("stream", 10, 11)
     assert batches(server)[3:] == [numbers(9, 10, 11)]
@@ -125,7 +120,7 @@ def test_the_window_counts_batches(server):
     ids = add_at_once(server, "stream", range(8))
     server.wait_message("start ", 2)
     server.wait_stream(pending_ids=ids[:4])
-    pass_by(server)
+    pass_marker(server)
     assert [text.split()[0] for text in server.messages("start ")] == ["0,1", "2,3"]
     server.release(2)
     server.wait_message("start 4,5 2")
@@ -161,7 +156,7 @@ def test_a_stream_that_is_deleted_takes_the_beginning_of_its_batch_along(server)
     server.add("stream", 0, 1)
     server.run("DEL", "stream")
     server.add("stream", 2, 3)
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == []
     server.add("stream", 4)
     wait_batches(server, [2, 3, 4])
@@ -187,13 +182,13 @@ def test_a_huge_entry_cuts_its_batch_and_keeps_nothing_of_it_waiting(server, sta
     server.load(*policy(consumer(callback=start + SIZES, options={"batch": 3})))
     server.add("stream", "x" * 10)
     server.add("stream", "x" * (2 << 20))
-    pass_by(server)
+    pass_marker(server)
     assert server.messages("sizes ") == []
     server.add("stream", "x" * 20)
     server.wait_message("sizes ", 2)
     assert server.messages("sizes ") == [f"10,{2 << 20}", "20"]
     server.add("stream", "x" * 30, "x" * 40)
-    pass_by(server)
+    pass_marker(server)
     assert len(server.messages("sizes ")) == 2
     server.add("stream", "x" * 50)
     server.wait_message("sizes ", 3)
@@ -227,9 +222,9 @@ def add_large(node, bytes_each, *values):
 def test_a_full_batch_of_large_entries_is_handed_over_to_its_end(server, kind):
     server.load(*policy(batching(100, kind)))
     server.add("stream", 0)
-    pass_by(server)
+    pass_marker(server)
     add_large(server, 50_000, *range(1, 99))
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == []
     add_large(server, 50_000, 99)
     server.wait_for(numbers(*range(100)), lambda: entries(server))
@@ -291,7 +286,7 @@ def test_a_batch_that_is_full_does_not_wait_for_its_duration(server):
     server.load(*policy(batching(2, duration=NEVER)))
     server.add("stream", 0, 1, 2)
     assert batches(server) == [numbers(0, 1)]
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == [numbers(0, 1)]
     server.add("stream", 3)
     assert batches(server) == [numbers(0, 1), numbers(2, 3)]
@@ -329,7 +324,7 @@ def test_a_partial_batch_waits_for_the_batch_before_it(server):
     # Of another stream, and with the same duration: that of the entry 2 is over as well.
     server.add("stream:2", "other")
     server.wait_message("start other 2")
-    pass_by(server)
+    pass_marker(server)
     assert len(server.messages("start ")) == 2
     server.release(0)
     server.wait_message("start 2 2")
@@ -346,48 +341,48 @@ def test_a_backlog_is_drained_at_load_and_then_batches_fill_up_again(server, kin
     server.load(*policy(batching(3, kind)))
     wait_batches(server, [0, 1, 2], [3, 4, 5], [6])
     server.add("stream", 7, 8)
-    pass_by(server)
+    pass_marker(server)
     assert len(batches(server)) == 3
     server.add("stream", 9)
     wait_batches(server, [0, 1, 2], [3, 4, 5], [6], [7, 8, 9])
 
 
-@each_way
+@each_persistence
 @each_kind
-def test_after_a_kill_the_beginning_of_a_batch_is_drained(kept, kind):
-    kept.load(*policy(batching(5, kind)))
-    kept.add("stream", *range(9))
-    wait_batches(kept, range(5))
-    kept.wait_stream(total_record_processed=5)
-    pass_by(kept)
-    assert len(batches(kept)) == 1
-    come_back(kept)
-    wait_batches(kept, range(5), range(5, 9))
-    kept.wait_stream(total_record_processed=4, pending_ids=[])
-    kept.add("stream", 9)
-    pass_by(kept)
-    assert len(batches(kept)) == 2
+def test_after_a_kill_the_beginning_of_a_batch_is_drained(restartable, kind):
+    restartable.load(*policy(batching(5, kind)))
+    restartable.add("stream", *range(9))
+    wait_batches(restartable, range(5))
+    restartable.wait_stream(total_record_processed=5)
+    pass_marker(restartable)
+    assert len(batches(restartable)) == 1
+    kill_and_restart(restartable)
+    wait_batches(restartable, range(5), range(5, 9))
+    restartable.wait_stream(total_record_processed=4, pending_ids=[])
+    restartable.add("stream", 9)
+    pass_marker(restartable)
+    assert len(batches(restartable)) == 2
 
 
-@each_way
-def test_batches_that_were_with_a_callback_come_again_after_a_kill(kept):
-    kept.load(*policy(holding(3, window=2)))
-    ids = add_at_once(kept, "stream", range(8))
-    kept.wait_message("start ", 2)
-    kept.wait_stream(pending_ids=ids[:6])
-    come_back(kept)
-    kept.wait_message("start ", 4)
-    kept.wait_stream(pending_ids=ids[:6])
-    assert [text.split()[0] for text in kept.messages("start ")] == ["0,1,2", "3,4,5"] * 2
-    kept.release(0)
-    kept.wait_message("start 6,7 ")
-    kept.release(3, 6)
-    kept.wait_stream(pending_ids=[], total_record_processed=8)
-    assert len(kept.messages("start ")) == 5
+@each_persistence
+def test_batches_that_were_with_a_callback_come_again_after_a_kill(restartable):
+    restartable.load(*policy(holding(3, window=2)))
+    ids = add_at_once(restartable, "stream", range(8))
+    restartable.wait_message("start ", 2)
+    restartable.wait_stream(pending_ids=ids[:6])
+    kill_and_restart(restartable)
+    restartable.wait_message("start ", 4)
+    restartable.wait_stream(pending_ids=ids[:6])
+    assert [text.split()[0] for text in restartable.messages("start ")] == ["0,1,2", "3,4,5"] * 2
+    restartable.release(0)
+    restartable.wait_message("start 6,7 ")
+    restartable.release(3, 6)
+    restartable.wait_stream(pending_ids=[], total_record_processed=8)
+    assert len(restartable.messages("start ")) == 5
 
 
-def test_a_promoted_replica_drains_the_beginning_of_a_batch(keep):
-    primary, replica = keep(), keep()
+def test_a_promoted_replica_drains_the_beginning_of_a_batch(start_server):
+    primary, replica = start_server(), start_server()
     replica.follow(primary)
     primary.load(*policy(batching(3)))
     primary.add("stream", *range(5))
@@ -407,9 +402,9 @@ def test_an_upgrade_changes_the_size_of_batches(server, old, new):
     server.add("stream", *range(old * 2 - 1))
     wait_batches(server, range(old))
     server.upgrade(*policy(batching(new)))
-    pass_by(server)
+    pass_marker(server)
     server.add("stream", *range(old * 2 - 1, 40))
-    pass_by(server)
+    pass_marker(server)
     found = batches(server)
     assert entries(server) == numbers(*range(len(entries(server))))
     assert 40 - len(entries(server)) < new

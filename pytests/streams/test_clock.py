@@ -14,16 +14,16 @@ from testing.launch import REDIS_SERVER
 from testing.policies import (
     AN_HOUR,
     AOF,
-    WAYS,
+    PERSISTENCE,
     attempting,
-    come_back,
     command,
     done,
     info,
+    kill_and_restart,
     load_attempting,
-    mend,
+    make_fail,
+    make_succeed,
     policy,
-    spoil,
     tries,
     wait_done,
     wait_info,
@@ -88,52 +88,52 @@ def time_of(node):
     return int(node.run("TIME")[0])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", PERSISTENCE)
 @each_scope
-def test_after_a_restart_a_pause_lasts_no_longer_than_its_own_length(keep, behind, way, scope):
-    server = keep(*WAYS[way])
+def test_after_a_restart_a_pause_lasts_no_longer_than_its_own_length(start_server, behind, way, scope):
+    server = start_server(*PERSISTENCE[way])
     load_attempting(server, on_failure="retry", retry_interval=AN_HOUR, scope=scope)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_tries(server, 1)
     wait_info(server, "stream", state="waiting")
     before = time_of(server)
     behind()
-    come_back(server)
+    kill_and_restart(server)
     assert time_of(server) < before
     assert AN_HOUR - 60_000 < info(server, "stream")["retry_in_ms"] <= AN_HOUR
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, 0, 1)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", PERSISTENCE)
 @each_scope
-def test_after_a_restart_nothing_waits_where_nothing_has_failed(keep, behind, way, scope):
-    server = keep(*WAYS[way])
+def test_after_a_restart_nothing_waits_where_nothing_has_failed(start_server, behind, way, scope):
+    server = start_server(*PERSISTENCE[way])
     load_attempting(server, on_failure="retry", retry_interval=200, scope=scope)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     server.wait(lambda: len(tries(server)) >= 2, lambda: tries(server))
-    mend(server)
+    make_succeed(server)
     server.wait(lambda: "0" in done(server), lambda: tries(server))
     wait_info(server, "stream", state="running", pending=[])
     behind()
-    come_back(server)
+    kill_and_restart(server)
     assert info(server, "stream")["retry_in_ms"] == 0
     server.add("stream", 1)
     server.wait(lambda: "1" in done(server), lambda: tries(server))
 
 
 @each_scope
-def test_a_promoted_replica_whose_clock_is_behind_goes_on_in_time(keep, behind, scope):
-    primary = keep(*AOF)
+def test_a_promoted_replica_whose_clock_is_behind_goes_on_in_time(start_server, behind, scope):
+    primary = start_server(*AOF)
     load_attempting(primary, on_failure="retry", retry_interval=AN_HOUR, scope=scope)
     behind()
-    replica = keep()
+    replica = start_server()
     replica.follow(primary)
     assert time_of(replica) < time_of(primary) - BEHIND_S / 2
-    spoil(primary, 0)
+    make_fail(primary, 0)
     primary.add("stream", 0)
     wait_tries(primary, 1)
     wait_info(primary, "stream", state="waiting")
@@ -141,21 +141,21 @@ def test_a_promoted_replica_whose_clock_is_behind_goes_on_in_time(keep, behind, 
     primary.kill()
     promote(replica)
     assert AN_HOUR - 60_000 < info(replica, "stream")["retry_in_ms"] <= AN_HOUR
-    mend(replica)
+    make_succeed(replica)
     command(replica, "RETRY", "STREAM", "stream")
     wait_done(replica, 0)
 
 
-def test_what_was_tried_before_a_restart_is_as_old_as_it_was(keep, behind):
+def test_what_was_tried_before_a_restart_is_as_old_as_it_was(start_server, behind):
     """By the clock alone it would be given up in ten minutes."""
-    server = keep(*AOF)
+    server = start_server(*AOF)
     server.load(
         *policy(attempting(on_failure="retry", retry_interval=10, max_age=3000, dead_letter="dead"))
     )
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 1)
     behind()
-    come_back(server)
+    kill_and_restart(server)
     server.wait(lambda: server.run("XLEN", "dead") == 1, lambda: tries(server))
     assert done(server) == []

@@ -13,10 +13,10 @@ from testing.policies import (
     done,
     info,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
     sync_and_async,
     tries,
     wait_done,
@@ -43,7 +43,7 @@ def test_while_a_consumer_is_paused_nothing_is_handed_over(server, kind, options
     wait_info(server, state="paused")
     server.add("stream", 2, 3)
     server.add("stream:new", 4)
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == ["stream 1"]
     assert command(server, "RESUME") == "OK"
     server.wait(lambda: len(server.seen()) >= 4, server.seen)
@@ -62,7 +62,7 @@ def test_while_a_stream_is_paused_the_others_go_on(server, kind):
     server.add("stream:1", 3)
     server.add("stream:2", 4)
     server.wait_seen("stream:1 1", "stream:2 2", "stream:2 4")
-    pass_by(server)
+    pass_marker(server)
     assert len(server.seen()) == 3
     wait_info(server, "stream:1", state="paused")
     wait_info(server, "stream:2", state="running")
@@ -80,7 +80,7 @@ def test_resume_of_the_consumer_does_not_end_the_pause_of_a_stream(server):
     command(server, "RESUME")
     server.add("stream:1", 3)
     server.add("stream:2", 4)
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == ["stream:1 1", "stream:2 2", "stream:2 4"]
     command(server, "RESUME", "STREAM", "stream:1")
     server.wait_seen("stream:1 1", "stream:2 2", "stream:2 4", "stream:1 3")
@@ -92,7 +92,7 @@ def test_resume_of_a_stream_does_not_end_the_pause_of_the_consumer(server):
     command(server, "PAUSE")
     command(server, "RESUME", "STREAM", "stream")
     server.add("stream", 2)
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == ["stream 1"]
 
 
@@ -101,7 +101,7 @@ def test_other_consumers_go_on(server):
     command(server, "PAUSE")
     server.add("stream", 1)
     server.wait_seen("stream 1", tag="other")
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == []
 
 
@@ -112,7 +112,7 @@ def test_what_runs_when_the_pause_begins_ends_and_counts(server):
     command(server, "PAUSE")
     server.release(0, 1)
     server.wait_stream(pending_ids=[], total_record_processed=2)
-    pass_by(server)
+    pass_marker(server)
     assert len(server.messages("start ")) == 2
     command(server, "RESUME")
     server.wait_message("start ", 4)
@@ -123,7 +123,7 @@ def test_nothing_that_waits_for_a_paused_consumer_is_trimmed(server):
     server.load(*policy(consumer(trim=True, options={})))
     command(server, "PAUSE")
     server.add("stream", 1, 2)
-    pass_by(server)
+    pass_marker(server)
     assert server.run("XLEN", "stream") == 2
     command(server, "RESUME")
     server.wait(lambda: server.run("XLEN", "stream") == 0, "the stream is not trimmed")
@@ -160,7 +160,7 @@ def test_a_pause_in_a_transaction_holds_for_what_the_transaction_adds(server):
     pipe.execute_command("RG.CONSUMER", "PAUSE", "lib", "consumer")
     pipe.execute_command("XADD", "stream", "*", "n", 1)
     assert pipe.execute()[0] == "OK"
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == []
     command(server, "RESUME")
     server.wait_seen("stream 1")
@@ -175,7 +175,7 @@ def test_a_stream_is_that_of_the_clients_database(server):
     assert command(server, "PAUSE", "STREAM", "stream:3", client=other) == "OK"
     server.add("stream:3", "b", client=other)
     server.add("stream:3", "c")
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == ["stream:3 a", "stream:3 c"]
     command(server, "RESUME", "STREAM", "stream:3", client=other)
     server.wait_seen("stream:3 a", "stream:3 c", "stream:3 b")
@@ -196,7 +196,7 @@ def test_an_upgrade_does_not_end_a_pause(server):
     command(server, "PAUSE")
     server.upgrade(*policy(consumer(options={"start": "latest"})))
     server.add("stream", 1)
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == []
     command(server, "RESUME")
     server.wait_seen("stream 1")
@@ -256,14 +256,14 @@ def test_a_seek_forward_skips_what_was_not_handed_over(server):
     command(server, "SEEK", "STREAM", "stream", ids[2])
     command(server, "RESUME")
     server.wait_seen("stream 0", "stream 3")
-    pass_by(server)
+    pass_marker(server)
     assert len(server.seen()) == 2
 
 
 @sync_and_async
 def test_a_seek_over_the_failing_entry_ends_its_retries(server, kind):
     load_attempting(server, kind, **BY_HAND)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2, 3)
     wait_tries(server, 2)
     wait_info(server, "stream", state="waiting")
@@ -275,7 +275,7 @@ def test_a_seek_over_the_failing_entry_ends_its_retries(server, kind):
 
 def test_a_seek_back_forgets_attempts(server):
     load_attempting(server, on_failure="retry", retry_interval=AN_HOUR, max_attempts=2)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 1)
     command(server, "SEEK", "STREAM", "stream", "earliest")
@@ -293,7 +293,7 @@ def test_what_is_with_a_callback_ends_unheard(server):
     server.wait_stream(pending_ids=ids[2:])
     server.release(0, 1)
     server.wait_message("end 1")
-    pass_by(server)
+    pass_marker(server)
     assert info(server, "stream")["failures"] == 0
     assert server.stream("stream")["last_error"] == "None"
     server.release(2)
@@ -312,7 +312,7 @@ def test_a_seek_does_not_end_a_pause(server):
     server.add("stream", 1)
     command(server, "PAUSE", "STREAM", "stream")
     command(server, "SEEK", "STREAM", "stream", "earliest")
-    pass_by(server)
+    pass_marker(server)
     assert server.seen() == ["stream 1"]
     command(server, "RESUME", "STREAM", "stream")
     server.wait_seen("stream 1", "stream 1")
@@ -333,7 +333,7 @@ def test_a_seek_back_keeps_the_trim_from_what_is_handed_over_again(server):
 @sync_and_async
 def test_retry_ends_the_pause_at_once(server, kind):
     load_attempting(server, kind, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     for count in range(1, 4):
         wait_tries(server, count)
@@ -342,7 +342,7 @@ def test_retry_ends_the_pause_at_once(server, kind):
         assert 0 < info(server, "stream")["retry_in_ms"] <= AN_HOUR
         assert command(server, "RETRY", "STREAM", "stream") == "OK"
     wait_tries(server, 4)
-    mend(server)
+    make_succeed(server)
     wait_info(server, "stream", state="waiting")
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, 0, 1)
@@ -350,11 +350,11 @@ def test_retry_ends_the_pause_at_once(server, kind):
 
 def test_retry_of_one_stream_leaves_the_others(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     server.add("stream:1", 1)
     server.add("stream:2", 2)
     wait_tries(server, 2)
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream:2")
     wait_done(server, 2)
     wait_info(server, "stream:1", state="waiting")
@@ -362,13 +362,13 @@ def test_retry_of_one_stream_leaves_the_others(server):
 
 def test_retry_does_not_end_a_pause(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 1)
-    mend(server)
+    make_succeed(server)
     command(server, "PAUSE")
     command(server, "RETRY", "STREAM", "stream")
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["0"]
     command(server, "RESUME")
     wait_done(server, 0)
@@ -379,7 +379,7 @@ def test_two_consumers_of_a_library_are_told_apart(server):
     server.add("stream", 0)
     command(server, "PAUSE", name="one")
     server.add("stream", 1)
-    pass_by(server)
+    pass_marker(server)
     assert done(server) == ["0", "0", "1"]
     wait_info(server, name="one", state="paused")
     wait_info(server, name="two", state="running")

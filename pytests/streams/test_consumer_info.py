@@ -11,13 +11,13 @@ from testing.policies import (
     command,
     info,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
+    wait_dead_letters,
     wait_done,
     wait_info,
-    wait_letters,
     wait_tries,
 )
 from testing.replies import fields
@@ -30,7 +30,7 @@ OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state"
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
 OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error"]
 
-# Of the seed, in its order.
+# As RedisGears 2.0 has them, in its order.
 LISTED = ["name", "prefix", "window", "trim", "num_streams", "streams"]
 LISTED_STREAM = ["name", "last_processed_time", "avg_processed_time", "last_lag", "avg_lag", "total_record_processed"]
 LISTED_STREAM += ["id_to_read_from", "last_error", "pending_ids"]
@@ -119,7 +119,7 @@ def test_lag_is_the_age_of_the_oldest_entry_that_is_not_done(server):
 
 def test_failures_and_attempts_are_counted(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2)
     wait_tries(server, 2)
     assert attempts_of_pending(server) == [1]
@@ -129,7 +129,7 @@ def test_failures_and_attempts_are_counted(server):
     assert attempts_of_pending(server) == [2]
     assert 0 < info(server, "stream")["retry_in_ms"] <= AN_HOUR
     assert info(server, "stream")["attempts"] >= 2
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, 0, 1, 2)
     wait_info(server, "stream", state="running", failures=2, processed=3, pending=[])
@@ -141,10 +141,10 @@ def test_the_counters_of_a_consumer_are_those_of_its_streams_together(server):
     options = {"on_failure": "retry", "retry_interval": 0, "max_attempts": 2, "dead_letter": "dead"}
     options |= {"filter": {"n": {"not": "x"}}}
     load_attempting(server, **options)
-    spoil(server, "bad")
+    make_fail(server, "bad")
     for stream in ("stream:1", "stream:2", "stream:3"):
         server.add(stream, 1, "bad", 2, "x")
-    wait_letters(server, "bad", "bad", "bad")
+    wait_dead_letters(server, "bad", "bad", "bad")
     wait_info(server, dead_letters=3, given_up=3, filtered=3)
     rows = [info(server, f"stream:{number}") for number in (1, 2, 3)]
     for name in COUNTERS:
@@ -184,7 +184,7 @@ def test_also_after_commands_were_given_for_it(server):
 
 def test_a_consumer_with_options_has_more_fields_behind_those(server):
     load_attempting(server, batch=1, **BY_HAND)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1)
     wait_tries(server, 2)
     found = server.consumer()
@@ -235,14 +235,14 @@ def test_the_servers_info_has_a_line_for_each_consumer(server):
     expected = ["streams", *COUNTERS, *TIMES, "state"]
     assert list(section(server)) == expected
     assert (section(server)["streams"], section(server)["state"]) == (0, 0)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1)
     wait_info(server, "stream", state="waiting")
     shown = section(server)
     assert (shown["streams"], shown["processed"], shown["failures"], shown["in_flight"]) == (1, 1, 1, 0)
     assert section(server, "second")["streams"] == 0
     command(server, "RETRY", "STREAM", "stream")
-    wait_letters(server, 1)
+    wait_dead_letters(server, 1)
     wait_info(server, given_up=1)
     shown = section(server)
     assert (shown["given_up"], shown["dead_letters"], shown["state"]) == (1, 1, 0)
@@ -256,7 +256,7 @@ def test_the_state_is_a_number_there(server):
             attempting(name="idle", prefix="idle"),
         )
     )
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 1)
     server.add("aborts", 1)
     command(server, "PAUSE", name="idle")
@@ -267,7 +267,7 @@ def test_the_state_is_a_number_there(server):
 
 def test_other_sections_stay_as_they_are(server):
     server.load(*policy(consumer(options={"batch": 2})))
-    pass_by(server)
+    pass_marker(server)
     everything = server.client.info("redisgears_2")
     assert everything["redisgears_2_library_lib"]["stream_consumers"] == 3
     assert "redisgears_2_consumer_lib_consumer" in everything

@@ -6,15 +6,10 @@ import pytest
 from redis import ResponseError
 
 from testing.libraries import consumer, library
-from testing.policies import WAYS, batches, come_back, each_way, info, pass_by, policy, sync_and_async, wait_info
+from testing.policies import batches, each_persistence, info, kill_and_restart, pass_marker, policy, sync_and_async, wait_info
 from testing.replication import promote, settle
 
 SAW = {"sync": "(client, data) => saw(data)", "async": "async (client, data) => saw(data)"}
-
-
-@pytest.fixture
-def kept(keep, way):
-    return keep(*WAYS[way])
 
 
 def seeing(kind="sync", options="{}", **more):
@@ -119,21 +114,21 @@ def test_what_does_not_match_fills_no_batch(server):
     code = "(client, batch) => got(batch)"
     server.load(*policy(consumer(callback=code, options={"batch": 3, "filter": {"n": {"not": ["1", "3", "5"]}}})))
     server.add("stream", *range(4))
-    pass_by(server)
+    pass_marker(server)
     assert batches(server) == []
     server.add("stream", *range(4, 7))
     assert batches(server) == [["0", "2", "4"]]
 
 
-@each_way
-def test_what_does_not_match_is_not_looked_at_again_after_a_kill(kept):
-    kept.load(*policy(seeing(options="{ filter: { n: '0' } }")))
-    ids = kept.add("stream", *range(10))
-    wait_info(kept, "stream", filtered=9, position=ids[-1])
-    come_back(kept)
-    kept.add("stream", 0)
-    kept.wait_seen("stream 0", "stream 0")
-    wait_info(kept, "stream", filtered=0, processed=1)
+@each_persistence
+def test_what_does_not_match_is_not_looked_at_again_after_a_kill(restartable):
+    restartable.load(*policy(seeing(options="{ filter: { n: '0' } }")))
+    ids = restartable.add("stream", *range(10))
+    wait_info(restartable, "stream", filtered=9, position=ids[-1])
+    kill_and_restart(restartable)
+    restartable.add("stream", 0)
+    restartable.wait_seen("stream 0", "stream 0")
+    wait_info(restartable, "stream", filtered=0, processed=1)
 
 
 def test_an_upgrade_changes_the_filter_for_what_comes_then(server):
@@ -161,7 +156,7 @@ def test_latest_begins_with_what_is_added_after_the_load(server, kind):
     server.load(*policy(seeing(kind, "{ start: 'latest' }")))
     server.add("stream", 3, 4)
     server.wait_seen("stream 3", "stream 4")
-    pass_by(server)
+    pass_marker(server)
     assert len(server.seen()) == 2
 
 
@@ -179,7 +174,7 @@ def test_latest_skips_nothing_that_is_added_right_after_the_load(server, kind):
     pipe.execute()
     expected = sorted(f"stream:{number} {what}" for number in range(300) for what in ("after", "then"))
     server.wait(lambda: len(server.seen()) >= 600, lambda: len(server.seen()))
-    pass_by(server)
+    pass_marker(server)
     assert sorted(server.seen()) == expected
 
 
@@ -192,31 +187,31 @@ def test_latest_takes_all_of_a_stream_that_is_made_after_the_load(server):
     assert server.seen()[2:] == ["stream:new 3"]
 
 
-@each_way
-def test_latest_skips_nothing_after_a_kill(kept):
+@each_persistence
+def test_latest_skips_nothing_after_a_kill(restartable):
     held = consumer(callback="holding", options={"start": "latest"})
-    kept.add("stream:old", "old")
-    kept.add("stream:quiet", "old")
-    kept.load(*policy(held))
-    kept.add("stream:old", 1, 2)
-    kept.wait_message("start 1 ")
-    kept.add("stream:new", 3, 4)
-    kept.wait_message("start 3 ")
-    come_back(kept)
-    kept.wait_message("start ", 4)
-    assert {text.split()[0] for text in kept.messages("start ")} == {"1", "3"}
-    kept.release(1, 3)
-    kept.wait_message("start 2 ")
-    kept.wait_message("start 4 ")
-    kept.add("stream:quiet", 5)
-    kept.wait_message("start 5 ")
-    kept.release(2, 4, 5)
-    kept.wait_message("end ", 5)
-    assert not any(text.startswith("old") for text in kept.messages("start "))
+    restartable.add("stream:old", "old")
+    restartable.add("stream:quiet", "old")
+    restartable.load(*policy(held))
+    restartable.add("stream:old", 1, 2)
+    restartable.wait_message("start 1 ")
+    restartable.add("stream:new", 3, 4)
+    restartable.wait_message("start 3 ")
+    kill_and_restart(restartable)
+    restartable.wait_message("start ", 4)
+    assert {text.split()[0] for text in restartable.messages("start ")} == {"1", "3"}
+    restartable.release(1, 3)
+    restartable.wait_message("start 2 ")
+    restartable.wait_message("start 4 ")
+    restartable.add("stream:quiet", 5)
+    restartable.wait_message("start 5 ")
+    restartable.release(2, 4, 5)
+    restartable.wait_message("end ", 5)
+    assert not any(text.startswith("old") for text in restartable.messages("start "))
 
 
-def test_latest_skips_nothing_when_a_replica_is_promoted(keep):
-    primary, replica = keep(), keep()
+def test_latest_skips_nothing_when_a_replica_is_promoted(start_server):
+    primary, replica = start_server(), start_server()
     replica.follow(primary)
     primary.add("stream:old", "old")
     primary.add("stream:quiet", "old")
@@ -248,17 +243,17 @@ def test_an_id_is_where_to_begin_that_entry_included(server, kind, start, expect
     server.wait_seen(*(f"stream {number}" for number in [*expected, 5]))
 
 
-@each_way
+@each_persistence
 @pytest.mark.parametrize("start", ["latest", "5-2"])
-def test_a_start_is_for_streams_that_are_seen_for_the_first_time(kept, start):
-    kept.run("XADD", "stream", "5-1", "n", 1)
-    kept.load(*policy(seeing(options=f"{{ start: '{start}' }}")))
-    kept.run("XADD", "stream", "6-1", "n", 2)
-    kept.wait_seen("stream 2")
-    come_back(kept)
-    kept.upgrade(*policy(seeing(options="{ start: 'earliest' }")))
-    kept.run("XADD", "stream", "7-1", "n", 3)
-    kept.wait_seen("stream 2", "stream 3")
+def test_a_start_is_for_streams_that_are_seen_for_the_first_time(restartable, start):
+    restartable.run("XADD", "stream", "5-1", "n", 1)
+    restartable.load(*policy(seeing(options=f"{{ start: '{start}' }}")))
+    restartable.run("XADD", "stream", "6-1", "n", 2)
+    restartable.wait_seen("stream 2")
+    kill_and_restart(restartable)
+    restartable.upgrade(*policy(seeing(options="{ start: 'earliest' }")))
+    restartable.run("XADD", "stream", "7-1", "n", 3)
+    restartable.wait_seen("stream 2", "stream 3")
 
 
 # --- exact ----------------------------------------------------------------------------------------------------------

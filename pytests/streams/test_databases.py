@@ -107,8 +107,8 @@ def test_a_letter_that_could_not_be_written_goes_where_its_stream_is(server):
     other.delete("dead")
     server.run("SET", "dead", "not here")
     server.wait(lambda: other.exists("dead"))
-    [(_, letter)] = other.xrange("dead")
-    assert (letter["stream"], letter["id"]) == ("stream", identity)
+    [(_, dead_letter)] = other.xrange("dead")
+    assert (dead_letter["stream"], dead_letter["id"]) == ("stream", identity)
     assert server.run("GET", "dead") == "not here"
 
 
@@ -124,10 +124,10 @@ def test_letters_whose_entries_are_done_after_all_are_deleted_where_they_are(ser
     assert server.run("RG.CONSUMER", "REDRIVE", "lib", "consumer", "STREAM", "stream") == 1
     server.wait_message("start 1 ")
     server.run(*(("SWAPDB", 0, 1) if how == "SWAPDB" else ("MOVE", "stream", 1)))
-    letters = server.connect(db=1 if how == "SWAPDB" else 0)
-    assert letters.xlen("dead") == 1
+    dead_letters = server.connect(db=1 if how == "SWAPDB" else 0)
+    assert dead_letters.xlen("dead") == 1
     server.release(1)
-    server.wait(lambda: letters.xlen("dead") == 0)
+    server.wait(lambda: dead_letters.xlen("dead") == 0)
 
 
 def test_events_of_keys_that_wait_for_a_worker_go_along(server):

@@ -9,25 +9,24 @@ from testing.libraries import consumer, library
 from testing.policies import (
     AN_HOUR,
     AOF,
-    WAYS,
     add_at_once,
-    come_back,
     command,
+    dead_letters,
     done,
     each_kind,
-    each_way,
+    each_persistence,
     info,
-    letters,
+    kill_and_restart,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
     sync_and_async,
     tries,
+    wait_dead_letters,
     wait_done,
     wait_info,
-    wait_letters,
     wait_tries,
 )
 from testing.replication import promote, settle
@@ -47,11 +46,6 @@ SLOWLY = """async (client, data) => {
 }"""
 
 
-@pytest.fixture
-def kept(keep, way):
-    return keep(*WAYS[way])
-
-
 def now_ms(server):
     [seconds, microseconds] = server.client.time()
     return seconds * 1000 + microseconds // 1000
@@ -63,11 +57,11 @@ def now_ms(server):
 @each_kind
 def test_a_letter_has_eight_fields_and_then_those_of_the_entry(server, kind):
     load_attempting(server, kind, **TWICE)
-    spoil(server, 1)
+    make_fail(server, 1)
     before = now_ms(server)
     server.run("XADD", "stream", "7-3", "n", 1, "other", "ü", "n", "again", "id", "x", "", "")
-    server.wait(lambda: letters(server), lambda: server.stream("stream"))
-    [(_, pairs)] = letters(server)
+    server.wait(lambda: dead_letters(server), lambda: server.stream("stream"))
+    [(_, pairs)] = dead_letters(server)
     assert [name for name, _ in pairs[:8]] == NAMES
     found = dict(pairs[:8])
     assert {name: found[name] for name in NAMES[:5]} == {
@@ -88,11 +82,11 @@ def test_a_letter_has_eight_fields_and_then_those_of_the_entry(server, kind):
 @sync_and_async
 def test_under_continue_an_entry_goes_there_at_its_first_failure(server, kind, options):
     load_attempting(server, kind, **TO_DEAD, **options)
-    spoil(server, 1, 3)
+    make_fail(server, 1, 3)
     server.add("stream", 0, 1, 2, 3, 4)
     wait_done(server, 0, 2, 4)
-    found = wait_letters(server, 1, 3)
-    assert [letter["attempts"] for letter in found] == ["1", "1"]
+    found = wait_dead_letters(server, 1, 3)
+    assert [dead_letter["attempts"] for dead_letter in found] == ["1", "1"]
     assert tries(server) == ["0", "1", "2", "3", "4"]
     wait_info(server, "stream", dead_letters=2, given_up=2, pending=[])
     wait_info(server, dead_letters=2, given_up=2)
@@ -101,19 +95,19 @@ def test_under_continue_an_entry_goes_there_at_its_first_failure(server, kind, o
 @sync_and_async
 def test_letters_of_a_batch_are_in_the_order_of_its_entries(server, kind):
     load_attempting(server, kind, **TWICE, batch=5)
-    spoil(server, 2)
+    make_fail(server, 2)
     ids = add_at_once(server, "stream", range(10))
-    found = wait_letters(server, *range(5))
-    assert [letter["id"] for letter in found] == ids[:5]
-    assert all("no 2" in letter["error"] for letter in found)
+    found = wait_dead_letters(server, *range(5))
+    assert [dead_letter["id"] for dead_letter in found] == ids[:5]
+    assert all("no 2" in dead_letter["error"] for dead_letter in found)
     wait_done(server, "5,6,7,8,9")
 
 
 def test_letters_of_many_entries_are_in_the_order_in_which_they_were_given_up(server):
     load_attempting(server, **TO_DEAD)
-    spoil(server, *range(0, 300, 2))
+    make_fail(server, *range(0, 300, 2))
     add_at_once(server, "stream", range(300))
-    wait_letters(server, *range(0, 300, 2))
+    wait_dead_letters(server, *range(0, 300, 2))
     assert len(done(server)) == 150
 
 
@@ -122,7 +116,7 @@ def test_bytes_stay_as_they_are(server):
     server.load(*policy(consumer(callback=FAILS["sync"], options=options)))
     client = server.connect(decode_responses=False)
     client.execute_command("XADD", b"stream\xfe", "1-1", b"\x00\xff", b"\xc3\x28")
-    [(_, pairs)] = letters(server, b"\xff\x00d", client)
+    [(_, pairs)] = dead_letters(server, b"\xff\x00d", client)
     assert [name for name, _ in pairs[:8]] == [name.encode() for name in NAMES]
     assert dict(pairs[:8])[b"stream"] == b"stream\xfe"
     assert pairs[8:] == [(b"\x00\xff", b"\xc3\x28")]
@@ -132,9 +126,9 @@ def test_a_huge_error_is_cut(server):
     code = "(client, data) => { throw new Error('x'.repeat(1 << 24)); }"
     server.load(*policy(consumer(callback=code, options=TO_DEAD)))
     server.add("stream", 1)
-    [letter] = wait_letters(server, 1)
-    assert "xxx" in letter["error"]
-    assert len(letter["error"]) < 1 << 20
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert "xxx" in dead_letter["error"]
+    assert len(dead_letter["error"]) < 1 << 20
 
 
 def test_letters_are_in_the_database_of_the_stream(server):
@@ -142,8 +136,8 @@ def test_letters_are_in_the_database_of_the_stream(server):
     other = server.connect(db=3)
     server.add("stream", "three", client=other)
     server.add("stream", "zero")
-    wait_letters(server, "zero")
-    assert [pairs[-1] for _, pairs in letters(server, client=other)] == [("n", "three")]
+    wait_dead_letters(server, "zero")
+    assert [pairs[-1] for _, pairs in dead_letters(server, client=other)] == [("n", "three")]
 
 
 def test_another_consumer_gets_the_letters_as_entries(server):
@@ -159,23 +153,23 @@ def test_the_letters_of_several_consumers_may_be_in_one_stream(server):
     second = consumer("second", "b", callback=FAILS["async"], options=TO_DEAD)
     server.load(*policy(first, second))
     server.add("a", 1)
-    wait_letters(server, 1)
+    wait_dead_letters(server, 1)
     server.add("b", 2)
-    found = wait_letters(server, 1, 2)
-    assert [(letter["consumer"], letter["stream"]) for letter in found] == [("first", "a"), ("second", "b")]
+    found = wait_dead_letters(server, 1, 2)
+    assert [(dead_letter["consumer"], dead_letter["stream"]) for dead_letter in found] == [("first", "a"), ("second", "b")]
 
 
 def test_an_entry_that_was_given_up_is_trimmed(server):
     load_attempting(server, **TO_DEAD, trim=True)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1, 2)
-    wait_letters(server, 1)
+    wait_dead_letters(server, 1)
     server.wait(lambda: server.run("XLEN", "stream") == 0, "the stream is not trimmed")
 
 
 def test_without_a_dead_letter_stream_nothing_is_written(server):
     load_attempting(server, on_failure="retry", retry_interval=10, max_attempts=2)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_done(server, 1)
     assert sorted(server.client.keys()) == ["bad", "stream"]
@@ -191,35 +185,35 @@ def test_without_a_dead_letter_stream_nothing_is_written(server):
 def test_a_key_of_another_type_keeps_the_entry_until_it_is_gone(server, kind, options):
     load_attempting(server, kind, **options)
     server.run("SET", "dead", "text")
-    spoil(server, 0)
+    make_fail(server, 0)
     ids = server.add("stream", 0, 1)
     server.wait(lambda: "WRONGTYPE" in str(server.stream("stream").get("last_error")), lambda: server.stream("stream"))
     assert ids[0] in server.stream("stream")["pending_ids"]
     assert server.run("GET", "dead") == "text"
     assert info(server, "stream")["dead_letters"] == 0
     server.run("DEL", "dead")
-    [letter] = wait_letters(server, 0)
-    assert letter["id"] == ids[0]
-    assert "no 0" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, 0)
+    assert dead_letter["id"] == ids[0]
+    assert "no 0" in dead_letter["error"]
     wait_done(server, 1)
     wait_info(server, "stream", pending=[], dead_letters=1)
-    wait_letters(server, 0)
+    wait_dead_letters(server, 0)
 
 
-@each_way
-def test_what_could_not_be_written_is_kept_over_a_kill(kept):
-    load_attempting(kept, **TWICE)
-    kept.run("SET", "dead", "text")
-    spoil(kept, 0)
-    ids = kept.add("stream", 0, 1)
-    kept.wait(lambda: "WRONGTYPE" in str(kept.stream("stream").get("last_error")), lambda: kept.stream("stream"))
-    come_back(kept)
-    assert ids[0] in kept.stream("stream")["pending_ids"]
-    kept.run("DEL", "dead")
-    [letter] = wait_letters(kept, 0)
-    assert letter["id"] == ids[0]
-    wait_done(kept, 1)
-    kept.wait_stream(pending_ids=[])
+@each_persistence
+def test_what_could_not_be_written_is_kept_over_a_kill(restartable):
+    load_attempting(restartable, **TWICE)
+    restartable.run("SET", "dead", "text")
+    make_fail(restartable, 0)
+    ids = restartable.add("stream", 0, 1)
+    restartable.wait(lambda: "WRONGTYPE" in str(restartable.stream("stream").get("last_error")), lambda: restartable.stream("stream"))
+    kill_and_restart(restartable)
+    assert ids[0] in restartable.stream("stream")["pending_ids"]
+    restartable.run("DEL", "dead")
+    [dead_letter] = wait_dead_letters(restartable, 0)
+    assert dead_letter["id"] == ids[0]
+    wait_done(restartable, 1)
+    restartable.wait_stream(pending_ids=[])
 
 
 DENIED = re.compile("NOPERM|permission|ACL", re.IGNORECASE)
@@ -239,8 +233,8 @@ def test_an_owner_without_the_right_to_write_them_keeps_the_entry_until_he_has_i
         assert server.stream("stream")["pending_ids"] == ids
         assert server.run("EXISTS", "dead") == 0
         server.run("ACL", "SETUSER", "owner", "~dead")
-        [letter] = wait_letters(server, 1)
-        assert "went wrong" in letter["error"]
+        [dead_letter] = wait_dead_letters(server, 1)
+        assert "went wrong" in dead_letter["error"]
         server.wait_stream(pending_ids=[])
     finally:
         server.run("ACL", "DELUSER", "owner")
@@ -256,7 +250,7 @@ def test_the_right_to_the_key_alone_is_not_enough(server):
             lambda: DENIED.search(str(server.stream("stream").get("last_error"))), lambda: server.stream("stream")
         )
         server.run("ACL", "SETUSER", "owner", "+xadd")
-        wait_letters(server, 1)
+        wait_dead_letters(server, 1)
     finally:
         server.run("ACL", "DELUSER", "owner")
 
@@ -273,8 +267,8 @@ def test_without_memory_the_entry_is_kept_until_there_is_some(server):
         assert server.stream("stream")["pending_ids"] == ids
         assert server.run("EXISTS", "dead") == 0
         assert re.search("OOM|memory", server.stream("stream")["last_error"])
-    [letter] = wait_letters(server, 1)
-    assert "went wrong" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert "went wrong" in dead_letter["error"]
     server.wait_stream(pending_ids=[])
 
 
@@ -311,12 +305,12 @@ def units_of(path):
 
 @sync_and_async
 @pytest.mark.parametrize("options", [TO_DEAD, TWICE], ids=["continue", "retry"])
-def test_letter_and_cursor_are_one_unit_in_the_append_only_file(keep, kind, options):
-    server = keep(*AOF, "--aof-use-rdb-preamble", "no")
+def test_letter_and_cursor_are_one_unit_in_the_append_only_file(start_server, kind, options):
+    server = start_server(*AOF, "--aof-use-rdb-preamble", "no")
     load_attempting(server, kind, **options, batch=2)
-    spoil(server, 1)
+    make_fail(server, 1)
     add_at_once(server, "stream", range(2))
-    wait_letters(server, 0, 1)
+    wait_dead_letters(server, 0, 1)
     wait_info(server, "stream", pending=[])
     server.run("SET", "end", 1)
     [path] = (server.directory / "appendonlydir").glob("*.incr.aof")
@@ -330,25 +324,25 @@ def test_letter_and_cursor_are_one_unit_in_the_append_only_file(keep, kind, opti
     assert b"_RG_INTERNALS" in names
 
 
-@each_way
+@each_persistence
 @each_kind
-def test_after_a_kill_letters_are_there_once_and_the_entries_are_done(kept, kind):
-    load_attempting(kept, kind, **TWICE)
-    spoil(kept, 1)
-    kept.add("stream", 0, 1, 2)
-    wait_letters(kept, 1)
-    wait_done(kept, 0, 2)
-    kept.wait_stream(pending_ids=[])
-    count = len(tries(kept))
-    come_back(kept)
-    kept.add("stream", 3)
-    kept.wait(lambda: "3" in done(kept), lambda: done(kept))
-    assert tries(kept)[count:] == ["3"]
-    wait_letters(kept, 1)
+def test_after_a_kill_letters_are_there_once_and_the_entries_are_done(restartable, kind):
+    load_attempting(restartable, kind, **TWICE)
+    make_fail(restartable, 1)
+    restartable.add("stream", 0, 1, 2)
+    wait_dead_letters(restartable, 1)
+    wait_done(restartable, 0, 2)
+    restartable.wait_stream(pending_ids=[])
+    count = len(tries(restartable))
+    kill_and_restart(restartable)
+    restartable.add("stream", 3)
+    restartable.wait(lambda: "3" in done(restartable), lambda: done(restartable))
+    assert tries(restartable)[count:] == ["3"]
+    wait_dead_letters(restartable, 1)
 
 
-def test_a_dump_holds_the_letter_of_what_it_knows_to_be_given_up(keep):
-    server = keep()
+def test_a_dump_holds_the_letter_of_what_it_knows_to_be_given_up(start_server):
+    server = start_server()
     server.load(*policy(consumer(callback=SLOWLY, options=TO_DEAD)))
     server.load(consumer("other", "other", callback="() => {}"), name="other")
     server.add("stream", 1)
@@ -361,32 +355,32 @@ def test_a_dump_holds_the_letter_of_what_it_knows_to_be_given_up(keep):
         pipeline.execute_command("SAVE")
         pipeline.execute()
     server.restart()
-    [letter] = wait_letters(server, 1)
-    assert letter["attempts"] == "1"
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert dead_letter["attempts"] == "1"
 
 
-def test_letters_reach_replicas_with_the_cursor(keep):
-    primary, replica = keep(), keep()
+def test_letters_reach_replicas_with_the_cursor(start_server):
+    primary, replica = start_server(), start_server()
     replica.follow(primary)
     load_attempting(primary, **TO_DEAD)
-    spoil(primary, 1)
+    make_fail(primary, 1)
     primary.add("stream", 0, 1, 2)
-    wait_letters(primary, 1)
+    wait_dead_letters(primary, 1)
     settle(primary, replica)
-    assert letters(replica) == letters(primary)
+    assert dead_letters(replica) == dead_letters(primary)
     assert replica.stream("stream")["id_to_read_from"] == primary.stream("stream")["id_to_read_from"]
     primary.kill()
     promote(replica)
     replica.add("stream", 3)
     wait_done(replica, 3)
-    wait_letters(replica, 1)
+    wait_dead_letters(replica, 1)
     assert tries(replica) == ["3"]
 
 
 @pytest.fixture
-def cluster(keep):
+def cluster(start_server):
     """A cluster of one server."""
-    server = keep("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = start_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: server.client.cluster("INFO")["cluster_state"] == "ok", "no cluster")
     return server
@@ -396,24 +390,24 @@ def test_in_a_cluster_letters_are_in_the_slot_of_their_stream(cluster):
     cluster.load(*policy(consumer(callback=FAILS["sync"], options=TO_DEAD)))
     cluster.add("stream:1", 1)
     cluster.add("stream:{user}:2", 2)
-    wait_letters(cluster, 1, stream="dead{stream:1}")
-    wait_letters(cluster, 2, stream="dead{user}")
+    wait_dead_letters(cluster, 1, stream="dead{stream:1}")
+    wait_dead_letters(cluster, 2, stream="dead{user}")
 
 
 def test_in_a_cluster_a_name_that_is_in_the_slot_already_stays(cluster):
     cluster.load(*policy(consumer(callback=FAILS["sync"], options={"dead_letter": "dead:{user}"})))
     cluster.add("stream:{user}", 1)
-    wait_letters(cluster, 1, stream="dead:{user}")
+    wait_dead_letters(cluster, 1, stream="dead:{user}")
 
 
 def test_an_entry_that_waits_for_its_retry_is_not_a_letter_yet(server):
     load_attempting(server, **TO_DEAD, on_failure="retry", retry_interval=AN_HOUR, max_attempts=2)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 1)
-    pass_by(server)
+    pass_marker(server)
     assert server.run("EXISTS", "dead") == 0
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, 0)
     assert server.run("EXISTS", "dead") == 0

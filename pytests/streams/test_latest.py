@@ -6,7 +6,7 @@ import time
 import pytest
 
 from testing.libraries import consumer, library
-from testing.policies import AN_HOUR, WAYS, come_back, command, each_way, info, policy
+from testing.policies import AN_HOUR, PERSISTENCE, command, each_persistence, info, kill_and_restart, policy
 from testing.replication import promote, settle
 from testing.waits import eventually
 
@@ -48,20 +48,20 @@ def add_new(node):
     node.add("stream:old", 3)
 
 
-@each_way
+@each_persistence
 @each_kind
 @each_options
-def test_what_came_in_a_pause_is_handed_over_after_a_kill(keep, way, kind, options):
-    server = keep(*WAYS[way])
+def test_what_came_in_a_pause_is_handed_over_after_a_kill(start_server, persistence, kind, options):
+    server = start_server(*PERSISTENCE[persistence])
     load_paused(server, options, kind)
     add_new(server)
-    come_back(server)
+    kill_and_restart(server)
     goes_on(server)
 
 
 @each_options
-def test_what_is_dumped_with_the_command_that_adds_it_is_handed_over_after_a_kill(keep, options):
-    server = keep()
+def test_what_is_dumped_with_the_command_that_adds_it_is_handed_over_after_a_kill(start_server, options):
+    server = start_server()
     load_paused(server, options)
     pipe = server.client.pipeline(transaction=False)
     for stream, value in (("new", 1), ("new", 2), ("old", 3)):
@@ -73,8 +73,8 @@ def test_what_is_dumped_with_the_command_that_adds_it_is_handed_over_after_a_kil
 
 
 @each_options
-def test_what_came_in_a_pause_is_handed_over_after_a_rewrite(keep, options):
-    server = keep(*WAYS["append-only file"], "--aof-use-rdb-preamble", "no")
+def test_what_came_in_a_pause_is_handed_over_after_a_rewrite(start_server, options):
+    server = start_server(*PERSISTENCE["append-only file"], "--aof-use-rdb-preamble", "no")
     load_paused(server, options)
     add_new(server)
     server.rewrite()
@@ -84,8 +84,8 @@ def test_what_came_in_a_pause_is_handed_over_after_a_rewrite(keep, options):
 
 @each_options
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_what_came_in_a_pause_is_handed_over_by_a_replica_that_is_promoted(keep, options, when):
-    primary, replica = keep(), keep()
+def test_what_came_in_a_pause_is_handed_over_by_a_replica_that_is_promoted(start_server, options, when):
+    primary, replica = start_server(), start_server()
     load_paused(primary, options)
     if when == "before":
         replica.follow(primary)
@@ -99,26 +99,26 @@ def test_what_came_in_a_pause_is_handed_over_by_a_replica_that_is_promoted(keep,
 
 
 @each_options
-def test_what_came_in_quarantine_is_handed_over_to_the_code_that_ends_it(keep, options):
-    server = keep()
+def test_what_came_in_quarantine_is_handed_over_to_the_code_that_ends_it(start_server, options):
+    server = start_server()
     server.add("stream:old", 0)
     end = time.time() + 1
     broken = f"if (Date.now() > {end * 1000}) throw new Error('not any more');"
     server.load(broken, *policy(beginning(options)))
     server.wait(lambda: server.stream("stream:old"), "the stream that is there is found")
     eventually(lambda: time.time() > end)
-    come_back(server)
+    kill_and_restart(server)
     assert info(server)["state"] == "quarantined"
     add_new(server)
-    come_back(server)
+    kill_and_restart(server)
     server.upgrade(*policy(beginning(options)))
     server.wait(lambda: len(server.seen()) >= 3, server.seen)
     assert sorted(server.seen()) == ["stream:new 1", "stream:new 2", "stream:old 3"]
 
 
 @each_options
-def test_what_came_while_the_owner_may_not_have_it_is_handed_over_when_they_may(keep, options):
-    server = keep()
+def test_what_came_while_the_owner_may_not_have_it_is_handed_over_when_they_may(start_server, options):
+    server = start_server()
 
     def allow(*rules):
         server.run("ACL", "SETUSER", "owner", "reset", "on", ">secret", "+@all", *rules)
@@ -130,7 +130,7 @@ def test_what_came_while_the_owner_may_not_have_it_is_handed_over_when_they_may(
     server.wait(lambda: server.stream("stream:old"), "the stream that is there is found")
     allow("~other")
     add_new(server)
-    come_back(server)
+    kill_and_restart(server)
     allow("~other")
     assert server.seen() == []
     allow("allkeys", "allchannels")

@@ -1,4 +1,4 @@
-"""What the papers say of callbacks that are safe to repeat: whatever comes again, each entry has its effect once."""
+"""What the documentation says of callbacks that are safe to repeat: whatever comes again, each entry has its effect once."""
 
 import re
 
@@ -7,10 +7,10 @@ import pytest
 from testing.launch import REPOSITORY
 from testing.policies import AOF, command, info, wait_info
 
-PAPER = REPOSITORY / "docs/stream-processing.md"
+PAGE = REPOSITORY / "docs/stream-processing.md"
 COUNT = 200
 
-# What the code of the paper calls. Each entry fails at its first attempt, and as long as it is in the set "bad".
+# What the code of the page calls. Each entry fails at its first attempt, and as long as it is in the set "bad".
 CHECK = """
 const tried = new Set();
 const check = async (data, client) => {
@@ -26,8 +26,8 @@ const check = async (data, client) => {
 
 
 def load(node, options, first_fails=False):
-    """The library of the paper, with these options."""
-    [code] = re.findall(r"```js\n(function once\(.*?)```", PAPER.read_text(), re.DOTALL)
+    """The library of the page, with these options."""
+    [code] = re.findall(r"```js\n(function once\(.*?)```", PAGE.read_text(), re.DOTALL)
     for before, after in [
         ('}, { on_failure: "retry" });', f"}}, {options});"),
         ("await check(data);", "await check(data, client);"),
@@ -67,11 +67,11 @@ def test_an_entry_that_is_handed_over_once_more_lands_behind_later_ones(server):
     load(server, '{ dead_letter: "dead" }')
     server.run("SADD", "bad", "1-1", "5-1")
     add(server)
-    server.wait(lambda: server.run("XLEN", "dead") == 2, "letters are missing")
+    server.wait(lambda: server.run("XLEN", "dead") == 2, "dead letters are missing")
     wait_copied(server, sorted(set(range(1, COUNT + 1)) - {1, 5}))
     server.run("DEL", "bad")
     assert command(server, "REDRIVE", "STREAM", "order:1", name="copy") == 2
-    server.wait(lambda: server.run("XLEN", "dead") == 0, "the letters stay")
+    server.wait(lambda: server.run("XLEN", "dead") == 0, "the dead letters stay")
     wait_copied(server, range(1, COUNT + 1))
     assert sorted(copied(server)[-2:]) == [1, 5]
 
@@ -97,8 +97,8 @@ def test_a_copy_that_is_refused_is_not_noted_as_done(server):
 
 
 @pytest.mark.parametrize("first_fails", [False, True])
-def test_kills_in_between_leave_nothing_out_and_double_nothing(keep, first_fails):
-    server = keep(*AOF)
+def test_kills_in_between_leave_nothing_out_and_double_nothing(start_server, first_fails):
+    server = start_server(*AOF)
     load(server, '{ on_failure: "retry", retry_interval: 0 }', first_fails)
     for round_ in range(3):
         before = round_ * COUNT

@@ -3,7 +3,7 @@
 import pytest
 
 from testing.libraries import consumer
-from testing.policies import AN_HOUR, add_at_once, command, info, mend, pass_by, policy, spoil, wait_info
+from testing.policies import AN_HOUR, add_at_once, command, info, make_fail, make_succeed, pass_marker, policy, wait_info
 from testing.waits import eventually
 
 TOTAL = 10_000
@@ -117,13 +117,13 @@ def test_an_entry_waits_for_the_one_before_it_with_its_value_and_is_overtaken_by
     server.load(*policy(held()))
     add(server, ("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("b2", "b"))
     server.wait_message("start ", 2)
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["a1", "b1"]
     server.release("b1")
     server.wait_message("start b2 ")
     server.release("b2", "a1")
     server.wait_message("start a2 ")
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["a1", "b1", "b2", "a2"]
     server.release("a2")
     server.wait_message("start a3 ")
@@ -135,7 +135,7 @@ def test_no_more_run_than_the_window_holds(server):
     server.load(*policy(held(window=3)))
     add(server, *((key, key) for key in "abcdef"))
     server.wait_message("start ", 3)
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["a", "b", "c"]
     server.release("b")
     server.wait_message("start d ")
@@ -154,7 +154,7 @@ def test_the_first_field_of_that_name_counts_and_an_empty_value_is_one(server):
     server.run("XADD", "stream", "*", "n", 2, "key", "", "key", "c")
     server.run("XADD", "stream", "*", "n", 3, "key", "b")
     server.wait_message("start 3 ")
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["1", "3"]
     server.release(1)
     server.wait_message("start 2 ")
@@ -173,7 +173,7 @@ def test_name_and_values_may_be_any_bytes(server):
     for number, value in enumerate([b"\xfe", b"\xfe", b"\xfd"]):
         server.run("XADD", "stream", "*", "n", number, b"\xff", value)
     server.wait_message("start 2 ")
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["0", "2"]
     server.release(0)
     server.wait_message("start 1 ")
@@ -183,7 +183,7 @@ def test_order_and_retry_go_together(server):
     code = "async (client, data) => { await holding(client, data); attempt(client, data); }"
     options = {"order_by": "key", "on_failure": "retry", "retry_interval": AN_HOUR}
     server.load(*policy(consumer(window=3, callback=code, options=options)))
-    spoil(server, "a1")
+    make_fail(server, "a1")
     ids = add(server, ("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b"))
     server.wait_message("start ", 2)
     server.release("a1")
@@ -191,9 +191,9 @@ def test_order_and_retry_go_together(server):
     server.release("b1")
     # What waits behind its group is pending as well: something behind it is done.
     wait_info(server, "stream", pending=ids[:2])
-    pass_by(server)
+    pass_marker(server)
     assert started(server) == ["a1", "b1"]
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     server.wait_message("start b2 ")
     assert started(server) == ["a1", "b1", "a1", "b2"]
@@ -216,8 +216,8 @@ def test_a_trim_keeps_what_was_overtaken(server):
     server.wait(lambda: server.run("XLEN", "stream") == 0, "the stream is not trimmed")
 
 
-def test_after_a_kill_what_was_overtaken_comes_and_what_is_done_does_not(keep):
-    server = keep("--appendonly", "yes", "--appendfsync", "always")
+def test_after_a_kill_what_was_overtaken_comes_and_what_is_done_does_not(start_server):
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
     server.load(*policy(held(window=2)))
     ids = add(server, ("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b"))
     server.wait_message("start ", 2)

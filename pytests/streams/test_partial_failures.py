@@ -11,15 +11,15 @@ from testing.policies import (
     each_kind,
     info,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     policy,
-    spoil,
     sync_and_async,
     tries,
+    wait_dead_letters,
     wait_done,
     wait_info,
-    wait_letters,
     wait_tries,
 )
 
@@ -57,18 +57,18 @@ def reporting(kind="sync", form="id", result="{ failed }", window=1, **options):
 @pytest.mark.parametrize("form", FORMS)
 def test_only_the_entries_that_the_callback_names_have_failed(server, kind, form):
     server.load(*policy(reporting(kind, form, batch=4, **BY_HAND)))
-    spoil(server, 1, 3)
+    make_fail(server, 1, 3)
     ids = add_at_once(server, "stream", range(8))
     wait_tries(server, 1)
     wait_info(server, "stream", state="waiting", pending=[ids[1], ids[3]])
     assert info(server, "stream")["last_error"] == REPORTED
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["0,1,2,3"]
-    mend(server, 1)
+    make_succeed(server, 1)
     command(server, "RETRY", "STREAM", "stream")
     wait_tries(server, 2)
     wait_info(server, "stream", state="waiting", pending=[ids[3]])
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     server.wait_stream(pending_ids=[])
     wait_tries(server, 4)
@@ -80,18 +80,18 @@ def test_only_the_entries_that_the_callback_names_have_failed(server, kind, form
 def test_a_callback_for_single_entries_may_report_its_entry_as_well(server, kind, form):
     options = {"on_failure": "retry", "retry_interval": 10, "max_attempts": 2, "dead_letter": "dead"}
     server.load(*policy(reporting(kind, form, **options)))
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1, 2)
     wait_tries(server, 4)
     assert tries(server) == ["0", "1", "1", "2"]
-    [letter] = wait_letters(server, 1)
-    assert (letter["attempts"], letter["error"]) == ("2", REPORTED)
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert (dead_letter["attempts"], dead_letter["error"]) == ("2", REPORTED)
 
 
 def test_both_forms_may_stand_side_by_side(server):
     form = "(value(data) % 2 ? data.id : id_of(data))"
     server.load(*policy(reporting(form=form, batch=4, **BY_HAND)))
-    spoil(server, 0, 1)
+    make_fail(server, 0, 1)
     ids = add_at_once(server, "stream", range(4))
     wait_info(server, "stream", state="waiting", pending=ids[:2])
 
@@ -99,19 +99,19 @@ def test_both_forms_may_stand_side_by_side(server):
 @pytest.mark.parametrize("order", ["failed.reverse()", "[...failed, ...failed]"], ids=["backwards", "twice"])
 def test_the_order_of_the_report_does_not_matter(server, order):
     server.load(*policy(reporting(result=f"{{ failed: {order} }}", batch=4, dead_letter="dead")))
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     add_at_once(server, "stream", range(4))
-    wait_letters(server, 1, 2)
+    wait_dead_letters(server, 1, 2)
     server.wait_stream(total_record_processed=4)
 
 
 @sync_and_async
 def test_the_report_may_bring_its_own_error(server, kind):
     server.load(*policy(reporting(kind, result="{ failed, error: 'out of stock' }", batch=3, dead_letter="dead")))
-    spoil(server, 2)
+    make_fail(server, 2)
     add_at_once(server, "stream", range(3))
-    [letter] = wait_letters(server, 2)
-    assert letter["error"] == "out of stock"
+    [dead_letter] = wait_dead_letters(server, 2)
+    assert dead_letter["error"] == "out of stock"
     assert server.stream("stream")["last_error"] == "out of stock"
 
 
@@ -129,7 +129,7 @@ def test_a_result_that_names_nothing_is_no_failure(server, kind, result):
 @sync_and_async
 def test_an_id_that_is_not_of_the_batch_makes_the_whole_batch_failed(server, kind, foreign):
     server.load(*policy(reporting(kind, result=f"{{ failed: [...failed, {foreign}] }}", batch=3, **BY_HAND)))
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = add_at_once(server, "stream", range(6))
     wait_info(server, "stream", state="waiting", pending=ids[:3])
     error = info(server, "stream")["last_error"]
@@ -143,25 +143,25 @@ def test_an_id_of_the_batch_before_is_not_of_the_batch(server):
     result = "{ failed: last.splice(0, 1, id_of(batch[0])) }"
     server.load(*policy("const last = [];", reporting(result=result, batch=2, dead_letter="dead")))
     add_at_once(server, "stream", range(4))
-    letters = wait_letters(server, 2, 3)
-    assert all("batch" in letter["error"] for letter in letters)
+    dead_letters = wait_dead_letters(server, 2, 3)
+    assert all("batch" in dead_letter["error"] for dead_letter in dead_letters)
 
 
 def test_under_continue_only_what_was_named_goes_to_the_dead_letters(server):
     server.load(*policy(reporting(batch=4, dead_letter="dead")))
-    spoil(server, 0, 2)
+    make_fail(server, 0, 2)
     add_at_once(server, "stream", range(8))
-    wait_letters(server, 0, 2)
+    wait_dead_letters(server, 0, 2)
     server.wait_stream(pending_ids=[], total_record_processed=8)
     assert tries(server) == ["0,1,2,3", "4,5,6,7"]
 
 
 def test_under_abort_only_what_was_named_is_handed_over_again(server):
     server.load(*policy(reporting(batch=4, on_failure="abort")))
-    spoil(server, 2)
+    make_fail(server, 2)
     ids = add_at_once(server, "stream", range(8))
     wait_info(server, "stream", state="aborted", pending=[ids[2]])
-    mend(server)
+    make_succeed(server)
     command(server, "RESUME")
     wait_tries(server, 3)
     assert tries(server) == ["0,1,2,3", "2", "4,5,6,7"]
@@ -169,10 +169,10 @@ def test_under_abort_only_what_was_named_is_handed_over_again(server):
 
 def test_attempts_are_counted_for_each_entry_that_is_named(server):
     server.load(*policy(reporting(batch=2, on_failure="retry", retry_interval=10, max_attempts=3, dead_letter="dead")))
-    spoil(server, 1)
+    make_fail(server, 1)
     add_at_once(server, "stream", range(4))
-    [letter] = wait_letters(server, 1)
-    assert letter["attempts"] == "3"
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert dead_letter["attempts"] == "3"
     wait_tries(server, 4)
     assert tries(server) == ["0,1", "1", "1", "2,3"]
 
@@ -185,7 +185,7 @@ BISECT = {"on_failure": "retry", "retry_interval": 10, "bisect": True, "dead_let
 @each_kind
 def test_a_failing_batch_is_halved_until_the_failing_entry_is_found(server, kind):
     load_attempting(server, kind, **BISECT, batch=8, max_attempts=3)
-    spoil(server, 5)
+    make_fail(server, 5)
     add_at_once(server, "stream", range(16))
     wait_done(server, "0,1,2,3", "4", "6,7", "8,9,10,11,12,13,14,15")
     assert tries(server) == [
@@ -200,27 +200,27 @@ def test_a_failing_batch_is_halved_until_the_failing_entry_is_found(server, kind
         "6,7",
         "8,9,10,11,12,13,14,15",
     ]
-    [letter] = wait_letters(server, 5)
-    assert letter["attempts"] == "3"
+    [dead_letter] = wait_dead_letters(server, 5)
+    assert dead_letter["attempts"] == "3"
     server.wait_stream(pending_ids=[], total_record_processed=16)
 
 
 def test_several_failing_entries_are_found(server):
     load_attempting(server, **BISECT, batch=10, max_attempts=1)
-    spoil(server, 0, 4, 5, 9)
+    make_fail(server, 0, 4, 5, 9)
     add_at_once(server, "stream", range(10))
-    wait_letters(server, 0, 4, 5, 9)
+    wait_dead_letters(server, 0, 4, 5, 9)
     server.wait_stream(pending_ids=[])
     assert sorted(value for text in done(server) for value in text.split(",")) == ["1", "2", "3", "6", "7", "8"]
 
 
 def test_without_a_limit_the_halves_are_tried_until_the_cause_is_gone(server):
     load_attempting(server, **BISECT, batch=4)
-    spoil(server, 2)
+    make_fail(server, 2)
     add_at_once(server, "stream", range(8))
     server.wait(lambda: tries(server).count("2") >= 4, lambda: tries(server))
     assert done(server) == ["0,1"]
-    mend(server)
+    make_succeed(server)
     wait_done(server, "0,1", "2", "3", "4,5,6,7")
 
 
@@ -240,8 +240,8 @@ def test_a_poisonous_entry_among_a_thousand_is_found_and_all_others_are_processe
     ids = add_at_once(server, "stream", range(1000))
     server.wait(lambda: server.run("SCARD", "processed") >= 999, lambda: info(server, "stream"))
     assert server.run("SISMEMBER", "processed", 537) == 0
-    [letter] = wait_letters(server, 537)
-    assert (letter["id"], letter["attempts"]) == (ids[537], "3")
-    assert "poison 537" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, 537)
+    assert (dead_letter["id"], dead_letter["attempts"]) == (ids[537], "3")
+    assert "poison 537" in dead_letter["error"]
     wait_info(server, "stream", position=ids[-1], pending=[], given_up=1, dead_letters=1)
     server.wait_stream(id_to_read_from=ids[-1], pending_ids=[])

@@ -10,7 +10,7 @@ from redis import ResponseError
 
 from testing.gears1 import execute
 from testing.libraries import consumer, function, library
-from testing.policies import info, letters, policy, sync_and_async, wait_info, wait_letters
+from testing.policies import dead_letters, info, policy, sync_and_async, wait_dead_letters, wait_info
 from testing.triggers import load, shown, trigger
 
 COUNT = 200
@@ -168,9 +168,9 @@ def test_a_dead_letter_waits_until_it_can_be_written(server, refusal):
         server.wait(lambda: server.stream("stream")["state"] == "refused", lambda: server.stream("stream"))
         assert server.stream("stream")["pending_ids"] == ids
         assert server.run("EXISTS", "dead") == 0
-    [letter] = wait_letters(server, 1)
-    assert "went wrong" in letter["error"]
-    assert len(letters(server)) == 1
+    [dead_letter] = wait_dead_letters(server, 1)
+    assert "went wrong" in dead_letter["error"]
+    assert len(dead_letters(server)) == 1
 
 
 @pytest.mark.parametrize("refusal", ["replicas", "dump"])
@@ -351,8 +351,8 @@ def full(server, disk):
 
 
 @pytest.mark.parametrize("way", ["sync", "async", "async with options"])
-def test_a_backlog_waits_while_the_append_only_file_cannot_be_written(keep, small_disk, way):
-    server = keep("--dir", str(small_disk), "--appendonly", "yes", "--appendfsync", "everysec")
+def test_a_backlog_waits_while_the_append_only_file_cannot_be_written(start_server, small_disk, way):
+    server = start_server("--dir", str(small_disk), "--appendonly", "yes", "--appendfsync", "everysec")
     with fill(server, way) as let_in:
         check_backlog(server, full(server, small_disk), let_in)
     server.restart()
@@ -417,8 +417,8 @@ def test_events_of_a_gears_builder_wait(server, refusal, mode):
 
 @pytest.mark.parametrize("reader", ["StreamReader", "KeysReader"])
 @MODES
-def test_on_registered_waits_for_a_server_that_takes_writes(keep, reader, mode):
-    node = keep()
+def test_on_registered_waits_for_a_server_that_takes_writes(start_server, reader, mode):
+    node = start_server()
     more = f"{{ mode: '{mode}', onRegistered: () => execute('INCR', 'registered') }}"
     execute(node, f"GB('{reader}').foreach(() => 0).register('k', {more})")
     node.wait(lambda: node.run("GET", "registered") == "1", lambda: node.run("GET", "registered"))

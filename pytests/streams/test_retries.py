@@ -16,16 +16,16 @@ from testing.policies import (
     each_kind,
     info,
     load_attempting,
-    mend,
-    pass_by,
+    make_fail,
+    make_succeed,
+    pass_marker,
     pauses,
     policy,
-    spoil,
     sync_and_async,
     tries,
+    wait_dead_letters,
     wait_done,
     wait_info,
-    wait_letters,
     wait_tries,
     without_repeats,
 )
@@ -47,13 +47,13 @@ def failing(statement, otherwise="saw(data)"):
 @each_kind
 def test_a_failed_entry_comes_again_until_its_cause_is_gone_and_the_others_wait(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=50)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2, 3)
     assert wait_tries(server, 5)[:5] == ["0", "1", "1", "1", "1"]
     assert done(server) == ["0"]
     assert info(server, "stream")["pending"] == [ids[1]]
     assert "no 1" in server.stream("stream")["last_error"]
-    mend(server)
+    make_succeed(server)
     wait_done(server, 0, 1, 2, 3)
     assert without_repeats(tries(server)) == ["0", "1", "2", "3"]
     wait_info(server, "stream", pending=[], state="running")
@@ -62,10 +62,10 @@ def test_a_failed_entry_comes_again_until_its_cause_is_gone_and_the_others_wait(
 @each_kind
 def test_a_failed_batch_comes_again_as_it_was(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=50, batch=3)
-    spoil(server, 4)
+    make_fail(server, 4)
     add_at_once(server, "stream", range(9))
     wait_tries(server, 4)
-    mend(server)
+    make_succeed(server)
     wait_done(server, "0,1,2", "3,4,5", "6,7,8")
     assert without_repeats(tries(server)) == ["0,1,2", "3,4,5", "6,7,8"]
     assert len(tries(server)) >= 5
@@ -73,11 +73,11 @@ def test_a_failed_batch_comes_again_as_it_was(server, kind):
 
 def test_a_partial_batch_that_failed_is_not_filled_up(server):
     load_attempting(server, **BY_HAND, batch=3, duration=100)
-    spoil(server, 0)
+    make_fail(server, 0)
     add_at_once(server, "stream", range(2))
     wait_tries(server, 1)
     add_at_once(server, "stream", range(2, 5))
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, "0,1", "2,3,4")
 
@@ -85,7 +85,7 @@ def test_a_partial_batch_that_failed_is_not_filled_up(server):
 def test_several_failures_come_again_in_the_order_of_their_ids(server):
     code = "async (client, data) => { await holding(client, data); attempt(client, data); }"
     server.load(*policy(consumer(window=3, callback=code, options=BY_HAND)))
-    spoil(server, 1, 2)
+    make_fail(server, 1, 2)
     ids = add_at_once(server, "stream", range(5))
     server.wait_message("start ", 3)
     server.release(2, 1)
@@ -93,7 +93,7 @@ def test_several_failures_come_again_in_the_order_of_their_ids(server):
     server.release(0)
     wait_info(server, "stream", pending=ids[1:3], in_flight=0)
     assert tries(server) == ["2", "1", "0"]
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     server.wait_message("start ", 6)
     assert [text.split()[0] for text in server.messages("start ")[3:]] == ["1", "2", "3"]
@@ -105,11 +105,11 @@ def test_several_failures_come_again_in_the_order_of_their_ids(server):
 
 def test_a_failing_entry_among_others_is_trimmed_when_it_is_done_and_nothing_behind_it_before(server):
     load_attempting(server, trim=True, **BY_HAND)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream", 0, 1, 2)
     wait_tries(server, 2)
     server.wait(lambda: server.run("XLEN", "stream") == 2, "the first is not trimmed")
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     server.wait(lambda: server.run("XLEN", "stream") == 0, "they are not trimmed")
     wait_done(server, 0, 1, 2)
@@ -122,15 +122,15 @@ def test_during_the_pause_nothing_is_handed_over_and_what_runs_ends(server):
         return holding(client, data);
     }"""
     server.load(*policy(consumer(window=2, callback=code, options=BY_HAND)))
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = add_at_once(server, "stream", range(4))
     server.wait_message("start 0 ")
     wait_info(server, "stream", state="waiting", pending=ids[:2])
     server.release(0)
     wait_info(server, "stream", pending=ids[1:2])
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["0", "1"]
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     server.wait_message("start 2 ")
     assert tries(server)[2] == "1"
@@ -142,7 +142,7 @@ def test_during_the_pause_nothing_is_handed_over_and_what_runs_ends(server):
 
 def test_an_entry_that_is_deleted_in_the_pause_holds_up_nothing(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     [first, _] = server.add("stream", 0, 1)
     wait_tries(server, 1)
     server.run("XDEL", "stream", first)
@@ -153,7 +153,7 @@ def test_an_entry_that_is_deleted_in_the_pause_holds_up_nothing(server):
 
 def test_of_a_batch_what_is_not_deleted_comes_again(server):
     load_attempting(server, **BY_HAND, batch=3)
-    spoil(server, 0)
+    make_fail(server, 0)
     ids = add_at_once(server, "stream", range(3))
     wait_tries(server, 1)
     server.run("XDEL", "stream", ids[0])
@@ -163,7 +163,7 @@ def test_of_a_batch_what_is_not_deleted_comes_again(server):
 
 def test_a_stream_that_is_deleted_in_the_pause_begins_anew(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_tries(server, 1)
     server.run("DEL", "stream")
@@ -173,21 +173,21 @@ def test_a_stream_that_is_deleted_in_the_pause_begins_anew(server):
 
 def test_an_upgrade_keeps_what_waits_and_takes_the_new_options(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_tries(server, 1)
     assert attempts_of_pending(server) == [1]
     server.upgrade(*policy(attempting(**RETRY, retry_interval=10, max_attempts=3, dead_letter="dead")))
     command(server, "RETRY", "STREAM", "stream")
-    [letter] = wait_letters(server, 0)
-    assert letter["attempts"] == "3"
+    [dead_letter] = wait_dead_letters(server, 0)
+    assert dead_letter["attempts"] == "3"
     wait_done(server, 1)
 
 
 @sync_and_async
 def test_a_filter_that_an_upgrade_brings_ends_the_wait_for_an_entry_that_it_does_not_want(server, kind):
     load_attempting(server, kind, **BY_HAND, trim=True)
-    spoil(server, "bad")
+    make_fail(server, "bad")
     server.add("stream", "bad", 1, 2)
     wait_tries(server, 1)
     wait_info(server, "stream", state="waiting")
@@ -201,13 +201,13 @@ def test_a_filter_that_an_upgrade_brings_ends_the_wait_for_an_entry_that_it_does
 @sync_and_async
 def test_of_a_batch_that_waits_only_the_entries_leave_that_a_new_filter_does_not_want(server, kind):
     load_attempting(server, kind, **BY_HAND, batch=3)
-    spoil(server, 2)
+    make_fail(server, 2)
     ids = server.add("stream", "bad", 1, 2)
     wait_tries(server, 1)
     wait_info(server, "stream", state="waiting")
     server.upgrade(*policy(attempting(kind, **BY_HAND, batch=3, filter={"n": {"not": "bad"}})))
     wait_info(server, "stream", pending=ids[1:], filtered=1)
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream")
     wait_done(server, "1,2")
     assert tries(server) == ["bad,1,2", "1,2"]
@@ -215,10 +215,10 @@ def test_of_a_batch_that_waits_only_the_entries_leave_that_a_new_filter_does_not
 
 def test_an_upgrade_to_no_options_hands_over_what_waited(server):
     load_attempting(server, **BY_HAND)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_tries(server, 1)
-    mend(server)
+    make_succeed(server)
     server.upgrade(*policy(consumer(callback=ATTEMPTS["sync"])))
     wait_done(server, 0, 1)
     server.wait_stream(pending_ids=[])
@@ -230,7 +230,7 @@ def test_an_upgrade_to_no_options_hands_over_what_waited(server):
 @sync_and_async
 def test_the_pause_is_the_interval(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=400)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 4)
     assert min(pauses(server)) >= 0.9 * 0.4
@@ -238,7 +238,7 @@ def test_the_pause_is_the_interval(server, kind):
 
 def test_the_interval_is_a_second_if_none_is_given(server):
     load_attempting(server, **RETRY)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, 2)
     assert min(pauses(server)) >= 0.9
@@ -248,12 +248,12 @@ def test_the_interval_is_a_second_if_none_is_given(server):
 
 def test_an_interval_of_nothing_holds_up_nobody(server):
     load_attempting(server, **RETRY, retry_interval=0, max_attempts=1000, dead_letter="dead")
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_done(server, 1)
     assert tries(server) == ["0"] * 1000 + ["1"]
-    [letter] = wait_letters(server, 0)
-    assert letter["attempts"] == "1000"
+    [dead_letter] = wait_dead_letters(server, 0)
+    assert dead_letter["attempts"] == "1000"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_an_interval_of_nothing_holds_up_nobody(server):
 )
 def test_pauses_grow_by_the_factor_up_to_the_maximum(server, backoff, expected):
     load_attempting(server, **RETRY, backoff=backoff)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0)
     wait_tries(server, len(expected) + 1)
     for pause, least in zip(pauses(server), expected, strict=False):
@@ -279,7 +279,7 @@ def test_pauses_grow_by_the_factor_up_to_the_maximum(server, backoff, expected):
 
 def test_the_pauses_begin_anew_with_the_next_failure(server):
     load_attempting(server, **RETRY, backoff={"initial": 20, "factor": 100, "max": AN_HOUR}, max_attempts=2)
-    spoil(server, *range(5))
+    make_fail(server, *range(5))
     server.add("stream", *range(6))
     wait_done(server, 5)
     assert tries(server) == ["0", "0", "1", "1", "2", "2", "3", "3", "4", "4", "5"]
@@ -319,7 +319,7 @@ def test_retry_after_holds_for_this_pause_only(server):
 @each_kind
 def test_after_max_attempts_an_entry_is_given_up_and_the_next_follows(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=20, max_attempts=3)
-    spoil(server, 1)
+    make_fail(server, 1)
     ids = server.add("stream", 0, 1, 2)
     wait_done(server, 0, 2)
     assert tries(server) == ["0", "1", "1", "1", "2"]
@@ -329,7 +329,7 @@ def test_after_max_attempts_an_entry_is_given_up_and_the_next_follows(server, ki
 
 def test_a_single_attempt_is_no_retry(server):
     load_attempting(server, **RETRY, max_attempts=1)
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_done(server, 1)
     assert tries(server) == ["0", "1"]
@@ -338,24 +338,24 @@ def test_a_single_attempt_is_no_retry(server):
 @sync_and_async
 def test_a_whole_batch_is_given_up_without_bisect(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=20, max_attempts=2, batch=3, dead_letter="dead")
-    spoil(server, 1)
+    make_fail(server, 1)
     add_at_once(server, "stream", range(6))
     wait_done(server, "3,4,5")
     assert tries(server) == ["0,1,2", "0,1,2", "3,4,5"]
-    wait_letters(server, 0, 1, 2)
+    wait_dead_letters(server, 0, 1, 2)
 
 
 @sync_and_async
 def test_at_its_first_failure_beyond_max_age_an_entry_is_given_up(server, kind):
     load_attempting(server, kind, **RETRY, retry_interval=100, max_age=700, dead_letter="dead")
-    spoil(server, 0)
+    make_fail(server, 0)
     server.add("stream", 0, 1)
     wait_done(server, 1)
     found = tries(server)
     assert found[:-1] == ["0"] * (len(found) - 1)
-    [letter] = wait_letters(server, 0)
-    assert int(letter["last_time"]) - int(letter["first_time"]) >= 700
-    assert letter["attempts"] == str(len(found) - 1)
+    [dead_letter] = wait_dead_letters(server, 0)
+    assert int(dead_letter["last_time"]) - int(dead_letter["first_time"]) >= 700
+    assert dead_letter["attempts"] == str(len(found) - 1)
     *before, _last = itertools.accumulate(pauses(server)[: len(found) - 2])
     assert all(age <= 0.75 for age in before)
 
@@ -373,9 +373,9 @@ def test_a_fatal_error_is_the_last_attempt(server, kind):
     server.add("stream", "bad", "good")
     server.wait_seen("stream good")
     assert tries(server) == ["bad", "good"]
-    [letter] = wait_letters(server, "bad")
-    assert letter["attempts"] == "1"
-    assert "no use" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, "bad")
+    assert dead_letter["attempts"] == "1"
+    assert "no use" in dead_letter["error"]
 
 
 def test_only_true_is_fatal(server):
@@ -404,9 +404,9 @@ def test_a_callback_that_is_ended_for_its_time_has_failed(server, kind):
         server.add("stream", "bad", "good")
         server.wait_seen("stream good")
     assert tries(server) == ["bad", "bad", "good"]
-    [letter] = wait_letters(server, "bad")
-    assert letter["attempts"] == "2"
-    assert "time" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, "bad")
+    assert dead_letter["attempts"] == "2"
+    assert "time" in dead_letter["error"]
 
 
 def test_a_callback_that_is_ended_for_its_memory_has_failed(start_server):
@@ -417,8 +417,8 @@ def test_a_callback_that_is_ended_for_its_memory_has_failed(start_server):
     with server.setting("redisgears_2.lock-redis-timeout", 10_000):
         server.add("stream", "bad", "good")
         server.wait_seen("stream good")
-    [letter] = wait_letters(server, "bad")
-    assert "out of memory" in letter["error"]
+    [dead_letter] = wait_dead_letters(server, "bad")
+    assert "out of memory" in dead_letter["error"]
 
 
 # --- scope ----------------------------------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ def test_a_callback_that_is_ended_for_its_memory_has_failed(start_server):
 @sync_and_async
 def test_only_the_stream_of_the_failure_waits(server, kind):
     load_attempting(server, kind, **BY_HAND)
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream:1", 1, 2)
     wait_tries(server, 1)
     server.add("stream:2", 3, 4)
@@ -439,14 +439,14 @@ def test_only_the_stream_of_the_failure_waits(server, kind):
 @sync_and_async
 def test_with_the_scope_of_the_consumer_all_its_streams_wait(server, kind):
     load_attempting(server, kind, **BY_HAND, scope="consumer")
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream:1", 1, 2)
     wait_tries(server, 1)
     wait_info(server, state="waiting")
     server.add("stream:2", 3, 4)
-    pass_by(server)
+    pass_marker(server)
     assert tries(server) == ["1"]
-    mend(server)
+    make_succeed(server)
     command(server, "RETRY", "STREAM", "stream:1")
     server.wait(lambda: len(done(server)) >= 4, lambda: done(server))
     assert sorted(done(server)) == ["1", "2", "3", "4"]
@@ -457,7 +457,7 @@ def test_with_the_scope_of_the_consumer_all_its_streams_wait(server, kind):
 def test_with_the_scope_of_the_consumer_another_consumer_goes_on(server):
     other = consumer("other", callback="(client, data) => saw(data)")
     server.load(*policy(attempting(**BY_HAND, scope="consumer"), other))
-    spoil(server, 1)
+    make_fail(server, 1)
     server.add("stream:1", 1, 2)
     server.add("stream:2", 3)
     server.wait_seen("stream:1 1", "stream:1 2", "stream:2 3")
@@ -471,7 +471,7 @@ def test_with_the_scope_of_the_consumer_another_consumer_goes_on(server):
 @pytest.mark.parametrize("options", [{}, {"on_failure": "continue"}], ids=["default", "given"])
 def test_under_continue_a_failed_batch_is_done(server, kind, options):
     load_attempting(server, kind, trim=True, batch=2, **options)
-    spoil(server, 1)
+    make_fail(server, 1)
     add_at_once(server, "stream", range(4))
     wait_done(server, "2,3")
     assert tries(server) == ["0,1", "2,3"]

@@ -9,7 +9,7 @@ from testing.replies import fields
 
 # --- consumers that change what they read ---------------------------------------------------------------------------
 
-SPOILS = {
+HARMFUL = {
     "DEL": "client.call('DEL', data.stream_name)",
     "UNLINK": "client.call('UNLINK', data.stream_name)",
     "FLUSHALL": "client.call('FLUSHALL')",
@@ -37,9 +37,9 @@ KINDS = {
 @pytest.mark.parametrize("window", [1, 10])
 @pytest.mark.parametrize("trim", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("what", SPOILS)
+@pytest.mark.parametrize("what", HARMFUL)
 def test_a_consumer_that_spoils_its_own_stream_does_no_harm(server, what, kind, trim, window):
-    server.load(consumer("own", "own", window, trim, callback=KINDS[kind].format(SPOILS[what])), name="own")
+    server.load(consumer("own", "own", window, trim, callback=KINDS[kind].format(HARMFUL[what])), name="own")
     server.load(
         consumer("calm", "calm", callback="(client, data) => saw(data, 'calm')"),
         consumer("all", "", callback="(client, data) => {}"),

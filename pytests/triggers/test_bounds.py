@@ -19,7 +19,7 @@ from testing.triggers import (
     trigger,
     upgrade,
     wait_fired,
-    wait_rest,
+    wait_idle,
     wait_shown,
 )
 
@@ -58,7 +58,7 @@ def test_for_events_that_find_no_place_on_trigger_fired_is_not_called(server, mo
     wait_shown(server, num_triggered=3 * LENGTH, num_dropped=2 * LENGTH)
     assert server.messages("looked ") == [f"key:{number}" for number in range(LENGTH)]
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_events_that_find_no_place_are_dropped_and_later_ones_flow_again(server):
@@ -67,7 +67,7 @@ def test_events_that_find_no_place_are_dropped_and_later_ones_flow_again(server)
     wait_shown(server, num_triggered=1000, num_dropped=1000 - LENGTH)
     open_gate(server)
     wait_fired(server, *(f"set key:{number}" for number in range(LENGTH)))
-    assert wait_rest(server)["num_success"] == LENGTH
+    assert wait_idle(server)["num_success"] == LENGTH
     server.run("SET", "key:later", "v")
     server.wait(lambda: fired(server)[LENGTH:] == ["set key:later"], lambda: fired(server)[LENGTH:])
     assert counted(server) == {
@@ -94,7 +94,7 @@ def test_what_is_dropped_is_in_the_log_and_in_the_last_error(server):
     assert "trigger" in warnings(server)[0]
     assert "trigger-queue-length" in shown(server)["last_error"]
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_a_later_warning_has_the_count_of_all_since_the_one_before(server):
@@ -110,7 +110,7 @@ def test_a_later_warning_has_the_count_of_all_since_the_one_before(server):
     assert told[0] == 1
     assert sum(told) == counted(server)["num_dropped"]
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_another_trigger_of_the_same_events_misses_nothing(server):
@@ -120,7 +120,7 @@ def test_another_trigger_of_the_same_events_misses_nothing(server):
     assert counted(server, "other")["num_dropped"] == 0
     assert counted(server)["num_dropped"] == 500 - LENGTH
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_a_filtered_event_takes_no_place(server):
@@ -130,14 +130,14 @@ def test_a_filtered_event_takes_no_place(server):
     run_all(server, [f"DEL key:{number}" for number in range(LENGTH)])
     assert (counted(server)["num_triggered"], counted(server)["num_dropped"]) == (LENGTH, 0)
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_a_place_is_free_when_the_callback_has_ended(server):
     load(server, trigger(callback=FIRED["async"]))
     for number in range(10):
         set_many(server, LENGTH, start=number * LENGTH)
-        wait_rest(server)
+        wait_idle(server)
     assert fired(server) == [f"set key:{number}" for number in range(10 * LENGTH)]
 
 
@@ -149,7 +149,7 @@ def test_the_bounds_can_be_changed_at_run_time(server):
     set_many(server, LENGTH)
     assert counted(server)["num_dropped"] == 3 + 7
     open_gate(server)
-    wait_rest(server)
+    wait_idle(server)
 
 
 # --- within one command ---------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ MANY = "for i = 1, ARGV[1] do redis.call('SET', KEYS[1] .. i, i) end"
 def test_one_script_beyond_the_bound_has_the_rest_dropped(server, kind):
     load(server, trigger(callback=FIRED[kind]))
     server.run("EVAL", MANY, 1, "key:", 5000)
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert found["num_triggered"] == 5000
     if kind == "sync":
         assert fired(server) == [f"set key:{number}" for number in range(1, LENGTH + 1)]
@@ -177,7 +177,7 @@ def test_a_transaction_beyond_the_bound_has_the_rest_dropped(server):
     load(server, trigger())
     pipelined(server, *(f"SET key:{number} v" for number in range(300)), transaction=True)
     assert len(fired(server)) == LENGTH
-    assert wait_rest(server)["num_dropped"] == 200
+    assert wait_idle(server)["num_dropped"] == 200
 
 
 def test_a_long_pipeline_is_no_single_command(server):
@@ -194,12 +194,12 @@ def test_memory_stays_bounded_whatever_one_script_does(server, kind):
     load(server, trigger(callback=FIRED[kind], options={"read_value": True}))
     script = "local v = string.rep('x', 100000); for i = 1, 2000 do redis.call('SET', KEYS[1], v .. i) end"
     server.run("SET", "key", "x" * 100_000)
-    wait_rest(server)
+    wait_idle(server)
     before = used_memory(server)
     peak_before = server.client.info("memory")["used_memory_peak"]
     server.run("EVAL", script, 1, "key")
     assert server.client.info("memory")["used_memory_peak"] - peak_before < 20 * MEMORY
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert found["num_triggered"] == 2001
     assert found["num_dropped"] > 1000
     server.wait(lambda: used_memory(server) - before < 2 * MEMORY, lambda: used_memory(server) - before)
@@ -222,7 +222,7 @@ def test_events_with_values_are_bounded_by_their_bytes(server):
     load(server, trigger(callback=BUSY, options={"read_value": True}))
     value = "x" * 100_000
     server.run("SET", "key", value)
-    wait_rest(server)
+    wait_idle(server)
     be_busy(server)
     before = used_memory(server)
     pipelined(server, *[f"SET key {value}"] * 60)
@@ -230,7 +230,7 @@ def test_events_with_values_are_bounded_by_their_bytes(server):
     found = counted(server)
     assert found["num_triggered"] == 62
     assert found["num_dropped"] == 60 - MEMORY // len(value)
-    wait_rest(server)
+    wait_idle(server)
     server.wait(lambda: used_memory(server) - before < MEMORY // 2, lambda: used_memory(server) - before)
 
 
@@ -239,7 +239,7 @@ def test_long_names_of_keys_count_as_well(server):
     be_busy(server)
     pipelined(server, *(f"SET key:{number}:{'x' * 100_000} v" for number in range(60)))
     assert counted(server)["num_dropped"] == 60 - MEMORY // 100_000
-    wait_rest(server)
+    wait_idle(server)
 
 
 def test_a_value_that_is_too_large_by_itself_is_dropped_and_the_next_event_is_not(server):
@@ -247,7 +247,7 @@ def test_a_value_that_is_too_large_by_itself_is_dropped_and_the_next_event_is_no
     server.run("SET", "key:large", "x" * (3 * MEMORY))
     server.run("SET", "key:small", "v")
     wait_fired(server, "set key:small")
-    assert wait_rest(server)["num_dropped"] == 1
+    assert wait_idle(server)["num_dropped"] == 1
 
 
 @each_kind
@@ -261,7 +261,7 @@ def test_a_collection_that_is_too_large_takes_no_memory_either(server, kind):
     run_all(server, [f"SADD key more:{number}" for number in range(20)])
     assert server.client.info("memory")["used_memory_peak"] - max(peak_before, before) < 20 * MEMORY
     assert used_memory(server) - before < 2 * MEMORY
-    assert wait_rest(server)["num_dropped"] == 20
+    assert wait_idle(server)["num_dropped"] == 20
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_loop_without_end_is_ended_and_the_server_answers(server, kind, what):
     with server.setting("redisgears_2.background-timeout", 200):
         run_all(server, ["SET key:1 v", "SET key:bad v", "SET key:2 v", "PING"])
         wait_fired(server, "set key:1", "set key:2")
-        assert wait_rest(server)["num_failed"] == 1
+        assert wait_idle(server)["num_failed"] == 1
     assert shown(server)["last_error"] == f"{ENDED} (timeout)"
 
 
@@ -293,7 +293,7 @@ def test_a_loop_without_end_in_a_block_is_ended_and_the_server_answers(server):
     load(server, trigger(callback="async client => client.block(() => { for (;;); })"))
     server.set_timeout(100)
     server.run("SET", "key", "v")
-    assert wait_rest(server)["num_failed"] == 1
+    assert wait_idle(server)["num_failed"] == 1
     assert "timeout" in shown(server)["last_error"]
 
 
@@ -363,7 +363,7 @@ def test_a_slow_async_trigger_does_not_hold_the_server_up(server):
     server.run("SET", "key", "v")
     run_all(server, ["SET other v"] * 20)
     assert server.messages("ended", server.log_when_served()) == []
-    wait_rest(server)
+    wait_idle(server)
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ def test_one_that_throws_counts_as_failed_and_the_next_event_comes(server, kind)
     assert shown(server)["last_error"] == "None"
     run_all(server, ["SET key:1 v", "SET key:bad v", "SET key:2 v"])
     wait_fired(server, "set key:1", "set key:2")
-    assert wait_rest(server)["num_failed"] == 1
+    assert wait_idle(server)["num_failed"] == 1
     assert shown(server)["last_error"] == "TypeError: of this kind"
 
 
@@ -423,7 +423,7 @@ def test_one_that_takes_too_much_memory_is_ended_and_the_server_goes_on(server, 
     load(server, function("calm", "() => 'calm'"), name="calm")
     run_all(server, ["SET key:1 v", "SET key:bad v", "SET key:2 v"])
     wait_fired(server, "set key:1", "set key:2")
-    assert wait_rest(server)["num_failed"] == 1
+    assert wait_idle(server)["num_failed"] == 1
     assert re.search(r"out of memory|(?i:array buffer allocation failed)", shown(server)["last_error"])
     assert server.call("calm", library="calm") == "calm"
 
@@ -434,7 +434,7 @@ def test_an_ended_run_ends_what_waits_for_a_promise_and_what_waits_in_the_queue_
     set_many(server, 10)
     pipelined(server, "RG.FCALL lib loop 0")
     open_gate(server)
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert found["num_triggered"] == 10
     server.run("SET", "key:later", "v")
     server.wait(lambda: fired(server)[-1:] == ["set key:later"], lambda: fired(server))
@@ -446,6 +446,6 @@ def test_a_value_that_does_not_fit_into_the_librarys_memory_fails(start_server):
     server.run("SET", "key:large", "x" * (30 << 20))
     server.run("SET", "key:small", "v")
     assert fired(server) == ["set key:small"]
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_success"], found["num_failed"]) == (1, 1)
     assert "memory" in shown(server)["last_error"]

@@ -11,17 +11,17 @@ from testing.triggers import (
     KEEP,
     each_kind,
     fired,
-    kept_data,
     load,
     pipelined,
     release,
     run_all,
+    seen_data,
     set_expired,
     shown,
     trigger,
     upgrade,
     wait_fired,
-    wait_rest,
+    wait_idle,
     wait_shown,
     without_active_expiry,
 )
@@ -37,7 +37,7 @@ def test_a_plain_trigger_that_returns_a_promise_has_ended_when_it_settles(server
     release(server, "key:2")
     wait_shown(server, num_finished=1)
     release(server, "key:1", "key:3")
-    assert wait_rest(server)["num_success"] == 3
+    assert wait_idle(server)["num_success"] == 3
 
 
 def test_a_promise_that_is_rejected_is_a_failure(server):
@@ -53,7 +53,7 @@ def test_a_trigger_hands_work_over_to_the_background(server):
     callback = "(client, data) => client.run_on_background(async worker => worker.block(c => c.call('INCR', 'count')))"
     load(server, trigger(callback=callback))
     run_all(server, ["SET key v"] * 5)
-    assert wait_rest(server)["num_success"] == 5
+    assert wait_idle(server)["num_success"] == 5
     assert server.run("GET", "count") == "5"
 
 
@@ -77,8 +77,8 @@ def test_what_is_looked_up_at_the_event_is_there_later(server, how, kind):
         server.run("EVAL", "for i = 1, 3 do redis.call('SET', KEYS[1], i) end", 1, "key")
     else:
         pipelined(server, *commands, transaction=how == "MULTI")
-    server.wait(lambda: len(kept_data(server)) >= 3, lambda: kept_data(server))
-    assert kept_data(server) == [{"event": "set", "key": "key", "found": str(number)} for number in (1, 2, 3)]
+    server.wait(lambda: len(seen_data(server)) >= 3, lambda: seen_data(server))
+    assert seen_data(server) == [{"event": "set", "key": "key", "found": str(number)} for number in (1, 2, 3)]
 
 
 def test_it_gets_the_same_data_the_value_included(server):
@@ -90,7 +90,7 @@ def test_it_gets_the_same_data_the_value_included(server):
         ),
     )
     server.run("SET", "key", "v")
-    assert kept_data(server) == [
+    assert seen_data(server) == [
         {"event": "set", "key": "key", "type": "string", "value": "v", "copy": "v", "bytes": "6b6579"}
     ]
 
@@ -103,7 +103,7 @@ def test_it_runs_before_anything_else_goes_on(server):
     )
     server.run("RPUSH", "old", "a")
     server.run("EVAL", "redis.call('SET', 'key', 1); redis.call('DEL', 'old')", 0)
-    assert kept_data(server) == [{"event": "set", "key": "key", "old": 1}]
+    assert seen_data(server) == [{"event": "set", "key": "key", "old": 1}]
 
 
 def test_a_command_that_writes_is_refused_there(server):
@@ -120,7 +120,7 @@ def test_it_can_catch_that_and_the_trigger_runs(server):
     body = "try { client.call('SET', 'other', 'v'); } catch (error) { data.error = error.message; }"
     load(server, trigger(callback=KEEP["sync"], options=at_event(body)))
     server.run("SET", "key", "v")
-    assert "write is not allowed" in kept_data(server)[0]["error"]
+    assert "write is not allowed" in seen_data(server)[0]["error"]
     assert shown(server)["num_success"] == 1
 
 
@@ -130,7 +130,7 @@ def test_where_it_throws_the_trigger_does_not_run(server, kind):
     load(server, trigger(callback=FIRED[kind], options=at_event(body)))
     run_all(server, ["SET key:1 v", "SET key:bad v", "SET key:2 v"])
     wait_fired(server, "set key:1", "set key:2")
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_triggered"], found["num_failed"], found["num_success"]) == (3, 1, 2)
     assert shown(server)["last_error"] == "Error: not this one"
 
@@ -142,7 +142,7 @@ def test_where_it_does_not_end_it_is_ended_and_the_command_goes_on(server, kind)
     run_all(server, ["SET key:bad v", "SET key:good v"])
     assert server.run("GET", "key:bad") == "v"
     wait_fired(server, "set key:good")
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_failed"], found["num_success"]) == (1, 1)
     assert shown(server)["last_error"] == "Err Execution was terminated due to OOM or timeout (timeout)"
 
@@ -327,20 +327,20 @@ def test_what_a_trigger_writes_fires_no_triggers_but_stream_consumers(server, ki
     )
     run_all(server, ["SET key:1 v", "SET key:2 v"])
     server.wait_seen("stream key:1", "stream key:2")
-    assert wait_rest(server)["num_triggered"] == 2
+    assert wait_idle(server)["num_triggered"] == 2
     assert fired(server) == ["other set key:1", "other set key:2"]
 
 
 @each_kind
 def test_a_trigger_that_changes_its_own_key_does_not_fire_again(server, kind):
-    """The first one of the papers: nothing stays in Redis."""
+    """The first one of the documentation: nothing stays in Redis."""
     callback = "(client, data) => client.call('DEL', data.key)"
     if kind == "async":
         callback = "async (client, data) => client.block(c => c.call('DEL', data.key))"
     load(server, trigger(callback=callback))
     run_all(server, ["SET key v", "HSET key:h f v", "RPUSH key:l a"])
     server.wait(lambda: server.run("DBSIZE") == 0, "the keys stay")
-    assert wait_rest(server) == {
+    assert wait_idle(server) == {
         "num_triggered": 3,
         "num_finished": 3,
         "num_success": 3,
@@ -403,7 +403,7 @@ def test_an_entry_that_a_client_adds_fires_triggers_and_consumers(server):
     load(server, trigger(prefix="stream", callback=KEEP["sync"], options={"read_value": True}), consumer())
     server.add("stream", 1)
     assert server.seen() == ["stream 1"]
-    assert kept_data(server) == [{"event": "xadd", "key": "stream", "type": "stream", "value": None}]
+    assert seen_data(server) == [{"event": "xadd", "key": "stream", "type": "stream", "value": None}]
 
 
 def test_what_a_nested_script_of_a_function_writes_fires_no_triggers(start_server):
@@ -434,7 +434,7 @@ def test_events_are_counted(server, kind):
     body = "if (data.key === 'key:bad') throw new Error('went wrong');"
     load(server, trigger(callback=f"{'async ' if kind == 'async' else ''}(client, data) => {{ {body} }}"))
     run_all(server, ["SET key v", "SET key:bad v", "SET elsewhere v", "DEL key key:bad"])
-    assert wait_rest(server) == {
+    assert wait_idle(server) == {
         "num_triggered": 4,
         "num_finished": 4,
         "num_success": 2,
@@ -449,7 +449,7 @@ def test_events_are_counted(server, kind):
 def test_times_are_from_the_event_to_the_end(server, kind):
     load(server, trigger(callback=f"{'async ' if kind == 'async' else ''}() => spend(20)"))
     run_all(server, ["SET key v"] * 3)
-    wait_rest(server)
+    wait_idle(server)
     found = shown(server)
     # The two clocks need not agree to the millisecond.
     assert 18 <= found["last_exection_time"] <= found["total_exection_time"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from testing.triggers import KEEP, each_kind, kept_data, load, pipelined, run_all, trigger
+from testing.triggers import KEEP, each_kind, load, pipelined, run_all, seen_data, trigger
 
 # --- the data -------------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ def test_each_trigger_has_data_of_its_own(server):
         trigger("b", callback=KEEP["sync"]),
     )
     server.run("SET", "key", "v")
-    assert kept_data(server) == [{"event": "set", "key": "key"}]
+    assert seen_data(server) == [{"event": "set", "key": "key"}]
 
 
 @each_kind
@@ -85,7 +85,7 @@ def test_the_value_is_there_where_it_was_asked_for(server, what):
     commands, expected = VALUES[what]
     load(server, trigger(callback=KEEP["sync"], options={"read_value": True}))
     run_all(server, commands)
-    found = kept_data(server)[-1]
+    found = seen_data(server)[-1]
     assert list(found) == ["event", "key", "type", "value"]
     assert found["type"] == TYPES.get(what, what.split()[0])
     if found["type"] == "set":
@@ -96,7 +96,7 @@ def test_the_value_is_there_where_it_was_asked_for(server, what):
 def test_an_empty_string_is_a_value(server):
     load(server, trigger(callback=KEEP["sync"], options={"read_value": True}))
     server.run("SET", "key", "")
-    assert kept_data(server) == [{"event": "set", "key": "key", "type": "string", "value": ""}]
+    assert seen_data(server) == [{"event": "set", "key": "key", "type": "string", "value": ""}]
 
 
 def test_a_field_named_proto_is_a_property_like_any_other(server):
@@ -186,8 +186,8 @@ def test_the_value_is_that_of_the_event_although_the_key_changes_behind_it(serve
         server.run("EVAL", script, 0)
     else:
         pipelined(server, *commands, transaction=how == "MULTI")
-    server.wait(lambda: len(kept_data(server)) == 6, lambda: kept_data(server))
-    assert [(data["event"], data["type"], data["value"]) for data in kept_data(server)] == [
+    server.wait(lambda: len(seen_data(server)) == 6, lambda: seen_data(server))
+    assert [(data["event"], data["type"], data["value"]) for data in seen_data(server)] == [
         ("set", "string", "1"),
         ("set", "string", "2"),
         ("del", "empty", None),

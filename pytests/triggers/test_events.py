@@ -2,7 +2,7 @@
 
 import pytest
 
-from testing.triggers import FIRED, KEEP, each_kind, fired, kept_data, load, pipelined, release, run_all, trigger, wait_fired
+from testing.triggers import FIRED, KEEP, each_kind, fired, load, pipelined, release, run_all, seen_data, trigger, wait_fired
 from testing.waits import DEADLINE
 
 COUNT = "client => client.call('INCR', 'count')"
@@ -210,7 +210,7 @@ def test_a_renamed_key_fires_for_its_old_name_and_its_new_one(server):
     server.run("SET", "key:old", "v")
     load(server, trigger(callback=KEEP["sync"], options={"read_value": True}))
     server.run("RENAME", "key:old", "key:new")
-    assert kept_data(server) == [
+    assert seen_data(server) == [
         {"event": "rename_from", "key": "key:old", "type": "empty", "value": None},
         {"event": "rename_to", "key": "key:new", "type": "string", "value": "v"},
     ]
@@ -231,7 +231,7 @@ def test_a_copy_and_a_restored_key_are_seen_with_what_they_hold(server):
     load(server, trigger(callback=KEEP["sync"], options={"read_value": True}))
     server.run("COPY", "key:1", "key:2")
     client.restore("key:3", 0, dump)
-    assert kept_data(server) == [
+    assert seen_data(server) == [
         {"event": "copy_to", "key": "key:2", "type": "string", "value": "v"},
         {"event": "restore", "key": "key:3", "type": "string", "value": "v"},
     ]
@@ -244,9 +244,9 @@ def test_a_moved_key_fires_in_both_databases(server):
     )
     server.run("MOVE", "key", 5)
     assert fired(server) == ["move_from key", "move_to key"]
-    assert kept_data(server) == [{"event": "move_from", "key": "key", "type": "empty", "value": None}]
+    assert seen_data(server) == [{"event": "move_from", "key": "key", "type": "empty", "value": None}]
     other = server.connect(db=5)
-    assert kept_data(server, other) == [{"event": "move_to", "key": "key", "type": "string", "value": "v"}]
+    assert seen_data(server, other) == [{"event": "move_to", "key": "key", "type": "string", "value": "v"}]
 
 
 # --- order ----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from testing.triggers import (
     counted,
     each_kind,
     fired,
-    kept_data,
     load,
     pipelined,
     run_all,
+    seen_data,
     set_expired,
     trigger,
     wait_fired,
@@ -122,8 +122,8 @@ GONE = "(client, data) => { redis.log(`gone ${data.event} ${data.key} ${client.c
 def test_a_key_that_expires_by_itself_fires(server, kind):
     load(server, trigger(callback=KEEP[kind], options={"read_value": True, "event_types": ["expired"]}))
     server.run("SET", "key", "v", "PX", 1)
-    server.wait(lambda: kept_data(server), "nothing came")
-    assert kept_data(server) == [{"event": "expired", "key": "key", "type": "empty", "value": None}]
+    server.wait(lambda: seen_data(server), "nothing came")
+    assert seen_data(server) == [{"event": "expired", "key": "key", "type": "empty", "value": None}]
 
 
 @each_kind
@@ -131,8 +131,8 @@ def test_it_does_so_in_its_own_database(server, kind):
     load(server, trigger(callback=KEEP[kind], options={"event_types": ["expired"]}))
     other = server.connect(db=5)
     other.set("key", "v", px=1)
-    server.wait(lambda: kept_data(server, other), "nothing came")
-    assert kept_data(server) == []
+    server.wait(lambda: seen_data(server, other), "nothing came")
+    assert seen_data(server) == []
 
 
 def test_a_key_that_is_found_expired_fires_before_the_reply(server):
@@ -202,7 +202,7 @@ def test_a_miss_fires(server):
     server.run("GET", "key")
     server.run("MGET", "key:1", "elsewhere", "key:2")
     missed = {"event": "keymiss", "type": "empty", "value": None}
-    assert kept_data(server) == [missed | {"key": key} for key in ("key", "key:1", "key:2")]
+    assert seen_data(server) == [missed | {"key": key} for key in ("key", "key:1", "key:2")]
 
 
 def test_what_was_missed_can_be_filled_in_for_the_next_one(server):

@@ -13,7 +13,7 @@ from testing.triggers import (
     shown,
     trigger,
     upgrade,
-    wait_rest,
+    wait_idle,
     wait_shown,
 )
 from testing.wire import Wire, type_name
@@ -82,7 +82,7 @@ def test_what_waits_is_counted(server):
     server.wait_message("begun")
     pipelined(server, *["SET key v"] * 9)
     assert shown(server)["num_waiting"] == 9
-    assert wait_rest(server)["num_success"] == 10
+    assert wait_idle(server)["num_success"] == 10
 
 
 def test_what_runs_is_neither_finished_nor_waiting(server):
@@ -124,7 +124,7 @@ def test_it_agrees_with_list(server):
         pipelined(server, *["SET key v"] * 50)
         wait_shown(server, num_triggered=50, num_dropped=40)
         open_gate(server)
-        wait_rest(server)
+        wait_idle(server)
     found, line = shown(server), section(server)
     for counter in COUNTERS:
         name = counter.removeprefix("num_")

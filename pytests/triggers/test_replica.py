@@ -6,7 +6,7 @@ import io
 import pytest
 
 from testing.libraries import function
-from testing.policies import AOF, WAYS, come_back, each_way
+from testing.policies import AOF, each_persistence, kill_and_restart
 from testing.replication import promote, settle, wait_equal
 from testing.replies import fields
 from testing.triggers import (
@@ -24,7 +24,7 @@ from testing.triggers import (
     trigger,
     upgrade,
     wait_fired,
-    wait_rest,
+    wait_idle,
     wait_shown,
     without_active_expiry,
 )
@@ -84,52 +84,52 @@ def test_after_keys_expired_were_evicted_and_missed_both_hold_the_same(pair):
 
 
 BACKGROUND = "client => client.run_on_background(async background => { background.block(locked => locked.call('INCR', 'ran')); })"
-LOOKING = {
+HOOKS = {
     "nothing": "() => {}",
     "commands": "(client, data) => { try { client.call('EXISTS', data.key); } catch (error) { data.error = String(error); } }",
 }
-each_look = pytest.mark.parametrize("look", LOOKING)
+each_hook = pytest.mark.parametrize("hook", HOOKS)
 
 
-def load_looking(pair, look):
+def load_with_hook(pair, hook):
     """A library whose trigger looks at every event, and has code that may wait."""
-    load(pair, trigger(prefix="", callback=BACKGROUND, options=f"{{ on_trigger_fired: {LOOKING[look]} }}"))
+    load(pair, trigger(prefix="", callback=BACKGROUND, options=f"{{ on_trigger_fired: {HOOKS[hook]} }}"))
     pair.run("SET", "first", "v")
     pair.wait(lambda: pair.run("EXISTS", "ran"), "its background part does not run")
     pair.run("DEL", "first")
-    wait_rest(pair)
+    wait_idle(pair)
 
 
-@each_look
-def test_keys_evicted_while_scripts_look_are_evicted_from_the_replica(pair, look):
-    load_looking(pair, look)
+@each_hook
+def test_keys_evicted_while_scripts_look_are_evicted_from_the_replica(pair, hook):
+    load_with_hook(pair, hook)
     pipelined(pair, *(f"SET key:{number} v" for number in range(50)), *(f"XADD stream:{number} * f v" for number in range(50)))
     with pair.setting("maxmemory-policy", "allkeys-lru"), pair.setting("maxmemory", 1):
         pair.wait(lambda: set(pair.run("KEYS", "*")) <= {"ran"})
-    wait_rest(pair)
+    wait_idle(pair)
     wait_equal(pair)
 
 
-@each_look
-def test_keys_that_expire_while_scripts_look_leave_the_replica(pair, look):
-    load_looking(pair, look)
+@each_hook
+def test_keys_that_expire_while_scripts_look_leave_the_replica(pair, hook):
+    load_with_hook(pair, hook)
     with without_active_expiry(pair):
         pipelined(pair, *(f"SET key:{number} v PX 1" for number in range(50)))
     pair.wait(lambda: pair.run("KEYS", "*") == ["ran"])
     pair.replica.wait(lambda: pair.replica.run("DBSIZE") == 1, lambda: pair.replica.run("DBSIZE"))
-    wait_rest(pair)
+    wait_idle(pair)
     wait_equal(pair)
 
 
-@each_look
-def test_what_waiting_clients_take_while_scripts_look_is_taken_from_the_replica(pair, look):
-    load_looking(pair, look)
+@each_hook
+def test_what_waiting_clients_take_while_scripts_look_is_taken_from_the_replica(pair, hook):
+    load_with_hook(pair, hook)
     waiting = [pair.send("BLPOP", "key", 0), pair.send("BRPOP", "key", 0), pair.send("BLMOVE", "key", "other", "LEFT", "LEFT", 0)]
     pair.wait(lambda: pair.client.info("clients")["blocked_clients"] == len(waiting))
     pair.run("RPUSH", "key", *"abcd")
     for client in waiting:
         assert client.reply()
-    wait_rest(pair)
+    wait_idle(pair)
     wait_equal(pair)
     assert pair.replica.run("LRANGE", "key", 0, -1) == pair.run("LRANGE", "key", 0, -1) != []
 
@@ -174,9 +174,9 @@ def assert_behind(commands, cause, effect):
 
 
 @pytest.fixture
-def logged(keep):
+def logged(start_server):
     """A server with an append-only file of commands."""
-    return keep(*AOF, *COMMANDS_ONLY)
+    return start_server(*AOF, *COMMANDS_ONLY)
 
 
 @each_kind
@@ -297,66 +297,52 @@ def test_no_trigger_runs_while_a_dump_is_loaded(server):
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def kept(keep, way):
-    """A server that is killed and started again on what it kept."""
-    return keep(*WAYS[way])
-
-
-@each_way
-def test_triggers_survive_a_restart_with_all_they_were_given(kept):
+@each_persistence
+def test_triggers_survive_a_restart_with_all_they_were_given(restartable):
     options = {"event_types": ["set", "del"], "key_types": ["string", "empty"], "read_value": True, "description": "d"}
     keeping = "(client, data) => client.call('RPUSH', 'seen', `${data.event} ${data.value}`)"
     load(
-        kept,
+        restartable,
         trigger(callback=keeping, options=options),
         trigger("exact", "key:1", "async (client, data) => fired(data, ' exact')", {"exact": True}),
         "const bytes = new Uint8Array([0xff]);",
         "redis.register_notifications_consumer('bytes', bytes, (client, data) => fired(data, ' bytes'));",
     )
-    before = [shown(kept, name) for name in ("trigger", "exact", "bytes")]
-    come_back(kept)
-    assert [shown(kept, name) for name in ("trigger", "exact", "bytes")] == before
-    lines = len(fired(kept))
-    run_all(kept, ["SET key:1 v", "SADD key:2 a", "APPEND key:1 w", "DEL key:1", "SET key:11 x"])
-    kept.connect(decode_responses=False).set(b"\xff", "v")
-    assert kept.run("LRANGE", "seen", 0, -1) == ["set v", "del null", "set x"]
+    before = [shown(restartable, name) for name in ("trigger", "exact", "bytes")]
+    kill_and_restart(restartable)
+    assert [shown(restartable, name) for name in ("trigger", "exact", "bytes")] == before
+    lines = len(fired(restartable))
+    run_all(restartable, ["SET key:1 v", "SADD key:2 a", "APPEND key:1 w", "DEL key:1", "SET key:11 x"])
+    restartable.connect(decode_responses=False).set(b"\xff", "v")
+    assert restartable.run("LRANGE", "seen", 0, -1) == ["set v", "del null", "set x"]
     expected = ["exact set key:1", "exact append key:1", "exact del key:1", "bytes set null"]
-    kept.wait(lambda: len(fired(kept)) - lines >= 4, lambda: fired(kept))
-    assert sorted(fired(kept)[lines:]) == sorted(expected)
+    restartable.wait(lambda: len(fired(restartable)) - lines >= 4, lambda: fired(restartable))
+    assert sorted(fired(restartable)[lines:]) == sorted(expected)
 
 
-@each_way
-def test_on_registered_is_called_after_a_restart(kept):
+@each_persistence
+def test_on_registered_is_called_after_a_restart(restartable):
     code = "redis.log('registered'); client.call('INCR', 'registered');"
-    load(kept, trigger(options=f"{{ on_registered: client => {{ {code} }} }}"))
-    kept.wait(lambda: kept.run("GET", "registered") == "1", "it is not called")
-    come_back(kept)
-    kept.wait(lambda: kept.run("GET", "registered") == "2", lambda: kept.run("GET", "registered"))
-    assert kept.messages("registered") == ["", ""]
+    load(restartable, trigger(options=f"{{ on_registered: client => {{ {code} }} }}"))
+    restartable.wait(lambda: restartable.run("GET", "registered") == "1", "it is not called")
+    kill_and_restart(restartable)
+    restartable.wait(lambda: restartable.run("GET", "registered") == "2", lambda: restartable.run("GET", "registered"))
+    assert restartable.messages("registered") == ["", ""]
 
 
-@each_way
-def test_what_waited_is_lost_with_the_process(kept):
-    load(kept, trigger(callback="gated"))
-    pipelined(kept, *(f"SET key:{number} v" for number in range(20)))
-    wait_shown(kept, num_triggered=20)
-    come_back(kept)
-    open_gate(kept)
-    kept.run("SET", "key:later", "v")
-    wait_fired(kept, "set key:later")
-    assert counted(kept)["num_triggered"] == 1
+@each_persistence
+def test_what_waited_is_lost_with_the_process(restartable):
+    load(restartable, trigger(callback="gated"))
+    pipelined(restartable, *(f"SET key:{number} v" for number in range(20)))
+    wait_shown(restartable, num_triggered=20)
+    kill_and_restart(restartable)
+    open_gate(restartable)
+    restartable.run("SET", "key:later", "v")
+    wait_fired(restartable, "set key:later")
+    assert counted(restartable)["num_triggered"] == 1
 
 
 # --- promotion ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nodes(keep):
-    """A primary and its replica."""
-    primary, replica = keep(), keep()
-    replica.follow(primary)
-    return primary, replica
 
 
 @each_kind
@@ -371,7 +357,7 @@ def test_a_promoted_replica_runs_triggers(nodes, kind):
     assert effects(replica) == ["set key:1"]
     run_all(replica, ["SET key:2 v", "SADD key:3 a"])
     assert wait_effects(replica, 2) == ["set key:1", "set key:2"]
-    assert wait_rest(replica)["num_triggered"] == 1
+    assert wait_idle(replica)["num_triggered"] == 1
 
 
 def test_a_promoted_replica_calls_on_registered(nodes):
@@ -386,8 +372,8 @@ def test_a_promoted_replica_calls_on_registered(nodes):
     assert replica.messages("registered") == [""]
 
 
-def test_a_replica_that_joins_later_has_the_triggers_when_it_is_promoted(keep):
-    primary, replica = keep(), keep()
+def test_a_replica_that_joins_later_has_the_triggers_when_it_is_promoted(start_server):
+    primary, replica = start_server(), start_server()
     load(primary, trigger(callback=FIRED["sync"]))
     primary.run("SET", "key:1", "v")
     replica.follow(primary)
@@ -404,7 +390,7 @@ def test_a_primary_that_becomes_a_replica_drops_what_waits(server):
     server.run("REPLICAOF", "127.0.0.1", "1")
     try:
         at_most = len(fired(server)) + 20
-        found = wait_rest(server)
+        found = wait_idle(server)
         assert found["num_triggered"] == 200
         assert found["num_dropped"] >= 100
         assert len(fired(server)) <= at_most
@@ -450,7 +436,7 @@ def test_an_upgrade_keeps_the_statistics_and_may_change_everything_else(server):
     assert (found["prefix"], found["mode"], found["event_types"]) == ("new", "async", ["set", "del"])
     run_all(server, ["SET key:2 v", "SET new v", "APPEND new w", "SET new:1 v", "DEL new"])
     wait_fired(server, "set key:1", "set key:bad", "new set new", "new del new")
-    assert wait_rest(server)["num_triggered"] == 4
+    assert wait_idle(server)["num_triggered"] == 4
 
 
 @pytest.mark.parametrize("how", ["the same prefix", "another prefix"])
@@ -466,7 +452,7 @@ def test_what_waits_goes_to_the_new_code(server, how):
     by_new = [line for line in fired(server) if line.startswith("new ")]
     assert len(by_new) >= 10
     assert by_new == sorted(by_new, key=lambda line: int(line.split(":")[1]))
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_triggered"], found["num_success"], found["num_dropped"]) == (100, 100, 0)
 
 
@@ -481,7 +467,7 @@ def test_what_waits_goes_to_new_code_of_another_kind(server, kinds):
     assert sorted(line.split()[-1] for line in fired(server)) == sorted(f"key:{number}" for number in range(100))
     by_new = [int(line.split(":")[1]) for line in fired(server) if line.startswith("new ")]
     assert len(by_new) > 10 and by_new == sorted(by_new)
-    assert wait_rest(server)["num_success"] == 100
+    assert wait_idle(server)["num_success"] == 100
 
 
 @pytest.mark.parametrize("new", ["sync", "async"])
@@ -499,7 +485,7 @@ def test_what_the_old_code_has_looked_at_is_its_own_to_end(server, old, new):
     server.wait(lambda: len(fired(server)) >= 41, lambda: fired(server))
     assert [line for line in fired(server) if "old" in line] == [f"old 1 set key:{number}" for number in range(40)]
     assert [line for line in fired(server) if "new" in line] == ["new set key:40"]
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_triggered"], found["num_success"], found["num_dropped"]) == (41, 41, 0)
     assert "internal error" not in server.log_text()
 
@@ -512,7 +498,7 @@ def test_a_callback_of_the_old_code_that_waits_for_a_promise_fails_with_the_upgr
     server.wait(lambda: counted(server)["num_finished"] == 1, lambda: counted(server))
     server.run("SET", "key", "v")
     wait_fired(server, "set key")
-    assert wait_rest(server)["num_triggered"] == 2
+    assert wait_idle(server)["num_triggered"] == 2
 
 
 def test_a_failed_upgrade_changes_nothing(server):

@@ -17,7 +17,7 @@ from testing.triggers import (
     shown,
     trigger,
     wait_fired,
-    wait_rest,
+    wait_idle,
     wait_shown,
 )
 from testing.users import PASSWORD, is_denied
@@ -265,7 +265,7 @@ def test_a_key_that_the_owner_may_not_read_fires_a_failure(server, owner, kind):
     owner.load(trigger(callback=FIRED[kind], options={"read_value": True}))
     run_all(server, ["SET key:mine:1 v", "SET key:other v", "SET key:mine:2 v"])
     wait_fired(server, "set key:mine:1", "set key:mine:2")
-    found = wait_rest(server)
+    found = wait_idle(server)
     assert (found["num_triggered"], found["num_failed"], found["num_success"]) == (3, 1, 2)
     assert shown(server)["last_error"] == LACKS_KEY % "key:other"
 
