@@ -112,8 +112,8 @@ def test_a_buffer_that_changes_while_its_words_are_read_does_no_harm(hostile):
                 const word = new String('x');
                 word.toString = () => { buffer.transfer(); return 'second'; };
                 client.call('MSET', 'first', buffer, word, buffer);
-                return ['first', 'second'].map(key => client.call('STRLEN', key));
             }"""
         )
     )
-    assert hostile.call() == [1 << 20, 0]
+    assert "The ArrayBuffer was detached" in hostile.fails()
+    assert hostile.server.run("EXISTS", "first", "second") == 0
