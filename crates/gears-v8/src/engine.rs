@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::limits::{isolate_limits, watchdog};
 use crate::ports::{Engine, Executions, Limits, Program, Reply, ScriptError, Source};
-use crate::runtime::debug;
-use crate::runtime::program::V8Program;
+use crate::program::V8Program;
+use crate::program::debug;
 
 /// The engine named `js`.
 pub struct V8Engine {

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! ports/     the traits and values between an engine and the rest of the module
-//! engine     the engine named `js`: one isolate and one context per library
-//! runtime/   V8's life: the process, a library's isolate, a run, its outcome, giving up the isolate
 //! limits/    what ends code that takes too long or too much
+//! runtime/   what stands on V8 itself: the process, a run, giving up the isolate, text
 //! convert/   values of the server and of scripts, both ways
 //! api/       what scripts see: the `redis` object, clients, options, GearsBuilder
 //! js/        the JavaScript part of that
+//! program/   a library's isolate and context, and calls of its callbacks
+//! engine     the engine named `js`: one program per library
 //! ```
+//!
+//! Each knows those above it, and none below.
 //!
 //! Lock order: the server's lock outside, the isolate inside. Nothing in here asks for the former.
 
@@ -17,6 +20,7 @@ mod convert;
 mod engine;
 mod limits;
 pub mod ports;
+mod program;
 mod runtime;
 
 pub use engine::V8Engine;

@@ -5,8 +5,8 @@
 
 use crate::ports::{Reply, ScriptError, Words};
 
-use crate::convert::text;
 use crate::runtime::run;
+use crate::runtime::text;
 
 /// Arrays, maps and sets within each other.
 const DEPTH_MAX: usize = 100;

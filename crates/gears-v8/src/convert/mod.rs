@@ -1,5 +1,4 @@
 //! Values of the server and of scripts, both ways.
 
 pub(crate) mod from_js;
-pub(crate) mod text;
 pub(crate) mod to_js;

@@ -4,9 +4,9 @@ use smallvec::SmallVec;
 
 use crate::ports::resp::{DEPTH_MAX, Item, Reader};
 
-use crate::convert::text;
-use crate::runtime::bootstrap::{Helpers, filled_buffer};
+use crate::runtime::helpers::{Helpers, filled_buffer};
 use crate::runtime::run;
+use crate::runtime::text;
 
 /// Elements that are made at once; more are set one by one, with handles freed in between.
 const ELEMENTS_AT_ONCE: usize = 4096;

@@ -5,7 +5,7 @@
 (function (native) {
   "use strict";
   const {
-    unpack, call, call_raw, call_either, may_block, grant, lock, begin, is_async_function, current, set_current,
+    unpack, call, call_raw, call_either, may_block, credentials, lock, begin, is_async_function, current, set_current,
     make_gears, note_timer,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
@@ -208,7 +208,7 @@
         throw new TypeError("First argument to 'run_on_background' must be an async function");
       }
       check(this);
-      const { user, db, flags } = grant();
+      const { user, db, flags } = credentials();
       const client = new AsyncClient(KEY, user, db, flags);
       return new Later((resolve, reject) => {
         begin(() => {

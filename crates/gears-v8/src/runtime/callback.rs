@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::convert::text;
+use crate::runtime::text;
 
 /// `callback!(entry => function)`: `entry` has the form V8's binding asks for, `function` is
 /// `fn(&mut PinScope, &FunctionCallbackArguments, ReturnValue<Value>)`.

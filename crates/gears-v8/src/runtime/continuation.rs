@@ -29,7 +29,7 @@ pub(crate) fn data_of<'s>(
     }
 }
 
-/// The credentials that is carried; `None` where there is none.
+/// The credentials that are carried; `None` where there are none.
 pub(crate) fn credentials(scope: &mut v8::PinScope) -> Option<Credentials> {
     let data = scope.get_continuation_preserved_embedder_data();
     let text = v8::Local::<v8::String>::try_from(data).ok()?;
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grant_is_read_as_it_was_written_whatever_its_user_is_called() {
+    fn credentials_are_read_as_they_were_written_whatever_the_user_is_called() {
         for user in ["default", "", "a b  c", "0 1 x", "\u{fc}ser \u{1f600}"] {
             let credentials = Credentials {
                 user: user.into(),

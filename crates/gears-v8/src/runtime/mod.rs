@@ -1,27 +1,19 @@
-//! V8's life.
+//! What everything that deals with V8 stands on.
 //!
 //! ```text
 //! platform      V8 for the whole process, once, before any thread that runs JavaScript
-//! program       an isolate with its context: compile, evaluate, enter
-//! session       calling callbacks while the isolate is entered
-//! notify        the same for triggers
-//! outcome       what comes of a call, at once or by its promise
 //! run           what a run has around it: bounds, the server, what comes of it
 //! continuation  in whose name code acts, over every `await`
 //! unlocked      giving up the isolate in the middle of a script, and what V8 forgets about then
-//! bootstrap     the JavaScript side: records, clients
+//! helpers       the functions of the JavaScript side that the engine calls
 //! callback      functions that scripts call: no panic leaves them
-//! debug         RG.FUNCTION DEBUG js
+//! text          strings, exceptions, scripts
 //! ```
 
-pub(crate) mod bootstrap;
 pub(crate) mod callback;
 pub(crate) mod continuation;
-pub(crate) mod debug;
-pub(crate) mod notify;
-pub(crate) mod outcome;
+pub(crate) mod helpers;
 pub(crate) mod platform;
-pub(crate) mod program;
 pub(crate) mod run;
-pub(crate) mod session;
+pub(crate) mod text;
 pub(crate) mod unlocked;

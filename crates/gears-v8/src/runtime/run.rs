@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ports::{Executions, Reply, RunResults, ScriptError, Server, SettledPromise, Words};
 
-use crate::convert::text;
 use crate::limits::isolate_limits::IsolateLimits;
-use crate::runtime::bootstrap::Helpers;
+use crate::runtime::helpers::Helpers;
+use crate::runtime::text;
 
 /// Rejections without a handler that one run has in the log.
 const REJECTIONS_LOGGED: usize = 8;

@@ -11,8 +11,8 @@
 //! The memory of resizable buffers and of WebAssembly V8 maps by itself, past the allocator that
 //! counts; so there are none.
 
-use crate::convert::text;
 use crate::runtime::callback::callback;
+use crate::runtime::text;
 
 callback!(is_proxy_entry => is_proxy);
 

@@ -4,18 +4,78 @@
 use gears_core::delivery::Mode;
 
 use crate::convert::from_js::{append_bytes, byte_length};
-use crate::convert::text;
 use crate::runtime::run;
+use crate::runtime::text;
 
 /// Properties that one object of options may have.
 pub(crate) const PROPERTIES_MAX: usize = 1000;
-/// Bytes of a name.
+/// Characters of the name of what is registered, and of a description.
+pub(crate) const NAME_MAX: usize = 1000;
+/// Bytes of a prefix, and of the name of a field or stream.
 pub(crate) const BYTES_MAX: usize = 64 * 1024;
 /// Characters of a word.
 const WORD_MAX: usize = 100;
 
 pub(crate) type Object<'s> = v8::Local<'s, v8::Object>;
 pub(crate) type Value<'s> = v8::Local<'s, v8::Value>;
+
+/// Arguments of this function of `redis`.
+#[derive(Clone, Copy)]
+pub(crate) struct ArgumentsOf(pub(crate) &'static str);
+
+impl ArgumentsOf {
+    /// What is said of a wrong one; `which`: "First", and so on.
+    pub(crate) fn wrong(self, which: &str, what: &str) -> String {
+        format!("{which} argument to '{}' must be {what}", self.0)
+    }
+
+    /// The first argument: the name of what is registered.
+    pub(crate) fn name(
+        self,
+        scope: &mut v8::PinScope,
+        value: Value,
+        of: &str,
+    ) -> Result<String, String> {
+        let Ok(name) = v8::Local::<v8::String>::try_from(value) else {
+            return Err(self.wrong("First", &format!("a string representing the {of} name")));
+        };
+        if name.length() > NAME_MAX {
+            let what = format!("at most {NAME_MAX} characters long");
+            return Err(self.wrong("First", &what));
+        }
+        Ok(text::to_rust(scope, name, NAME_MAX))
+    }
+
+    /// The second argument of those that want keys.
+    pub(crate) fn prefix(
+        self,
+        scope: &mut v8::PinScope,
+        value: Value,
+        text: &str,
+    ) -> Result<Vec<u8>, String> {
+        let Some(prefix) = bytes_of(scope, value) else {
+            let what = format!("{text} or ArrayBuffer representing the prefix");
+            return Err(self.wrong("Second", &what));
+        };
+        if prefix.len() > BYTES_MAX {
+            return Err(self.wrong("Second", &format!("at most {BYTES_MAX} bytes long")));
+        }
+        Ok(prefix)
+    }
+
+    /// Where a callback runs. To call a generator function would run nothing of its body, and every
+    /// entry would count as processed.
+    pub(crate) fn mode(self, which: &str, callback: Value) -> Result<Mode, String> {
+        mode_of(callback).ok_or_else(|| {
+            let what = if callback.is_function() {
+                "a function, not a generator function"
+            } else {
+                "a function"
+            };
+            self.wrong(which, what)
+        })
+    }
+}
 
 /// Options of this function of `redis`.
 #[derive(Clone, Copy)]

@@ -4,6 +4,23 @@
 //! thread has a call to make, one at a time. Everything that refers into the heap is a `Global`,
 //! which may be dropped on any thread; the isolate goes last but for the watch, which V8 may
 //! still call while the isolate is torn down.
+//!
+//! ```text
+//! session  what a program that is entered does: each call is a watched run
+//! records, notify, invoke
+//!          calls of stream consumers, triggers, functions: what they are given
+//! entered  what the calls of one session have in common
+//! outcome  what comes of a call, at once or by its promise
+//! debug    RG.FUNCTION DEBUG js
+//! ```
+
+pub(crate) mod debug;
+mod entered;
+mod invoke;
+mod notify;
+mod outcome;
+mod records;
+mod session;
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -13,15 +30,14 @@ use crate::ports::{
     Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
 };
 
-use crate::api::api_v1;
-use crate::api::registration::Loading;
-use crate::convert::text;
-use crate::limits::guards;
+use crate::api::v1;
+use crate::api::v1::loading::Loading;
+use crate::api::{bootstrap, guards};
 use crate::limits::isolate_limits;
 use crate::limits::isolate_limits::IsolateLimits;
-use crate::runtime::bootstrap;
+use crate::program::entered::V8Session;
 use crate::runtime::run::{self, RunState};
-use crate::runtime::session::V8Session;
+use crate::runtime::text;
 
 /// See the module's description.
 pub(crate) struct V8Program {
@@ -210,7 +226,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
         bootstrap::install(scope)?;
         guards::install(scope)?;
         guards::bound_code_of_texts(scope);
-        api_v1::install(scope, source.config)?;
+        v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code)?;
         let script = text::compile(scope, source.library, code)?;
         Some((

@@ -6,10 +6,10 @@ use smallvec::SmallVec;
 
 use crate::ports::{Notification, Outcome, Reply, RetainedValue, ScriptError};
 
-use crate::convert::text;
-use crate::runtime::outcome::{Token, Wants, perform};
+use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+use crate::program::outcome::{Token, Wants, perform};
 use crate::runtime::run;
-use crate::runtime::session::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+use crate::runtime::text;
 
 /// Arguments of `call_trigger`.
 type TriggerArguments<'s> = SmallVec<[v8::Local<'s, v8::Value>; 16]>;
@@ -24,7 +24,7 @@ fn too_large() -> Outcome {
 type Lasting<'s> = [v8::Local<'s, v8::Value>; 3];
 
 impl<'s> V8Session<'_, 's, '_> {
-    pub(crate) fn notify_watched(&mut self, call: &Notification<'_>) -> Outcome {
+    pub(super) fn notify_watched(&mut self, call: &Notification<'_>) -> Outcome {
         let token = Token {
             number: call.token,
             wants: Wants::Nothing,
@@ -50,7 +50,7 @@ impl<'s> V8Session<'_, 's, '_> {
     }
 
     /// `retained` gets the data as the function left it.
-    pub(crate) fn fire_watched(
+    pub(super) fn fire_watched(
         &mut self,
         call: &Notification<'_>,
         retained: &mut Option<RetainedValue>,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use gears_core::delivery::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
 
-use crate::api::arguments::{
+use crate::api::v1::arguments::{
     BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, word,
 };
-use crate::api::registration::Extras;
+use crate::api::v1::loading::Extras;
 
 const BATCH_MAX: f64 = 10_000.0;
 const ATTEMPTS_MAX: f64 = 1_000_000.0;

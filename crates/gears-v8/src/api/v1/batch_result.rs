@@ -4,8 +4,8 @@
 use crate::ports::{Outcome, Reply, ScriptError};
 use gears_core::delivery::EntryId;
 
-use crate::convert::text;
 use crate::runtime::run;
+use crate::runtime::text;
 
 /// Entries that one call can name: as many as it can be given.
 const FAILED_MAX: u32 = 10_000;

@@ -1,11 +1,35 @@
 //! The `redis` object, as version 1 of the API has it.
 //!
-//! What it registers collects in [`crate::api::registration`].
+//! ```text
+//! registration              the functions by which a library registers
+//! register_function, register_stream_consumer, register_trigger
+//!                           each of them: its arguments, and what is refused
+//! consumer_options          what a stream consumer asks for beyond a prefix and a window
+//! trigger_options           what a key-space trigger asks for
+//! arguments                 reading what scripts give to these
+//! loading                   where what is registered collects
+//! batch_result              what a stream consumer's callback says of its entries
+//! client                    what scripts call through their clients: commands, background parts
+//! lock                      `block`
+//! credentials               what async clients keep
+//! ```
 
-use crate::api::registration;
-use crate::convert::text;
+pub(crate) mod arguments;
+pub(crate) mod batch_result;
+pub(crate) mod client;
+mod consumer_options;
+pub(crate) mod credentials;
+pub(crate) mod loading;
+mod lock;
+mod register_function;
+mod register_stream_consumer;
+mod register_trigger;
+pub(crate) mod registration;
+mod trigger_options;
+
 use crate::runtime::callback::callback;
 use crate::runtime::platform;
+use crate::runtime::text;
 
 /// Characters of the name of a level.
 const LEVEL_MAX: usize = 1000;

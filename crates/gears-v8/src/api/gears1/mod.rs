@@ -6,18 +6,19 @@
 use crate::ports::{Metadata, Reply, Scheduled};
 use gears_core::delivery::Mode;
 
-use crate::api::arguments;
-use crate::api::client;
-use crate::api::registration::{self, Loading};
+use crate::api::v1::arguments;
+use crate::api::v1::client;
+use crate::api::v1::loading::Loading;
+use crate::api::v1::registration;
 use crate::convert::from_js;
-use crate::convert::text;
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
+use crate::runtime::text;
 
 /// What makes the builder, and how its records flow.
-const BUILDER: &str = include_str!("../js/gears.js");
-const FLOW: &str = include_str!("../js/gears_flow.js");
+const BUILDER: &str = include_str!("../../js/gears.js");
+const FLOW: &str = include_str!("../../js/gears_flow.js");
 /// Characters of a description, and of a plan.
 const TEXT_MAX: usize = 64 * 1024;
 

@@ -2,11 +2,11 @@
 
 use crate::ports::{Outcome, Reply, ScriptError, SettledPromise};
 
-use crate::api::batch_result;
+use crate::api::v1::batch_result;
 use crate::convert::from_js;
-use crate::convert::text;
 use crate::runtime::callback::callback;
 use crate::runtime::run;
+use crate::runtime::text;
 
 callback!(fulfilled_entry => on_fulfilled);
 callback!(rejected_entry => on_rejected);

@@ -3,8 +3,8 @@
 use gears_core::delivery::Mode;
 use gears_core::triggers::{KeyType, TriggerSpec};
 
-use crate::api::arguments::{OptionsOf, Value, mode_of, plain_object};
-use crate::api::registration::Extras;
+use crate::api::v1::arguments::{OptionsOf, Value, mode_of, plain_object};
+use crate::api::v1::loading::Extras;
 
 const OF: OptionsOf = OptionsOf("register_notifications_consumer");
 

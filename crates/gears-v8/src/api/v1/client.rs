@@ -3,29 +3,24 @@
 //! The classes around these functions are in the bootstrap, which sees to it that a client is
 //! used only while its call lasts.
 
-use std::sync::Arc;
-use std::time::Instant;
-
+use crate::api::v1::credentials;
+use crate::api::v1::lock::{self, NOT_LOCKED};
 use crate::ports::resp::Reader;
-use crate::ports::{Credentials, Database, Flags, RunResults, Server};
 
 use crate::convert::from_js::{DETACHED, NoWord, push_word};
-use crate::convert::text;
-use crate::convert::to_js::{Form, Maker, throw_redis_error};
-use crate::limits::isolate_limits::IsolateLimits;
-use crate::limits::watchdog::Reason;
+use crate::convert::to_js::{Form, Maker};
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
-use crate::runtime::unlocked::Suspended;
+use crate::runtime::text;
 
 callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
 callback!(call_either_entry => call_either);
 callback!(may_block_entry => may_block);
-callback!(grant_entry => credentials);
+callback!(credentials_entry => credentials_of_run);
 callback!(begin_entry => begin);
-callback!(lock_entry => lock);
+callback!(lock_entry => lock::lock);
 callback!(is_async_function_entry => is_async_function);
 callback!(current_entry => current);
 callback!(set_current_entry => set_current);
@@ -52,7 +47,7 @@ pub(crate) fn functions<'s>(
         ("call_raw", v8::Function::new(scope, call_raw_entry)?),
         ("call_either", v8::Function::new(scope, call_either_entry)?),
         ("may_block", v8::Function::new(scope, may_block_entry)?),
-        ("grant", v8::Function::new(scope, grant_entry)?),
+        ("credentials", v8::Function::new(scope, credentials_entry)?),
         ("begin", v8::Function::new(scope, begin_entry)?),
         ("lock", v8::Function::new(scope, lock_entry)?),
         (
@@ -63,8 +58,6 @@ pub(crate) fn functions<'s>(
         ("set_current", v8::Function::new(scope, set_current_entry)?),
     ])
 }
-
-const NOT_LOCKED: &str = "Main thread is not locked";
 
 // --- commands ------------------------------------------------------------------------------------
 
@@ -177,7 +170,7 @@ fn may_block(
 // --- background parts --------------------------------------------------------------------------------
 
 /// `credentials()`: what a background part of this run acts with.
-fn credentials<'s>(
+fn credentials_of_run<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     _args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
@@ -186,40 +179,9 @@ fn credentials<'s>(
     let Some(credentials) = credentials else {
         return text::throw(scope, "Called 'run_on_background' out of context");
     };
-    if let Some(object) = grant_object(scope, &credentials) {
+    if let Some(object) = credentials::object(scope, &credentials) {
         result.set(object.into());
     }
-}
-
-/// Credentials as an object of its parts.
-fn grant_object<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    credentials: &Credentials,
-) -> Option<v8::Local<'s, v8::Object>> {
-    let object = v8::Object::new(scope);
-    for (name, value) in grant_parts(scope, credentials) {
-        let key = text::short(scope, name);
-        object.create_data_property(scope, key.into(), value)?;
-    }
-    Some(object)
-}
-
-/// Credentials as the values its client keeps.
-pub(crate) fn grant_parts<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    credentials: &Credentials,
-) -> [(&'static str, v8::Local<'s, v8::Value>); 3] {
-    [
-        ("user", text::short(scope, &credentials.user).into()),
-        (
-            "db",
-            v8::Integer::new(scope, credentials.db.packed()).into(),
-        ),
-        (
-            "flags",
-            v8::Integer::new_from_unsigned(scope, credentials.flags.bits()).into(),
-        ),
-    ]
 }
 
 /// `begin(task)`: has a function called later, on a worker.
@@ -252,7 +214,7 @@ fn current<'s>(
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
     if let Some(credentials) = continuation::credentials(scope)
-        && let Some(object) = grant_object(scope, &credentials)
+        && let Some(object) = credentials::object(scope, &credentials)
     {
         result.set(object.into());
     }
@@ -264,150 +226,7 @@ fn set_current<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let credentials = grant_of(scope, args);
+    let credentials = credentials::of_arguments(scope, args);
     let data = continuation::data_of(scope, &credentials);
     scope.set_continuation_preserved_embedder_data(data);
-}
-
-/// The credentials that a client's first three arguments are.
-fn grant_of<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    args: &v8::FunctionCallbackArguments<'s>,
-) -> Credentials {
-    Credentials {
-        user: args.get(0).to_rust_string_lossy(scope).into(),
-        db: Database::of_packed(args.get(1).int32_value(scope).unwrap_or(0)),
-        flags: Flags::from_bits_truncate(args.get(2).uint32_value(scope).unwrap_or(0)),
-    }
-}
-
-// --- the server's lock -------------------------------------------------------------------------------
-
-/// `lock(user, db, flags, run, work)`: calls `run(work)` with the server's lock held.
-///
-/// Lock order: the server's outside, the isolate's inside. So the isolate is given up first, and
-/// had again once the server's lock is held.
-fn lock<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    args: &v8::FunctionCallbackArguments<'s>,
-    mut result: v8::ReturnValue<'s, v8::Value>,
-) {
-    let (Ok(run_sync), Some(isolate_limits)) = (
-        v8::Local::<v8::Function>::try_from(args.get(3)),
-        run::isolate_limits(scope),
-    ) else {
-        return;
-    };
-    let credentials = grant_of(scope, args);
-    let work = args.get(4);
-    let returned = run::use_server(scope, |scope, server| {
-        if server.is_locked() {
-            // A continuation on the main thread: part of the run that goes on.
-            let mut returned = None;
-            server.lock(&credentials, &mut |authorized| {
-                returned = run_admitted(scope, authorized, run_sync, work);
-            });
-            returned
-        } else {
-            run_with_lock(scope, &isolate_limits, server, &credentials, run_sync, work)
-        }
-    });
-    match returned {
-        None => text::throw(scope, NOT_LOCKED),
-        Some(Some(value)) => result.set(value),
-        // An exception is pending.
-        Some(None) => {}
-    }
-}
-
-fn run_with_lock<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    isolate_limits: &Arc<IsolateLimits>,
-    server: &dyn Server,
-    credentials: &Credentials,
-    run_sync: v8::Local<'s, v8::Function>,
-    work: v8::Local<'s, v8::Value>,
-) -> Option<v8::Local<'s, v8::Value>> {
-    // Where the run is being ended, V8 ends it on the way back.
-    let paused = isolate_limits.timer.pause()?;
-    let took_ms = paused.took_ms();
-    if isolate_limits.is_overdue(took_ms) {
-        // The watchdog hardly finds a run that pauses again and again.
-        isolate_limits.timer.resume(paused);
-        isolate_limits.timer.end_for_taken_time(took_ms);
-        return None;
-    }
-    let mut results = RunResults::default();
-    run::take_results(scope, &mut results);
-    if !results.settled.is_empty() || results.tasks > 0 {
-        server.note_results(&mut results);
-    }
-    let mut suspended = Some(Suspended::new(scope));
-    let mut returned = None;
-    let mut ended = None;
-    let mut began = Instant::now();
-    server.lock(credentials, &mut |authorized| {
-        if let Some(suspended) = suspended.take() {
-            suspended.resume(scope);
-        }
-        began = Instant::now();
-        isolate_limits.timer.start(true);
-        returned = run_admitted(scope, authorized, run_sync, work);
-        ended = isolate_limits.timer.stop();
-    });
-    if let Some(suspended) = suspended.take() {
-        // Nobody had it run.
-        suspended.resume(scope);
-    }
-    let charged = if ended == Some(Reason::Time) {
-        // Caught again and again, that would hold up the server without an end.
-        paused.charged(began.elapsed() / 2)
-    } else {
-        paused
-    };
-    isolate_limits.timer.resume(charged);
-    match ended {
-        None => {}
-        Some(Reason::Time) if isolate_limits.is_overdue(charged.took_ms()) => {
-            // It caught that often enough. The watchdog would hardly find it off the lock.
-            isolate_limits.timer.end_for_taken_time(charged.took_ms());
-            return None;
-        }
-        Some(Reason::Time) => {
-            // The async function may catch it: its promise is settled in any case.
-            throw_plainly(scope, Reason::Time.describe());
-            return None;
-        }
-        Some(Reason::Memory) => {
-            // All of the run has to unwind before there is memory again.
-            isolate_limits.timer.end_for_memory();
-            return None;
-        }
-    }
-    returned
-}
-
-/// Throws an error that reads like its plain text, as those of commands do.
-fn throw_plainly(scope: &mut v8::PinScope, message: &str) {
-    if let Some(helpers) = run::helpers(scope) {
-        throw_redis_error(scope, &helpers, message.as_bytes());
-    }
-}
-
-fn run_admitted<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    authorized: Result<&dyn Server, String>,
-    run_sync: v8::Local<'s, v8::Function>,
-    work: v8::Local<'s, v8::Value>,
-) -> Option<v8::Local<'s, v8::Value>> {
-    match authorized {
-        Err(message) => {
-            throw_plainly(scope, &message);
-            None
-        }
-        Ok(server) => run::with_server(scope, Some(server), |scope| {
-            let nothing = v8::undefined(scope).into();
-            run_sync.call(scope, nothing, &[work])
-        }),
-    }
 }
