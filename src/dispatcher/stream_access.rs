@@ -68,7 +68,7 @@ pub(crate) trait Streams {
     ) -> Result<(), String>;
 
     /// Deletes dead letters, here and on the replicas.
-    fn redeem(&self, credentials: &Credentials, deletions: &DeadLetterDeletion);
+    fn delete_dead_letters(&self, credentials: &Credentials, deletions: &DeadLetterDeletion);
 
     /// Trims a stream, here and on the replicas.
     fn trim(&self, trim: &Trim);

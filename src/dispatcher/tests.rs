@@ -217,7 +217,7 @@ impl Streams for World {
         Ok(())
     }
 
-    fn redeem(&self, _: &Credentials, _: &DeadLetterDeletion) {}
+    fn delete_dead_letters(&self, _: &Credentials, _: &DeadLetterDeletion) {}
 
     fn trim(&self, _: &Trim) {}
 }

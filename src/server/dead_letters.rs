@@ -72,7 +72,11 @@ pub(super) fn write_dead_letter(
 }
 
 /// Deletes letters.
-pub(super) fn redeem(context: &Context, credentials: &Credentials, deletions: &DeadLetterDeletion) {
+pub(super) fn delete_dead_letters(
+    context: &Context,
+    credentials: &Credentials,
+    deletions: &DeadLetterDeletion,
+) {
     let from = stream_for(context, &deletions.from, &deletions.stream);
     let mut words = Words::of([b"XDEL", &from[..]]);
     for dead_letter in &deletions.dead_letters {

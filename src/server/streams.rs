@@ -193,8 +193,8 @@ impl Streams for Context {
         dead_letters::write_dead_letter(self, credentials, consumer, dead_letter)
     }
 
-    fn redeem(&self, credentials: &Credentials, deletions: &DeadLetterDeletion) {
-        dead_letters::redeem(self, credentials, deletions);
+    fn delete_dead_letters(&self, credentials: &Credentials, deletions: &DeadLetterDeletion) {
+        dead_letters::delete_dead_letters(self, credentials, deletions);
     }
 
     fn trim(&self, trim: &Trim) {

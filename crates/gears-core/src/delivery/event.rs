@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batcher::Batch;
 use super::cursor::{Checkpoint, Reach, TrimBound};
+use super::delivery_state::DeliveryState;
 use super::id::EntryId;
 use super::record::{Item, RecordBatch};
 use super::{ConsumerKey, SubscriptionKey};
@@ -323,6 +324,25 @@ pub enum Dispatch {
         must: u64,
         /// Whether writers wait for others, who come before everything beyond these entries.
         others_wait: bool,
+    },
+}
+
+/// Something to write, so that it outlives the process: here, on the replicas and in the append-only
+/// file.
+#[derive(Clone, Debug)]
+pub enum Durable {
+    /// Write it, and report [`Event::DeadLetterWritten`] or [`Event::DeadLetterRefused`].
+    DeadLetter(DeadLetter),
+    /// Delete these.
+    DeadLetterDeletion(DeadLetterDeletion),
+    /// Commit how far a consumer is in a stream. Comes once for each in a tick.
+    Progress(Progress),
+    /// Commit why nothing is dispatched of any stream of a consumer.
+    ConsumerState {
+        /// The consumer.
+        consumer: ConsumerKey,
+        /// Why.
+        delivery_state: DeliveryState,
     },
 }
 

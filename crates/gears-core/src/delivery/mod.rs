@@ -55,7 +55,7 @@ pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Checkpoint, Reach, TrimBound};
 pub use delivery_state::{DeliveryState, State};
 pub use event::{
-    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, End, Event, Failure, KeyRef,
+    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, Durable, End, Event, Failure, KeyRef,
     Progress, ReadRequest, Refusal, Trim,
 };
 pub use filter::{Condition, Filter};

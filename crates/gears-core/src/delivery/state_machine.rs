@@ -11,6 +11,7 @@ mod batches;
 mod consumers;
 mod control;
 mod decisions;
+mod durable;
 mod failures;
 #[cfg(test)]
 mod policy_tests;
@@ -101,7 +102,7 @@ pub struct Delivery {
     /// Dead letters that could not be written, and when to try again.
     unwritten: Vec<(u64, DeadLetter)>,
     deletions: VecDeque<DeadLetterDeletion>,
-    /// Consumers whose hold is to be committed.
+    /// Consumers whose delivery state is to be committed.
     consumer_states: VecDeque<ConsumerKey>,
     /// Subscriptions of which it may not be known yet where they begin.
     start_unresolved: Vec<SubscriptionKey>,
@@ -173,8 +174,10 @@ impl Delivery {
             } => self.ended(sub, batch, end, took, now_ms, uncommitted),
             Event::Returned { sub, batch, yields } => self.returned(sub, batch, yields),
             Event::Gone { sub, batch, ids } => self.gone(sub, batch, &ids),
-            Event::DeadLetterWritten(dead_letter) => self.buried(&dead_letter),
-            Event::DeadLetterRefused { dead_letter, error } => self.unburied(dead_letter, error),
+            Event::DeadLetterWritten(dead_letter) => self.dead_letter_written(&dead_letter),
+            Event::DeadLetterRefused { dead_letter, error } => {
+                self.dead_letter_refused(dead_letter, error);
+            }
             Event::Started { sub, id } => {
                 if let Some(state) = self.subs.get_mut(sub) {
                     if id > state.cursor.started() {
@@ -570,14 +573,6 @@ impl Delivery {
         if !is_urgent && !state.in_ready {
             state.in_ready = true;
             self.ready.push_back(sub);
-        }
-    }
-
-    fn queue_commit(&mut self, sub: SubscriptionKey) {
-        let state = &mut self.subs[sub];
-        if !state.in_progress {
-            state.in_progress = true;
-            self.progress.push_back(sub);
         }
     }
 

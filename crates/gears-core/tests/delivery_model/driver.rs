@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::{
-    Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, Delivery, Dispatch, EntryId, Event,
-    Mode, Reach, ReadRequest, Refusal, SubscriptionKey,
+    Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, Delivery, Dispatch, Durable, EntryId,
+    Event, Mode, Reach, ReadRequest, Refusal, SubscriptionKey,
 };
 
 use crate::code::{Code, Message, Outcome, Report};
@@ -594,8 +594,8 @@ impl Driver {
 
     fn commit(&mut self, records: usize) {
         for _ in 0..records {
-            let progress = self.core.next_progress();
-            let Some(progress) = progress else {
+            let durable = self.core.next_durable();
+            let Some(Durable::Progress(progress)) = durable else {
                 if !self.reference.is_active() {
                     self.reference.nothing_is_recorded();
                 }

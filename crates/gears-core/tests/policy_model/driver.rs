@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::{
-    Batch, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, Delivery, DeliveryState,
-    Dispatch, EntryId, Event, Item, Mode, Reach, ReadRequest, Refusal, SubscriptionKey,
+    Batch, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter, DeadLetterDeletion,
+    Delivery, DeliveryState, Dispatch, Durable, EntryId, Event, Item, Mode, Reach, ReadRequest,
+    Refusal, SubscriptionKey,
 };
 
 use crate::interest::Load;
@@ -416,16 +417,12 @@ impl Driver {
             self.carry_out(dispatch, turn.read_limit, &mut outcomes, &mut stalls);
         }
         if !self.reference.primary {
-            assert!(
-                self.core.next_progress().is_none(),
-                "on record on a replica"
-            );
+            assert!(self.core.next_durable().is_none(), "on record on a replica");
             self.reference.nothing_is_recorded();
             return;
         }
         if let Some(records) = turn.records {
-            self.write_dead_letters(&turn.dead_letters);
-            self.commit(records);
+            self.commit(&turn.dead_letters, records);
         }
         for _ in 0..turn.trims {
             let Some(trim) = self.core.next_trim() else {
@@ -437,64 +434,72 @@ impl Driver {
         }
     }
 
-    fn write_dead_letters(&mut self, accepted: &[bool]) {
+    /// Writes what is to be written, until so much progress is.
+    fn commit(&mut self, accepted: &[bool], records: usize) {
         let mut accepted = accepted.iter();
-        while let Some(dead_letter) = self.core.next_dead_letter() {
-            assert!(self.reference.refused.is_none());
-            let consumer = self
-                .keys
-                .iter()
-                .position(|key| *key == dead_letter.consumer);
-            let consumer = consumer.expect("it is there");
-            let written = accepted.next().is_none_or(|accepted| *accepted);
-            let entry = self.reference.dead_letter(consumer, &dead_letter, written);
-            let event = if written {
-                let id = self.world.number();
-                self.world.dead_letters.push(world::Letter {
-                    id,
+        let mut left = records;
+        while left > 0 || self.core.has_dead_letters() {
+            match self.core.next_durable() {
+                None => return,
+                Some(Durable::DeadLetter(dead_letter)) => {
+                    let written = accepted.next().is_none_or(|accepted| *accepted);
+                    self.write_dead_letter(dead_letter, written);
+                }
+                Some(Durable::DeadLetterDeletion(deletion)) => self.delete_dead_letters(deletion),
+                Some(Durable::Progress(progress)) => {
+                    left = left.saturating_sub(1);
+                    let consumer = self.keys.iter().position(|key| *key == progress.consumer);
+                    let stream = self.world.stream_at(progress.db, &progress.name);
+                    let consumer = consumer.expect("it is there");
+                    self.reference
+                        .progress(consumer, stream, progress.checkpoint);
+                }
+                Some(Durable::ConsumerState {
                     consumer,
-                    stream: self.world.stream_at(dead_letter.db, &dead_letter.stream),
-                    db: dead_letter.db,
-                    entry,
-                });
-                Event::DeadLetterWritten(dead_letter)
-            } else {
-                let error = "the dead letter was refused".into();
-                Event::DeadLetterRefused { dead_letter, error }
-            };
-            self.core.on(event);
-        }
-        while let Some(deletions) = self.core.next_dead_letter_deletion() {
-            assert_eq!(*deletions.from, *world::DEAD);
-            for dead_letter in deletions.dead_letters {
-                self.reference.deletions(dead_letter);
-                let before = self.world.dead_letters.len();
-                let is_it = |one: &world::Letter| (one.id, one.db) == (dead_letter, deletions.db);
-                self.world.dead_letters.retain(|one| !is_it(one));
-                assert_eq!(
-                    self.world.dead_letters.len() + 1,
-                    before,
-                    "deleted elsewhere"
-                );
+                    delivery_state,
+                }) => {
+                    let consumer = self.keys.iter().position(|one| *one == consumer);
+                    self.reference
+                        .hold_recorded(consumer.expect("it is there"), delivery_state);
+                }
             }
         }
     }
 
-    fn commit(&mut self, records: usize) {
-        while let Some((key, delivery_state)) = self.core.next_consumer_state() {
-            let consumer = self.keys.iter().position(|one| *one == key);
-            self.reference
-                .hold_recorded(consumer.expect("it is there"), delivery_state);
-        }
-        for _ in 0..records {
-            let Some(progress) = self.core.next_progress() else {
-                return;
-            };
-            let consumer = self.keys.iter().position(|key| *key == progress.consumer);
-            let stream = self.world.stream_at(progress.db, &progress.name);
-            let consumer = consumer.expect("it is there");
-            self.reference
-                .progress(consumer, stream, progress.checkpoint);
+    fn write_dead_letter(&mut self, dead_letter: DeadLetter, written: bool) {
+        assert!(self.reference.refused.is_none());
+        let consumer = self
+            .keys
+            .iter()
+            .position(|key| *key == dead_letter.consumer);
+        let consumer = consumer.expect("it is there");
+        let entry = self.reference.dead_letter(consumer, &dead_letter, written);
+        let event = if written {
+            let id = self.world.number();
+            self.world.dead_letters.push(world::Letter {
+                id,
+                consumer,
+                stream: self.world.stream_at(dead_letter.db, &dead_letter.stream),
+                db: dead_letter.db,
+                entry,
+            });
+            Event::DeadLetterWritten(dead_letter)
+        } else {
+            let error = "the dead letter was refused".into();
+            Event::DeadLetterRefused { dead_letter, error }
+        };
+        self.core.on(event);
+    }
+
+    fn delete_dead_letters(&mut self, deletion: DeadLetterDeletion) {
+        assert_eq!(*deletion.from, *world::DEAD);
+        for dead_letter in deletion.dead_letters {
+            self.reference.deletions(dead_letter);
+            let before = self.world.dead_letters.len();
+            let is_it = |one: &world::Letter| (one.id, one.db) == (dead_letter, deletion.db);
+            self.world.dead_letters.retain(|one| !is_it(one));
+            let after = self.world.dead_letters.len();
+            assert_eq!(after + 1, before, "deleted elsewhere");
         }
     }
 

@@ -221,7 +221,7 @@ impl Delivery {
             // By the clock that pauses are measured with.
             self.fail(sub, load, &failure, took, self.now_ms);
         } else if is_redriven {
-            self.redeem(sub, load.dead_letters, load.from);
+            self.delete_dead_letters(sub, load.dead_letters, load.from);
         }
         self.subs[sub].adopt(&self.consumers[consumer].spec);
         self.queue_commit(sub);
@@ -230,7 +230,7 @@ impl Delivery {
     }
 
     /// The dead letters of entries that are done after all.
-    fn redeem(
+    fn delete_dead_letters(
         &mut self,
         sub: SubscriptionKey,
         dead_letters: Vec<EntryId>,

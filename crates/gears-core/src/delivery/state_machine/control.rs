@@ -123,25 +123,6 @@ impl Delivery {
         }
     }
 
-    /// The next consumer whose hold is to be committed.
-    pub fn next_consumer_state(&mut self) -> Option<(ConsumerKey, DeliveryState)> {
-        while let Some(consumer) = self.consumer_states.pop_front() {
-            if let Some(state) = self.consumers.get(consumer)
-                && self.is_active()
-            {
-                return Some((consumer, state.delivery_state.clone().recorded(self.now_ms)));
-            }
-        }
-        None
-    }
-
-    /// Has the hold of a consumer committed.
-    pub(super) fn queue_consumer_state(&mut self, consumer: ConsumerKey) {
-        if !self.consumer_states.contains(&consumer) {
-            self.consumer_states.push_back(consumer);
-        }
-    }
-
     pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
         let consumer = self.consumers.get(consumer);
         consumer.map_or_else(Vec::new, |one| one.subs.values().copied().collect())

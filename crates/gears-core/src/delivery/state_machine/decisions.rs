@@ -1,12 +1,10 @@
-//! What to dispatch, what to commit, what to trim, and whom to tell.
+//! What to dispatch, what to trim, and whom to tell.
 
 use std::sync::Arc;
 
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
-use super::super::event::{
-    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, KeyRef, Progress, ReadRequest, Trim,
-};
+use super::super::event::{ControlMessage, Dispatch, KeyRef, ReadRequest, Trim};
 use super::super::subscription::Subscription;
 use super::super::{SHARE, SubscriptionKey};
 use super::Delivery;
@@ -140,71 +138,6 @@ impl Delivery {
             unread_new: state.tail.unread_new,
             batched: state.feed.is_batched(),
         }
-    }
-
-    /// The next progress to commit. Each consumer and stream comes once, however many
-    /// entries were finished. Where nothing is committed, on a replica, it only frees the
-    /// places that waited for that.
-    pub fn next_progress(&mut self) -> Option<Progress> {
-        while let Some(sub) = self.progress.pop_front() {
-            let Some(state) = self.subs.get_mut(sub) else {
-                continue;
-            };
-            state.in_progress = false;
-            state.tidy();
-            let consumer = state.consumer;
-            let places = std::mem::take(&mut state.uncommitted_slots) as usize;
-            if places > 0 && state.feed.is_batched() {
-                state.adopt(&self.consumers[consumer].spec);
-                self.schedule(sub);
-            } else if places > 0 {
-                self.control_messages
-                    .push_back(ControlMessage::SlotsReleased {
-                        consumer,
-                        sub,
-                        places,
-                    });
-            }
-            // Where it begins is known soon, and committed then.
-            if !self.is_active() {
-                self.subs[sub].missed_commit = true;
-            } else if !self.subs[sub].is_start_unresolved() {
-                let state = &self.subs[sub];
-                let stream = &self.streams[state.stream];
-                return Some(Progress {
-                    consumer,
-                    db: stream.db,
-                    name: Arc::clone(&stream.name),
-                    checkpoint: state.checkpoint(self.now_ms),
-                });
-            }
-        }
-        None
-    }
-
-    /// The next dead letter to write. To be asked before the progress that goes with it.
-    pub fn next_dead_letter(&mut self) -> Option<DeadLetter> {
-        if !self.is_active() || self.refusal.is_some() {
-            return None;
-        }
-        while let Some(mut dead_letter) = self.dead_letters.pop_front() {
-            if let Some(state) = self.subs.get(dead_letter.sub) {
-                // It goes where the stream is by now.
-                let stream = &self.streams[state.stream];
-                dead_letter.db = stream.db;
-                dead_letter.stream = Arc::clone(&stream.name);
-                return Some(dead_letter);
-            }
-        }
-        None
-    }
-
-    /// The next dead letters to delete.
-    pub fn next_dead_letter_deletion(&mut self) -> Option<DeadLetterDeletion> {
-        if !self.is_active() || self.refusal.is_some() {
-            return None;
-        }
-        self.deletions.pop_front()
     }
 
     /// The next stream to trim. Each comes once, however many entries were finished.

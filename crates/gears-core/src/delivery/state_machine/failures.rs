@@ -224,7 +224,7 @@ impl Delivery {
     }
 
     /// A dead letter was written: its entry is done.
-    pub(super) fn buried(&mut self, dead_letter: &DeadLetter) {
+    pub(super) fn dead_letter_written(&mut self, dead_letter: &DeadLetter) {
         let sub = dead_letter.sub;
         let Some(state) = self.subs.get_mut(sub) else {
             return;
@@ -240,7 +240,7 @@ impl Delivery {
     }
 
     /// A dead letter could not be written: its entry is not done.
-    pub(super) fn unburied(&mut self, dead_letter: DeadLetter, error: Arc<str>) {
+    pub(super) fn dead_letter_refused(&mut self, dead_letter: DeadLetter, error: Arc<str>) {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
             state.stats.note_error(error);
             self.unwritten
