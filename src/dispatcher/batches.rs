@@ -121,8 +121,10 @@ impl BatchDispatch {
             self.sync_calls.begin(KeyRef { db, name }, first.id());
         }
         let mut completions = Vec::new();
-        library.enter(|session| library.run_batch(session, server, call));
-        library.take_completions(&mut completions);
+        library.enter(server, |run| {
+            run.run_batch(call);
+            run.take_completions(&mut completions);
+        });
         // A pause begins with the failure, not with the tick.
         self.core.set_time();
         self.core.tell(&mut completions);

@@ -9,8 +9,8 @@ use gears_core::delivery::{ConsumerKey, ConsumerSpec};
 use gears_v8::ports::{Credentials, Database, Flags};
 
 use super::stream_access::ConsumerName;
+use crate::executor::CallbackTarget;
 use crate::executor::LibraryExecutor;
-use crate::executor::Target;
 
 /// A consumer's code, and in whose name it acts.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct ConsumerCode<'a> {
     /// The library's executor.
     pub executor: &'a Arc<LibraryExecutor>,
     /// The callback there.
-    pub target: &'a Target,
+    pub target: &'a CallbackTarget,
     /// The library's owner.
     pub user: &'a Arc<str>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct ConsumerCode<'a> {
 pub(crate) struct ConsumerBinding {
     pub(crate) name: ConsumerName,
     pub(crate) executor: Arc<LibraryExecutor>,
-    pub(crate) target: Target,
+    pub(crate) target: CallbackTarget,
     /// In whose name it acts, in the database its streams were in last.
     pub(crate) credentials: Arc<Credentials>,
     /// Whether its streams are trimmed.

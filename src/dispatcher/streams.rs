@@ -8,7 +8,6 @@ use std::time::Instant;
 use gears_core::delivery::{
     ConsumerKey, EntryId, Event, KeyRef, Reach, ReadRequest, RecordBatch, SubscriptionKey,
 };
-use gears_v8::ports::{Server, Session};
 
 use super::bindings::ConsumerBinding;
 use super::consumers::Consumers;
@@ -17,7 +16,7 @@ use super::refusals::Refusals;
 use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
 use super::tick::Deadline;
-use crate::executor::{Clock, EnteredLibrary};
+use crate::executor::{PrefetchedRecords, RunContext};
 
 /// See the module's description. Used by the main thread only.
 pub(super) struct StreamDispatch {
@@ -88,14 +87,14 @@ impl StreamDispatch {
             return;
         }
         let window = self.core.inspect(|delivery| delivery.prefetch_window(sub));
-        binding.executor.send_records(
+        binding.executor.send_records(PrefetchedRecords {
             sub,
-            &binding.target,
-            &request.name,
-            &binding.credentials,
+            target: &binding.target,
+            stream: &request.name,
+            background: Some(&binding.credentials),
             window,
             batch,
-        );
+        });
     }
 
     /// Runs a sync callback over as many entries as it must get now, and over more while there is
@@ -134,8 +133,7 @@ impl StreamDispatch {
         let ran = self
             .sync_calls
             .run(streams, sub, &binding, patience, |library, server| {
-                library.set_window(sub, run.prefetch_window());
-                library.enter(|session| run.run(session, library, server));
+                library.enter(server, |context| run.run(context));
             });
         if ran {
             self.core.on(Event::Yielded(sub));
@@ -144,17 +142,17 @@ impl StreamDispatch {
 }
 
 impl SyncRun<'_> {
-    fn run(&self, session: &mut dyn Session, library: &EnteredLibrary<'_>, server: &dyn Server) {
-        let clock = Clock::start();
+    fn run(&self, context: &mut RunContext<'_>) {
+        context.set_window(self.sub, self.prefetch_window());
         let mut completions = Vec::new();
         let mut started = 0;
         let mut now = Instant::now();
         let mut begin = |id| self.begin(id);
         while self.goes_on(started, now) {
-            let ran = library.run_entry(session, server, self.sub, &clock, now, &mut begin);
+            let ran = context.run_entry(self.sub, now, &mut begin);
             let Some(after) = ran else {
                 // Nothing waits, or the window is full.
-                if !self.read_more(library) {
+                if !self.read_more(context) {
                     break;
                 }
                 now = Instant::now();
@@ -162,7 +160,7 @@ impl SyncRun<'_> {
             };
             now = after;
             started += 1;
-            library.take_completions(&mut completions);
+            context.take_completions(&mut completions);
             self.dispatch.core.tell(&mut completions);
         }
     }
@@ -188,7 +186,7 @@ impl SyncRun<'_> {
     }
 
     /// Reads what comes next; false where there is nothing to be read.
-    fn read_more(&self, library: &EnteredLibrary<'_>) -> bool {
+    fn read_more(&self, context: &RunContext<'_>) -> bool {
         let core = &self.dispatch.core;
         let Some(request) = core.update(|delivery| delivery.read_request(self.sub)) else {
             return false;
@@ -198,14 +196,14 @@ impl SyncRun<'_> {
             // That one is gone; there may be more.
             return matches!(request.reach, Reach::Only(_));
         }
-        let target = &self.binding.target;
-        library.push_records(
-            self.sub,
-            target,
-            &request.name,
-            self.prefetch_window(),
+        context.push_records(PrefetchedRecords {
+            sub: self.sub,
+            target: &self.binding.target,
+            stream: &request.name,
+            background: None,
+            window: self.prefetch_window(),
             batch,
-        );
+        });
         true
     }
 

@@ -18,7 +18,7 @@ use gears_v8::ports::{
 
 use super::nesting::DEPTH_MAX;
 use super::{ConsumerCode, ConsumerName, Dispatcher, Streams, TickLimits};
-use crate::executor::{Completions, LibraryExecutor, Pool, ServerLock, Shared, Target};
+use crate::executor::{CallbackTarget, Completions, LibraryExecutor, Pool, ServerLock, Shared};
 
 /// A library whose callbacks add an entry, each to the other of two streams.
 struct Chain;
@@ -241,7 +241,7 @@ impl ServerLock for NoLock {
 
 fn consume(world: &World, name: &str, shared: &Shared) -> Arc<LibraryExecutor> {
     let executor = LibraryExecutor::new(name, Box::new(Chain), shared.clone());
-    let target = Target {
+    let target = CallbackTarget {
         callback: CallbackId(0),
         mode: Mode::Sync,
     };

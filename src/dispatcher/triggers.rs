@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::delivery::{Delivery, Mode};
 use gears_core::triggers::{TriggerKey, TriggerSpec};
-use gears_v8::ports::{
-    CallbackId, Credentials, Database, Flags, Notification, RetainedValue, Session,
-};
+use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Notification, RetainedValue};
 
 use super::database_handles::DatabaseHandles;
 use super::delivery_core::DeliveryCore;
@@ -277,10 +275,7 @@ impl TriggerDispatch {
             .with(&binding.executor, patience, |library| {
                 let mut looked = Err(nowhere.into());
                 happened.run_pre_hook(&credentials, &mut |server| {
-                    let look = |session: &mut dyn Session| {
-                        looked = library.fire(session, server, &call);
-                    };
-                    if library.enter_within_command(look) {
+                    if library.enter_within_command(server, |run| looked = run.fire(&call)) {
                         self.due.note_left(&binding.executor);
                     }
                 });
@@ -401,9 +396,9 @@ fn run_due(
     let credentials = in_db(&binding.credentials, db);
     let mut next = Some(trigger_event);
     streams.act(&credentials, &mut |server| {
-        library.enter(|session| {
+        library.enter(server, |run| {
             while let Some(trigger_event) = next.take() {
-                library.run_trigger(session, server, call, &trigger_event);
+                run.run_trigger_event(call, &trigger_event);
                 next = follow(db);
             }
         });

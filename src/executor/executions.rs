@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use gears_v8::ports::{Executions, Reply};
 
 use super::library_executor::LibraryExecutor;
-use super::task_queue::Responder;
+use super::task::Responder;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

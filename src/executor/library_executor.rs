@@ -7,32 +7,22 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use gears_core::delivery::{ControlMessage, EntryId, RecordBatch, SHARE, SubscriptionKey};
-use gears_v8::ports::{
-    BatchCall, Call, Credentials, Invocation, KeptEntered, MemoryUse, Outcome, Program, Reply,
-    RunResults, ScriptError, Server, Session,
-};
+use gears_core::delivery::{ControlMessage, SubscriptionKey};
+use gears_v8::ports::{Credentials, KeptEntered, MemoryUse, Program, Reply, ScriptError};
 
 use super::completions::{Clock, Completions};
-use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock, UnlockedServer};
-use super::task_queue::{BatchTask, FunctionCall, NextTask, Target, Task, TaskQueue};
+use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock};
+use super::prefetch::PrefetchedRecords;
+use super::task::{BatchTask, FunctionCall, Task};
+use super::task_queue::TaskQueue;
 use super::trigger_task::{TriggerCall, TriggerEvent};
-use super::worker_pool::{self, Pool};
-
-/// How long a worker stays with one library while others wait.
-const SLICE: Duration = Duration::from_millis(2);
-/// Reports that are sent without waiting for the end of a slice.
-const COMPLETIONS: usize = 256;
-/// Entries of one prefetch queue before the next task, and tasks before the next prefetch queue.
-/// Between prefetch queues it is [`SHARE`].
-const TASKS_AT_ONCE: usize = 64;
+use super::worker_pool::{Pool, Runnable};
 
 /// How long a library that was replaced or deleted may go on with what it began: parts of it that
 /// begin one another would never end.
@@ -54,8 +44,8 @@ pub(crate) struct Shared {
 /// See the module's description.
 pub(crate) struct LibraryExecutor {
     library: Arc<str>,
-    pub(crate) slot: IsolateSlot,
-    pub(crate) queue: Mutex<TaskQueue>,
+    pub(super) slot: IsolateSlot,
+    pub(super) queue: Mutex<TaskQueue>,
     /// Whether it is in the pool's queue or with a worker.
     queued: AtomicBool,
     /// Whether there was something to do since its worker began the slice at hand. A worker that
@@ -70,7 +60,7 @@ pub(crate) struct LibraryExecutor {
     lingering: Mutex<Option<Arc<Self>>>,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
-    pub(crate) shared: Shared,
+    pub(super) shared: Shared,
 }
 
 impl fmt::Debug for LibraryExecutor {
@@ -121,18 +111,8 @@ impl LibraryExecutor {
     // --- what there is to do ----------------------------------------------------------------------
 
     /// Has entries given to an async callback.
-    pub(crate) fn send_records(
-        self: &Arc<Self>,
-        sub: SubscriptionKey,
-        target: &Target,
-        stream: &Arc<[u8]>,
-        credentials: &Arc<Credentials>,
-        window: usize,
-        batch: RecordBatch,
-    ) {
-        self.change(|queue| {
-            queue.push_records(sub, target, stream, Some(credentials), window, batch);
-        });
+    pub(crate) fn send_records(self: &Arc<Self>, records: PrefetchedRecords<'_>) {
+        self.change(|queue| queue.push_records(records));
     }
 
     /// Has a batch given to an async callback.
@@ -171,7 +151,7 @@ impl LibraryExecutor {
             }
             ControlMessage::Drop { sub, .. } => queue.drop_prefetch(sub),
             ControlMessage::Window { sub, window, .. } => queue.set_window(sub, window),
-            ControlMessage::SlotsReleased { sub, places, .. } => queue.free(sub, places),
+            ControlMessage::SlotsReleased { sub, places, .. } => queue.release(sub, places),
             // See `relocate`.
             ControlMessage::Moved { .. } => {}
         });
@@ -197,9 +177,8 @@ impl LibraryExecutor {
         self.change(TaskQueue::forget_gone);
     }
 
-    /// Lets the library end: no entry is started any more, what runs may finish, for a while; see
-    /// [`crate::dispatcher::Dispatcher::shut_down`]. `deleted`: no other takes its place. To be
-    /// called after the recalls.
+    /// Lets the library end: no entry is started any more, what runs may finish, for a while.
+    /// `deleted`: no other takes its place. To be called after the recalls.
     pub(crate) fn shut_down(self: &Arc<Self>, deleted: bool) {
         if deleted {
             self.slot.set_deleted();
@@ -209,7 +188,7 @@ impl LibraryExecutor {
         self.change(|queue| {
             queue.clear_waiting();
             queue.clear_triggers();
-            // Retired once is retired for good.
+            // Once shut down is shut down for good.
             let _ = self.shut_down_at.set(Instant::now());
         });
     }
@@ -268,7 +247,7 @@ impl LibraryExecutor {
         if !self.queued.swap(true, Ordering::SeqCst) {
             self.shared
                 .pool
-                .submit(Arc::clone(self) as Arc<dyn worker_pool::Task>);
+                .submit(Arc::clone(self) as Arc<dyn Runnable>);
         }
     }
 
@@ -343,33 +322,41 @@ impl LibraryExecutor {
         format!("Err library '{library}' is busy: other code of it runs for too long")
     }
 
-    // --- a worker -----------------------------------------------------------------------------------
+    // --- a worker's slice -------------------------------------------------------------------------
 
-    /// Runs what is there to run; whether there is more.
-    fn slice(&self) -> bool {
-        let clock = Clock::start();
-        let note_results = |results: &mut RunResults| {
-            self.queue.lock().note_results(results, &clock);
-            self.send_completions();
-        };
-        let wake = || self.shared.completions.wake();
-        let server = self.slot.acquire_worker(&note_results, &wake);
-        let end = Instant::now() + SLICE;
-        let (ready, pending) = {
-            let queue = self.queue.lock();
-            (queue.has_ready(), queue.has_pending())
-        };
-        if ready || pending || self.slot.program.wants_pump() {
-            self.slot.program.enter(&mut |session| {
-                self.run_ready(session, &server, &clock, end);
-                // Here nobody is in the middle of a script: this thread is not, and no other worker
-                // has the library.
-                if let Some(error) = session.pump(&server) {
-                    self.fail_pending_calls(session, &error, &clock);
-                }
-                self.take_results(session, &clock);
-            });
+    /// The library's name.
+    pub(super) fn library(&self) -> &str {
+        &self.library
+    }
+
+    /// Where the worker that had it last is noted.
+    pub(super) fn worker_number(&self) -> &AtomicUsize {
+        &self.last_worker
+    }
+
+    /// A worker begins a slice.
+    pub(super) fn begin_slice(&self) {
+        self.asked.store(false, Ordering::SeqCst);
+    }
+
+    /// It runs code of it.
+    pub(super) fn note_async(&self) {
+        self.is_async.store(true, Ordering::Relaxed);
+    }
+
+    /// A run was ended, and what the program had pending with it.
+    pub(super) fn fail_pending_calls(&self, error: &ScriptError, clock: &Clock) {
+        let mut queue = self.queue.lock();
+        queue.clear_background();
+        if self.shut_down_at.get().is_some() {
+            queue.abandon(false);
         }
+        queue.fail_pending(error, clock);
+    }
+
+    /// There is no time for more in this slice, or nothing more to run; whether there is. What is
+    /// shut down ends as far as it can.
+    pub(super) fn finish_slice(&self) -> bool {
         let mut queue = self.queue.lock();
         queue.sweep();
         let time = self.shut_down_at.get().map(Instant::elapsed);
@@ -381,261 +368,16 @@ impl LibraryExecutor {
                 "The library was replaced or deleted, nothing can settle the promise any more",
             );
             queue.abandon(false);
-            queue.fail_pending(&error, &clock);
+            queue.fail_pending(&error, &Clock::start());
         }
         queue.has_ready()
     }
 
-    fn run_ready(
-        &self,
-        session: &mut dyn Session,
-        server: &UnlockedServer<'_>,
-        clock: &Clock,
-        end: Instant,
-    ) {
-        let mut now = Instant::now();
-        let mut go_on = true;
-        while go_on {
-            let Some(work) = self.queue.lock().next_task() else {
-                return;
-            };
-            self.is_async.store(true, Ordering::Relaxed);
-            let mut share = match work {
-                NextTask::Entry(sub) => self.queue.lock().share(sub),
-                NextTask::Task => TASKS_AT_ONCE,
-            };
-            for _ in 0..TASKS_AT_ONCE {
-                let after = match &work {
-                    NextTask::Entry(sub) => {
-                        self.run_entry(session, server, *sub, clock, now, &mut |_| {})
-                    }
-                    NextTask::Task => self.run_task(session, server, clock),
-                };
-                let Some(after) = after else {
-                    break;
-                };
-                now = after;
-                share -= 1;
-                go_on = now < end && !self.slot.is_wanted();
-                if !go_on || (share == 0 && self.queue.lock().has_prefetched()) {
-                    break;
-                }
-                if share == 0 {
-                    share = SHARE;
-                }
-            }
-            let mut queue = self.queue.lock();
-            if let NextTask::Entry(sub) = work {
-                queue.end_share(sub, share);
-            }
-            let is_much = queue.completions().len() >= COMPLETIONS;
-            drop(queue);
-            if is_much {
-                self.send_completions();
-            }
-        }
-    }
-
-    /// Starts the next entry of a prefetch queue and runs it as far as it goes. `began` is the
-    /// current time; gives the time after the call, or `None` where nothing was started. `begin` is
-    /// told of the entry just before.
-    pub(crate) fn run_entry(
-        &self,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        sub: SubscriptionKey,
-        clock: &Clock,
-        began: Instant,
-        begin: &mut dyn FnMut(EntryId),
-    ) -> Option<Instant> {
-        let started = self.queue.lock().start(sub)?;
-        begin(started.item.record().id);
-        let call = Call {
-            callback: started.callback,
-            background: started.background.as_ref(),
-            stream: &started.stream,
-            record: started.item.record(),
-            token: started.token,
-            judged: false,
-        };
-        let outcome = session.call(&call, server);
-        self.slot.note_run();
-        let now = Instant::now();
-        self.queue
-            .lock()
-            .note_entry(&started, &outcome, began, now, clock);
-        if let Outcome::Killed(error) = &outcome {
-            self.fail_pending_calls(session, error, clock);
-        }
-        self.take_results(session, clock);
-        Some(now)
-    }
-
-    /// Runs the first task of the queue as far as it goes.
-    fn run_task(
-        &self,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        clock: &Clock,
-    ) -> Option<Instant> {
-        let (task, token) = {
-            let mut queue = self.queue.lock();
-            (queue.take_task()?, queue.token())
-        };
-        let killed = match task {
-            Task::Batch(call) => {
-                self.run_batch(session, server, &call, clock);
-                return Some(Instant::now());
-            }
-            Task::Trigger(call) => {
-                if let Some(trigger_event) = call.state.take() {
-                    self.run_trigger_event(session, server, &call, &trigger_event, clock);
-                    self.queue.lock().push_trigger(call);
-                }
-                return Some(Instant::now());
-            }
-            Task::TriggerEvent(call, trigger_event) => {
-                if call.state.is_removed() {
-                    return Some(Instant::now());
-                }
-                self.run_trigger_event(session, server, &call, &trigger_event, clock);
-                return Some(Instant::now());
-            }
-            Task::Background => {
-                let killed = session.run_task(server);
-                self.slot.note_run();
-                killed
-            }
-            Task::Function(call) => {
-                let arguments: Vec<_> = call.arguments.iter().collect();
-                let outcome = session.invoke(
-                    &Invocation {
-                        callback: call.callback,
-                        background: Some(&call.credentials),
-                        arguments: &arguments,
-                        raw: call.raw,
-                        token,
-                    },
-                    server,
-                );
-                self.slot.note_run();
-                let killed = outcome.killed();
-                self.queue
-                    .lock()
-                    .note_function(call.responder, token, outcome);
-                killed
-            }
-        };
-        if let Some(error) = killed {
-            self.fail_pending_calls(session, &error, clock);
-        }
-        self.take_results(session, clock);
-        Some(Instant::now())
-    }
-
-    /// Gives a batch to its callback, which runs as far as it goes.
-    pub(crate) fn run_batch(
-        &self,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        call: &BatchTask,
-        clock: &Clock,
-    ) {
-        let (token, locks) = self.queue.lock().start_batch(call);
-        let began = Instant::now();
-        let background = call.background.as_ref();
-        let outcome = match call.batch.items.as_slice() {
-            [one] if !call.as_batch => session.call(
-                &Call {
-                    callback: call.target.callback,
-                    background,
-                    stream: &call.stream,
-                    record: one.record(),
-                    token,
-                    judged: true,
-                },
-                server,
-            ),
-            items => session.call_batch(
-                &BatchCall {
-                    callback: call.target.callback,
-                    background,
-                    stream: &call.stream,
-                    items,
-                    token,
-                },
-                server,
-            ),
-        };
-        self.slot.note_run();
-        let killed = outcome.killed();
-        self.queue
-            .lock()
-            .note_batch(call, token, locks, outcome, began, clock);
-        if let Some(error) = killed {
-            self.fail_pending_calls(session, &error, clock);
-        }
-        self.take_results(session, clock);
-    }
-
-    /// Gives an event to a trigger's callback, which runs as far as it goes.
-    pub(crate) fn run_trigger_event(
-        &self,
-        session: &mut dyn Session,
-        server: &dyn Server,
-        call: &TriggerCall,
-        trigger_event: &TriggerEvent,
-        clock: &Clock,
-    ) {
-        let token = self.queue.lock().token();
-        let (since, outcome) = call.run(trigger_event, session, server, token);
-        self.slot.note_run();
-        let killed = outcome.killed();
-        self.queue
-            .lock()
-            .note_trigger(&call.state, token, since, outcome);
-        if let Some(error) = killed {
-            self.fail_pending_calls(session, &error, clock);
-        }
-        self.take_results(session, clock);
-    }
-
-    /// A run was ended, and what the program had pending with it.
-    pub(crate) fn fail_pending_calls(
-        &self,
-        session: &mut dyn Session,
-        error: &ScriptError,
-        clock: &Clock,
-    ) {
-        session.clear_tasks();
-        let mut queue = self.queue.lock();
-        queue.clear_background();
-        if self.shut_down_at.get().is_some() {
-            queue.abandon(false);
-        }
-        queue.fail_pending(error, clock);
-    }
-
-    fn take_results(&self, session: &mut dyn Session, clock: &Clock) {
-        let mut results = RunResults::default();
-        session.take_results(&mut results);
-        if !results.settled.is_empty() || results.tasks > 0 {
-            self.queue.lock().note_results(&mut results, clock);
-        }
-    }
-}
-
-impl worker_pool::Task for LibraryExecutor {
-    fn work(self: Arc<Self>) -> bool {
-        self.asked.store(false, Ordering::SeqCst);
-        let slice = catch_unwind(AssertUnwindSafe(|| self.slice()));
-        let more = slice.unwrap_or_else(|_| {
-            log::error!("internal error in a worker, library '{}'", self.library);
-            false
-        });
+    /// The worker is about to leave; whether it is to come again. `more`: there is more to run.
+    pub(super) fn end_slice(self: &Arc<Self>, more: bool) -> bool {
         {
             let mut lingering = self.lingering.lock();
-            *lingering = self.lingers().then(|| Arc::clone(&self));
+            *lingering = self.lingers().then(|| Arc::clone(self));
         }
         self.send_completions();
         if self.slot.take_wanted() {
@@ -644,9 +386,5 @@ impl worker_pool::Task for LibraryExecutor {
         }
         self.queued.store(false, Ordering::SeqCst);
         (more || self.asked.load(Ordering::SeqCst)) && !self.queued.swap(true, Ordering::SeqCst)
-    }
-
-    fn last_worker(&self) -> &AtomicUsize {
-        &self.last_worker
     }
 }

@@ -14,7 +14,7 @@ use gears_v8::ports::{Function, KeptEntered, Reply, Server};
 use super::entered_library::EnteredLibrary;
 use super::isolate_slot::GateGuard;
 use super::library_executor::LibraryExecutor;
-use super::task_queue::Responder;
+use super::task::Responder;
 
 /// What came of calling a function on the main thread.
 pub(crate) enum Called {

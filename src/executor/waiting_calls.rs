@@ -12,7 +12,7 @@ use std::time::Instant;
 use gears_v8::ports::{Credentials, Words};
 
 use super::library_executor::LibraryExecutor;
-use super::task_queue::Responder;
+use super::task::Responder;
 
 /// Who has to be told when the client leaves, once the call is not in the queue any more.
 pub(crate) type Begun = Rc<OnceCell<Arc<LibraryExecutor>>>;

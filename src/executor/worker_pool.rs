@@ -25,10 +25,10 @@ const STUCK: Duration = Duration::from_millis(50);
 /// Workers beyond those configured.
 const RELIEF_MAX: usize = 32;
 
-/// Something workers do.
-pub(crate) trait Task: Send + Sync {
+/// Something workers do, a slice at a time: a library.
+pub(crate) trait Runnable: Send + Sync {
     /// Does a slice of it; whether there is more.
-    fn work(self: Arc<Self>) -> bool;
+    fn run_slice(self: Arc<Self>) -> bool;
 
     /// Where the worker that had it last is noted, by number.
     fn last_worker(&self) -> &AtomicUsize;
@@ -46,7 +46,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Arc<dyn Task>>,
+    queue: VecDeque<Arc<dyn Runnable>>,
     workers: HashMap<usize, Worker>,
     /// Those that wait for something to do.
     idle: Vec<usize>,
@@ -57,7 +57,7 @@ struct State {
 
 struct Worker {
     /// What it is to do next.
-    given: Option<Arc<dyn Task>>,
+    assigned: Option<Arc<dyn Runnable>>,
     wake_up: Arc<Condvar>,
     /// When the slice at hand began.
     since: Option<Instant>,
@@ -80,7 +80,7 @@ impl Pool {
     }
 
     /// Queues a library. It sees to it that it is queued once.
-    pub(crate) fn submit(&self, task: Arc<dyn Task>) {
+    pub(crate) fn submit(&self, task: Arc<dyn Runnable>) {
         let mut state = self.0.state.lock();
         let last = task.last_worker().load(Ordering::Relaxed);
         let free = state.idle.iter().position(|number| *number == last);
@@ -91,7 +91,7 @@ impl Pool {
         };
         let number = state.idle.swap_remove(place);
         if let Some(worker) = state.workers.get_mut(&number) {
-            worker.given = Some(task);
+            worker.assigned = Some(task);
             worker.wake_up.notify_one();
         }
     }
@@ -108,8 +108,8 @@ impl Pool {
     /// Has a worker panic, which must not end anything: a debugging aid.
     pub(crate) fn panic(&self) {
         struct Panic(AtomicUsize);
-        impl Task for Panic {
-            fn work(self: Arc<Self>) -> bool {
+        impl Runnable for Panic {
+            fn run_slice(self: Arc<Self>) -> bool {
                 panic!("a panic was asked for");
             }
             fn last_worker(&self) -> &AtomicUsize {
@@ -152,7 +152,7 @@ fn start_worker(inner: &Arc<Inner>, state: &mut State, relief: bool) -> std::io:
         })?;
     state.next_number += 1;
     let worker = Worker {
-        given: None,
+        assigned: None,
         wake_up,
         since: None,
     };
@@ -163,11 +163,11 @@ fn start_worker(inner: &Arc<Inner>, state: &mut State, relief: bool) -> std::io:
 fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
     let mut state = inner.state.lock();
     loop {
-        let given = state
+        let assigned = state
             .workers
             .get_mut(&number)
-            .and_then(|worker| worker.given.take());
-        let Some(task) = given.or_else(|| state.queue.pop_front()) else {
+            .and_then(|worker| worker.assigned.take());
+        let Some(task) = assigned.or_else(|| state.queue.pop_front()) else {
             if relief || state.ended {
                 state.workers.remove(&number);
                 state.idle.retain(|idle| *idle != number);
@@ -186,8 +186,8 @@ fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
         }
         drop(state);
         task.last_worker().store(number, Ordering::Relaxed);
-        let of_job = Arc::clone(&task);
-        let more = catch_unwind(AssertUnwindSafe(|| of_job.work())).unwrap_or_else(|_| {
+        let of_task = Arc::clone(&task);
+        let more = catch_unwind(AssertUnwindSafe(|| of_task.run_slice())).unwrap_or_else(|_| {
             log::error!("internal error in a worker");
             false
         });
@@ -215,8 +215,8 @@ mod tests {
         number: usize,
     }
 
-    impl Task for Steps {
-        fn work(self: Arc<Self>) -> bool {
+    impl Runnable for Steps {
+        fn run_slice(self: Arc<Self>) -> bool {
             std::thread::sleep(self.pause);
             let name = std::thread::current().name().unwrap_or_default().to_owned();
             self.took.send((self.number, name)).expect("a receiver");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_alone_stays_with_its_worker() {
+    fn a_library_alone_stays_with_its_worker() {
         let (took, taken) = mpsc::channel();
         let pool = Pool::start(4).expect("threads");
         pool.submit(steps(0, 50, Duration::ZERO, &took));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_does_not_end_does_not_keep_the_others_waiting() {
+    fn a_library_that_does_not_end_does_not_keep_the_others_waiting() {
         let (took, taken) = mpsc::channel();
         let pool = Pool::start(1).expect("a thread");
         pool.submit(steps(0, 1, Duration::from_secs(3), &took));

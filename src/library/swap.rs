@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dispatcher::{ConsumerCode, ConsumerName, Dispatcher, TriggerCode};
-use crate::executor::{LibraryExecutor, Target};
+use crate::executor::{CallbackTarget, LibraryExecutor};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Registrations, StreamConsumer, Trigger};
 
@@ -94,7 +94,7 @@ impl Swap<'_> {
         };
         let code = ConsumerCode {
             executor: self.executor,
-            target: &Target {
+            target: &CallbackTarget {
                 callback: new.callback,
                 mode: new.spec.mode,
             },

@@ -1,0 +1,339 @@
+//! The calls of a library that are going on, and those whose promise is pending; and what came of
+//! them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+use gears_core::delivery::{End, EntryId, Event, Failure, SubscriptionKey};
+use gears_v8::ports::{Outcome, Reply, ScriptError};
+
+use super::completions::{Clock, Completion};
+use super::task::Responder;
+use super::trigger_task::TriggerState;
+
+/// A call that is going on: what the result is to be noted for.
+pub(super) struct CallStart {
+    pub(super) token: u64,
+    /// When it began.
+    pub(super) began: Instant,
+    /// See [`PendingCalls::locks`]; `None` for a sync callback, which may write as it likes.
+    pub(super) locks: Option<u64>,
+}
+
+/// What a consumer's callback was given and has not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InFlight {
+    /// An entry.
+    Entry(SubscriptionKey, EntryId),
+    /// A batch, by its number.
+    Batch(SubscriptionKey, u64),
+}
+
+impl InFlight {
+    fn sub(self) -> SubscriptionKey {
+        let (Self::Entry(sub, _) | Self::Batch(sub, _)) = self;
+        sub
+    }
+
+    /// The code that has it will not finish it.
+    fn abandoned(self) -> Completion {
+        match self {
+            Self::Entry(sub, id) => Event::Abandoned { sub, id },
+            Self::Batch(sub, batch) => Event::Returned {
+                sub,
+                batch,
+                yields: false,
+            },
+        }
+    }
+}
+
+/// A call whose promise is not settled.
+enum PendingCall {
+    InFlight {
+        in_flight: InFlight,
+        since: Instant,
+        /// As in [`CallStart`].
+        locks: Option<u64>,
+    },
+    Trigger {
+        state: Arc<TriggerState>,
+        since: Instant,
+    },
+    Function(Box<dyn Responder>),
+}
+
+/// A subscription whose callback is done with an entry, so that a place in its window is free.
+pub(super) type FreePlace = Option<SubscriptionKey>;
+
+/// See the module's description.
+pub(super) struct PendingCalls {
+    pending: HashMap<u64, PendingCall>,
+    /// Calls with entries that are going on, by token: what [`PendingCalls::abandon`] takes out is
+    /// not reported.
+    running: Vec<(u64, InFlight)>,
+    next_token: u64,
+    /// What came of entries, and was not sent or taken yet. It lies beside the prefetch queues, so
+    /// that what the main thread finds there and what it was told never differ: see
+    /// [`super::task_queue::TaskQueue::recall`].
+    pub(super) completions: Vec<Completion>,
+    /// How often scripts of the library took the server's lock on a worker. An async callback
+    /// during which that changed may have written: its place in the window is taken until its
+    /// end is committed, so that no kill can repeat more than a window of what was written.
+    locks: Arc<AtomicU64>,
+    /// How much of an error is told.
+    verbosity: Arc<AtomicU8>,
+}
+
+impl PendingCalls {
+    pub(super) fn new(locks: Arc<AtomicU64>, verbosity: Arc<AtomicU8>) -> Self {
+        Self {
+            pending: HashMap::new(),
+            running: Vec::new(),
+            next_token: 0,
+            completions: Vec::new(),
+            locks,
+            verbosity,
+        }
+    }
+
+    /// The text of an error, as much of it as is told.
+    pub(super) fn text(&self, error: &ScriptError) -> String {
+        error.text(self.verbosity.load(Ordering::Relaxed))
+    }
+
+    /// A number for the next call.
+    pub(super) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Whether a promise is pending.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    // --- calls of consumers -----------------------------------------------------------------------
+
+    /// An entry or a batch is given to its callback.
+    pub(super) fn start(
+        &mut self,
+        in_flight: InFlight,
+        is_async: bool,
+        began: Instant,
+    ) -> CallStart {
+        let token = self.token();
+        self.running.push((token, in_flight));
+        CallStart {
+            token,
+            began,
+            locks: is_async.then(|| self.locks.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Takes note of how that call ended, at `now`.
+    pub(super) fn note_outcome(
+        &mut self,
+        in_flight: InFlight,
+        start: &CallStart,
+        outcome: Outcome,
+        clock: &Clock,
+        now: Instant,
+    ) -> FreePlace {
+        let running = self.running.iter();
+        let at = running
+            .enumerate()
+            .find(|(_, (token, _))| *token == start.token);
+        // Without that, what came of it does not count.
+        let (at, _) = at?;
+        self.running.swap_remove(at);
+        let (since, locks) = (start.began, start.locks);
+        if let Outcome::Pending = outcome {
+            if let InFlight::Entry(sub, id) = in_flight {
+                self.completions.push(Event::Started { sub, id });
+            }
+            let pending = PendingCall::InFlight {
+                in_flight,
+                since,
+                locks,
+            };
+            self.pending.insert(start.token, pending);
+            return None;
+        }
+        self.finish(in_flight, since, locks, outcome, (clock, now))
+    }
+
+    fn finish(
+        &mut self,
+        in_flight: InFlight,
+        since: Instant,
+        locks: Option<u64>,
+        outcome: Outcome,
+        (clock, now): (&Clock, Instant),
+    ) -> FreePlace {
+        let uncommitted = locks.is_some_and(|locks| self.locks.load(Ordering::Relaxed) != locks);
+        let took = now.saturating_duration_since(since);
+        let now_ms = clock.wall_ms(now);
+        match in_flight {
+            InFlight::Entry(sub, id) => {
+                let error = self.error_of(outcome);
+                self.completions.push(Event::Finished {
+                    sub,
+                    id,
+                    took,
+                    now_ms,
+                    error,
+                    uncommitted,
+                });
+                (!uncommitted).then_some(sub)
+            }
+            InFlight::Batch(sub, batch) => {
+                let end = self.end_of(outcome);
+                self.completions.push(Event::Ended {
+                    sub,
+                    batch,
+                    end,
+                    took,
+                    now_ms,
+                    uncommitted,
+                });
+                None
+            }
+        }
+    }
+
+    /// Forgets the calls of a subscription: they end unheard.
+    pub(super) fn remove(&mut self, sub: SubscriptionKey) {
+        self.running.retain(|(_, in_flight)| in_flight.sub() != sub);
+        self.pending.retain(|_, pending| {
+            !matches!(pending, PendingCall::InFlight { in_flight, .. } if in_flight.sub() == sub)
+        });
+    }
+
+    /// Gives back the entries that callbacks have and did not finish: the code was replaced. Those
+    /// of calls that are going on, too, if `running`; whether there were any.
+    pub(super) fn abandon(&mut self, running: bool) -> bool {
+        let before = self.completions.len();
+        let completions = &mut self.completions;
+        self.pending.retain(|_, pending| {
+            if let PendingCall::InFlight { in_flight, .. } = pending {
+                completions.push(in_flight.abandoned());
+                return false;
+            }
+            true
+        });
+        if running {
+            let running = self.running.drain(..);
+            completions.extend(running.map(|(_, in_flight)| in_flight.abandoned()));
+        }
+        completions.len() > before
+    }
+
+    // --- other calls ------------------------------------------------------------------------------
+
+    /// Takes note of how the call with an event of a key ended.
+    pub(super) fn note_trigger(
+        &mut self,
+        state: &Arc<TriggerState>,
+        token: u64,
+        since: Instant,
+        outcome: Outcome,
+    ) {
+        if let Outcome::Pending = outcome {
+            let state = Arc::clone(state);
+            self.pending
+                .insert(token, PendingCall::Trigger { state, since });
+        } else {
+            state.end(since, self.error_of(outcome));
+        }
+    }
+
+    /// Has a function's caller wait for the promise.
+    pub(super) fn wait(&mut self, token: u64, responder: Box<dyn Responder>) {
+        self.pending.insert(token, PendingCall::Function(responder));
+    }
+
+    /// Forgets calls nobody waits for any more.
+    pub(super) fn forget_gone(&mut self) {
+        let is_gone = |pending: &PendingCall| matches!(pending, PendingCall::Function(responder) if responder.is_gone());
+        self.pending.retain(|_, pending| !is_gone(pending));
+    }
+
+    // --- promises ---------------------------------------------------------------------------------
+
+    /// A promise was settled.
+    pub(super) fn settle(
+        &mut self,
+        token: u64,
+        outcome: Outcome,
+        clock: &Clock,
+        now: Instant,
+    ) -> FreePlace {
+        let pending = self.pending.remove(&token)?;
+        self.end(pending, outcome, clock, now)
+    }
+
+    /// Ends every call whose promise is pending: nothing can settle it any more.
+    pub(super) fn fail(&mut self, error: &ScriptError, clock: &Clock) -> Vec<SubscriptionKey> {
+        let now = Instant::now();
+        let pending = std::mem::take(&mut self.pending);
+        let ends = pending.into_values();
+        ends.filter_map(|pending| self.end(pending, Outcome::Failed(error.clone()), clock, now))
+            .collect()
+    }
+
+    fn end(
+        &mut self,
+        pending: PendingCall,
+        outcome: Outcome,
+        clock: &Clock,
+        now: Instant,
+    ) -> FreePlace {
+        match pending {
+            PendingCall::InFlight {
+                in_flight,
+                since,
+                locks,
+            } => return self.finish(in_flight, since, locks, outcome, (clock, now)),
+            PendingCall::Trigger { state, since } => state.end(since, self.error_of(outcome)),
+            PendingCall::Function(responder) => responder.answer(self.reply_of(outcome)),
+        }
+        None
+    }
+
+    /// What a function's caller gets, who waited for a promise.
+    fn reply_of(&self, outcome: Outcome) -> Reply {
+        match outcome {
+            Outcome::Done(reply) => reply,
+            Outcome::Failed(error) | Outcome::Killed(error) => Reply::Error(self.text(&error)),
+            // Promises do not end so.
+            Outcome::Partly { .. } | Outcome::Pending => Reply::Null,
+        }
+    }
+
+    /// How the callback ended with a batch.
+    fn end_of(&self, outcome: Outcome) -> End {
+        match outcome {
+            Outcome::Done(_) | Outcome::Pending => End::Done,
+            Outcome::Partly { failed, error } => End::Partly {
+                failed,
+                error: error.into(),
+            },
+            Outcome::Failed(error) | Outcome::Killed(error) => End::Failed(Failure {
+                error: self.text(&error).into(),
+                retry_after_ms: error.retry_after_ms,
+                fatal: error.fatal,
+            }),
+        }
+    }
+
+    fn error_of(&self, outcome: Outcome) -> Option<Arc<str>> {
+        match outcome {
+            Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(&error).into()),
+            _ => None,
+        }
+    }
+}

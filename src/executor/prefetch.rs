@@ -1,0 +1,235 @@
+//! The prefetch queues of a library: entries that were read beyond what its callbacks have, one
+//! queue for each subscription.
+//!
+//! Those of sync and of async consumers lie side by side: a promise of the one may be settled by a
+//! callback of the other. Only those of async consumers are ever *ready*, for a worker.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use gears_core::delivery::{
+    EntryId, Item, Mode, PrefetchQueue, RecordBatch, SHARE, SubscriptionKey,
+};
+use gears_v8::ports::Credentials;
+
+use super::task::CallbackTarget;
+
+/// Prefetch queues below which sweeping is not worth it.
+const SWEEP_MIN: usize = 64;
+
+/// Entries for the prefetch queue of a subscription.
+pub(crate) struct PrefetchedRecords<'a> {
+    /// For whom.
+    pub sub: SubscriptionKey,
+    /// What they are given to.
+    pub target: &'a CallbackTarget,
+    /// Name of the stream.
+    pub stream: &'a Arc<[u8]>,
+    /// What an async callback acts with.
+    pub background: Option<&'a Arc<Credentials>>,
+    /// How many may be with the callback at once.
+    pub window: usize,
+    /// The entries.
+    pub batch: RecordBatch,
+}
+
+/// The prefetch queue of one subscription, and what its calls need.
+struct StreamPrefetch {
+    queue: PrefetchQueue<Item>,
+    target: CallbackTarget,
+    stream: Arc<[u8]>,
+    /// What an async callback acts with.
+    background: Option<Arc<Credentials>>,
+    /// The last entry started.
+    started: EntryId,
+    in_ready: bool,
+    /// Entries that it may start before other prefetch queues have their share.
+    share: usize,
+}
+
+impl StreamPrefetch {
+    /// The stream may have been renamed, or moved to another database.
+    fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Credentials>>) {
+        if !Arc::ptr_eq(&self.stream, stream) {
+            self.stream = Arc::clone(stream);
+            self.background = background.cloned();
+        }
+    }
+}
+
+/// An entry that was taken out for its callback, and what the call needs.
+pub(super) struct PrefetchedEntry {
+    pub(super) item: Item,
+    pub(super) target: CallbackTarget,
+    pub(super) background: Option<Arc<Credentials>>,
+    pub(super) stream: Arc<[u8]>,
+}
+
+/// See the module's description.
+pub(super) struct PrefetchQueues {
+    queues: HashMap<SubscriptionKey, StreamPrefetch>,
+    /// Those that may have something to start.
+    ready: VecDeque<SubscriptionKey>,
+    sweep_at: usize,
+}
+
+impl Default for PrefetchQueues {
+    fn default() -> Self {
+        Self {
+            queues: HashMap::new(),
+            ready: VecDeque::new(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+}
+
+impl PrefetchQueues {
+    /// Puts entries into the prefetch queue of a subscription, which is made where there is none.
+    pub(super) fn push(&mut self, records: PrefetchedRecords<'_>) {
+        let PrefetchedRecords {
+            sub,
+            target,
+            stream,
+            background,
+            window,
+            batch,
+        } = records;
+        let prefetch = self.queues.entry(sub).or_insert_with(|| StreamPrefetch {
+            queue: PrefetchQueue::new(window),
+            target: target.clone(),
+            stream: Arc::clone(stream),
+            background: background.cloned(),
+            started: EntryId::ZERO,
+            in_ready: false,
+            share: SHARE,
+        });
+        prefetch.queue.set_window(window);
+        prefetch.relocate(stream, background);
+        for item in Item::all(batch) {
+            prefetch.queue.push(item);
+        }
+        self.make_ready(sub);
+    }
+
+    /// What waits of a stream has this place now.
+    pub(super) fn relocate(
+        &mut self,
+        sub: SubscriptionKey,
+        stream: &Arc<[u8]>,
+        credentials: &Arc<Credentials>,
+    ) {
+        if let Some(prefetch) = self.queues.get_mut(&sub) {
+            let background = prefetch.background.as_ref().map(|_| credentials);
+            prefetch.relocate(stream, background);
+        }
+    }
+
+    /// Puts a prefetch queue into the list of those that have something to start.
+    pub(super) fn make_ready(&mut self, sub: SubscriptionKey) {
+        if let Some(prefetch) = self.queues.get_mut(&sub)
+            && prefetch.target.mode == Mode::Async
+            && !prefetch.in_ready
+            && prefetch.queue.is_ready()
+        {
+            prefetch.in_ready = true;
+            self.ready.push_back(sub);
+        }
+    }
+
+    /// Whether one has something to start.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes the next one that has something to start out of the list.
+    pub(super) fn next(&mut self) -> Option<SubscriptionKey> {
+        self.ready.pop_front()
+    }
+
+    /// How many entries one that [`PrefetchQueues::next`] gave may start before others have their
+    /// share.
+    pub(super) fn share(&self, sub: SubscriptionKey) -> usize {
+        let prefetch = self.queues.get(&sub);
+        prefetch.map_or(SHARE, |prefetch| prefetch.share)
+    }
+
+    /// One that [`PrefetchQueues::next`] gave has had its share, but for so many entries. With
+    /// these it comes next, so that however often a worker has to stop, no stream falls behind.
+    pub(super) fn end_share(&mut self, sub: SubscriptionKey, left: usize) {
+        let Some(prefetch) = self.queues.get_mut(&sub) else {
+            return;
+        };
+        prefetch.in_ready = false;
+        let is_cut = (1..SHARE).contains(&left) && prefetch.queue.is_ready();
+        prefetch.share = if is_cut { left } else { SHARE };
+        if is_cut {
+            prefetch.in_ready = true;
+            self.ready.push_front(sub);
+        } else {
+            self.make_ready(sub);
+        }
+    }
+
+    pub(super) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
+        if let Some(prefetch) = self.queues.get_mut(&sub) {
+            prefetch.queue.set_window(window);
+        }
+        self.make_ready(sub);
+    }
+
+    /// Takes the next entry out, if the window has room.
+    pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<PrefetchedEntry> {
+        let prefetch = self.queues.get_mut(&sub)?;
+        let item = prefetch.queue.start()?;
+        prefetch.started = prefetch.started.max(item.id());
+        Some(PrefetchedEntry {
+            item,
+            target: prefetch.target.clone(),
+            background: prefetch.background.clone(),
+            stream: Arc::clone(&prefetch.stream),
+        })
+    }
+
+    /// The last entry that was taken out of a prefetch queue.
+    pub(super) fn started(&self, sub: SubscriptionKey) -> EntryId {
+        let prefetch = self.queues.get(&sub);
+        prefetch.map_or(EntryId::ZERO, |prefetch| prefetch.started)
+    }
+
+    /// So many places in a window are free again.
+    pub(super) fn release(&mut self, sub: SubscriptionKey, places: usize) {
+        if let Some(prefetch) = self.queues.get_mut(&sub) {
+            (0..places).for_each(|_| prefetch.queue.finish());
+        }
+    }
+
+    /// Drops what waits in a prefetch queue.
+    pub(super) fn clear(&mut self, sub: SubscriptionKey) -> Vec<EntryId> {
+        let prefetch = self.queues.get_mut(&sub);
+        let waiting = prefetch.map(|prefetch| prefetch.queue.take_waiting());
+        let waiting = waiting.unwrap_or_default().into_iter();
+        waiting.map(|item| item.id()).collect()
+    }
+
+    /// The subscriptions that have one.
+    pub(super) fn subscriptions(&self) -> Vec<SubscriptionKey> {
+        self.queues.keys().copied().collect()
+    }
+
+    /// Forgets a prefetch queue.
+    pub(super) fn remove(&mut self, sub: SubscriptionKey) {
+        self.queues.remove(&sub);
+    }
+
+    /// Forgets prefetch queues that hold nothing, once there are twice as many as were left the
+    /// last time: those of streams in use stay, those of streams that are no more do not pile up.
+    pub(super) fn sweep(&mut self) {
+        if self.queues.len() >= self.sweep_at {
+            self.queues
+                .retain(|_, prefetch| prefetch.in_ready || !prefetch.queue.is_idle());
+            self.sweep_at = (2 * self.queues.len()).max(SWEEP_MIN);
+        }
+    }
+}

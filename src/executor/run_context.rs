@@ -1,0 +1,272 @@
+//! A stay in a library's isolate, on a worker or on the main thread: calling callbacks, and taking
+//! note of what came of it.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gears_core::delivery::{EntryId, SubscriptionKey};
+use gears_v8::ports::{
+    BatchCall, Call, Flags, Function, Invocation, Notification, Outcome, Reply, RetainedValue,
+    RunResults, ScriptError, Server, Session,
+};
+
+use super::completions::{Clock, Completion};
+use super::library_executor::LibraryExecutor;
+use super::prefetch::PrefetchedRecords;
+use super::task::{BatchTask, FunctionCall, Responder};
+use super::trigger_task::{TriggerCall, TriggerEvent};
+
+/// See the module's description.
+pub(crate) struct RunContext<'a> {
+    executor: &'a LibraryExecutor,
+    session: &'a mut dyn Session,
+    /// The server, as the place sees it.
+    server: &'a dyn Server,
+    /// Made when it is needed first.
+    clock: OnceCell<Clock>,
+    /// Whether something came of other calls than those that were made here.
+    has_results: bool,
+}
+
+impl<'a> RunContext<'a> {
+    pub(super) fn new(
+        executor: &'a LibraryExecutor,
+        session: &'a mut dyn Session,
+        server: &'a dyn Server,
+    ) -> Self {
+        Self {
+            executor,
+            session,
+            server,
+            clock: OnceCell::new(),
+            has_results: false,
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        *self.clock.get_or_init(Clock::start)
+    }
+
+    /// Whether something came of other calls than those that were made here.
+    pub(super) fn has_results(&self) -> bool {
+        self.has_results
+    }
+
+    // --- entries ----------------------------------------------------------------------------------
+
+    /// Sets the window of a prefetch queue.
+    pub(crate) fn set_window(&self, sub: SubscriptionKey, window: usize) {
+        self.executor.queue.lock().set_window(sub, window);
+    }
+
+    /// Puts entries into the prefetch queue of a sync consumer.
+    pub(crate) fn push_records(&self, records: PrefetchedRecords<'_>) {
+        self.executor.queue.lock().push_records(records);
+    }
+
+    /// What came of entries, to be told to the delivery core now: is appended.
+    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) {
+        into.append(self.executor.queue.lock().completions());
+    }
+
+    /// Starts the next entry of a prefetch queue and runs it as far as it goes. `began` is the
+    /// current time; gives the time after the call, or `None` where nothing was started. `begin` is
+    /// told of the entry just before.
+    pub(crate) fn run_entry(
+        &mut self,
+        sub: SubscriptionKey,
+        began: Instant,
+        begin: &mut dyn FnMut(EntryId),
+    ) -> Option<Instant> {
+        let started = self.executor.queue.lock().start_entry(sub, began)?;
+        begin(started.id());
+        let entry = &started.entry;
+        let call = Call {
+            callback: entry.target.callback,
+            background: entry.background.as_ref(),
+            stream: &entry.stream,
+            record: entry.item.record(),
+            token: started.call.token,
+            judged: false,
+        };
+        let outcome = self.session.call(&call, self.server);
+        self.executor.slot.note_run();
+        let now = Instant::now();
+        let killed = outcome.killed();
+        let clock = self.clock();
+        self.executor
+            .queue
+            .lock()
+            .note_entry(&started, outcome, &clock, now);
+        self.end_run(killed);
+        Some(now)
+    }
+
+    /// Gives a batch to its callback, which runs as far as it goes.
+    pub(crate) fn run_batch(&mut self, task: &BatchTask) {
+        let start = self.executor.queue.lock().start_batch(task);
+        let callback = task.target.callback;
+        let (background, stream) = (task.background.as_ref(), &*task.stream);
+        let token = start.token;
+        let outcome = match task.batch.items.as_slice() {
+            [one] if !task.as_batch => {
+                let call = Call {
+                    callback,
+                    background,
+                    stream,
+                    record: one.record(),
+                    token,
+                    judged: true,
+                };
+                self.session.call(&call, self.server)
+            }
+            items => {
+                let call = BatchCall {
+                    callback,
+                    background,
+                    stream,
+                    items,
+                    token,
+                };
+                self.session.call_batch(&call, self.server)
+            }
+        };
+        self.executor.slot.note_run();
+        let killed = outcome.killed();
+        let clock = self.clock();
+        self.executor
+            .queue
+            .lock()
+            .note_batch(task, &start, outcome, &clock);
+        self.end_run(killed);
+    }
+
+    // --- events of keys ---------------------------------------------------------------------------
+
+    /// Gives an event to a trigger's callback, which runs as far as it goes.
+    pub(crate) fn run_trigger_event(&mut self, call: &TriggerCall, trigger_event: &TriggerEvent) {
+        let token = self.executor.queue.lock().token();
+        let (since, outcome) = call.run(trigger_event, self.session, self.server, token);
+        self.executor.slot.note_run();
+        let killed = outcome.killed();
+        self.executor
+            .queue
+            .lock()
+            .note_trigger(&call.state, token, since, outcome);
+        self.end_run(killed);
+    }
+
+    /// Calls a function that looks at an event of a key.
+    pub(crate) fn fire(&mut self, call: &Notification<'_>) -> Result<RetainedValue, Arc<str>> {
+        let fired = self.session.fire(call, self.server);
+        let killed = fired.as_ref().err().and_then(Outcome::killed);
+        self.end_run(killed);
+        fired.map_err(|outcome| match outcome {
+            Outcome::Failed(error) | Outcome::Killed(error) => {
+                self.executor.queue.lock().text(&error).into()
+            }
+            _ => "on_trigger_fired did not run to its end".into(),
+        })
+    }
+
+    // --- functions --------------------------------------------------------------------------------
+
+    /// Calls a sync function; `None` where its caller waits for a promise. Where nobody can wait,
+    /// `wait` gives the error.
+    pub(super) fn call_function(
+        &mut self,
+        function: &Function,
+        arguments: &[&[u8]],
+        wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
+    ) -> Option<Reply> {
+        let invocation = Invocation {
+            callback: function.callback,
+            background: None,
+            arguments,
+            raw: function.flags.contains(Flags::RAW_ARGUMENTS),
+            token: self.executor.queue.lock().token(),
+        };
+        self.invoke(&invocation, wait)
+    }
+
+    /// Calls an async function.
+    pub(super) fn run_function(&mut self, call: FunctionCall) {
+        let arguments: Vec<_> = call.arguments.iter().collect();
+        let invocation = Invocation {
+            callback: call.callback,
+            background: Some(&call.credentials),
+            arguments: &arguments,
+            raw: call.raw,
+            token: self.executor.queue.lock().token(),
+        };
+        let mut responder = Some(call.responder);
+        let reply = self.invoke(&invocation, &mut || responder.take().ok_or(Reply::Null));
+        self.executor.slot.note_run();
+        if let (Some(reply), Some(responder)) = (reply, responder) {
+            responder.answer(reply);
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        invocation: &Invocation<'_>,
+        wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
+    ) -> Option<Reply> {
+        let outcome = self.session.invoke(invocation, self.server);
+        let killed = outcome.killed();
+        let queue = &self.executor.queue;
+        let reply = match outcome {
+            Outcome::Done(reply) => Some(reply),
+            // Nobody asks a function for that.
+            Outcome::Partly { .. } => Some(Reply::Null),
+            Outcome::Failed(error) | Outcome::Killed(error) => {
+                Some(Reply::Error(queue.lock().text(&error)))
+            }
+            Outcome::Pending => match wait() {
+                Ok(responder) => {
+                    queue.lock().wait(invocation.token, responder);
+                    None
+                }
+                Err(refused) => Some(refused),
+            },
+        };
+        self.end_run(killed);
+        reply
+    }
+
+    // --- what has no caller -----------------------------------------------------------------------
+
+    /// Runs the background part that was begun first.
+    pub(super) fn run_background(&mut self) {
+        let killed = self.session.run_task(self.server);
+        self.executor.slot.note_run();
+        self.end_run(killed);
+    }
+
+    /// Runs what the engine itself left to be done; see [`Session::pump`].
+    pub(super) fn pump(&mut self) {
+        let killed = self.session.pump(self.server);
+        self.end_run(killed);
+    }
+
+    /// Takes note of what came of a run beside its outcome. If it was ended from outside, what the
+    /// program had pending ends with it.
+    fn end_run(&mut self, killed: Option<ScriptError>) {
+        if let Some(error) = killed {
+            self.session.clear_tasks();
+            self.executor.fail_pending_calls(&error, &self.clock());
+            self.has_results = true;
+        }
+        let mut results = RunResults::default();
+        self.session.take_results(&mut results);
+        if !results.settled.is_empty() || results.tasks > 0 {
+            let clock = self.clock();
+            self.executor
+                .queue
+                .lock()
+                .note_results(&mut results, &clock);
+            self.has_results = true;
+        }
+    }
+}

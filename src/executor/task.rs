@@ -1,0 +1,66 @@
+//! What a worker does for a library: batches, events of triggers, functions, background parts.
+
+use std::sync::Arc;
+
+use gears_core::delivery::{Batch, Mode, SubscriptionKey};
+use gears_v8::ports::{CallbackId, Credentials, Reply, Words};
+
+use super::trigger_task::{TriggerCall, TriggerEvent};
+
+/// A consumer's callback.
+#[derive(Clone, Debug)]
+pub(crate) struct CallbackTarget {
+    /// The callback in the library's program.
+    pub callback: CallbackId,
+    /// Who runs it.
+    pub mode: Mode,
+}
+
+/// Whoever waits for a function's result, on a thread of the server's own.
+pub(crate) trait Responder: Send {
+    /// Gives the result, once.
+    fn answer(self: Box<Self>, reply: Reply);
+
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool;
+}
+
+/// A call of an async function.
+pub(crate) struct FunctionCall {
+    /// The function.
+    pub callback: CallbackId,
+    /// In whose name it acts.
+    pub credentials: Arc<Credentials>,
+    /// Its arguments.
+    pub arguments: Words,
+    /// Whether it wants them as bytes.
+    pub raw: bool,
+    /// Who waits.
+    pub responder: Box<dyn Responder>,
+}
+
+/// A call of a stream consumer with a policy.
+pub(crate) struct BatchTask {
+    pub(crate) sub: SubscriptionKey,
+    pub(crate) batch: Batch,
+    pub(crate) target: CallbackTarget,
+    /// Whether the callback gets an array.
+    pub(crate) as_batch: bool,
+    pub(crate) stream: Arc<[u8]>,
+    /// What an async callback acts with.
+    pub(crate) background: Option<Arc<Credentials>>,
+}
+
+/// What waits in a library's queue.
+pub(crate) enum Task {
+    /// Entries of a stream consumer with a policy.
+    Batch(BatchTask),
+    /// The next event of a trigger.
+    Trigger(TriggerCall),
+    /// An event of a trigger.
+    TriggerEvent(TriggerCall, TriggerEvent),
+    /// A function to begin.
+    Function(FunctionCall),
+    /// A background part that the engine keeps.
+    Background,
+}
