@@ -12,41 +12,48 @@ use crate::api::v1::client;
 use crate::runtime::callback::callback;
 use crate::runtime::helpers::{Helpers, filled_buffer};
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 callback!(unpack_entry => unpack);
 callback!(note_timer_entry => note_timer);
 
 const SOURCE: &str = include_str!("../js/bootstrap.js");
 
-/// Runs the bootstrap in the context that is entered. `None` where an exception is pending.
-pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
+/// Runs the bootstrap in the context that is entered.
+pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
     let source = text::short(scope, SOURCE);
     let script = text::compile(scope, "<redisgears>", source)?;
-    let maker = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+    let maker = v8::Local::<v8::Function>::try_from(script.run(scope).or_thrown()?)
+        .ok()
+        .or_thrown()?;
     let native = v8::Object::new(scope);
-    let unpack = v8::Function::new(scope, unpack_entry)?;
+    let unpack = v8::Function::new(scope, unpack_entry).or_thrown()?;
     let functions = client::functions(scope)?;
-    let note_timer = v8::Function::new(scope, note_timer_entry)?;
+    let note_timer = v8::Function::new(scope, note_timer_entry).or_thrown()?;
     for (name, function) in functions.into_iter().chain([
         ("unpack", unpack),
         ("note_timer", note_timer),
         ("make_gears", gears1::maker(scope)?),
     ]) {
         let key = text::short(scope, name);
-        native.create_data_property(scope, key.into(), function.into())?;
+        native
+            .create_data_property(scope, key.into(), function.into())
+            .or_thrown()?;
     }
     let nothing = v8::undefined(scope).into();
-    let made = maker.call(scope, nothing, &[native.into()])?;
-    let made = v8::Local::<v8::Object>::try_from(made).ok()?;
+    let made = maker.call(scope, nothing, &[native.into()]).or_thrown()?;
+    let made = v8::Local::<v8::Object>::try_from(made).ok().or_thrown()?;
     let helper = |name: &str| {
         let key = text::short(scope, name);
-        let function = v8::Local::<v8::Function>::try_from(made.get(scope, key.into())?).ok()?;
-        Some(v8::Global::new(scope, function))
+        let function =
+            v8::Local::<v8::Function>::try_from(made.get(scope, key.into()).or_thrown()?)
+                .ok()
+                .or_thrown()?;
+        Ok::<_, Thrown>(v8::Global::new(scope, function))
     };
     let name = |name: &[u8]| {
-        let name = text::from_bytes(scope, name, v8::NewStringType::Internalized)?;
-        Some(v8::Global::new(scope, name))
+        let name = text::from_bytes(scope, name, v8::NewStringType::Internalized).or_thrown()?;
+        Ok::<_, Thrown>(v8::Global::new(scope, name))
     };
     let helpers = Helpers {
         reply_type: name(b"__reply_type")?,
@@ -68,7 +75,7 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
         atomic: helper("atomic")?,
     };
     run::set_helpers(scope, helpers);
-    Some(())
+    Ok(())
 }
 
 /// `note_timer(begins)`: a promise that V8 settles at a time is pending now, or no more.
@@ -98,7 +105,7 @@ fn unpack<'s>(
     let mut buffers: Vec<v8::Local<v8::Value>> = Vec::new();
     for part in Parts::of(&bytes) {
         // Where it throws, so does the caller.
-        let Some(buffer) = filled_buffer(scope, allocate, part) else {
+        let Ok(buffer) = filled_buffer(scope, allocate, part) else {
             return;
         };
         buffers.push(buffer);

@@ -12,7 +12,7 @@
 //! counts; so there are none.
 
 use crate::runtime::callback::callback;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 callback!(is_proxy_entry => is_proxy);
 
@@ -22,17 +22,19 @@ const CODE_MAX: usize = 1 << 21;
 const SIZE: &str = include_str!("../js/guards.js");
 const TIME: &str = include_str!("../js/guards_time.js");
 
-/// Wraps them in the context that is entered. `None` where an exception is pending.
-pub(crate) fn install(scope: &mut v8::PinScope) -> Option<()> {
-    let is_proxy = v8::Function::new(scope, is_proxy_entry)?;
+/// Wraps them in the context that is entered.
+pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
+    let is_proxy = v8::Function::new(scope, is_proxy_entry).or_thrown()?;
     let nothing = v8::undefined(scope).into();
     for source in [SIZE, TIME] {
         let source = text::short(scope, source);
         let script = text::compile(scope, "<redisgears>", source)?;
-        let guard = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
-        guard.call(scope, nothing, &[is_proxy.into()])?;
+        let guard = v8::Local::<v8::Function>::try_from(script.run(scope).or_thrown()?)
+            .ok()
+            .or_thrown()?;
+        guard.call(scope, nothing, &[is_proxy.into()]).or_thrown()?;
     }
-    Some(())
+    Ok(())
 }
 
 /// Bounds the code that `eval` and `Function` make of texts: V8 compiles it in one go, at about 0.4

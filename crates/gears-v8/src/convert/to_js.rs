@@ -6,7 +6,7 @@ use crate::ports::resp::{DEPTH_MAX, Item, Reader};
 
 use crate::runtime::helpers::{Helpers, filled_buffer};
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// Elements that are made at once; more are set one by one, with handles freed in between.
 const ELEMENTS_AT_ONCE: usize = 4096;
@@ -30,18 +30,19 @@ pub(crate) struct Maker<'a, 'r> {
 }
 
 impl Maker<'_, '_> {
-    /// The next value; `None` where an exception is pending: an error the server replied, or
-    /// bytes that are no text.
+    /// The next value. What throws is an error the server replied, and bytes that are no text.
     pub(crate) fn value<'s>(
         &mut self,
         scope: &mut v8::PinScope<'s, '_>,
         depth: usize,
-    ) -> Option<v8::Local<'s, v8::Value>> {
+    ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
         let Some(item) = self.reader.next().filter(|_| depth <= DEPTH_MAX) else {
-            text::throw(scope, "The reply of the server could not be read");
-            return None;
+            return Err(text::thrown(
+                scope,
+                "The reply of the server could not be read",
+            ));
         };
-        Some(match item {
+        Ok(match item {
             Item::Integer(number) => v8::BigInt::new_from_i64(scope, number).into(),
             Item::Bulk(bytes) => self.string(scope, bytes)?,
             Item::Null => v8::null(scope).into(),
@@ -63,8 +64,7 @@ impl Maker<'_, '_> {
                 self.tagged(scope, value, kind, Some(format))?
             }
             Item::Error(message) => {
-                throw_redis_error(scope, self.helpers, message);
-                return None;
+                return Err(throw_redis_error(scope, self.helpers, message));
             }
             Item::Array(items) => self.array(scope, items, depth)?.into(),
             Item::Set(items) => self.set(scope, items, depth)?.into(),
@@ -76,7 +76,7 @@ impl Maker<'_, '_> {
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         bytes: &[u8],
-    ) -> Option<v8::Local<'s, v8::Value>> {
+    ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
         match self.form {
             Form::Text => string(scope, bytes),
             Form::Either if std::str::from_utf8(bytes).is_ok() => string(scope, bytes),
@@ -93,7 +93,7 @@ impl Maker<'_, '_> {
         value: v8::Local<v8::Value>,
         kind: v8::Local<v8::String>,
         format: Option<&[u8]>,
-    ) -> Option<v8::Local<'s, v8::Value>> {
+    ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
         let tag = v8::Local::new(scope, &self.helpers.tag);
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
         let format = match format {
@@ -101,6 +101,7 @@ impl Maker<'_, '_> {
             None => nothing,
         };
         tag.call(scope, nothing, &[value, kind.into(), format])
+            .or_thrown()
     }
 
     fn array<'s>(
@@ -108,25 +109,25 @@ impl Maker<'_, '_> {
         scope: &mut v8::PinScope<'s, '_>,
         items: usize,
         depth: usize,
-    ) -> Option<v8::Local<'s, v8::Array>> {
+    ) -> Result<v8::Local<'s, v8::Array>, Thrown> {
         if items <= ELEMENTS_AT_ONCE {
             let mut elements: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::new();
             for _ in 0..items {
                 elements.push(self.value(scope, depth + 1)?);
             }
-            return Some(v8::Array::new_with_elements(scope, &elements));
+            return Ok(v8::Array::new_with_elements(scope, &elements));
         }
         // With elements of its own from the beginning: setting them asks no prototype.
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
         let array = v8::Array::new_with_elements(scope, &vec![nothing; items]);
-        for at in 0..u32::try_from(items).ok()? {
+        for at in 0..u32::try_from(items).ok().or_thrown()? {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let element = self.value(scope, depth + 1)?;
             // Fails where the library's memory is out and the run is being ended.
-            array.set_index(scope, at, element)?;
+            array.set_index(scope, at, element).or_thrown()?;
         }
-        Some(array)
+        Ok(array)
     }
 
     fn set<'s>(
@@ -134,15 +135,15 @@ impl Maker<'_, '_> {
         scope: &mut v8::PinScope<'s, '_>,
         items: usize,
         depth: usize,
-    ) -> Option<v8::Local<'s, v8::Set>> {
+    ) -> Result<v8::Local<'s, v8::Set>, Thrown> {
         let set = v8::Set::new(scope);
-        for at in 0..u32::try_from(items).ok()? {
+        for at in 0..u32::try_from(items).ok().or_thrown()? {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let element = self.value(scope, depth + 1)?;
-            set.add(scope, element)?;
+            set.add(scope, element).or_thrown()?;
         }
-        Some(set)
+        Ok(set)
     }
 
     fn map<'s>(
@@ -150,12 +151,12 @@ impl Maker<'_, '_> {
         scope: &mut v8::PinScope<'s, '_>,
         pairs: usize,
         depth: usize,
-    ) -> Option<v8::Local<'s, v8::Object>> {
+    ) -> Result<v8::Local<'s, v8::Object>, Thrown> {
         let object = v8::Object::new(scope);
-        for at in 0..u32::try_from(pairs).ok()? {
+        for at in 0..u32::try_from(pairs).ok().or_thrown()? {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
-            let name = match self.reader.next()? {
+            let name = match self.reader.next().or_thrown()? {
                 Item::Bulk(bytes)
                     if self.form == Form::Either && std::str::from_utf8(bytes).is_err() =>
                 {
@@ -168,21 +169,25 @@ impl Maker<'_, '_> {
                 Item::Double(number) => text::short(scope, &number.to_string()),
                 Item::Bool(value) => text::short(scope, if value { "true" } else { "false" }),
                 _ => {
-                    text::throw(scope, "A map with such a key cannot be an object");
-                    return None;
+                    return Err(text::thrown(
+                        scope,
+                        "A map with such a key cannot be an object",
+                    ));
                 }
             };
             let value = self.value(scope, depth + 1)?;
-            object.create_data_property(scope, name.into(), value)?;
+            object
+                .create_data_property(scope, name.into(), value)
+                .or_thrown()?;
         }
-        Some(object)
+        Ok(object)
     }
 
     fn name<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         bytes: &[u8],
-    ) -> Option<v8::Local<'s, v8::String>> {
+    ) -> Result<v8::Local<'s, v8::String>, Thrown> {
         let name = text::from_bytes(scope, bytes, v8::NewStringType::Internalized);
         if name.is_none() && !scope.is_execution_terminating() {
             let message = match self.form {
@@ -191,31 +196,39 @@ impl Maker<'_, '_> {
             };
             text::throw(scope, message);
         }
-        name
+        name.or_thrown()
     }
 }
 
-/// `None` now and then where the run is being ended: V8 does not look while none of its code runs.
-fn check_time(scope: &mut v8::PinScope, at: u32) -> Option<()> {
+/// Looks now and then whether the run is being ended: V8 does not while none of its code runs.
+fn check_time(scope: &mut v8::PinScope, at: u32) -> Result<(), Thrown> {
     let look = at % 1024 == 1023;
-    (!look || !run::is_ending(scope)).then_some(())
+    (!look || !run::is_ending(scope)).then_some(()).or_thrown()
 }
 
-/// Bytes as text; an exception is pending where they are none.
-fn string<'s>(scope: &mut v8::PinScope<'s, '_>, bytes: &[u8]) -> Option<v8::Local<'s, v8::Value>> {
+/// Bytes as text.
+fn string<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    bytes: &[u8],
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     let string = text::from_bytes(scope, bytes, v8::NewStringType::Normal);
     if string.is_none() && !scope.is_execution_terminating() {
         text::throw(scope, "Could not decode value as string");
     }
-    string.map(Into::into)
+    string.map(Into::into).or_thrown()
 }
 
 /// Throws what the server replied.
-pub(crate) fn throw_redis_error(scope: &mut v8::PinScope, helpers: &Helpers, message: &[u8]) {
+pub(crate) fn throw_redis_error(
+    scope: &mut v8::PinScope,
+    helpers: &Helpers,
+    message: &[u8],
+) -> Thrown {
     let make = v8::Local::new(scope, &helpers.make_error);
     let nothing = v8::undefined(scope).into();
     let message = text::short(scope, &String::from_utf8_lossy(message)).into();
     if let Some(error) = make.call(scope, nothing, &[message]) {
         scope.throw_exception(error);
     }
+    Thrown
 }

@@ -38,7 +38,7 @@ impl V8Session<'_, '_, '_> {
             let argument = if invocation.raw {
                 let allocate = v8::Local::new(scope, &helpers.allocate);
                 v8::tc_scope!(let scope, scope);
-                filled_buffer(scope, allocate, word)
+                filled_buffer(scope, allocate, word).ok()
             } else {
                 text::from_bytes(scope, word, v8::NewStringType::Normal).map(Into::into)
             };

@@ -37,7 +37,7 @@ use crate::limits::isolate_limits;
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::program::entered::V8Session;
 use crate::runtime::run::{self, RunState};
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// See the module's description.
 pub(crate) struct V8Program {
@@ -227,14 +227,14 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
         guards::install(scope)?;
         guards::bound_code_of_texts(scope);
         v1::install(scope, source.config)?;
-        let code = v8::String::new(scope, source.code)?;
+        let code = v8::String::new(scope, source.code).or_thrown()?;
         let script = text::compile(scope, source.library, code)?;
-        Some((
+        Ok((
             v8::Global::new(scope, context),
             v8::Global::new(scope, script),
         ))
     })();
-    built.ok_or_else(|| {
+    built.map_err(|Thrown| {
         let line = scope
             .message()
             .and_then(|message| message.get_line_number(scope));

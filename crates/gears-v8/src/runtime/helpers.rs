@@ -1,5 +1,7 @@
 //! The functions of the JavaScript side, `bootstrap.js`, that the engine calls.
 
+use crate::runtime::text::{OrThrown, Thrown};
+
 /// The functions of the bootstrap, for the engine to call.
 #[derive(Clone)]
 pub(crate) struct Helpers {
@@ -39,20 +41,22 @@ pub(crate) struct Helpers {
     pub(crate) atomic: v8::Global<v8::Function>,
 }
 
-/// A buffer with these bytes. `None` where an exception is pending.
+/// A buffer with these bytes.
 pub(crate) fn filled_buffer<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     allocate: v8::Local<v8::Function>,
     bytes: &[u8],
-) -> Option<v8::Local<'s, v8::Value>> {
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     let nothing = v8::undefined(scope).into();
     #[expect(
         clippy::cast_precision_loss,
         reason = "a string's length is far below 2^53"
     )]
     let length = v8::Number::new(scope, bytes.len() as f64).into();
-    let value = allocate.call(scope, nothing, &[length])?;
-    let buffer = v8::Local::<v8::ArrayBuffer>::try_from(value).ok()?;
+    let value = allocate.call(scope, nothing, &[length]).or_thrown()?;
+    let buffer = v8::Local::<v8::ArrayBuffer>::try_from(value)
+        .ok()
+        .or_thrown()?;
     if let Some(data) = buffer.data()
         && buffer.byte_length() == bytes.len()
     {
@@ -62,5 +66,5 @@ pub(crate) fn filled_buffer<'s>(
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), data.cast().as_ptr(), bytes.len());
         }
     }
-    Some(value)
+    Ok(value)
 }

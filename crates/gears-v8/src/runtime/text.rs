@@ -75,6 +75,30 @@ fn stack_of(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> Option<St
     Some(frames.collect::<Vec<_>>().join("\n"))
 }
 
+/// An exception is pending in V8, or the run is being ended. Who is given this returns to V8, or
+/// takes the exception.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Thrown;
+
+/// V8 gives nothing where it has thrown.
+pub(crate) trait OrThrown<T> {
+    /// What there is.
+    fn or_thrown(self) -> Result<T, Thrown>;
+}
+
+impl<T> OrThrown<T> for Option<T> {
+    fn or_thrown(self) -> Result<T, Thrown> {
+        self.ok_or(Thrown)
+    }
+}
+
+/// Throws an `Error` into the script that is running, and says so.
+pub(crate) fn thrown(scope: &v8::PinScope, message: &str) -> Thrown {
+    throw(scope, message);
+    Thrown
+}
+
 /// Throws an `Error` into the script that is running.
 pub(crate) fn throw(scope: &v8::PinScope, message: &str) {
     let message = short(scope, message);
@@ -89,13 +113,13 @@ pub(crate) fn throw_type_error(scope: &v8::PinScope, message: &str) {
     scope.throw_exception(error);
 }
 
-/// Compiles a script; `name` is what stacks call it. `None` where an exception is pending.
+/// Compiles a script; `name` is what stacks call it.
 pub(crate) fn compile<'s>(
     scope: &v8::PinScope<'s, '_>,
     name: &str,
     source: v8::Local<v8::String>,
-) -> Option<v8::Local<'s, v8::Script>> {
-    let name = v8::String::new(scope, name)?;
+) -> Result<v8::Local<'s, v8::Script>, Thrown> {
+    let name = v8::String::new(scope, name).or_thrown()?;
     let origin = v8::ScriptOrigin::new(
         scope,
         name.into(),
@@ -109,5 +133,5 @@ pub(crate) fn compile<'s>(
         false,
         None,
     );
-    v8::Script::compile(scope, source, Some(&origin))
+    v8::Script::compile(scope, source, Some(&origin)).or_thrown()
 }

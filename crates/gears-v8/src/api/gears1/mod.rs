@@ -14,7 +14,7 @@ use crate::convert::from_js;
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// What makes the builder, and how its records flow.
 const BUILDER: &str = include_str!("../../js/gears.js");
@@ -31,8 +31,10 @@ callback!(is_aborted_entry => execution_is_aborted);
 callback!(end_entry => execution_end);
 
 /// `make()`: the globals as properties of an object.
-pub(crate) fn maker<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Function>> {
-    v8::Function::new(scope, make_entry)
+pub(crate) fn maker<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Result<v8::Local<'s, v8::Function>, Thrown> {
+    v8::Function::new(scope, make_entry).or_thrown()
 }
 
 fn make<'s>(
@@ -41,54 +43,74 @@ fn make<'s>(
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
     // Where it throws, so does who touched the global.
-    if let Some(globals) = build(scope) {
+    if let Ok(globals) = build(scope) {
         result.set(globals);
     }
 }
 
-fn build<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
+fn build<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     let native = native(scope)?;
     let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
-    let flow = evaluate(scope, FLOW)?.call(scope, nothing, &[])?;
-    evaluate(scope, BUILDER)?.call(scope, nothing, &[native, flow])
+    let flow = evaluate(scope, FLOW)?
+        .call(scope, nothing, &[])
+        .or_thrown()?;
+    evaluate(scope, BUILDER)?
+        .call(scope, nothing, &[native, flow])
+        .or_thrown()
 }
 
 fn evaluate<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     source: &str,
-) -> Option<v8::Local<'s, v8::Function>> {
-    let source = v8::String::new(scope, source)?;
+) -> Result<v8::Local<'s, v8::Function>, Thrown> {
+    let source = v8::String::new(scope, source).or_thrown()?;
     let script = text::compile(scope, "<redisgears>", source)?;
-    v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()
+    v8::Local::<v8::Function>::try_from(script.run(scope).or_thrown()?)
+        .ok()
+        .or_thrown()
 }
 
 /// What the JavaScript is made of.
-fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
-    let helpers = run::helpers(scope)?;
+fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Thrown> {
+    let helpers = run::helpers(scope).or_thrown()?;
     let global = scope.get_current_context().global(scope);
     let key = text::short(scope, "redis");
-    let redis = v8::Local::<v8::Object>::try_from(global.get(scope, key.into())?).ok();
+    let redis = v8::Local::<v8::Object>::try_from(global.get(scope, key.into()).or_thrown()?).ok();
     let native = v8::Object::new(scope);
     for name in ["config", "log"] {
         let key = text::short(scope, name);
         let value = match redis {
-            Some(redis) => redis.get(scope, key.into())?,
+            Some(redis) => redis.get(scope, key.into()).or_thrown()?,
             None => v8::undefined(scope).into(),
         };
         let name = if name == "log" { "redis_log" } else { name };
         let key = text::short(scope, name);
-        native.create_data_property(scope, key.into(), value)?;
+        native
+            .create_data_property(scope, key.into(), value)
+            .or_thrown()?;
     }
     let own = [
-        ("label", v8::Function::new(scope, label_entry)?),
-        ("is_loading", v8::Function::new(scope, is_loading_entry)?),
-        ("schedule", v8::Function::new(scope, schedule_entry)?),
-        ("execution_begin", v8::Function::new(scope, begin_entry)?),
+        ("label", v8::Function::new(scope, label_entry).or_thrown()?),
+        (
+            "is_loading",
+            v8::Function::new(scope, is_loading_entry).or_thrown()?,
+        ),
+        (
+            "schedule",
+            v8::Function::new(scope, schedule_entry).or_thrown()?,
+        ),
+        (
+            "execution_begin",
+            v8::Function::new(scope, begin_entry).or_thrown()?,
+        ),
         (
             "execution_is_aborted",
-            v8::Function::new(scope, is_aborted_entry)?,
+            v8::Function::new(scope, is_aborted_entry).or_thrown()?,
         ),
-        ("execution_end", v8::Function::new(scope, end_entry)?),
+        (
+            "execution_end",
+            v8::Function::new(scope, end_entry).or_thrown()?,
+        ),
         ("execute", v8::Local::new(scope, &helpers.execute)),
         ("atomic", v8::Local::new(scope, &helpers.atomic)),
         ("is_locked", v8::Local::new(scope, &helpers.is_locked)),
@@ -96,9 +118,11 @@ fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Valu
     ];
     for (name, function) in registration::functions(scope)?.into_iter().chain(own) {
         let key = text::short(scope, name);
-        native.create_data_property(scope, key.into(), function.into())?;
+        native
+            .create_data_property(scope, key.into(), function.into())
+            .or_thrown()?;
     }
-    Some(native.into())
+    Ok(native.into())
 }
 
 /// `metadata(description, mode)`: what the next registration says of itself.

@@ -12,7 +12,7 @@ use crate::convert::to_js::{Form, Maker};
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 callback!(call_entry => call);
 callback!(call_raw_entry => call_raw);
@@ -34,28 +34,46 @@ const LOOK: usize = 256 << 10;
 /// `is_async_function(value)`
 pub(crate) fn async_function_test<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Option<v8::Local<'s, v8::Function>> {
-    v8::Function::new(scope, is_async_function_entry)
+) -> Result<v8::Local<'s, v8::Function>, Thrown> {
+    v8::Function::new(scope, is_async_function_entry).or_thrown()
 }
 
 /// The functions and what the bootstrap calls them.
 pub(crate) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Option<[(&'static str, v8::Local<'s, v8::Function>); 10]> {
-    Some([
-        ("call", v8::Function::new(scope, call_entry)?),
-        ("call_raw", v8::Function::new(scope, call_raw_entry)?),
-        ("call_either", v8::Function::new(scope, call_either_entry)?),
-        ("may_block", v8::Function::new(scope, may_block_entry)?),
-        ("credentials", v8::Function::new(scope, credentials_entry)?),
-        ("begin", v8::Function::new(scope, begin_entry)?),
-        ("lock", v8::Function::new(scope, lock_entry)?),
+) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 10], Thrown> {
+    Ok([
+        ("call", v8::Function::new(scope, call_entry).or_thrown()?),
+        (
+            "call_raw",
+            v8::Function::new(scope, call_raw_entry).or_thrown()?,
+        ),
+        (
+            "call_either",
+            v8::Function::new(scope, call_either_entry).or_thrown()?,
+        ),
+        (
+            "may_block",
+            v8::Function::new(scope, may_block_entry).or_thrown()?,
+        ),
+        (
+            "credentials",
+            v8::Function::new(scope, credentials_entry).or_thrown()?,
+        ),
+        ("begin", v8::Function::new(scope, begin_entry).or_thrown()?),
+        ("lock", v8::Function::new(scope, lock_entry).or_thrown()?),
         (
             "is_async_function",
-            v8::Function::new(scope, is_async_function_entry)?,
+            v8::Function::new(scope, is_async_function_entry).or_thrown()?,
         ),
-        ("current", v8::Function::new(scope, current_entry)?),
-        ("set_current", v8::Function::new(scope, set_current_entry)?),
+        (
+            "current",
+            v8::Function::new(scope, current_entry).or_thrown()?,
+        ),
+        (
+            "set_current",
+            v8::Function::new(scope, set_current_entry).or_thrown()?,
+        ),
     ])
 }
 
@@ -147,7 +165,7 @@ fn run_command<'s>(
                 form,
                 reader: Reader::new(reply),
             };
-            if let Some(value) = maker.value(scope, 0) {
+            if let Ok(value) = maker.value(scope, 0) {
                 result.set(value);
             }
         });
@@ -179,7 +197,7 @@ fn credentials_of_run<'s>(
     let Some(credentials) = credentials else {
         return text::throw(scope, "Called 'run_on_background' out of context");
     };
-    if let Some(object) = credentials::object(scope, &credentials) {
+    if let Ok(object) = credentials::object(scope, &credentials) {
         result.set(object.into());
     }
 }
@@ -214,7 +232,7 @@ fn current<'s>(
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
     if let Some(credentials) = continuation::credentials(scope)
-        && let Some(object) = credentials::object(scope, &credentials)
+        && let Ok(object) = credentials::object(scope, &credentials)
     {
         result.set(object.into());
     }

@@ -1,19 +1,21 @@
 //! Credentials as values of JavaScript: what an async client keeps.
 
 use crate::ports::{Credentials, Database, Flags};
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// Credentials as an object of its parts.
 pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     credentials: &Credentials,
-) -> Option<v8::Local<'s, v8::Object>> {
+) -> Result<v8::Local<'s, v8::Object>, Thrown> {
     let object = v8::Object::new(scope);
     for (name, value) in parts(scope, credentials) {
         let key = text::short(scope, name);
-        object.create_data_property(scope, key.into(), value)?;
+        object
+            .create_data_property(scope, key.into(), value)
+            .or_thrown()?;
     }
-    Some(object)
+    Ok(object)
 }
 
 /// Credentials as the values its client keeps.

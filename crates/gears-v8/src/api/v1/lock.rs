@@ -12,7 +12,7 @@ use crate::limits::isolate_limits::IsolateLimits;
 use crate::limits::watchdog::Reason;
 use crate::ports::{Credentials, RunResults, Server};
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 use crate::runtime::unlocked::Suspended;
 
 /// What code without the lock is told.
@@ -35,7 +35,7 @@ pub(crate) fn lock<'s>(
     let returned = run::use_server(scope, |scope, server| {
         if server.is_locked() {
             // A continuation on the main thread: part of the run that goes on.
-            let mut returned = None;
+            let mut returned = Err(Thrown);
             server.lock(&credentials, &mut |authorized| {
                 returned = run_admitted(scope, authorized, run_sync, work);
             });
@@ -46,9 +46,8 @@ pub(crate) fn lock<'s>(
     });
     match returned {
         None => text::throw(scope, NOT_LOCKED),
-        Some(Some(value)) => result.set(value),
-        // An exception is pending.
-        Some(None) => {}
+        Some(Ok(value)) => result.set(value),
+        Some(Err(Thrown)) => {}
     }
 }
 
@@ -59,15 +58,15 @@ fn run_with_lock<'s>(
     credentials: &Credentials,
     run_sync: v8::Local<'s, v8::Function>,
     work: v8::Local<'s, v8::Value>,
-) -> Option<v8::Local<'s, v8::Value>> {
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     // Where the run is being ended, V8 ends it on the way back.
-    let paused = isolate_limits.timer.pause()?;
+    let paused = isolate_limits.timer.pause().or_thrown()?;
     let took_ms = paused.took_ms();
     if isolate_limits.is_overdue(took_ms) {
         // The watchdog hardly finds a run that pauses again and again.
         isolate_limits.timer.resume(paused);
         isolate_limits.timer.end_for_taken_time(took_ms);
-        return None;
+        return Err(Thrown);
     }
     let mut results = RunResults::default();
     run::take_results(scope, &mut results);
@@ -75,7 +74,7 @@ fn run_with_lock<'s>(
         server.note_results(&mut results);
     }
     let mut suspended = Some(Suspended::new(scope));
-    let mut returned = None;
+    let mut returned = Err(Thrown);
     let mut ended = None;
     let mut began = Instant::now();
     server.lock(credentials, &mut |authorized| {
@@ -103,26 +102,26 @@ fn run_with_lock<'s>(
         Some(Reason::Time) if isolate_limits.is_overdue(charged.took_ms()) => {
             // It caught that often enough. The watchdog would hardly find it off the lock.
             isolate_limits.timer.end_for_taken_time(charged.took_ms());
-            return None;
+            return Err(Thrown);
         }
         Some(Reason::Time) => {
             // The async function may catch it: its promise is settled in any case.
-            throw_plainly(scope, Reason::Time.describe());
-            return None;
+            return Err(throw_plainly(scope, Reason::Time.describe()));
         }
         Some(Reason::Memory) => {
             // All of the run has to unwind before there is memory again.
             isolate_limits.timer.end_for_memory();
-            return None;
+            return Err(Thrown);
         }
     }
     returned
 }
 
 /// Throws an error that reads like its plain text, as those of commands do.
-fn throw_plainly(scope: &mut v8::PinScope, message: &str) {
-    if let Some(helpers) = run::helpers(scope) {
-        throw_redis_error(scope, &helpers, message.as_bytes());
+fn throw_plainly(scope: &mut v8::PinScope, message: &str) -> Thrown {
+    match run::helpers(scope) {
+        Some(helpers) => throw_redis_error(scope, &helpers, message.as_bytes()),
+        None => text::thrown(scope, message),
     }
 }
 
@@ -131,15 +130,12 @@ fn run_admitted<'s>(
     authorized: Result<&dyn Server, String>,
     run_sync: v8::Local<'s, v8::Function>,
     work: v8::Local<'s, v8::Value>,
-) -> Option<v8::Local<'s, v8::Value>> {
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     match authorized {
-        Err(message) => {
-            throw_plainly(scope, &message);
-            None
-        }
+        Err(message) => Err(throw_plainly(scope, &message)),
         Ok(server) => run::with_server(scope, Some(server), |scope| {
             let nothing = v8::undefined(scope).into();
-            run_sync.call(scope, nothing, &[work])
+            run_sync.call(scope, nothing, &[work]).or_thrown()
         }),
     }
 }

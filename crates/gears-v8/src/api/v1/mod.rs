@@ -29,7 +29,7 @@ mod trigger_options;
 
 use crate::runtime::callback::callback;
 use crate::runtime::platform;
-use crate::runtime::text;
+use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// Characters of the name of a level.
 const LEVEL_MAX: usize = 1000;
@@ -39,38 +39,47 @@ const LOG_MAX: usize = 64 * 1024;
 callback!(log_entry => log);
 callback!(v8_version_entry => v8_version);
 
-/// Puts the `redis` object into the context that is entered. `None` where an exception is pending.
-pub(crate) fn install(scope: &mut v8::PinScope, config: Option<&str>) -> Option<()> {
+/// Puts the `redis` object into the context that is entered.
+pub(crate) fn install(scope: &mut v8::PinScope, config: Option<&str>) -> Result<(), Thrown> {
     let redis = v8::Object::new(scope);
     let config: v8::Local<v8::Value> = match config {
         Some(config) => {
-            let config = v8::String::new(scope, config)?;
-            v8::json::parse(scope, config)?
+            let config = v8::String::new(scope, config).or_thrown()?;
+            v8::json::parse(scope, config).or_thrown()?
         }
         None => v8::Object::new(scope).into(),
     };
     let key = text::short(scope, "config");
-    redis.create_data_property(scope, key.into(), config)?;
+    redis
+        .create_data_property(scope, key.into(), config)
+        .or_thrown()?;
     let own = [
-        ("log", v8::Function::new(scope, log_entry)?),
-        ("v8_version", v8::Function::new(scope, v8_version_entry)?),
+        ("log", v8::Function::new(scope, log_entry).or_thrown()?),
+        (
+            "v8_version",
+            v8::Function::new(scope, v8_version_entry).or_thrown()?,
+        ),
     ];
     let functions = registration::functions(scope)?.into_iter().chain(own);
     for (name, function) in functions {
         let key = text::short(scope, name);
         function.set_name(key);
-        redis.create_data_property(scope, key.into(), function.into())?;
+        redis
+            .create_data_property(scope, key.into(), function.into())
+            .or_thrown()?;
     }
     let key = text::short(scope, "redis");
     let global = scope.get_current_context().global(scope);
     // Like the language's own globals: there, but not enumerated.
-    global.define_own_property(
-        scope,
-        key.into(),
-        redis.into(),
-        v8::PropertyAttribute::DONT_ENUM,
-    )?;
-    Some(())
+    global
+        .define_own_property(
+            scope,
+            key.into(),
+            redis.into(),
+            v8::PropertyAttribute::DONT_ENUM,
+        )
+        .or_thrown()?;
+    Ok(())
 }
 
 /// `redis.log(message [, level])`
