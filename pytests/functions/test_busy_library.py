@@ -85,8 +85,7 @@ def test_calls_that_wait_are_among_the_pending_jobs(server):
 def test_calls_have_their_turn_between_long_pieces_of_a_worker(server):
     server.load(*SPIN, PUSH)
     pieces = [make_busy(server, 300)] + [server.send_call("busy", 100) for _ in range(40)]
-    server.wait(lambda: blocked(server) == 41, "not all of them wait")
-    assert send_waiting(server, "push", 1).reply() == 1
+    assert server.send_call("push", 1).reply() == 1
     assert not pieces[-1].is_answered(), "the call waited until the worker had nothing to do"
     assert [piece.reply() for piece in pieces] == ["done"] * 41
 

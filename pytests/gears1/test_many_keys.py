@@ -30,7 +30,8 @@ def test_while_many_keys_are_read_the_server_answers(server, measured):
     identity = execute(server, "GB().map(x => x.type).countby().run()", "UNBLOCKING")
     taken = pings(server, lambda: executions(server)[identity] == "done")
     measured(f"slowest of {len(taken)} PINGs while a run reads {KEYS + 200} keys: {1000 * max(taken, default=0):.1f} ms")
-    assert len(taken) >= 10, "the server was held up"
+    # In one go it answers once or twice.
+    assert len(taken) >= 5, "the server was held up"
     [found, errors] = server.run("RG.GETRESULTS", identity)
     assert (by_key(found), errors) == ({"string": KEYS, "list": 200}, [])
 
