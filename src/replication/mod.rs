@@ -12,6 +12,8 @@
 mod command;
 mod link;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use command::{COMMAND, CURSOR, DELETE, HOLD, LIBRARY, NAME, ReplicatedCommand, WRITES};
 pub(crate) use link::{PropagationTarget, ReplicationLink, send_deletion, send_library, take};

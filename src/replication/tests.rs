@@ -1,0 +1,246 @@
+//! What one server sends, another one takes: without a server, and without an engine, so that every
+//! library is in quarantine.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
+use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot};
+use gears_v8::ports::{Credentials, Server, Words};
+
+use super::{
+    PropagationTarget, ReplicatedCommand, ReplicationLink, Rewrite, send_deletion, send_library,
+    take,
+};
+use crate::dispatcher::Dispatcher;
+use crate::executor::{Completions, Pool, ServerLock, Shared};
+use crate::library::{EventSubscriptions, KeyEvents, Libraries};
+
+/// A server's end of the link.
+#[derive(Default)]
+struct Link {
+    sent: RefCell<Vec<(Words, PropagationTarget)>>,
+    passed_on: Cell<usize>,
+    is_client: bool,
+}
+
+impl KeyEvents for Link {
+    fn listen_to_keys(&self, _: EventSubscriptions) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+impl ReplicationLink for Link {
+    fn send(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
+        self.sent.borrow_mut().push((command.encode(), target));
+    }
+
+    fn pass_on(&self) {
+        self.passed_on.set(self.passed_on.get() + 1);
+    }
+
+    fn is_replicated(&self) -> bool {
+        !self.is_client
+    }
+
+    fn db(&self) -> i32 {
+        0
+    }
+}
+
+struct NoLock;
+
+impl ServerLock for NoLock {
+    fn with(
+        &self,
+        _: &Credentials,
+        _: &Arc<AtomicBool>,
+        work: &mut dyn FnMut(Result<&dyn Server, String>),
+    ) {
+        work(Err("there is no lock".into()));
+    }
+
+    fn must_wait(&self) -> bool {
+        false
+    }
+}
+
+/// A server with its libraries.
+struct Node {
+    libraries: Libraries,
+    dispatcher: Rc<Dispatcher>,
+    link: Link,
+}
+
+impl Node {
+    fn new(link: Link) -> Self {
+        let completions = Arc::new(Completions::new(Box::new(|| {})));
+        let shared = Shared {
+            verbosity: Arc::default(),
+            completions: Arc::clone(&completions),
+            pool: Pool::start(1).expect("a thread"),
+            lock: Arc::new(NoLock),
+        };
+        let dispatcher = Rc::new(Dispatcher::new(false, completions, Rc::default()));
+        Self {
+            libraries: Libraries::new(Rc::clone(&dispatcher), Vec::new(), shared),
+            dispatcher,
+            link,
+        }
+    }
+
+    fn take(&self, words: &Words) -> Result<(), String> {
+        let words: Vec<_> = words.iter().collect();
+        take(&self.link, &self.libraries, &self.dispatcher, &words)
+            .map_err(|error| error.to_string())
+    }
+
+    fn take_all(&self, sender: &Self) {
+        for (words, _) in sender.link.sent.take() {
+            self.take(&words).expect("it is taken");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.libraries.pool().end();
+    }
+}
+
+fn library() -> LibrarySnapshot {
+    LibrarySnapshot {
+        name: "lib".into(),
+        code: "#!js name=lib".into(),
+        config: Some("{}".into()),
+        user: "anna".into(),
+        consumers: vec![ConsumerSnapshot {
+            name: "consumer".into(),
+            prefix: b"s".to_vec(),
+            window: 3,
+            trim: true,
+            is_async: true,
+            exact: false,
+            start: StartSnapshot::Earliest,
+            delivery_state: DeliveryState::default(),
+            streams: Vec::new(),
+        }],
+        unregistered: Vec::new(),
+    }
+}
+
+fn cursor() -> ReplicatedCommand<'static> {
+    ReplicatedCommand::Cursor {
+        library: b"lib",
+        consumer: b"consumer",
+        stream: b"s:1",
+        checkpoint: Cow::Owned(Checkpoint {
+            position: EntryId::new(3, 0),
+            pending: vec![EntryId::new(1, 0)],
+            delivery_state: DeliveryState::default(),
+        }),
+    }
+}
+
+fn paused() -> ReplicatedCommand<'static> {
+    ReplicatedCommand::ConsumerState {
+        library: b"lib",
+        consumer: b"consumer",
+        delivery_state: Cow::Owned(DeliveryState {
+            paused: true,
+            ..DeliveryState::default()
+        }),
+    }
+}
+
+#[test]
+fn whoever_takes_what_was_sent_holds_the_same() {
+    let (primary, replica) = (Node::new(Link::default()), Node::new(Link::default()));
+    primary.libraries.restore(&primary.link, &library());
+    send_library(&primary.link, &primary.libraries, "lib");
+    for command in [cursor(), paused()] {
+        primary.take(&command.encode()).expect("it is taken");
+        primary.link.send(&command, PropagationTarget::All);
+    }
+    replica.take_all(&primary);
+    let held = replica.libraries.snapshots();
+    assert_eq!(held, primary.libraries.snapshots());
+    let [library] = &held[..] else {
+        panic!("there is one library");
+    };
+    let consumer = &library.consumers[0];
+    assert!(consumer.delivery_state.paused);
+    let checkpoint = &consumer.streams[0].checkpoint;
+    assert_eq!(checkpoint.position, EntryId::new(3, 0));
+    assert_eq!(replica.link.passed_on.get(), 3);
+
+    send_deletion(&primary.link, "lib");
+    replica.take_all(&primary);
+    assert!(replica.libraries.all().is_empty());
+}
+
+#[test]
+fn each_command_may_come_twice() {
+    let node = Node::new(Link::default());
+    let library = ReplicatedCommand::Library(Cow::Owned(library()));
+    let commands = [library, cursor(), paused()];
+    for command in &commands {
+        node.take(&command.encode()).expect("it is taken");
+    }
+    let once = node.libraries.snapshots();
+    for command in &commands {
+        node.take(&command.encode()).expect("it is taken");
+        node.take(&command.encode()).expect("it is taken");
+    }
+    assert_eq!(node.libraries.snapshots(), once);
+}
+
+#[test]
+fn what_is_of_no_known_library_is_passed_on_and_nothing_else() {
+    let node = Node::new(Link::default());
+    let deletion = ReplicatedCommand::Deletion { library: b"lib" };
+    for command in [cursor(), paused(), deletion] {
+        node.take(&command.encode()).expect("it is taken");
+    }
+    assert!(node.libraries.all().is_empty());
+    assert_eq!(node.link.passed_on.get(), 3);
+}
+
+#[test]
+fn nothing_is_taken_from_clients_nor_of_wrong_words() {
+    let client = Node::new(Link {
+        is_client: true,
+        ..Link::default()
+    });
+    let library = ReplicatedCommand::Library(Cow::Owned(library()));
+    let refused = client.take(&library.encode()).unwrap_err();
+    assert!(refused.contains("it is only taken from the primary"));
+    let replica = Node::new(Link::default());
+    let refused = replica.take(&Words::of([&b"library"[..], b"\xff"]));
+    assert!(refused.unwrap_err().starts_with("ERR the library "));
+    for node in [&client, &replica] {
+        assert!(node.libraries.all().is_empty());
+        assert_eq!(node.link.passed_on.get(), 0);
+    }
+}
+
+#[test]
+fn a_rewrite_gets_every_library_with_its_progress_once_and_no_replica_does() {
+    let (node, restarted) = (Node::new(Link::default()), Node::new(Link::default()));
+    node.libraries.restore(&node.link, &library());
+    node.take(&cursor().encode()).expect("it is taken");
+    let rewrite = Rewrite::default();
+    rewrite.complete(&node.link, &node.libraries);
+    assert!(node.link.sent.borrow().is_empty());
+
+    rewrite.begin();
+    rewrite.complete(&node.link, &node.libraries);
+    rewrite.complete(&node.link, &node.libraries);
+    let targets: Vec<_> = node.link.sent.borrow().iter().map(|(_, to)| *to).collect();
+    assert_eq!(targets, [PropagationTarget::LogOnly]);
+    restarted.take_all(&node);
+    assert_eq!(restarted.libraries.snapshots(), node.libraries.snapshots());
+}
