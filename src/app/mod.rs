@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::event_loop::EventLoop;
 use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Completions, ExecutionLog, MainThreadExecutor, Pool, Shared};
+use crate::executor::{Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool};
 use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{Context, GlobalLock, RedisLocked, Settings, v8_flags, wake_main_thread};
@@ -65,7 +65,7 @@ impl App {
             Arc::clone(&completions),
             Rc::clone(&main_thread),
         ));
-        let shared = Shared {
+        let shared = ExecutorShared {
             verbosity: Arc::clone(&settings.verbosity),
             completions,
             pool,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::FunctionCalls;
 use super::prepare::PreparedCall;
-use crate::executor::{Begun, LibraryExecutor, WaitingCall};
+use crate::executor::{CalledExecutor, LibraryExecutor, WaitingCall};
 use crate::server::{BlockedClient, Context, is_paused};
 use gears_v8::ports::{Credentials, Reply, Words};
 
@@ -23,8 +23,8 @@ impl FunctionCalls {
         words: &[&[u8]],
         credentials: Credentials,
     ) -> Result<(), Reply> {
-        let begun = Begun::default();
-        let (told, calls) = (Begun::clone(&begun), Rc::downgrade(self));
+        let begun = CalledExecutor::default();
+        let (told, calls) = (CalledExecutor::clone(&begun), Rc::downgrade(self));
         let on_gone = Box::new(move || match (told.get(), calls.upgrade()) {
             (Some(executor), _) => executor.note_responder_gone(),
             (None, Some(calls)) => calls.forget_gone(),

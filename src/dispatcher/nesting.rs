@@ -25,11 +25,11 @@ pub(crate) struct Nesting {
     /// Depth of the callback that runs.
     running: Cell<Option<u32>>,
     /// What callbacks added, and is perhaps not processed yet.
-    added: RefCell<HashMap<StreamName, Depths>>,
+    added: RefCell<HashMap<StreamPlace, Depths>>,
 }
 
 /// Database and name of a stream.
-type StreamName = (i32, Box<[u8]>);
+type StreamPlace = (i32, Box<[u8]>);
 
 /// The depths of a stream's entries.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Depths {
     }
 }
 
-fn name_of(key: KeyRef<'_>) -> StreamName {
+fn name_of(key: KeyRef<'_>) -> StreamPlace {
     (key.db, key.name.into())
 }
 

@@ -18,7 +18,9 @@ use gears_v8::ports::{
 
 use super::nesting::DEPTH_MAX;
 use super::{ConsumerCode, ConsumerName, Dispatcher, Streams, TickLimits};
-use crate::executor::{CallbackTarget, Completions, LibraryExecutor, Pool, ServerLock, Shared};
+use crate::executor::{
+    CallbackTarget, Completions, ExecutorShared, LibraryExecutor, Pool, ServerLock,
+};
 
 /// A library whose callbacks add an entry, each to the other of two streams.
 struct Chain;
@@ -239,7 +241,7 @@ impl ServerLock for NoLock {
     }
 }
 
-fn consume(world: &World, name: &str, shared: &Shared) -> Arc<LibraryExecutor> {
+fn consume(world: &World, name: &str, shared: &ExecutorShared) -> Arc<LibraryExecutor> {
     let executor = LibraryExecutor::new(name, Box::new(Chain), shared.clone());
     let target = CallbackTarget {
         callback: CallbackId(0),
@@ -262,7 +264,7 @@ fn consume(world: &World, name: &str, shared: &Shared) -> Arc<LibraryExecutor> {
 #[test]
 fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
     let completions = Arc::new(Completions::new(Box::new(|| {})));
-    let shared = Shared {
+    let shared = ExecutorShared {
         verbosity: Arc::default(),
         completions: Arc::clone(&completions),
         pool: Pool::start(1).expect("a thread"),

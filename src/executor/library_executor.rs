@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What the executors of all libraries share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct ExecutorShared {
     /// How much of an error is told.
     pub verbosity: Arc<AtomicU8>,
     /// The way to the main thread.
@@ -60,7 +60,7 @@ pub(crate) struct LibraryExecutor {
     lingering: Mutex<Option<Arc<Self>>>,
     waiting: Arc<AtomicUsize>,
     last_worker: AtomicUsize,
-    pub(super) shared: Shared,
+    pub(super) shared: ExecutorShared,
 }
 
 impl fmt::Debug for LibraryExecutor {
@@ -74,7 +74,11 @@ impl fmt::Debug for LibraryExecutor {
 impl LibraryExecutor {
     /// Puts a program to work.
     #[must_use]
-    pub(crate) fn new(library: &str, program: Box<dyn Program>, shared: Shared) -> Arc<Self> {
+    pub(crate) fn new(
+        library: &str,
+        program: Box<dyn Program>,
+        shared: ExecutorShared,
+    ) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
         let slot = IsolateSlot::new(program, Arc::clone(&shared.lock));
         Arc::new(Self {

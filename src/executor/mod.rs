@@ -9,7 +9,14 @@
 //!
 //! A [`LibraryExecutor`] is one loaded library: its program in an isolate slot, where one thread at
 //! a time runs it, and a queue of the tasks that it has. Workers run async code, the main thread
-//! sync code.
+//! sync code; both through a [`RunContext`].
+//!
+//! ```text
+//!  worker_pool ─> worker_slice ──┐                 ┌── entered_library <── main_thread
+//!                                v                 v
+//!                           run_context ─> library_executor ─> isolate_slot
+//!                                                 └─> task_queue ─> prefetch, task, pending_calls
+//! ```
 
 mod completions;
 mod entered_library;
@@ -31,11 +38,11 @@ pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
 pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
 pub(crate) use isolate_slot::ServerLock;
-pub(crate) use library_executor::{LibraryExecutor, Shared};
+pub(crate) use library_executor::{ExecutorShared, LibraryExecutor};
 pub(crate) use main_thread::{Called, MainThreadExecutor};
 pub(crate) use prefetch::PrefetchedRecords;
 pub(crate) use run_context::RunContext;
 pub(crate) use task::{BatchTask, CallbackTarget, FunctionCall, Responder};
 pub(crate) use trigger_task::{TriggerCall, TriggerEvent, TriggerState, in_db};
-pub(crate) use waiting_calls::{Begun, WaitingCall, WaitingCalls};
+pub(crate) use waiting_calls::{CalledExecutor, WaitingCall, WaitingCalls};
 pub(crate) use worker_pool::Pool;

@@ -15,7 +15,7 @@ use super::library_executor::LibraryExecutor;
 use super::task::Responder;
 
 /// Who has to be told when the client leaves, once the call is not in the queue any more.
-pub(crate) type Begun = Rc<OnceCell<Arc<LibraryExecutor>>>;
+pub(crate) type CalledExecutor = Rc<OnceCell<Arc<LibraryExecutor>>>;
 
 /// A call that waits.
 pub(crate) struct WaitingCall {
@@ -30,7 +30,7 @@ pub(crate) struct WaitingCall {
     /// How long.
     pub until: Instant,
     /// Is set when the function was called and its caller waits on.
-    pub begun: Begun,
+    pub begun: CalledExecutor,
 }
 
 /// See the module's description. Used by the main thread only.
@@ -159,7 +159,7 @@ mod tests {
             },
             responder: Box::new(Nobody { gone }),
             until,
-            begun: Begun::default(),
+            begun: CalledExecutor::default(),
         }
     }
 

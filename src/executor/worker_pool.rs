@@ -37,15 +37,15 @@ pub(crate) trait Runnable: Send + Sync {
 /// A handle to the worker threads, which live until [`Pool::end`] and mostly as long as the
 /// process.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Inner>);
+pub(crate) struct Pool(Arc<PoolInner>);
 
-struct Inner {
+struct PoolInner {
     threads: usize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     queue: VecDeque<Arc<dyn Runnable>>,
     workers: HashMap<usize, Worker>,
     /// Those that wait for something to do.
@@ -69,7 +69,7 @@ impl Pool {
     /// # Errors
     /// Where the operating system gives no thread.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(PoolInner {
             threads,
             state: Mutex::default(),
         });
@@ -139,7 +139,11 @@ impl Pool {
 }
 
 /// Starts a worker; `relief`: it leaves when it finds nothing to do.
-fn start_worker(inner: &Arc<Inner>, state: &mut State, relief: bool) -> std::io::Result<()> {
+fn start_worker(
+    inner: &Arc<PoolInner>,
+    state: &mut PoolState,
+    relief: bool,
+) -> std::io::Result<()> {
     let number = state.next_number;
     let wake_up = Arc::new(Condvar::new());
     let of_thread = (Arc::clone(inner), Arc::clone(&wake_up));
@@ -160,7 +164,7 @@ fn start_worker(inner: &Arc<Inner>, state: &mut State, relief: bool) -> std::io:
     Ok(())
 }
 
-fn work(inner: &Inner, number: usize, wake_up: &Condvar, relief: bool) {
+fn work(inner: &PoolInner, number: usize, wake_up: &Condvar, relief: bool) {
     let mut state = inner.state.lock();
     loop {
         let assigned = state

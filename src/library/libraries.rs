@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dispatcher::Dispatcher;
-use crate::executor::{LibraryExecutor, Pool, Shared};
+use crate::executor::{ExecutorShared, LibraryExecutor, Pool};
 use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::Unregistered;
 use gears_v8::ports::{Engine, Registered};
@@ -36,7 +36,7 @@ pub(crate) struct Libraries {
     pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) engines: Vec<Box<dyn Engine>>,
     /// What the libraries' executors share.
-    pub(super) shared: Shared,
+    pub(super) shared: ExecutorShared,
 }
 
 /// What is left of a library after a registration was taken away.
@@ -54,7 +54,7 @@ impl Libraries {
     pub(crate) fn new(
         dispatcher: Rc<Dispatcher>,
         engines: Vec<Box<dyn Engine>>,
-        shared: Shared,
+        shared: ExecutorShared,
     ) -> Self {
         Self {
             registry: RefCell::default(),
