@@ -18,7 +18,8 @@ use thiserror::Error;
 
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
 use gears_core::snapshot::{
-    LibrarySnapshot, SnapshotError, decode_hold, decode_pending, encode_hold, encode_pending,
+    LibrarySnapshot, SnapshotError, decode_delivery_state, decode_pending, encode_delivery_state,
+    encode_pending,
 };
 use gears_v8::ports::Words;
 
@@ -110,7 +111,7 @@ impl<'a> ReplicatedCommand<'a> {
                 words.push(checkpoint.position.to_string().as_bytes());
                 words.push(&encode_pending(checkpoint));
                 // Usually nothing holds the stream up, and the word is left out.
-                let delivery_state = encode_hold(&checkpoint.delivery_state);
+                let delivery_state = encode_delivery_state(&checkpoint.delivery_state);
                 if !delivery_state.is_empty() {
                     words.push(&delivery_state);
                 }
@@ -124,7 +125,7 @@ impl<'a> ReplicatedCommand<'a> {
                 HOLD.as_bytes(),
                 library,
                 consumer,
-                &encode_hold(delivery_state),
+                &encode_delivery_state(delivery_state),
             ]),
         }
     }
@@ -182,7 +183,8 @@ fn decode_cursor<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, De
     let checkpoint = Checkpoint {
         position: position.ok_or(DecodeError::Position)?,
         pending: decode_pending(pending).map_err(DecodeError::Pending)?,
-        delivery_state: decode_hold(delivery_state).map_err(DecodeError::DeliveryState)?,
+        delivery_state: decode_delivery_state(delivery_state)
+            .map_err(DecodeError::DeliveryState)?,
     };
     Ok(ReplicatedCommand::Cursor {
         library,
@@ -196,7 +198,8 @@ fn decode_consumer_state<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand
     let [library, consumer, delivery_state] = arguments else {
         return Err(DecodeError::Arity(HOLD));
     };
-    let delivery_state = decode_hold(delivery_state).map_err(DecodeError::DeliveryState)?;
+    let delivery_state =
+        decode_delivery_state(delivery_state).map_err(DecodeError::DeliveryState)?;
     Ok(ReplicatedCommand::ConsumerState {
         library,
         consumer,
