@@ -1,9 +1,6 @@
 //! Dead letters: entries that were given up, in a stream of their own.
 //!
-//! A dead letter has eight fields of ours, always the same and in the same order, and behind them
-//! those of the entry. It is written in the name of the library's owner.
-
-use std::fmt::Write as _;
+//! What is in one says the delivery core. It is written in the name of the library's owner.
 
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
@@ -14,20 +11,6 @@ use super::context::Context;
 use super::execution_unit::ExecutionUnit;
 use super::ffi::stream::{Direction, StreamEntries};
 
-/// The names of our fields.
-const FIELDS: [&[u8]; 8] = [
-    b"library",
-    b"consumer",
-    b"stream",
-    b"id",
-    b"attempts",
-    b"error",
-    b"first_time",
-    b"last_time",
-];
-/// Bytes of an error that are kept.
-const ERROR_MAX: usize = 4096;
-
 /// Writes a dead letter.
 pub(super) fn write_dead_letter(
     context: &Context,
@@ -36,42 +19,16 @@ pub(super) fn write_dead_letter(
     dead_letter: &DeadLetter,
 ) -> Result<(), String> {
     let to = stream_for(context, &dead_letter.to, &dead_letter.stream);
-    let id = dead_letter.item.id().to_string();
-    let numbers = [
-        u64::from(dead_letter.attempts),
-        dead_letter.first_ms,
-        dead_letter.last_ms,
-    ];
-    let [attempts, first, last] = numbers.map(|number| number.to_string());
-    let error = dead_letter.error.as_bytes();
-    let values: [&[u8]; 8] = [
-        consumer.library.as_bytes(),
-        consumer.consumer.as_bytes(),
-        &dead_letter.stream,
-        id.as_bytes(),
-        attempts.as_bytes(),
-        &error[..error.len().min(ERROR_MAX)],
-        first.as_bytes(),
-        last.as_bytes(),
-    ];
     let mut words = Words::of([b"XADD", &to[..], b"*"]);
-    for (field, value) in FIELDS.iter().zip(values) {
-        words.push(field);
-        words.push(value);
-    }
-    dead_letter
-        .item
-        .record()
-        .parts()
-        .for_each(|part| words.push(part));
+    let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
+    dead_letter.for_each_part(library, name, |part| words.push(part));
     run(credentials, &words).map_err(|error| {
-        let mut text = "the dead letter of ".to_owned();
-        let _ = write!(text, "{id} cannot be written: {error}");
-        text
+        let id = dead_letter.item.id();
+        format!("the dead letter of {id} cannot be written: {error}")
     })
 }
 
-/// Deletes letters.
+/// Deletes dead letters.
 pub(super) fn delete_dead_letters(
     context: &Context,
     credentials: &Credentials,
@@ -99,7 +56,7 @@ fn run(credentials: &Credentials, words: &Words) -> Result<(), String> {
 }
 
 impl Context {
-    /// The entries of a stream that are dead letters of a consumer, with the IDs of the letters,
+    /// The entries of a stream that are dead letters of a consumer, with the IDs of these,
     /// oldest first; those that are not `wanted` are left out.
     pub(crate) fn dead_letters(
         &self,
@@ -121,7 +78,9 @@ impl Context {
         {
             let mut batch = RecordBatch::default();
             entries.read_fields(dead_letter, fields, &mut batch);
-            if let Some(item) = entry_of(&batch, consumer, stream).filter(|_| wanted(dead_letter)) {
+            let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
+            let item = DeadLetter::entry_of(batch.get(0), library, name, stream);
+            if let Some(item) = item.filter(|_| wanted(dead_letter)) {
                 found.push((dead_letter, item));
             }
         }
@@ -129,29 +88,7 @@ impl Context {
     }
 }
 
-/// The entry that a dead letter is about, if it is one of this consumer and stream.
-fn entry_of(dead_letter: &RecordBatch, consumer: &ConsumerName, stream: &[u8]) -> Option<Item> {
-    let mut parts = dead_letter.get(0).parts();
-    let mut values: [&[u8]; 8] = [b""; 8];
-    for (name, value) in FIELDS.iter().zip(&mut values) {
-        if parts.next()? != *name {
-            return None;
-        }
-        *value = parts.next()?;
-    }
-    let is_ours = values[0] == consumer.library.as_bytes()
-        && values[1] == consumer.consumer.as_bytes()
-        && values[2] == stream;
-    if !is_ours {
-        return None;
-    }
-    let mut entry = RecordBatch::default();
-    entry.begin(EntryId::parse(std::str::from_utf8(values[3]).ok()?)?);
-    parts.for_each(|part| entry.push(part));
-    Item::all(entry).next()
-}
-
-/// Where letters about a stream go: in a cluster into a stream of the same slot.
+/// Where dead letters about a stream go: in a cluster into a stream of the same slot.
 fn stream_for(context: &Context, to: &[u8], stream: &[u8]) -> Vec<u8> {
     if !context.is_in_cluster() {
         return to.to_vec();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::batcher::Batch;
 use super::cursor::{Checkpoint, Reach, TrimBound};
+use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
-use super::record::{Item, RecordBatch};
+use super::record::RecordBatch;
 use super::{ConsumerKey, SubscriptionKey};
 
 /// A key in a database.
@@ -236,46 +237,6 @@ impl Failure {
             fatal: false,
         }
     }
-}
-
-/// An entry that is given up, to be written into a dead letter stream.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// Whose.
-    pub sub: SubscriptionKey,
-    /// Its consumer.
-    pub consumer: ConsumerKey,
-    /// Database of both streams.
-    pub db: i32,
-    /// The stream of the entry.
-    pub stream: Arc<[u8]>,
-    /// The stream to write into.
-    pub to: Arc<[u8]>,
-    /// The entry.
-    pub item: Item,
-    /// Attempts that failed.
-    pub attempts: u32,
-    /// What went wrong the last time.
-    pub error: Arc<str>,
-    /// When the first attempt began, Unix milliseconds.
-    pub first_ms: u64,
-    /// When the last one ended, Unix milliseconds.
-    pub last_ms: u64,
-}
-
-/// Dead letters whose entries are done after all, to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetterDeletion {
-    /// Whose.
-    pub consumer: ConsumerKey,
-    /// Database of the dead letters.
-    pub db: i32,
-    /// The stream of the entries.
-    pub stream: Arc<[u8]>,
-    /// The stream of the dead letters.
-    pub from: Arc<[u8]>,
-    /// The dead letters.
-    pub dead_letters: Vec<EntryId>,
 }
 
 /// A read that was decided.

@@ -34,6 +34,7 @@ mod arrivals;
 mod batcher;
 mod consumer;
 mod cursor;
+mod dead_letter;
 mod delivery_state;
 mod event;
 mod feed;
@@ -53,10 +54,11 @@ mod urgent;
 pub use batcher::{Batch, Tried};
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Checkpoint, Reach, TrimBound};
+pub use dead_letter::{DeadLetter, DeadLetterDeletion};
 pub use delivery_state::{DeliveryState, State};
 pub use event::{
-    ControlMessage, DeadLetter, DeadLetterDeletion, Dispatch, Durable, End, Event, Failure, KeyRef,
-    Progress, ReadRequest, Refusal, Trim,
+    ControlMessage, Dispatch, Durable, End, Event, Failure, KeyRef, Progress, ReadRequest, Refusal,
+    Trim,
 };
 pub use filter::{Condition, Filter};
 pub use id::EntryId;

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 
 use super::super::batcher::{Batcher, Entry, Load};
 use super::super::cursor::{Checkpoint, Reach};
-use super::super::event::{DeadLetterDeletion, Dispatch, End, Failure};
+use super::super::dead_letter::DeadLetterDeletion;
+use super::super::event::{Dispatch, End, Failure};
 use super::super::feed::Feed;
 use super::super::id::EntryId;
 use super::super::policy::Policy;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::super::delivery_state::DeliveryState;
-use super::super::event::{ControlMessage, DeadLetter, DeadLetterDeletion, Durable, Progress};
+use super::super::event::{ControlMessage, Durable, Progress};
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::Delivery;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::super::SubscriptionKey;
 use super::super::batcher::{Load, Tried};
-use super::super::event::{DeadLetter, Failure};
+use super::super::dead_letter::DeadLetter;
+use super::super::event::Failure;
 use super::super::id::EntryId;
 use super::super::policy::{OnFailure, Policy, Scope};
 use super::Delivery;
