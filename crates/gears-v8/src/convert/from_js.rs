@@ -1,4 +1,4 @@
-//! Values of JavaScript, as replies and as words of commands.
+//! Values of JavaScript, as replies and as arguments of commands.
 //!
 //! What a script gives may be endless (cycles), larger than it looks (the same array a thousand
 //! times) and alive (getters, proxies): so depth, size and time are bounded here too.
@@ -18,8 +18,8 @@ const UTF8_MAX: usize = 3;
 const SHORT: usize = 1024;
 /// Bytes of a reply that are written between two looks at the time.
 const LOOK: usize = 256 << 10;
-/// Bytes of one word of a command, as the server has it for clients.
-const WORD_MAX: usize = 512 << 20;
+/// Bytes of one argument of a command, as the server has it for clients.
+const ARGUMENT_MAX: usize = 512 << 20;
 
 // --- replies ------------------------------------------------------------------------------------
 
@@ -311,16 +311,16 @@ fn is_big_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// Keys and values in turn, as pairs.
+/// Keys and values alternating, as pairs.
 fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
 }
 
-// --- words -----------------------------------------------------------------------------------------
+// --- arguments -------------------------------------------------------------------------------------
 
-/// Why a value is no word of a command.
-pub(crate) enum NoWord {
+/// Why a value is no argument of a command.
+pub(crate) enum NotAnArgument {
     /// It is of another type.
     Type,
     /// It is larger than the server takes.
@@ -333,41 +333,41 @@ pub(crate) enum NoWord {
     Thrown,
 }
 
-/// Adds a value as a word of a command: text as UTF-8, bytes as they are, numbers and booleans as
+/// Adds a value as an argument of a command: text as UTF-8, bytes as they are, numbers and booleans as
 /// `String()` gives them.
-pub(crate) fn push_word(
+pub(crate) fn push_argument(
     scope: &mut v8::PinScope,
-    words: &mut Words,
+    arguments: &mut Words,
     value: v8::Local<v8::Value>,
     memory: usize,
-) -> Result<(), NoWord> {
+) -> Result<(), NotAnArgument> {
     let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
         string
     } else if let Some(length) = byte_length(scope, value) {
-        let length = length.map_err(|Detached| NoWord::Detached)?;
-        check_size(length, words, memory)?;
-        words.push_with(|bytes| append_bytes(value, length, bytes));
+        let length = length.map_err(|Detached| NotAnArgument::Detached)?;
+        check_size(length, arguments, memory)?;
+        arguments.push_with(|bytes| append_bytes(value, length, bytes));
         return Ok(());
     } else if value.is_number()
         || value.is_big_int()
         || value.is_boolean()
         || value.is_string_object()
     {
-        value.to_string(scope).ok_or(NoWord::Thrown)?
+        value.to_string(scope).ok_or(NotAnArgument::Thrown)?
     } else {
-        return Err(NoWord::Type);
+        return Err(NotAnArgument::Type);
     };
-    check_size(utf8_length(scope, string), words, memory)?;
-    words.push_with(|bytes| append_text(scope, string, bytes));
+    check_size(utf8_length(scope, string), arguments, memory)?;
+    arguments.push_with(|bytes| append_text(scope, string, bytes));
     Ok(())
 }
 
 /// Before anything is copied.
-fn check_size(length: usize, words: &Words, memory: usize) -> Result<(), NoWord> {
-    if length > WORD_MAX {
-        Err(NoWord::Size)
-    } else if words.bytes().saturating_add(length) > memory {
-        Err(NoWord::Memory)
+fn check_size(length: usize, arguments: &Words, memory: usize) -> Result<(), NotAnArgument> {
+    if length > ARGUMENT_MAX {
+        Err(NotAnArgument::Size)
+    } else if arguments.bytes().saturating_add(length) > memory {
+        Err(NotAnArgument::Memory)
     } else {
         Ok(())
     }

@@ -134,12 +134,12 @@
   // Strings and buffers that say what kind of reply they were.
   const property = (value) => ({ __proto__: null, value, writable: true, enumerable: true, configurable: true });
   // A constructor that returns what it is given has the fields put there: faster than to define them one by one.
-  class Given {
+  class Returned {
     constructor(value) {
       return value;
     }
   }
-  class Tagged extends Given {
+  class Tagged extends Returned {
     __reply_type;
     constructor(value, type) {
       super(value);
@@ -188,13 +188,13 @@
   }
 
   class Client {
-    call(...words) {
+    call(...command) {
       check(this);
-      return apply(call, undefined, words);
+      return apply(call, undefined, command);
     }
-    call_raw(...words) {
+    call_raw(...command) {
       check(this);
-      return apply(call_raw, undefined, words);
+      return apply(call_raw, undefined, command);
     }
     allow_block(...none) {
       if (none.length !== 0) throw new TypeError("Wrong number of arguments to 'allow_block' function");
@@ -352,13 +352,13 @@
   // The client of the code at hand: the open one, or what its async function was given.
   const is_locked = () => open !== null;
   const at_hand = () => {
-    const given = current();
-    if (given !== undefined) return new AsyncClient(KEY, given.user, given.db, given.flags);
+    const carried = current();
+    if (carried !== undefined) return new AsyncClient(KEY, carried.user, carried.db, carried.flags);
     throw new Error("'execute' can only be used while a callback runs");
   };
-  const execute = (words) => {
-    if (open !== null) return apply(call_either, undefined, words);
-    return at_hand().block(() => apply(call_either, undefined, words));
+  const execute = (command) => {
+    if (open !== null) return apply(call_either, undefined, command);
+    return at_hand().block(() => apply(call_either, undefined, command));
   };
   const atomic = (work) => (open !== null ? work() : at_hand().block(work));
 

@@ -223,7 +223,7 @@ pub struct RetainedValue(pub(crate) Box<dyn Any + Send>);
 
 impl fmt::Debug for RetainedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
+        f.write_str("RetainedValue")
     }
 }
 

@@ -16,9 +16,9 @@ const ARGUMENTS_MAX: usize = 60_000;
 impl V8Session<'_, '_, '_> {
     pub(super) fn invoke_watched(&mut self, invocation: &Invocation<'_>) -> Outcome {
         let failed = |message: &str| Outcome::Failed(ScriptError::new(message));
-        let words = invocation.arguments;
-        let bytes: usize = words.iter().map(|word| word.len()).sum();
-        if bytes > self.isolate_limits.memory / 4 || words.len() > ARGUMENTS_MAX {
+        let all = invocation.arguments;
+        let bytes: usize = all.iter().map(|argument| argument.len()).sum();
+        if bytes > self.isolate_limits.memory / 4 || all.len() > ARGUMENTS_MAX {
             return failed("The arguments do not fit into the library's memory");
         }
         let Some(callback) = self.callback(invocation.callback) else {
@@ -33,14 +33,14 @@ impl V8Session<'_, '_, '_> {
         let call_function = v8::Local::new(scope, &helpers.call_function);
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
         // The first keeps the client's place.
-        let mut given: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::from_slice(&[nothing]);
-        for word in words {
+        let mut values: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::from_slice(&[nothing]);
+        for argument in all {
             let argument = if invocation.raw {
                 let allocate = v8::Local::new(scope, &helpers.allocate);
                 v8::tc_scope!(let scope, scope);
-                filled_buffer(scope, allocate, word).ok()
+                filled_buffer(scope, allocate, argument).ok()
             } else {
-                text::from_bytes(scope, word, v8::NewStringType::Normal).map(Into::into)
+                text::from_bytes(scope, argument, v8::NewStringType::Normal).map(Into::into)
             };
             let Some(argument) = argument else {
                 return failed(if invocation.raw {
@@ -49,14 +49,14 @@ impl V8Session<'_, '_, '_> {
                     "Can not convert argument to string"
                 });
             };
-            given.push(argument);
+            values.push(argument);
         }
         let mut arguments: SmallVec<[v8::Local<v8::Value>; 16]> =
             SmallVec::from_slice(&[callback.into(), client, nothing]);
-        if given.len() > PARTS_AS_ARGUMENTS {
-            arguments[2] = v8::Array::new_with_elements(scope, &given).into();
+        if values.len() > PARTS_AS_ARGUMENTS {
+            arguments[2] = v8::Array::new_with_elements(scope, &values).into();
         } else {
-            arguments.extend_from_slice(&given);
+            arguments.extend_from_slice(&values);
         }
         let token = Token {
             number: invocation.token,

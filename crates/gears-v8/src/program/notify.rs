@@ -72,7 +72,7 @@ impl<'s> V8Session<'_, 's, '_> {
             (None, Some(exception)) => Some(text::describe(scope, exception)),
             _ => None,
         };
-        run::go_on(scope);
+        run::run_continuations(scope);
         if let Some(data) = data.and_then(|data| v8::Local::<v8::Object>::try_from(data).ok()) {
             *retained = Some(RetainedValue(Box::new(v8::Global::new(scope, data))));
             return Outcome::Done(Reply::Null);

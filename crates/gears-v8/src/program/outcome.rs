@@ -23,11 +23,11 @@ pub(crate) struct Token {
 pub(crate) enum Wants {
     Nothing,
     Reply,
-    Verdict,
+    BatchResult,
 }
 
 impl Wants {
-    const ALL: [Self; 3] = [Self::Nothing, Self::Reply, Self::Verdict];
+    const ALL: [Self; 3] = [Self::Nothing, Self::Reply, Self::BatchResult];
 
     /// What a result says; a reply is read up to so many bytes.
     fn result(
@@ -38,7 +38,7 @@ impl Wants {
     ) -> Outcome {
         match self {
             Self::Nothing => Outcome::Done(Reply::Null),
-            Self::Verdict => batch_result::of_result(scope, value),
+            Self::BatchResult => batch_result::of_result(scope, value),
             Self::Reply => match from_js::reply(scope, value, bytes) {
                 Ok(reply) => Outcome::Done(reply),
                 Err(error) => Outcome::Failed(error),
@@ -48,7 +48,7 @@ impl Wants {
 
     /// What an exception says.
     fn error(self, scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
-        if self == Self::Verdict {
+        if self == Self::BatchResult {
             batch_result::of_error(scope, thrown)
         } else {
             text::describe(scope, thrown)
@@ -72,7 +72,7 @@ pub(crate) fn perform(
         (None, Some(exception)) => Some(token.wants.error(scope, exception)),
         _ => None,
     };
-    run::go_on(scope);
+    run::run_continuations(scope);
     let Some(returned) = returned else {
         return Outcome::Failed(
             thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
@@ -135,7 +135,7 @@ fn on_fulfilled(
         Wants::Reply => {
             run::isolate_limits(scope).map_or(0, |isolate_limits| isolate_limits.memory)
         }
-        Wants::Nothing | Wants::Verdict => 0,
+        Wants::Nothing | Wants::BatchResult => 0,
     };
     let outcome = token.wants.result(scope, args.get(0), bytes);
     let token = token.number;

@@ -92,7 +92,7 @@ impl<'s> V8Session<'_, 's, '_> {
         let many = v8::Array::new_with_elements(scope, &many).into();
         let token = Token {
             number: call.token,
-            wants: Wants::Verdict,
+            wants: Wants::BatchResult,
         };
         let arguments = [
             common.callback,
@@ -158,7 +158,7 @@ impl<'s> V8Session<'_, 's, '_> {
         let token = Token {
             number: call.token,
             wants: if call.judged {
-                Wants::Verdict
+                Wants::BatchResult
             } else {
                 Wants::Nothing
             },

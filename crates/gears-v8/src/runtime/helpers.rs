@@ -35,7 +35,7 @@ pub(crate) struct Helpers {
     pub(crate) close: v8::Global<v8::Function>,
     /// `is_locked()`: whether one is.
     pub(crate) is_locked: v8::Global<v8::Function>,
-    /// `execute(words)`: a command, with the client of the code at hand.
+    /// `execute(command)`: a command, with the client of the code at hand.
     pub(crate) execute: v8::Global<v8::Function>,
     /// `atomic(work)`: with the server's lock held.
     pub(crate) atomic: v8::Global<v8::Function>,

@@ -32,8 +32,8 @@ pub(crate) struct RunState {
     rejected: Vec<v8::Global<v8::Promise>>,
     /// Whether code behind promises that settle is left for another session.
     leaves_continuations: bool,
-    /// The words of the last command, for their memory.
-    words: Words,
+    /// The last command's arguments, for their memory.
+    arguments: Words,
     /// Threads that have given up the isolate in the middle of a script.
     suspended: usize,
     /// Promises that V8 settles when their time has come.
@@ -75,7 +75,7 @@ impl RunState {
             begun: 0,
             rejected: Vec::new(),
             leaves_continuations: false,
-            words: Words::default(),
+            arguments: Words::default(),
             helpers: None,
         }
     }
@@ -260,8 +260,8 @@ pub(crate) struct CallContext {
     server: NonNull<dyn Server>,
     pub(crate) helpers: Arc<Helpers>,
     pub(crate) isolate_limits: Arc<IsolateLimits>,
-    /// Memory for the command's words, to be given back.
-    pub(crate) words: Words,
+    /// Memory for the command's arguments, to be given back.
+    pub(crate) arguments: Words,
 }
 
 impl CallContext {
@@ -277,19 +277,19 @@ impl CallContext {
 pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext> {
     let state = state(isolate)?;
     let server = state.server?;
-    let mut words = std::mem::take(&mut state.words);
-    words.clear();
+    let mut arguments = std::mem::take(&mut state.arguments);
+    arguments.clear();
     Some(CallContext {
         server,
         helpers: Arc::clone(state.helpers.as_ref()?),
         isolate_limits: Arc::clone(&state.isolate_limits),
-        words,
+        arguments,
     })
 }
 
-pub(crate) fn give_words_back(isolate: &mut v8::Isolate, words: Words) {
+pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Words) {
     if let Some(state) = state(isolate) {
-        state.words = words;
+        state.arguments = arguments;
     }
 }
 
@@ -364,8 +364,8 @@ pub(crate) fn leave_continuations(isolate: &mut v8::Isolate, leave: bool) -> boo
     state(isolate).is_some_and(|state| std::mem::replace(&mut state.leaves_continuations, leave))
 }
 
-/// Goes on with code behind promises that are settled, if it is not left for another session.
-pub(crate) fn go_on(scope: &mut v8::PinScope) {
+/// Runs code behind promises that are settled, if it is not left for another session.
+pub(crate) fn run_continuations(scope: &mut v8::PinScope) {
     if !state(scope).is_some_and(|state| state.leaves_continuations) {
         scope.perform_microtask_checkpoint();
     }

@@ -131,13 +131,13 @@ fn metadata(
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    let word = |at| {
-        let word = v8::Local::<v8::String>::try_from(args.get(at)).ok()?;
-        Some(text::to_rust(scope, word, TEXT_MAX).into())
+    let string = |at| {
+        let string = v8::Local::<v8::String>::try_from(args.get(at)).ok()?;
+        Some(text::to_rust(scope, string, TEXT_MAX).into())
     };
     let metadata = Metadata {
-        description: word(0),
-        mode: word(1),
+        description: string(0),
+        mode: string(1),
     };
     if let Some(loading) = scope.get_slot_mut::<Loading>() {
         loading.metadata = Some(metadata);

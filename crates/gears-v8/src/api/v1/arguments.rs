@@ -13,8 +13,8 @@ pub(crate) const PROPERTIES_MAX: usize = 1000;
 pub(crate) const NAME_MAX: usize = 1000;
 /// Bytes of a prefix, and of the name of a field or stream.
 pub(crate) const BYTES_MAX: usize = 64 * 1024;
-/// Characters of a word.
-const WORD_MAX: usize = 100;
+/// Characters of a short string.
+const SHORT_MAX: usize = 100;
 
 pub(crate) type Object<'s> = v8::Local<'s, v8::Object>;
 pub(crate) type Value<'s> = v8::Local<'s, v8::Value>;
@@ -147,8 +147,8 @@ impl OptionsOf {
             })
     }
 
-    /// A list of words, not empty.
-    pub(crate) fn words(
+    /// A list of short strings, not empty.
+    pub(crate) fn strings(
         self,
         scope: &mut v8::PinScope,
         name: &str,
@@ -160,12 +160,12 @@ impl OptionsOf {
         if length == 0 || length as usize > PROPERTIES_MAX {
             return Err(wrong());
         }
-        let mut words = Vec::new();
+        let mut strings = Vec::new();
         for at in 0..length {
             let one = list.get_index(scope, at).ok_or_else(wrong)?;
-            words.push(word(scope, one).ok_or_else(wrong)?);
+            strings.push(short_string(scope, one).ok_or_else(wrong)?);
         }
-        Ok(words)
+        Ok(strings)
     }
 
     /// A text of at most so many characters.
@@ -179,7 +179,7 @@ impl OptionsOf {
         v8::Local::<v8::String>::try_from(value)
             .ok()
             .filter(|text| text.length() <= most)
-            .map(|given| text::to_rust(scope, given, most))
+            .map(|value| text::to_rust(scope, value, most))
             .ok_or_else(|| self.wrong(name, &format!("a string of at most {most} characters")))
     }
 
@@ -205,9 +205,9 @@ pub(crate) fn plain_object(value: Value<'_>) -> Option<Object<'_>> {
 }
 
 /// A string that is not long.
-pub(crate) fn word(scope: &mut v8::PinScope, value: Value) -> Option<String> {
-    let word = v8::Local::<v8::String>::try_from(value).ok()?;
-    Some(text::to_rust(scope, word, WORD_MAX))
+pub(crate) fn short_string(scope: &mut v8::PinScope, value: Value) -> Option<String> {
+    let string = v8::Local::<v8::String>::try_from(value).ok()?;
+    Some(text::to_rust(scope, string, SHORT_MAX))
 }
 
 /// Where a callback runs; `None` for what is no function, or one whose body would not run.

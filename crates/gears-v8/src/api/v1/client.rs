@@ -7,7 +7,7 @@ use crate::api::v1::credentials;
 use crate::api::v1::lock::{self, NOT_LOCKED};
 use crate::ports::resp::Reader;
 
-use crate::convert::from_js::{DETACHED, NoWord, push_word};
+use crate::convert::from_js::{DETACHED, NotAnArgument, push_argument};
 use crate::convert::to_js::{Form, Maker};
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
@@ -28,7 +28,7 @@ callback!(set_current_entry => set_current);
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
 
-/// Bytes of a command's words that are taken between two looks at the time.
+/// Bytes of a command's arguments that are taken between two looks at the time.
 const LOOK: usize = 256 << 10;
 
 /// `is_async_function(value)`
@@ -124,29 +124,31 @@ fn run_command<'s>(
     };
     let mut looked_at = 0;
     for at in 0..args.length() {
-        let message = match push_word(
+        let message = match push_argument(
             scope,
-            &mut call_context.words,
+            &mut call_context.arguments,
             args.get(at),
             call_context.isolate_limits.memory,
         ) {
             Ok(()) => {
                 // V8 does not look at the time while none of its code runs.
-                if call_context.words.bytes() - looked_at > LOOK {
-                    looked_at = call_context.words.bytes();
+                if call_context.arguments.bytes() - looked_at > LOOK {
+                    looked_at = call_context.arguments.bytes();
                     if call_context.isolate_limits.timer.is_ending() {
                         return;
                     }
                 }
                 continue;
             }
-            Err(NoWord::Thrown) => return,
-            Err(NoWord::Detached) => DETACHED,
-            Err(NoWord::Type) => {
+            Err(NotAnArgument::Thrown) => return,
+            Err(NotAnArgument::Detached) => DETACHED,
+            Err(NotAnArgument::Type) => {
                 "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer"
             }
-            Err(NoWord::Memory) => "The command does not fit into the library's memory",
-            Err(NoWord::Size) => "Bad argument was given to 'call', it is larger than 512 MB",
+            Err(NotAnArgument::Memory) => "The command does not fit into the library's memory",
+            Err(NotAnArgument::Size) => {
+                "Bad argument was given to 'call', it is larger than 512 MB"
+            }
         };
         return text::throw_type_error(scope, message);
     }
@@ -155,7 +157,7 @@ fn run_command<'s>(
     }
     let called = call_context
         .server()
-        .call(&call_context.words, &mut |reply| {
+        .call(&call_context.arguments, &mut |reply| {
             if reply.len() > call_context.isolate_limits.memory / REPLY_SHARE {
                 let message = "The reply does not fit into the library's memory";
                 return text::throw(scope, message);
@@ -169,7 +171,7 @@ fn run_command<'s>(
                 result.set(value);
             }
         });
-    run::give_words_back(scope, call_context.words);
+    run::return_arguments(scope, call_context.arguments);
     if called.is_err() {
         text::throw(scope, NOT_LOCKED);
     }

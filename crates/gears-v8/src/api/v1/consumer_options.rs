@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gears_core::delivery::{Backoff, Condition, EntryId, Filter, OnFailure, Policy, Scope, Start};
 
 use crate::api::v1::arguments::{
-    BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, word,
+    BYTES_MAX, OptionsOf, PROPERTIES_MAX, Value, bytes_of, plain_object, short_string,
 };
 use crate::api::v1::loading::Extras;
 
@@ -49,13 +49,13 @@ pub(crate) fn parse<'s>(
     };
     let mut options = ConsumerOptions::default();
     let mut policy = Policy::default();
-    let mut given = Vec::new();
+    let mut named = Vec::new();
     for (name, value) in OF.properties(scope, object)? {
         read(scope, &name, value, &mut options, &mut policy)?;
-        given.push(name);
+        named.push(name);
     }
-    check_together(&given, &policy)?;
-    if policy != Policy::default() || given.iter().any(|name| !is_placing(name)) {
+    check_together(&named, &policy)?;
+    if policy != Policy::default() || named.iter().any(|name| !is_placing(name)) {
         options.policy = Some(Arc::new(policy));
     }
     Ok(options)
@@ -78,7 +78,7 @@ fn read<'s>(
         "batch" => policy.batch = Some(OF.whole(name, value, (1.0, BATCH_MAX), "")?),
         "duration" => policy.duration_ms = milliseconds(name, value)?,
         "on_failure" => {
-            policy.on_failure = match word(scope, value).as_deref() {
+            policy.on_failure = match short_string(scope, value).as_deref() {
                 Some("continue") => OnFailure::Continue,
                 Some("retry") => OnFailure::Retry,
                 Some("abort") => OnFailure::Abort,
@@ -98,14 +98,14 @@ fn read<'s>(
         "dead_letter" => policy.dead_letter = Some(named(scope, name, value)?),
         "bisect" => policy.bisect = OF.boolean(name, value)?,
         "scope" => {
-            policy.scope = match word(scope, value).as_deref() {
+            policy.scope = match short_string(scope, value).as_deref() {
                 Some("stream") => Scope::Stream,
                 Some("consumer") => Scope::Consumer,
                 _ => return Err(wrong("'stream' or 'consumer'")),
             }
         }
         "start" => {
-            options.start = match word(scope, value).as_deref() {
+            options.start = match short_string(scope, value).as_deref() {
                 Some("earliest") => Start::Earliest,
                 Some("latest") => Start::Latest,
                 Some(id) => Start::At(EntryId::parse(id).ok_or_else(|| wrong(START))?),
@@ -124,8 +124,8 @@ fn read<'s>(
 const START: &str = "'earliest', 'latest' or the ID of an entry";
 
 /// What is given has to make sense together.
-fn check_together(given: &[String], policy: &Policy) -> Result<(), String> {
-    let has = |name: &str| given.iter().any(|one| one == name);
+fn check_together(named: &[String], policy: &Policy) -> Result<(), String> {
+    let has = |name: &str| named.iter().any(|one| one == name);
     let needs = |name: &str, what: &str| {
         Err(format!(
             "Option '{name}' of 'register_stream_consumer' needs {what}"

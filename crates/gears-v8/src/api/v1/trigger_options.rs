@@ -53,12 +53,12 @@ fn read<'s>(
         "exact" => spec.exact = OF.boolean(name, value)?,
         "read_value" => spec.read_value = OF.boolean(name, value)?,
         "event_types" => {
-            let words = OF.words(scope, name, value)?;
-            spec.event_types = Some(words.into_iter().map(String::into_boxed_str).collect());
+            let names = OF.strings(scope, name, value)?;
+            spec.event_types = Some(names.into_iter().map(String::into_boxed_str).collect());
         }
         "key_types" => {
-            let types = OF.words(scope, name, value)?.into_iter().map(|word| {
-                let known = KeyType::NAMES.iter().find(|(known, _)| *known == word);
+            let types = OF.strings(scope, name, value)?.into_iter().map(|name| {
+                let known = KeyType::NAMES.iter().find(|(known, _)| *known == name);
                 known.map(|(_, kind)| *kind)
             });
             let types: Option<Vec<_>> = types.collect();
