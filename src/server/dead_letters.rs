@@ -4,12 +4,13 @@
 
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
-use gears_v8::ports::resp::{Item as Answer, Reader};
+use gears_v8::ports::resp::{Item as RespItem, Reader};
 use gears_v8::ports::{Credentials, Server, Words};
 
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
 use super::ffi::stream::{Direction, StreamEntries};
+use super::slots::tag_of;
 
 /// Writes a dead letter.
 pub(super) fn write_dead_letter(
@@ -45,10 +46,10 @@ pub(super) fn delete_dead_letters(
 }
 
 fn run(credentials: &Credentials, words: &Words) -> Result<(), String> {
-    let unit = ExecutionUnit::of_letter(credentials);
+    let unit = ExecutionUnit::of_dead_letter(credentials);
     let mut result = Ok(());
     let locked = unit.call(words, &mut |reply| {
-        if let Some(Answer::Error(error)) = Reader::new(reply).next() {
+        if let Some(RespItem::Error(error)) = Reader::new(reply).next() {
             result = Err(String::from_utf8_lossy(error).into_owned());
         }
     });
@@ -110,29 +111,15 @@ fn in_slot_of(to: &[u8], stream: &[u8]) -> Vec<u8> {
     name
 }
 
-/// The part of a key's name that decides about its slot.
-fn tag_of(name: &[u8]) -> &[u8] {
-    let place = |bytes: &[u8], wanted| bytes.iter().position(|byte| *byte == wanted);
-    if let Some(open) = place(name, b'{') {
-        let rest = &name[open + 1..];
-        if let Some(close) = place(rest, b'}').filter(|close| *close > 0) {
-            return &rest[..close];
-        }
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn in_a_cluster_letters_are_in_the_slot_of_their_stream() {
+    fn in_a_cluster_dead_letters_are_in_the_slot_of_their_stream() {
         assert_eq!(in_slot_of(b"dead", b"orders:1"), b"dead{orders:1}");
         assert_eq!(in_slot_of(b"dead", b"{a}:1"), b"dead{a}");
         assert_eq!(in_slot_of(b"dead:{a}", b"{a}:1"), b"dead:{a}");
         assert_eq!(in_slot_of(b"dead:{b}", b"{a}:1"), b"dead:b}{a}");
-        assert_eq!(tag_of(b"dead:b}{a}"), b"a");
-        assert_eq!(tag_of(b"a{}b"), b"a{}b");
     }
 }

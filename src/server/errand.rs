@@ -33,7 +33,7 @@ use super::hooks::HOOKS;
 use super::main_thread::Parked;
 
 /// What a worker wants of the main thread that is parked for it.
-enum Order {
+enum ParkedTask {
     /// A command.
     Call(Words),
     /// Another unit within this one.
@@ -43,7 +43,7 @@ enum Order {
 }
 
 /// What the main thread answers.
-enum Answer {
+enum ParkedAnswer {
     /// Whether the unit may run, or why not.
     Begun(Result<(), String>),
     /// The reply's bytes.
@@ -62,7 +62,7 @@ struct Request {
 }
 
 #[derive(Default)]
-struct State {
+struct ExchangeState {
     requests: VecDeque<Request>,
     next_number: u64,
     /// Whether the main thread is on its way.
@@ -70,29 +70,29 @@ struct State {
     /// Whose block it is.
     served: Option<u64>,
     /// In their order: the worker waits for no answer to an end.
-    orders: VecDeque<Order>,
-    answer: Option<Answer>,
+    tasks: VecDeque<ParkedTask>,
+    answer: Option<ParkedAnswer>,
 }
 
-struct Desk {
-    state: Mutex<State>,
+struct Exchange {
+    state: Mutex<ExchangeState>,
     /// The worker who is served has an answer, or somebody is served now.
     answered: Condvar,
-    /// There is an order.
-    ordered: Condvar,
+    /// There is a task.
+    has_task: Condvar,
 }
 
-static DESK: Desk = Desk {
-    state: Mutex::new(State {
+static EXCHANGE: Exchange = Exchange {
+    state: Mutex::new(ExchangeState {
         requests: VecDeque::new(),
         next_number: 0,
         comes: false,
         served: None,
-        orders: VecDeque::new(),
+        tasks: VecDeque::new(),
         answer: None,
     }),
     answered: Condvar::new(),
-    ordered: Condvar::new(),
+    has_task: Condvar::new(),
 };
 
 /// Runs a block: as `ServerLock::with`.
@@ -102,7 +102,7 @@ pub(super) fn with(
     work: &mut dyn FnMut(Result<&dyn Server, String>),
 ) {
     let (number, comes) = {
-        let mut state = DESK.state.lock();
+        let mut state = EXCHANGE.state.lock();
         let number = state.next_number;
         state.next_number += 1;
         state.requests.push_back(Request {
@@ -118,48 +118,48 @@ pub(super) fn with(
         run_on_main_thread(|| serve_in(Duration::ZERO));
     }
     let begun = {
-        let mut state = DESK.state.lock();
+        let mut state = EXCHANGE.state.lock();
         while state.served != Some(number) {
-            DESK.answered.wait(&mut state);
+            EXCHANGE.answered.wait(&mut state);
         }
         wait_for_answer(&mut state)
     };
     // Also where `work` panics.
-    let _end = End;
+    let _end = UnitEnd;
     match begun {
-        Answer::Begun(Err(refused)) => work(Err(refused)),
-        Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Sender {
+        ParkedAnswer::Begun(Err(refused)) => work(Err(refused)),
+        ParkedAnswer::Begun(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Sender {
             credentials: credentials.clone(),
         })),
     }
 }
 
 /// Ends a unit.
-struct End;
+struct UnitEnd;
 
-impl Drop for End {
+impl Drop for UnitEnd {
     fn drop(&mut self) {
-        send(&mut DESK.state.lock(), Order::End);
+        send(&mut EXCHANGE.state.lock(), ParkedTask::End);
     }
 }
 
-fn send(state: &mut State, order: Order) {
-    state.orders.push_back(order);
-    DESK.ordered.notify_one();
+fn send(state: &mut ExchangeState, task: ParkedTask) {
+    state.tasks.push_back(task);
+    EXCHANGE.has_task.notify_one();
 }
 
-fn wait_for_answer(state: &mut parking_lot::MutexGuard<'_, State>) -> Answer {
+fn wait_for_answer(state: &mut parking_lot::MutexGuard<'_, ExchangeState>) -> ParkedAnswer {
     loop {
         if let Some(answer) = state.answer.take() {
             return answer;
         }
-        DESK.answered.wait(state);
+        EXCHANGE.answered.wait(state);
     }
 }
 
-fn ask(order: Order) -> Answer {
-    let mut state = DESK.state.lock();
-    send(&mut state, order);
+fn ask(task: ParkedTask) -> ParkedAnswer {
+    let mut state = EXCHANGE.state.lock();
+    send(&mut state, task);
     wait_for_answer(&mut state)
 }
 
@@ -174,10 +174,10 @@ impl Server for Sender {
     }
 
     fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
-        match ask(Order::Call(command.clone())) {
-            Answer::Reply(bytes) => read(&bytes),
+        match ask(ParkedTask::Call(command.clone())) {
+            ParkedAnswer::Reply(bytes) => read(&bytes),
             // The main thread answers what it is asked.
-            Answer::Begun(_) => read(b"-ERR the server did not run the command\r\n"),
+            ParkedAnswer::Begun(_) => read(b"-ERR the server did not run the command\r\n"),
         }
         Ok(())
     }
@@ -191,11 +191,11 @@ impl Server for Sender {
     }
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        let begun = ask(Order::Begin(credentials.clone()));
-        let _end = End;
+        let begun = ask(ParkedTask::Begin(credentials.clone()));
+        let _end = UnitEnd;
         match begun {
-            Answer::Begun(Err(refused)) => work(Err(refused)),
-            Answer::Begun(Ok(())) | Answer::Reply(_) => work(Ok(&Self {
+            ParkedAnswer::Begun(Err(refused)) => work(Err(refused)),
+            ParkedAnswer::Begun(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Self {
                 credentials: credentials.clone(),
             })),
         }
@@ -208,7 +208,7 @@ fn serve_in(time: Duration) {
 }
 
 /// The main thread comes again in so long, if somebody waits and it does not come anyway.
-fn requeue(state: &mut State, time: Duration) {
+fn requeue(state: &mut ExchangeState, time: Duration) {
     if !state.requests.is_empty() && !std::mem::replace(&mut state.comes, true) {
         serve_in(time);
     }
@@ -228,7 +228,7 @@ fn waits(request: &mut Request) -> Option<Duration> {
 /// Serves one block, from its beginning to its end. On the main thread.
 fn serve() {
     let credentials = {
-        let mut state = DESK.state.lock();
+        let mut state = EXCHANGE.state.lock();
         state.comes = false;
         let looks: Vec<_> = state.requests.iter_mut().map(waits).collect();
         let Some(place) = looks.iter().position(Option::is_none) else {
@@ -250,16 +250,16 @@ fn serve() {
     let mut units = Vec::new();
     answer(begin(&credentials, &mut units));
     while !units.is_empty() {
-        match next_order() {
-            Order::Begin(credentials) => answer(begin(&credentials, &mut units)),
-            Order::Call(words) => answer(Answer::Reply(run(&words, units.last()))),
-            Order::End => {
+        match next_task() {
+            ParkedTask::Begin(credentials) => answer(begin(&credentials, &mut units)),
+            ParkedTask::Call(words) => answer(ParkedAnswer::Reply(run(&words, units.last()))),
+            ParkedTask::End => {
                 units.pop();
             }
         }
     }
     drop(parked);
-    let mut state = DESK.state.lock();
+    let mut state = EXCHANGE.state.lock();
     state.served = None;
     requeue(&mut state, Duration::ZERO);
     drop(state);
@@ -269,7 +269,7 @@ fn serve() {
 }
 
 /// Each is a unit, or what stands for one that was refused.
-fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> Answer {
+fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> ParkedAnswer {
     let mut begun = (Err("internal error, see the server's log".to_owned()), None);
     guard::run("the beginning of a worker's block", || {
         let authorized = check(&Context::detached(), credentials.flags);
@@ -280,7 +280,7 @@ fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> A
     });
     let (authorized, unit) = begun;
     units.push(unit);
-    Answer::Begun(authorized)
+    ParkedAnswer::Begun(authorized)
 }
 
 /// Runs a command; whatever happens, there is a reply: the worker waits for it.
@@ -294,18 +294,18 @@ fn run(words: &Words, unit: Option<&Option<ExecutionUnit>>) -> Vec<u8> {
     bytes
 }
 
-fn answer(answer: Answer) {
-    DESK.state.lock().answer = Some(answer);
+fn answer(answer: ParkedAnswer) {
+    EXCHANGE.state.lock().answer = Some(answer);
     // One of those who wait is it; the others look whether they are.
-    DESK.answered.notify_all();
+    EXCHANGE.answered.notify_all();
 }
 
-fn next_order() -> Order {
-    let mut state = DESK.state.lock();
+fn next_task() -> ParkedTask {
+    let mut state = EXCHANGE.state.lock();
     loop {
-        if let Some(order) = state.orders.pop_front() {
-            return order;
+        if let Some(task) = state.tasks.pop_front() {
+            return task;
         }
-        DESK.ordered.wait(&mut state);
+        EXCHANGE.has_task.wait(&mut state);
     }
 }

@@ -122,8 +122,8 @@ impl ExecutionUnit {
         Self::of_user(User::find(&credentials.user), credentials, full)
     }
 
-    /// A unit of what the module writes for a consumer.
-    pub(super) fn of_letter(credentials: &Credentials) -> Self {
+    /// A unit that writes or deletes dead letters.
+    pub(super) fn of_dead_letter(credentials: &Credentials) -> Self {
         Self::of_user(User::find(&credentials.user), credentials, WhenFull::Refuse)
     }
 

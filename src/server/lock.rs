@@ -30,7 +30,7 @@ impl ServerLock for GlobalLock {
         if facts().only_main_runs_commands {
             return errand::with(credentials, over, work);
         }
-        let Some(mut held) = GilGuard::take() else {
+        let Some(mut gil) = GilGuard::take() else {
             return work(Err(ENDING.into()));
         };
         if !credentials.flags.contains(Flags::NO_WRITES) {
@@ -39,16 +39,16 @@ impl ServerLock for GlobalLock {
             while !over.load(Ordering::Acquire)
                 && let Some(look) = look_again(credentials.flags, end)
             {
-                drop(held);
+                drop(gil);
                 waits.get_or_insert_with(WaitsToWrite::begin);
                 std::thread::sleep(look);
                 let Some(again) = GilGuard::take() else {
                     return work(Err(ENDING.into()));
                 };
-                held = again;
+                gil = again;
             }
         }
-        held.worked = true;
+        gil.worked = true;
         match check(&Context::detached(), credentials.flags) {
             Ok(()) => work(Ok(&ExecutionUnit::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),

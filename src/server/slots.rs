@@ -1,6 +1,6 @@
 //! Hash slots of a cluster: whether the keys of a command are all in one.
 //!
-//! Only looked at where the server cannot be asked: see [`Facts`](super::facts::Facts).
+//! That is only looked at where the server cannot be asked: see [`Facts`](super::facts::Facts).
 
 use redis_module::RedisString;
 
@@ -8,14 +8,20 @@ use super::context::Context;
 
 const SLOTS: u16 = 16384;
 
-/// The slot of a key: what is between the first `{` and the next `}` counts, if it is not empty.
+/// The slot of a key.
 fn slot_of(key: &[u8]) -> u16 {
+    checksum(tag_of(key)) % SLOTS
+}
+
+/// The part of a key's name that decides about its slot: what is between the first `{` and the next
+/// `}`, if that is not empty; otherwise all of it.
+pub(super) fn tag_of(key: &[u8]) -> &[u8] {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];
         let length = rest.iter().position(|byte| *byte == b'}')?;
         (length > 0).then(|| &rest[..length])
     });
-    checksum(tag.unwrap_or(key)) % SLOTS
+    tag.unwrap_or(key)
 }
 
 /// CRC-16 with the polynomial 0x1021, as XMODEM has it.
@@ -51,6 +57,8 @@ mod tests {
 
     #[test]
     fn an_empty_or_open_tag_is_none() {
+        assert_eq!(tag_of(b"dead:b}{a}"), b"a");
+        assert_eq!(tag_of(b"a{}b"), b"a{}b");
         assert_ne!(slot_of(b"{}foo"), slot_of(b"{}bar"));
         assert_ne!(slot_of(b"{foo"), slot_of(b"{bar"));
         assert_eq!(slot_of(b"{{a}}b"), slot_of(b"{a"));

@@ -31,7 +31,7 @@ pub(crate) struct BlockedHandle(*mut RedisModuleBlockedClient);
 unsafe impl Send for BlockedHandle {}
 
 /// What an answer carries to the main thread.
-struct Answer {
+struct PendingReply {
     reply: Reply,
     id: BlockedId,
 }
@@ -70,7 +70,7 @@ impl BlockedHandle {
             return;
         }
         let id = BlockedId(handle as usize);
-        let answer = Box::into_raw(Box::new(Answer { reply, id }));
+        let answer = Box::into_raw(Box::new(PendingReply { reply, id }));
         // SAFETY: the handle is given back once; the server gives the answer to `send_answer`, if
         // the client is still there, and then to `free_answer`.
         unsafe { api!(RedisModule_UnblockClient)(handle, answer.cast()) };
@@ -86,7 +86,7 @@ unsafe extern "C" fn send_answer(
         // SAFETY: the server calls this with what `unblock` gave, which lives until `free_answer`.
         let answer = unsafe {
             api!(RedisModule_GetBlockedClientPrivateData)(context)
-                .cast::<Answer>()
+                .cast::<PendingReply>()
                 .as_ref()
         };
         if let Some(answer) = answer {
@@ -103,7 +103,7 @@ unsafe extern "C" fn free_answer<L: BlockedClientListener>(
     guard::run("the end of an answer", || {
         if !answer.is_null() {
             // SAFETY: made by `unblock`, freed once.
-            let answer = unsafe { Box::from_raw(answer.cast::<Answer>()) };
+            let answer = unsafe { Box::from_raw(answer.cast::<PendingReply>()) };
             L::on_end(answer.id);
         }
     });
