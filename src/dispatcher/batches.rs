@@ -8,11 +8,11 @@ use gears_core::delivery::{Batch, ConsumerKey, Event, Item, KeyRef, Mode, Subscr
 use gears_v8::ports::Server;
 
 use super::consumers::Consumers;
+use super::deadline::Deadline;
 use super::delivery_core::DeliveryCore;
 use super::refusals::Refusals;
 use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
-use super::tick::Deadline;
 use crate::executor::{BatchTask, EnteredLibrary};
 
 /// See the module's description. Used by the main thread only.

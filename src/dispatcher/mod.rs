@@ -20,6 +20,7 @@ mod bindings;
 mod commits;
 mod consumers;
 mod database_handles;
+mod deadline;
 mod delivery_core;
 mod due_triggers;
 mod nesting;

@@ -11,11 +11,11 @@ use gears_core::delivery::{
 
 use super::bindings::ConsumerBinding;
 use super::consumers::Consumers;
+use super::deadline::Deadline;
 use super::delivery_core::DeliveryCore;
 use super::refusals::Refusals;
 use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
-use super::tick::Deadline;
 use crate::executor::{PrefetchedRecords, RunContext};
 
 /// See the module's description. Used by the main thread only.

@@ -20,6 +20,7 @@ use super::batches::BatchDispatch;
 use super::commits::Commits;
 use super::consumers::Consumers;
 use super::database_handles::DatabaseHandles;
+use super::deadline::Deadline;
 use super::delivery_core::DeliveryCore;
 use super::nesting::DEPTH_MAX;
 use super::on_registered::RegisteredHooks;
@@ -41,15 +42,6 @@ pub(crate) struct TickLimits {
     /// How long scripts may hold up one event-loop iteration, whatever is urgent: what is left
     /// then is backlog.
     pub script_budget: Duration,
-}
-
-/// When a tick ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    /// For what is not urgent.
-    pub(super) end: Instant,
-    /// For everything.
-    pub(super) latest: Instant,
 }
 
 /// See the module's description. Used by the main thread only.

@@ -15,10 +15,10 @@ use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Notification, RetainedValue};
 
 use super::database_handles::DatabaseHandles;
+use super::deadline::Deadline;
 use super::delivery_core::DeliveryCore;
 use super::due_triggers::{Due, DueTriggers};
 use super::stream_access::Streams;
-use super::tick::Deadline;
 use super::trigger_table::{
     EventLimits, KeyEvent, TriggerBinding, TriggerCode, TriggerTable, TriggerView,
 };
