@@ -16,7 +16,7 @@ use super::{
     take,
 };
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Completions, Pool, ServerLock, Shared};
+use crate::executor::{Completions, ExecutorShared, Pool, ServerLock};
 use crate::library::{EventSubscriptions, KeyEvents, Libraries};
 
 /// A server's end of the link.
@@ -78,7 +78,7 @@ struct Node {
 impl Node {
     fn new(link: Link) -> Self {
         let completions = Arc::new(Completions::new(Box::new(|| {})));
-        let shared = Shared {
+        let shared = ExecutorShared {
             verbosity: Arc::default(),
             completions: Arc::clone(&completions),
             pool: Pool::start(1).expect("a thread"),
