@@ -270,6 +270,39 @@ def test_while_clients_are_paused_nothing_goes_on_and_afterwards_everything_does
     pair.wait_stream(pending_ids=[])
 
 
+CHANGES = {
+    "load": ("RG.FUNCTION", "LOAD", library(function(), name="other")),
+    "delete": ("RG.FUNCTION", "DEL", "lib"),
+    "seek": ("RG.CONSUMER", "SEEK", "lib", "consumer", "STREAM", "stream", "1-1"),
+    "pause": ("RG.CONSUMER", "PAUSE", "lib", "consumer"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_replica_whose_clients_are_paused_takes_changes_when_they_go_on(start_server, change):
+    primary, replica = start_server(), start_server("--appendonly", "yes")
+    replica.follow(primary)
+    primary.load(consumer(callback=ASYNC_EFFECT, options={"on_failure": "retry"}))
+    primary.run("XADD", "stream", "1-1", "n", 1)
+    primary.wait(lambda: primary.run("GET", "done:1") == "1", "the entry is not processed")
+    settle(primary, replica)
+    before = replica.libraries(), replica.stream("stream"), replica.consumer().get("state")
+    replica.run("CLIENT", "PAUSE", 60_000, "WRITE")
+    primary.run(*CHANGES[change])
+
+    def has_read():
+        return replica.client.info("replication")["slave_read_repl_offset"] == primary.client.info("replication")["master_repl_offset"]
+
+    replica.wait(has_read, "the change does not arrive")
+    assert before == (replica.libraries(), replica.stream("stream"), replica.consumer().get("state"))
+    replica.run("CLIENT", "UNPAUSE")
+    settle(primary, replica)
+    assert replica.libraries() == primary.libraries()
+    if change in ("seek", "pause"):
+        assert progress(replica) == progress(primary)
+        assert replica.consumer().get("state") == primary.consumer().get("state")
+
+
 def test_a_library_that_a_replica_cannot_load_is_kept_there_with_the_progress_that_goes_on(start_server):
     primary, replica = start_server(), start_server()
     end = time.time() + 0.5

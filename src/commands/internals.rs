@@ -67,7 +67,9 @@ pub(super) static RG_INTERNALS: Command = Command {
 
 const INTERNAL: Command = Command {
     entry: entry!(command, take),
-    flags: "admin deny-script",
+    // A replica whose clients are paused must not take them: it would end itself where it writes
+    // them into its append-only file.
+    flags: "admin deny-script may-replicate",
     categories: CATEGORIES,
     ..COMMAND
 };
