@@ -490,6 +490,22 @@ def test_what_the_old_code_has_looked_at_is_its_own_to_end(server, old, new):
     assert "internal error" not in server.log_text()
 
 
+@pytest.mark.parametrize("looks", [False, True], ids=["", "on_trigger_fired"])
+def test_old_code_that_is_at_an_event_takes_none_of_those_after_the_upgrade(server, looks):
+    """What on_trigger_fired makes of an event then is in the memory of the new code alone."""
+    options = "{on_trigger_fired: (client, data) => {}}" if looks else "{}"
+    load(server, trigger(callback="async (client, data) => { fired(data, ' old'); spend(300); }", options=options))
+    server.run("SET", "key:0", "v")
+    server.wait(lambda: fired(server) == ["old set key:0"], lambda: fired(server))
+    # The new code is at its first event until long after the old code is done.
+    upgrade(server, trigger(callback="async (client, data) => { fired(data, ' new'); spend(1000); }", options=options))
+    pipelined(server, "SET key:1 v", "SET key:2 v")
+    server.wait(lambda: len(fired(server)) >= 3, lambda: fired(server))
+    assert fired(server) == ["old set key:0", "new set key:1", "new set key:2"]
+    assert wait_idle(server)["num_success"] == 3
+    assert "internal error" not in server.log_text()
+
+
 def test_a_callback_of_the_old_code_that_waits_for_a_promise_fails_with_the_upgrade(server):
     load(server, trigger(callback="gated"))
     server.run("SET", "key", "v")

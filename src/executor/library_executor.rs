@@ -191,7 +191,7 @@ impl LibraryExecutor {
         self.slot.set_calls_wait(false);
         self.change(|queue| {
             queue.clear_waiting();
-            queue.clear_triggers();
+            queue.leave_triggers();
             // Once shut down is shut down for good.
             let _ = self.shut_down_at.set(Instant::now());
         });

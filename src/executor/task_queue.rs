@@ -19,7 +19,7 @@ use super::completions::{Clock, Completion};
 use super::pending_calls::{CallStart, InFlight, PendingCalls};
 use super::prefetch::{PrefetchQueues, PrefetchedEntry, PrefetchedRecords};
 use super::task::{BatchTask, Responder, Task};
-use super::trigger_task::{TriggerCall, TriggerState};
+use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
 /// What is to be done next.
 pub(super) enum NextTask {
@@ -49,6 +49,8 @@ pub(crate) struct TaskQueue {
     tasks: VecDeque<Task>,
     /// Triggers that are among the tasks.
     triggers: HashSet<TriggerKey>,
+    /// Whether the events of triggers are left to other code: they may hold what only that knows.
+    has_left_triggers: bool,
     /// Whether a task comes before the next prefetch queue.
     tasks_first: bool,
     calls: PendingCalls,
@@ -66,6 +68,7 @@ impl TaskQueue {
             prefetches: PrefetchQueues::default(),
             tasks: VecDeque::new(),
             triggers: HashSet::new(),
+            has_left_triggers: false,
             tasks_first: false,
             calls: PendingCalls::new(locks, verbosity),
             waiting,
@@ -116,9 +119,17 @@ impl TaskQueue {
 
     /// Adds a trigger to the queue, unless it is there: it is one task, whatever waits for it.
     pub(super) fn push_trigger(&mut self, call: TriggerCall) {
-        if self.triggers.insert(call.key) {
+        if !self.has_left_triggers && self.triggers.insert(call.key) {
             self.push_task(Task::Trigger(call));
         }
+    }
+
+    /// Takes the next event of a trigger, unless they are left to other code by now.
+    pub(super) fn take_trigger_event(&self, call: &TriggerCall) -> Option<TriggerEvent> {
+        if self.has_left_triggers {
+            return None;
+        }
+        call.state.take()
     }
 
     /// Takes the next task.
@@ -131,8 +142,10 @@ impl TaskQueue {
         Some(task)
     }
 
-    /// Leaves the events of triggers to the code that comes next.
-    pub(super) fn clear_triggers(&mut self) {
+    /// Leaves the events of triggers to the code that comes next, those included that come while a
+    /// worker is at one.
+    pub(super) fn leave_triggers(&mut self) {
+        self.has_left_triggers = true;
         self.retain_tasks(|task| !matches!(task, Task::Trigger(_)));
         self.triggers.clear();
     }

@@ -113,7 +113,8 @@ fn run_task(executor: &LibraryExecutor, run: &mut RunContext<'_>) -> Option<Inst
     match task {
         Task::Batch(task) => run.run_batch(&task),
         Task::Trigger(call) => {
-            if let Some(trigger_event) = call.state.take() {
+            let trigger_event = executor.queue.lock().take_trigger_event(&call);
+            if let Some(trigger_event) = trigger_event {
                 run.run_trigger_event(&call, &trigger_event);
                 executor.queue.lock().push_trigger(call);
             }
