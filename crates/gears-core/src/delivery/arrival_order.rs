@@ -48,8 +48,11 @@ pub(super) struct ArrivalOrder {
 }
 
 impl ArrivalOrder {
-    /// Entries were added.
-    pub(super) fn push(&mut self, sub: SubscriptionKey, count: u64) {
+    /// Entries were added. Gives the stream that was alone until then, if one was: of that it is to
+    /// be said anew whether it is open.
+    pub(super) fn push(&mut self, sub: SubscriptionKey, count: u64) -> Option<SubscriptionKey> {
+        let alone = self.unread.keys().next().filter(|_| self.unread.len() == 1);
+        let alone = alone.copied().filter(|one| *one != sub);
         let unread = self.unread.entry(sub).or_default();
         let is_full = unread.runs.len() >= RUNS_MAX;
         let joins = |run: &&mut Run| run.number == self.last || run.added < SHARE as u64 || is_full;
@@ -66,6 +69,7 @@ impl ArrivalOrder {
                 added,
             });
         }
+        alone
     }
 
     /// The first entries of a stream were read.
@@ -103,6 +107,17 @@ impl ArrivalOrder {
     /// Whether anything is known of a stream.
     pub(super) fn contains(&self, sub: SubscriptionKey) -> bool {
         !self.unread.is_empty() && self.unread.contains_key(&sub)
+    }
+
+    /// Whether streams may have to wait for one another.
+    pub(super) fn is_shared(&self) -> bool {
+        self.unread.len() > 1
+    }
+
+    /// Whether it is the only stream of which anything is known: then it does not matter whether
+    /// it is open.
+    pub(super) fn is_alone(&self, sub: SubscriptionKey) -> bool {
+        self.unread.len() == 1 && self.unread.contains_key(&sub)
     }
 
     /// Says whether a stream could start an entry.
@@ -158,8 +173,9 @@ mod tests {
     fn a_stream_is_read_up_to_the_first_entry_of_another_that_could_start_it() {
         let [a, b] = keys();
         let mut order = ArrivalOrder::default();
-        order.push(a, 3);
-        order.push(b, 40);
+        assert_eq!(order.push(a, 3), None);
+        assert_eq!(order.push(a, 0), None, "it is still alone");
+        assert_eq!(order.push(b, 40), Some(a));
         order.set_open(a, true);
         order.set_open(b, true);
         assert_eq!((order.allowance(a), order.allowance(b)), (Some(3), Some(0)));
@@ -169,6 +185,7 @@ mod tests {
         assert_eq!(order.first(), Some(a));
         order.take(a, 3);
         assert_eq!((order.allowance(a), order.allowance(b)), (None, Some(40)));
+        assert!(order.is_alone(b));
         assert_eq!(order.first(), Some(b));
         order.forget(b);
         assert_eq!(order.first(), None);

@@ -56,9 +56,11 @@ struct Consumer {
 impl Consumer {
     /// What one of its subscriptions has to know to go on.
     fn facts(&self, sub: SubscriptionKey, now_ms: u64) -> Facts<'_> {
+        let shared = self.order.is_shared();
+        let allowance = shared.then(|| self.order.allowance(sub)).flatten();
         Facts {
             spec: &self.spec,
-            allowance: self.order.allowance(sub).unwrap_or(u64::MAX),
+            allowance: allowance.unwrap_or(u64::MAX),
             now_ms,
         }
     }
@@ -542,15 +544,23 @@ impl Delivery {
     fn schedule_next_in_order(&mut self, sub: SubscriptionKey) {
         let state = &self.subs[sub];
         let consumer = state.consumer;
+        if self.consumers[consumer].order.is_alone(sub) {
+            return;
+        }
         if self.consumers[consumer].order.contains(sub) {
-            let is_open = self.is_open(state);
-            self.consumers[consumer].order.set_open(sub, is_open);
+            self.note_open(consumer, sub);
         }
         if let Some(first) = self.consumers[consumer].order.first()
             && first != sub
         {
             self.schedule_one(first);
         }
+    }
+
+    /// Says in the order of its consumer's streams whether this one is open.
+    fn note_open(&mut self, consumer: ConsumerKey, sub: SubscriptionKey) {
+        let is_open = self.is_open(&self.subs[sub]);
+        self.consumers[consumer].order.set_open(sub, is_open);
     }
 
     /// Whether a stream could start an entry, if its prefetch queue had one.

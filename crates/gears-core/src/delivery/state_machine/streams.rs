@@ -37,7 +37,9 @@ impl Delivery {
                 }
             } else if appended > 0 && !is_batched {
                 let consumer = self.subs[sub].consumer;
-                self.consumers[consumer].order.push(sub, appended);
+                if let Some(other) = self.consumers[consumer].order.push(sub, appended) {
+                    self.note_open(consumer, other);
+                }
             }
             self.schedule(sub);
         }
