@@ -5,6 +5,10 @@
 //! milliseconds: a counter that stays at the same odd number for longer than the limit belongs to a
 //! run that has to end. While nothing runs the thread sleeps; the first run wakes it.
 //!
+//! The watchdog has a clock of its own, which stands still while the watchdog itself does not get to
+//! run: a process that was stopped, throttled or moved to another machine has not given its scripts
+//! that time, and none of them is ended for it.
+//!
 //! Two limits hold: one for runs that hold the server's lock, one for all others. A run that waits
 //! for that lock is paused; what it took before counts on when it resumes.
 //!
@@ -25,6 +29,8 @@ const IDLE_ROUNDS: u32 = 20;
 /// How often it looks, at most and at least; in between, a tenth of the limit.
 const ROUND: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(5)..=Duration::from_millis(50);
+/// What a round counts for at most, in lengths of the round: the rest of it nobody ran.
+const LONGEST_ROUND: u32 = 2;
 
 /// Why a run was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,9 +225,8 @@ impl RunTimer {
 #[derive(Debug)]
 struct Shared {
     timers: Mutex<Vec<Weak<RunTimer>>>,
-    /// Milliseconds since the start, as of the watchdog's last round or awakening.
+    /// The watchdog's clock in milliseconds, as of its last round.
     now_ms: AtomicU64,
-    start: Instant,
     asleep: AtomicBool,
     wake_up: Condvar,
     sleeping: Mutex<()>,
@@ -230,14 +235,8 @@ struct Shared {
 }
 
 impl Shared {
-    fn tick(&self) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.now_ms.store(now, Ordering::Relaxed);
-    }
-
     fn wake(&self) {
         let _guard = self.sleeping.lock();
-        self.tick();
         self.asleep.store(false, Ordering::SeqCst);
         self.wake_up.notify_one();
     }
@@ -254,7 +253,6 @@ impl Watchdog {
         let shared = Arc::new(Shared {
             timers: Mutex::new(Vec::new()),
             now_ms: AtomicU64::new(0),
-            start: Instant::now(),
             asleep: AtomicBool::new(false),
             wake_up: Condvar::new(),
             sleeping: Mutex::new(()),
@@ -293,11 +291,32 @@ impl Drop for Watchdog {
     }
 }
 
+/// The watchdog's clock: what its rounds took, as far as they took their time only.
+struct Clock {
+    last: Instant,
+    now: Duration,
+}
+
+impl Clock {
+    /// Waits for one round; returns the clock's time in milliseconds.
+    fn sleep(&mut self, round: Duration) -> u64 {
+        std::thread::sleep(round);
+        let took = self.last.elapsed();
+        self.last += took;
+        self.advance(took, round)
+    }
+
+    fn advance(&mut self, took: Duration, round: Duration) -> u64 {
+        self.now += took.min(round * LONGEST_ROUND);
+        u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// A run that was seen, and when it was seen first.
 struct Seen {
     timer: Weak<RunTimer>,
     run: u64,
-    since: Instant,
+    since_ms: u64,
     /// Whether the log knows that it takes too long.
     reported: bool,
 }
@@ -305,19 +324,23 @@ struct Seen {
 fn guard(shared: &Shared, limits: &Limits) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
+    let mut clock = Clock {
+        last: Instant::now(),
+        now: Duration::ZERO,
+    };
     while !shared.over.load(Ordering::SeqCst) {
         let limit = limits.locked_ms.load(Ordering::Relaxed);
         let shortest = limit.min(limits.unlocked_ms.load(Ordering::Relaxed));
         let round = Duration::from_millis(shortest) / 10;
-        std::thread::sleep(round.clamp(*ROUND.start(), *ROUND.end()));
-        shared.tick();
+        let now = clock.sleep(round.clamp(*ROUND.start(), *ROUND.end()));
+        shared.now_ms.store(now, Ordering::Relaxed);
         seen.extend(shared.timers.lock().drain(..).map(|timer| Seen {
             timer,
             run: 0,
-            since: Instant::now(),
+            since_ms: now,
             reported: false,
         }));
-        if look(&mut seen, limits) {
+        if look(&mut seen, now, limits) {
             idle_rounds = 0;
             continue;
         }
@@ -328,19 +351,19 @@ fn guard(shared: &Shared, limits: &Limits) {
         let mut sleeping = shared.sleeping.lock();
         shared.asleep.store(true, Ordering::SeqCst);
         // A run that began before the flag was up did not see it: look once more.
-        if look(&mut seen, limits) || !shared.timers.lock().is_empty() {
+        if look(&mut seen, now, limits) || !shared.timers.lock().is_empty() {
             shared.asleep.store(false, Ordering::SeqCst);
         }
         while shared.asleep.load(Ordering::SeqCst) && !shared.over.load(Ordering::SeqCst) {
             shared.wake_up.wait(&mut sleeping);
         }
+        clock.last = Instant::now();
         idle_rounds = 0;
     }
 }
 
 /// Ends what runs too long; says whether anything runs.
-fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
-    let now = Instant::now();
+fn look(seen: &mut Vec<Seen>, now: u64, limits: &Limits) -> bool {
     let mut busy = false;
     seen.retain_mut(|one| {
         let Some(timer) = one.timer.upgrade() else {
@@ -351,7 +374,7 @@ fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
             busy = true;
             if run != one.run {
                 one.run = run;
-                one.since = now;
+                one.since_ms = now;
                 one.reported = false;
             }
             judge(one, &timer, now, limits);
@@ -361,7 +384,7 @@ fn look(seen: &mut Vec<Seen>, limits: &Limits) -> bool {
     busy
 }
 
-fn judge(one: &mut Seen, timer: &RunTimer, now: Instant, limits: &Limits) {
+fn judge(one: &mut Seen, timer: &RunTimer, now: u64, limits: &Limits) {
     let locked = timer.locked.load(Ordering::SeqCst);
     let (limit, place) = if locked && timer.restoring.load(Ordering::SeqCst) {
         (&limits.restoring_ms, "while it is loaded")
@@ -371,7 +394,7 @@ fn judge(one: &mut Seen, timer: &RunTimer, now: Instant, limits: &Limits) {
         (&limits.unlocked_ms, "in the background")
     };
     let limit = limit.load(Ordering::Relaxed);
-    let seen = u64::try_from(now.duration_since(one.since).as_millis()).unwrap_or(u64::MAX);
+    let seen = now.saturating_sub(one.since_ms);
     let took = seen.saturating_add(timer.before_ms.load(Ordering::SeqCst));
     if took < limit {
         return;
@@ -391,5 +414,22 @@ fn judge(one: &mut Seen, timer: &RunTimer, now: Instant, limits: &Limits) {
             "library '{}' runs for {took} ms {place}, the timeout is {limit} ms, {fate}",
             timer.library
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_in_which_the_watchdog_could_not_run_does_not_count() {
+        let round = Duration::from_millis(50);
+        let mut clock = Clock {
+            last: Instant::now(),
+            now: Duration::ZERO,
+        };
+        assert_eq!(clock.advance(Duration::from_millis(60), round), 60);
+        assert_eq!(clock.advance(Duration::from_secs(600), round), 160);
+        assert_eq!(clock.advance(Duration::from_millis(50), round), 210);
     }
 }
