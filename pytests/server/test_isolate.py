@@ -7,6 +7,7 @@ import threading
 import pytest
 import redis
 
+from testing.functions import in_transaction
 from testing.launch import MODULE, REDIS_SERVER
 from testing.libraries import consumer, function, library
 from testing.servers import V8, configuration_file
@@ -187,6 +188,19 @@ def test_a_panic_on_the_main_thread_leaves_the_library_to_its_worker(server):
         assert pipeline.execute() == ["OK", count]
         assert server.call("later") == count + 1
     assert server.log_text().count("internal error in the event loop") == 10
+
+
+def test_a_command_that_panics_when_its_client_waits_is_answered_once(server):
+    pipeline = server.client.pipeline(transaction=False)
+    pipeline.execute_command(*DEBUG, "panic_behind_wait")
+    pipeline.execute_command("ECHO", "the next reply")
+    waited, echoed = pipeline.execute(raise_on_error=False)
+    assert "the call ended without a result" in str(waited)
+    assert echoed == "the next reply"
+    # Here it cannot wait, and the command itself has to answer.
+    [answered] = in_transaction(server, (*DEBUG, "panic_behind_wait"))
+    assert "internal error" in str(answered)
+    assert server.log_text().count("internal error in a command") == 2
 
 
 def launch(directory, *arguments, limits=None):

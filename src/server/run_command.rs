@@ -8,7 +8,7 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 use super::context::Context;
 use super::ffi::constants::OK;
 use super::ffi::string::words;
-use super::ffi::{guard, reply};
+use super::ffi::{blocked, guard, reply};
 use super::main_thread::{NOT_HERE, is_free_main_thread};
 use super::snapshots;
 use gears_v8::ports::Reply;
@@ -74,23 +74,30 @@ pub(crate) fn run_command(
     argc: c_int,
     handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
 ) -> c_int {
-    let answered = catch_unwind(AssertUnwindSafe(|| {
-        let context = Context::from_raw(context);
-        if !is_free_main_thread() {
-            reply::send(&Reply::error(NOT_HERE), &context);
-            return;
-        }
-        snapshots::make_known(&context);
-        // SAFETY: the server gives `argc` strings, which live as long as the command runs.
-        let arguments = unsafe { words(argv, argc) };
-        if let Some(answer) = handler(&context, &arguments) {
-            reply::send(&answer, &context);
-        }
-    }));
-    if answered.is_err() {
+    let mut has_panicked = false;
+    let waits = blocked::notes_waiting(|| {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let context = Context::from_raw(context);
+            if !is_free_main_thread() {
+                reply::send(&Reply::error(NOT_HERE), &context);
+                return;
+            }
+            snapshots::make_known(&context);
+            // SAFETY: the server gives `argc` strings, which live as long as the command runs.
+            let arguments = unsafe { words(argv, argc) };
+            if let Some(answer) = handler(&context, &arguments) {
+                reply::send(&answer, &context);
+            }
+        }));
+        has_panicked = done.is_err();
+    });
+    if has_panicked {
         log::error!("internal error in a command");
-        let error = Reply::error("ERR internal error, see the server's log");
-        reply::send(&error, &Context::from_raw(context));
+        // A client that waits was answered when the panic dropped what was to answer it.
+        if !waits {
+            let error = Reply::error("ERR internal error, see the server's log");
+            reply::send(&error, &Context::from_raw(context));
+        }
     }
     OK
 }

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::server::{
-    Arg, Command, Context, allow_unsafe_commands, debug_is_enabled, refuse_listener,
+    Arg, BlockedClient, Command, Context, allow_unsafe_commands, debug_is_enabled, refuse_listener,
 };
 use gears_v8::ports::Reply;
 
@@ -31,17 +31,18 @@ pub(super) const DEBUG: Command = Command {
 const HELP: &[&str] = &[
     "panic_on_thread_pool - panic in a worker: it is caught, and in the log",
     "panic_in_turn - panic on the main thread, in its next turn: likewise",
+    "panic_behind_wait - panic in a command whose client waits already: likewise, and it is answered once",
     "refuse_listener - the server refuses to tell the next one that listens of key events",
     "allow_unsafe_redis_commands - scripts may call every command from now on, until the server ends",
     "js <subcommand> - about the JavaScript engine, 'js help' tells more",
     "help - print this help",
 ];
 
-fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
-    debug(app, arguments).unwrap_or_else(Reply::Error)
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    debug(app, context, arguments).unwrap_or_else(Reply::Error)
 }
 
-fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
+fn debug(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Reply, String> {
     if !debug_is_enabled() {
         return Err("Debug command are disabled".into());
     }
@@ -60,6 +61,10 @@ fn debug(app: &App, arguments: &[&[u8]]) -> Result<Reply, String> {
         "panic_in_turn" => {
             app.panic_in_turn();
             Ok(Reply::OK)
+        }
+        "panic_behind_wait" => {
+            let _waiting = BlockedClient::new(context, Box::new(|| {}));
+            panic!("asked for by RG.FUNCTION DEBUG");
         }
         "refuse_listener" => {
             refuse_listener();

@@ -1,6 +1,7 @@
 //! Clients that are kept waiting.
 
 use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gears_v8::ports::Reply;
 use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx, RedisModuleString};
@@ -8,6 +9,17 @@ use redis_module::raw::{RedisModuleBlockedClient, RedisModuleCtx, RedisModuleStr
 use super::constants::OK;
 use super::context::Context;
 use super::{api, guard, reply};
+
+/// Whether the command that runs has its client wait. Used by the main thread only.
+static COMMAND_WAITS: AtomicBool = AtomicBool::new(false);
+
+/// Runs a command; says whether its client waits now, and so may not be answered by the command.
+pub(crate) fn notes_waiting(command: impl FnOnce()) -> bool {
+    // A command may run within another one.
+    let outer = COMMAND_WAITS.swap(false, Ordering::Relaxed);
+    command();
+    COMMAND_WAITS.swap(outer, Ordering::Relaxed)
+}
 
 /// A waiting client, as long as it waits.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -53,6 +65,7 @@ impl BlockedHandle {
             if handle.is_null() {
                 return None;
             }
+            COMMAND_WAITS.store(true, Ordering::Relaxed);
             api!(RedisModule_SetDisconnectCallback)(handle, Some(on_disconnect::<L>));
             Some(Self(handle))
         }
