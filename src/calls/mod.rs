@@ -20,7 +20,7 @@ use crate::executor::{
 use crate::library::Libraries;
 use crate::server::{BlockedClient, Context, ExecutionUnit, may_call};
 use gears_core::delivery::Mode;
-use gears_v8::ports::{Credentials, Flags, Limits, Reply, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Flags, Limits, Reply, Server};
 
 use self::prepare::PreparedCall;
 
@@ -66,16 +66,16 @@ impl FunctionCalls {
         self.queue.count(library)
     }
 
-    /// Makes the call of a command with these words behind its name; `None` where its client waits
-    /// for the reply.
-    pub(crate) fn call(self: &Rc<Self>, context: &Context, words: &[&[u8]]) -> Option<Reply> {
-        let call = match prepare::prepare(&self.libraries, context, words) {
+    /// Makes the call of a command with these arguments behind its name; `None` where its client
+    /// waits for the reply.
+    pub(crate) fn call(self: &Rc<Self>, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+        let call = match prepare::prepare(&self.libraries, context, arguments) {
             Ok(call) => call,
             Err(error) => return Some(Reply::Error(error)),
         };
         let unit = ExecutionUnit::of_command(context, call.function.flags);
         match call.function.mode {
-            Mode::Sync => self.call_here(context, &call, &unit, words),
+            Mode::Sync => self.call_here(context, &call, &unit, arguments),
             Mode::Async => {
                 let Some(credentials) = unit.credentials() else {
                     return Some(Reply::error("Failed authenticating client"));
@@ -97,7 +97,7 @@ impl FunctionCalls {
         context: &Context,
         call: &PreparedCall<'_, '_>,
         unit: &ExecutionUnit,
-        words: &[&[u8]],
+        arguments: &[&[u8]],
     ) -> Option<Reply> {
         let longest = Duration::from_millis(self.limits.locked_ms.load(Ordering::Relaxed));
         let executor = &call.executor;
@@ -123,7 +123,7 @@ impl FunctionCalls {
         if context.may_wait().is_ok()
             && let Some(credentials) = unit.credentials()
         {
-            return self.enqueue(context, call, words, credentials).err();
+            return self.enqueue(context, call, arguments, credentials).err();
         }
         try_for(longest).into_reply(executor)
     }
@@ -133,9 +133,9 @@ impl FunctionCalls {
         if waiting.responder.is_gone() {
             return None;
         }
-        let words: Vec<_> = waiting.words.iter().collect();
-        let prepared = may_call(&waiting.credentials.user, &NAMES, &words)
-            .and_then(|()| prepare::prepare(&self.libraries, context, &words));
+        let arguments: Vec<_> = waiting.arguments.iter().collect();
+        let prepared = may_call(&waiting.credentials.user, &NAMES, &arguments)
+            .and_then(|()| prepare::prepare(&self.libraries, context, &arguments));
         let call = match prepared {
             Ok(call) => call,
             Err(error) => {
@@ -196,7 +196,7 @@ fn send(call: &PreparedCall<'_, '_>, credentials: Credentials, responder: Box<dy
     call.executor.send_function(FunctionCall {
         callback: call.function.callback,
         credentials: Arc::new(credentials),
-        arguments: Words::of(call.arguments.iter().copied()),
+        arguments: Arguments::of(call.arguments.iter().copied()),
         raw: call.function.flags.contains(Flags::RAW_ARGUMENTS),
         responder,
     });

@@ -24,9 +24,9 @@ pub(super) struct PreparedCall<'a, 'b> {
 pub(super) fn prepare<'a, 'b>(
     libraries: &Libraries,
     context: &Context,
-    words: &'a [&'b [u8]],
+    arguments: &'a [&'b [u8]],
 ) -> Result<PreparedCall<'a, 'b>, String> {
-    let [library, function, count, arguments @ ..] = words else {
+    let [library, function, count, arguments @ ..] = arguments else {
         return Err("ERR wrong number of arguments for 'rg.fcall' command".into());
     };
     let text =

@@ -9,7 +9,7 @@ use super::FunctionCalls;
 use super::prepare::PreparedCall;
 use crate::executor::{CalledExecutor, LibraryExecutor, WaitingCall};
 use crate::server::{BlockedClient, Context, is_paused};
-use gears_v8::ports::{Credentials, Reply, Words};
+use gears_v8::ports::{Arguments, Credentials, Reply};
 
 impl FunctionCalls {
     /// Has the client of a call wait until its library is free.
@@ -20,7 +20,7 @@ impl FunctionCalls {
         self: &Rc<Self>,
         context: &Context,
         call: &PreparedCall<'_, '_>,
-        words: &[&[u8]],
+        arguments: &[&[u8]],
         credentials: Credentials,
     ) -> Result<(), Reply> {
         let begun = CalledExecutor::default();
@@ -36,7 +36,7 @@ impl FunctionCalls {
         let longest = self.limits.unlocked_ms.load(Ordering::Relaxed);
         self.queue.push(WaitingCall {
             library: call.library.into(),
-            words: Words::of(words.iter().copied()),
+            arguments: Arguments::of(arguments.iter().copied()),
             credentials,
             responder: Box::new(client),
             until: Instant::now() + Duration::from_millis(longest),

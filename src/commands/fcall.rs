@@ -21,7 +21,7 @@ pub(super) static COMMANDS: [Command; 2] = [
     },
 ];
 
-/// Position of the word that says how many keys follow.
+/// Position of the number of keys.
 const KEY_COUNT: i32 = 3;
 
 const CALL: Command = Command {
@@ -53,8 +53,8 @@ const CALL: Command = Command {
     ..COMMAND
 };
 
-/// `None` if the client waits for the reply. [`crate::calls`] parses the words, because it parses
-/// those of a waiting call again.
-fn run(app: &App, context: &Context, words: &[&[u8]]) -> Option<Reply> {
-    app.calls.call(context, words)
+/// `None` if the client waits for the reply. [`crate::calls`] parses the arguments, because it
+/// parses those of a waiting call again.
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+    app.calls.call(context, arguments)
 }

@@ -74,15 +74,15 @@ const INTERNAL: Command = Command {
     ..COMMAND
 };
 
-/// All subcommands but `writes`. The first word is the subcommand.
-fn take(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    match replication::take(context, &app.libraries, &app.dispatcher, words) {
+/// All subcommands but `writes`. The first argument is the subcommand.
+fn take(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    match replication::take(context, &app.libraries, &app.dispatcher, arguments) {
         Ok(()) => Reply::OK,
         Err(error) => Reply::error(error.to_string()),
     }
 }
 
 /// Never sent: `server/refusal.rs` only asks the server whether it would run it.
-fn writes(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
+fn writes(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     Reply::OK
 }

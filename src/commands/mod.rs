@@ -34,8 +34,8 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
 
 // --- how handlers are called ---------------------------------------------------------------------
 
-/// A command's C function: `entry!(adapter, handler)`. The adapter decides which words the handler
-/// gets: [`subcommand`], [`command`] or [`waiting_command`].
+/// A command's C function: `entry!(adapter, handler)`. The adapter decides which arguments the
+/// handler gets: [`subcommand`], [`command`] or [`waiting_command`].
 macro_rules! entry {
     ($adapter:path, $handler:path) => {{
         $crate::server::command_entry!(entry, $adapter, $handler);
@@ -44,7 +44,7 @@ macro_rules! entry {
 }
 use entry;
 
-/// Runs a command. The words do not include the command's own name.
+/// Runs a command. The arguments do not include the command's own name.
 type Handler = fn(&App, &Context, &[&[u8]]) -> Reply;
 
 /// Runs a command whose client may have to wait: it returns `None` then.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::Mode;
-use gears_v8::ports::{Credentials, Database, Flags, Function, Hook, Registered, Reply, Words};
+use gears_v8::ports::{Arguments, Credentials, Database, Flags, Function, Hook, Registered, Reply};
 
 use super::stream_access::Streams;
 use crate::executor::{FunctionCall, LibraryExecutor, MainThreadExecutor, Responder};
@@ -122,7 +122,7 @@ impl RegisteredHooks {
             executor.send_function(FunctionCall {
                 callback: hook.callback,
                 credentials: Arc::new(credentials),
-                arguments: Words::default(),
+                arguments: Arguments::default(),
                 raw: false,
                 responder: log,
             });

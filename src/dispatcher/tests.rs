@@ -11,9 +11,9 @@ use gears_core::delivery::{
     Progress, Reach, ReadRequest, RecordBatch, Refusal, Trim,
 };
 use gears_v8::ports::{
-    BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse, Notification,
-    Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError, Server,
-    Session, Words,
+    Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
+    Notification, Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError,
+    Server, Session,
 };
 
 use super::nesting::DEPTH_MAX;
@@ -56,7 +56,7 @@ impl KeptEntered for Chain {}
 impl Session for Chain {
     fn call(&mut self, call: &Call<'_>, server: &dyn Server) -> Outcome {
         let other: &[u8] = if call.stream == b"a" { b"b" } else { b"a" };
-        match server.call(&Words::of([b"XADD", other]), &mut |_| {}) {
+        match server.call(&Arguments::of([b"XADD", other]), &mut |_| {}) {
             Ok(()) => Outcome::Done(Reply::Null),
             Err(error) => Outcome::Failed(ScriptError::new(error)),
         }
@@ -137,7 +137,7 @@ impl Server for World {
         true
     }
 
-    fn call(&self, command: &Words, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, command: &Arguments, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         let name = command.iter().nth(1).unwrap_or_default();
         let key = KeyRef { db: 0, name };
         if self.dispatcher.refuses_append(key).is_some() {

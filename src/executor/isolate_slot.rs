@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::lock_api::ArcMutexGuard;
 use parking_lot::{Condvar, Mutex, MutexGuard, RawMutex};
 
-use gears_v8::ports::{Credentials, Program, RunResults, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Program, RunResults, Server};
 
 /// How long a worker stays out for calls that wait. The main thread is then at something long.
 const WAY_MAX: Duration = Duration::from_millis(20);
@@ -197,7 +197,7 @@ impl Server for UnlockedServer<'_> {
         false
     }
 
-    fn call(&self, _command: &Words, _read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, _command: &Arguments, _read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         Err("Main thread is not locked")
     }
 

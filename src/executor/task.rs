@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gears_core::delivery::{Batch, Mode, SubscriptionKey};
-use gears_v8::ports::{CallbackId, Credentials, Reply, Words};
+use gears_v8::ports::{Arguments, CallbackId, Credentials, Reply};
 
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
@@ -32,7 +32,7 @@ pub(crate) struct FunctionCall {
     /// In whose name it acts.
     pub credentials: Arc<Credentials>,
     /// Its arguments.
-    pub arguments: Words,
+    pub arguments: Arguments,
     /// Whether it wants them as bytes.
     pub raw: bool,
     /// Who waits.

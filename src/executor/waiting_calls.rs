@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_v8::ports::{Credentials, Words};
+use gears_v8::ports::{Arguments, Credentials};
 
 use super::library_executor::LibraryExecutor;
 use super::task::Responder;
@@ -21,8 +21,8 @@ pub(crate) type CalledExecutor = Rc<OnceCell<Arc<LibraryExecutor>>>;
 pub(crate) struct WaitingCall {
     /// The library's name.
     pub library: Box<str>,
-    /// The words of the command, the library's name first.
-    pub words: Words,
+    /// The arguments of the command, the library's name first.
+    pub arguments: Arguments,
     /// In whose name it acts, and where.
     pub credentials: Credentials,
     /// Who waits.
@@ -151,7 +151,7 @@ mod tests {
     fn call(library: &str, number: u8, until: Instant, gone: bool) -> WaitingCall {
         WaitingCall {
             library: library.into(),
-            words: Words::of([[number].as_slice()]),
+            arguments: Arguments::of([[number].as_slice()]),
             credentials: Credentials {
                 user: "anna".into(),
                 db: Database::Number(0),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn number(call: &WaitingCall) -> u8 {
-        call.words.iter().next().unwrap()[0]
+        call.arguments.iter().next().unwrap()[0]
     }
 
     #[test]

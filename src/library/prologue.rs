@@ -36,9 +36,9 @@ impl<'a> Prologue<'a> {
     pub(crate) fn parse(code: &'a str) -> Result<Self, PrologueError> {
         let line = code.lines().next().unwrap_or_default();
         let line = line.strip_prefix("#!").ok_or(PrologueError::NoShebang)?;
-        let mut words = line.split_ascii_whitespace();
-        let engine = words.next().unwrap_or_default();
-        let property = words.next().ok_or(PrologueError::NoName)?;
+        let mut fields = line.split_ascii_whitespace();
+        let engine = fields.next().unwrap_or_default();
+        let property = fields.next().ok_or(PrologueError::NoName)?;
         let (key, name) = property.split_once('=').ok_or(PrologueError::NoValue)?;
         if !key.eq_ignore_ascii_case("name") {
             return Err(PrologueError::UnknownProperty(key.to_owned()));

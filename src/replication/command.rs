@@ -1,4 +1,4 @@
-//! The module's commands to itself, as words and back.
+//! The module's commands to itself, as arguments and back.
 //!
 //! ```text
 //! _RG_INTERNALS library snapshot                                   a library was loaded or upgraded
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Each says how things are, not how they changed: it may come twice. Append-only files of earlier
-//! releases are replayed, so the words and the bytes in them stay what they are.
+//! releases are replayed, so the arguments and the bytes in them stay what they are.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -21,23 +21,23 @@ use gears_core::snapshot::{
     LibrarySnapshot, SnapshotError, decode_delivery_state, decode_pending, encode_delivery_state,
     encode_pending,
 };
-use gears_v8::ports::Words;
+use gears_v8::ports::Arguments;
 
 /// What the module's commands to itself begin with.
 pub(crate) const NAME: &str = "_rg_internals";
 /// The same, for the server.
 pub(crate) const COMMAND: &CStr = c"_rg_internals";
 
-/// The word of [`ReplicatedCommand::Library`].
+/// The subcommand of [`ReplicatedCommand::Library`].
 pub(crate) const LIBRARY: &str = "library";
-/// The word of [`ReplicatedCommand::Deletion`].
+/// The subcommand of [`ReplicatedCommand::Deletion`].
 pub(crate) const DELETE: &str = "delete";
-/// The word of [`ReplicatedCommand::Cursor`].
+/// The subcommand of [`ReplicatedCommand::Cursor`].
 pub(crate) const CURSOR: &str = "cursor";
-/// The word of [`ReplicatedCommand::ConsumerState`].
+/// The subcommand of [`ReplicatedCommand::ConsumerState`].
 pub(crate) const HOLD: &str = "hold";
-/// The word of a command that is never sent, and does nothing: the server is asked whether it would
-/// let it through, as any command that may write.
+/// The subcommand that is never sent, and does nothing: the server is asked whether it would let it
+/// through, as any command that may write.
 pub(crate) const WRITES: &str = "writes";
 
 /// A command of the module to itself, on replicas and after a restart.
@@ -72,7 +72,7 @@ pub(crate) enum ReplicatedCommand<'a> {
     },
 }
 
-/// What is wrong with the words of a command.
+/// What is wrong with the arguments of a command.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum DecodeError {
     /// They are too few, or too many.
@@ -96,32 +96,32 @@ pub(crate) enum DecodeError {
 }
 
 impl<'a> ReplicatedCommand<'a> {
-    /// The words behind [`COMMAND`].
-    pub(crate) fn encode(&self) -> Words {
+    /// The arguments behind [`COMMAND`].
+    pub(crate) fn encode(&self) -> Arguments {
         match self {
-            Self::Library(snapshot) => Words::of([LIBRARY.as_bytes(), &snapshot.encode()]),
-            Self::Deletion { library } => Words::of([DELETE.as_bytes(), library]),
+            Self::Library(snapshot) => Arguments::of([LIBRARY.as_bytes(), &snapshot.encode()]),
+            Self::Deletion { library } => Arguments::of([DELETE.as_bytes(), library]),
             Self::Cursor {
                 library,
                 consumer,
                 stream,
                 checkpoint,
             } => {
-                let mut words = Words::of([CURSOR.as_bytes(), library, consumer, stream]);
-                words.push(checkpoint.position.to_string().as_bytes());
-                words.push(&encode_pending(checkpoint));
-                // Usually nothing holds the stream up, and the word is left out.
+                let mut arguments = Arguments::of([CURSOR.as_bytes(), library, consumer, stream]);
+                arguments.push(checkpoint.position.to_string().as_bytes());
+                arguments.push(&encode_pending(checkpoint));
+                // Usually nothing holds the stream up, and the argument is left out.
                 let delivery_state = encode_delivery_state(&checkpoint.delivery_state);
                 if !delivery_state.is_empty() {
-                    words.push(&delivery_state);
+                    arguments.push(&delivery_state);
                 }
-                words
+                arguments
             }
             Self::ConsumerState {
                 library,
                 consumer,
                 delivery_state,
-            } => Words::of([
+            } => Arguments::of([
                 HOLD.as_bytes(),
                 library,
                 consumer,
@@ -130,15 +130,15 @@ impl<'a> ReplicatedCommand<'a> {
         }
     }
 
-    /// Reads the words behind [`COMMAND`].
+    /// Reads the arguments behind [`COMMAND`].
     ///
     /// # Errors
     /// With what is wrong with them.
-    pub(crate) fn decode(words: &[&'a [u8]]) -> Result<Self, DecodeError> {
-        let [subcommand, arguments @ ..] = words else {
+    pub(crate) fn decode(arguments: &[&'a [u8]]) -> Result<Self, DecodeError> {
+        let [subcommand, arguments @ ..] = arguments else {
             return Err(DecodeError::Unknown);
         };
-        let is = |word: &str| subcommand.eq_ignore_ascii_case(word.as_bytes());
+        let is = |name: &str| subcommand.eq_ignore_ascii_case(name.as_bytes());
         if is(LIBRARY) {
             decode_library(arguments)
         } else if is(DELETE) {
@@ -256,7 +256,7 @@ mod tests {
 
     const PAUSED: &[u8] = b"\x01\x00\x00\x00\x00\x00";
 
-    /// Each command, and the words that every release has for it.
+    /// Each command, and the arguments that every release has for it.
     fn golden() -> Vec<(ReplicatedCommand<'static>, Vec<&'static [u8]>)> {
         vec![
             (
@@ -309,36 +309,40 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_the_words_that_it_always_had() {
-        for (command, words) in golden() {
-            assert_eq!(command.encode().iter().collect::<Vec<_>>(), words);
+    fn every_command_has_the_arguments_that_it_always_had() {
+        for (command, arguments) in golden() {
+            assert_eq!(command.encode().iter().collect::<Vec<_>>(), arguments);
         }
     }
 
     #[test]
-    fn the_words_of_a_command_say_what_it_said() {
-        for (command, words) in golden() {
-            assert_eq!(ReplicatedCommand::decode(&words), Ok(command));
+    fn the_arguments_of_a_command_decode_to_it() {
+        for (command, arguments) in golden() {
+            assert_eq!(ReplicatedCommand::decode(&arguments), Ok(command));
         }
     }
 
     #[test]
     fn a_server_may_spell_the_subcommand_as_it_likes() {
-        let words: [&[u8]; 2] = [b"DELETE", b"lib"];
+        let arguments: [&[u8]; 2] = [b"DELETE", b"lib"];
         let deletion = ReplicatedCommand::Deletion { library: b"lib" };
-        assert_eq!(ReplicatedCommand::decode(&words), Ok(deletion));
+        assert_eq!(ReplicatedCommand::decode(&arguments), Ok(deletion));
     }
 
     #[test]
-    fn what_is_wrong_with_the_words_is_named() {
-        let wrong = |words: &[&[u8]]| ReplicatedCommand::decode(words).unwrap_err().to_string();
-        for (command, words) in golden() {
-            let name = String::from_utf8_lossy(words[0]);
+    fn what_is_wrong_with_the_arguments_is_named() {
+        let wrong = |arguments: &[&[u8]]| {
+            ReplicatedCommand::decode(arguments)
+                .unwrap_err()
+                .to_string()
+        };
+        for (command, arguments) in golden() {
+            let name = String::from_utf8_lossy(arguments[0]);
             let arity = format!("ERR wrong number of arguments for '_rg_internals|{name}' command");
-            let mut more = words.clone();
+            let mut more = arguments.clone();
             more.resize(8, b"");
-            for words in [&words[..1], &more] {
-                assert_eq!(wrong(words), arity, "{command:?}");
+            for arguments in [&arguments[..1], &more] {
+                assert_eq!(wrong(arguments), arity, "{command:?}");
             }
         }
         assert!(wrong(&[b"library", b"\xff"]).starts_with("ERR the library "));

@@ -70,12 +70,12 @@ pub(crate) fn take(
     link: &dyn ReplicationLink,
     libraries: &Libraries,
     dispatcher: &Dispatcher,
-    words: &[&[u8]],
+    arguments: &[&[u8]],
 ) -> Result<(), NotTaken> {
     if !link.is_replicated() {
         return Err(NotTaken::FromClient);
     }
-    let command = ReplicatedCommand::decode(words).inspect_err(|error| {
+    let command = ReplicatedCommand::decode(arguments).inspect_err(|error| {
         log::error!("what came from the primary or the append-only file is wrong: {error}");
     })?;
     apply(link, libraries, dispatcher, &command);

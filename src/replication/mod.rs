@@ -1,8 +1,8 @@
 //! What the module tells itself, on replicas and after a restart: the one owner of `_RG_INTERNALS`.
 //!
 //! ```text
-//!  library loaded, deleted ─┐                                      ┌─> libraries
-//!  checkpoint committed ────┼─> ReplicatedCommand ── words ──> take ──> delivery core
+//!  library loaded, deleted ─┐                                          ┌─> libraries
+//!  checkpoint committed ────┼─> ReplicatedCommand ── arguments ──> take ──> delivery core
 //!  append-only file anew ───┘     replicas, append-only file
 //! ```
 //!

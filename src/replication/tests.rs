@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
 use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot};
-use gears_v8::ports::{Credentials, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Server};
 
 use super::{
     PropagationTarget, ReplicatedCommand, ReplicationLink, Rewrite, send_deletion, send_library,
@@ -22,7 +22,7 @@ use crate::library::{EventSubscriptions, KeyEvents, Libraries};
 /// A server's end of the link.
 #[derive(Default)]
 struct Link {
-    sent: RefCell<Vec<(Words, PropagationTarget)>>,
+    sent: RefCell<Vec<(Arguments, PropagationTarget)>>,
     passed_on: Cell<usize>,
     is_client: bool,
 }
@@ -92,15 +92,15 @@ impl Node {
         }
     }
 
-    fn take(&self, words: &Words) -> Result<(), String> {
-        let words: Vec<_> = words.iter().collect();
-        take(&self.link, &self.libraries, &self.dispatcher, &words)
+    fn take(&self, arguments: &Arguments) -> Result<(), String> {
+        let arguments: Vec<_> = arguments.iter().collect();
+        take(&self.link, &self.libraries, &self.dispatcher, &arguments)
             .map_err(|error| error.to_string())
     }
 
     fn take_all(&self, sender: &Self) {
-        for (words, _) in sender.link.sent.take() {
-            self.take(&words).expect("it is taken");
+        for (arguments, _) in sender.link.sent.take() {
+            self.take(&arguments).expect("it is taken");
         }
     }
 }
@@ -210,7 +210,7 @@ fn what_is_of_no_known_library_is_passed_on_and_nothing_else() {
 }
 
 #[test]
-fn nothing_is_taken_from_clients_nor_of_wrong_words() {
+fn nothing_is_taken_from_clients_nor_with_wrong_arguments() {
     let client = Node::new(Link {
         is_client: true,
         ..Link::default()
@@ -219,7 +219,7 @@ fn nothing_is_taken_from_clients_nor_of_wrong_words() {
     let refused = client.take(&library.encode()).unwrap_err();
     assert!(refused.contains("it is only taken from the primary"));
     let replica = Node::new(Link::default());
-    let refused = replica.take(&Words::of([&b"library"[..], b"\xff"]));
+    let refused = replica.take(&Arguments::of([&b"library"[..], b"\xff"]));
     assert!(refused.unwrap_err().starts_with("ERR the library "));
     for node in [&client, &replica] {
         assert!(node.libraries.all().is_empty());

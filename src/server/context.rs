@@ -101,16 +101,16 @@ impl Context {
     /// Calls a reading command; the elements of its reply as texts, empty for those that are none.
     /// Nothing where the command fails.
     pub(super) fn call_for_texts(&self, command: &CStr, arguments: &[&[u8]]) -> Vec<String> {
-        self.call_words(command, arguments, |reply| reply.texts())
+        self.call_replicated(command, arguments, |reply| reply.texts())
             .unwrap_or_default()
     }
 
     /// Calls a command that writes, and has it replicated.
     pub(super) fn call_to_write(&self, command: &CStr, arguments: &[&[u8]]) {
-        self.call_words(command, arguments, |_| ());
+        self.call_replicated(command, arguments, |_| ());
     }
 
-    fn call_words<R>(
+    fn call_replicated<R>(
         &self,
         command: &CStr,
         arguments: &[&[u8]],
@@ -125,10 +125,10 @@ impl Context {
 
 impl ReplicationLink for Context {
     fn send(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
-        let words = command.encode();
-        let words: SmallVec<[RedisString; 8]> = words.iter().map(string).collect();
+        let arguments = command.encode();
+        let arguments: SmallVec<[RedisString; 8]> = arguments.iter().map(string).collect();
         let log_only = target == PropagationTarget::LogOnly;
-        self.replicate_words(replication::COMMAND, &words, log_only);
+        self.replicate_arguments(replication::COMMAND, &arguments, log_only);
     }
 
     fn pass_on(&self) {

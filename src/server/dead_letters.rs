@@ -5,7 +5,7 @@
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
 use gears_v8::ports::resp::{Item as RespItem, Reader};
-use gears_v8::ports::{Credentials, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Server};
 
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
@@ -20,10 +20,10 @@ pub(super) fn write_dead_letter(
     dead_letter: &DeadLetter,
 ) -> Result<(), String> {
     let to = stream_for(context, &dead_letter.to, &dead_letter.stream);
-    let mut words = Words::of([b"XADD", &to[..], b"*"]);
+    let mut arguments = Arguments::of([b"XADD", &to[..], b"*"]);
     let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
-    dead_letter.for_each_part(library, name, |part| words.push(part));
-    run(credentials, &words).map_err(|error| {
+    dead_letter.for_each_part(library, name, |part| arguments.push(part));
+    run(credentials, &arguments).map_err(|error| {
         let id = dead_letter.item.id();
         format!("the dead letter of {id} cannot be written: {error}")
     })
@@ -36,19 +36,19 @@ pub(super) fn delete_dead_letters(
     deletions: &DeadLetterDeletion,
 ) {
     let from = stream_for(context, &deletions.from, &deletions.stream);
-    let mut words = Words::of([b"XDEL", &from[..]]);
+    let mut arguments = Arguments::of([b"XDEL", &from[..]]);
     for dead_letter in &deletions.dead_letters {
-        words.push(dead_letter.to_string().as_bytes());
+        arguments.push(dead_letter.to_string().as_bytes());
     }
-    if let Err(error) = run(credentials, &words) {
+    if let Err(error) = run(credentials, &arguments) {
         log::warn!("a dead letter whose entry is done cannot be deleted: {error}");
     }
 }
 
-fn run(credentials: &Credentials, words: &Words) -> Result<(), String> {
+fn run(credentials: &Credentials, arguments: &Arguments) -> Result<(), String> {
     let unit = ExecutionUnit::of_dead_letter(credentials);
     let mut result = Ok(());
-    let locked = unit.call(words, &mut |reply| {
+    let locked = unit.call(arguments, &mut |reply| {
         if let Some(RespItem::Error(error)) = Reader::new(reply).next() {
             result = Err(String::from_utf8_lossy(error).into_owned());
         }

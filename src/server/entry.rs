@@ -9,7 +9,7 @@ use redis_module::raw::{self, RedisModuleCtx, RedisModuleString};
 use super::context::Context;
 use super::ffi::constants::{API_VERSION, ERR, OK};
 use super::ffi::guard;
-use super::ffi::string::words;
+use super::ffi::string::arguments;
 use super::hooks::HOOKS;
 use super::{keyspace, log as server_log};
 
@@ -49,7 +49,9 @@ pub(super) unsafe extern "C" fn RedisModule_OnLoad(
 fn load(context: *mut RedisModuleCtx, argv: *mut *mut RedisModuleString, argc: c_int) -> c_int {
     let loaded = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the server gives `argc` live strings.
-        crate::load(&Context::from_raw(context), &unsafe { words(argv, argc) })
+        crate::load(&Context::from_raw(context), &unsafe {
+            arguments(argv, argc)
+        })
     }));
     match loaded {
         Ok(Ok(())) => return OK,

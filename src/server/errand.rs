@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use gears_v8::ports::{Credentials, Flags, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Flags, Server};
 
 use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
 use super::context::Context;
@@ -35,7 +35,7 @@ use super::main_thread::Parked;
 /// What a worker wants of the main thread that is parked for it.
 enum ParkedTask {
     /// A command.
-    Call(Words),
+    Call(Arguments),
     /// Another unit within this one.
     Begin(Credentials),
     /// The end of the innermost unit; of the last one the end of the block.
@@ -173,7 +173,7 @@ impl Server for Sender {
         true
     }
 
-    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, command: &Arguments, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         match ask(ParkedTask::Call(command.clone())) {
             ParkedAnswer::Reply(bytes) => read(&bytes),
             // The main thread answers what it is asked.
@@ -252,7 +252,9 @@ fn serve() {
     while !units.is_empty() {
         match next_task() {
             ParkedTask::Begin(credentials) => answer(begin(&credentials, &mut units)),
-            ParkedTask::Call(words) => answer(ParkedAnswer::Reply(run(&words, units.last()))),
+            ParkedTask::Call(arguments) => {
+                answer(ParkedAnswer::Reply(run(&arguments, units.last())));
+            }
             ParkedTask::End => {
                 units.pop();
             }
@@ -284,11 +286,11 @@ fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> P
 }
 
 /// Runs a command; whatever happens, there is a reply: the worker waits for it.
-fn run(words: &Words, unit: Option<&Option<ExecutionUnit>>) -> Vec<u8> {
+fn run(arguments: &Arguments, unit: Option<&Option<ExecutionUnit>>) -> Vec<u8> {
     let mut bytes = b"-ERR the server did not run the command\r\n".to_vec();
     if let Some(Some(unit)) = unit {
         guard::run("a worker's command", || {
-            let _ = unit.call(words, &mut |reply| bytes = reply.to_vec());
+            let _ = unit.call(arguments, &mut |reply| bytes = reply.to_vec());
         });
     }
     bytes

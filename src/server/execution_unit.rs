@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use gears_core::delivery::{EntryId, KeyRef};
 use gears_v8::ports::resp::{Item, Reader};
-use gears_v8::ports::{Credentials, Database, Flags, Server, Words};
+use gears_v8::ports::{Arguments, Credentials, Database, Flags, Server};
 
 use super::context::Context;
 use super::facts::facts;
@@ -192,9 +192,9 @@ impl Server for ExecutionUnit {
         true
     }
 
-    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
-        let mut words = command.iter();
-        let name = words.next().unwrap_or_default();
+    fn call(&self, command: &Arguments, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        let mut arguments = command.iter();
+        let name = arguments.next().unwrap_or_default();
         let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(name);
         name.push(0);
         let Ok(name) = CStr::from_bytes_with_nul(&name) else {
@@ -233,7 +233,7 @@ impl Server for ExecutionUnit {
             read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
-        let arguments: SmallVec<[RedisString; 16]> = words.map(string).collect();
+        let arguments: SmallVec<[RedisString; 16]> = arguments.map(string).collect();
         match stream {
             None => self.run(name, &arguments, read),
             Some(stream) => self.run(name, &arguments, &mut |reply| {

@@ -7,7 +7,7 @@ use redis_module::raw::{RedisModuleCtx, RedisModuleString};
 
 use super::context::Context;
 use super::ffi::constants::OK;
-use super::ffi::string::words;
+use super::ffi::string::arguments;
 use super::ffi::{blocked, guard, reply};
 use super::main_thread::{NOT_HERE, is_free_main_thread};
 use super::snapshots;
@@ -30,7 +30,7 @@ macro_rules! command_entry {
 }
 pub(crate) use command_entry;
 
-/// The same for a command with keys, behind the word at `$count_at`, which tells how many.
+/// The same for a command with keys, behind the argument at `$count_at`, the number of keys.
 macro_rules! keyed_command_entry {
     ($name:ident, $count_at:expr, $run:path, $handler:path) => {
         unsafe extern "C" fn $name(
@@ -50,13 +50,13 @@ macro_rules! keyed_command_entry {
 }
 pub(crate) use keyed_command_entry;
 
-/// How many keys follow, by the word that tells. Only as the server itself reads numbers: another
-/// form would hide the keys from it.
+/// How many keys follow, by the argument that says it. Only as the server itself reads numbers:
+/// another form would hide the keys from it.
 ///
 /// # Errors
 /// Where it is no such number.
-pub(crate) fn key_count(word: &[u8]) -> Result<usize, String> {
-    let text = std::str::from_utf8(word).map_err(|_| "Couldn't parse as UTF-8 string")?;
+pub(crate) fn key_count(argument: &[u8]) -> Result<usize, String> {
+    let text = std::str::from_utf8(argument).map_err(|_| "Couldn't parse as UTF-8 string")?;
     let count = text
         .parse::<usize>()
         .map_err(|error| format!("ERR {error}"))?;
@@ -84,7 +84,7 @@ pub(crate) fn run_command(
             }
             snapshots::make_known(&context);
             // SAFETY: the server gives `argc` strings, which live as long as the command runs.
-            let arguments = unsafe { words(argv, argc) };
+            let arguments = unsafe { arguments(argv, argc) };
             if let Some(answer) = handler(&context, &arguments) {
                 reply::send(&answer, &context);
             }
@@ -102,8 +102,8 @@ pub(crate) fn run_command(
     OK
 }
 
-/// Runs a command as [`run_command`] does, or tells the server where its keys are: behind the word
-/// at `count_at`, which tells how many.
+/// Runs a command as [`run_command`] does, or tells the server where its keys are: behind the
+/// argument at `count_at`, which is their number.
 pub(crate) fn run_keyed_command(
     context: *mut RedisModuleCtx,
     argv: *mut *mut RedisModuleString,
@@ -117,7 +117,7 @@ pub(crate) fn run_keyed_command(
     }
     guard::run("the search for keys", || {
         // SAFETY: the server gives `argc` strings, which live as long as this call.
-        let arguments = unsafe { words(argv, argc) };
+        let arguments = unsafe { arguments(argv, argc) };
         let count = usize::try_from(count_at)
             .ok()
             .and_then(|at| arguments.get(at))

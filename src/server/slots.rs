@@ -34,10 +34,10 @@ fn checksum(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Whether a command, whose words these are, names keys of several slots.
-pub(super) fn are_several(context: &Context, words: &[RedisString]) -> bool {
-    let places = context.key_places(words).into_iter();
-    let mut slots = places.filter_map(|place| Some(slot_of(words.get(place)?.as_slice())));
+/// Whether a command, whose arguments these are, names keys of several slots.
+pub(super) fn are_several(context: &Context, arguments: &[RedisString]) -> bool {
+    let places = context.key_places(arguments).into_iter();
+    let mut slots = places.filter_map(|place| Some(slot_of(arguments.get(place)?.as_slice())));
     let first = slots.next();
     slots.any(|slot| Some(slot) != first)
 }

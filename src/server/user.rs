@@ -20,10 +20,10 @@ pub(super) const NO_RIGHT: &str = "User does not have permissions on key.";
 pub(crate) fn may_call(user: &str, names: &[&[u8]], arguments: &[&[u8]]) -> Result<(), String> {
     let found = User::find_enabled(user).ok_or_else(|| format!("ERR {NO_USER}"))?;
     let may_run = |name: &&[u8]| {
-        let words: Vec<&[u8]> = std::iter::once(*name)
+        let arguments: Vec<&[u8]> = std::iter::once(*name)
             .chain(arguments.iter().copied())
             .collect();
-        found.may_run(&words)
+        found.may_run(&arguments)
     };
     if names.iter().any(may_run) {
         return Ok(());
@@ -36,6 +36,6 @@ pub(crate) fn may_call(user: &str, names: &[&[u8]], arguments: &[&[u8]]) -> Resu
 /// Whether that user administers the server. Servers do not tell a user's categories: who may
 /// change users, which is of `@admin` on all of them, may become any of them anyway.
 pub(crate) fn is_admin(user: &str) -> bool {
-    let words: [&[u8]; 3] = [b"ACL", b"SETUSER", b"default"];
-    User::find(user).is_some_and(|user| user.may_run(&words))
+    let arguments: [&[u8]; 3] = [b"ACL", b"SETUSER", b"default"];
+    User::find(user).is_some_and(|user| user.may_run(&arguments))
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use gears_core::delivery::{ConsumerSpec, EntryId, Mode, RecordBatch};
 use gears_v8::V8Engine;
 use gears_v8::ports::{
-    Call, Credentials, Engine, Outcome, Program, Registrations, RunResults, ScriptError, Server,
-    Source, Words,
+    Arguments, Call, Credentials, Engine, Outcome, Program, Registrations, RunResults, ScriptError,
+    Server, Source,
 };
 
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| common::engine(2000));
@@ -23,7 +23,7 @@ impl Server for NoServer {
         true
     }
 
-    fn call(&self, _command: &Words, _read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, _command: &Arguments, _read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         Err("no server")
     }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 
 use gears_v8::V8Engine;
 use gears_v8::ports::{
-    Credentials, Database, Engine, Flags, Invocation, Outcome, Program, Registrations, Reply,
-    RunResults, Server, Session, Source, Words,
+    Arguments, Credentials, Database, Engine, Flags, Invocation, Outcome, Program, Registrations,
+    Reply, RunResults, Server, Session, Source,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -54,12 +54,12 @@ impl Server for FakeServer {
         self.locked
     }
 
-    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, command: &Arguments, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         if !self.locked {
             return Err("not locked");
         }
-        let words: Vec<_> = command.iter().map(String::from_utf8_lossy).collect();
-        self.commands.borrow_mut().push(words.join(" "));
+        let arguments: Vec<_> = command.iter().map(String::from_utf8_lossy).collect();
+        self.commands.borrow_mut().push(arguments.join(" "));
         let reply = self.replies.borrow_mut().pop_front();
         read(&reply.unwrap_or_else(|| b"-ERR no more replies\r\n".to_vec()));
         Ok(())
@@ -299,7 +299,7 @@ impl Server for Interrupted<'_> {
         false
     }
 
-    fn call(&self, _: &Words, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+    fn call(&self, _: &Arguments, _: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
         Err("not locked")
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_WORD, nothing_more};
+use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
 use crate::server::{Arg, ArgKind, Command, Context, Keys};
@@ -92,7 +92,7 @@ pub(super) const REDRIVE: Command = Command {
 const CONTROL: Command = Command {
     flags: "write deny-script",
     categories: "write scripting slow",
-    keys: Keys::Changed(STREAM_WORD, STREAM_AT),
+    keys: Keys::Changed(STREAM_KEYWORD, STREAM_AT),
     ..COMMAND
 };
 
@@ -100,7 +100,7 @@ const CONTROL: Command = Command {
 fn change<'a>(
     app: &App,
     context: &Context,
-    words: &[&'a [u8]],
+    arguments: &[&'a [u8]],
     subcommand: &str,
     work: impl FnOnce(&NamedConsumer<'a>, &[&'a [u8]]) -> Result<Reply, Reply>,
 ) -> Reply {
@@ -108,7 +108,7 @@ fn change<'a>(
         return Reply::error(READ_ONLY);
     }
     let done = app.change_consumers(context, || {
-        let (target, rest) = NamedConsumer::parse(app, context, words, subcommand)?;
+        let (target, rest) = NamedConsumer::parse(app, context, arguments, subcommand)?;
         work(&target, rest)
     });
     done.unwrap_or_else(|error| error)
@@ -127,75 +127,99 @@ fn stream<'a>(
     })
 }
 
-fn pause(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    change(app, context, words, "rg.consumer|pause", |target, rest| {
-        nothing_more(rest)?;
-        let key = target.key_ref(context);
-        app.dispatcher
-            .update(|delivery| delivery.pause(target.consumer, key));
-        Ok(Reply::OK)
-    })
-}
-
-fn resume(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    change(app, context, words, "rg.consumer|resume", |target, rest| {
-        nothing_more(rest)?;
-        let key = target.key_ref(context);
-        app.dispatcher
-            .update(|delivery| delivery.go_on(target.consumer, key));
-        Ok(Reply::OK)
-    })
-}
-
-fn retry(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    change(app, context, words, "rg.consumer|retry", |target, rest| {
-        let key = stream(target, context, rest, "rg.consumer|retry")?;
-        nothing_more(rest)?;
-        app.dispatcher
-            .update(|delivery| delivery.retry_now(target.consumer, key));
-        Ok(Reply::OK)
-    })
-}
-
-fn seek(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
-    change(app, context, words, "rg.consumer|seek", |target, rest| {
-        let key = stream(target, context, rest, "rg.consumer|seek")?;
-        let place = match rest {
-            [place] => *place,
-            [] => return Err(wrong_arity("rg.consumer|seek")),
-            _ => return Err(Reply::error("ERR syntax error")),
-        };
-        let position = if place.eq_ignore_ascii_case(b"earliest") {
-            EntryId::ZERO
-        } else if place.eq_ignore_ascii_case(b"latest") {
-            context.last_id(key.name).unwrap_or(EntryId::ZERO)
-        } else {
-            let id = std::str::from_utf8(place)
-                .ok()
-                .and_then(EntryId::parse_part);
-            let id = id.ok_or_else(|| {
-                let shown = String::from_utf8_lossy(place);
-                Reply::error(format!("ERR invalid stream ID '{shown}'"))
-            })?;
-            id.before()
-        };
-        app.dispatcher
-            .update(|delivery| delivery.seek(target.consumer, key, position));
-        Ok(Reply::OK)
-    })
-}
-
-fn redrive(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+fn pause(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     change(
         app,
         context,
-        words,
+        arguments,
+        "rg.consumer|pause",
+        |target, rest| {
+            nothing_more(rest)?;
+            let key = target.key_ref(context);
+            app.dispatcher
+                .update(|delivery| delivery.pause(target.consumer, key));
+            Ok(Reply::OK)
+        },
+    )
+}
+
+fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    change(
+        app,
+        context,
+        arguments,
+        "rg.consumer|resume",
+        |target, rest| {
+            nothing_more(rest)?;
+            let key = target.key_ref(context);
+            app.dispatcher
+                .update(|delivery| delivery.go_on(target.consumer, key));
+            Ok(Reply::OK)
+        },
+    )
+}
+
+fn retry(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    change(
+        app,
+        context,
+        arguments,
+        "rg.consumer|retry",
+        |target, rest| {
+            let key = stream(target, context, rest, "rg.consumer|retry")?;
+            nothing_more(rest)?;
+            app.dispatcher
+                .update(|delivery| delivery.retry_now(target.consumer, key));
+            Ok(Reply::OK)
+        },
+    )
+}
+
+fn seek(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    change(
+        app,
+        context,
+        arguments,
+        "rg.consumer|seek",
+        |target, rest| {
+            let key = stream(target, context, rest, "rg.consumer|seek")?;
+            let place = match rest {
+                [place] => *place,
+                [] => return Err(wrong_arity("rg.consumer|seek")),
+                _ => return Err(Reply::error("ERR syntax error")),
+            };
+            let position = if place.eq_ignore_ascii_case(b"earliest") {
+                EntryId::ZERO
+            } else if place.eq_ignore_ascii_case(b"latest") {
+                context.last_id(key.name).unwrap_or(EntryId::ZERO)
+            } else {
+                let id = std::str::from_utf8(place)
+                    .ok()
+                    .and_then(EntryId::parse_part);
+                let id = id.ok_or_else(|| {
+                    let shown = String::from_utf8_lossy(place);
+                    Reply::error(format!("ERR invalid stream ID '{shown}'"))
+                })?;
+                id.before()
+            };
+            app.dispatcher
+                .update(|delivery| delivery.seek(target.consumer, key, position));
+            Ok(Reply::OK)
+        },
+    )
+}
+
+fn redrive(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    change(
+        app,
+        context,
+        arguments,
         "rg.consumer|redrive",
         |target, rest| {
             let key = stream(target, context, rest, "rg.consumer|redrive")?;
             let most = match rest {
                 [] => REDRIVE_DEFAULT,
-                [word, count] if word.eq_ignore_ascii_case(b"count") => {
+                [keyword, count] if keyword.eq_ignore_ascii_case(b"count") => {
                     let count = std::str::from_utf8(count)
                         .ok()
                         .and_then(|text| text.parse().ok());

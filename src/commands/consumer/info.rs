@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_WORD, nothing_more};
+use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context, Keys};
@@ -20,7 +20,7 @@ pub(super) const INFO: Command = Command {
     entry: entry!(subcommand, info),
     flags: "deny-script",
     categories: CATEGORIES,
-    keys: Keys::Read(STREAM_WORD, STREAM_AT),
+    keys: Keys::Read(STREAM_KEYWORD, STREAM_AT),
     summary: "Shows how it stands with a stream consumer",
     complexity: "O(N) where N is the number of its streams, or of entries it is behind",
     args: &[text("library"), text("consumer"), ANY_STREAM],
@@ -31,9 +31,9 @@ pub(super) const INFO: Command = Command {
     ..COMMAND
 };
 
-fn info(app: &App, context: &Context, words: &[&[u8]]) -> Reply {
+fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     app.dispatcher.catch_up();
-    let parsed = NamedConsumer::parse(app, context, words, "rg.consumer|info");
+    let parsed = NamedConsumer::parse(app, context, arguments, "rg.consumer|info");
     let parsed = parsed.and_then(|(target, rest)| nothing_more(rest).map(|()| target));
     let target = match parsed {
         Ok(target) => target,

@@ -35,13 +35,13 @@ pub(super) static RG_CONSUMER: Command = Command {
     ..CONTAINER
 };
 
-/// The word before a stream's key, and where it is looked for: behind library and consumer.
-const STREAM_WORD: &str = "STREAM";
+/// The keyword before a stream's key, and where it is looked for: behind library and consumer.
+const STREAM_KEYWORD: &str = "STREAM";
 const STREAM_AT: i32 = 4;
 
 /// A stream, required.
 const STREAM: Arg = Arg {
-    token: Some(STREAM_WORD),
+    token: Some(STREAM_KEYWORD),
     kind: ArgKind::Key,
     ..text("stream")
 };
@@ -52,7 +52,7 @@ const ANY_STREAM: Arg = Arg {
     ..STREAM
 };
 
-fn help(_app: &App, _context: &Context, _words: &[&[u8]]) -> Reply {
+fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     help_of(&RG_CONSUMER)
 }
 
@@ -64,19 +64,23 @@ struct NamedConsumer<'a> {
 }
 
 impl<'a> NamedConsumer<'a> {
-    /// Reads `library consumer [STREAM key]`; also returns the words behind that.
+    /// Reads `library consumer [STREAM key]`; also returns the arguments behind that.
     fn parse<'w>(
         app: &App,
         context: &Context,
-        words: &'w [&'a [u8]],
+        arguments: &'w [&'a [u8]],
         subcommand: &str,
     ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
-        let [library, consumer, rest @ ..] = words else {
+        let [library, consumer, rest @ ..] = arguments else {
             return Err(wrong_arity(subcommand));
         };
         let (key, rest) = match rest {
-            [word, key, rest @ ..] if word.eq_ignore_ascii_case(b"stream") => (Some(*key), rest),
-            [word] if word.eq_ignore_ascii_case(b"stream") => return Err(wrong_arity(subcommand)),
+            [keyword, key, rest @ ..] if keyword.eq_ignore_ascii_case(b"stream") => {
+                (Some(*key), rest)
+            }
+            [keyword] if keyword.eq_ignore_ascii_case(b"stream") => {
+                return Err(wrong_arity(subcommand));
+            }
             rest => (None, rest),
         };
         let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

@@ -158,8 +158,8 @@ fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let found = own_id(app, context, arguments, "rg.getexecution").and_then(|id| {
         match rest {
             [] => {}
-            [word] if word.eq_ignore_ascii_case(b"shard") => {}
-            [word] if word.eq_ignore_ascii_case(b"cluster") => {
+            [keyword] if keyword.eq_ignore_ascii_case(b"shard") => {}
+            [keyword] if keyword.eq_ignore_ascii_case(b"cluster") => {
                 return Err(Reply::error(
                     "ERR only the executions of this shard are known",
                 ));

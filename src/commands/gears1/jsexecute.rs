@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::executor::{FunctionCall, LibraryExecutor};
 use crate::library::{LoadError, LoadRequest, SourceKind};
 use crate::server::{Arg, BlockedClient, Command, Context, NoWait, random_name};
-use gears_v8::ports::{Credentials, Database, Flags, Reply, Scheduled, Words};
+use gears_v8::ports::{Arguments, Credentials, Database, Flags, Reply, Scheduled};
 
 use super::GEARS1;
 use crate::commands::{READ_ONLY, entry, text, token, user_of, waiting_command};
@@ -138,7 +138,7 @@ impl ScriptRun<'_> {
                 db: Database::Number(context.db()),
                 flags: Flags::default(),
             }),
-            arguments: Words::of([id.as_bytes()]),
+            arguments: Arguments::of([id.as_bytes()]),
             raw: false,
             responder,
         });

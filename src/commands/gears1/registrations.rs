@@ -365,7 +365,7 @@ fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     }
     let id = match arguments {
         [id] => *id,
-        [id, word] if word.eq_ignore_ascii_case(b"abortpending") => *id,
+        [id, keyword] if keyword.eq_ignore_ascii_case(b"abortpending") => *id,
         [] => return wrong_arity("rg.unregister"),
         _ => return Reply::error("ERR syntax error"),
     };

@@ -28,7 +28,7 @@ pub(crate) struct Command {
     pub(crate) summary: &'static str,
     /// How long it takes.
     pub(crate) complexity: &'static str,
-    /// Words it takes: exactly, or at least where negative.
+    /// Arguments it takes: exactly, or at least where negative.
     pub(crate) arity: c_int,
     /// Where its keys are.
     pub(crate) keys: Keys,
@@ -45,9 +45,9 @@ pub(crate) struct Command {
 pub(crate) enum Keys {
     /// It has none.
     None,
-    /// Behind the word at this place, which tells how many; read and written.
+    /// Behind the argument at this place, which is their number; read and written.
     Counted(c_int),
-    /// One behind a word, which is looked for from a place on; read and written.
+    /// One behind a keyword, which is looked for from a place on; read and written.
     Changed(&'static str, c_int),
     /// The same, read alone.
     Read(&'static str, c_int),
@@ -57,7 +57,7 @@ pub(crate) enum Keys {
 pub(crate) struct Arg {
     /// What it stands for.
     pub(crate) name: &'static str,
-    /// The word that comes before it, if any.
+    /// The keyword before it, if any.
     pub(crate) token: Option<&'static str>,
     /// What it is.
     pub(crate) kind: ArgKind,

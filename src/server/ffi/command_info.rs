@@ -93,11 +93,11 @@ fn key_specs(keys: Keys, strings: &mut Strings) -> Option<[raw::RedisModuleComma
                 keystep: 1,
             };
         }
-        Keys::Changed(word, startfrom) | Keys::Read(word, startfrom) => {
+        Keys::Changed(keyword, startfrom) | Keys::Read(keyword, startfrom) => {
             spec.begin_search_type =
                 raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
             spec.bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
-                keyword: strings.keep(word),
+                keyword: strings.keep(keyword),
                 startfrom,
             };
             spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;

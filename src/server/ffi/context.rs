@@ -83,10 +83,15 @@ impl Context {
 
     /// Sends a command on, to the append-only file and, unless `log_only`, to the replicas, in the
     /// selected database: as one with what else is written now.
-    pub(crate) fn replicate_words(&self, name: &CStr, words: &[RedisString], log_only: bool) {
+    pub(crate) fn replicate_arguments(
+        &self,
+        name: &CStr,
+        arguments: &[RedisString],
+        log_only: bool,
+    ) {
         let format = if log_only { c"vR" } else { c"v" };
         let pointers: SmallVec<[*mut RedisModuleString; 8]> =
-            words.iter().map(|word| word.inner).collect();
+            arguments.iter().map(|argument| argument.inner).collect();
         // SAFETY: the context is live; the format says what follows: a list with its length, of
         // strings that live until this function ends. The server keeps its own references.
         unsafe {
@@ -110,7 +115,7 @@ impl Context {
         self.of_crate().is_keys_position_request()
     }
 
-    /// Tells it of a key: the place of a word that there is.
+    /// Tells it of a key: the place of an argument that there is.
     pub(crate) fn tell_key(&self, place: c_int) {
         self.of_crate().key_at_pos(place);
     }
@@ -160,15 +165,15 @@ impl Context {
         "0".repeat(SHARD_ID)
     }
 
-    /// The places of the keys among the words of a command; none where there is no such command,
+    /// The places of the keys among the arguments of a command; none where there is no such command,
     /// not like that, or without keys.
-    pub(crate) fn key_places(&self, words: &[RedisString]) -> Vec<usize> {
-        let mut pointers: Vec<_> = words.iter().map(|word| word.inner).collect();
+    pub(crate) fn key_places(&self, arguments: &[RedisString]) -> Vec<usize> {
+        let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.inner).collect();
         let Ok(length) = c_int::try_from(pointers.len()) else {
             return Vec::new();
         };
         let mut count = 0;
-        // SAFETY: the context and the words are live; the list is ours, and freed below.
+        // SAFETY: the context and the arguments are live; the list is ours, and freed below.
         let places = unsafe {
             api!(RedisModule_GetCommandKeys)(self.0, pointers.as_mut_ptr(), length, &raw mut count)
         };

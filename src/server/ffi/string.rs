@@ -60,11 +60,14 @@ pub(super) fn owned(raw: *mut RedisModuleString) -> Option<RedisString> {
     (!raw.is_null()).then(|| RedisString::from_redis_module_string(null_mut(), raw))
 }
 
-/// The words of a command.
+/// The arguments of a command.
 ///
 /// # Safety
 /// `argv` must point to `argc` strings that stay alive while the result is used.
-pub(crate) unsafe fn words<'a>(argv: *mut *mut RedisModuleString, argc: c_int) -> Vec<&'a [u8]> {
+pub(crate) unsafe fn arguments<'a>(
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+) -> Vec<&'a [u8]> {
     let argc = usize::try_from(argc).unwrap_or(0);
     if argc == 0 {
         return Vec::new();

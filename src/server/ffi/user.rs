@@ -37,9 +37,9 @@ impl User {
     }
 
     /// Whether the user could run this command himself.
-    pub(crate) fn may_run(&self, words: &[&[u8]]) -> bool {
-        let words: Vec<_> = words.iter().map(|word| string(word)).collect();
-        let mut pointers: Vec<_> = words.iter().map(|word| word.inner).collect();
+    pub(crate) fn may_run(&self, arguments: &[&[u8]]) -> bool {
+        let arguments: Vec<_> = arguments.iter().map(|argument| string(argument)).collect();
+        let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.inner).collect();
         let length = pointers.len().try_into().unwrap_or(0);
         // SAFETY: the user and the strings live until the end of this function.
         let allowed = unsafe {

@@ -3,7 +3,7 @@
 //! What a script gives may be endless (cycles), larger than it looks (the same array a thousand
 //! times) and alive (getters, proxies): so depth, size and time are bounded here too.
 
-use crate::ports::{Reply, ScriptError, Words};
+use crate::ports::{Arguments, Reply, ScriptError};
 
 use crate::runtime::run;
 use crate::runtime::text;
@@ -337,7 +337,7 @@ pub(crate) enum NotAnArgument {
 /// `String()` gives them.
 pub(crate) fn push_argument(
     scope: &mut v8::PinScope,
-    arguments: &mut Words,
+    arguments: &mut Arguments,
     value: v8::Local<v8::Value>,
     memory: usize,
 ) -> Result<(), NotAnArgument> {
@@ -363,7 +363,7 @@ pub(crate) fn push_argument(
 }
 
 /// Before anything is copied.
-fn check_size(length: usize, arguments: &Words, memory: usize) -> Result<(), NotAnArgument> {
+fn check_size(length: usize, arguments: &Arguments, memory: usize) -> Result<(), NotAnArgument> {
     if length > ARGUMENT_MAX {
         Err(NotAnArgument::Size)
     } else if arguments.bytes().saturating_add(length) > memory {

@@ -1,4 +1,4 @@
-//! What a script engine offers to the rest of the module, without a word of any engine's own types.
+//! What a script engine offers to the rest of the module, in types of no engine.
 //!
 //! An [`Engine`] turns a library's source into a [`Program`]; a program is *entered* to run its
 //! callbacks. Entering takes the program's lock, so several calls in one [`Session`] cost less
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 pub use reply::Reply;
-pub use server::{Credentials, Database, Flags, Server, Words};
+pub use server::{Arguments, Credentials, Database, Flags, Server};
 
 use gears_core::delivery::{ConsumerSpec, EntryId, Item, Mode, Record};
 use gears_core::triggers::{KeyValue, TriggerSpec};

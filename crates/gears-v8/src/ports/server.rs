@@ -87,7 +87,7 @@ pub trait Server {
     ///
     /// # Errors
     /// Where the lock is not held.
-    fn call(&self, command: &Words, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str>;
+    fn call(&self, command: &Arguments, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str>;
 
     /// Whether the caller can be kept waiting.
     fn may_block(&self) -> bool;
@@ -103,19 +103,19 @@ pub trait Server {
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>));
 }
 
-/// Words of a command, or arguments of a function: strings of any bytes, in one block.
+/// A command, name first, or the arguments of a function: strings of any bytes, in one block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words {
+pub struct Arguments {
     bytes: Vec<u8>,
     ends: SmallVec<[usize; 8]>,
 }
 
-impl Words {
-    /// The words of a list.
-    pub fn of<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Self {
+impl Arguments {
+    /// The arguments of a list.
+    pub fn of<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut all = Self::default();
-        for word in words {
-            all.push(word);
+        for argument in arguments {
+            all.push(argument);
         }
         all
     }
@@ -127,12 +127,12 @@ impl Words {
         self.ends.clear();
     }
 
-    /// Adds a word.
-    pub fn push(&mut self, word: &[u8]) {
-        self.push_with(|bytes| bytes.extend_from_slice(word));
+    /// Adds an argument.
+    pub fn push(&mut self, argument: &[u8]) {
+        self.push_with(|bytes| bytes.extend_from_slice(argument));
     }
 
-    /// Adds a word that is appended to the bytes of those before it.
+    /// Adds an argument that is appended to the bytes of those before it.
     pub fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.bytes);
         self.ends.push(self.bytes.len());
@@ -150,19 +150,19 @@ impl Words {
         self.ends.is_empty()
     }
 
-    /// Bytes of all words together.
+    /// Bytes of all arguments together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The words in order.
+    /// The arguments in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
-            let word = &self.bytes[start..*end];
+            let argument = &self.bytes[start..*end];
             start = *end;
-            word
+            argument
         })
     }
 }
@@ -172,12 +172,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_keep_their_bounds() {
-        let words = Words::of([&b"SET"[..], b"", b"a\0b"]);
+    fn arguments_keep_their_bounds() {
+        let arguments = Arguments::of([&b"SET"[..], b"", b"a\0b"]);
         assert_eq!(
-            words.iter().collect::<Vec<_>>(),
+            arguments.iter().collect::<Vec<_>>(),
             [&b"SET"[..], b"", b"a\0b"]
         );
-        assert_eq!((words.len(), words.bytes()), (3, 6));
+        assert_eq!((arguments.len(), arguments.bytes()), (3, 6));
     }
 }

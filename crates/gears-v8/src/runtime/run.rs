@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::ports::{Executions, Reply, RunResults, ScriptError, Server, SettledPromise, Words};
+use crate::ports::{Arguments, Executions, Reply, RunResults, ScriptError, Server, SettledPromise};
 
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::helpers::Helpers;
@@ -33,7 +33,7 @@ pub(crate) struct RunState {
     /// Whether code behind promises that settle is left for another session.
     leaves_continuations: bool,
     /// The last command's arguments, for their memory.
-    arguments: Words,
+    arguments: Arguments,
     /// Threads that have given up the isolate in the middle of a script.
     suspended: usize,
     /// Promises that V8 settles when their time has come.
@@ -75,7 +75,7 @@ impl RunState {
             begun: 0,
             rejected: Vec::new(),
             leaves_continuations: false,
-            arguments: Words::default(),
+            arguments: Arguments::default(),
             helpers: None,
         }
     }
@@ -261,7 +261,7 @@ pub(crate) struct CallContext {
     pub(crate) helpers: Arc<Helpers>,
     pub(crate) isolate_limits: Arc<IsolateLimits>,
     /// Memory for the command's arguments, to be given back.
-    pub(crate) arguments: Words,
+    pub(crate) arguments: Arguments,
 }
 
 impl CallContext {
@@ -287,7 +287,7 @@ pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext
     })
 }
 
-pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Words) {
+pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Arguments) {
     if let Some(state) = state(isolate) {
         state.arguments = arguments;
     }
