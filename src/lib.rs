@@ -28,7 +28,7 @@ use crate::server::{Context, Settings};
 #[global_allocator]
 static ALLOCATOR: server::ServerAllocator = server::ServerAllocator;
 
-/// Ends what was begun when the module was loaded; false where it was used since.
+/// Ends what was started when the module was loaded; false where it was used since.
 fn unload() -> bool {
     App::end()
 }

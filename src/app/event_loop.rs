@@ -116,7 +116,7 @@ impl App {
     fn deliver(&self, context: &Context) {
         if !self.is_active() {
             self.dispatcher.catch_up();
-            self.dispatcher.triggers.go_on_with_left();
+            self.dispatcher.triggers.resume_workers();
             return;
         }
         let scanning = self.event_loop.scan.borrow().is_pending();

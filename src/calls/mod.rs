@@ -148,14 +148,14 @@ impl FunctionCalls {
             ..waiting.credentials.clone()
         };
         if call.function.mode == Mode::Async {
-            let _ = waiting.begun.set(Arc::clone(&call.executor));
+            let _ = waiting.called.set(Arc::clone(&call.executor));
             send(&call, credentials, waiting.responder);
             return None;
         }
         let unit = ExecutionUnit::of_credentials(&credentials);
         let responder = RefCell::new(Some(waiting.responder));
         let mut wait = || {
-            let _ = waiting.begun.set(Arc::clone(&call.executor));
+            let _ = waiting.called.set(Arc::clone(&call.executor));
             let responder = responder.borrow_mut().take();
             responder.ok_or_else(|| Reply::error("Err the caller waits already"))
         };

@@ -23,8 +23,8 @@ impl FunctionCalls {
         arguments: &[&[u8]],
         credentials: Credentials,
     ) -> Result<(), Reply> {
-        let begun = CalledExecutor::default();
-        let (told, calls) = (CalledExecutor::clone(&begun), Rc::downgrade(self));
+        let called = CalledExecutor::default();
+        let (told, calls) = (CalledExecutor::clone(&called), Rc::downgrade(self));
         let on_gone = Box::new(move || match (told.get(), calls.upgrade()) {
             (Some(executor), _) => executor.note_responder_gone(),
             (None, Some(calls)) => calls.forget_gone(),
@@ -40,7 +40,7 @@ impl FunctionCalls {
             credentials,
             responder: Box::new(client),
             until: Instant::now() + Duration::from_millis(longest),
-            begun,
+            called,
         });
         executor.set_calls_wait(true);
         Ok(())

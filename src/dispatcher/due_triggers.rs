@@ -1,5 +1,5 @@
 //! What has to be done for key-space triggers when the command is over: sync callbacks to run,
-//! workers to tell, and code to go on with.
+//! workers to tell, and continuations to resume.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,16 +14,16 @@ use crate::executor::{LibraryExecutor, TriggerEvent};
 pub(super) enum Due {
     /// The next one that waits for the trigger.
     Next(TriggerKey),
-    /// One that code began with that was replaced since, and that belongs to it: what
-    /// `on_trigger_fired` made of its data is in the old code's memory.
-    Begun(Box<(TriggerKey, TriggerBinding, TriggerEvent)>),
+    /// One whose pre-hook ran in code that was replaced since, and that belongs to it: the
+    /// retained value is in the memory of that code.
+    Retained(Box<(TriggerKey, TriggerBinding, TriggerEvent)>),
 }
 
 impl Due {
     pub(super) fn key(&self) -> TriggerKey {
         match self {
             Self::Next(key) => *key,
-            Self::Begun(begun) => begun.0,
+            Self::Retained(retained) => retained.0,
         }
     }
 }
@@ -35,8 +35,8 @@ pub(super) struct DueTriggers {
     due: RefCell<VecDeque<Due>>,
     /// Async triggers that have something new for their workers.
     ready: RefCell<Vec<TriggerKey>>,
-    /// Libraries with code that may go on and was left where it was, in the middle of a command.
-    left: RefCell<Vec<Arc<LibraryExecutor>>>,
+    /// Libraries with continuations that a pre-hook left, in the middle of a command: workers resume them.
+    to_resume: RefCell<Vec<Arc<LibraryExecutor>>>,
 }
 
 impl DueTriggers {
@@ -87,36 +87,36 @@ impl DueTriggers {
         self.ready.take()
     }
 
-    /// Takes note of a library with code that was left where it was.
-    pub(super) fn note_left(&self, executor: &Arc<LibraryExecutor>) {
-        let mut left = self.left.borrow_mut();
-        if !left.iter().any(|one| Arc::ptr_eq(one, executor)) {
-            left.push(Arc::clone(executor));
+    /// Takes note of a library whose continuations a worker has to resume.
+    pub(super) fn note_to_resume(&self, executor: &Arc<LibraryExecutor>) {
+        let mut to_resume = self.to_resume.borrow_mut();
+        if !to_resume.iter().any(|one| Arc::ptr_eq(one, executor)) {
+            to_resume.push(Arc::clone(executor));
         }
     }
 
     /// Takes those out.
-    pub(super) fn take_left(&self) -> Vec<Arc<LibraryExecutor>> {
-        self.left.take()
+    pub(super) fn take_to_resume(&self) -> Vec<Arc<LibraryExecutor>> {
+        self.to_resume.take()
     }
 
-    /// Leaves the events that the code of a sync trigger has begun with to that code, each in its
+    /// Leaves the events whose pre-hook ran in the old code of a sync trigger to that code, each in its
     /// place.
     pub(super) fn leave_to(&self, key: TriggerKey, old: &TriggerBinding) {
-        let mut is_begun = old.state.begun().into_iter();
-        let mut begun = old.state.take_begun();
+        let mut is_retained = old.state.are_retained().into_iter();
+        let mut retained = old.state.take_retained();
         for due in self.due.borrow_mut().iter_mut() {
             if matches!(due, Due::Next(next) if *next == key)
-                && is_begun.next() == Some(true)
-                && let Some(trigger_event) = begun.pop_front()
+                && is_retained.next() == Some(true)
+                && let Some(trigger_event) = retained.pop_front()
             {
-                *due = Due::Begun(Box::new((key, old.clone(), trigger_event)));
+                *due = Due::Retained(Box::new((key, old.clone(), trigger_event)));
             }
         }
     }
 
-    /// Forgets the events of a trigger that no code has begun with.
-    pub(super) fn remove_unbegun(&self, key: TriggerKey) {
+    /// Forgets the events of a trigger that any code can run.
+    pub(super) fn remove_next(&self, key: TriggerKey) {
         let is_of_it = |due: &Due| matches!(due, Due::Next(next) if *next == key);
         self.due.borrow_mut().retain(|due| !is_of_it(due));
     }
@@ -129,8 +129,8 @@ impl DueTriggers {
     /// Drops all, for this reason.
     pub(super) fn drop_all(&self, reason: &str) {
         for due in self.due.borrow_mut().drain(..) {
-            if let Due::Begun(begun) = due {
-                let (_, binding, trigger_event) = *begun;
+            if let Due::Retained(retained) = due {
+                let (_, binding, trigger_event) = *retained;
                 binding.state.end(trigger_event.since, Some(reason.into()));
             }
         }

@@ -148,7 +148,7 @@ impl SyncRun<'_> {
         let mut started = 0;
         let mut now = Instant::now();
         let mut begin = |id| self.begin(id);
-        while self.goes_on(started, now) {
+        while self.may_start_another(started, now) {
             let ran = context.run_entry(self.sub, now, &mut begin);
             let Some(after) = ran else {
                 // Nothing waits, or the window is full.
@@ -165,7 +165,7 @@ impl SyncRun<'_> {
         }
     }
 
-    fn goes_on(&self, started: u64, now: Instant) -> bool {
+    fn may_start_another(&self, started: u64, now: Instant) -> bool {
         let StreamDispatch { core, refusals, .. } = self.dispatch;
         if !core.inspect(|delivery| delivery.may_start(self.sub)) || refusals.is_full(self.streams)
         {

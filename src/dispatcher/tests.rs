@@ -12,8 +12,8 @@ use gears_core::delivery::{
 };
 use gears_v8::ports::{
     Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
-    Notification, Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError,
-    Server, Session,
+    Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError, Server,
+    Session, TriggerEventCall,
 };
 
 use super::nesting::DEPTH_MAX;
@@ -66,11 +66,15 @@ impl Session for Chain {
         Outcome::Done(Reply::Null)
     }
 
-    fn notify(&mut self, _: &Notification<'_>, _: &dyn Server) -> Outcome {
+    fn call_trigger(&mut self, _: &TriggerEventCall<'_>, _: &dyn Server) -> Outcome {
         Outcome::Done(Reply::Null)
     }
 
-    fn fire(&mut self, _: &Notification<'_>, _: &dyn Server) -> Result<RetainedValue, Outcome> {
+    fn run_pre_hook(
+        &mut self,
+        _: &TriggerEventCall<'_>,
+        _: &dyn Server,
+    ) -> Result<RetainedValue, Outcome> {
         Err(Outcome::Done(Reply::Null))
     }
 

@@ -265,7 +265,7 @@ impl Dispatcher {
             }
         }
         if !limits.only_urgent {
-            self.triggers.go_on_with_left();
+            self.triggers.resume_workers();
         }
         while let Some(dispatch) = self.update(|core| core.next_dispatch(limits.only_urgent)) {
             self.carry_out(streams, dispatch, deadline);

@@ -1,7 +1,7 @@
 //! What key-space triggers are at work: their code, and what waits for them.
 //!
 //! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
-//! from it by itself. So an upgrade finds there what the old code has not begun. How they get
+//! from it by itself. So an upgrade finds there what the old code has not started. How they get
 //! there, and out again, is in [`super::triggers`].
 
 use std::cell::RefCell;
@@ -183,14 +183,14 @@ impl TriggerTable {
         }
         let now = Instant::now();
         self.overflows.borrow_mut().retain(|key, (told, more)| {
-            let goes_on = now.duration_since(*told) < WARN;
-            if !goes_on
+            let is_recent = now.duration_since(*told) < WARN;
+            if !is_recent
                 && *more > 0
                 && let Some(binding) = self.bindings.borrow().get(key)
             {
                 warn_of_dropped(&binding.name, *more, "there was no room for them");
             }
-            goes_on
+            is_recent
         });
     }
 

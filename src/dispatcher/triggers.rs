@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::delivery::{Delivery, Mode};
 use gears_core::triggers::{TriggerKey, TriggerSpec};
-use gears_v8::ports::{CallbackId, Credentials, Database, Flags, Notification, RetainedValue};
+use gears_v8::ports::{CallbackId, Credentials, Database, Flags, RetainedValue, TriggerEventCall};
 
 use super::database_handles::DatabaseHandles;
 use super::deadline::Deadline;
@@ -65,7 +65,7 @@ impl TriggerDispatch {
     }
 
     /// Gives a trigger new code, owner and options. What waits for it, and what was counted, stays;
-    /// but events that the old code has begun with are its own to end.
+    /// but events whose pre-hook ran in the old code are left to that.
     pub(crate) fn change(&self, key: TriggerKey, spec: TriggerSpec, code: TriggerCode<'_>) {
         let table = &self.table;
         let (mode, Some(before)) = (spec.mode, table.mode(key)) else {
@@ -80,9 +80,9 @@ impl TriggerDispatch {
         match before {
             Mode::Sync => self.due.leave_to(key, &old),
             Mode::Async => {
-                let begun = old.state.take_begun();
+                let retained = old.state.take_retained();
                 old.executor
-                    .send_trigger_events(&old.call(key, before), begun);
+                    .send_trigger_events(&old.call(key, before), retained);
             }
         }
         match (before, mode) {
@@ -90,7 +90,7 @@ impl TriggerDispatch {
             (Mode::Sync, Mode::Sync) => {}
             (Mode::Async, Mode::Sync) => self.due.push(key, old.state.waiting()),
             (_, Mode::Async) => {
-                self.due.remove_unbegun(key);
+                self.due.remove_next(key);
                 self.due.note_ready(key);
             }
         }
@@ -140,7 +140,7 @@ impl TriggerDispatch {
         self.table.registered.borrow().want_misses()
     }
 
-    /// Whether any trigger has a function that looks at events as they happen.
+    /// Whether any trigger has a pre-hook.
     #[must_use]
     pub(crate) fn has_pre_hooks(&self) -> bool {
         let bindings = self.table.bindings.borrow();
@@ -179,12 +179,12 @@ impl TriggerDispatch {
                 retained: None,
                 since,
             };
-            self.fire(happened, key, &binding, trigger_event, limits);
+            self.note_event(happened, key, &binding, trigger_event, limits);
         }
     }
 
     /// Puts an event into a trigger's backlog, with what its callback is to get.
-    fn fire(
+    fn note_event(
         &self,
         happened: &dyn KeyEvent,
         key: TriggerKey,
@@ -243,7 +243,7 @@ impl TriggerDispatch {
         }
     }
 
-    /// Has a function of the script's look at an event while it happens.
+    /// Runs a pre-hook, while the event happens.
     fn run_pre_hook(
         &self,
         happened: &dyn KeyEvent,
@@ -261,7 +261,7 @@ impl TriggerDispatch {
             flags: Flags::NO_WRITES,
             ..(*binding.credentials).clone()
         };
-        let call = Notification {
+        let call = TriggerEventCall {
             callback: function,
             background: None,
             event: &trigger_event.event,
@@ -270,18 +270,20 @@ impl TriggerDispatch {
             retained: None,
             token: 0,
         };
-        let looked = self
+        let retained = self
             .main_thread
             .with(&binding.executor, patience, |library| {
-                let mut looked = Err(nowhere.into());
+                let mut retained = Err(nowhere.into());
                 happened.run_pre_hook(&credentials, &mut |server| {
-                    if library.enter_within_command(server, |run| looked = run.fire(&call)) {
-                        self.due.note_left(&binding.executor);
+                    if library
+                        .enter_within_command(server, |run| retained = run.run_pre_hook(&call))
+                    {
+                        self.due.note_to_resume(&binding.executor);
                     }
                 });
-                looked
+                retained
             });
-        looked.unwrap_or_else(|| Err(nowhere.into()))
+        retained.unwrap_or_else(|| Err(nowhere.into()))
     }
 
     /// Runs sync callbacks that wait, as long as there is time.
@@ -296,14 +298,14 @@ impl TriggerDispatch {
                 break;
             };
             let key = due.key();
-            let (binding, mut begun) = match due {
-                Due::Begun(begun) => (begun.1, Some(begun.2)),
+            let (binding, mut retained) = match due {
+                Due::Retained(retained) => (retained.1, Some(retained.2)),
                 Due::Next(_) => match self.table.binding(key) {
                     Some(binding) => (binding, None),
                     None => continue,
                 },
             };
-            let is_begun = begun.is_some();
+            let is_retained = retained.is_some();
             let is_busy = busy.iter().any(|one| Arc::ptr_eq(one, &binding.executor));
             let patience = deadline.latest.saturating_duration_since(Instant::now());
             let ran = !is_busy
@@ -311,12 +313,12 @@ impl TriggerDispatch {
                     .main_thread
                     .with(&binding.executor, patience, |library| {
                         let call = binding.call(key, Mode::Sync);
-                        let trigger_event = begun.take().or_else(|| call.state.take());
+                        let trigger_event = retained.take().or_else(|| call.state.take());
                         if let Some(trigger_event) = trigger_event {
                             let follow = |db| {
                                 let is_time = Instant::now() < deadline.latest;
                                 let next = || self.next_due(key, &call, db);
-                                (is_time && !is_begun).then(next).flatten()
+                                (is_time && !is_retained).then(next).flatten()
                             };
                             run_due(streams, library, &binding, &call, trigger_event, &follow);
                         }
@@ -324,8 +326,8 @@ impl TriggerDispatch {
                     .is_some();
             if !ran {
                 busy.push(Arc::clone(&binding.executor));
-                stalled.push(match begun {
-                    Some(trigger_event) => Due::Begun(Box::new((key, binding, trigger_event))),
+                stalled.push(match retained {
+                    Some(trigger_event) => Due::Retained(Box::new((key, binding, trigger_event))),
                     None => Due::Next(key),
                 });
             }
@@ -364,10 +366,10 @@ impl TriggerDispatch {
         self.table.end_iteration();
     }
 
-    /// Has workers go on with code that was not to go on in the middle of a command.
-    pub(crate) fn go_on_with_left(&self) {
-        for executor in self.due.take_left() {
-            executor.go_on();
+    /// Has workers resume the continuations that could not run in the middle of a command.
+    pub(crate) fn resume_workers(&self) {
+        for executor in self.due.take_to_resume() {
+            executor.resume_continuations();
         }
     }
 

@@ -35,18 +35,18 @@ impl<'a> EnteredLibrary<'a> {
         reply
     }
 
-    /// Enters the program once for all that `work` does. Code that waits and could go on with that
-    /// is left to a worker, where it would have to wait once more before it may write.
+    /// Enters the program once for all that `work` does. Continuations that could run then
+    /// are left to a worker, if they would have to wait once more before they may write.
     pub(crate) fn enter(&self, server: &dyn Server, work: impl FnMut(&mut RunContext<'_>)) {
         let leaves = self.executor.has_async_code() && self.executor.slot.must_wait();
         self.enter_leaving(leaves, server, work);
         if leaves {
-            self.executor.go_on();
+            self.executor.resume_continuations();
         }
     }
 
-    /// The same in the middle of a command, or while the server removes keys: no code that waits
-    /// goes on there, since it may write. Gives whether there may be some: a worker has to be told
+    /// The same in the middle of a command, or while the server removes keys: no continuation
+    /// runs there, since it may write. Gives whether there may be some: a worker has to be told
     /// of it later.
     pub(crate) fn enter_within_command(
         &self,

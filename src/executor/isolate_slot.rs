@@ -94,8 +94,8 @@ impl IsolateSlot {
         self.deleted.store(true, Ordering::Release);
     }
 
-    /// Whether code that goes on here on the main thread could not wait for what it has to wait for
-    /// now: a worker can.
+    /// Whether a continuation that ran here, on the main thread, could not wait for what it has to
+    /// wait for now: a worker can.
     pub(crate) fn must_wait(&self) -> bool {
         self.lock.must_wait()
     }

@@ -129,15 +129,15 @@ impl LibraryExecutor {
         self.change(|queue| queue.push_trigger(call));
     }
 
-    /// Has the code end events that it has begun with, before other code takes its place.
+    /// Has the code end the events whose pre-hook it ran, before other code takes its place.
     pub(crate) fn send_trigger_events(
         self: &Arc<Self>,
         call: &TriggerCall,
-        begun: VecDeque<TriggerEvent>,
+        retained: VecDeque<TriggerEvent>,
     ) {
-        if !begun.is_empty() {
+        if !retained.is_empty() {
             self.change(|queue| {
-                for trigger_event in begun {
+                for trigger_event in retained {
                     queue.push_task(Task::TriggerEvent(call.clone(), trigger_event));
                 }
             });
@@ -268,8 +268,8 @@ impl LibraryExecutor {
         }
     }
 
-    /// Has a worker go on with the code that can.
-    pub(crate) fn go_on(self: &Arc<Self>) {
+    /// Has a worker resume the continuations that can run.
+    pub(crate) fn resume_continuations(self: &Arc<Self>) {
         self.queue();
     }
 

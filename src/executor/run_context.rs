@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use gears_core::delivery::{EntryId, SubscriptionKey};
 use gears_v8::ports::{
-    BatchCall, Call, Flags, Function, Invocation, Notification, Outcome, Reply, RetainedValue,
-    RunResults, ScriptError, Server, Session,
+    BatchCall, Call, Flags, Function, Invocation, Outcome, Reply, RetainedValue, RunResults,
+    ScriptError, Server, Session, TriggerEventCall,
 };
 
 use super::completions::{Clock, Completion};
@@ -157,12 +157,15 @@ impl<'a> RunContext<'a> {
         self.end_run(killed);
     }
 
-    /// Calls a function that looks at an event of a key.
-    pub(crate) fn fire(&mut self, call: &Notification<'_>) -> Result<RetainedValue, Arc<str>> {
-        let fired = self.session.fire(call, self.server);
-        let killed = fired.as_ref().err().and_then(Outcome::killed);
+    /// Runs a pre-hook over an event.
+    pub(crate) fn run_pre_hook(
+        &mut self,
+        call: &TriggerEventCall<'_>,
+    ) -> Result<RetainedValue, Arc<str>> {
+        let result = self.session.run_pre_hook(call, self.server);
+        let killed = result.as_ref().err().and_then(Outcome::killed);
         self.end_run(killed);
-        fired.map_err(|outcome| match outcome {
+        result.map_err(|outcome| match outcome {
             Outcome::Failed(error) | Outcome::Killed(error) => {
                 self.executor.queue.lock().text(&error).into()
             }
@@ -237,7 +240,7 @@ impl<'a> RunContext<'a> {
 
     // --- what has no caller -----------------------------------------------------------------------
 
-    /// Runs the background part that was begun first.
+    /// Runs the background part that was started first.
     pub(super) fn run_background(&mut self) {
         let killed = self.session.run_task(self.server);
         self.executor.slot.note_run();

@@ -1,7 +1,7 @@
 //! An event that waits for a trigger's callback, and the call that it becomes.
 //!
 //! Events wait in a backlog of the trigger's own, between the main thread and a worker, which takes
-//! from it by itself. So an upgrade finds there what the old code has not begun. How they get
+//! from it by itself. So an upgrade finds there what the old code has not started. How they get
 //! there, and out again, is in [`crate::dispatcher`].
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use gears_core::triggers::{Backlog, KeyValue, TriggerKey};
 use gears_v8::ports::{
-    CallbackId, Credentials, Database, Notification, Outcome, RetainedValue, Server, Session,
+    CallbackId, Credentials, Database, Outcome, RetainedValue, Server, Session, TriggerEventCall,
 };
 
 /// An event that waits for a callback.
@@ -30,7 +30,7 @@ pub(crate) struct TriggerEvent {
 #[derive(Default)]
 pub(crate) struct TriggerState {
     pub(crate) backlog: Mutex<Backlog<TriggerEvent>>,
-    /// Whether the trigger is there no more: nothing is begun for it.
+    /// Whether the trigger is there no more: nothing is started for it.
     pub(crate) is_removed: AtomicBool,
 }
 
@@ -62,14 +62,14 @@ impl TriggerState {
         self.backlog.lock().waiting()
     }
 
-    /// Takes out the events whose data is in the memory of the code as it is.
-    pub(crate) fn take_begun(&self) -> VecDeque<TriggerEvent> {
-        let is_blocked = |trigger_event: &TriggerEvent| trigger_event.retained.is_some();
-        self.backlog.lock().take_where(is_blocked).into()
+    /// Takes out the events with a retained value, which is in the memory of the code as it is.
+    pub(crate) fn take_retained(&self) -> VecDeque<TriggerEvent> {
+        let is_retained = |trigger_event: &TriggerEvent| trigger_event.retained.is_some();
+        self.backlog.lock().take_where(is_retained).into()
     }
 
-    /// Which of the events that wait have their data in the memory of the code as it is.
-    pub(crate) fn begun(&self) -> Vec<bool> {
+    /// Which of the events that wait have a retained value.
+    pub(crate) fn are_retained(&self) -> Vec<bool> {
         let backlog = self.backlog.lock();
         backlog
             .iter()
@@ -99,7 +99,7 @@ impl TriggerCall {
     ) -> (Instant, Outcome) {
         let background = self.background.as_ref();
         let credentials = background.map(|credentials| in_db(credentials, trigger_event.db));
-        let call = Notification {
+        let call = TriggerEventCall {
             callback: self.callback,
             background: credentials.as_ref(),
             event: &trigger_event.event,
@@ -108,7 +108,7 @@ impl TriggerCall {
             retained: trigger_event.retained.as_ref(),
             token,
         };
-        (trigger_event.since, session.notify(&call, server))
+        (trigger_event.since, session.call_trigger(&call, server))
     }
 }
 

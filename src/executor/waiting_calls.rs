@@ -29,8 +29,8 @@ pub(crate) struct WaitingCall {
     pub responder: Box<dyn Responder>,
     /// How long.
     pub until: Instant,
-    /// Is set when the function was called and its caller waits on.
-    pub begun: CalledExecutor,
+    /// Is set when the function was called, if its caller still waits.
+    pub called: CalledExecutor,
 }
 
 /// See the module's description. Used by the main thread only.
@@ -159,7 +159,7 @@ mod tests {
             },
             responder: Box::new(Nobody { gone }),
             until,
-            begun: CalledExecutor::default(),
+            called: CalledExecutor::default(),
         }
     }
 

@@ -67,8 +67,8 @@ fn slice(executor: &LibraryExecutor) -> bool {
 
 fn run_ready(executor: &LibraryExecutor, run: &mut RunContext<'_>, end: Instant) {
     let mut now = Instant::now();
-    let mut go_on = true;
-    while go_on {
+    let mut stays = true;
+    while stays {
         let Some(next) = executor.queue.lock().next_task() else {
             return;
         };
@@ -87,8 +87,8 @@ fn run_ready(executor: &LibraryExecutor, run: &mut RunContext<'_>, end: Instant)
             };
             now = after;
             share -= 1;
-            go_on = now < end && !executor.slot.is_wanted();
-            if !go_on || (share == 0 && executor.queue.lock().has_prefetched()) {
+            stays = now < end && !executor.slot.is_wanted();
+            if !stays || (share == 0 && executor.queue.lock().has_prefetched()) {
                 break;
             }
             if share == 0 {

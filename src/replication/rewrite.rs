@@ -13,7 +13,7 @@ use super::link::{PropagationTarget, ReplicationLink};
 use crate::library::Libraries;
 
 /// Whether a child was forked to write the append-only file anew as commands, and the libraries are
-/// not in the file begun beside it yet.
+/// not in the file started beside it yet.
 #[derive(Default)]
 pub(crate) struct Rewrite(Cell<bool>);
 

@@ -37,7 +37,7 @@ enum ParkedTask {
     /// A command.
     Call(Arguments),
     /// Another unit within this one.
-    Begin(Credentials),
+    StartUnit(Credentials),
     /// The end of the innermost unit; of the last one the end of the block.
     End,
 }
@@ -45,7 +45,7 @@ enum ParkedTask {
 /// What the main thread answers.
 enum ParkedAnswer {
     /// Whether the unit may run, or why not.
-    Begun(Result<(), String>),
+    Started(Result<(), String>),
     /// The reply's bytes.
     Reply(Vec<u8>),
 }
@@ -117,7 +117,7 @@ pub(super) fn with(
     if !comes {
         run_on_main_thread(|| serve_in(Duration::ZERO));
     }
-    let begun = {
+    let started = {
         let mut state = EXCHANGE.state.lock();
         while state.served != Some(number) {
             EXCHANGE.answered.wait(&mut state);
@@ -126,9 +126,9 @@ pub(super) fn with(
     };
     // Also where `work` panics.
     let _end = UnitEnd;
-    match begun {
-        ParkedAnswer::Begun(Err(refused)) => work(Err(refused)),
-        ParkedAnswer::Begun(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Sender {
+    match started {
+        ParkedAnswer::Started(Err(refused)) => work(Err(refused)),
+        ParkedAnswer::Started(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Sender {
             credentials: credentials.clone(),
         })),
     }
@@ -177,7 +177,7 @@ impl Server for Sender {
         match ask(ParkedTask::Call(command.clone())) {
             ParkedAnswer::Reply(bytes) => read(&bytes),
             // The main thread answers what it is asked.
-            ParkedAnswer::Begun(_) => read(b"-ERR the server did not run the command\r\n"),
+            ParkedAnswer::Started(_) => read(b"-ERR the server did not run the command\r\n"),
         }
         Ok(())
     }
@@ -191,11 +191,11 @@ impl Server for Sender {
     }
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
-        let begun = ask(ParkedTask::Begin(credentials.clone()));
+        let started = ask(ParkedTask::StartUnit(credentials.clone()));
         let _end = UnitEnd;
-        match begun {
-            ParkedAnswer::Begun(Err(refused)) => work(Err(refused)),
-            ParkedAnswer::Begun(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Self {
+        match started {
+            ParkedAnswer::Started(Err(refused)) => work(Err(refused)),
+            ParkedAnswer::Started(Ok(())) | ParkedAnswer::Reply(_) => work(Ok(&Self {
                 credentials: credentials.clone(),
             })),
         }
@@ -248,10 +248,10 @@ fn serve() {
     }
     let parked = Parked::begin();
     let mut units = Vec::new();
-    answer(begin(&credentials, &mut units));
+    answer(start_unit(&credentials, &mut units));
     while !units.is_empty() {
         match next_task() {
-            ParkedTask::Begin(credentials) => answer(begin(&credentials, &mut units)),
+            ParkedTask::StartUnit(credentials) => answer(start_unit(&credentials, &mut units)),
             ParkedTask::Call(arguments) => {
                 answer(ParkedAnswer::Reply(run(&arguments, units.last())));
             }
@@ -271,18 +271,18 @@ fn serve() {
 }
 
 /// Each is a unit, or what stands for one that was refused.
-fn begin(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> ParkedAnswer {
-    let mut begun = (Err("internal error, see the server's log".to_owned()), None);
+fn start_unit(credentials: &Credentials, units: &mut Vec<Option<ExecutionUnit>>) -> ParkedAnswer {
+    let mut started = (Err("internal error, see the server's log".to_owned()), None);
     guard::run("the beginning of a worker's block", || {
         let authorized = check(&Context::detached(), credentials.flags);
         let unit = authorized
             .is_ok()
             .then(|| ExecutionUnit::of_credentials(credentials));
-        begun = (authorized, unit);
+        started = (authorized, unit);
     });
-    let (authorized, unit) = begun;
+    let (authorized, unit) = started;
     units.push(unit);
-    ParkedAnswer::Begun(authorized)
+    ParkedAnswer::Started(authorized)
 }
 
 /// Runs a command; whatever happens, there is a reply: the worker waits for it.

@@ -24,7 +24,7 @@ use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, lacks};
 use super::{admission, dead_letters};
 
-/// Whether the trim that is going on is ours: its event is no results.
+/// Whether the trim that is going on is ours: its event is no news.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
 
 pub(super) fn is_trimming() -> bool {

@@ -32,7 +32,7 @@ pub(crate) fn sections(
     ]
 }
 
-/// Entries, calls and background parts of a library that have not begun.
+/// Entries, calls and background parts of a library that have not started.
 pub(crate) fn pending_jobs(
     library: &str,
     executor: &LibraryExecutor,

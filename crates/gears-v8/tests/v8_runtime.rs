@@ -136,7 +136,7 @@ fn run_in(
         Outcome::Partly { .. } => panic!("nobody asked for that"),
         Outcome::Pending => {}
     }
-    // What is begun in the background runs without the lock.
+    // What is started in the background runs without the lock.
     let mut unlocked = FakeServer::new(false, &[]);
     unlocked.refusal = server.refusal;
     unlocked.replies.replace(server.replies.take());

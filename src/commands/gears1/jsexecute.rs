@@ -158,7 +158,7 @@ fn wait(app: &App, context: &Context, id: &str) -> Result<(), String> {
         executions.abort(&gone);
     });
     match BlockedClient::new(context, on_gone) {
-        // The run has just begun, so it is known.
+        // The run has just started, so it is known.
         Ok(client) => drop(app.executions.wait(id, Box::new(client))),
         Err(refused) => {
             app.executions.abort(id);

@@ -100,7 +100,7 @@ impl OpenKey {
     /// that it is enough.
     pub(crate) fn sorted_members(&self, each: &mut dyn FnMut(&[u8], f64) -> bool) {
         let key = SortedRange::begin(self);
-        // SAFETY: the range is begun; each member is ours to free.
+        // SAFETY: the range is started; each member is ours to free.
         unsafe {
             while api!(RedisModule_ZsetRangeEndReached)(key.0.0) == 0 {
                 let mut score = 0.0;
@@ -121,14 +121,14 @@ impl OpenKey {
     pub(crate) fn scan(&self, each: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let mut scanned = Scanned {
             each,
-            goes_on: true,
+            wants_more: true,
             panicked: false,
         };
         // SAFETY: the key is open; the callback has the form the server asks for, and gets what
         // lives until this function ends. The cursor is ours to free.
         unsafe {
             let cursor = api!(RedisModule_ScanCursorCreate)();
-            while scanned.goes_on
+            while scanned.wants_more
                 && api!(RedisModule_ScanKey)(
                     self.0,
                     cursor,
@@ -171,7 +171,7 @@ impl Drop for SortedRange<'_> {
 /// What [`OpenKey::scan`] gives the server.
 struct Scanned<'a> {
     each: &'a mut dyn FnMut(&[u8]) -> bool,
-    goes_on: bool,
+    wants_more: bool,
     panicked: bool,
 }
 
@@ -186,16 +186,16 @@ unsafe extern "C" fn on_element(
     let mut ended = false;
     guard::run("a scan of a key", || {
         for part in [field, value] {
-            if scanned.goes_on && !part.is_null() {
+            if scanned.wants_more && !part.is_null() {
                 // SAFETY: the server's strings live for the time of the call.
                 let part = unsafe { StringRef::from_raw(part) };
-                scanned.goes_on = (scanned.each)(part.bytes());
+                scanned.wants_more = (scanned.each)(part.bytes());
             }
         }
         ended = true;
     });
     if !ended {
-        scanned.goes_on = false;
+        scanned.wants_more = false;
         scanned.panicked = true;
     }
 }

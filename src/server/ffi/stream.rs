@@ -101,7 +101,7 @@ impl<'a> StreamEntries<'a> {
         }
     }
 
-    /// Adds the next field and its value to the record begun last.
+    /// Adds the next field and its value to the record started last.
     fn read_field(&self, batch: &mut RecordBatch) {
         let (mut field, mut value) = (null_mut(), null_mut());
         // SAFETY: the iterator is started; where no field is left it says so. Both strings are ours

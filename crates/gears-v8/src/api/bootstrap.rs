@@ -62,7 +62,7 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
         call_batch: helper("call_batch")?,
         call_trigger: helper("call_trigger")?,
         call_with: helper("call_with")?,
-        fire: helper("fire")?,
+        call_pre_hook: helper("call_pre_hook")?,
         call_function: helper("call_function")?,
         run_task: helper("run_task")?,
         make_async_client: helper("make_async_client")?,

@@ -283,7 +283,7 @@
   const call_trigger = (callback, client, event, text, key, type, packed, ...parts) =>
     call_with(callback, client, make_notification(event, text, key, type, packed, parts));
   // What the function has made of it is kept for the callback.
-  const fire = (callback, client, event, text, key, type, packed, ...parts) => {
+  const call_pre_hook = (callback, client, event, text, key, type, packed, ...parts) => {
     const data = make_notification(event, text, key, type, packed, parts);
     call_with(callback, client, data);
     return data;
@@ -383,7 +383,7 @@
   }
 
   return {
-    allocate, call_consumer, call_batch, call_trigger, call_with, fire, call_function, run_task, make_async_client,
+    allocate, call_consumer, call_batch, call_trigger, call_with, call_pre_hook, call_function, run_task, make_async_client,
     make_error, tag, close, is_locked, execute, atomic,
   };
 })

@@ -258,10 +258,10 @@
 
   // What a consumer calls. It throws the first error, by which the policy goes. Where that is to continue,
   // the rest of a batch must not be lost for it.
-  const make_callback = (is_sync, is_batch, steps, record_of, goes_on) => {
+  const make_callback = (is_sync, is_batch, steps, record_of, continues) => {
     const begin = (data, errors) => {
       const input = is_batch ? data.map((one) => record_of(one)) : [record_of(data)];
-      return flow(steps, input, undefined, errors, undefined, goes_on);
+      return flow(steps, input, undefined, errors, undefined, continues);
     };
     if (is_sync) {
       return (_client, data) => {
@@ -326,8 +326,8 @@
 
       const exact = !pattern.endsWith("*");
       const prefix = exact ? pattern : pattern.slice(0, -1);
-      const goes_on = policy_of(given) === "continue";
-      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(given), goes_on);
+      const continues = policy_of(given) === "continue";
+      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(given), continues);
       const common = { exact, on_registered: hook && make_hook(hook) };
       const name = this.#description || `gears:${registered + 1}`;
       for (let number = 1; ; number++) {
@@ -381,12 +381,12 @@
       }
       if (is_locked()) throw new Error("'run' can only be used where the server's lock is not held, in async code");
       const id = native.execution_begin(described);
-      const begun = async () => {
+      const observed = async () => {
         const outcome = await execution(id);
         native.execution_end(id, outcome[0], outcome[1]);
         return outcome;
       };
-      return begun();
+      return observed();
     }
   }
   function GearsBuilder(reader = "KeysReader", defaultArg = "*", desc = undefined) {

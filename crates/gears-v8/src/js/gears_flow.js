@@ -186,9 +186,9 @@
   // One execution. `input` are its first records, `more` is called for further ones until it gives
   // undefined; where it is there, null is yielded before each call and now and then, for a pause.
   //
-  // A step that throws makes an error of its record. From then on nothing is read, unless it `goes_on`; what
+  // A step that throws makes an error of its record. From then on nothing is read, unless it `continues`; what
   // was gathered, and what a flatmap has not given yet, goes on in any case.
-  function* flow(steps, input, more, errors, results, goes_on) {
+  function* flow(steps, input, more, errors, results, continues) {
     const states = []; // what a step keeps: its groups, or how many records it has seen
     const waiting = []; // records that are read, each before the place of the step it comes to
     let taken = 0; // records of the input
@@ -205,7 +205,7 @@
         record = waiting.pop();
         if (at < closed) continue;
       } else if (!is_read) {
-        if (closed > 0 || (errors.length > 0 && !goes_on)) {
+        if (closed > 0 || (errors.length > 0 && !continues)) {
           is_read = true;
           continue;
         }
@@ -284,25 +284,25 @@
   }
 
   const drive_now = (flow) => {
-    let turn = flow.next();
-    while (!turn.done) {
-      turn = flow.throw(new Error("a step returned a promise, which mode 'sync' cannot wait for"));
+    let yielded = flow.next();
+    while (!yielded.done) {
+      yielded = flow.throw(new Error("a yielded returned a promise, which mode 'sync' cannot wait for"));
     }
   };
   // `check` is called after each wait; what it throws ends the execution.
   const drive = async (flow, check) => {
-    let turn = flow.next();
-    while (!turn.done) {
+    let yielded = flow.next();
+    while (!yielded.done) {
       let value;
       let failed = false;
       try {
-        value = await turn.value;
+        value = await yielded.value;
       } catch (error) {
         value = error;
         failed = true;
       }
       check?.();
-      turn = failed ? flow.throw(value) : flow.next(value);
+      yielded = failed ? flow.throw(value) : flow.next(value);
     }
   };
   return { step, operators, flow, drive_now, drive, text_of, error_text, is_function };

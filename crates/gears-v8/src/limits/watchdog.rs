@@ -87,7 +87,7 @@ pub(crate) struct RunTimer {
     before_ms: AtomicU64,
     /// Whether the library is being loaded as it was kept, and has more time for that.
     restoring: AtomicBool,
-    /// When it began or went on, by the watchdog's own clock.
+    /// When it began or was continued, by the watchdog's own clock.
     began_ms: AtomicU64,
     ended: AtomicU8,
     ending: Mutex<()>,
@@ -117,7 +117,7 @@ impl RunTimer {
         self.resume(Paused { locked, took_ms: 0 });
     }
 
-    /// Goes on with a paused run; what it took before counts.
+    /// Continues a paused run; what it took before counts.
     pub(crate) fn resume(&self, paused: Paused) {
         // Before the counter: who sees the run's number sees these too.
         self.locked.store(paused.locked, Ordering::SeqCst);
@@ -130,7 +130,7 @@ impl RunTimer {
         self.began_ms.store(now, Ordering::Relaxed);
     }
 
-    /// Pauses a run; `None` where it is being ended, and goes on until it notices.
+    /// Pauses a run; `None` where it is being ended, and runs until it notices.
     pub(crate) fn pause(&self) -> Option<Paused> {
         let began = self.began_ms.load(Ordering::Relaxed);
         let now = self.shared.now_ms.load(Ordering::Relaxed);
@@ -149,12 +149,12 @@ impl RunTimer {
         None
     }
 
-    /// Whether a run goes on.
+    /// Whether there is a run.
     pub(crate) fn is_running(&self) -> bool {
         self.runs.load(Ordering::SeqCst) % 2 == 1
     }
 
-    /// Whether the run that goes on is being ended.
+    /// Whether the current run is being ended.
     pub(crate) fn is_ending(&self) -> bool {
         self.ended.load(Ordering::SeqCst) != 0
     }
@@ -178,7 +178,7 @@ impl RunTimer {
         reason
     }
 
-    /// Ends the run that goes on in the calling thread.
+    /// Ends the calling thread's run.
     pub(crate) fn end_for_memory(&self) {
         let _guard = self.ending.lock();
         self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
@@ -187,7 +187,7 @@ impl RunTimer {
         }
     }
 
-    /// Ends the run that goes on in the calling thread: it took too long before.
+    /// Ends the calling thread's run: it took too long before.
     pub(crate) fn end_for_taken_time(&self, took_ms: u64) {
         let _guard = self.ending.lock();
         if self.ended.load(Ordering::SeqCst) == 0 {
@@ -202,14 +202,14 @@ impl RunTimer {
         }
     }
 
-    /// Ends the run with this number, if it still goes on; whether that is results. It is asked for
+    /// Ends the run with this number, if it still runs; whether nothing ended it before. It is asked for
     /// again and again: V8 may lose it between two microtasks.
     fn end_for_time(&self, run: u64) -> bool {
         let _guard = self.ending.lock();
         // Announced before the second look: a run that stops in between sees it, and waits.
         let before = self.ended.swap(Reason::Time as u8, Ordering::SeqCst);
-        let goes_on = self.runs.load(Ordering::SeqCst) == run;
-        if before == Reason::Memory as u8 || !goes_on {
+        let still_runs = self.runs.load(Ordering::SeqCst) == run;
+        if before == Reason::Memory as u8 || !still_runs {
             // That it is being ended for its memory must not be forgotten: the heap's limit is to
             // be set back.
             self.ended.store(before, Ordering::SeqCst);

@@ -122,23 +122,23 @@ pub trait Session {
     fn call_batch(&mut self, call: &BatchCall<'_>, server: &dyn Server) -> Outcome;
 
     /// Calls a trigger's callback with what happened to a key.
-    fn notify(&mut self, call: &Notification<'_>, server: &dyn Server) -> Outcome;
+    fn call_trigger(&mut self, call: &TriggerEventCall<'_>, server: &dyn Server) -> Outcome;
 
-    /// Calls a function that looks at what happened to a key before the command goes on; gives
+    /// Calls a pre-hook, in the middle of the command that causes the event; gives
     /// what the callback is to get.
     ///
     /// # Errors
     /// With how it ended, if it did not end well.
-    fn fire(
+    fn run_pre_hook(
         &mut self,
-        call: &Notification<'_>,
+        call: &TriggerEventCall<'_>,
         server: &dyn Server,
     ) -> Result<RetainedValue, Outcome>;
 
     /// Calls a function.
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
 
-    /// Runs the background part that was begun first, of those that wait; says why it was ended
+    /// Runs the background part that was started first, of those that wait; says why it was ended
     /// from outside, if it was.
     fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
@@ -150,7 +150,7 @@ pub trait Session {
     /// Never while another thread is in the middle of a script.
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
-    /// Says whether code behind promises that settle is left for another session; gives what held
+    /// Says whether code behind promises that settle is left for another session; gives what was said
     /// before. Code that settles them runs on.
     fn leave_continuations(&mut self, leave: bool) -> bool;
 
@@ -163,7 +163,7 @@ pub trait Session {
 pub struct RunResults {
     /// Calls whose promise was pending and is settled now.
     pub settled: Vec<SettledPromise>,
-    /// Background parts that were begun: each wants a [`Session::run_task`].
+    /// Background parts that were started: each wants a [`Session::run_task`].
     pub tasks: usize,
 }
 
@@ -199,9 +199,9 @@ pub struct BatchCall<'a> {
     pub token: u64,
 }
 
-/// One call of a trigger's callback.
+/// One call of a trigger's callback, or of its pre-hook.
 #[derive(Clone, Copy, Debug)]
-pub struct Notification<'a> {
+pub struct TriggerEventCall<'a> {
     /// Which callback.
     pub callback: CallbackId,
     /// What an async callback acts with; `None` for a sync one.
@@ -210,7 +210,7 @@ pub struct Notification<'a> {
     pub event: &'a str,
     /// To which key: any bytes.
     pub key: &'a [u8],
-    /// What the key held, if the callback is to know.
+    /// What is in the key, if the callback is to know.
     pub value: Option<&'a KeyValue>,
     /// What was made of all that already.
     pub retained: Option<&'a RetainedValue>,
@@ -313,7 +313,7 @@ pub struct Scheduled {
 
 /// Runs over the data set, as scripts tell of them. Used by any thread.
 pub trait Executions: Send + Sync {
-    /// A run has begun, in the name of that user, where one is known; its ID.
+    /// A run has started, in the name of that user, where one is known; its ID.
     fn begin(&self, plan: &str, user: Option<&str>) -> String;
 
     /// Whether a run is to end.

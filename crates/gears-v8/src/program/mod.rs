@@ -2,12 +2,12 @@
 //!
 //! Life: [`V8Program::compile`] on the main thread, `evaluate` once, then `enter` from whichever
 //! thread has a call to make, one at a time. Everything that refers into the heap is a `Global`,
-//! which may be dropped on any thread; the isolate goes last but for the watch, which V8 may
+//! which may be dropped on any thread; the isolate goes last but for the run timer, which V8 may
 //! still call while the isolate is torn down.
 //!
 //! ```text
 //! session  what a program that is entered does: each call is a watched run
-//! records, notify, invoke
+//! records, trigger_events, invoke
 //!          calls of stream consumers, triggers, functions: what they are given
 //! entered  what the calls of one session have in common
 //! outcome  what comes of a call, at once or by its promise
@@ -17,10 +17,10 @@
 pub(crate) mod debug;
 mod entered;
 mod invoke;
-mod notify;
 mod outcome;
 mod records;
 mod session;
+mod trigger_events;
 
 use std::ffi::c_void;
 use std::sync::Arc;

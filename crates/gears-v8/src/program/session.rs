@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::ports::{
-    BatchCall, Call, Invocation, Notification, Outcome, RetainedValue, RunResults, ScriptError,
-    Server, Session,
+    BatchCall, Call, Invocation, Outcome, RetainedValue, RunResults, ScriptError, Server, Session,
+    TriggerEventCall,
 };
 use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
@@ -23,13 +23,13 @@ impl V8Session<'_, '_, '_> {
         server: Option<&dyn Server>,
         work: impl FnOnce(&mut Self) -> Outcome,
     ) -> Outcome {
-        let begun = run::begin(self.scope, self.isolate_limits, server);
+        let started = run::begin(self.scope, self.isolate_limits, server);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let outcome = work(self);
             run::report_rejections(self.scope);
             outcome
         }));
-        run::end(self.scope, self.isolate_limits, begun, result).unwrap_or_else(Outcome::Killed)
+        run::end(self.scope, self.isolate_limits, started, result).unwrap_or_else(Outcome::Killed)
     }
 }
 
@@ -42,18 +42,18 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.call_batch_watched(call))
     }
 
-    fn notify(&mut self, call: &Notification<'_>, server: &dyn Server) -> Outcome {
-        self.watched(Some(server), |session| session.notify_watched(call))
+    fn call_trigger(&mut self, call: &TriggerEventCall<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.call_trigger_watched(call))
     }
 
-    fn fire(
+    fn run_pre_hook(
         &mut self,
-        call: &Notification<'_>,
+        call: &TriggerEventCall<'_>,
         server: &dyn Server,
     ) -> Result<RetainedValue, Outcome> {
         let mut retained = None;
         let outcome = self.watched(Some(server), |session| {
-            session.fire_watched(call, &mut retained)
+            session.run_pre_hook_watched(call, &mut retained)
         });
         match (outcome, retained) {
             (Outcome::Done(_), Some(retained)) => Ok(retained),

@@ -13,8 +13,8 @@ pub(crate) struct Helpers {
     pub(crate) call_trigger: v8::Global<v8::Function>,
     /// `call_with(callback, client, data)`
     pub(crate) call_with: v8::Global<v8::Function>,
-    /// `fire(...)`, as `call_trigger`: gives the data.
-    pub(crate) fire: v8::Global<v8::Function>,
+    /// `call_pre_hook(...)`, as `call_trigger`: gives the data.
+    pub(crate) call_pre_hook: v8::Global<v8::Function>,
     /// `call_function(callback, client, many, ...arguments)`
     pub(crate) call_function: v8::Global<v8::Function>,
     /// `run_task(task)`

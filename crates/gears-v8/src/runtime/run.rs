@@ -26,9 +26,9 @@ pub(crate) struct RunState {
     pub(crate) isolate_limits: Arc<IsolateLimits>,
     server: Option<NonNull<dyn Server>>,
     settled: Vec<SettledPromise>,
-    /// Background parts that wait, and how many of them are results.
+    /// Background parts that wait, and how many of them are new.
     tasks: VecDeque<v8::Global<v8::Function>>,
-    begun: usize,
+    new_tasks: usize,
     rejected: Vec<v8::Global<v8::Promise>>,
     /// Whether code behind promises that settle is left for another session.
     leaves_continuations: bool,
@@ -40,8 +40,8 @@ pub(crate) struct RunState {
     timers: Arc<AtomicUsize>,
     helpers: Option<Arc<Helpers>>,
     executions: Arc<dyn Executions>,
-    /// Runs over the data set that this library has begun and not ended.
-    begun_executions: Vec<String>,
+    /// Runs over the data set that this library started and has not ended.
+    running_executions: Vec<String>,
 }
 
 impl Drop for RunState {
@@ -53,7 +53,7 @@ impl Drop for RunState {
 impl RunState {
     /// Nothing will come of the runs over the data set any more.
     fn end_executions(&mut self, reason: &str) {
-        for id in self.begun_executions.drain(..) {
+        for id in self.running_executions.drain(..) {
             self.executions.end(&id, Reply::error(reason));
         }
     }
@@ -68,11 +68,11 @@ impl RunState {
             suspended: 0,
             isolate_limits,
             executions,
-            begun_executions: Vec::new(),
+            running_executions: Vec::new(),
             server: None,
             settled: Vec::new(),
             tasks: VecDeque::new(),
-            begun: 0,
+            new_tasks: 0,
             rejected: Vec::new(),
             leaves_continuations: false,
             arguments: Arguments::default(),
@@ -111,7 +111,7 @@ pub(crate) fn with_server<'s, 'i, R>(
     result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Gives the server of the run that goes on to `work`; `None` where the run has none.
+/// Gives the server of the current run to `work`; `None` where the run has none.
 pub(crate) fn use_server<'s, 'i, R>(
     scope: &mut v8::PinScope<'s, 'i>,
     work: impl FnOnce(&mut v8::PinScope<'s, 'i>, &dyn Server) -> R,
@@ -122,33 +122,33 @@ pub(crate) fn use_server<'s, 'i, R>(
     Some(work(scope, server))
 }
 
-/// A run that has begun.
+/// A script run that has started: what [`end`] needs of it.
 #[derive(Clone, Copy)]
 #[must_use]
-pub(crate) struct Begun(Option<NonNull<dyn Server>>);
+pub(crate) struct StartedRun(Option<NonNull<dyn Server>>);
 
 /// Begins a watched run with this server around it; [`end`] has to follow, whatever happens.
 pub(crate) fn begin(
     isolate: &mut v8::Isolate,
     isolate_limits: &IsolateLimits,
     server: Option<&dyn Server>,
-) -> Begun {
+) -> StartedRun {
     let outer = put_server(isolate, server);
     isolate_limits
         .timer
         .start(server.is_some_and(Server::is_locked));
-    Begun(outer)
+    StartedRun(outer)
 }
 
-/// Ends a run with what it gave; the error if it was ended from outside. A panic goes on.
+/// Ends a run with what it gave; the error if it was ended from outside. A panic is resumed.
 pub(crate) fn end<R>(
     scope: &mut v8::PinScope,
     isolate_limits: &IsolateLimits,
-    begun: Begun,
+    started: StartedRun,
     result: std::thread::Result<R>,
 ) -> Result<R, ScriptError> {
     if let Some(state) = state(scope) {
-        state.server = begun.0;
+        state.server = started.0;
     }
     let ended = isolate_limits.end_run(scope);
     let result = result.unwrap_or_else(|panic| resume_unwind(panic));
@@ -172,13 +172,13 @@ pub(crate) fn watched<'s, 'i, R>(
     server: Option<&dyn Server>,
     work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> R,
 ) -> Result<R, ScriptError> {
-    let begun = begin(scope, isolate_limits, server);
+    let started = begin(scope, isolate_limits, server);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = work(scope);
         report_rejections(scope);
         result
     }));
-    end(scope, isolate_limits, begun, result)
+    end(scope, isolate_limits, started, result)
 }
 
 /// One watched run of `work` under the server's lock, without a server around it.
@@ -193,10 +193,10 @@ pub(crate) fn watched_with_lock<'s, 'i, R>(
         report_rejections(scope);
         result
     }));
-    end(scope, isolate_limits, Begun(None), result)
+    end(scope, isolate_limits, StartedRun(None), result)
 }
 
-/// Whether the run that goes on is being ended, and V8 has not noticed yet.
+/// Whether the current run is being ended, and V8 has not noticed yet.
 pub(crate) fn is_ending(isolate: &mut v8::Isolate) -> bool {
     state(isolate).is_some_and(|state| state.isolate_limits.timer.is_ending())
 }
@@ -214,7 +214,7 @@ fn forget_run(scope: &mut v8::PinScope) {
     }
 }
 
-/// The bounds of the run that goes on.
+/// The bounds of the current run.
 pub(crate) fn isolate_limits(isolate: &mut v8::Isolate) -> Option<Arc<IsolateLimits>> {
     state(isolate).map(|state| Arc::clone(&state.isolate_limits))
 }
@@ -224,7 +224,7 @@ pub(crate) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions
     state(isolate).map(|state| Arc::clone(&state.executions))
 }
 
-/// A run over the data set has begun; its ID.
+/// A run over the data set has started; its ID.
 pub(crate) fn begin_execution(
     isolate: &mut v8::Isolate,
     plan: &str,
@@ -232,14 +232,14 @@ pub(crate) fn begin_execution(
 ) -> Option<String> {
     let state = state(isolate)?;
     let id = state.executions.begin(plan, user);
-    state.begun_executions.push(id.clone());
+    state.running_executions.push(id.clone());
     Some(id)
 }
 
 /// A run over the data set has ended.
 pub(crate) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply) {
     if let Some(state) = state(isolate) {
-        state.begun_executions.retain(|one| one != id);
+        state.running_executions.retain(|one| one != id);
         state.executions.end(id, outcome);
     }
 }
@@ -326,7 +326,7 @@ pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: SettledPromise) {
 pub(crate) fn begin_task(isolate: &mut v8::Isolate, task: v8::Global<v8::Function>) {
     if let Some(state) = state(isolate) {
         state.tasks.push_back(task);
-        state.begun += 1;
+        state.new_tasks += 1;
     }
 }
 
@@ -348,18 +348,18 @@ pub(crate) fn next_task_of_script(isolate: &mut v8::Isolate) -> Option<v8::Globa
 pub(crate) fn clear_tasks(isolate: &mut v8::Isolate) {
     if let Some(state) = state(isolate) {
         state.tasks.clear();
-        state.begun = 0;
+        state.new_tasks = 0;
     }
 }
 
 pub(crate) fn take_results(isolate: &mut v8::Isolate, results: &mut RunResults) {
     if let Some(state) = state(isolate) {
         results.settled.append(&mut state.settled);
-        results.tasks += std::mem::take(&mut state.begun);
+        results.tasks += std::mem::take(&mut state.new_tasks);
     }
 }
 
-/// Says whether code behind promises that settle is left for another session; what held before.
+/// Says whether code behind promises that settle is left for another session; what was said before.
 pub(crate) fn leave_continuations(isolate: &mut v8::Isolate, leave: bool) -> bool {
     state(isolate).is_some_and(|state| std::mem::replace(&mut state.leaves_continuations, leave))
 }

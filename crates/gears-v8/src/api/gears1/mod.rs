@@ -185,7 +185,7 @@ fn plan_of(scope: &mut v8::PinScope, plan: v8::Local<v8::Value>) -> String {
     plan.map_or_else(String::new, |plan| text::to_rust(scope, plan, TEXT_MAX))
 }
 
-/// `execution_begin(plan)`: the ID of an execution that has begun, in the name of the code at hand.
+/// `execution_begin(plan)`: the ID of an execution that has started, in the name of the code at hand.
 fn execution_begin(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,

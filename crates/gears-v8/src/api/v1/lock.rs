@@ -34,7 +34,7 @@ pub(crate) fn lock<'s>(
     let work = args.get(4);
     let returned = run::use_server(scope, |scope, server| {
         if server.is_locked() {
-            // A continuation on the main thread: part of the run that goes on.
+            // A continuation on the main thread: part of the current run.
             let mut returned = Err(Thrown);
             server.lock(&credentials, &mut |authorized| {
                 returned = run_admitted(scope, authorized, run_sync, work);

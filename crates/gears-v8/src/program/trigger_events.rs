@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::ports::{Notification, Outcome, Reply, RetainedValue, ScriptError};
+use crate::ports::{Outcome, Reply, RetainedValue, ScriptError, TriggerEventCall};
 
 use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
 use crate::program::outcome::{Token, Wants, perform};
@@ -24,7 +24,7 @@ fn too_large() -> Outcome {
 type Lasting<'s> = [v8::Local<'s, v8::Value>; 3];
 
 impl<'s> V8Session<'_, 's, '_> {
-    pub(super) fn notify_watched(&mut self, call: &Notification<'_>) -> Outcome {
+    pub(super) fn call_trigger_watched(&mut self, call: &TriggerEventCall<'_>) -> Outcome {
         let token = Token {
             number: call.token,
             wants: Wants::Nothing,
@@ -50,9 +50,9 @@ impl<'s> V8Session<'_, 's, '_> {
     }
 
     /// `retained` gets the data as the function left it.
-    pub(super) fn fire_watched(
+    pub(super) fn run_pre_hook_watched(
         &mut self,
-        call: &Notification<'_>,
+        call: &TriggerEventCall<'_>,
         retained: &mut Option<RetainedValue>,
     ) -> Outcome {
         let lasting = match self.lasting(call) {
@@ -64,10 +64,10 @@ impl<'s> V8Session<'_, 's, '_> {
         let Some(arguments) = arguments(scope, call, lasting) else {
             return too_large();
         };
-        let fire = v8::Local::new(scope, &helpers.fire);
+        let call_pre_hook = v8::Local::new(scope, &helpers.call_pre_hook);
         v8::tc_scope!(let scope, scope);
         let nothing = v8::undefined(scope).into();
-        let data = fire.call(scope, nothing, &arguments);
+        let data = call_pre_hook.call(scope, nothing, &arguments);
         let thrown = match (data, scope.exception()) {
             (None, Some(exception)) => Some(text::describe(scope, exception)),
             _ => None,
@@ -82,7 +82,7 @@ impl<'s> V8Session<'_, 's, '_> {
         )
     }
 
-    fn lasting(&mut self, call: &Notification<'_>) -> Result<Lasting<'s>, Outcome> {
+    fn lasting(&mut self, call: &TriggerEventCall<'_>) -> Result<Lasting<'s>, Outcome> {
         let value = call.value.map_or(0, |value| value.packed().len());
         // Three copies at worst: packed, and as text of two bytes a character.
         if value.saturating_add(call.key.len()) > self.isolate_limits.memory / 4 {
@@ -111,7 +111,7 @@ impl<'s> V8Session<'_, 's, '_> {
 /// The arguments of `call_trigger`; `None` where they do not fit into the library's memory.
 fn arguments<'s>(
     scope: &v8::PinScope<'s, '_>,
-    call: &Notification<'_>,
+    call: &TriggerEventCall<'_>,
     lasting: Lasting<'s>,
 ) -> Option<TriggerArguments<'s>> {
     let mut packed = u32::try_from(call.key.len()).ok()?.to_le_bytes().to_vec();
