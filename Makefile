@@ -36,7 +36,7 @@ format: ## format the Rust code
 
 bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
-	@scripts/cargo build --release
+	@scripts/cargo build --release --package redisgears --package native
 	@target/venv/bin/python -m benches.run $(BENCH_ARGS)
 
 soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=

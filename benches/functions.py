@@ -1,4 +1,6 @@
-"""What clients call: nothing, a function in Lua, or its twin in JavaScript."""
+"""What clients call: nothing, a function in Lua, or its twins: in JavaScript, and a module's command without it."""
+
+from typing import ClassVar
 
 from benches.consumers import Nobody
 from testing.throw_away import ThrowAway
@@ -99,6 +101,20 @@ class Lua(Command):
 
     def _load(self, server: ThrowAway) -> None:
         server.client.function_load(LUA)
+
+
+class Native(Command):
+    """A command of a module without JavaScript: what any function of a module can reach at best."""
+
+    TIMES: ClassVar = {"empty": ("0", "PING"), "get10": ("10", "GET"), "incr10": ("10", "INCR")}
+
+    def __init__(self, function: str):
+        times, command = self.TIMES.get(function, ("1", function.upper()))
+        super().__init__("NATIVE.CALL", times, command, *map(str, ARGUMENTS.get(function, (0,))))
+        self._name = function
+
+    def _function(self) -> str | None:
+        return self._name
 
 
 class JavaScript(Command):

@@ -43,13 +43,15 @@ from benches.consumers import (
     NobodyOfMany,
     Worker,
 )
-from benches.functions import Command, JavaScript, Lua
+from benches.functions import Command, JavaScript, Lua, Native
 from benches.triggers import Set, Trigger
 from testing.launch import HOST, find_program
 from testing.throw_away import ThrowAway
 from testing.waits import HarnessError, wait_for
 
 CLIENTS = 50
+# Beside the module.
+NATIVE = "libnative.so"
 PIPELINE = 16
 
 
@@ -62,6 +64,8 @@ class Row:
     # What the clients meet.
     consumer: Callable[[], Nobody] = Nobody
     module: bool = True
+    # Whether that is the one in native/ instead: a command without JavaScript.
+    native: bool = False
     # The row it is compared with, by key. It comes first.
     baseline: str = "bare"
     # And a second one, by key, that differs in the option alone. It comes first, too.
@@ -184,34 +188,46 @@ FUNCTION_ROWS = [
         lambda: Command("PING"), module=False, baseline="ping"),
     Row("lua-empty", "Lua, empty",
         lambda: Lua("empty"), module=False, baseline="ping"),
+    Row("native-empty", "a module's command, empty",
+        lambda: Native("empty"), native=True, baseline="lua-empty"),
     Row("js-empty", "JavaScript, empty",
-        lambda: JavaScript("empty"), baseline="lua-empty"),
+        lambda: JavaScript("empty"), baseline="lua-empty", twin="native-empty"),
     Row("js-async", "JavaScript, async, empty",
         lambda: JavaScript("async_empty"), baseline="lua-empty", **WAITING),
     Row("lua-get", "Lua, one GET of 100 bytes",
         lambda: Lua("get"), module=False, baseline="ping"),
+    Row("native-get", "a module's command, one GET of 100 bytes",
+        lambda: Native("get"), native=True, baseline="lua-get"),
     Row("js-get", "JavaScript, one GET of 100 bytes",
-        lambda: JavaScript("get"), baseline="lua-get"),
+        lambda: JavaScript("get"), baseline="lua-get", twin="native-get"),
     Row("lua-set", "Lua, one SET of 100 bytes",
         lambda: Lua("set"), module=False, baseline="ping"),
+    Row("native-set", "a module's command, one SET of 100 bytes",
+        lambda: Native("set"), native=True, baseline="lua-set"),
     Row("js-set", "JavaScript, one SET of 100 bytes",
-        lambda: JavaScript("set"), baseline="lua-set"),
+        lambda: JavaScript("set"), baseline="lua-set", twin="native-set"),
     Row("lua-incr", "Lua, one INCR",
         lambda: Lua("incr"), module=False, baseline="ping"),
+    Row("native-incr", "a module's command, one INCR",
+        lambda: Native("incr"), native=True, baseline="lua-incr"),
     Row("js-incr", "JavaScript, one INCR",
-        lambda: JavaScript("incr"), baseline="lua-incr"),
+        lambda: JavaScript("incr"), baseline="lua-incr", twin="native-incr"),
     Row("js-async-incr", "JavaScript, async, one INCR",
         lambda: JavaScript("async_incr"), baseline="lua-incr", **WAITING),
     Row("js-background-incr", "JavaScript, one INCR in the background",
         lambda: JavaScript("background_incr"), baseline="lua-incr", **WAITING),
     Row("lua-get-10", "Lua, ten GETs",
         lambda: Lua("get10"), module=False, baseline="ping"),
+    Row("native-get-10", "a module's command, ten GETs",
+        lambda: Native("get10"), native=True, baseline="lua-get-10"),
     Row("js-get-10", "JavaScript, ten GETs",
-        lambda: JavaScript("get10"), baseline="lua-get-10"),
+        lambda: JavaScript("get10"), baseline="lua-get-10", twin="native-get-10"),
     Row("lua-incr-10", "Lua, ten INCRs",
         lambda: Lua("incr10"), module=False, baseline="ping"),
+    Row("native-incr-10", "a module's command, ten INCRs",
+        lambda: Native("incr10"), native=True, baseline="lua-incr-10"),
     Row("js-incr-10", "JavaScript, ten INCRs",
-        lambda: JavaScript("incr10"), baseline="lua-incr-10"),
+        lambda: JavaScript("incr10"), baseline="lua-incr-10", twin="native-incr-10"),
 ]
 OTHER_EVENT = '{ event_types: ["del", "expired"] }'
 OTHER_TYPE = '{ key_types: ["hash"] }'
@@ -295,7 +311,7 @@ def measure(row: Row, options: argparse.Namespace) -> Sample:
     """Runs one row on a server of its own."""
     requests = min(options.requests, row.max_requests or options.requests)
     requests = math.ceil(requests / row.multiple) * row.multiple
-    module = options.module if row.module else None
+    module = options.module.with_name(NATIVE) if row.native else options.module if row.module else None
     consumer = row.consumer()
     with ThrowAway(options.server, options.deadline, module) as server:
         print(f"{row.key} (server pid {server.pid})", end=" ", file=sys.stderr, flush=True)
@@ -382,7 +398,10 @@ def tables(context: dict[str, object], results: list[Result]) -> str:
             "options",
             "| row | entries/s | ratio to bare XADD (min–max) | ratio (min–max) | to |\n|---|---:|---:|---:|---|",
         ),
-        ("functions", "| row | calls/s | ratio (min–max) | to |\n|---|---:|---:|---|"),
+        (
+            "functions",
+            "| row | calls/s | ratio (min–max) | to | ratio to a module's command (min–max) |\n|---|---:|---:|---|---:|",
+        ),
         ("triggers", "| row | SETs/s | ratio to bare SET (min–max) |\n|---|---:|---:|"),
     ):
         chosen = [result for result in results if result.row in GROUPS[group]]
@@ -396,7 +415,7 @@ def line(result: Result, group: str) -> str:
     cells = [result.row.title]
     cells += ["failed", ""] if result.error else [f"{result.median_rps():,.0f}", spread(result.ratios)]
     if group == "functions":
-        cells.append(BY_KEY[result.row.baseline].title)
+        cells += [BY_KEY[result.row.baseline].title, spread(result.twin_ratios)]
     elif group == "options":
         twin = BY_KEY[result.row.twin].title if result.row.twin else ""
         cells += [spread(result.twin_ratios), twin]
@@ -486,8 +505,10 @@ def main() -> None:
             beside / "valkey-benchmark",
             "redis-benchmark",
         )
-        if any(row.module for row in options.rows) and not options.module.exists():
-            raise HarnessError(f"no module at {options.module}: run `make build` first")
+        for module in {options.module.with_name(NATIVE) if row.native else options.module
+                       for row in options.rows if row.module}:  # fmt: skip
+            if not module.exists():
+                raise HarnessError(f"no module at {module}: run `make bench` first")
         context = machine_and_server(options)
     except HarnessError as error:
         sys.exit(f"bench: {error}")
