@@ -60,8 +60,8 @@ def restartable(start_server, way):
     return server
 
 
-def library_of(server, name="lib"):
-    [reply] = server.run("RG.FUNCTION", "LIST", "WITHCODE", "v", "LIBRARY", name)
+def library_of(server, name="lib", verbosity="v"):
+    [reply] = server.run("RG.FUNCTION", "LIST", "WITHCODE", verbosity, "LIBRARY", name)
     return fields(reply)
 
 
@@ -92,6 +92,52 @@ def test_an_upgrade_comes_back_and_not_what_it_replaced(restartable):
     assert [fields(one)["name"] for one in library_of(restartable)["stream_consumers"]] == ["stays"]
     restartable.add("stream", 2)
     restartable.wait_seen("stream 2", tag=" new")
+
+
+def outlive(milliseconds):
+    """Lets what expires after so long expire."""
+    end = time.time() + milliseconds / 1000
+    eventually(lambda: time.time() > end)
+
+
+def expect_a_new_stream(server):
+    """What comes under the name of a stream that is gone is new, also below where the old one was."""
+    assert [fields(one)["streams"] for one in library_of(server, "lib", "vvv")["stream_consumers"]] == [[], []]
+    server.run("XADD", "stream", "1-1", "n", "new")
+    server.wait(lambda: sorted(server.seen()) == ["stream new"] * 2, server.seen)
+    assert [server.stream("stream", name)["id_to_read_from"] for name in ("sync", "async")] == ["1-1", "1-1"]
+
+
+BOTH = (consumer("sync"), consumer("async", callback="async (client, data) => saw(data)"))
+
+
+def test_a_stream_that_expires_while_the_server_is_down_is_forgotten(start_server, way):
+    options, before_kill = WAYS[way]
+    server = start_server(*options)
+    server.load(*BOTH)
+    server.add("stream", 1)
+    server.wait(lambda: len(server.seen()) == 2, server.seen)
+    server.run("PEXPIRE", "stream", 300)
+    before_kill(server)
+    server.kill()
+    outlive(400)
+    server.start()
+    server.mark = server.log.stat().st_size
+    server.wait(lambda: server.run("DBSIZE") == 0)
+    expect_a_new_stream(server)
+
+
+def test_a_stream_that_has_expired_when_the_data_is_loaded_again_is_forgotten(start_server):
+    server = start_server(module_args="enable-debug-command yes")
+    server.load(*BOTH)
+    server.add("stream", 1)
+    server.wait(lambda: len(server.seen()) == 2, server.seen)
+    server.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    server.run("PEXPIRE", "stream", 50)
+    outlive(60)
+    server.mark = server.log.stat().st_size
+    server.run("DEBUG", "RELOAD")
+    expect_a_new_stream(server)
 
 
 def test_a_sync_consumer_goes_on_behind_the_last_entry_and_its_effects_are_there_once(restartable):

@@ -7,7 +7,7 @@ use crate::dispatcher::{EventLimits, KeyEvent};
 use crate::executor::MainThreadExecutor;
 use crate::server::{Context, Hooks, InfoSection};
 use crate::stats;
-use gears_core::delivery::{EntryId, Event, KeyRef};
+use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 
 /// Leaves the isolate slot that the main thread may be in, when dropped.
@@ -137,6 +137,21 @@ impl Hooks for AppHooks {
             LibrarySnapshot::decode(bytes).map_err(|error| format!("one of them {error}"))?;
         app.libraries.restore(context, &kept);
         Ok(())
+    }
+
+    fn on_loaded(&self, context: &Context) {
+        Self::with(|app| {
+            // A primary leaves out what has expired since the dump was written, and tells nobody.
+            // The next stream of that name is another one: its entries may be below the position.
+            if app.dispatcher.inspect(Delivery::is_active) {
+                for (db, name) in app.dispatcher.inspect(Delivery::tracked) {
+                    if !(context.select(db) && context.is_stream(&name)) {
+                        app.dispatcher
+                            .on(Event::Removed(KeyRef { db, name: &name }));
+                    }
+                }
+            }
+        });
     }
 
     fn forget_libraries(&self) {

@@ -66,6 +66,7 @@ fn tell(hooks: &dyn Hooks, context: &Context, event: ServerEvent) {
         }
         ServerEvent::LoadingEnds => {
             hooks.on_event(Event::Loading(false));
+            hooks.on_loaded(context);
             hooks.rescan();
         }
         ServerEvent::Swapped(first, second) => {

@@ -77,6 +77,9 @@ pub(crate) trait Hooks {
     /// Where the bytes cannot be read.
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String>;
 
+    /// A data set was loaded.
+    fn on_loaded(&self, context: &Context);
+
     /// Another data set is about to be loaded: the libraries that there are go.
     fn forget_libraries(&self);
 

@@ -184,6 +184,15 @@ impl Delivery {
         }
     }
 
+    /// The streams that are tracked, by database and name, in no order.
+    #[must_use]
+    pub fn tracked(&self) -> Vec<(i32, Arc<[u8]>)> {
+        let streams = self.streams.values();
+        streams
+            .map(|stream| (stream.db, Arc::clone(&stream.name)))
+            .collect()
+    }
+
     pub(super) fn drop_stream(&mut self, stream: StreamKey) {
         for sub in std::mem::take(&mut self.streams[stream].subs) {
             self.drop_subscription(sub);
