@@ -15,7 +15,8 @@ use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
 use crate::executor::{BatchTask, EnteredLibrary};
 
-/// See the module's description. Used by the main thread only.
+/// Carries out the core's decisions for consumers with a policy.
+/// Used by the main thread only.
 pub(super) struct BatchDispatch {
     pub(super) core: Rc<DeliveryCore>,
     pub(super) consumers: Rc<Consumers>,

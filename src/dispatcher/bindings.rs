@@ -55,7 +55,8 @@ impl ConsumerBinding {
     }
 }
 
-/// See the module's description. Used by the main thread only.
+/// Which code each consumer has, and in whose name it acts.
+/// Used by the main thread only.
 #[derive(Default)]
 pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, ConsumerBinding>>);
 

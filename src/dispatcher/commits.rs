@@ -9,7 +9,8 @@ use super::consumers::Consumers;
 use super::delivery_core::DeliveryCore;
 use super::stream_access::Streams;
 
-/// See the module's description. Used by the main thread only.
+/// Carries out what the core wants written: dead letters, checkpoints, delivery states.
+/// Used by the main thread only.
 pub(super) struct Commits {
     core: Rc<DeliveryCore>,
     consumers: Rc<Consumers>,

@@ -16,7 +16,8 @@ use super::delivery_core::DeliveryCore;
 use super::stream_access::{ConsumerName, Streams};
 use crate::executor::Completions;
 
-/// See the module's description. Used by the main thread only.
+/// The consumers of live libraries: registered in the core, bound to code.
+/// Used by the main thread only.
 pub(crate) struct Consumers {
     core: Rc<DeliveryCore>,
     completions: Arc<Completions>,

@@ -8,7 +8,8 @@ use std::cell::RefCell;
 
 use gears_v8::ports::Database;
 
-/// See the module's description. Used under the server's lock only.
+/// Which number each database has now that had another when the server started.
+/// Used under the server's lock only.
 #[derive(Default)]
 pub(crate) struct DatabaseHandles {
     /// The numbers of the databases that had these places as their numbers, as far as they differ.

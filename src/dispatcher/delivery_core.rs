@@ -8,7 +8,8 @@ use gears_core::delivery::{Delivery, Event};
 
 use crate::executor::{Clock, Completion};
 
-/// See the module's description. Used by the main thread only.
+/// The delivery core with the clock that its facts are stamped with.
+/// Used by the main thread only.
 pub(crate) struct DeliveryCore {
     delivery: RefCell<Delivery>,
     clock: Clock,

@@ -11,7 +11,7 @@ use super::trigger_table::TriggerBinding;
 use crate::executor::{LibraryExecutor, TriggerEvent};
 
 /// An event for a sync callback.
-pub(super) enum Due {
+pub(super) enum DueEvent {
     /// The next one that waits for the trigger.
     Next(TriggerKey),
     /// One whose pre-hook ran in code that was replaced since, and that belongs to it: the
@@ -19,7 +19,7 @@ pub(super) enum Due {
     Retained(Box<(TriggerKey, TriggerBinding, TriggerEvent)>),
 }
 
-impl Due {
+impl DueEvent {
     pub(super) fn key(&self) -> TriggerKey {
         match self {
             Self::Next(key) => *key,
@@ -28,11 +28,12 @@ impl Due {
     }
 }
 
-/// See the module's description. Used under the server's lock only.
+/// What has to be done for triggers once the command is over.
+/// Used under the server's lock only.
 #[derive(Default)]
 pub(super) struct DueTriggers {
     /// What sync callbacks are to run, once for each event, in that order.
-    due: RefCell<VecDeque<Due>>,
+    due: RefCell<VecDeque<DueEvent>>,
     /// Async triggers that have something new for their workers.
     ready: RefCell<Vec<TriggerKey>>,
     /// Libraries with continuations that a pre-hook left, in the middle of a command: workers resume them.
@@ -52,22 +53,22 @@ impl DueTriggers {
 
     /// Puts so many events of a sync trigger behind all others.
     pub(super) fn push(&self, key: TriggerKey, count: usize) {
-        let next = (0..count).map(|_| Due::Next(key));
+        let next = (0..count).map(|_| DueEvent::Next(key));
         self.due.borrow_mut().extend(next);
     }
 
     /// Takes the next one.
-    pub(super) fn pop(&self) -> Option<Due> {
+    pub(super) fn pop(&self) -> Option<DueEvent> {
         self.due.borrow_mut().pop_front()
     }
 
     /// Whether the next one is of that trigger.
     pub(super) fn is_next(&self, key: TriggerKey) -> bool {
-        matches!(self.due.borrow().front(), Some(Due::Next(next)) if *next == key)
+        matches!(self.due.borrow().front(), Some(DueEvent::Next(next)) if *next == key)
     }
 
     /// Puts those back that could not be run, in their order.
-    pub(super) fn put_back(&self, stalled: Vec<Due>) {
+    pub(super) fn put_back(&self, stalled: Vec<DueEvent>) {
         let mut due = self.due.borrow_mut();
         for one in stalled.into_iter().rev() {
             due.push_front(one);
@@ -106,18 +107,18 @@ impl DueTriggers {
         let mut is_retained = old.state.are_retained().into_iter();
         let mut retained = old.state.take_retained();
         for due in self.due.borrow_mut().iter_mut() {
-            if matches!(due, Due::Next(next) if *next == key)
+            if matches!(due, DueEvent::Next(next) if *next == key)
                 && is_retained.next() == Some(true)
                 && let Some(trigger_event) = retained.pop_front()
             {
-                *due = Due::Retained(Box::new((key, old.clone(), trigger_event)));
+                *due = DueEvent::Retained(Box::new((key, old.clone(), trigger_event)));
             }
         }
     }
 
     /// Forgets the events of a trigger that any code can run.
     pub(super) fn remove_next(&self, key: TriggerKey) {
-        let is_of_it = |due: &Due| matches!(due, Due::Next(next) if *next == key);
+        let is_of_it = |due: &DueEvent| matches!(due, DueEvent::Next(next) if *next == key);
         self.due.borrow_mut().retain(|due| !is_of_it(due));
     }
 
@@ -129,7 +130,7 @@ impl DueTriggers {
     /// Drops all, for this reason.
     pub(super) fn drop_all(&self, reason: &str) {
         for due in self.due.borrow_mut().drain(..) {
-            if let Due::Retained(retained) = due {
+            if let DueEvent::Retained(retained) = due {
                 let (_, binding, trigger_event) = *retained;
                 binding.state.end(trigger_event.since, Some(reason.into()));
             }

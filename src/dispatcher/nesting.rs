@@ -19,7 +19,7 @@ pub(crate) const DEPTH_MAX: u32 = 32;
 /// Changes of depth that are kept of one stream.
 const CHANGES_MAX: usize = 1024;
 
-/// See the module's description.
+/// The nesting depth of the callback that runs, and of the entries that callbacks added.
 #[derive(Default)]
 pub(crate) struct Nesting {
     /// Depth of the callback that runs.

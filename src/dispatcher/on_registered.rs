@@ -25,7 +25,8 @@ struct LiveHook {
     called: bool,
 }
 
-/// See the module's description. Used by the main thread only.
+/// The `on_registered` hooks of live libraries, and which registrations each has to be called for.
+/// Used by the main thread only.
 pub(crate) struct RegisteredHooks {
     main_thread: Rc<MainThreadExecutor>,
     all: RefCell<Vec<LiveHook>>,

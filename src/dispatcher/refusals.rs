@@ -11,7 +11,8 @@ use super::stream_access::Streams;
 /// Milliseconds after which the server is asked again, at the latest.
 const AGAIN_MS: u64 = 100;
 
-/// See the module's description. Used by the main thread only.
+/// Whether the server refuses what callbacks write; asked once per event-loop iteration at most.
+/// Used by the main thread only.
 pub(super) struct Refusals {
     core: Rc<DeliveryCore>,
     /// Whether it is known of this event-loop iteration.

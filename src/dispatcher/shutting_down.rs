@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 
 use crate::executor::LibraryExecutor;
 
-/// See the module's description. Used by the main thread only.
+/// Executors of replaced and deleted libraries, until their code has ended.
+/// Used by the main thread only.
 #[derive(Default)]
 pub(super) struct ShuttingDown(RefCell<Vec<Weak<LibraryExecutor>>>);
 

@@ -18,7 +18,8 @@ use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
 use crate::executor::{PrefetchedRecords, RunContext};
 
-/// See the module's description. Used by the main thread only.
+/// Carries out the core's dispatches of streams: reads for workers, and runs sync callbacks.
+/// Used by the main thread only.
 pub(super) struct StreamDispatch {
     pub(super) core: Rc<DeliveryCore>,
     pub(super) consumers: Rc<Consumers>,

@@ -13,7 +13,9 @@ use super::nesting::Nesting;
 use super::stream_access::Streams;
 use crate::executor::{EnteredLibrary, MainThreadExecutor};
 
-/// See the module's description. Used by the main thread only.
+/// Sync callbacks on the main thread: whose library was busy, how deep they are nested,
+/// whether they wrote.
+/// Used by the main thread only.
 pub(super) struct SyncCalls {
     main_thread: Rc<MainThreadExecutor>,
     pub(super) nesting: Nesting,

@@ -18,9 +18,7 @@ use gears_v8::ports::{
 
 use super::nesting::DEPTH_MAX;
 use super::{ConsumerCode, ConsumerName, Dispatcher, Streams, TickLimits};
-use crate::executor::{
-    CallbackTarget, Completions, ExecutorShared, LibraryExecutor, Pool, ServerLock,
-};
+use crate::executor::{CallbackTarget, Completions, ExecutorShared, LibraryExecutor, NoLock, Pool};
 
 /// A library whose callbacks add an entry, each to the other of two streams.
 struct Chain;
@@ -226,23 +224,6 @@ impl Streams for World {
     fn delete_dead_letters(&self, _: &Credentials, _: &DeadLetterDeletion) {}
 
     fn trim(&self, _: &Trim) {}
-}
-
-struct NoLock;
-
-impl ServerLock for NoLock {
-    fn with(
-        &self,
-        _: &Credentials,
-        _: &Arc<std::sync::atomic::AtomicBool>,
-        work: &mut dyn FnMut(Result<&dyn Server, String>),
-    ) {
-        work(Err("there is no lock".into()));
-    }
-
-    fn must_wait(&self) -> bool {
-        false
-    }
 }
 
 fn consume(world: &World, name: &str, shared: &ExecutorShared) -> Arc<LibraryExecutor> {

@@ -44,7 +44,8 @@ pub(crate) struct TickLimits {
     pub script_budget: Duration,
 }
 
-/// See the module's description. Used by the main thread only.
+/// The main thread's side of delivery: what ticks, and what tells the core its facts.
+/// Used by the main thread only.
 pub(crate) struct Dispatcher {
     core: Rc<DeliveryCore>,
     completions: Arc<Completions>,
@@ -244,7 +245,7 @@ impl Dispatcher {
 
     // --- the tick ---------------------------------------------------------------------------------
 
-    /// One tick. See the module's description.
+    /// One tick: completions, triggers, dispatch, commits, control messages, trims.
     pub(crate) fn tick(&self, streams: &dyn Streams, limits: TickLimits) {
         self.catch_up();
         if !limits.only_urgent {

@@ -134,7 +134,8 @@ pub(crate) struct TriggerView {
     pub waiting: usize,
 }
 
-/// See the module's description. Used under the server's lock only.
+/// The triggers, their code, and what the log was told of events they lost.
+/// Used under the server's lock only.
 #[derive(Default)]
 pub(super) struct TriggerTable {
     pub(super) registered: RefCell<Triggers>,

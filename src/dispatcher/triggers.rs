@@ -17,7 +17,7 @@ use gears_v8::ports::{CallbackId, Credentials, Database, Flags, RetainedValue, T
 use super::database_handles::DatabaseHandles;
 use super::deadline::Deadline;
 use super::delivery_core::DeliveryCore;
-use super::due_triggers::{Due, DueTriggers};
+use super::due_triggers::{DueEvent, DueTriggers};
 use super::stream_access::Streams;
 use super::trigger_table::{
     EventLimits, KeyEvent, TriggerBinding, TriggerCode, TriggerTable, TriggerView,
@@ -32,7 +32,8 @@ const EVENT_BYTES: usize = 160;
 const TOO_LARGE: &str = "the key's value is larger than trigger-queue-memory";
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
-/// See the module's description. Used under the server's lock only.
+/// The main thread's side of triggers: takes key events, runs pre-hooks and sync callbacks.
+/// Used under the server's lock only.
 pub(crate) struct TriggerDispatch {
     core: Rc<DeliveryCore>,
     database_handles: Rc<DatabaseHandles>,
@@ -291,7 +292,7 @@ impl TriggerDispatch {
         if !self.due.is_due() {
             return;
         }
-        let mut stalled: Vec<Due> = Vec::new();
+        let mut stalled: Vec<DueEvent> = Vec::new();
         let mut busy: Vec<Arc<LibraryExecutor>> = Vec::new();
         while Instant::now() < deadline.latest {
             let Some(due) = self.due.pop() else {
@@ -299,8 +300,8 @@ impl TriggerDispatch {
             };
             let key = due.key();
             let (binding, mut retained) = match due {
-                Due::Retained(retained) => (retained.1, Some(retained.2)),
-                Due::Next(_) => match self.table.binding(key) {
+                DueEvent::Retained(retained) => (retained.1, Some(retained.2)),
+                DueEvent::Next(_) => match self.table.binding(key) {
                     Some(binding) => (binding, None),
                     None => continue,
                 },
@@ -327,8 +328,10 @@ impl TriggerDispatch {
             if !ran {
                 busy.push(Arc::clone(&binding.executor));
                 stalled.push(match retained {
-                    Some(trigger_event) => Due::Retained(Box::new((key, binding, trigger_event))),
-                    None => Due::Next(key),
+                    Some(trigger_event) => {
+                        DueEvent::Retained(Box::new((key, binding, trigger_event)))
+                    }
+                    None => DueEvent::Next(key),
                 });
             }
         }

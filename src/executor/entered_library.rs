@@ -8,7 +8,8 @@ use super::library_executor::LibraryExecutor;
 use super::run_context::RunContext;
 use super::task::Responder;
 
-/// See the module's description. [`super::main_thread::MainThreadExecutor`] lets the thread there.
+/// A library whose isolate the main thread has entered, by way of
+/// [`super::main_thread::MainThreadExecutor`].
 pub(crate) struct EnteredLibrary<'a> {
     executor: &'a Arc<LibraryExecutor>,
 }

@@ -54,7 +54,8 @@ struct Execution {
     script: Option<Arc<LibraryExecutor>>,
 }
 
-/// See the module's description. Used by any thread.
+/// The `GearsBuilder` runs that are going on, and the last ones that ended.
+/// Used by any thread.
 pub(crate) struct ExecutionLog {
     /// What IDs begin with.
     shard: String,

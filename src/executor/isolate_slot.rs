@@ -34,10 +34,30 @@ pub(crate) trait ServerLock: Send + Sync {
     fn must_wait(&self) -> bool;
 }
 
+/// A lock that is never granted, for tests.
+#[cfg(test)]
+pub(crate) struct NoLock;
+
+#[cfg(test)]
+impl ServerLock for NoLock {
+    fn with(
+        &self,
+        _: &Credentials,
+        _: &Arc<AtomicBool>,
+        work: &mut dyn FnMut(Result<&dyn Server, String>),
+    ) {
+        work(Err("there is no lock".into()));
+    }
+
+    fn must_wait(&self) -> bool {
+        false
+    }
+}
+
 /// The main thread's right to be in an isolate.
 pub(crate) type GateGuard = ArcMutexGuard<RawMutex, ()>;
 
-/// See the module's description.
+/// Where a library's code runs, one thread at a time: the program behind its gate.
 pub(crate) struct IsolateSlot {
     pub(crate) program: Box<dyn Program>,
     gate: Arc<Mutex<()>>,

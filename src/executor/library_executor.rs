@@ -41,7 +41,7 @@ pub(crate) struct ExecutorShared {
     pub lock: Arc<dyn ServerLock>,
 }
 
-/// See the module's description.
+/// A live library at work: its program in an isolate slot, and its task queue.
 pub(crate) struct LibraryExecutor {
     library: Arc<str>,
     pub(super) slot: IsolateSlot,

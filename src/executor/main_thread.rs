@@ -37,7 +37,8 @@ impl Called {
     }
 }
 
-/// See the module's description. Used by the main thread only.
+/// The main thread's place in isolate slots: which isolate it is in, and which it keeps entered.
+/// Used by the main thread only.
 #[derive(Default)]
 pub(crate) struct MainThreadExecutor {
     kept: RefCell<Option<KeptIsolate>>,

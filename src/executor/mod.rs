@@ -37,6 +37,8 @@ mod worker_slice;
 pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
 pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
+#[cfg(test)]
+pub(crate) use isolate_slot::NoLock;
 pub(crate) use isolate_slot::ServerLock;
 pub(crate) use library_executor::{ExecutorShared, LibraryExecutor};
 pub(crate) use main_thread::{Called, MainThreadExecutor};

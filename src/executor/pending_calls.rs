@@ -69,7 +69,7 @@ enum PendingCall {
 /// A subscription whose callback is done with an entry, so that a place in its window is free.
 pub(super) type FreePlace = Option<SubscriptionKey>;
 
-/// See the module's description.
+/// A library's calls that run, and those whose promise is not settled, by token.
 pub(super) struct PendingCalls {
     pending: HashMap<u64, PendingCall>,
     /// Calls with entries that are going on, by token: what [`PendingCalls::abandon`] takes out is

@@ -67,7 +67,7 @@ pub(super) struct PrefetchedEntry {
     pub(super) stream: Arc<[u8]>,
 }
 
-/// See the module's description.
+/// A library's prefetch queues, by subscription, and which of them have something to start.
 pub(super) struct PrefetchQueues {
     queues: HashMap<SubscriptionKey, StreamPrefetch>,
     /// Those that may have something to start.

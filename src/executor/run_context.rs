@@ -17,7 +17,7 @@ use super::prefetch::PrefetchedRecords;
 use super::task::{BatchTask, FunctionCall, Responder};
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
-/// See the module's description.
+/// An entered library with what its calls need: session, server, executor, clock.
 pub(crate) struct RunContext<'a> {
     executor: &'a LibraryExecutor,
     session: &'a mut dyn Session,

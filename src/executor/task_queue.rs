@@ -43,7 +43,7 @@ impl StartedEntry {
     }
 }
 
-/// See the module's description.
+/// All that a library has to do: prefetch queues, tasks, pending calls, and unsent completions.
 pub(crate) struct TaskQueue {
     prefetches: PrefetchQueues,
     tasks: VecDeque<Task>,

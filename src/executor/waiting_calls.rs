@@ -33,7 +33,8 @@ pub(crate) struct WaitingCall {
     pub called: CalledExecutor,
 }
 
-/// See the module's description. Used by the main thread only.
+/// Calls whose clients wait for a busy library, in the order of their arrival.
+/// Used by the main thread only.
 #[derive(Default)]
 pub(crate) struct WaitingCalls {
     calls: RefCell<VecDeque<WaitingCall>>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dispatcher::{ConsumerCode, ConsumerName, Dispatcher, TriggerCode};
 use crate::executor::{CallbackTarget, LibraryExecutor};
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Function, Registrations, StreamConsumer, Trigger};
+use gears_v8::ports::{Function, KeySpaceTrigger, Registrations, StreamConsumer};
 
 use super::registry::{Library, LibraryConsumer, LibraryStatus};
 
@@ -66,7 +66,7 @@ impl Swap<'_> {
         }
     }
 
-    fn register_trigger(&self, known: Option<TriggerKey>, new: Trigger) -> TriggerKey {
+    fn register_trigger(&self, known: Option<TriggerKey>, new: KeySpaceTrigger) -> TriggerKey {
         let code = TriggerCode {
             name: ConsumerName {
                 library: Arc::clone(&self.library),

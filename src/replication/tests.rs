@@ -5,18 +5,17 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
 use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot};
-use gears_v8::ports::{Arguments, Credentials, Server};
+use gears_v8::ports::Arguments;
 
 use super::{
     PropagationTarget, ReplicatedCommand, ReplicationLink, Rewrite, send_deletion, send_library,
     take,
 };
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Completions, ExecutorShared, Pool, ServerLock};
+use crate::executor::{Completions, ExecutorShared, NoLock, Pool};
 use crate::library::{EventSubscriptions, KeyEvents, Libraries};
 
 /// A server's end of the link.
@@ -48,23 +47,6 @@ impl ReplicationLink for Link {
 
     fn db(&self) -> i32 {
         0
-    }
-}
-
-struct NoLock;
-
-impl ServerLock for NoLock {
-    fn with(
-        &self,
-        _: &Credentials,
-        _: &Arc<AtomicBool>,
-        work: &mut dyn FnMut(Result<&dyn Server, String>),
-    ) {
-        work(Err("there is no lock".into()));
-    }
-
-    fn must_wait(&self) -> bool {
-        false
     }
 }
 

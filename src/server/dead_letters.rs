@@ -4,7 +4,7 @@
 
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
-use gears_v8::ports::resp::{Item as RespItem, Reader};
+use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Server};
 
 use super::context::Context;

@@ -12,7 +12,7 @@ use redis_module::RedisString;
 use smallvec::SmallVec;
 
 use gears_core::delivery::{EntryId, KeyRef};
-use gears_v8::ports::resp::{Item, Reader};
+use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Database, Flags, Server};
 
 use super::context::Context;
@@ -61,7 +61,7 @@ const NO_REPLY: &[u8] = b"-ERR the server did not run the command\r\n";
 const IN_REMOVAL: &[u8] =
     b"-ERR no command can be run while a key expires or is evicted: run it in the callback\r\n";
 
-/// See the module's description.
+/// The server in one execution unit: whom commands act as, in which database, with which options.
 pub(crate) struct ExecutionUnit {
     context: Context,
     acting: Acting,
@@ -284,7 +284,7 @@ impl ExecutionUnit {
 
     /// Tells of the entry that XADD replied with.
     fn note_added(&self, stream: &[u8], reply: &[u8]) {
-        if let Some(Item::Bulk(id)) = Reader::new(reply).next()
+        if let Some(RespItem::Bulk(id)) = Reader::new(reply).next()
             && let Some(id) = std::str::from_utf8(id).ok().and_then(EntryId::parse)
             && let Some(hooks) = HOOKS.get()
         {

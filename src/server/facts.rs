@@ -13,10 +13,10 @@ const fn release(major: Release, minor: Release, patch: Release) -> Release {
     major << 16 | minor << 8 | patch
 }
 
-/// See the module's description.
+/// What this server can and cannot do, found out once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct Facts {
+pub(super) struct ServerFacts {
     /// Whether clients that are subscribed to channels cannot be kept waiting.
     pub(super) subscribers_cannot_wait: bool,
     /// Whether the server ends itself when another thread than its main one runs a command that has
@@ -36,15 +36,15 @@ pub(super) struct Facts {
 }
 
 /// The facts. Asked for under the server's lock.
-pub(super) fn facts() -> Facts {
-    static FACTS: OnceLock<Facts> = OnceLock::new();
+pub(super) fn facts() -> ServerFacts {
+    static FACTS: OnceLock<ServerFacts> = OnceLock::new();
     *FACTS.get_or_init(|| {
         let valkey = ServerInfo::read(c"server").and_then(|info| info.text(c"valkey_version"));
-        Facts::of(server_version(), valkey.as_deref())
+        ServerFacts::of(server_version(), valkey.as_deref())
     })
 }
 
-impl Facts {
+impl ServerFacts {
     /// Those of a server, by its release, and that of Valkey if it is one.
     fn of(version: Release, valkey: Option<&str>) -> Self {
         // It came with 8.0; the first release that is known to be without it is 8.6.3.
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn valkey_keeps_no_subscribers_waiting() {
-        let cannot = |valkey| Facts::of(release(7, 2, 4), valkey).subscribers_cannot_wait;
+        let cannot = |valkey| ServerFacts::of(release(7, 2, 4), valkey).subscribers_cannot_wait;
         assert!(cannot(Some("9.1.2")));
         assert!(!cannot(Some("8.1.0")));
         assert!(!cannot(None));
@@ -93,16 +93,16 @@ mod tests {
 
     #[test]
     fn redis_8_0_has_commands_run_by_its_main_thread() {
-        let only_main = |version| Facts::of(version, None).only_main_runs_commands;
+        let only_main = |version| ServerFacts::of(version, None).only_main_runs_commands;
         assert!(only_main(release(8, 0, 2)));
         assert!(!only_main(release(7, 4, 9)));
         assert!(!only_main(release(8, 6, 3)));
-        assert!(!Facts::of(release(8, 1, 0), Some("8.1.0")).only_main_runs_commands);
+        assert!(!ServerFacts::of(release(8, 1, 0), Some("8.1.0")).only_main_runs_commands);
     }
 
     #[test]
     fn redis_7_0_takes_data_types_late() {
-        let takes = |version, valkey| Facts::of(version, valkey).takes_late_types;
+        let takes = |version, valkey| ServerFacts::of(version, valkey).takes_late_types;
         assert!(takes(release(7, 0, 15), None));
         assert!(!takes(release(7, 2, 4), None));
         assert!(!takes(release(7, 2, 4), Some("9.1.2")));
@@ -110,13 +110,14 @@ mod tests {
 
     #[test]
     fn valkey_keeps_what_it_found_of_several_slots() {
-        assert!(Facts::of(release(7, 2, 4), Some("9.1.2")).keeps_several_slots);
-        assert!(!Facts::of(release(8, 6, 3), None).keeps_several_slots);
+        assert!(ServerFacts::of(release(7, 2, 4), Some("9.1.2")).keeps_several_slots);
+        assert!(!ServerFacts::of(release(8, 6, 3), None).keeps_several_slots);
     }
 
     #[test]
     fn valkey_tells_the_database_of_the_transaction_since_9_1() {
-        let tells = |valkey| Facts::of(release(7, 2, 4), valkey).tells_database_of_transaction;
+        let tells =
+            |valkey| ServerFacts::of(release(7, 2, 4), valkey).tells_database_of_transaction;
         assert!(tells(Some("9.1.2")));
         assert!(!tells(Some("9.0.3")));
         assert!(!tells(None));

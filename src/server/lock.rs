@@ -17,7 +17,7 @@ use super::gil::GilGuard;
 /// What is said when there is nobody to lock any more.
 const ENDING: &str = "Can not lock Redis, the server is shutting down";
 
-/// See the module's description.
+/// The server's lock, as workers take it for `client.block`.
 pub(crate) struct GlobalLock;
 
 impl ServerLock for GlobalLock {

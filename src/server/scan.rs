@@ -14,7 +14,7 @@ use super::ffi::scan::ScanCursor;
 /// Steps between two looks at the clock; each visits a bucket of the key space.
 const STEPS: usize = 32;
 
-/// See the module's description.
+/// A scan over all keys of all databases, in steps, for the streams among them.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     wanted: bool,

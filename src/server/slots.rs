@@ -1,6 +1,6 @@
 //! Hash slots of a cluster: whether the keys of a command are all in one.
 //!
-//! That is only looked at where the server cannot be asked: see [`Facts`](super::facts::Facts).
+//! That is only looked at where the server cannot be asked: see [`ServerFacts`](super::facts::ServerFacts).
 
 use redis_module::RedisString;
 

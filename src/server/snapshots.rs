@@ -27,7 +27,7 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     context.set_module_options();
     let waits = facts().takes_late_types;
     IS_UNKNOWN.store(waits, Ordering::Relaxed);
-    if waits || create_type::<Libraries>(context) {
+    if waits || create_type::<LibrariesInDump>(context) {
         Ok(())
     } else {
         Err("a data type")
@@ -38,16 +38,16 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
 pub(super) fn make_known(context: &Context) {
     if IS_UNKNOWN.load(Ordering::Relaxed) {
         IS_UNKNOWN.store(false, Ordering::Relaxed);
-        if !create_type::<Libraries>(context) {
+        if !create_type::<LibrariesInDump>(context) {
             log::error!("the server refuses a data type: libraries are not in its dumps");
         }
     }
 }
 
 /// The libraries: their number, then each as a string.
-struct Libraries;
+struct LibrariesInDump;
 
-impl AuxData for Libraries {
+impl AuxData for LibrariesInDump {
     const NAME: &'static CStr = c"RGlibrary";
     const FORM: c_int = 1;
 
@@ -76,7 +76,7 @@ impl AuxData for Libraries {
 
 fn load_all(dump: &DumpReader, form: c_int) -> Result<(), String> {
     const BREAKS_OFF: &str = "it breaks off";
-    let newest = Libraries::FORM;
+    let newest = LibrariesInDump::FORM;
     if form > newest {
         return Err(format!(
             "a newer release of the module wrote them, in form {form}; this one reads forms up to {newest}"

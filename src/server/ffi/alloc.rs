@@ -15,7 +15,7 @@ const NATURAL: usize = 16;
 /// Over-aligned blocks keep the address they were allocated at just below themselves.
 const HEADER: usize = size_of::<*mut u8>();
 
-/// See the module's description.
+/// Rust's global allocator, over the server's own.
 pub(crate) struct ServerAllocator;
 
 /// The server's functions; `None` where there is no server.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::ports::resp::{DEPTH_MAX, Item, Reader};
+use crate::ports::resp::{DEPTH_MAX, Reader, RespItem};
 
 use crate::runtime::helpers::{Helpers, filled_buffer};
 use crate::runtime::run;
@@ -11,9 +11,9 @@ use crate::runtime::text::{self, OrThrown, Thrown};
 /// Elements that are made at once; more are set one by one, with handles freed in between.
 const ELEMENTS_AT_ONCE: usize = 4096;
 
-/// How strings are given.
+/// As what strings are passed to a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum StringForm {
     /// As text.
     Text,
     /// As bytes.
@@ -25,7 +25,7 @@ pub(crate) enum Form {
 /// What making a value needs.
 pub(crate) struct Maker<'a, 'r> {
     pub(crate) helpers: &'a Helpers,
-    pub(crate) form: Form,
+    pub(crate) form: StringForm,
     pub(crate) reader: Reader<'r>,
 }
 
@@ -43,32 +43,32 @@ impl Maker<'_, '_> {
             ));
         };
         Ok(match item {
-            Item::Integer(number) => v8::BigInt::new_from_i64(scope, number).into(),
-            Item::Bulk(bytes) => self.string(scope, bytes)?,
-            Item::Null => v8::null(scope).into(),
-            Item::Double(number) => v8::Number::new(scope, number).into(),
-            Item::Bool(value) => v8::Boolean::new(scope, value).into(),
-            Item::Simple(bytes) => {
+            RespItem::Integer(number) => v8::BigInt::new_from_i64(scope, number).into(),
+            RespItem::Bulk(bytes) => self.string(scope, bytes)?,
+            RespItem::Null => v8::null(scope).into(),
+            RespItem::Double(number) => v8::Number::new(scope, number).into(),
+            RespItem::Bool(value) => v8::Boolean::new(scope, value).into(),
+            RespItem::Simple(bytes) => {
                 let value = self.string(scope, bytes)?;
                 let status = v8::Local::new(scope, &self.helpers.status);
                 self.tagged(scope, value, status, None)?
             }
-            Item::BigNumber(digits) => {
+            RespItem::BigNumber(digits) => {
                 let value = string(scope, digits)?;
                 let kind = text::short(scope, "big_number");
                 self.tagged(scope, value, kind, None)?
             }
-            Item::Verbatim { format, text } => {
+            RespItem::Verbatim { format, text } => {
                 let value = self.string(scope, text)?;
                 let kind = text::short(scope, "verbatim");
                 self.tagged(scope, value, kind, Some(format))?
             }
-            Item::Error(message) => {
+            RespItem::Error(message) => {
                 return Err(throw_redis_error(scope, self.helpers, message));
             }
-            Item::Array(items) => self.array(scope, items, depth)?.into(),
-            Item::Set(items) => self.set(scope, items, depth)?.into(),
-            Item::Map(pairs) => self.map(scope, pairs, depth)?.into(),
+            RespItem::Array(items) => self.array(scope, items, depth)?.into(),
+            RespItem::Set(items) => self.set(scope, items, depth)?.into(),
+            RespItem::Map(pairs) => self.map(scope, pairs, depth)?.into(),
         })
     }
 
@@ -78,9 +78,9 @@ impl Maker<'_, '_> {
         bytes: &[u8],
     ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
         match self.form {
-            Form::Text => string(scope, bytes),
-            Form::Either if std::str::from_utf8(bytes).is_ok() => string(scope, bytes),
-            Form::Raw | Form::Either => {
+            StringForm::Text => string(scope, bytes),
+            StringForm::Either if std::str::from_utf8(bytes).is_ok() => string(scope, bytes),
+            StringForm::Raw | StringForm::Either => {
                 let allocate = v8::Local::new(scope, &self.helpers.allocate);
                 filled_buffer(scope, allocate, bytes)
             }
@@ -157,17 +157,17 @@ impl Maker<'_, '_> {
             check_time(scope, at)?;
             v8::scope!(let scope, &mut *scope);
             let name = match self.reader.next().or_thrown()? {
-                Item::Bulk(bytes)
-                    if self.form == Form::Either && std::str::from_utf8(bytes).is_err() =>
+                RespItem::Bulk(bytes)
+                    if self.form == StringForm::Either && std::str::from_utf8(bytes).is_err() =>
                 {
                     // Such a name has no place in an object.
                     self.value(scope, depth + 1)?;
                     continue;
                 }
-                Item::Bulk(bytes) | Item::Simple(bytes) => self.name(scope, bytes)?,
-                Item::Integer(number) => text::short(scope, &number.to_string()),
-                Item::Double(number) => text::short(scope, &number.to_string()),
-                Item::Bool(value) => text::short(scope, if value { "true" } else { "false" }),
+                RespItem::Bulk(bytes) | RespItem::Simple(bytes) => self.name(scope, bytes)?,
+                RespItem::Integer(number) => text::short(scope, &number.to_string()),
+                RespItem::Double(number) => text::short(scope, &number.to_string()),
+                RespItem::Bool(value) => text::short(scope, if value { "true" } else { "false" }),
                 _ => {
                     return Err(text::thrown(
                         scope,
@@ -191,8 +191,8 @@ impl Maker<'_, '_> {
         let name = text::from_bytes(scope, bytes, v8::NewStringType::Internalized);
         if name.is_none() && !scope.is_execution_terminating() {
             let message = match self.form {
-                Form::Text | Form::Either => "Could not decode value as string",
-                Form::Raw => "Binary map key is not supported",
+                StringForm::Text | StringForm::Either => "Could not decode value as string",
+                StringForm::Raw => "Binary map key is not supported",
             };
             text::throw(scope, message);
         }

@@ -383,7 +383,7 @@
   }
 
   return {
-    allocate, call_consumer, call_batch, call_trigger, call_with, call_pre_hook, call_function, run_task, make_async_client,
-    make_error, tag, close, is_locked, execute, atomic,
+    allocate, call_consumer, call_batch, call_trigger, call_with, call_pre_hook, call_function, run_task,
+    make_async_client, make_error, tag, close, is_locked, execute, atomic,
   };
 })

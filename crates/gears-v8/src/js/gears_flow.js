@@ -286,7 +286,7 @@
   const drive_now = (flow) => {
     let yielded = flow.next();
     while (!yielded.done) {
-      yielded = flow.throw(new Error("a yielded returned a promise, which mode 'sync' cannot wait for"));
+      yielded = flow.throw(new Error("a step returned a promise, which mode 'sync' cannot wait for"));
     }
   };
   // `check` is called after each wait; what it throws ends the execution.

@@ -76,7 +76,7 @@ impl Paused {
     }
 }
 
-/// The state of one library's runs. See the module's description.
+/// The counter of one library's runs, odd while one is going on, and why the last was ended.
 #[derive(Debug)]
 pub(crate) struct RunTimer {
     library: String,
@@ -292,12 +292,12 @@ impl Drop for Watchdog {
 }
 
 /// The watchdog's clock: what its rounds took, as far as they took their time only.
-struct Clock {
+struct WatchdogClock {
     last: Instant,
     now: Duration,
 }
 
-impl Clock {
+impl WatchdogClock {
     /// Waits for one round; returns the clock's time in milliseconds.
     fn sleep(&mut self, round: Duration) -> u64 {
         std::thread::sleep(round);
@@ -324,7 +324,7 @@ struct Seen {
 fn guard(shared: &Shared, limits: &Limits) {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle_rounds = 0;
-    let mut clock = Clock {
+    let mut clock = WatchdogClock {
         last: Instant::now(),
         now: Duration::ZERO,
     };
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn time_in_which_the_watchdog_could_not_run_does_not_count() {
         let round = Duration::from_millis(50);
-        let mut clock = Clock {
+        let mut clock = WatchdogClock {
             last: Instant::now(),
             now: Duration::ZERO,
         };

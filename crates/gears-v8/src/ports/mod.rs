@@ -294,7 +294,7 @@ pub struct Registrations {
     /// Stream consumers, likewise.
     pub stream_consumers: Vec<StreamConsumer>,
     /// Key-space triggers, likewise.
-    pub triggers: Vec<Trigger>,
+    pub triggers: Vec<KeySpaceTrigger>,
     /// What to call once the library is live.
     pub hooks: Vec<Hook>,
     /// What the top level of a script that is run once asked to have run.
@@ -359,7 +359,7 @@ pub struct StreamConsumer {
 
 /// A key-space trigger as its library registered it.
 #[derive(Clone, Debug)]
-pub struct Trigger {
+pub struct KeySpaceTrigger {
     /// Its name, unique among the triggers of the library.
     pub name: String,
     /// What it asked for.

@@ -5,7 +5,7 @@
 
 /// One item of a reply.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Item<'a> {
+pub enum RespItem<'a> {
     /// `+OK`
     Simple(&'a [u8]),
     /// An error: code and message.
@@ -63,45 +63,45 @@ impl<'a> Reader<'a> {
         Some(blob)
     }
 
-    fn aggregate(line: &[u8], make: impl FnOnce(usize) -> Item<'a>) -> Option<Item<'a>> {
-        Some(usize::try_from(number(line)?).map_or(Item::Null, make))
+    fn aggregate(line: &[u8], make: impl FnOnce(usize) -> RespItem<'a>) -> Option<RespItem<'a>> {
+        Some(usize::try_from(number(line)?).map_or(RespItem::Null, make))
     }
 }
 
 impl<'a> Iterator for Reader<'a> {
-    type Item = Item<'a>;
+    type Item = RespItem<'a>;
 
-    fn next(&mut self) -> Option<Item<'a>> {
+    fn next(&mut self) -> Option<RespItem<'a>> {
         let (kind, rest) = self.0.split_first()?;
         self.0 = rest;
         let line = self.line()?;
         match kind {
-            b'+' => Some(Item::Simple(line)),
-            b'-' => Some(Item::Error(line)),
-            b':' => number(line).map(Item::Integer),
+            b'+' => Some(RespItem::Simple(line)),
+            b'-' => Some(RespItem::Error(line)),
+            b':' => number(line).map(RespItem::Integer),
             b',' => std::str::from_utf8(line)
                 .ok()?
                 .parse()
                 .ok()
-                .map(Item::Double),
-            b'#' => Some(Item::Bool(line == b"t")),
-            b'(' => Some(Item::BigNumber(line)),
-            b'_' => Some(Item::Null),
+                .map(RespItem::Double),
+            b'#' => Some(RespItem::Bool(line == b"t")),
+            b'(' => Some(RespItem::BigNumber(line)),
+            b'_' => Some(RespItem::Null),
             // RESP2's form of nothing.
-            b'$' if line == b"-1" => Some(Item::Null),
-            b'$' => self.blob(line).map(Item::Bulk),
-            b'!' => self.blob(line).map(Item::Error),
+            b'$' if line == b"-1" => Some(RespItem::Null),
+            b'$' => self.blob(line).map(RespItem::Bulk),
+            b'!' => self.blob(line).map(RespItem::Error),
             b'=' => {
                 let blob = self.blob(line)?;
                 let (format, text) = blob.split_at_checked(4)?;
-                Some(Item::Verbatim {
+                Some(RespItem::Verbatim {
                     format: &format[..3],
                     text,
                 })
             }
-            b'*' | b'>' => Self::aggregate(line, Item::Array),
-            b'~' => Self::aggregate(line, Item::Set),
-            b'%' => Self::aggregate(line, Item::Map),
+            b'*' | b'>' => Self::aggregate(line, RespItem::Array),
+            b'~' => Self::aggregate(line, RespItem::Set),
+            b'%' => Self::aggregate(line, RespItem::Map),
             b'|' => {
                 // Attributes ride in front of what they describe; nothing here asks for them.
                 for _ in 0..number(line)?.checked_mul(2)? {
@@ -122,8 +122,8 @@ fn skip(reader: &mut Reader<'_>, depth: usize) -> Option<()> {
         return None;
     }
     let items = match reader.next()? {
-        Item::Array(items) | Item::Set(items) => items,
-        Item::Map(pairs) => pairs.checked_mul(2)?,
+        RespItem::Array(items) | RespItem::Set(items) => items,
+        RespItem::Map(pairs) => pairs.checked_mul(2)?,
         _ => 0,
     };
     for _ in 0..items {
@@ -141,33 +141,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn items(bytes: &[u8]) -> Vec<Item<'_>> {
+    fn items(bytes: &[u8]) -> Vec<RespItem<'_>> {
         Reader::new(bytes).collect()
     }
 
     #[test]
     fn every_type_is_read() {
         for (bytes, item) in [
-            (&b"+OK\r\n"[..], Item::Simple(b"OK")),
-            (b"-ERR no\r\n", Item::Error(b"ERR no")),
-            (b"!6\r\nERR no\r\n", Item::Error(b"ERR no")),
-            (b":-7\r\n", Item::Integer(-7)),
-            (b",-0.5\r\n", Item::Double(-0.5)),
-            (b",-inf\r\n", Item::Double(f64::NEG_INFINITY)),
-            (b"#t\r\n", Item::Bool(true)),
-            (b"#f\r\n", Item::Bool(false)),
-            (b"(123\r\n", Item::BigNumber(b"123")),
-            (b"$3\r\na\r\n\r\n", Item::Bulk(b"a\r\n")),
-            (b"$-1\r\n", Item::Null),
-            (b"*-1\r\n", Item::Null),
-            (b"_\r\n", Item::Null),
-            (b"*2\r\n", Item::Array(2)),
-            (b">2\r\n", Item::Array(2)),
-            (b"~2\r\n", Item::Set(2)),
-            (b"%2\r\n", Item::Map(2)),
+            (&b"+OK\r\n"[..], RespItem::Simple(b"OK")),
+            (b"-ERR no\r\n", RespItem::Error(b"ERR no")),
+            (b"!6\r\nERR no\r\n", RespItem::Error(b"ERR no")),
+            (b":-7\r\n", RespItem::Integer(-7)),
+            (b",-0.5\r\n", RespItem::Double(-0.5)),
+            (b",-inf\r\n", RespItem::Double(f64::NEG_INFINITY)),
+            (b"#t\r\n", RespItem::Bool(true)),
+            (b"#f\r\n", RespItem::Bool(false)),
+            (b"(123\r\n", RespItem::BigNumber(b"123")),
+            (b"$3\r\na\r\n\r\n", RespItem::Bulk(b"a\r\n")),
+            (b"$-1\r\n", RespItem::Null),
+            (b"*-1\r\n", RespItem::Null),
+            (b"_\r\n", RespItem::Null),
+            (b"*2\r\n", RespItem::Array(2)),
+            (b">2\r\n", RespItem::Array(2)),
+            (b"~2\r\n", RespItem::Set(2)),
+            (b"%2\r\n", RespItem::Map(2)),
             (
                 b"=5\r\ntxt:x\r\n",
-                Item::Verbatim {
+                RespItem::Verbatim {
                     format: b"txt",
                     text: b"x",
                 },
@@ -175,14 +175,14 @@ mod tests {
         ] {
             assert_eq!(items(bytes), [item], "{}", String::from_utf8_lossy(bytes));
         }
-        assert!(matches!(items(b",nan\r\n")[0], Item::Double(number) if number.is_nan()));
+        assert!(matches!(items(b",nan\r\n")[0], RespItem::Double(number) if number.is_nan()));
     }
 
     #[test]
     fn attributes_are_passed_over() {
         assert_eq!(
             items(b"|1\r\n+key\r\n*2\r\n:1\r\n:2\r\n:7\r\n"),
-            [Item::Integer(7)]
+            [RespItem::Integer(7)]
         );
     }
 

@@ -39,7 +39,7 @@ use crate::program::entered::V8Session;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
-/// See the module's description.
+/// A library's isolate and context, compiled, with the callbacks it registered.
 pub(crate) struct V8Program {
     script: Option<v8::Global<v8::Script>>,
     /// What the library registered, by [`crate::ports::CallbackId`].
@@ -157,7 +157,7 @@ impl Program for V8Program {
             std::mem::transmute::<v8::UnsafeRawIsolatePtr, *mut c_void>(locker.as_raw_isolate_ptr())
         };
         self.kept.store(isolate, Ordering::Release);
-        Box::new(Kept {
+        Box::new(EnteredIsolate {
             kept: Arc::clone(&self.kept),
             // SAFETY: the caller lets go of it before the program and its isolate end.
             _locker: unsafe { std::mem::transmute::<v8::Locker<'_>, v8::Locker<'static>>(locker) },
@@ -178,14 +178,14 @@ impl Program for V8Program {
 }
 
 /// See [`Program::keep_entered`].
-struct Kept {
+struct EnteredIsolate {
     kept: Arc<AtomicPtr<c_void>>,
     _locker: v8::Locker<'static>,
 }
 
-impl KeptEntered for Kept {}
+impl KeptEntered for EnteredIsolate {}
 
-impl Drop for Kept {
+impl Drop for EnteredIsolate {
     fn drop(&mut self) {
         self.kept.store(std::ptr::null_mut(), Ordering::Release);
     }

@@ -21,7 +21,7 @@ const REJECTIONS_LOGGED: usize = 8;
 /// Rejections of one run that are remembered at all.
 const REJECTIONS_KEPT: usize = 1000;
 
-/// See the module's description.
+/// What an isolate keeps for its runs: the server at hand, and what runs leave behind.
 pub(crate) struct RunState {
     pub(crate) isolate_limits: Arc<IsolateLimits>,
     server: Option<NonNull<dyn Server>>,

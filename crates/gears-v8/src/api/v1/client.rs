@@ -8,7 +8,7 @@ use crate::api::v1::lock::{self, NOT_LOCKED};
 use crate::ports::resp::Reader;
 
 use crate::convert::from_js::{DETACHED, NotAnArgument, push_argument};
-use crate::convert::to_js::{Form, Maker};
+use crate::convert::to_js::{Maker, StringForm};
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
@@ -85,7 +85,7 @@ fn call<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    run_command(scope, args, result, Form::Text);
+    run_command(scope, args, result, StringForm::Text);
 }
 
 /// `call_raw(name, ...arguments)`
@@ -94,7 +94,7 @@ fn call_raw<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    run_command(scope, args, result, Form::Raw);
+    run_command(scope, args, result, StringForm::Raw);
 }
 
 /// `call_either(name, ...arguments)`: strings that are not UTF-8 are given as bytes.
@@ -103,14 +103,14 @@ fn call_either<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    run_command(scope, args, result, Form::Either);
+    run_command(scope, args, result, StringForm::Either);
 }
 
 fn run_command<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
-    form: Form,
+    form: StringForm,
 ) {
     if args.length() == 0 {
         return text::throw_type_error(scope, "Wrong number of arguments to 'call' function");

@@ -30,7 +30,7 @@ impl Loading {
     }
 
     /// Takes what goes with a registration beside what it is.
-    pub(crate) fn note(&mut self, of: Registered, extras: Kept) -> Metadata {
+    pub(crate) fn note(&mut self, of: Registered, extras: KeptExtras) -> Metadata {
         if let Some((callback, mode)) = extras.on_registered {
             let callback = self.keep(callback);
             self.registrations.hooks.push(Hook { of, callback, mode });
@@ -49,7 +49,7 @@ pub(crate) struct Extras<'s> {
 }
 
 /// The same, to be kept.
-pub(crate) struct Kept {
+pub(crate) struct KeptExtras {
     description: Option<Arc<str>>,
     on_registered: Option<(v8::Global<v8::Function>, Mode)>,
 }
@@ -74,8 +74,8 @@ impl<'s> Extras<'s> {
     }
 
     /// The same, for [`Loading::note`].
-    pub(crate) fn keep(self, scope: &mut v8::PinScope) -> Kept {
-        Kept {
+    pub(crate) fn keep(self, scope: &mut v8::PinScope) -> KeptExtras {
+        KeptExtras {
             description: self.description,
             on_registered: self
                 .on_registered

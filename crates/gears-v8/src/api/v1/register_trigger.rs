@@ -3,7 +3,7 @@
 use crate::api::v1::arguments::ArgumentsOf;
 use crate::api::v1::loading::Loading;
 use crate::api::v1::trigger_options::{self, TriggerOptions};
-use crate::ports::{CallbackId, Metadata, Registered, Trigger};
+use crate::ports::{CallbackId, KeySpaceTrigger, Metadata, Registered};
 use crate::runtime::text;
 
 /// Triggers of one library: each one costs every event a little.
@@ -48,7 +48,7 @@ pub(crate) fn register_trigger<'s>(
     let callback = loading.keep(callback);
     let on_fired = on_fired.map(|function| loading.keep(function));
     let metadata = loading.note(Registered::Trigger(trigger.name.clone()), extras);
-    let mut trigger = Trigger {
+    let mut trigger = KeySpaceTrigger {
         callback,
         on_fired,
         metadata,
@@ -62,7 +62,7 @@ pub(crate) fn register_trigger<'s>(
 fn parse_trigger<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
-) -> Result<(Trigger, TriggerOptions<'s>), String> {
+) -> Result<(KeySpaceTrigger, TriggerOptions<'s>), String> {
     if !(3..=4).contains(&args.length()) {
         return Err(
             "Wrong number of arguments to 'register_notifications_consumer' function".into(),
@@ -72,7 +72,7 @@ fn parse_trigger<'s>(
     let prefix = OF.prefix(scope, args.get(1), "a string")?;
     let mode = OF.mode("Third", args.get(2))?;
     let options = trigger_options::parse(scope, args.get(3), &prefix, mode)?;
-    let trigger = Trigger {
+    let trigger = KeySpaceTrigger {
         name,
         spec: options.spec.clone(),
         callback: CallbackId(0),
