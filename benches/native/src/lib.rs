@@ -4,6 +4,12 @@
 //! It is the limit of what `RG.FCALL` can reach: the same calls of the server with the same
 //! options, and nothing around them. The arguments are the server's own strings, as they came.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the header gives constants as other types; all of them are small"
+)]
+
 use std::ffi::c_int;
 use std::ptr::null_mut;
 
