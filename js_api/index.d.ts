@@ -264,19 +264,20 @@ declare namespace RedisGears {
      * - An `async` function gets an {@link AsyncClient} and runs on a worker; the entry is done when its
      *   promise is settled.
      *
-     * It acts as the user who loaded the library, in the stream's database.
+     * The callback acts as the user who loaded the library, in the stream's database.
      *
-     * An exception, a rejection and a {@link PartialFailure} are failures: the error is kept as the
-     * stream's `last_error`, and the option `on_failure` says what follows. Without it the entry ends
-     * there, and the next one follows. See {@link Failure} for what an error can say.
+     * The entry fails if the callback throws, if its promise is rejected, or if it returns a
+     * {@link PartialFailure}. The error becomes the stream's `last_error`, and the option `on_failure`
+     * says what follows. By default the entry is given up, and the next one follows. {@link Failure}
+     * says what an error can ask for.
      *
-     * Code that does not come to an end is ended after `lock-redis-timeout` milliseconds (500 unless
-     * configured otherwise) where it holds the server's lock, after `background-timeout` (5000)
-     * elsewhere; that is a failure too.
+     * The module ends code that runs for too long: after `lock-redis-timeout` milliseconds (500 by
+     * default) where the code holds the server's lock, after `background-timeout` (5000 by default)
+     * elsewhere. That is a failure too.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      * @param record - The entry.
-     * @returns A promise is waited for; of the rest see {@link Outcome}.
+     * @returns An {@link Outcome}, or a promise of one.
      */
     type StreamCallback<C extends Client | AsyncClient = EitherClient> = (
         client: C,
@@ -284,34 +285,35 @@ declare namespace RedisGears {
     ) => [C] extends [Client] ? Outcome | Promise<Outcome> : Promise<Outcome>;
 
     /**
-     * Gets a batch of entries of one stream, in the order of their IDs: what a consumer with the option
-     * `batch` has. Everything else is as with {@link StreamCallback}. If it fails, all of the batch
-     * have failed, unless it says with a {@link PartialFailure} which.
+     * Gets a batch of entries of one stream, in the order of their IDs. A consumer with the option
+     * `batch` has such a callback. Everything else is as with {@link StreamCallback}. If the callback
+     * fails, all entries of the batch have failed, unless it names them with a {@link PartialFailure}.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      * @param records - The entries, at least one.
-     * @returns A promise is waited for; of the rest see {@link Outcome}.
+     * @returns An {@link Outcome}, or a promise of one.
      */
     type BatchCallback<C extends Client | AsyncClient = EitherClient> = (
         client: C,
         records: StreamRecord[],
     ) => [C] extends [Client] ? Outcome | Promise<Outcome> : Promise<Outcome>;
 
-    /** Text as UTF-8, or bytes as they are. */
+    /** A string, which stands for its UTF-8 bytes, or the bytes themselves. */
     type Bytes = string | ArrayBuffer;
 
     /**
-     * What the value of a field must be like: equal to a text, like any of a list, or one of these. The
-     * first field of that name counts.
+     * A condition on the value of a field. The value must equal a text, or fulfil any condition of a
+     * list, or fulfil one of the conditions below. If an entry has several fields of that name, the
+     * first one counts.
      */
     type Condition =
         | Bytes
         | readonly Condition[]
-        /** It begins like this. */
+        /** The value starts with this. */
         | { readonly prefix: Bytes; readonly exists?: never; readonly not?: never }
-        /** There is such a field, or there is none. */
+        /** The entry has such a field (`true`), or has none (`false`). */
         | { readonly exists: boolean; readonly prefix?: never; readonly not?: never }
-        /** The condition does not hold: also where there is no such field, if it needs one. */
+        /** The condition does not hold. A condition that needs the field does not hold without it. */
         | { readonly not: Condition; readonly prefix?: never; readonly exists?: never };
 
     /** Conditions by the name of the field; all of them must hold. */
@@ -319,53 +321,53 @@ declare namespace RedisGears {
         readonly [field: string]: Condition;
     }
 
-    /** Pauses that grow: before the n-th retry `initial * factor ** (n - 1)`, at most `max`. */
+    /** Pauses that grow: the n-th retry waits `initial * factor ** (n - 1)` ms, at most `max`. */
     interface Backoff {
         /** Milliseconds before the first retry. */
         readonly initial: number;
-        /** How much longer each pause is than the one before: 1 to 100; 2 where it is left out. */
+        /** The factor from each pause to the next: 1 to 100. Default: 2. */
         readonly factor?: number;
-        /** Milliseconds that none exceeds; 3,600,000 where it is left out. */
+        /** The longest pause, in milliseconds. Default: 3,600,000. */
         readonly max?: number;
-        /** Which part of a pause chance may take off: 0 to 1; 0 where it is left out. */
+        /** The share of a pause that may be cut off at random: 0 to 1. Default: 0. */
         readonly jitter?: number;
     }
 
     /** Options that do not depend on others. */
     interface CommonOptions extends RegistrationOptions {
         /**
-         * The stream that given-up entries are added to, behind the fields `library`, `consumer`,
-         * `stream`, `id`, `attempts`, `error`, `first_time` and `last_time`. The consumer itself must not
-         * match it.
+         * The stream that entries are added to when they are given up. Each dead letter has the fields
+         * `library`, `consumer`, `stream`, `id`, `attempts`, `error`, `first_time` and `last_time`, then
+         * those of the entry. The consumer itself must not match this stream.
          */
         readonly dead_letter?: Bytes;
         /**
-         * What waits during a retry, or stops at an abort: the `"stream"` of the failure, unless said
-         * otherwise, or all streams of the `"consumer"`.
+         * What waits during a retry, and what an abort stops: the `"stream"` of the failure, or all
+         * streams of the `"consumer"`. Default: `"stream"`.
          */
         readonly scope?: "stream" | "consumer";
         /**
-         * Where streams that are seen for the first time begin: with the `"earliest"` entry, unless said
-         * otherwise; with the `"latest"`, that is, with what is added from then on; or with this ID or
-         * the next behind it.
+         * Where the consumer begins in a stream that it sees for the first time: at the `"earliest"`
+         * entry; at the `"latest"`, that is, with what is added from then on; or at this ID, or the next
+         * one after it. Default: `"earliest"`.
          */
         readonly start?: "earliest" | "latest" | `${bigint}-${bigint}`;
         /**
-         * A field: entries with an equal value of it are with the callback one after another, in order.
-         * The others are side by side, within the window.
+         * The name of a field. The callback gets entries with the same value of that field one after
+         * another, in order. Others may run side by side, within the window.
          */
         readonly order_by?: Bytes;
-        /** Which entries the callback gets; the others count as done at once. */
+        /** Which entries the callback gets. All others count as done at once. */
         readonly filter?: Filter;
-        /** Whether the prefix is the whole name of the key. */
+        /** Whether the prefix is the whole name of the key. Default: `false`. */
         readonly exact?: boolean;
     }
 
-    /** Entries that fail are given up, or stop the stream. */
+    /** Options of a consumer whose failed entries are given up, or stop the stream. */
     interface WithoutRetry {
         /**
-         * `"continue"`, unless said otherwise: they count as done, and the next ones follow. `"abort"`:
-         * nothing more is handed over until `RG.CONSUMER RESUME`.
+         * `"continue"`: failed entries count as done, and the next ones follow. `"abort"`: nothing more
+         * is delivered until `RG.CONSUMER RESUME`. Default: `"continue"`.
          */
         readonly on_failure?: "continue" | "abort";
         readonly retry_interval?: never;
@@ -375,24 +377,24 @@ declare namespace RedisGears {
         readonly bisect?: never;
     }
 
-    /** Entries that fail are handed over again. */
+    /** Options of a consumer whose failed entries are delivered again. */
     interface WithRetry {
         readonly on_failure: "retry";
-        /** After so many failed attempts they are given up: 1 to 1,000,000. Never where it is left out. */
+        /** How many failed attempts an entry has before it is given up: 1 to 1,000,000. Default: no limit. */
         readonly max_attempts?: number;
-        /** They are given up at the first failure so many milliseconds after the first attempt began. */
+        /** An entry is given up if it fails this many milliseconds, or more, after its first attempt began. */
         readonly max_age?: number;
     }
 
     /** How long a retry waits. */
     type RetryPause =
         | {
-            /** Milliseconds before each: 0 to 86,400,000; 1000 where it is left out. */
+            /** Milliseconds before each retry: 0 to 86,400,000. Default: 1000. */
             readonly retry_interval?: number;
             readonly backoff?: never;
         }
         | {
-            /** Pauses that grow, in place of `retry_interval`. */
+            /** Pauses that grow, instead of `retry_interval`. */
             readonly backoff: Backoff;
             readonly retry_interval?: never;
         };
@@ -405,25 +407,27 @@ declare namespace RedisGears {
     /** Options of a consumer that gets batches. */
     type BatchOptions = CommonOptions
         & {
-            /** How many entries the callback gets at once, at most: 1 to 10,000. */
+            /** How many entries the callback gets at most in one call: 1 to 10,000. */
             readonly batch: number;
             /**
-             * Milliseconds after which a batch that is not full is handed over all the same, from when
-             * its first entry was seen: 0 to 86,400,000. With 0, or without it, only full ones are.
+             * For how many milliseconds a batch may wait to become full, from when its first entry was
+             * seen: 0 to 86,400,000. Then it is delivered as it is. Default: 0, which delivers full batches
+             * only.
              */
             readonly duration?: number;
         }
         & (
             | WithoutRetry
             | (WithRetry & RetryPause & {
-                /** Whether a batch that fails is halved until the entry that fails is alone. */
+                /** Whether a failed batch is halved until the entry that fails is alone. Default: `false`. */
                 readonly bisect?: boolean;
             })
         );
 
     /**
-     * Called once the library is live, on a primary: after each load and upgrade, after a restart, and
-     * when a replica becomes the primary. It acts as the library's owner. What it throws is only logged.
+     * The module calls this on a primary once the library is live: after each load and upgrade, after a
+     * restart, and when a replica becomes the primary. The callback acts as the library's owner. What it
+     * throws is only logged.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      */
@@ -431,52 +435,52 @@ declare namespace RedisGears {
 
     /** Options that stream consumers and triggers have. */
     interface RegistrationOptions {
-        /** Called when the library begins to work on a server. */
+        /** The module calls this when the library begins to work on a server. */
         readonly on_registered?: RegisteredCallback;
-        /** What it is for, at most 1000 characters; shown by `RG.DUMPREGISTRATIONS`. */
+        /** A description, at most 1000 characters. `RG.DUMPREGISTRATIONS` shows it. */
         readonly description?: string;
     }
 
-    /** What a key holds; `"empty"`: it is not there. */
+    /** The type of a key's value; `"empty"` if the key does not exist. */
     type KeyType = "string" | "list" | "hash" | "set" | "zset" | "stream" | "module" | "empty";
 
     /**
      * Something that happened to a key.
      *
-     * The object belongs to one call of one trigger. The view of bytes is made when it is read, and does
-     * not enumerate: `JSON.stringify` prints the event and the key.
+     * Each call of a trigger gets an object of its own. `key_raw` is made when it is read, and is not
+     * enumerable: `JSON.stringify` prints the event and the key.
      */
     interface KeyEvent {
-        /** The server's name for it: `"set"`, `"hset"`, `"del"`, `"expired"`, ... */
+        /** The server's name for the event: `"set"`, `"hset"`, `"del"`, `"expired"`, ... */
         event: string;
-        /** The key; `null` where it is not UTF-8. */
+        /** The key; `null` if it is not UTF-8. */
         key: string | null;
-        /** The key, as bytes. */
+        /** The key as bytes. */
         readonly key_raw: ArrayBuffer;
     }
 
     /**
-     * What the key held right after the event, by its type. Text that is not UTF-8 is `null`; the raw
-     * view has it, and does not enumerate.
+     * The key's type and value right after the event. A string that is not UTF-8 is `null`; `value_raw`
+     * has its bytes. `value_raw` is not enumerable.
      */
     type KeyValue =
         | { type: "string"; value: string | null; readonly value_raw: ArrayBuffer }
         | { type: "list" | "set"; value: (string | null)[]; readonly value_raw: ArrayBuffer[] }
         | {
             type: "hash";
-            /** Fields that are not UTF-8 are only in the raw view. */
+            /** `value_raw` alone has the fields whose names are not UTF-8. */
             value: { [field: string]: string | null };
             readonly value_raw: [field: ArrayBuffer, value: ArrayBuffer][];
         }
         | {
             type: "zset";
-            /** In ascending order of the scores. */
+            /** The members in ascending order of their scores. */
             value: [member: string | null, score: number][];
             readonly value_raw: [member: ArrayBuffer, score: number][];
         }
         | { type: "stream" | "module" | "empty"; value: null; readonly value_raw: null };
 
-    /** What a trigger with the option `read_value` gets. */
+    /** What the callback of a trigger with the option `read_value` gets. */
     type KeyEventWithValue = KeyEvent & KeyValue;
 
     /**
@@ -484,15 +488,16 @@ declare namespace RedisGears {
      *
      * - A plain function gets a {@link Client} and runs on the server's main thread, after the command
      *   that caused the event and before its reply. Clients wait meanwhile, so keep it short.
-     * - A plain function that returns a promise starts there; it has ended when the promise is settled.
+     * - A plain function that returns a promise starts there; the event is done when the promise is settled.
      * - An `async` function gets an {@link AsyncClient} and runs on a worker.
      *
-     * It acts as the user who loaded the library, in the key's database. What it writes fires no triggers.
-     * An exception or a rejection is counted, and kept as `last_error`; the event does not come again.
+     * The callback acts as the user who loaded the library, in the key's database. What it writes fires no
+     * triggers. If it throws, or its promise is rejected, the failure is counted and the error becomes the
+     * trigger's `last_error`. The event does not come again.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      * @param data - The event, with what `on_trigger_fired` has added to it.
-     * @returns A promise is waited for; everything else is ignored.
+     * @returns A promise, which the module waits for, or anything else, which it ignores.
      */
     type TriggerCallback<C extends Client | AsyncClient = EitherClient, D extends KeyEvent = KeyEvent> = (
         client: C,
@@ -511,34 +516,34 @@ declare namespace RedisGears {
         | void
         | (object & { readonly then?: never });
 
-    /** What `on_trigger_fired` can add to an event: not what is there where it is asked for. */
+    /** What `on_trigger_fired` can add to an event: any property but `value_raw`. */
     type Added = object & { readonly value_raw?: never };
 
-    /** Options that have something added. */
+    /** Options with an `on_trigger_fired` that adds something. */
     interface Adding {
         readonly on_trigger_fired: unknown;
     }
 
     /** Options of a trigger. */
     interface TriggerOptions<D extends KeyEvent = KeyEvent> extends RegistrationOptions {
-        /** The events that count, in any case; all of them where it is left out. 1 to 1000. */
+        /** The events that fire the trigger, in upper or lower case: 1 to 1000 of them. Default: all. */
         readonly event_types?: readonly string[];
-        /** What the key must hold after the event; anything where it is left out. */
+        /** Types that the key may have after the event. Default: all. */
         readonly key_types?: readonly KeyType[];
-        /** Whether the prefix is the whole name of the key. */
+        /** Whether the prefix is the whole name of the key. Default: `false`. */
         readonly exact?: boolean;
         /**
-         * Called at the event itself, in the middle of the command, transaction or script, before anything
-         * else happens. It may look, and not write. What it adds to the data is there for the callback. If
-         * it throws, the callback is not run. A plain function.
+         * A plain function that the module calls at the event itself: in the middle of the command,
+         * transaction or script, before anything else happens. It may read, but not write. What it adds to
+         * the data, the callback gets. If it throws, the callback is not called.
          */
         readonly on_trigger_fired?: (client: Client, data: D) => NoPromise;
     }
 
     /**
-     * What a function can return. Functions, symbols and promises within other values cannot be sent.
-     * A whole number of 32 bits and a BigInt are integers, other numbers doubles; an object becomes a
-     * map, an Error an error reply.
+     * What a function can return. A whole number of 32 bits becomes an integer, as does a BigInt; any
+     * other number becomes a double. An object becomes a map, an Error an error reply. Functions and
+     * symbols cannot be sent, nor can promises within other values.
      */
     type Result =
         | string
@@ -557,12 +562,12 @@ declare namespace RedisGears {
      *   If it returns a promise, the caller waits until that is settled.
      * - An `async` function gets an {@link AsyncClient} and runs on a worker, while the caller waits.
      *
-     * It acts as the caller, in the caller's database. What it throws is replied as an error.
+     * The function acts as the caller, in the caller's database. What it throws becomes an error reply.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
-     * @param args - What the caller gave behind `numkeys`, the keys first. A caller may give fewer than
-     *   you expect: then the rest is `undefined`.
-     * @returns What the caller gets, or a promise of it.
+     * @param args - The caller's arguments after `numkeys`, the keys first. If the caller passes fewer than
+     *   you expect, the rest is `undefined`.
+     * @returns The reply to the caller, or a promise of it.
      */
     type FunctionCallback<
         C extends Client | AsyncClient = EitherClient,
@@ -570,13 +575,13 @@ declare namespace RedisGears {
     > = (client: C, ...args: A[]) => [C] extends [Client] ? Result | Promise<Result> : Promise<Result>;
 
     /**
-     * What a function says of itself:
+     * A flag of a function:
      *
-     * - `"no-writes"`: it may run on a replica and when the server is out of memory; commands that
-     *   write are refused.
-     * - `"allow-oom"`: it may run, and write, when the server is out of memory.
-     * - `"raw-arguments"`: it gets its arguments as ArrayBuffers. Without it, arguments that are not
-     *   UTF-8 are refused.
+     * - `"no-writes"`: the function may run on a replica, and when the server is out of memory. The
+     *   server refuses its commands that write.
+     * - `"allow-oom"`: the function may run, and write, when the server is out of memory.
+     * - `"raw-arguments"`: the function gets its arguments as ArrayBuffers. Without this flag, a call with
+     *   arguments that are not UTF-8 is refused.
      */
     type FunctionFlag = "no-writes" | "allow-oom" | "raw-arguments";
 
@@ -589,23 +594,24 @@ declare namespace RedisGears {
         | readonly [FunctionFlag, "raw-arguments", ...FunctionFlag[]]
         | readonly [FunctionFlag, FunctionFlag, "raw-arguments"];
 
-    /** The levels of the server's log. Which of them are written is the server's setting `loglevel`. */
+    /** The levels of the server's log. The server's setting `loglevel` says which of them are written. */
     type LogLevel = "debug" | "verbose" | "notice" | "warning";
 
     /** The global `redis`. */
     interface Redis {
         /**
-         * What was given with `RG.FUNCTION LOAD ... CONFIG json`; an empty object where nothing was.
+         * The library's configuration: the JSON of `RG.FUNCTION LOAD ... CONFIG json`. Default: an empty
+         * object.
          */
         readonly config: JsonObject;
 
         /**
-         * Writes a line into the server's log, marked `<redisgears_2>`. A long message goes on in
-         * further lines; line breaks and other control characters are shown escaped.
+         * Writes a line into the server's log, marked `<redisgears_2>`. A long message takes several lines.
+         * Line breaks and other control characters are escaped.
          *
-         * @param message - The text; of more than 65,536 UTF-16 units the rest is cut off.
-         * @param level - `"notice"` where it is left out.
-         * @throws TypeError If the message is not a string, or the level is none.
+         * @param message - The text. What exceeds 65,536 UTF-16 code units is cut off.
+         * @param level - Default: `"notice"`.
+         * @throws TypeError If the message is not a string, or the level is unknown.
          */
         log(message: string, level?: LogLevel): void;
 
@@ -615,12 +621,12 @@ declare namespace RedisGears {
         /**
          * Registers a function for `RG.FCALL library name numkeys [key ...] [arg ...]`.
          *
-         * Only while the library is loaded, that is, from its top-level code.
+         * Can only be called while the library is loaded, that is, from its top-level code.
          *
-         * @param name - The function's name, at most 1000 characters; unique among the functions of the
-         *   library.
+         * @param name - The function's name, at most 1000 characters. It must be unique among the functions
+         *   of the library.
          * @param callback - What is called, plain or `async`. A generator function is refused.
-         * @param flags - What the function says of itself; none where it is left out.
+         * @param flags - The function's flags. Default: none.
          * @throws TypeError If the number of arguments or the type of one is wrong, or a flag is unknown.
          * @throws Error If the name is taken in this library, the library has 10,000 functions already, or
          *   the call comes after loading.
@@ -637,8 +643,8 @@ declare namespace RedisGears {
         ): void;
 
         /**
-         * The same as `register_function`. Declared for `async` functions alone, so that their client
-         * needs no type to be checked.
+         * The same as `register_function`, but declared for `async` functions alone: so the type of their
+         * client need not be written out.
          */
         register_async_function(
             name: string,
@@ -653,31 +659,29 @@ declare namespace RedisGears {
 
         /**
          * Registers a consumer: `callback` gets every entry of every stream whose key starts with
-         * `prefix`, including the entries that are there already, in ascending order of their IDs.
+         * `prefix`, in ascending order of their IDs, beginning with the entries that exist already.
          *
-         * Only while the library is loaded, that is, from its top-level code.
+         * Can only be called while the library is loaded, that is, from its top-level code.
          *
-         * @param name - The consumer's name, at most 1000 characters; unique among the stream consumers of
-         *   the library.
-         * @param prefix - What the keys of the streams start with. No pattern: `*` is a plain character,
-         *   and `""` matches every stream. At most 65,536 bytes. Bytes that are not UTF-8 are given as an
-         *   ArrayBuffer or a view of one. An upgrade of the library cannot change it.
-         * @param window - How many entries of one stream may be in the callback's hands at once: a whole
-         *   number of entries, 1 to 1,000,000. With 1, entries of a stream are processed strictly one after
-         *   another. With the option `batch` it counts batches.
-         * @param trim - Whether entries that every matching consumer is done with are removed from the
-         *   stream. One consumer that asks for it is enough.
+         * @param name - The consumer's name, at most 1000 characters. It must be unique among the stream
+         *   consumers of the library.
+         * @param prefix - What the keys of the streams start with, at most 65,536 bytes. The prefix is not a
+         *   pattern: `*` is a plain character, and `""` matches every stream. Use an ArrayBuffer, or a view
+         *   of one, for bytes that are not UTF-8. An upgrade of the library cannot change the prefix.
+         * @param window - How many entries of one stream may be in flight at once: a whole number, 1 to
+         *   1,000,000. With 1, the entries of a stream are processed strictly one after another. With the
+         *   option `batch`, the window counts batches.
+         * @param trim - Whether entries are removed from the stream once every matching consumer is done
+         *   with them. It is enough if one of these consumers asks for it.
          * @param callback - Gets each entry, or with the option `batch` an array of them. A generator
-         *   function is refused: nothing of its body would run.
-         * @param options - How failures are handled, and which entries the callback gets in what way. None
-         *   where it is left out. A plain object; what it does not know, or what would do nothing beside the
-         *   others, is refused.
+         *   function is refused, because nothing of its body would run.
+         * @param options - A plain object that says how failures are handled, and which entries the callback
+         *   gets. Options that are unknown, or have no effect beside the others, are refused. Default: none.
          * @throws TypeError If the number of arguments or the type of one is wrong, `window` is not a whole
          *   number in its range, or an option is unknown or wrong.
          * @throws Error If the name is taken in this library, the library has 1000 stream consumers already,
-         *   or the call comes after loading.
-         *   What the top-level code does not catch makes `RG.FUNCTION LOAD` fail; nothing of the library
-         *   stays behind.
+         *   or the call comes after loading. If the top-level code does not catch the error,
+         *   `RG.FUNCTION LOAD` fails, and nothing of the library is kept.
          */
         register_stream_consumer<C extends Client | AsyncClient = EitherClient>(
             name: string,
@@ -698,19 +702,20 @@ declare namespace RedisGears {
 
         /**
          * Registers a key-space trigger: `callback` gets every event of every key that starts with
-         * `prefix`, as far as the options let it through.
+         * `prefix`, unless the options exclude the event.
          *
-         * Only while the library is loaded, that is, from its top-level code.
+         * Can only be called while the library is loaded, that is, from its top-level code.
          *
-         * @param name - The trigger's name, at most 1000 characters; unique among the triggers of the
-         *   library.
-         * @param prefix - What the keys start with. No pattern: `*` is a plain character, and `""` matches
-         *   every key. At most 65,536 bytes. Bytes that are not UTF-8 are given as an ArrayBuffer or a view
-         *   of one. An upgrade of the library may change it.
-         * @param callback - Gets each event. A generator function is refused: nothing of its body would
-         *   run.
-         * @param options - Which events it gets, and with what. None where it is left out. A plain object;
-         *   what it does not know is refused. With `read_value: true` the data has the key's type and value.
+         * @param name - The trigger's name, at most 1000 characters. It must be unique among the triggers of
+         *   the library.
+         * @param prefix - What the keys start with, at most 65,536 bytes. The prefix is not a pattern: `*` is
+         *   a plain character, and `""` matches every key. Use an ArrayBuffer, or a view of one, for bytes
+         *   that are not UTF-8. An upgrade of the library may change the prefix.
+         * @param callback - Gets each event. A generator function is refused, because nothing of its body
+         *   would run.
+         * @param options - A plain object that says which events the callback gets, and with which data. With
+         *   `read_value: true` the data has the key's type and value. Unknown options are refused. Default:
+         *   none.
          * @throws TypeError If the number of arguments or the type of one is wrong, or an option is unknown
          *   or wrong.
          * @throws Error If the name is taken in this library, the library has 1000 triggers already, or the
@@ -727,11 +732,11 @@ declare namespace RedisGears {
             prefix: string | ArrayBuffer | ArrayBufferView,
             callback: TriggerCallback<C, KeyEventWithValue>,
             options: TriggerOptions<KeyEventWithValue> & {
-                /** Whether the data has the key's type and value, as they were at the event. */
+                /** The data has the key's type and value, as they were at the event. */
                 readonly read_value: true;
             },
         ): void;
-        // With what `on_trigger_fired` adds: the callback says what that is, at its parameter.
+        // With `on_trigger_fired`: the type of the callback's parameter says what that adds.
         register_notifications_consumer<M extends Added, C extends Client | AsyncClient = EitherClient>(
             name: string,
             prefix: string | ArrayBuffer | ArrayBufferView,
@@ -751,9 +756,9 @@ declare namespace RedisGears {
 declare const redis: RedisGears.Redis;
 
 
-/** Types of what comes from RedisGears 1: `GearsBuilder` and the functions beside it. */
+/** Types of the API of RedisGears 1: `GearsBuilder` and the functions that belong to it. */
 declare namespace RedisGears {
-    /** What is at a key, by its type. */
+    /** A key's type and value. */
     type KeyContent =
         | { type: "string"; value: Bytes }
         | { type: "hash"; value: { [field: string]: Bytes | null } }
@@ -764,19 +769,19 @@ declare namespace RedisGears {
 
     /** A record of the `KeysReader` with `readValue: false`. */
     interface KeyNote {
-        /** The key, as bytes where it is not UTF-8. */
+        /** The key; bytes if it is not UTF-8. */
         key: Bytes;
-        /** What happened to it, such as `"set"`; `null` in a run. */
+        /** The event, such as `"set"`; `null` in a run. */
         event: string | null;
     }
 
-    /** A record of the `KeysReader`. Look at `type` first, and the type of `value` is known. */
+    /** A record of the `KeysReader`. Its `type` tells the type of its `value`. */
     type KeyRecord = KeyNote & KeyContent;
 
     /**
-     * A record of the `StreamReader`: the fields of an entry beside its ID. Of a field that is there more
-     * than once it has the last value, and a field of the name `streamId` hides the ID. Values that are not
-     * UTF-8 are bytes; fields whose names are not UTF-8 are left out.
+     * A record of the `StreamReader`: the fields of an entry, and its ID. If the entry has a field more than
+     * once, the record has the last value. A field named `streamId` hides the ID. Values that are not UTF-8
+     * are bytes; fields whose names are not UTF-8 are left out.
      */
     interface FlatEntry {
         /** The ID of the entry, as `"ms-seq"`. */
@@ -794,7 +799,7 @@ declare namespace RedisGears {
         value: { [field: string]: Bytes };
     }
 
-    /** What {@link execute} gives: as {@link Reply}, with bytes where a string is not UTF-8. */
+    /** What {@link execute} returns: a {@link Reply}, in which strings that are not UTF-8 are bytes. */
     type EitherReply =
         | Bytes
         | bigint
@@ -810,12 +815,12 @@ declare namespace RedisGears {
         | Set<EitherReply>
         | EitherReplyMap;
 
-    /** A map that was replied. Names that are not UTF-8 are left out. */
+    /** A map in a reply. Entries whose names are not UTF-8 are left out. */
     interface EitherReplyMap {
         [name: string]: EitherReply;
     }
 
-    /** What the operators that group give: one record for each key. */
+    /** A record of the operators that group: there is one for each key. */
     interface Group<V> {
         key: string;
         value: V;
@@ -824,89 +829,90 @@ declare namespace RedisGears {
     /** Where records come from. */
     type ReaderName = "KeysReader" | "KeysOnlyReader" | "StreamReader" | "ShardsIDReader";
 
-    /** What is a matter of taste in RedisGears 1 and has no effect here, except for `convertToStr` in a run. */
+    /** Arguments of RedisGears 1 that have no effect here, except `convertToStr` in a run. */
     interface CommonArguments {
-        /** In a run, whether results become text: objects as JSON, others by `String()`. `false` where left out. */
+        /** In a run: whether results become text, objects as JSON, others by `String()`. Default: `false`. */
         readonly convertToStr?: boolean;
-        /** Has no effect: a library has one shard. */
+        /** Has no effect, because a library has one shard. */
         readonly collect?: boolean;
     }
 
-    /** What `run` can be given beside its first argument. */
+    /** The second argument of `run`. */
     interface RunArguments {
         KeysReader: CommonArguments & {
-            /** Whether the argument is a key and no pattern. Its record comes even if there is no such key. */
+            /** Whether the argument is a key, not a pattern. A key that does not exist has a record, too. */
             readonly noScan?: boolean;
-            /** Whether records have `value` and `type`; `true` where it is left out. */
+            /** Whether records have `value` and `type`. Default: `true`. */
             readonly readValue?: boolean;
         };
         KeysOnlyReader: CommonArguments & {
-            /** Whether the argument is a key and no pattern. It comes only if it is there. */
+            /** Whether the argument is a key, not a pattern. A key that does not exist has no record. */
             readonly noScan?: boolean;
-            /** How many keys a `SCAN` looks at: 1 to 10,000; 1000 where it is left out. */
+            /** The `COUNT` of each `SCAN`: 1 to 10,000. Default: 1000. */
             readonly count?: number;
         };
         StreamReader: CommonArguments & {
-            /** The entries behind this ID are read; all where it is left out. */
+            /** The run reads the entries after this ID. Default: all entries. */
             readonly fromId?: string;
-            /** The form of the records: `"flat"` where it is left out. */
+            /** The form of the records. Default: `"flat"`. */
             readonly recordFormat?: "flat" | "nested";
         };
         ShardsIDReader: CommonArguments;
     }
 
-    /** What `register` can be given, whatever the reader. */
+    /** Arguments of `register` that every reader has. */
     interface CommonRegisterArguments extends CommonArguments {
         /**
-         * Called without arguments when the registration begins to work: after loading and upgrading, after a
-         * restart, and when a replica becomes primary. What it throws is logged.
+         * The module calls this, without arguments, when the registration begins to work: after a load and an
+         * upgrade, after a restart, and when a replica becomes the primary. What it throws is only logged.
          */
         readonly onRegistered?: () => unknown;
         /** The same as `onRegistered`. */
         readonly OnRegistered?: () => unknown;
-        /** The form of a stream's records: `"flat"` where it is left out. */
+        /** The form of a stream's records. Default: `"flat"`. */
         readonly recordFormat?: "flat" | "nested";
     }
 
     /**
-     * Where the steps run. `"async"`, unless said otherwise: on a worker. `"async_local"`: the same, as a
-     * library has one shard. `"sync"`: on the server's main thread, before the client gets its reply; no step
-     * may return a promise.
+     * Where the steps run. `"async"`: on a worker. `"async_local"`: the same, because a library has one shard.
+     * `"sync"`: on the server's main thread, before the client gets its reply; no step may return a promise.
+     * Default: `"async"`.
      */
     type RegisterMode = "async" | "async_local" | "sync";
 
-    /** What `register` can be given beside the prefix. */
+    /** Arguments of `register` beside the prefix. */
     interface RegisterArguments {
         KeysReader: CommonRegisterArguments & {
             readonly mode?: RegisterMode;
-            /** The events that count, such as `"set"`, in any case; all where it is left out. */
+            /** Events, such as `"set"`, in upper or lower case. Default: all. */
             readonly eventTypes?: readonly string[];
-            /** The types of keys that count, as they are after the event; all where it is left out. */
+            /** Types that the key may have after the event. Default: all. */
             readonly keyTypes?: readonly KeyType[];
-            /** Whether records have `value` and `type`; `true` where it is left out. */
+            /** Whether records have `value` and `type`. Default: `true`. */
             readonly readValue?: boolean;
             /** Has no effect. */
             readonly noScan?: boolean;
         };
         StreamReader: CommonRegisterArguments & {
-            /** How many entries one execution gets: 1 to 10,000; 1 where it is left out. */
+            /** How many entries one execution gets: 1 to 10,000. Default: 1. */
             readonly batch?: number;
             /**
-             * Milliseconds after which a batch that is not full is processed all the same: 0 to 86,400,000.
-             * With 0, or without it, only full ones are.
+             * For how many milliseconds a batch may wait to become full: 0 to 86,400,000. Then it is processed
+             * as it is. Default: 0, which processes full batches only.
              */
             readonly duration?: number;
-            /** Seconds before a retry: 0 to 86,400, also fractions; 1 where it is left out. */
+            /** Seconds before a retry: 0 to 86,400, with fractions. Default: 1. */
             readonly onFailedRetryInterval?: number;
-            /** Whether entries that everyone is done with are removed; `true` where it is left out. */
+            /** Whether entries are removed once every consumer is done with them. Default: `true`. */
             readonly trimStream?: boolean;
         } & (
             | {
                 readonly mode?: "async" | "async_local";
                 /**
-                 * What follows when a step throws, in any case. `"retry"`, unless said otherwise: the batch is
-                 * processed again, and all streams of the registration wait. `"abort"`: nothing is processed any
-                 * more. `"continue"`: the batch counts as done; what came behind the error is processed all the same.
+                 * What follows when a step throws; in upper or lower case. `"retry"`: the batch is processed
+                 * again, and all streams of the registration wait. `"abort"`: nothing more is processed.
+                 * `"continue"`: the batch counts as done, and the records after the error are processed.
+                 * Default: `"retry"`.
                  */
                 readonly onFailedPolicy?: AnyCase<"retry" | "abort" | "continue">;
             }
@@ -914,74 +920,74 @@ declare namespace RedisGears {
         );
     }
 
-    /** A word in some spellings. */
+    /** A word in lower case, in upper case, or capitalized. */
     type AnyCase<W extends string> = W | Uppercase<W> | Capitalize<W>;
 
-    /** The keys of a registration: an exact name, or what comes before a `*` at the end. `"*"` where left out. */
+    /** The keys of a registration: an exact name, or a prefix with a `*` at its end. Default: `"*"`. */
     type ByName<A> = A & (
         | { readonly prefix?: string; readonly regex?: never }
         /** The same as `prefix`. */
         | { readonly regex: string; readonly prefix?: never }
     );
 
-    /** What `flatmap` makes of a result: the elements of an array, anything else as it is. */
+    /** The records that `flatmap` makes of a result: the elements of an array, or the value itself. */
     type Flattened<V> = V extends readonly (infer E)[] ? E : V;
 
     /**
-     * A plan: where records come from, and what becomes of them, step by step. Every operator adds a step to the
-     * builder and returns it. Nothing happens before {@link Builder.run} or {@link Builder.register}, and what is
-     * added afterwards changes nothing of these.
+     * A plan: where records come from, and which steps they go through. Every operator adds a step to the builder
+     * and returns the builder. Nothing happens before {@link Builder.run} or {@link Builder.register}; steps that
+     * are added afterwards do not affect these.
      *
-     * Functions may be `async`, except in mode `"sync"`. One record is processed after the other. What a function
-     * throws ends up as an error of the execution in place of the record; from then on nothing more is read.
+     * Functions may be `async`, except in mode `"sync"`. Records are processed one after another. If a function
+     * throws, the execution has an error instead of that record, and reads nothing more.
      *
-     * Names are those of RedisGears 1; where they consist of several words, there is a camel-case one besides.
+     * Names are those of RedisGears 1. Names of several words have a camel-case form as well.
      *
      * @typeParam R - The reader.
      * @typeParam T - What the next step gets.
      */
     interface Builder<R extends ReaderName, T> {
-        /** Each record becomes what `f` gives. */
+        /** Replaces each record by what `f` returns for it. */
         map<U>(f: (record: T) => U): Builder<R, Awaited<U>>;
 
-        /** Records for which `f` gives something true go on. */
+        /** Keeps the records for which `f` returns a truthy value. */
         filter<U extends T>(f: (record: T) => record is U): Builder<R, U>;
         filter(f: (record: T) => unknown): Builder<R, T>;
 
         /**
-         * Each record becomes what `f` gives: of an array its elements, **the last one first**; anything else,
-         * other collections too, as one record.
+         * Replaces each record by what `f` returns for it. Of an array, each element becomes a record, **the last
+         * one first**. Anything else, other collections included, becomes one record.
          */
         flatmap<U>(f: (record: T) => U): Builder<R, Flattened<Awaited<U>>>;
         /** The same as `flatmap`. */
         flatMap<U>(f: (record: T) => U): Builder<R, Flattened<Awaited<U>>>;
 
-        /** Calls `f` with each record, which goes on as it is. */
+        /** Calls `f` with each record, and keeps the record as it is. */
         foreach(f: (record: T) => unknown): Builder<R, T>;
         /** The same as `foreach`. */
         forEach(f: (record: T) => unknown): Builder<R, T>;
 
         /**
-         * Lets so many records go on, then ends the reading.
+         * Keeps `length` records, then ends the reading.
          *
-         * @param length - How many.
-         * @param start - How many are left out before them; 0 where it is left out.
+         * @param length - How many records are kept.
+         * @param start - How many records are skipped before them. Default: 0.
          */
         limit(length: number, start?: number): Builder<R, T>;
 
         /**
-         * All records become one: what the last call gave. No record gives none.
+         * Reduces all records to one: what `accumulator` returned last. Without records, there is none.
          *
-         * @param accumulator - Gets what it gave for the record before, `null` for the first, and the record.
+         * @param accumulator - Gets what it returned for the previous record (`null` at first), and the record.
          */
         accumulate<A>(accumulator: (gathered: A | null, record: T) => A | Promise<A>): Builder<R, A>;
 
         /**
-         * One record for each key, in the order in which the keys appear.
+         * Makes one record for each key, in the order in which the keys appear.
          *
-         * @param extractor - The key of a record. What is no string becomes one: objects as JSON.
-         * @param reducer - Gets the key, what it gave for the record before of that key, `null` for the first, and
-         *   the record.
+         * @param extractor - Returns the key of a record. If that is not a string, it becomes one: objects as JSON.
+         * @param reducer - Gets the key, what it returned for the previous record of that key (`null` at first),
+         *   and the record.
          */
         groupby<A>(
             extractor: (record: T) => unknown,
@@ -992,7 +998,7 @@ declare namespace RedisGears {
             extractor: (record: T) => unknown,
             reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
         ): Builder<R, Group<A>>;
-        /** The same as `groupby`, as a library has one shard. */
+        /** The same as `groupby`, because a library has one shard. */
         localgroupby<A>(
             extractor: (record: T) => unknown,
             reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
@@ -1004,9 +1010,9 @@ declare namespace RedisGears {
         ): Builder<R, Group<A>>;
 
         /**
-         * One record for each key, the key that appears last first.
+         * Makes one record for each key. The key that appears last comes first.
          *
-         * @param extractor - The key of a record, as with `groupby`.
+         * @param extractor - Returns the key of a record, as with `groupby`.
          * @param reducer - Gets the key and all of its records.
          */
         batchgroupby<V>(
@@ -1020,12 +1026,12 @@ declare namespace RedisGears {
         ): Builder<R, Group<Awaited<V>>>;
 
         /**
-         * All records become one. No record gives none.
+         * Reduces all records to one. Without records, there is none.
          *
-         * @param zero - What is gathered at first: each time a copy, if it consists of arrays, plain objects, sets
-         *   and maps; others are shared.
-         * @param seqOp - Gets what it gave for the record before, or a zero, and the record.
-         * @param combOp - Gets a zero, and what `seqOp` gave of all records.
+         * @param zero - The initial value. Arrays, plain objects, sets and maps are copied each time; anything else
+         *   is shared.
+         * @param seqOp - Gets what it returned for the previous record (the initial value at first), and the record.
+         * @param combOp - Gets the initial value, and what `seqOp` returned for all records.
          */
         aggregate<A>(
             zero: A,
@@ -1033,7 +1039,7 @@ declare namespace RedisGears {
             combOp: (gathered: A, partial: A) => A | Promise<A>,
         ): Builder<R, A>;
 
-        /** As `aggregate`, for each key; the functions get the key first. */
+        /** Does the same as `aggregate`, but for each key. The functions get the key as their first argument. */
         aggregateby<A>(
             extractor: (record: T) => unknown,
             zero: A,
@@ -1048,44 +1054,43 @@ declare namespace RedisGears {
             combOp: (key: string, gathered: A, partial: A) => A | Promise<A>,
         ): Builder<R, Group<A>>;
 
-        /** One record: how many there are. No record gives none, not 0. */
+        /** Makes one record: the number of records. Without records, there is none, not even 0. */
         count(): Builder<R, number>;
 
-        /** For each key, how many records there are; the key is the record itself where nothing is given. */
+        /** Counts the records of each key. Without an `extractor`, the key is the record itself. */
         countby(extractor?: (record: T) => unknown): Builder<R, Group<number>>;
         /** The same as `countby`. */
         countBy(extractor?: (record: T) => unknown): Builder<R, Group<number>>;
 
         /**
-         * The records in order: numbers, strings by their UTF-16 units, or arrays of such, element by element.
+         * Sorts the records: numbers, strings by their UTF-16 code units, or arrays of these, element by element.
          *
-         * @param reverse - As in RedisGears 1: with `true`, or without it, in **ascending** order.
+         * @param reverse - As in RedisGears 1, `true` sorts in **ascending** order. Default: `true`.
          */
         sort(reverse?: boolean | { readonly reverse?: boolean }): Builder<R, T>;
 
-        /** Each record once: objects are the same if their JSON is. In order of appearance. */
+        /** Keeps each record once, in order of appearance. Objects are equal if their JSON is. */
         distinct(): Builder<R, T>;
 
-        /** One record: the mean of what `extractor` gives, or of the records, as numbers. No record gives none. */
+        /** Makes one record: the mean of what `extractor` returns, or of the records. Without records, none. */
         avg(extractor?: (record: T) => unknown): Builder<R, number>;
 
-        /** Has no effect: a library has one shard. */
+        /** Has no effect, because a library has one shard. */
         collect(): Builder<R, T>;
 
-        /** Has no effect: a library has one shard. */
+        /** Has no effect, because a library has one shard. */
         repartition(extractor: (record: T) => unknown): Builder<R, T>;
 
         /**
-         * Reads what is there, and has it processed. In async code, where the server's lock is not held; and once
-         * in the top-level code of `RG.JSEXECUTE`, which replies with what comes of it.
+         * Reads what exists now, and processes it. Can be called in async code, where the server's lock is not held,
+         * and once in the top-level code of `RG.JSEXECUTE`, which replies with the results.
          *
-         * What is read is no snapshot: the server goes on between keys, and between pages of entries.
+         * The records are not a snapshot: the server serves other clients between keys, and between pages of entries.
          *
-         * @param arg - A glob pattern for keys, or the key of a stream; the builder's `defaultArg` where it is
-         *   left out.
-         * @returns Results and errors, of which the first has ended the reading. It is not rejected.
-         * @throws TypeError If an argument is of a wrong type.
-         * @throws Error If an argument is unknown, or it is called in another place.
+         * @param arg - A glob pattern for keys, or the key of a stream. Default: the builder's `defaultArg`.
+         * @returns Results and errors. The first error has ended the reading. The promise is never rejected.
+         * @throws TypeError If an argument has the wrong type.
+         * @throws Error If an argument is unknown, or the call comes from another place.
          */
         run(
             arg: string | null | undefined,
@@ -1094,18 +1099,18 @@ declare namespace RedisGears {
         run(arg?: string | null, options?: RunArguments[R]): Promise<[results: T[], errors: string[]]>;
 
         /**
-         * Has processed what happens from now on: events of keys, one by one, or entries of streams, those that are
-         * there already first.
+         * Processes what happens from now on: events of keys, one by one, or entries of streams, beginning with those
+         * that exist already.
          *
-         * Only while the library is loaded, that is, from its top-level code. The name of the registration is the
-         * builder's description, or `gears:` and its number in the library; statistics and positions in streams
-         * belong to it.
+         * Can only be called while the library is loaded, that is, from its top-level code. The name of the
+         * registration is the builder's description, or `gears:` and its number in the library. Statistics and
+         * positions in streams belong to that name.
          *
-         * @param prefix - The name of the key, or with a `*` at its end what the names begin with; `"*"` where it
-         *   is left out. The builder's `defaultArg` has no say.
-         * @param args - How; see {@link RegisterArguments}.
-         * @throws TypeError If an argument is of a wrong type.
-         * @throws Error If an argument is unknown, they exclude each other, or it is called after loading.
+         * @param prefix - The name of the key, or a prefix with a `*` at its end. Default: `"*"`. The builder's
+         *   `defaultArg` is not used.
+         * @param args - Further arguments; see {@link RegisterArguments}.
+         * @throws TypeError If an argument has the wrong type.
+         * @throws Error If an argument is unknown, if two exclude each other, or if the call comes after loading.
          */
         register(
             this: R extends keyof RegisterArguments ? Builder<R, T> : never,
@@ -1121,14 +1126,14 @@ declare namespace RedisGears {
     /**
      * Makes a {@link Builder}, with and without `new`.
      *
-     * The records that the first step gets depend on what `register` or `run` is told later; where that is
-     * `readValue: false` or `recordFormat: "nested"`, say so here:
+     * The arguments of `register` and `run` decide which records the first step gets. If these are
+     * `readValue: false` or `recordFormat: "nested"`, name the type here:
      * `GearsBuilder<RedisGears.NestedEntry>("StreamReader")`.
      *
-     * @param reader - Where records come from; `"KeysReader"` where it is left out.
-     * @param defaultArg - What `run` reads if it is not told: `"*"` where it is left out.
-     * @param desc - The name of its registrations, at most 1000 characters, and their description in
-     *   `RG.DUMPREGISTRATIONS`.
+     * @param reader - Where records come from. Default: `"KeysReader"`.
+     * @param defaultArg - What `run` reads if it has no argument. Default: `"*"`.
+     * @param desc - The name of the builder's registrations, at most 1000 characters. It is also their description
+     *   in `RG.DUMPREGISTRATIONS`.
      */
     interface GearsBuilderConstructor {
         <T extends KeyNote = KeyRecord>(
@@ -1159,21 +1164,21 @@ declare namespace RedisGears {
     }
 }
 
-/** Makes plans, as RedisGears 1 has them: see {@link RedisGears.Builder}. */
+/** Makes plans as in RedisGears 1: see {@link RedisGears.Builder}. */
 declare const GearsBuilder: RedisGears.GearsBuilderConstructor;
 
 /** The same as `GearsBuilder`. */
 declare const GB: RedisGears.GearsBuilderConstructor;
 
 /**
- * Runs a command with the client of the callback that runs: at once where that has the server's lock, else it
- * waits for it. What has to happen together goes into {@link atomic}.
+ * Runs a command with the client of the current callback. If that client does not hold the server's lock, the call
+ * waits for the lock. Use {@link atomic} for commands that have to happen together.
  *
- * @param command - Its name. Without any argument nothing is run, and the reply is an empty array.
- * @param args - Its other words: bytes as they are, everything else as `String()` writes it.
- * @returns As {@link RedisGears.Client.call}: integers are BigInts, `+OK` is a String object. Strings that are not
- *   UTF-8 are bytes.
- * @throws RedisError If the server refuses it.
+ * @param command - The command's name. Without any argument nothing runs, and the reply is an empty array.
+ * @param args - The command's arguments: bytes as they are, everything else as `String()` writes it.
+ * @returns The reply, as {@link RedisGears.Client.call} returns it: integers are BigInts, `+OK` is a String object.
+ *   Strings that are not UTF-8 are bytes.
+ * @throws RedisError If the server refuses the command.
  * @throws TypeError If the name is not a string.
  * @throws Error If no callback runs.
  */
@@ -1181,12 +1186,12 @@ declare function execute(): never[];
 declare function execute(command: string, ...args: unknown[]): RedisGears.EitherReply;
 
 /**
- * Calls `work` with the server's lock held: all that it does is atomic, and is replicated as one transaction.
- * Everybody waits meanwhile. It cannot be nested.
+ * Calls `work` with the server's lock held: all that `work` does is atomic, and is replicated as one transaction.
+ * Every client waits meanwhile. Calls cannot be nested.
  *
  * @param work - A plain function.
- * @returns What it gives, which must not be a promise.
- * @throws Error If it is used inside of itself, or `work` returns a promise.
+ * @returns What `work` returns, which must not be a promise.
+ * @throws Error If the call is within another `atomic`, or `work` returns a promise.
  * @throws What `work` throws.
  */
 declare function atomic<T>(work: (() => T) & (T extends PromiseLike<unknown> ? never : unknown)): T;
@@ -1195,22 +1200,23 @@ declare function atomic<T>(work: (() => T) & (T extends PromiseLike<unknown> ? n
  * Writes a line into the server's log, behind `GEARS: `.
  *
  * @param message - The text.
- * @param level - `"notice"` where it is left out.
- * @throws TypeError If the message is not a string, or the level is none.
+ * @param level - Default: `"notice"`.
+ * @throws TypeError If the message is not a string, or the level is unknown.
  */
 declare function log(message: string, level?: RedisGears.LogLevel): void;
 
 /**
- * A short text whose hash slot is the lowest of this node: a key with `{` it `}` in its name is of this node.
- * `"06S"` where there is no cluster; `null` where the node has no slots. Only while a callback runs.
+ * Returns a short text whose hash slot is the lowest one of this node: a key with `{`*text*`}` in its name belongs to
+ * this node. Outside a cluster the text is `"06S"`. On a node without slots it is `null`. Can only be called while a
+ * callback runs.
  */
 declare function hashtag(): string | null;
 
 /**
- * A value of the library's configuration, that is, of `redis.config`.
+ * Returns a value of the library's configuration, that is, of `redis.config`.
  *
- * @param key - Its name.
- * @param missing - What is given where there is none, or it is null; `null` where it is left out.
+ * @param key - The value's name.
+ * @param missing - What to return if there is no such value, or it is null. Default: `null`.
  * @returns A string as it is, an array or object as JSON, everything else by `String()`.
  */
 declare function gearsConfigGet(key: string): string | null;
