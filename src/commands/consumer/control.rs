@@ -153,7 +153,7 @@ fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             nothing_more(rest)?;
             let key = target.key_ref(context);
             app.dispatcher
-                .update(|delivery| delivery.go_on(target.consumer, key));
+                .update(|delivery| delivery.resume(target.consumer, key));
             Ok(Reply::OK)
         },
     )

@@ -303,7 +303,7 @@ fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
         ids,
         "rg.unpauseregistrations",
         |delivery, key| {
-            delivery.go_on(key, None);
+            delivery.resume(key, None);
         },
     )
 }

@@ -22,7 +22,7 @@ const RUNS_MAX: usize = 4096;
 
 /// Entries of one stream that were added about at once.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct UnreadRun {
     number: u64,
     /// Entries that are not read.
     count: u64,
@@ -33,7 +33,7 @@ struct Run {
 /// What a stream holds that was not read; never empty.
 #[derive(Debug, Default)]
 struct Unread {
-    runs: VecDeque<Run>,
+    runs: VecDeque<UnreadRun>,
     is_open: bool,
 }
 
@@ -55,7 +55,8 @@ impl ArrivalOrder {
         let alone = alone.copied().filter(|one| *one != sub);
         let unread = self.unread.entry(sub).or_default();
         let is_full = unread.runs.len() >= RUNS_MAX;
-        let joins = |run: &&mut Run| run.number == self.last || run.added < SHARE as u64 || is_full;
+        let joins =
+            |run: &&mut UnreadRun| run.number == self.last || run.added < SHARE as u64 || is_full;
         if let Some(run) = unread.runs.back_mut().filter(joins) {
             run.count += count;
             run.added += count;
@@ -63,7 +64,7 @@ impl ArrivalOrder {
             self.last += 1;
             let number = self.last;
             let added = count;
-            unread.runs.push_back(Run {
+            unread.runs.push_back(UnreadRun {
                 number,
                 count,
                 added,
@@ -135,7 +136,7 @@ impl ArrivalOrder {
         }
     }
 
-    /// Whose turn it is to be read.
+    /// The stream that is to be read next.
     pub(super) fn first(&self) -> Option<SubscriptionKey> {
         self.open.first().map(|(_, sub)| *sub)
     }
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_in_turns_is_read_in_runs() {
+    fn what_is_added_alternately_is_read_in_runs() {
         let [a, b] = keys();
         let mut order = ArrivalOrder::default();
         for _ in 0..=SHARE {

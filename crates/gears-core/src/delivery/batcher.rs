@@ -17,9 +17,9 @@
 //! Invariants: `waiting` and `requeued` ascend; no entry is in two places; a group is in `busy` as
 //! long as a batch with one of its entries is in flight.
 
+mod load;
+
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
@@ -27,8 +27,13 @@ use smallvec::SmallVec;
 use super::arrivals::Arrivals;
 use super::filter::Filter;
 use super::id::EntryId;
+use super::names::swapped;
 use super::policy::Policy;
 use super::record::Item;
+use load::{group_of, take_free};
+
+pub use load::Tried;
+pub(super) use load::{Entry, Load};
 
 /// Bytes at which a batch is full, however many entries it has.
 const BATCH_BYTES: usize = 1 << 20;
@@ -39,15 +44,6 @@ const FILTERED_AHEAD: usize = 128;
 /// Entries that are read ahead at most.
 const AHEAD_MAX: usize = 512;
 
-/// What was tried with an entry so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tried {
-    /// Attempts that failed.
-    pub attempts: u32,
-    /// When the first of them began, Unix milliseconds.
-    pub first_ms: u64,
-}
-
 /// Entries that share a fate: what one call of the callback gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -57,24 +53,6 @@ pub struct Batch {
     pub items: SmallVec<[Item; 1]>,
     /// Whether they were dispatched before, and may be deleted from the stream by now.
     pub is_redelivery: bool,
-}
-
-/// An entry and where it belongs.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) item: Item,
-    group: Option<u64>,
-}
-
-/// Entries of a batch that was dispatched before, or is.
-#[derive(Clone, Debug)]
-pub(super) struct Load {
-    pub(super) entries: SmallVec<[Entry; 1]>,
-    pub(super) tried: Tried,
-    /// The dead letters that the entries come from, if they do.
-    pub(super) dead_letters: Vec<EntryId>,
-    /// The stream of these dead letters, with its database.
-    pub(super) from: Option<(i32, Arc<[u8]>)>,
 }
 
 #[derive(Debug)]
@@ -119,81 +97,6 @@ pub(super) struct Batcher {
     arrivals: Arrivals,
     /// Entries of the batch at hand that were dispatched before, for their size.
     cut: usize,
-}
-
-impl Load {
-    pub(super) fn first(&self) -> EntryId {
-        self.entries
-            .first()
-            .map_or(EntryId::ZERO, |entry| entry.item.id())
-    }
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
-        self.entries.iter().map(|entry| entry.item.id())
-    }
-
-    /// Leaves out what a filter does not want, which is added to the others. Entries of dead
-    /// letters stay: somebody asked for just these.
-    pub(super) fn sift(&mut self, filter: &Filter, unwanted: &mut Vec<EntryId>) {
-        if self.dead_letters.is_empty() {
-            self.entries.retain(|entry| {
-                let is_wanted = filter.matches(entry.item.record());
-                if !is_wanted {
-                    unwanted.push(entry.item.id());
-                }
-                is_wanted
-            });
-        }
-    }
-
-    fn groups(&self) -> impl Iterator<Item = u64> + '_ {
-        self.entries.iter().filter_map(|entry| entry.group)
-    }
-
-    /// Takes the second half of the entries, which are at least two.
-    pub(super) fn split(&mut self) -> Self {
-        self.split_at(self.entries.len() / 2)
-    }
-
-    fn split_at(&mut self, at: usize) -> Self {
-        Self {
-            entries: self.entries.drain(at..).collect(),
-            tried: self.tried,
-            dead_letters: Vec::new(),
-            from: None,
-        }
-    }
-}
-
-/// Where a database is after two changed places.
-pub(super) fn swapped(db: i32, a: i32, b: i32) -> i32 {
-    match db {
-        db if db == a => b,
-        db if db == b => a,
-        db => db,
-    }
-}
-
-/// The group of an entry, if it is of any.
-fn group_of(item: &Item, policy: &Policy) -> Option<u64> {
-    let value = item.record().value(policy.order_by.as_deref()?)?;
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    Some(hasher.finish())
-}
-
-/// Takes the first batch whose groups are free, and have nothing before it.
-fn take_free(loads: &mut VecDeque<Load>, busy: &HashSet<u64>) -> Option<Load> {
-    let mut skipped: HashSet<u64> = HashSet::new();
-    let at = loads.iter().position(|load| {
-        let mut groups = load.groups();
-        let waits = groups.any(|group| busy.contains(&group) || skipped.contains(&group));
-        if waits {
-            skipped.extend(load.groups());
-        }
-        !waits
-    })?;
-    loads.remove(at)
 }
 
 impl Batcher {

@@ -24,32 +24,17 @@
 //! `started <= read`; no listed ID is above `read`; while there is something to redeliver, nothing
 //! behind `read` is read; `bytes` is the sum over the unfinished entries.
 
+#[cfg(test)]
+mod tests;
+mod unfinished;
+
 use std::collections::VecDeque;
 
+use super::checkpoint::Checkpoint;
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
-use super::rare::{Absent, Rare};
-
-/// An entry that was read, with the size of its fields in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Unacknowledged {
-    id: EntryId,
-    bytes: usize,
-    /// How far the cursor had read when this one came: what lies between is done, nobody wanted it.
-    behind: EntryId,
-    delivered: Delivered,
-}
-
-/// Whether an entry up to the last one started is with the callback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivered {
-    /// It is.
-    Once,
-    /// It was lost, was read again, and waits.
-    Lost,
-    /// It was lost, and is with the callback again.
-    Again,
-}
+use super::rare::Rare;
+use unfinished::{Delivered, Unacknowledged, Unfinished};
 
 /// What may be removed from a stream: everything below an ID, or all there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,18 +56,6 @@ pub enum Reach {
     Last(u64),
 }
 
-/// What is kept of a cursor: enough to go on without leaving out an entry, and to dispatch no
-/// entry again that is known to be finished.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Every entry up to this one is finished, but for those that are pending.
-    pub position: EntryId,
-    /// IDs up to the position that are not finished, ascending.
-    pub pending: Vec<EntryId>,
-    /// What keeps it from going on, and what was tried.
-    pub delivery_state: DeliveryState,
-}
-
 /// See the module's description.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
@@ -90,60 +63,7 @@ pub(super) struct Cursor {
     started: EntryId,
     /// The position gone on from.
     resumed: EntryId,
-    open: Rare<Open>,
-}
-
-/// What is not finished.
-#[derive(Clone, Debug, Default)]
-struct Open {
-    unacknowledged: VecDeque<Unacknowledged>,
-    bytes: usize,
-    redeliveries: VecDeque<EntryId>,
-    /// How many entries were lost and are not finished since, but for those to be redelivered.
-    lost: usize,
-}
-
-impl Absent for Open {
-    const ABSENT: &'static Self = &Self {
-        unacknowledged: VecDeque::new(),
-        bytes: 0,
-        redeliveries: VecDeque::new(),
-        lost: 0,
-    };
-
-    fn is_absent(&self) -> bool {
-        self.unacknowledged.is_empty() && self.redeliveries.is_empty()
-    }
-}
-
-impl Open {
-    fn find(&self, id: EntryId) -> Option<usize> {
-        // In order is the common case, and costs no search.
-        if self
-            .unacknowledged
-            .front()
-            .is_some_and(|first| first.id == id)
-        {
-            return Some(0);
-        }
-        let found = self
-            .unacknowledged
-            .binary_search_by_key(&id, |entry| entry.id);
-        found.ok()
-    }
-
-    /// An entry is not among the unfinished ones any more.
-    fn forget(&mut self, entry: &Unacknowledged) {
-        self.bytes -= entry.bytes;
-        if entry.delivered != Delivered::Once {
-            self.lost -= 1;
-        }
-    }
-
-    fn redeliver_later(&mut self, id: EntryId) {
-        let at = self.redeliveries.partition_point(|one| *one < id);
-        self.redeliveries.insert(at, id);
-    }
+    unfinished: Rare<Unfinished>,
 }
 
 impl Cursor {
@@ -156,15 +76,15 @@ impl Cursor {
                 redeliveries.push_back(*id);
             }
         }
-        let open = Open {
+        let unfinished = Unfinished {
             redeliveries,
-            ..Open::default()
+            ..Unfinished::default()
         };
         Self {
             read: position,
             started: EntryId::ZERO,
             resumed: position,
-            open: open.into(),
+            unfinished: unfinished.into(),
         }
     }
 
@@ -172,10 +92,10 @@ impl Cursor {
     /// are as good as not read.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let position = self.position();
-        let open = self.open.unacknowledged.iter().map(|entry| entry.id);
+        let open = self.unfinished.unacknowledged.iter().map(|entry| entry.id);
         let mut pending: Vec<_> = open
             .take_while(|id| *id <= position)
-            .chain(self.open.redeliveries.iter().copied())
+            .chain(self.unfinished.redeliveries.iter().copied())
             .collect();
         if !pending.is_sorted() {
             pending.sort_unstable();
@@ -190,7 +110,7 @@ impl Cursor {
     /// What the next read is to give.
     #[must_use]
     pub(super) fn reach(&self) -> Reach {
-        match self.open.redeliveries.front() {
+        match self.unfinished.redeliveries.front() {
             Some(id) => Reach::Only(*id),
             None => Reach::Behind(self.read),
         }
@@ -218,19 +138,19 @@ impl Cursor {
     /// Entries read and not finished, started or not.
     #[must_use]
     pub(super) fn unacknowledged(&self) -> usize {
-        self.open.unacknowledged.len()
+        self.unfinished.unacknowledged.len()
     }
 
     /// Size in bytes of the entries read and not finished.
     #[must_use]
     pub(super) fn unacknowledged_bytes(&self) -> usize {
-        self.open.bytes
+        self.unfinished.bytes
     }
 
     /// Whether entries were read that the callback did not get yet.
     #[must_use]
     pub(super) fn has_waiting(&self) -> bool {
-        self.open
+        self.unfinished
             .unacknowledged
             .back()
             .is_some_and(|last| last.id > self.started)
@@ -238,17 +158,17 @@ impl Cursor {
     }
 
     fn lost_and_waiting(&self) -> usize {
-        if self.open.lost == 0 {
+        if self.unfinished.lost == 0 {
             return 0;
         }
         let waits = |entry: &&Unacknowledged| entry.delivered == Delivered::Lost;
-        self.open.unacknowledged.iter().filter(waits).count()
+        self.unfinished.unacknowledged.iter().filter(waits).count()
     }
 
     /// IDs handed to the callback and not finished, ascending.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
         let count = self.unacknowledged_up_to(self.started);
-        let started = self.open.unacknowledged.iter().take(count);
+        let started = self.unfinished.unacknowledged.iter().take(count);
         started
             .filter(|entry| entry.delivered != Delivered::Lost)
             .map(|entry| entry.id)
@@ -260,10 +180,10 @@ impl Cursor {
             entry.delivered == Delivered::Lost
                 || (entry.id > self.started && entry.id <= self.resumed)
         };
-        let waiting = self.open.unacknowledged.iter().filter(is_back);
+        let waiting = self.unfinished.unacknowledged.iter().filter(is_back);
         waiting
             .map(|entry| entry.id)
-            .chain(self.open.redeliveries.iter().copied())
+            .chain(self.unfinished.redeliveries.iter().copied())
     }
 
     /// How many entries are with the callback.
@@ -276,10 +196,10 @@ impl Cursor {
     #[must_use]
     pub(super) fn kept_up_to(&self, last: EntryId) -> usize {
         let count = self.unacknowledged_up_to(last);
-        if self.open.lost == 0 {
+        if self.unfinished.lost == 0 {
             return count;
         }
-        let up_to = self.open.unacknowledged.iter().take(count);
+        let up_to = self.unfinished.unacknowledged.iter().take(count);
         up_to
             .filter(|entry| entry.delivered == Delivered::Once)
             .count()
@@ -287,17 +207,17 @@ impl Cursor {
 
     /// Whether an entry was lost, and is not finished since.
     pub(super) fn is_lost(&self, id: EntryId) -> bool {
-        self.open.lost > 0
+        self.unfinished.lost > 0
             && self
-                .open
+                .unfinished
                 .find(id)
-                .is_some_and(|at| self.open.unacknowledged[at].delivered != Delivered::Once)
+                .is_some_and(|at| self.unfinished.unacknowledged[at].delivered != Delivered::Once)
     }
 
     /// An entry that was read is not with the callback any more, and not finished: it is to be
     /// redelivered. False where it is not listed.
     pub(super) fn lose(&mut self, id: EntryId) -> bool {
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         let Some(entry) = open.find(id).and_then(|at| open.unacknowledged.remove(at)) else {
             return false;
         };
@@ -308,10 +228,10 @@ impl Cursor {
 
     /// What is with the callback is as if it had never been lost: all of it may be lost again.
     pub(super) fn forget_losses(&mut self) {
-        if self.open.lost == 0 {
+        if self.unfinished.lost == 0 {
             return;
         }
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         for entry in &mut open.unacknowledged {
             if entry.delivered == Delivered::Again {
                 entry.delivered = Delivered::Once;
@@ -323,7 +243,7 @@ impl Cursor {
     /// How many IDs up to `last` are not finished.
     #[must_use]
     pub(super) fn unacknowledged_up_to(&self, last: EntryId) -> usize {
-        self.open
+        self.unfinished
             .unacknowledged
             .partition_point(|entry| entry.id <= last)
     }
@@ -345,7 +265,7 @@ impl Cursor {
     /// redelivered.
     pub(super) fn note_read(&mut self, entries: &[(EntryId, usize)]) -> bool {
         if self.has_redeliveries()
-            && let Some(id) = self.open.redeliveries.pop_front()
+            && let Some(id) = self.unfinished.redeliveries.pop_front()
         {
             // It may be gone from the stream.
             if let Some((_, bytes)) = entries.iter().find(|(found, _)| *found == id) {
@@ -363,7 +283,7 @@ impl Cursor {
     }
 
     fn push(&mut self, id: EntryId, bytes: usize) {
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         open.bytes += bytes;
         let delivered = if id <= self.started {
             open.lost += 1;
@@ -388,22 +308,22 @@ impl Cursor {
 
     /// Gives memory back that nothing is kept in.
     pub(super) fn tidy(&mut self) {
-        self.open.tidy();
+        self.unfinished.tidy();
     }
 
     /// How many entries are to be redelivered, and were not read for that yet.
     #[must_use]
     pub(super) fn redelivery_count(&self) -> usize {
-        self.open.redeliveries.len()
+        self.unfinished.redeliveries.len()
     }
 
     /// The first entry that is not finished.
     #[must_use]
     pub(super) fn oldest(&self) -> Option<EntryId> {
-        let first = self.open.unacknowledged.front().map(|entry| entry.id);
+        let first = self.unfinished.unacknowledged.front().map(|entry| entry.id);
         first
             .into_iter()
-            .chain(self.open.redeliveries.front().copied())
+            .chain(self.unfinished.redeliveries.front().copied())
             .min()
     }
 
@@ -418,22 +338,22 @@ impl Cursor {
     /// Whether an entry was read, and is not finished.
     #[must_use]
     pub(super) fn is_listed(&self, id: EntryId) -> bool {
-        self.open.find(id).is_some()
+        self.unfinished.find(id).is_some()
     }
 
     /// Whether there is something to redeliver.
     #[must_use]
     pub(super) fn has_redeliveries(&self) -> bool {
-        !self.open.redeliveries.is_empty()
+        !self.unfinished.redeliveries.is_empty()
     }
 
     /// Notes that the callback was given every entry up to `id`.
     pub(super) fn note_started(&mut self, id: EntryId) {
-        if self.open.lost > 0
-            && let Some(at) = self.open.find(id)
-            && self.open.unacknowledged[at].delivered == Delivered::Lost
+        if self.unfinished.lost > 0
+            && let Some(at) = self.unfinished.find(id)
+            && self.unfinished.unacknowledged[at].delivered == Delivered::Lost
         {
-            self.open.unacknowledged[at].delivered = Delivered::Again;
+            self.unfinished.unacknowledged[at].delivered = Delivered::Again;
         }
         self.started = self.started.max(id.min(self.read));
         if !self.has_waiting() && !self.has_redeliveries() {
@@ -444,10 +364,10 @@ impl Cursor {
 
     /// Notes an entry as finished; false where it was not listed (any more).
     pub(super) fn note_finished(&mut self, id: EntryId) -> bool {
-        let Some(at) = self.open.find(id) else {
+        let Some(at) = self.unfinished.find(id) else {
             return false;
         };
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         if let Some(entry) = open.unacknowledged.remove(at) {
             open.forget(&entry);
         }
@@ -457,7 +377,7 @@ impl Cursor {
 
     /// Forgets all IDs above `last`: they are not those of the entries that were read.
     pub(super) fn rewind(&mut self, last: EntryId) {
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         while let Some(entry) = open.unacknowledged.pop_back() {
             if entry.id <= last {
                 open.unacknowledged.push_back(entry);
@@ -466,7 +386,7 @@ impl Cursor {
             open.forget(&entry);
         }
         open.redeliveries.retain(|id| *id <= last);
-        self.open.tidy();
+        self.unfinished.tidy();
         self.read = self.read.min(last);
         self.started = self.started.min(last);
         self.resumed = self.resumed.min(last);
@@ -475,7 +395,7 @@ impl Cursor {
     /// Puts back what was read and not started: it will be read again, and nothing that was passed
     /// over before it.
     pub(super) fn put_back_waiting(&mut self) {
-        let open = &mut *self.open;
+        let open = &mut *self.unfinished;
         while let Some(last) = open.unacknowledged.pop_back() {
             if last.id <= self.started {
                 open.unacknowledged.push_back(last);
@@ -488,202 +408,6 @@ impl Cursor {
                 self.read = last.behind;
             }
         }
-        self.open.tidy();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(seq: u64) -> EntryId {
-        EntryId::new(1, seq)
-    }
-
-    fn cursor(read: std::ops::RangeInclusive<u64>) -> Cursor {
-        let mut cursor = Cursor::default();
-        let entries: Vec<_> = read.map(|seq| (id(seq), 10)).collect();
-        cursor.note_read(&entries);
-        cursor
-    }
-
-    fn checkpoint(position: u64, pending: &[u64]) -> Checkpoint {
-        Checkpoint {
-            position: id(position),
-            pending: pending.iter().map(|seq| id(*seq)).collect(),
-            delivery_state: DeliveryState::default(),
-        }
-    }
-
-    #[test]
-    fn finishing_out_of_order_never_moves_the_bound_past_an_unfinished_entry() {
-        let mut cursor = cursor(1..=3);
-        cursor.note_started(id(3));
-        assert!(cursor.note_finished(id(2)));
-        assert!(cursor.note_finished(id(3)));
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(1)));
-        assert_eq!(cursor.in_flight().collect::<Vec<_>>(), [id(1)]);
-        assert!(cursor.note_finished(id(1)));
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(4)));
-    }
-
-    #[test]
-    fn an_entry_is_finished_once() {
-        let mut cursor = cursor(1..=1);
-        assert!(cursor.note_finished(id(1)));
-        assert!(!cursor.note_finished(id(1)));
-        assert!(!cursor.note_finished(id(9)));
-        assert_eq!(cursor.unacknowledged_bytes(), 0);
-    }
-
-    #[test]
-    fn the_bound_behind_the_last_possible_id_is_everything() {
-        let mut cursor = Cursor::default();
-        cursor.note_read(&[(EntryId::MAX, 1)]);
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(EntryId::MAX));
-        assert!(cursor.note_finished(EntryId::MAX));
-        assert_eq!(cursor.trim_bound(), TrimBound::Everything);
-    }
-
-    #[test]
-    fn waiting_entries_can_be_put_back_and_started_ones_stay() {
-        let mut cursor = cursor(1..=5);
-        cursor.note_started(id(2));
-        assert!(cursor.has_waiting());
-        cursor.put_back_waiting();
-        assert!(!cursor.has_waiting());
-        assert_eq!(cursor.read(), id(2));
-        assert_eq!(cursor.unacknowledged(), 2);
-        assert_eq!(cursor.unacknowledged_bytes(), 20);
-        cursor.note_read(&[(id(3), 10)]);
-        assert_eq!(cursor.unacknowledged(), 3);
-    }
-
-    #[test]
-    fn what_nobody_wanted_before_entries_that_are_put_back_is_not_read_again() {
-        let mut cursor = cursor(1..=1);
-        cursor.note_skipped(id(2));
-        cursor.note_started(id(1));
-        assert_eq!(cursor.checkpoint(), checkpoint(2, &[1]));
-        cursor.note_read(&[(id(3), 10)]);
-        cursor.note_skipped(id(4));
-        cursor.note_read(&[(id(5), 10)]);
-        cursor.put_back_waiting();
-        assert_eq!((cursor.read(), cursor.unacknowledged()), (id(2), 1));
-        cursor.note_skipped(id(3));
-        cursor.note_read(&[(id(5), 10)]);
-        cursor.put_back_waiting();
-        assert_eq!(cursor.read(), id(3));
-    }
-
-    #[test]
-    fn ids_above_the_one_that_was_set_back_to_can_be_read_again() {
-        let mut cursor = cursor(1..=5);
-        cursor.note_started(id(4));
-        cursor.rewind(id(2));
-        assert_eq!((cursor.read(), cursor.started()), (id(2), id(2)));
-        assert_eq!(
-            (cursor.unacknowledged(), cursor.unacknowledged_bytes()),
-            (2, 20)
-        );
-        assert!(!cursor.note_finished(id(3)));
-        cursor.note_read(&[(id(3), 1)]);
-        assert_eq!(cursor.unacknowledged(), 3);
-    }
-
-    #[test]
-    fn what_is_lost_is_redone_before_what_is_behind_and_counts_as_not_started_until_it_is() {
-        let mut cursor = cursor(1..=4);
-        cursor.note_started(id(3));
-        assert!(cursor.note_finished(id(1)));
-        assert!(cursor.lose(id(2)));
-        assert!(!cursor.lose(id(2)) && !cursor.lose(id(9)));
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
-        assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
-        assert_eq!(cursor.in_flight().collect::<Vec<_>>(), [id(3)]);
-        assert_eq!(cursor.reach(), Reach::Only(id(2)));
-        assert!(cursor.note_read(&[(id(2), 10)]));
-        assert_eq!(cursor.reach(), Reach::Behind(id(4)));
-        assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (1, 1));
-        assert_eq!(cursor.redeliveries().collect::<Vec<_>>(), [id(2)]);
-        assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
-        cursor.note_started(id(2));
-        assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (2, 1));
-        assert!(cursor.is_lost(id(2)) && !cursor.is_lost(id(3)));
-        cursor.forget_losses();
-        assert_eq!(cursor.kept_up_to(id(3)), 2);
-        assert!(cursor.note_finished(id(2)) && cursor.note_finished(id(3)));
-        assert_eq!(cursor.checkpoint(), checkpoint(3, &[]));
-    }
-
-    #[test]
-    fn what_is_lost_and_gone_from_the_stream_is_done() {
-        let mut cursor = cursor(1..=2);
-        cursor.note_started(id(2));
-        assert!(cursor.lose(id(1)));
-        assert!(cursor.note_read(&[]));
-        assert_eq!(cursor.checkpoint(), checkpoint(2, &[2]));
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
-    }
-
-    #[test]
-    fn ids_that_do_not_ascend_are_refused() {
-        let mut cursor = cursor(1..=5);
-        cursor.note_read(&[(id(5), 1), (id(4), 1)]);
-        assert_eq!(cursor.unacknowledged(), 5);
-    }
-
-    #[test]
-    fn a_checkpoint_names_what_was_started_and_not_finished_and_nothing_that_only_waits() {
-        let mut cursor = cursor(1..=6);
-        cursor.note_started(id(4));
-        assert!(cursor.note_finished(id(1)));
-        assert!(cursor.note_finished(id(3)));
-        assert_eq!(cursor.checkpoint(), checkpoint(4, &[2, 4]));
-    }
-
-    #[test]
-    fn what_was_pending_at_a_checkpoint_is_read_again_one_by_one_and_then_what_is_behind() {
-        let mut cursor = Cursor::resume(&checkpoint(4, &[2, 4]));
-        assert_eq!(cursor.position(), id(4));
-        assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
-        assert_eq!(cursor.reach(), Reach::Only(id(2)));
-        assert!(cursor.note_read(&[(id(2), 1)]));
-        assert_eq!(cursor.reach(), Reach::Only(id(4)));
-        assert!(cursor.note_read(&[]), "4 was deleted");
-        assert_eq!(cursor.reach(), Reach::Behind(id(4)));
-        assert_eq!(cursor.checkpoint(), checkpoint(4, &[2]));
-        cursor.note_read(&[(id(5), 1)]);
-        assert!(cursor.note_finished(id(2)));
-        assert_eq!(cursor.checkpoint(), checkpoint(4, &[]));
-        assert!(cursor.note_finished(id(5)));
-        assert_eq!(cursor.checkpoint(), checkpoint(5, &[]));
-    }
-
-    #[test]
-    fn what_was_to_be_redone_and_is_put_back_is_still_to_be_redone_and_nothing_finished_is() {
-        let mut cursor = Cursor::resume(&checkpoint(9, &[2, 5, 7]));
-        cursor.note_read(&[(id(2), 1)]);
-        cursor.note_read(&[(id(5), 1)]);
-        cursor.note_started(id(2));
-        let redelivered: Vec<_> = cursor.redeliveries().collect();
-        assert_eq!(redelivered, [id(5), id(7)]);
-        cursor.put_back_waiting();
-        assert_eq!(cursor.reach(), Reach::Only(id(5)));
-        assert_eq!((cursor.read(), cursor.unacknowledged_bytes()), (id(9), 1));
-        assert_eq!(cursor.checkpoint(), checkpoint(9, &[2, 5, 7]));
-    }
-
-    #[test]
-    fn setting_the_last_id_back_forgets_what_was_to_be_redone_above_it() {
-        let mut cursor = Cursor::resume(&checkpoint(9, &[2, 5, 7]));
-        cursor.rewind(id(5));
-        assert_eq!(cursor.checkpoint(), checkpoint(5, &[2, 5]));
-    }
-
-    #[test]
-    fn a_checkpoint_that_is_out_of_order_does_no_harm() {
-        let cursor = Cursor::resume(&checkpoint(4, &[3, 2, 9, 3, 4]));
-        assert_eq!(cursor.checkpoint(), checkpoint(4, &[3, 4]));
+        self.unfinished.tidy();
     }
 }

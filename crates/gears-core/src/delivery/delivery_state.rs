@@ -19,7 +19,7 @@ pub struct DeliveryState {
     /// What was tried with entries that are not finished, in their order. Of a consumer as a
     /// whole: nothing.
     pub tried: Vec<(EntryId, Tried)>,
-    /// On record: when it was put there, Unix milliseconds. Times are those of the server that did;
+    /// Where it is committed: when it was, Unix milliseconds. Times are those of the server that did;
     /// 0 where that is not known, or there are none.
     pub as_of_ms: u64,
 }
@@ -54,13 +54,13 @@ pub enum State {
 }
 
 impl DeliveryState {
-    /// Whether nothing can be dispatched now.
+    /// Whether it keeps entries from being dispatched now.
     #[must_use]
-    pub(super) fn holds(&self, now_ms: u64) -> bool {
+    pub(super) fn blocks(&self, now_ms: u64) -> bool {
         self.state(now_ms) != State::Running
     }
 
-    /// Whether only an order can end it.
+    /// Whether only somebody who asks for it can end it.
     #[must_use]
     pub(super) fn is_final(&self) -> bool {
         self.paused || self.aborted.is_some()
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_is_over_is_not_put_on_record_and_no_time_is_where_there_is_none() {
+    fn a_pause_that_is_over_is_not_committed_and_no_time_is_where_there_is_none() {
         let over = DeliveryState {
             until_ms: 900_500,
             ..DeliveryState::default()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batcher::Batch;
-use super::cursor::{Checkpoint, Reach, TrimBound};
+use super::checkpoint::Checkpoint;
+use super::cursor::{Reach, TrimBound};
 use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
@@ -365,7 +366,7 @@ pub enum ControlMessage {
         /// Which.
         sub: SubscriptionKey,
     },
-    /// Places of the window that were held are free.
+    /// Places of the window that were taken are free.
     SlotsReleased {
         /// Whose prefetch queue.
         consumer: ConsumerKey,

@@ -14,7 +14,7 @@ use super::batcher::{Batch, Batcher, Now, Tried};
 use super::consumer::{ConsumerSpec, Mode};
 use super::id::EntryId;
 use super::policy::Policy;
-use super::subscription::{Facts, Phase, Subscription};
+use super::subscription::{FeedContext, Phase, Subscription};
 
 /// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
 pub(super) const READ_BATCH: usize = 128;
@@ -176,16 +176,16 @@ impl Subscription {
     }
 
     /// How many entries may be read now.
-    pub(super) fn room(&self, facts: Facts<'_>) -> usize {
+    pub(super) fn room(&self, context: FeedContext<'_>) -> usize {
         if !self.tail.has_unread {
             return 0;
         }
         match &self.feed {
             Feed::Prefetch => {
-                let allowance = usize::try_from(facts.allowance).unwrap_or(usize::MAX);
-                self.prefetch_room(facts.spec.window).min(allowance)
+                let allowance = usize::try_from(context.allowance).unwrap_or(usize::MAX);
+                self.prefetch_room(context.spec.window).min(allowance)
             }
-            Feed::Batched(batched) => self.batcher_room(batched, facts),
+            Feed::Batched(batched) => self.batcher_room(batched, context),
         }
     }
 
@@ -203,8 +203,8 @@ impl Subscription {
             .min(READ_BATCH)
     }
 
-    fn batcher_room(&self, batched: &Batched, facts: Facts<'_>) -> usize {
-        let now = self.now(facts);
+    fn batcher_room(&self, batched: &Batched, context: FeedContext<'_>) -> usize {
+        let now = self.now(context);
         let is_countable = batched.is_count_exact
             && Batcher::counts(now.policy)
             && !self.cursor.has_redeliveries();
@@ -216,25 +216,25 @@ impl Subscription {
     }
 
     /// Whether there is something to read, to run or to dispatch.
-    pub(super) fn is_runnable(&self, facts: Facts<'_>) -> bool {
+    pub(super) fn is_runnable(&self, context: FeedContext<'_>) -> bool {
         match &self.feed {
             Feed::Prefetch => {
                 // One that was refused is tried again with whatever comes.
-                !self.is_recalling() && self.is_prefetch_runnable(facts)
+                !self.is_recalling() && self.is_prefetch_runnable(context)
             }
             Feed::Batched(batched) => {
                 self.phase == Phase::Running
-                    && (batched.batcher.is_ready(self.now(facts)) || self.room(facts) > 0)
+                    && (batched.batcher.is_ready(self.now(context)) || self.room(context) > 0)
             }
         }
     }
 
-    fn is_prefetch_runnable(&self, facts: Facts<'_>) -> bool {
-        match facts.spec.mode {
-            Mode::Async => self.room(facts) > 0,
+    fn is_prefetch_runnable(&self, context: FeedContext<'_>) -> bool {
+        match context.spec.mode {
+            Mode::Async => self.room(context) > 0,
             Mode::Sync => {
-                (self.room(facts) > 0 || self.cursor.has_waiting())
-                    && self.cursor.in_flight_count() < facts.spec.window
+                (self.room(context) > 0 || self.cursor.has_waiting())
+                    && self.cursor.in_flight_count() < context.spec.window
             }
         }
     }
@@ -248,12 +248,12 @@ impl Subscription {
     }
 
     /// What its batcher has to know to go on.
-    pub(super) fn now<'a>(&self, facts: Facts<'a>) -> Now<'a> {
+    pub(super) fn now<'a>(&self, context: FeedContext<'a>) -> Now<'a> {
         Now {
-            policy: facts.policy(),
-            free: self.free(facts.spec.window),
-            ahead: self.ahead(facts.spec.window),
-            ms: facts.now_ms,
+            policy: context.policy(),
+            free: self.free(context.spec.window),
+            ahead: self.ahead(context.spec.window),
+            ms: context.now_ms,
             at_end: self.is_at_end(),
             reads_on: false,
         }
@@ -262,14 +262,14 @@ impl Subscription {
     // --- what it does ---------------------------------------------------------------------------
 
     /// The next batch for the callback, if there is one: it is with that from now on.
-    pub(super) fn release(&mut self, number: u64, facts: Facts<'_>) -> Option<Batch> {
+    pub(super) fn release(&mut self, number: u64, context: FeedContext<'_>) -> Option<Batch> {
         if self.is_start_unresolved() {
             return None;
         }
-        let reads_on = Batcher::counts(facts.policy()) && self.room(facts) > 0;
+        let reads_on = Batcher::counts(context.policy()) && self.room(context) > 0;
         let now = Now {
             reads_on,
-            ..self.now(facts)
+            ..self.now(context)
         };
         let batch = self.feed.batcher_mut()?.release(number, now)?;
         if let Some(last) = batch.items.last() {

@@ -32,6 +32,7 @@
 mod arrival_order;
 mod arrivals;
 mod batcher;
+mod checkpoint;
 mod consumer;
 mod cursor;
 mod dead_letter;
@@ -52,8 +53,9 @@ mod subscription;
 mod urgent;
 
 pub use batcher::{Batch, Tried};
+pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};
-pub use cursor::{Checkpoint, Reach, TrimBound};
+pub use cursor::{Reach, TrimBound};
 pub use dead_letter::{DeadLetter, DeadLetterDeletion};
 pub use delivery_state::{DeliveryState, State};
 pub use event::{

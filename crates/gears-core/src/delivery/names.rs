@@ -44,3 +44,12 @@ impl Names {
         self.databases.insert(b, of_a);
     }
 }
+
+/// Where a database is after two changed places.
+pub(super) fn swapped(db: i32, a: i32, b: i32) -> i32 {
+    match db {
+        db if db == a => b,
+        db if db == b => a,
+        db => db,
+    }
+}

@@ -110,7 +110,7 @@ impl Backoff {
     }
 
     /// Milliseconds to wait after `attempts` failed attempts with entries from `first` on. Chance
-    /// comes of these two: the core decides the same from the same facts.
+    /// comes of these two: the core decides the same from the same context.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,

@@ -4,8 +4,9 @@
 //! them rest. So what one at rest does not have lies elsewhere, behind a pointer; a test says how
 //! large it is.
 
+use super::checkpoint::Checkpoint;
 use super::consumer::ConsumerSpec;
-use super::cursor::{Checkpoint, Cursor, Reach};
+use super::cursor::{Cursor, Reach};
 use super::delivery_state::DeliveryState;
 use super::feed::Feed;
 use super::id::EntryId;
@@ -47,15 +48,15 @@ pub(super) struct Tail {
 
 /// What a subscription has to know of its consumer and of the world to go on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct FeedContext<'a> {
     pub(super) spec: &'a ConsumerSpec,
-    /// How many entries may be read before it is another stream's turn.
+    /// How many entries may be read before another stream is read.
     pub(super) allowance: u64,
     /// Unix milliseconds.
     pub(super) now_ms: u64,
 }
 
-impl<'a> Facts<'a> {
+impl<'a> FeedContext<'a> {
     pub(super) fn policy(&self) -> &'a Policy {
         self.spec.policy()
     }

@@ -1,4 +1,4 @@
-//! What sync consumers must be given before the writers of this tick get their replies, in about
+//! What must be delivered to sync consumers before the writers of this tick get their replies, in about
 //! the order in which it was added.
 //!
 //! A *run* is a number of entries of one subscription that are dispatched together: going from one
@@ -17,7 +17,7 @@ use super::{SHARE, SubscriptionKey};
 
 /// Entries of one subscription.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct UrgentRun {
     sub: SubscriptionKey,
     /// Entries that are left.
     count: u64,
@@ -30,19 +30,19 @@ struct Run {
 struct Listed {
     first: u64,
     last: u64,
-    /// Entries of these runs that were dispatched before their turn, or that nobody wants.
+    /// Entries of these runs that were dispatched before their run came, or that nobody wants.
     done: u64,
 }
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Urgent {
-    runs: VecDeque<Run>,
+    runs: VecDeque<UrgentRun>,
     /// The number of the first run.
     first: u64,
     subs: HashMap<SubscriptionKey, Listed>,
     /// What is left of the run that was taken last.
-    taken: Option<Run>,
+    taken: Option<UrgentRun>,
 }
 
 impl Urgent {
@@ -69,7 +69,7 @@ impl Urgent {
             self.subs.insert(sub, listed);
         }
         let added = count;
-        self.runs.push_back(Run { sub, count, added });
+        self.runs.push_back(UrgentRun { sub, count, added });
     }
 
     /// Takes the next run: a subscription, and how many of its entries are to be dispatched. None
@@ -92,7 +92,7 @@ impl Urgent {
             }
             let count = run.count - done;
             if is_last || count > 0 {
-                self.taken = Some(Run { count, ..run });
+                self.taken = Some(UrgentRun { count, ..run });
                 return Some((run.sub, count));
             }
         }
@@ -113,7 +113,7 @@ impl Urgent {
         self.first -= 1;
         let taken = self.taken.filter(|run| run.sub == sub);
         let added = taken.map_or(count, |run| run.added);
-        self.runs.push_front(Run { sub, count, added });
+        self.runs.push_front(UrgentRun { sub, count, added });
         let first = self.first;
         let listed = self.subs.entry(sub).or_insert(Listed {
             first,
@@ -251,7 +251,7 @@ mod tests {
 
         /// Where each is dispatched before the next is added, the order is that of adding.
         #[test]
-        fn one_at_a_time_is_handed_over_in_order(added in prop::collection::vec(0_usize..4, 0..100)) {
+        fn one_at_a_time_is_dispatched_in_order(added in prop::collection::vec(0_usize..4, 0..100)) {
             let keys = keys(4);
             let mut urgent = Urgent::default();
             for at in added {

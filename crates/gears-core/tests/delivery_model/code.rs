@@ -32,7 +32,7 @@ pub(crate) enum Message {
 #[derive(Clone, Debug)]
 pub(crate) enum Report {
     Started(SubscriptionKey, EntryId),
-    /// With whether its place in the window is held.
+    /// With whether its place in the window is uncommitted.
     Finished(SubscriptionKey, EntryId, Outcome, bool),
     /// With the last entry started, and those that were dropped.
     Recalled(SubscriptionKey, EntryId, Vec<EntryId>),

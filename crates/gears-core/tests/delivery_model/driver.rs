@@ -13,8 +13,8 @@ use crate::code::{Code, Message, Outcome, Report};
 use crate::reference::Reference;
 use crate::world::{Entry, Key, StaticKey, Step, World};
 
-/// Turns after which everything must have come to rest, and decisions after which a tick must end.
-const TURNS_TO_REST: usize = 10_000;
+/// Ticks after which everything must have come to rest, and decisions after which a tick must end.
+const TICKS_TO_REST: usize = 10_000;
 
 /// How a callback ends, and what it does to the server before.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) enum Callback {
 
 /// How far a tick of the event loop goes.
 #[derive(Clone, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Tick {
     /// Decisions carried out beyond the urgent ones.
     pub(crate) dispatches: usize,
     pub(crate) records: usize,
@@ -46,7 +46,7 @@ pub(crate) struct Turn {
     pub(crate) stalls: usize,
 }
 
-impl Turn {
+impl Tick {
     /// A tick without limits.
     pub(crate) fn full() -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Driver {
         self.core.change_consumer(key, spec.clone());
         self.reference.change_consumer(key, spec, self.numbers + 1);
         // Notices name a consumer, not its code: up to here they are for the old one.
-        self.pass_on_notices();
+        self.send_control_messages();
         if let Some(at) = self.current_code(key) {
             self.codes[at].current = false;
         }
@@ -135,7 +135,7 @@ impl Driver {
         };
         self.core.remove_consumer(key);
         self.reference.remove_consumer(key);
-        self.pass_on_notices();
+        self.send_control_messages();
         for code in self.codes.iter_mut().filter(|code| code.consumer == key) {
             while code.current && code.receive() {}
             let mut prefetches = code.prefetches.values();
@@ -314,7 +314,7 @@ impl Driver {
         self.core = Delivery::new(primary);
         self.codes.clear();
         self.stalled.clear();
-        self.world.end_turn();
+        self.world.end_tick();
         self.core.on(Event::Loading(true));
         let mut keys = Vec::new();
         for (_, spec) in &specs {
@@ -543,39 +543,39 @@ impl Driver {
         }
     }
 
-    // ---- turns of the event loop ----------------------------------------------------------
+    // ---- ticks of the event loop ----------------------------------------------------------
 
-    pub(crate) fn turn(&mut self, turn: &Turn) {
-        self.callbacks = turn.callbacks.iter().rev().copied().collect();
-        self.read_limit = turn.read_limit.max(1);
-        self.stalls = turn.stalls;
+    pub(crate) fn tick(&mut self, tick: &Tick) {
+        self.callbacks = tick.callbacks.iter().rev().copied().collect();
+        self.read_limit = tick.read_limit.max(1);
+        self.stalls = tick.stalls;
         for sub in std::mem::take(&mut self.stalled) {
             self.core.on(Event::Yielded(sub));
         }
-        self.pass_on_notices();
+        self.send_control_messages();
         let mut runs = 0;
         while self.core.has_urgent()
             && let Some(dispatch) = self.core.next_dispatch(true)
         {
             runs += 1;
-            assert!(runs < TURNS_TO_REST, "a turn does not end");
+            assert!(runs < TICKS_TO_REST, "a tick does not end");
             let is_run = matches!(dispatch, Dispatch::Run { .. });
             assert!(is_run, "only sync callbacks are urgent");
-            self.carry_out(dispatch, turn.budget);
+            self.carry_out(dispatch, tick.budget);
         }
         assert!(!self.core.has_urgent(), "something urgent is left");
         self.reference.check_urgent_done(&self.world);
-        self.world.end_turn();
-        for dispatches in 0..turn.dispatches {
-            assert!(dispatches < TURNS_TO_REST, "there is always more to do");
+        self.world.end_tick();
+        for dispatches in 0..tick.dispatches {
+            assert!(dispatches < TICKS_TO_REST, "there is always more to do");
             let Some(dispatch) = self.core.next_dispatch(false) else {
                 break;
             };
-            self.carry_out(dispatch, turn.budget);
+            self.carry_out(dispatch, tick.budget);
         }
-        self.commit(turn.records);
-        self.pass_on_notices();
-        for _ in 0..turn.trims {
+        self.commit(tick.records);
+        self.send_control_messages();
+        for _ in 0..tick.trims {
             let trim = self.core.next_trim();
             self.reference.learn(&self.world, &self.core);
             let Some(trim) = trim else {
@@ -589,7 +589,7 @@ impl Driver {
             self.world.trim(key, trim.to);
         }
         self.callbacks.clear();
-        self.reference.end_turn(&self.world);
+        self.reference.end_tick(&self.world);
     }
 
     fn commit(&mut self, records: usize) {
@@ -606,7 +606,7 @@ impl Driver {
         }
     }
 
-    fn pass_on_notices(&mut self) {
+    fn send_control_messages(&mut self) {
         while let Some(message) = self.core.next_control_message() {
             let (consumer, message) = match message {
                 ControlMessage::Drop { consumer, sub } => (consumer, Message::Drop(sub)),
@@ -633,7 +633,7 @@ impl Driver {
                 self.codes[at].inbox.push_back(message);
             }
         }
-        self.reference.check_notices();
+        self.reference.check_control_messages();
     }
 
     fn carry_out(&mut self, dispatch: Dispatch, budget: u64) {
@@ -826,8 +826,8 @@ impl Driver {
             took_ms: 1,
             now_ms: 9,
         };
-        for _ in 0..TURNS_TO_REST {
-            self.turn(&Turn::full());
+        for _ in 0..TICKS_TO_REST {
+            self.tick(&Tick::full());
             for at in 0..self.codes.len() {
                 while self.codes[at].receive() {}
                 let subs: Vec<_> = self.codes[at].prefetches.keys().copied().collect();
@@ -849,7 +849,7 @@ impl Driver {
                 }
             }
             self.check();
-            self.pass_on_notices();
+            self.send_control_messages();
             let at_rest = self.codes.iter().all(Code::is_at_rest);
             if at_rest && self.stalled.is_empty() && !self.core.has_work() {
                 return;

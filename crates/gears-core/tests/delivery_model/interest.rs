@@ -10,7 +10,7 @@ use crate::world::Entry;
 /// An entry that a callback was given.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of different kinds")]
-pub(crate) struct Given {
+pub(crate) struct DeliveredEntry {
     pub(crate) id: EntryId,
     /// Number of the code whose callback it was.
     pub(crate) code: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Given {
     /// Whether the core heard that it is done.
     pub(crate) told_done: bool,
     /// It is done, may have written, and is not committed: its place is taken.
-    pub(crate) held: bool,
+    pub(crate) uncommitted: bool,
     /// It was abandoned before, and the core did not hear that it was given again.
     pub(crate) untold: bool,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Interest {
     /// Every entry that was read and not recalled.
     pub(crate) read: Vec<EntryId>,
     /// Every entry that a callback was given, in that order.
-    pub(crate) given: Vec<Given>,
+    pub(crate) given: Vec<DeliveredEntry>,
     /// Entries that were given to code that was replaced, which did not finish them.
     pub(crate) abandoned: BTreeSet<EntryId>,
     /// The core heard that the callback was given the entries up to this one.
@@ -134,9 +134,9 @@ impl Interest {
     }
 
     /// Places of the window that are taken by entries that are done with this code.
-    pub(crate) fn held(&self, code: u64) -> usize {
-        let held = |given: &&Given| given.held && given.code == code;
-        self.given.iter().filter(held).count()
+    pub(crate) fn uncommitted(&self, code: u64) -> usize {
+        let uncommitted = |given: &&DeliveredEntry| given.uncommitted && given.code == code;
+        self.given.iter().filter(uncommitted).count()
     }
 
     /// What the core knows to be done is committed: nobody waits for that any more.
@@ -144,7 +144,7 @@ impl Interest {
         let given = self.given.iter_mut();
         given
             .filter(|given| given.told_done)
-            .for_each(|given| given.held = false);
+            .for_each(|given| given.uncommitted = false);
     }
 
     /// Entries with a callback, as far as the core can know.

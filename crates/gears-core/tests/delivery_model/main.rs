@@ -13,7 +13,7 @@
 //! the number of sequences, `PROPTEST_RNG_SEED` which they are: without it they are the same at
 //! each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is held to be the promise, word for word:
+//! What is uncommitted to be the promise, word for word:
 //! * An entry is given to a consumer at most once for as long as the key is the same stream, has
 //!   a name that the consumer matches, and the server loads no data set. A change of role
 //!   or code by itself repeats nothing: what was not started is read again, what was started is
@@ -49,7 +49,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use code::Outcome;
-use driver::{Callback, Driver, Turn};
+use driver::{Callback, Driver, Tick};
 use world::{Key, StaticKey, Step};
 
 /// Sequences in a run, unless `PROPTEST_CASES` says otherwise: more than a million steps in all
@@ -85,7 +85,7 @@ enum Action {
     Follow(u8, StaticKey, usize, u8),
     Found(StaticKey),
     Scan,
-    Turn(Turn),
+    Tick(Tick),
     Receive(u8, u8),
     Start(u8, u8, u8),
     Finish(u8, u8, Outcome),
@@ -126,7 +126,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Follow(which, key, at, pending) => driver.follow(which, key, at, pending),
         Action::Found(key) => driver.found(key),
         Action::Scan => driver.scan(),
-        Action::Turn(ref turn) => driver.turn(turn),
+        Action::Tick(ref tick) => driver.tick(tick),
         Action::Receive(which, count) => driver.receive(which, count),
         Action::Start(which, prefetch, count) => driver.start(which, prefetch, count),
         Action::Finish(which, running, outcome) => driver.finish(which, running, outcome),
@@ -188,12 +188,12 @@ fn callback(names: &'static [&'static [u8]]) -> impl Strategy<Value = Callback> 
     ]
 }
 
-fn turn(names: &'static [&'static [u8]]) -> impl Strategy<Value = Turn> {
+fn tick(names: &'static [&'static [u8]]) -> impl Strategy<Value = Tick> {
     let callbacks = prop::collection::vec(callback(names), 0..3);
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
     let decisions = (0usize..5, 0usize..4, 0usize..3);
     (decisions, 0u64..4, 1usize..9, callbacks, stalls).prop_map(
-        |((dispatches, records, trims), budget, read_limit, callbacks, stalls)| Turn {
+        |((dispatches, records, trims), budget, read_limit, callbacks, stalls)| Tick {
             dispatches,
             records,
             trims,
@@ -259,7 +259,7 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
             .prop_map(|(which, key, at, pending)| Action::Follow(which, key, at, pending)),
         3 => key().prop_map(Action::Found),
         1 => Just(Action::Scan),
-        30 => turn(names).prop_map(Action::Turn),
+        30 => tick(names).prop_map(Action::Tick),
         18 => (any::<u8>(), 1u8..4).prop_map(|(which, count)| Action::Receive(which, count)),
         18 => any3.clone().prop_map(|(which, prefetch, count)| Action::Start(which, prefetch, count)),
         24 => (any::<u8>(), any::<u8>(), outcome())
@@ -297,21 +297,21 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 fn streams_in_turns() -> impl Strategy<Value = Vec<Action>> {
     let key = || prop::sample::select(&NAMES[1..4]).prop_map(|name| Key { db: 0, name });
     let entries = prop::collection::vec((Just(Step::Next), Just(10)), 1..12);
-    let turn = (
+    let tick = (
         0usize..5,
         0usize..4,
         prop_oneof![1usize..9, Just(usize::MAX)],
     )
-        .prop_map(|(dispatches, records, read_limit)| Turn {
+        .prop_map(|(dispatches, records, read_limit)| Tick {
             dispatches,
             records,
             read_limit,
-            ..Turn::full()
+            ..Tick::full()
         });
     let any3 = (any::<u8>(), any::<u8>(), 1u8..20);
     let action = prop_oneof![
         30 => (key(), entries).prop_map(|(key, entries)| Action::Add(key, entries)),
-        20 => turn.prop_map(Action::Turn),
+        20 => tick.prop_map(Action::Tick),
         10 => (any::<u8>(), 1u8..4).prop_map(|(which, count)| Action::Receive(which, count)),
         15 => any3.clone().prop_map(|(which, prefetch, count)| Action::Start(which, prefetch, count)),
         30 => (any::<u8>(), any::<u8>(), outcome())

@@ -11,7 +11,7 @@ use gears_core::delivery::{
     SHARE, StreamView, SubscriptionKey, Trim, TrimBound,
 };
 
-use crate::interest::{Given, Interest, Recall};
+use crate::interest::{DeliveredEntry, Interest, Recall};
 use crate::world::{Entry, Key, World, goes};
 
 /// A consumer that is registered.
@@ -322,10 +322,10 @@ impl Reference {
             open || interest.recall != Recall::None,
             "{id} was given and should not be"
         );
-        let (in_flight, held) = (interest.in_flight(), interest.held(code));
+        let (in_flight, uncommitted) = (interest.in_flight(), interest.uncommitted(code));
         assert!(
-            in_flight + held < window,
-            "{id} makes {in_flight} + {held} + 1 in a window of {window}"
+            in_flight + uncommitted < window,
+            "{id} makes {in_flight} + {uncommitted} + 1 in a window of {window}"
         );
         let stream = world
             .streams()
@@ -335,12 +335,12 @@ impl Reference {
             let was_given = interest.was_given(entry.id) || interest.abandoned.contains(&entry.id);
             assert!(was_given, "{} was skipped", entry.id);
         }
-        interest.given.push(Given {
+        interest.given.push(DeliveredEntry {
             id,
             code,
             done: false,
             told_done: false,
-            held: false,
+            uncommitted: false,
             untold: is_again,
         });
     }
@@ -365,7 +365,7 @@ impl Reference {
             let given = interest.given.iter_mut().find(|given| given.id == id);
             let given = given.expect("it was given");
             given.done = true;
-            given.held = uncommitted;
+            given.uncommitted = uncommitted;
         }
     }
 
@@ -459,8 +459,8 @@ impl Reference {
         }
     }
 
-    /// All notices were passed on.
-    pub(crate) fn check_notices(&self) {
+    /// All control messages were sent.
+    pub(crate) fn check_control_messages(&self) {
         for interest in &self.interests {
             assert_ne!(interest.recall, Recall::Due, "not taken back: {interest:?}");
             assert!(
@@ -523,9 +523,9 @@ impl Reference {
         true
     }
 
-    // ---- turns of the event loop ----------------------------------------------------------
+    // ---- ticks of the event loop ----------------------------------------------------------
 
-    /// A sync callback may be held to what was added in this tick, and to no more.
+    /// A sync callback may be uncommitted to what was added in this tick, and to no more.
     pub(crate) fn check_must(&mut self, world: &World, sub: SubscriptionKey, must: u64) {
         let interest = self.by_sub(sub).expect("only what is there is run");
         let incarnation = interest.incarnation;
@@ -537,7 +537,7 @@ impl Reference {
         let most = added.filter(|id| !interest.was_given(**id)).count() as u64;
         assert!(
             must <= most,
-            "{must} must be handed over, {most} of this turn are not"
+            "{must} must be dispatched, {most} of this tick are not"
         );
     }
 
@@ -561,7 +561,7 @@ impl Reference {
         }
     }
 
-    pub(crate) fn end_turn(&mut self, world: &World) {
+    pub(crate) fn end_tick(&mut self, world: &World) {
         let active = self.is_open();
         let entries_given: Vec<bool> = self
             .with_entries(world)

@@ -195,7 +195,7 @@ impl World {
     }
 
     /// A tick of the event loop ended: its writers have their replies.
-    pub(crate) fn end_turn(&mut self) {
+    pub(crate) fn end_tick(&mut self) {
         for stream in self.streams.values_mut() {
             stream.added_this_turn.clear();
         }

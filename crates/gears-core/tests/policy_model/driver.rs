@@ -15,12 +15,12 @@ use crate::outcome::Outcome;
 use crate::reference::Reference;
 use crate::world::{self, Entry, NAMES, World};
 
-/// Turns after which everything must have come to rest, and decisions after which a tick must end.
-const TURNS_TO_REST: usize = 500;
+/// Ticks after which everything must have come to rest, and decisions after which a tick must end.
+const TICKS_TO_REST: usize = 500;
 
 /// How far a tick of the event loop goes.
 #[derive(Clone, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Tick {
     pub(crate) dispatches: usize,
     /// Entries a read gives at most.
     pub(crate) read_limit: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Turn {
     pub(crate) stalls: usize,
 }
 
-impl Turn {
+impl Tick {
     pub(crate) fn full() -> Self {
         Self {
             dispatches: usize::MAX,
@@ -168,14 +168,14 @@ impl Driver {
         }
     }
 
-    pub(crate) fn go_on(&mut self, which: u8, stream: Option<usize>) {
+    pub(crate) fn resume(&mut self, which: u8, stream: Option<usize>) {
         let consumer = self.consumer(which);
         if self.reference.primary {
-            self.core.go_on(
+            self.core.resume(
                 self.keys[consumer],
                 stream.map(|stream| self.world.key(stream)),
             );
-            self.reference.went_on(consumer, stream);
+            self.reference.consumer_resumed(consumer, stream);
         }
     }
 
@@ -213,7 +213,7 @@ impl Driver {
             if (dead_letter.consumer, dead_letter.stream) == (consumer, stream)
                 && dead_letter.db == self.world.key(stream).db
                 && loads.len() < most
-                && !self.reference.is_redeemed(dead_letter.id)
+                && !self.reference.is_deleted(dead_letter.id)
             {
                 let is_redriven =
                     self.core
@@ -269,7 +269,7 @@ impl Driver {
     /// The process is gone, and another goes on from what is committed, or from a dump.
     pub(crate) fn crash(&mut self, dump: bool, other_clock_ms: i64) {
         let mut records: Vec<(usize, usize, Checkpoint)> = self.reference.recorded();
-        let mut states: Vec<DeliveryState> = self.reference.recorded_holds();
+        let mut states: Vec<DeliveryState> = self.reference.recorded_states();
         if dump {
             records.clear();
             for (consumer, key) in self.keys.iter().enumerate() {
@@ -393,11 +393,11 @@ impl Driver {
         }
     }
 
-    // ---- turns ------------------------------------------------------------------------------
+    // ---- ticks ------------------------------------------------------------------------------
 
-    pub(crate) fn turn(&mut self, turn: &Turn) {
-        let mut outcomes: VecDeque<_> = turn.outcomes.iter().copied().collect();
-        let mut stalls = turn.stalls;
+    pub(crate) fn tick(&mut self, tick: &Tick) {
+        let mut outcomes: VecDeque<_> = tick.outcomes.iter().copied().collect();
+        let mut stalls = tick.stalls;
         self.pass_time(0);
         for sub in std::mem::take(&mut self.stalled) {
             self.core.on(Event::Yielded(sub));
@@ -405,26 +405,26 @@ impl Driver {
         let mut count = 0;
         while let Some(dispatch) = self.core.next_dispatch(true) {
             count += 1;
-            assert!(count < TURNS_TO_REST, "a turn does not end");
-            self.carry_out(dispatch, turn.read_limit, &mut outcomes, &mut stalls);
+            assert!(count < TICKS_TO_REST, "a tick does not end");
+            self.carry_out(dispatch, tick.read_limit, &mut outcomes, &mut stalls);
         }
         assert!(!self.core.has_urgent());
-        for count in 0..turn.dispatches {
-            assert!(count < TURNS_TO_REST, "there is always more to do");
+        for count in 0..tick.dispatches {
+            assert!(count < TICKS_TO_REST, "there is always more to do");
             let Some(dispatch) = self.core.next_dispatch(false) else {
                 break;
             };
-            self.carry_out(dispatch, turn.read_limit, &mut outcomes, &mut stalls);
+            self.carry_out(dispatch, tick.read_limit, &mut outcomes, &mut stalls);
         }
         if !self.reference.primary {
             assert!(self.core.next_durable().is_none(), "on record on a replica");
             self.reference.nothing_is_recorded();
             return;
         }
-        if let Some(records) = turn.records {
-            self.commit(&turn.dead_letters, records);
+        if let Some(records) = tick.records {
+            self.commit(&tick.dead_letters, records);
         }
-        for _ in 0..turn.trims {
+        for _ in 0..tick.trims {
             let Some(trim) = self.core.next_trim() else {
                 break;
             };
@@ -460,7 +460,7 @@ impl Driver {
                 }) => {
                     let consumer = self.keys.iter().position(|one| *one == consumer);
                     self.reference
-                        .hold_recorded(consumer.expect("it is there"), delivery_state);
+                        .consumer_state_recorded(consumer.expect("it is there"), delivery_state);
                 }
             }
         }
@@ -592,18 +592,18 @@ impl Driver {
         for which in 0..u8::try_from(self.keys.len()).expect("two at most") {
             let consumer = usize::from(which);
             if self.reference.is_stopped(consumer) {
-                self.go_on(which, None);
+                self.resume(which, None);
             }
             for stream in 0..NAMES.len() {
                 if self.reference.is_stream_stopped(consumer, stream) {
-                    self.go_on(which, Some(stream));
+                    self.resume(which, Some(stream));
                 }
             }
         }
-        for _ in 0..TURNS_TO_REST {
+        for _ in 0..TICKS_TO_REST {
             self.send_control_messages();
             self.receive(self.inbox.len());
-            self.turn(&Turn::full());
+            self.tick(&Tick::full());
             for job in std::mem::take(&mut self.jobs) {
                 self.end_job(&job, Outcome::Well, true);
             }

@@ -62,8 +62,8 @@ pub(crate) struct Interest {
     pub(crate) flying: BTreeMap<u64, Load>,
     pub(crate) again: Vec<Load>,
     pub(crate) redriven: VecDeque<Load>,
-    /// Places that are held for sure.
-    pub(crate) held: usize,
+    /// Places that are uncommitted for sure.
+    pub(crate) uncommitted: usize,
     pub(crate) recalled: bool,
     pub(crate) paused: bool,
     pub(crate) aborted: Option<Arc<str>>,
@@ -111,7 +111,7 @@ impl Interest {
             flying: BTreeMap::new(),
             again: Vec::new(),
             redriven: VecDeque::new(),
-            held: 0,
+            uncommitted: 0,
             recalled: false,
             paused: false,
             aborted: None,
@@ -271,7 +271,7 @@ impl Interest {
         self.flying.clear();
         self.again.clear();
         self.redriven.clear();
-        self.held = 0;
+        self.uncommitted = 0;
         self.recalled = false;
         self.paused = checkpoint.delivery_state.paused;
         self.aborted.clone_from(&checkpoint.delivery_state.aborted);
@@ -326,7 +326,10 @@ impl Interest {
     /// A batch is dispatched. All the promises about what it may be.
     pub(crate) fn dispatch(&mut self, batch: &Batch, policy: &Policy, window: usize, now_ms: u64) {
         let ids: &[EntryId] = &batch.items.iter().map(Item::id).collect::<Vec<_>>();
-        assert!(self.flying.len() + self.held < window, "window: {self:?}");
+        assert!(
+            self.flying.len() + self.uncommitted < window,
+            "window: {self:?}"
+        );
         assert!(!self.recalled, "entries are being taken back");
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         let load = self.take(ids, batch.is_redelivery, policy, now_ms);
@@ -441,7 +444,7 @@ impl Interest {
             if load.ids.contains(id) {
                 let early = group
                     .is_some_and(|group| waiting.contains(&group) || behind(&self.again, group));
-                assert!(!early, "{id} is before its turn: {self:?}");
+                assert!(!early, "{id} is before its tick: {self:?}");
             } else if known.place == Place::Free && !known.rejected {
                 let waits = group.is_some_and(|group| {
                     let mut busy = self.flying.values().flat_map(|load| &load.groups);
@@ -504,7 +507,7 @@ impl Interest {
     /// core asked for in so many milliseconds.
     pub(crate) fn check_awake(&self, policy: &Policy, window: usize, now_ms: u64, asked_ms: u64) {
         assert!(self.unplaced.is_none(), "nobody asks where it begins");
-        if self.flying.len() + self.held >= window || self.mixed {
+        if self.flying.len() + self.uncommitted >= window || self.mixed {
             return;
         }
         let lists: [Vec<&Load>; 2] = [self.again.iter().collect(), self.redriven.iter().collect()];
@@ -537,7 +540,10 @@ impl Interest {
     /// Everything is done, but for what may wait for its batch to be full.
     pub(crate) fn check_complete(&self, policy: &Policy) {
         assert!(self.flying.is_empty() && self.again.is_empty(), "{self:?}");
-        assert!(self.redriven.is_empty() && self.held == 0, "{self:?}");
+        assert!(
+            self.redriven.is_empty() && self.uncommitted == 0,
+            "{self:?}"
+        );
         let known = self.entries.values();
         let left = known.filter(|known| match known.place {
             Place::Skipped | Place::Done => false,

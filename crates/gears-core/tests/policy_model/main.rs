@@ -12,7 +12,7 @@
 //! `PROPTEST_CASES` sets the number of sequences, `PROPTEST_RNG_SEED` which they are: without it
 //! they are the same at each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is held to be the promise, word for word:
+//! What is uncommitted to be the promise, word for word:
 //! * Never more than the window of batches of a stream are with the callback or hold their place.
 //! * A batch has no more entries than the policy's batch, of one stream, ascending, with what was
 //!   tried with them alike; fewer only where they were there before, waited long enough, were
@@ -47,7 +47,7 @@ use gears_core::delivery::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use driver::{Driver, Turn};
+use driver::{Driver, Tick};
 use outcome::Outcome;
 use reference::starts;
 use world::{DEAD, NAMES};
@@ -66,7 +66,7 @@ enum Action {
     Flush,
     Swap,
     Move(usize),
-    Turn(Turn),
+    Tick(Tick),
     Start(usize),
     End(usize, Outcome, bool),
     Abandon(usize),
@@ -74,7 +74,7 @@ enum Action {
     PassTime(u64),
     PassToNext,
     Pause(u8, Option<usize>),
-    GoOn(u8, Option<usize>),
+    Resume(u8, Option<usize>),
     RetryNow(u8, usize),
     Seek(u8, usize, usize),
     Redrive(u8, usize, usize),
@@ -97,7 +97,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Flush => driver.flush(),
         Action::Swap => driver.swap(),
         Action::Move(stream) => driver.move_away(stream),
-        Action::Turn(ref turn) => driver.turn(turn),
+        Action::Tick(ref tick) => driver.tick(tick),
         Action::Start(count) => driver.start(count),
         Action::End(at, outcome, uncommitted) => driver.end(at, outcome, uncommitted),
         Action::Abandon(at) => driver.abandon(at),
@@ -105,7 +105,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::PassTime(ms) => driver.pass_time(ms),
         Action::PassToNext => _ = driver.pass_to_next(),
         Action::Pause(which, stream) => driver.pause(which, stream),
-        Action::GoOn(which, stream) => driver.go_on(which, stream),
+        Action::Resume(which, stream) => driver.resume(which, stream),
         Action::RetryNow(which, stream) => driver.retry_now(which, stream),
         Action::Seek(which, stream, at) => driver.seek(which, stream, at),
         Action::Redrive(which, stream, most) => driver.redrive(which, stream, most),
@@ -191,7 +191,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+fn tick() -> impl Strategy<Value = Tick> {
     let records = prop_oneof![
         1 => Just(None),
         2 => (0usize..3).prop_map(Some),
@@ -202,7 +202,7 @@ fn turn() -> impl Strategy<Value = Turn> {
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
     let limits = (0usize..12, 1usize..9, 0usize..3);
     (limits, records, dead_letters, outcomes, stalls).prop_map(
-        |((dispatches, read_limit, trims), records, dead_letters, outcomes, stalls)| Turn {
+        |((dispatches, read_limit, trims), records, dead_letters, outcomes, stalls)| Tick {
             dispatches,
             read_limit,
             records,
@@ -227,7 +227,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         1 => Just(Action::Flush),
         2 => Just(Action::Swap),
         1 => stream().prop_map(Action::Move),
-        40 => turn().prop_map(Action::Turn),
+        40 => tick().prop_map(Action::Tick),
         10 => (1usize..4).prop_map(Action::Start),
         40 => (any::<usize>(), outcome(), any::<bool>())
             .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
@@ -236,7 +236,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         10 => (0u64..300).prop_map(Action::PassTime),
         16 => Just(Action::PassToNext),
         2 * upheaval => (any::<u8>(), some_stream()).prop_map(|(which, s)| Action::Pause(which, s)),
-        4 * upheaval => (any::<u8>(), some_stream()).prop_map(|(which, s)| Action::GoOn(which, s)),
+        4 * upheaval => (any::<u8>(), some_stream()).prop_map(|(which, s)| Action::Resume(which, s)),
         upheaval => (any::<u8>(), stream()).prop_map(|(which, s)| Action::RetryNow(which, s)),
         upheaval => (any::<u8>(), stream(), 0usize..30)
             .prop_map(|(which, s, at)| Action::Seek(which, s, at)),
@@ -259,17 +259,17 @@ fn change() -> impl Strategy<Value = Action> {
     );
     let entries = prop::collection::vec(entry, 1..5);
     let still = (0usize..3, 1usize..5, any::<bool>()).prop_map(|(dispatches, read_limit, on)| {
-        Action::Turn(Turn {
+        Action::Tick(Tick {
             dispatches,
             read_limit,
             records: on.then_some(usize::MAX),
-            ..Turn::full()
+            ..Tick::full()
         })
     });
     prop_oneof![
         20 => entries.prop_map(|entries| Action::Add(0, entries)),
         20 => still,
-        10 => turn().prop_map(Action::Turn),
+        10 => tick().prop_map(Action::Tick),
         10 => (any::<usize>(), outcome(), any::<bool>())
             .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         3 => (1usize..4).prop_map(Action::Start),
@@ -300,22 +300,22 @@ fn plain_spec() -> impl Strategy<Value = ConsumerSpec> {
     })
 }
 
-/// Entries of which few are wanted, turns that get through little, and plain options that change.
+/// Entries of which few are wanted, ticks that get through little, and plain options that change.
 fn plain_change() -> impl Strategy<Value = Action> {
     let entry = (Just(None), prop::bool::weighted(0.25), Just(0usize));
     let entries = prop::collection::vec(entry, 1..5);
     let dispatches = prop_oneof![3 => Just(0usize), 1 => 1usize..3];
     let still = (dispatches, 1usize..5).prop_map(|(dispatches, read_limit)| {
-        Action::Turn(Turn {
+        Action::Tick(Tick {
             dispatches,
             read_limit,
-            ..Turn::full()
+            ..Tick::full()
         })
     });
     prop_oneof![
         20 => entries.prop_map(|entries| Action::Add(0, entries)),
         20 => still,
-        2 => turn().prop_map(Action::Turn),
+        2 => tick().prop_map(Action::Tick),
         4 => (any::<usize>(), outcome(), any::<bool>())
             .prop_map(|(at, outcome, uncommitted)| Action::End(at, outcome, uncommitted)),
         2 => (1usize..4).prop_map(Action::Start),
@@ -390,25 +390,25 @@ fn an_entry_and_its_dead_letter_on_their_way_at_once_are_not_confused() {
         })),
         ..ConsumerSpec::new(&b"s:"[..], 4, false, mode)
     };
-    let without_progress = Turn {
+    let without_progress = Tick {
         records: Some(0),
-        ..Turn::full()
+        ..Tick::full()
     };
     let actions = [
         Action::Add(0, vec![(None, true, 0)]),
-        Action::Turn(Turn::full()),
+        Action::Tick(Tick::full()),
         Action::End(0, Outcome::Fatal, false),
-        Action::Turn(without_progress),
+        Action::Tick(without_progress),
         Action::Crash(false, 0),
         Action::Redrive(0, 0, 1),
-        Action::Turn(Turn::full()),
+        Action::Tick(Tick::full()),
         Action::Change(0, spec(Mode::Sync, OnFailure::Continue)),
         Action::Receive(1),
         // What was given back is looked through for what another filter does not want.
         Action::Change(0, spec(Mode::Async, OnFailure::Retry)),
-        Action::Turn(Turn::full()),
+        Action::Tick(Tick::full()),
         Action::End(0, Outcome::Throws, false),
-        Action::Turn(Turn::full()),
+        Action::Tick(Tick::full()),
     ];
     let mut driver = Driver::new(vec![spec(Mode::Async, OnFailure::Retry)]);
     for action in &actions {

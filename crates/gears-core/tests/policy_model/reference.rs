@@ -146,7 +146,7 @@ impl Reference {
         assert!(wanted, "nobody wants a trim");
     }
 
-    // ---- orders -----------------------------------------------------------------------------
+    // ---- what people ask for -----------------------------------------------------------------------------
 
     pub(crate) fn paused(&mut self, consumer: usize, stream: Option<usize>) {
         match stream {
@@ -159,7 +159,7 @@ impl Reference {
         }
     }
 
-    pub(crate) fn went_on(&mut self, consumer: usize, stream: Option<usize>) {
+    pub(crate) fn consumer_resumed(&mut self, consumer: usize, stream: Option<usize>) {
         let state = &mut self.consumers[consumer];
         let all_held = state.paused || state.aborted.is_some();
         if stream.is_none() {
@@ -174,7 +174,7 @@ impl Reference {
                 let was_held = was_paused || interest.aborted.is_some();
                 interest.aborted = None;
                 interest.paused &= stream.is_none();
-                // Only what was held up is a backlog now.
+                // Only what was uncommitted up is a backlog now.
                 if (was_held || (all_held && stream.is_none())) && !interest.paused && !is_blocked {
                     interest.look_again();
                 }
@@ -247,7 +247,7 @@ impl Reference {
         let spec = &self.consumers[consumer].spec;
         let interests = self.interests.iter_mut();
         for interest in interests.filter(|one| one.consumer == consumer) {
-            interest.held = 0;
+            interest.uncommitted = 0;
             interest.until_ms = if waits { interest.until_ms } else { 0 };
             interest.mixed |= mixes;
             interest.loosen();
@@ -280,7 +280,7 @@ impl Reference {
         recorded.collect()
     }
 
-    pub(crate) fn recorded_holds(&self) -> Vec<DeliveryState> {
+    pub(crate) fn recorded_states(&self) -> Vec<DeliveryState> {
         let consumers = self.consumers.iter();
         consumers.map(|one| one.recorded.clone()).collect()
     }
@@ -366,7 +366,7 @@ impl Reference {
         known.entry
     }
 
-    pub(crate) fn is_redeemed(&self, dead_letter: EntryId) -> bool {
+    pub(crate) fn is_deleted(&self, dead_letter: EntryId) -> bool {
         self.deletions.contains(&dead_letter)
     }
 
@@ -375,7 +375,11 @@ impl Reference {
         self.deletions.swap_remove(at.expect("its entry is done"));
     }
 
-    pub(crate) fn hold_recorded(&mut self, consumer: usize, delivery_state: DeliveryState) {
+    pub(crate) fn consumer_state_recorded(
+        &mut self,
+        consumer: usize,
+        delivery_state: DeliveryState,
+    ) {
         let consumer = &mut self.consumers[consumer];
         assert_eq!(delivery_state.paused, consumer.paused);
         assert_eq!(delivery_state.aborted, consumer.aborted);
@@ -391,12 +395,14 @@ impl Reference {
         let interest = self.find(consumer, stream).expect("it is there");
         assert!(interest.unplaced.is_none(), "nobody knows where it begins");
         interest.check_record(&checkpoint, now_ms);
-        interest.held = 0;
+        interest.uncommitted = 0;
         interest.recorded = Some(checkpoint);
     }
 
     pub(crate) fn nothing_is_recorded(&mut self) {
-        self.interests.iter_mut().for_each(|one| one.held = 0);
+        self.interests
+            .iter_mut()
+            .for_each(|one| one.uncommitted = 0);
     }
 
     // ---- entries ----------------------------------------------------------------------------
@@ -432,11 +438,14 @@ impl Reference {
             "handed over while writes are refused"
         );
         let now_ms = self.now_ms;
-        assert!(!self.is_blocked(consumer), "the consumer is held");
+        assert!(!self.is_blocked(consumer), "the consumer is uncommitted");
         let policy = Arc::clone(&self.consumers[consumer].policy);
         let window = self.consumers[consumer].spec.window;
         let interest = self.find(consumer, stream).expect("it is there");
-        assert!(!interest.is_blocked(now_ms), "it is held: {interest:?}");
+        assert!(
+            !interest.is_blocked(now_ms),
+            "it is uncommitted: {interest:?}"
+        );
         assert!(interest.sub.is_none() || interest.sub == Some(sub));
         interest.sub = Some(sub);
         interest.dispatch(batch, &policy, window, now_ms);
@@ -487,7 +496,7 @@ impl Reference {
         let Some(mut load) = interest.flying.remove(&number) else {
             return;
         };
-        interest.held += usize::from(uncommitted && !interest.recalled);
+        interest.uncommitted += usize::from(uncommitted && !interest.recalled);
         let failed = failed(end, &load.ids);
         let (ids, failure) = match failed {
             Some((ids, failure)) => (ids, Some(failure)),

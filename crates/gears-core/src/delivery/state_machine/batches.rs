@@ -6,7 +6,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::super::batcher::{Batcher, Entry, Load};
-use super::super::cursor::{Checkpoint, Reach};
+use super::super::checkpoint::Checkpoint;
+use super::super::cursor::Reach;
 use super::super::dead_letter::DeadLetterDeletion;
 use super::super::event::{Dispatch, End, Failure};
 use super::super::feed::Feed;
@@ -29,11 +30,11 @@ impl Delivery {
         match &step {
             None => self.urgent.forget(sub),
             Some(Dispatch::Deliver { batch, .. }) => {
-                let given = batch.items.len() as u64;
-                if given < count {
-                    self.urgent.put_back(sub, count - given);
+                let delivered = batch.items.len() as u64;
+                if delivered < count {
+                    self.urgent.put_back(sub, count - delivered);
                 } else {
-                    self.urgent.spend(sub, given - count);
+                    self.urgent.spend(sub, delivered - count);
                 }
             }
             // What is read is for the next step.
@@ -62,8 +63,8 @@ impl Delivery {
         let now_ms = self.now_ms;
         let state = self.subs.get_mut(sub)?;
         let consumer = state.consumer;
-        let facts = self.consumers[consumer].facts(sub, now_ms);
-        if let Some(batch) = state.release(number, facts) {
+        let context = self.consumers[consumer].feed_context(sub, now_ms);
+        if let Some(batch) = state.release(number, context) {
             self.batches = number;
             return Some(Dispatch::Deliver {
                 sub,
@@ -80,8 +81,8 @@ impl Delivery {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        let facts = self.consumers[state.consumer].facts(sub, now_ms);
-        let policy = facts.policy();
+        let context = self.consumers[state.consumer].feed_context(sub, now_ms);
+        let policy = context.policy();
         let Feed::Batched(batched) = &mut state.feed else {
             return;
         };
@@ -146,7 +147,7 @@ impl Delivery {
             state.tail.unread_new = 0;
         }
         state.end_drain();
-        let now = state.now(facts);
+        let now = state.now(context);
         let is_due = state.feed.batcher().is_some_and(|one| one.is_due(now));
         if end && Batcher::counts(policy) && !is_due {
             // It waits in the stream.
@@ -253,7 +254,7 @@ impl Delivery {
         }
     }
 
-    /// A batch was not given to the callback.
+    /// A batch was not delivered to the callback.
     pub(super) fn returned(&mut self, sub: SubscriptionKey, number: u64, yields: bool) {
         let Some((_, load)) = self.complete(sub, number) else {
             return;
@@ -364,13 +365,15 @@ impl Delivery {
 }
 
 impl End {
-    /// What a callback said of single entries counts if they were given to it. Sorts them.
+    /// What a callback said of single entries counts if they were delivered to it. Sorts them.
     fn checked(self, load: &Load) -> Self {
         match self {
             Self::Partly { failed, .. } if failed.is_empty() => Self::Done,
             Self::Partly { mut failed, error } => {
-                let given: Vec<_> = load.ids().collect();
-                let foreign = failed.iter().find(|id| given.binary_search(id).is_err());
+                let delivered: Vec<_> = load.ids().collect();
+                let foreign = failed
+                    .iter()
+                    .find(|id| delivered.binary_search(id).is_err());
                 if let Some(id) = foreign {
                     let error =
                         format!("the callback reported {id} as failed, which is not of its batch");
@@ -383,7 +386,7 @@ impl End {
         }
     }
 
-    /// Whether an entry that was given failed.
+    /// Whether an entry that was delivered failed.
     fn is_failed(&self, id: EntryId) -> bool {
         match self {
             Self::Done => false,

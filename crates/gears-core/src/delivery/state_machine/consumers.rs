@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::super::ConsumerKey;
 use super::super::arrival_order::ArrivalOrder;
+use super::super::checkpoint::Checkpoint;
 use super::super::consumer::ConsumerSpec;
-use super::super::cursor::Checkpoint;
 use super::super::delivery_state::{DeliveryState, State};
 use super::super::event::Refusal;
 use super::super::id::EntryId;
 use super::super::policy::OnFailure;
 use super::super::stats::Stats;
 use super::super::subscription::{Recall, Subscription};
-use super::{Consumer, Delivery};
+use super::{Delivery, RegisteredConsumer};
 
 /// One stream of a consumer, for people to look at.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Delivery {
     /// Adds a consumer. It starts at the beginning of each stream that it matches; the owner
     /// tells of those that are there by [`Event::Found`].
     pub fn add_consumer(&mut self, spec: ConsumerSpec) -> ConsumerKey {
-        let consumer = self.consumers.insert(Consumer {
+        let consumer = self.consumers.insert(RegisteredConsumer {
             spec,
             subs: BTreeMap::new(),
             order: ArrivalOrder::default(),

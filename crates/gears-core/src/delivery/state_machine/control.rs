@@ -1,6 +1,6 @@
-//! What people order: pause, go on, begin elsewhere, try now.
+//! What people ask for: pause, resume, begin elsewhere, try now.
 
-use super::super::cursor::Checkpoint;
+use super::super::checkpoint::Checkpoint;
 use super::super::delivery_state::DeliveryState;
 use super::super::event::KeyRef;
 use super::super::id::EntryId;
@@ -28,9 +28,9 @@ impl Delivery {
         self.change_state(consumer, key, |delivery_state| delivery_state.paused = true);
     }
 
-    /// Goes on after a pause or an abort. Of a consumer as a whole, its streams go on that stopped
-    /// for a failure; those that were paused by themselves do not.
-    pub fn go_on(&mut self, consumer: ConsumerKey, key: Option<KeyRef<'_>>) {
+    /// Ends a pause or an abort. Of a consumer as a whole, its streams resume that stopped for a
+    /// failure; those that were paused by themselves do not.
+    pub fn resume(&mut self, consumer: ConsumerKey, key: Option<KeyRef<'_>>) {
         self.change_state(consumer, key, |delivery_state| {
             delivery_state.paused = false;
             delivery_state.aborted = None;
@@ -56,7 +56,7 @@ impl Delivery {
         }
     }
 
-    /// Goes on behind an entry, whatever was done. What is with callbacks ends unheard.
+    /// Moves the cursor behind an entry, whatever was done. What is with callbacks ends unheard.
     pub fn seek(&mut self, consumer: ConsumerKey, key: KeyRef<'_>, position: EntryId) {
         let Some(sub) = self.find(consumer, key) else {
             return;
@@ -75,7 +75,7 @@ impl Delivery {
         }
     }
 
-    /// Hands entries of dead letters over again; how many that are not on their way already.
+    /// Redelivers entries of dead letters; how many that are not on their way already.
     pub fn redrive(
         &mut self,
         consumer: ConsumerKey,

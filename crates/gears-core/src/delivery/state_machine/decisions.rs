@@ -119,7 +119,7 @@ impl Delivery {
         if consumer.suspended || state.is_recalling() || self.is_blocked(state) {
             return None;
         }
-        let max = state.room(consumer.facts(sub, self.now_ms));
+        let max = state.room(consumer.feed_context(sub, self.now_ms));
         if max == 0 {
             return None;
         }

@@ -162,7 +162,7 @@ impl Delivery {
         self.after_state_change(sub, scope);
     }
 
-    /// Something was held. What only waits is put back: it takes memory, and may be deleted
+    /// Something is to wait. What was only read is put back: it takes memory, and may be deleted
     /// meanwhile.
     fn after_state_change(&mut self, sub: SubscriptionKey, scope: Scope) {
         if scope == Scope::Stream {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::batcher::swapped;
 use super::super::cursor::TrimBound;
 use super::super::event::{ControlMessage, KeyRef};
 use super::super::id::EntryId;
+use super::super::names::swapped;
 use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
-use super::{Delivery, Stream};
+use super::{Delivery, TrackedStream};
 
 /// No entry is below it, so there is nothing to gain from trimming to it.
 const NOTHING_TRIMMED: TrimBound = TrimBound::Below(EntryId::new(0, 1));
@@ -136,7 +136,7 @@ impl Delivery {
 
     pub(super) fn track(&mut self, key: KeyRef<'_>) -> StreamKey {
         let name: Arc<[u8]> = key.name.into();
-        let stream = self.streams.insert(Stream {
+        let stream = self.streams.insert(TrackedStream {
             db: key.db,
             name: Arc::clone(&name),
             subs: SmallVec::new(),

@@ -1,6 +1,8 @@
 //! What the model test found, each in its shortest form.
 
+use super::super::checkpoint::Checkpoint;
 use super::super::event::{Dispatch, Progress};
+use super::super::id::EntryId;
 use super::*;
 use crate::delivery::RecordBatch;
 
@@ -244,7 +246,7 @@ fn a_consumer_without_code_is_given_nothing_and_holds_back_trims() {
 }
 
 #[test]
-fn while_a_log_of_commands_is_replayed_progress_follows_its_stream_and_nothing_is_handed_over() {
+fn while_a_log_of_commands_is_replayed_progress_follows_its_stream_and_nothing_is_dispatched() {
     let mut core = Delivery::new(true);
     let consumer = core.add_consumer(spec(Mode::Async, 1));
     core.on(Event::Loading(true));

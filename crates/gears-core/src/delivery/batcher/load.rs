@@ -1,0 +1,106 @@
+//! The entries of a batch that was dispatched, or is being dispatched, and what they share.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use smallvec::SmallVec;
+
+use super::super::filter::Filter;
+use super::super::id::EntryId;
+use super::super::policy::Policy;
+use super::super::record::Item;
+
+/// What was tried with an entry so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When the first of them began, Unix milliseconds.
+    pub first_ms: u64,
+}
+
+/// An entry and where it belongs.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Entry {
+    pub(in super::super) item: Item,
+    pub(super) group: Option<u64>,
+}
+
+/// Entries of a batch that was dispatched before, or is.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Load {
+    pub(in super::super) entries: SmallVec<[Entry; 1]>,
+    pub(in super::super) tried: Tried,
+    /// The dead letters that the entries come from, if they do.
+    pub(in super::super) dead_letters: Vec<EntryId>,
+    /// The stream of these dead letters, with its database.
+    pub(in super::super) from: Option<(i32, Arc<[u8]>)>,
+}
+
+impl Load {
+    pub(in super::super) fn first(&self) -> EntryId {
+        self.entries
+            .first()
+            .map_or(EntryId::ZERO, |entry| entry.item.id())
+    }
+
+    pub(in super::super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.entries.iter().map(|entry| entry.item.id())
+    }
+
+    /// Leaves out what a filter does not want, which is added to the others. Entries of dead
+    /// letters stay: somebody asked for just these.
+    pub(in super::super) fn sift(&mut self, filter: &Filter, unwanted: &mut Vec<EntryId>) {
+        if self.dead_letters.is_empty() {
+            self.entries.retain(|entry| {
+                let is_wanted = filter.matches(entry.item.record());
+                if !is_wanted {
+                    unwanted.push(entry.item.id());
+                }
+                is_wanted
+            });
+        }
+    }
+
+    pub(super) fn groups(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().filter_map(|entry| entry.group)
+    }
+
+    /// Takes the second half of the entries, which are at least two.
+    pub(in super::super) fn split(&mut self) -> Self {
+        self.split_at(self.entries.len() / 2)
+    }
+
+    pub(super) fn split_at(&mut self, at: usize) -> Self {
+        Self {
+            entries: self.entries.drain(at..).collect(),
+            tried: self.tried,
+            dead_letters: Vec::new(),
+            from: None,
+        }
+    }
+}
+
+/// The group of an entry, if it is of any.
+pub(super) fn group_of(item: &Item, policy: &Policy) -> Option<u64> {
+    let value = item.record().value(policy.order_by.as_deref()?)?;
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Takes the first batch whose groups are free, and have nothing before it.
+pub(super) fn take_free(loads: &mut VecDeque<Load>, busy: &HashSet<u64>) -> Option<Load> {
+    let mut skipped: HashSet<u64> = HashSet::new();
+    let at = loads.iter().position(|load| {
+        let mut groups = load.groups();
+        let waits = groups.any(|group| busy.contains(&group) || skipped.contains(&group));
+        if waits {
+            skipped.extend(load.groups());
+        }
+        !waits
+    })?;
+    loads.remove(at)
+}

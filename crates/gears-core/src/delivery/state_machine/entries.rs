@@ -1,0 +1,82 @@
+//! What came of entries of consumers without a policy.
+
+use super::super::SubscriptionKey;
+use super::super::consumer::Mode;
+use super::super::event::ControlMessage;
+use super::super::id::EntryId;
+use super::super::subscription::Recall;
+use super::Delivery;
+
+impl Delivery {
+    pub(super) fn read(&mut self, sub: SubscriptionKey, entries: &[(EntryId, usize)], end: bool) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        if state.cursor.note_read(entries) {
+            // Something of old was redelivered, which says nothing about what is new.
+            self.after_redelivery(sub, entries.is_empty());
+            return;
+        }
+        let count = entries.len() as u64;
+        state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.order.take(sub, count);
+        if end {
+            state.tail.has_unread = false;
+            state.tail.unread_new = 0;
+            consumer.order.forget(sub);
+        }
+        if consumer.spec.mode == Mode::Async {
+            self.schedule(sub);
+        }
+    }
+
+    /// An entry that was dispatched before was read again, or is gone: then it is done, which
+    /// replicas do not see for themselves.
+    pub(super) fn after_redelivery(&mut self, sub: SubscriptionKey, is_gone: bool) {
+        if is_gone {
+            self.queue_commit(sub);
+        }
+        let state = &self.subs[sub];
+        if state.cursor.unacknowledged() == 0 {
+            // What held back a trim may be gone.
+            self.queue_trim(state.stream);
+        }
+        self.schedule(sub);
+    }
+
+    pub(super) fn after_finish(&mut self, sub: SubscriptionKey, is_on_old_code: bool) {
+        let stream = self.subs[sub].stream;
+        if is_on_old_code {
+            self.tell_window(sub);
+        }
+        self.queue_trim(stream);
+        self.schedule(sub);
+    }
+
+    /// The prefetch queue has another window.
+    pub(super) fn tell_window(&mut self, sub: SubscriptionKey) {
+        let state = &self.subs[sub];
+        let consumer = state.consumer;
+        let window = state.prefetch_window(self.consumers[consumer].spec.window);
+        self.control_messages.push_back(ControlMessage::Window {
+            consumer,
+            sub,
+            window,
+        });
+    }
+
+    /// Code that was replaced does not finish an entry. It is read again, before what only waits.
+    pub(super) fn abandoned(&mut self, sub: SubscriptionKey, id: EntryId) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        if state.cursor.lose(id) {
+            state.tail.has_unread = true;
+            self.recall(sub, Recall::Demotion);
+            // Not before that: what waits may not take its place.
+            self.tell_window(sub);
+            self.schedule(sub);
+        }
+    }
+}
