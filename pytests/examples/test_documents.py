@@ -62,3 +62,44 @@ def test_a_trigger_may_look_while_the_event_happens_as_its_page_says(server):
     script = "for i, name in ipairs(ARGV) do redis.call('SET', KEYS[2], name); redis.call('SET', KEYS[1], i) end"
     server.run("EVAL", script, 2, "price:lamp", "current:seller", "anna", "bert")
     assert server.run("LRANGE", "history:price:lamp", 0, -1) == ["anna 1", "bert 2"]
+
+
+# --- what the pages on the code name
+
+PAGES = ["CONTRIBUTING.md", "docs/architecture.md"]
+PAGES += sorted(path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "docs/internals").glob("*.md"))
+WAYS = ["An entry's way", "An RG.FCALL's way", "A library's life"]
+ROOTS = {"core:": "crates/gears-core/src", "v8:": "crates/gears-v8/src"}
+
+
+def sources():
+    """The Rust files of the workspace, by their paths in it."""
+    found = [path for folder in ("src", "crates") for path in (REPOSITORY / folder).rglob("*.rs")]
+    return {path.relative_to(REPOSITORY).as_posix() for path in found}
+
+
+def files_on(way):
+    """The files that the rows of a way name, in order, each with its row; a name without a folder is in that before."""
+    page = (REPOSITORY / "docs/architecture.md").read_text()
+    [text] = re.findall(rf"^## {re.escape(way)}\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    for row, cell in re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE):
+        root = folder = ROOTS.get(cell.split()[0], "src")
+        for name in re.findall(r"`([\w/]+\.rs)`", cell):
+            places = [f"{root}/{name}", f"{folder}/{name}", f"{folder.rpartition('/')[0]}/{name}"]
+            found = [place for place in places if place in sources()]
+            assert found, f"row {row}: {name}"
+            folder = found[0].rpartition("/")[0]
+            yield row, found[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_that_a_page_names_exist(page):
+    named = set(re.findall(r"`([\w/]+\.rs)`", (REPOSITORY / page).read_text()))
+    assert [name for name in sorted(named) if not any(f"/{path}".endswith(f"/{name}") for path in sources())] == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_through_the_code_does_not_come_back_to_a_file(way):
+    files = [file for _, file in files_on(way)]
+    assert len(files) > 15
+    assert [file for file in files if files.count(file) > 1] == []
