@@ -15,17 +15,17 @@ use gears_core::delivery::{Delivery, KeyRef};
 /// long at most; and a backlog moves on once per tick, so shorter slices would waste more of it.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// How often workers are looked after: stuck ones are relieved, and the engine's own tasks are
+/// How often workers are checked: stuck ones are relieved, and the engine's own tasks are
 /// pumped.
-const LOOK_AFTER: Duration = Duration::from_millis(50);
+const WORKER_CHECK: Duration = Duration::from_millis(50);
 
 /// What lasts longer than one iteration.
 #[derive(Default)]
 pub(super) struct EventLoop {
     /// The search for streams that exist already.
     scan: RefCell<Scan>,
-    /// When workers were last looked after.
-    looked_after: Cell<Option<Instant>>,
+    /// When workers were last checked.
+    workers_checked: Cell<Option<Instant>>,
     /// When a timer wakes the event loop, in the dispatcher's time.
     wakes_at: Cell<Option<u64>>,
     /// Whether the next tick is to panic: a debugging aid.
@@ -51,13 +51,13 @@ impl EventLoop {
         self.panics.set(true);
     }
 
-    /// Whether workers are to be looked after now.
-    fn is_look_due(&self) -> bool {
+    /// Whether workers are to be checked now.
+    fn is_worker_check_due(&self) -> bool {
         let now = Instant::now();
-        let last = self.looked_after.get();
-        let is_due = last.is_none_or(|last| now.duration_since(last) >= LOOK_AFTER);
+        let last = self.workers_checked.get();
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= WORKER_CHECK);
         if is_due {
-            self.looked_after.set(Some(now));
+            self.workers_checked.set(Some(now));
         }
         is_due
     }
@@ -68,12 +68,12 @@ impl App {
     pub(super) fn tick(&self, context: &Context) {
         assert!(!self.event_loop.panics.take(), "a panic was asked for");
         self.settings.refresh();
-        self.look_after_workers();
+        self.check_workers();
         if !is_paused() {
             self.rewrite.complete(context, &self.libraries);
         }
         self.deliver(context);
-        self.calls.look_after(context);
+        self.calls.serve_waiting(context);
     }
 
     /// The tick after a command whose entries have to be processed before its client gets a reply.
@@ -96,8 +96,8 @@ impl App {
         }
     }
 
-    fn look_after_workers(&self) {
-        if !self.event_loop.is_look_due() {
+    fn check_workers(&self) {
+        if !self.event_loop.is_worker_check_due() {
             return;
         }
         self.libraries.pool().relieve();

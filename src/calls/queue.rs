@@ -48,7 +48,7 @@ impl FunctionCalls {
 
     /// Part of every tick: who waits for too long is told, and the calls of libraries that are free
     /// now are made.
-    pub(crate) fn look_after(&self, context: &Context) {
+    pub(crate) fn serve_waiting(&self, context: &Context) {
         if self.queue.is_empty() || is_paused() {
             return;
         }

@@ -42,8 +42,8 @@ impl DeliveryCore {
     }
 
     /// Looks at the core.
-    pub(super) fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
-        look(&self.delivery.borrow())
+    pub(super) fn inspect<R>(&self, read: impl FnOnce(&Delivery) -> R) -> R {
+        read(&self.delivery.borrow())
     }
 
     /// The time that passed since the core was made, put on top of the wall clock as it was then:

@@ -35,7 +35,7 @@ use crate::executor::{Completions, LibraryExecutor, MainThreadExecutor};
 /// How far a tick may go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickLimits {
-    /// Only what sync consumers must be given before the writers get their replies.
+    /// Only what must be delivered to sync consumers before the writers get their replies.
     pub only_urgent: bool,
     /// Time for everything else.
     pub budget: Duration,
@@ -208,8 +208,8 @@ impl Dispatcher {
     }
 
     /// Looks at the core.
-    pub(crate) fn inspect<R>(&self, look: impl FnOnce(&Delivery) -> R) -> R {
-        self.core.inspect(look)
+    pub(crate) fn inspect<R>(&self, read: impl FnOnce(&Delivery) -> R) -> R {
+        self.core.inspect(read)
     }
 
     /// Whether sync callbacks have to run before the writers get their replies.

@@ -114,12 +114,12 @@ impl LibraryExecutor {
 
     // --- what there is to do ----------------------------------------------------------------------
 
-    /// Has entries given to an async callback.
+    /// Has entries delivered to an async callback.
     pub(crate) fn send_records(self: &Arc<Self>, records: PrefetchedRecords<'_>) {
         self.change(|queue| queue.push_records(records));
     }
 
-    /// Has a batch given to an async callback.
+    /// Has a batch delivered to an async callback.
     pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask) {
         self.change(|queue| queue.push_task(Task::Batch(call)));
     }

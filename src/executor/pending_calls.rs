@@ -23,7 +23,7 @@ pub(super) struct CallStart {
     pub(super) locks: Option<u64>,
 }
 
-/// What a consumer's callback was given and has not finished.
+/// What was delivered to a consumer's callback and is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InFlight {
     /// An entry.
@@ -118,7 +118,7 @@ impl PendingCalls {
 
     // --- calls of consumers -----------------------------------------------------------------------
 
-    /// An entry or a batch is given to its callback.
+    /// An entry or a batch is delivered.
     pub(super) fn start(
         &mut self,
         in_flight: InFlight,

@@ -29,7 +29,7 @@ pub(super) enum NextTask {
     Task,
 }
 
-/// An entry that is given to its callback.
+/// An entry that is delivered.
 pub(super) struct StartedEntry {
     pub(super) entry: PrefetchedEntry,
     pub(super) call: CallStart,
@@ -315,7 +315,7 @@ impl TaskQueue {
         }
     }
 
-    /// A batch is given to its callback.
+    /// A batch is delivered.
     pub(super) fn start_batch(&mut self, task: &BatchTask) -> CallStart {
         let in_flight = InFlight::Batch(task.sub, task.batch.number);
         let is_async = task.target.mode == Mode::Async;

@@ -110,7 +110,7 @@ impl<'a> ReplicatedCommand<'a> {
                 let mut arguments = Arguments::of([CURSOR.as_bytes(), library, consumer, stream]);
                 arguments.push(checkpoint.position.to_string().as_bytes());
                 arguments.push(&encode_pending(checkpoint));
-                // Usually nothing holds the stream up, and the argument is left out.
+                // Usually the stream is just running, and the argument is left out.
                 let delivery_state = encode_delivery_state(&checkpoint.delivery_state);
                 if !delivery_state.is_empty() {
                     arguments.push(&delivery_state);
@@ -346,7 +346,7 @@ mod tests {
             }
         }
         assert!(wrong(&[b"library", b"\xff"]).starts_with("ERR the library "));
-        let cursor = |position, pending, hold| {
+        let cursor = |position, pending, delivery_state| {
             wrong(&[
                 b"cursor",
                 b"lib",
@@ -354,7 +354,7 @@ mod tests {
                 b"s",
                 position,
                 pending,
-                hold,
+                delivery_state,
             ])
         };
         assert_eq!(cursor(b"x", b"", b""), "ERR the position is no ID");

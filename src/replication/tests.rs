@@ -148,9 +148,9 @@ fn whoever_takes_what_was_sent_holds_the_same() {
         primary.link.send(&command, PropagationTarget::All);
     }
     replica.take_all(&primary);
-    let held = replica.libraries.snapshots();
-    assert_eq!(held, primary.libraries.snapshots());
-    let [library] = &held[..] else {
+    let on_replica = replica.libraries.snapshots();
+    assert_eq!(on_replica, primary.libraries.snapshots());
+    let [library] = &on_replica[..] else {
         panic!("there is one library");
     };
     let consumer = &library.consumers[0];

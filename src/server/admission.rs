@@ -1,4 +1,4 @@
-//! Whether a unit of a worker may write now; and if not, when to look again.
+//! Whether a unit of a worker may write now; and if not, when to check again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use super::context::{Context, is_paused};
 use super::ffi::event_loop::wake_main_thread;
 
 /// How often a worker looks whether clients are still paused, and for how long.
-const PAUSE_LOOK: Duration = Duration::from_millis(5);
+const PAUSE_POLL: Duration = Duration::from_millis(5);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often it looks whether the server takes writes again.
-const REFUSAL_LOOK: Duration = Duration::from_millis(50);
+const REFUSAL_POLL: Duration = Duration::from_millis(50);
 
 /// Blocks that wait until they may write.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -41,21 +41,21 @@ impl Drop for WaitsToWrite {
     }
 }
 
-/// When a unit that may write is to look again, if it has to wait: clients are paused, or a
-/// failover is on its way, and writes wait like those of clients; or the server refuses them, and
-/// nobody waits for an answer. A caller gets one in time.
-pub(super) fn look_again(flags: Flags, end: Instant) -> Option<Duration> {
+/// How long a unit that may write waits before it checks again, if it has to wait: clients are
+/// paused, or a failover is on its way, and writes wait like those of clients; or the server
+/// refuses them, and nobody waits for an answer. A caller gets one in time.
+pub(super) fn retry_after(flags: Flags, end: Instant) -> Option<Duration> {
     let context = Context::detached();
     let waits = flags.contains(Flags::WAITS);
     if !waits && Instant::now() >= end {
         return None;
     }
     if is_paused() {
-        return Some(PAUSE_LOOK);
+        return Some(PAUSE_POLL);
     }
     // On a replica it has nothing to wait for.
     let is_refused = || context.state().is_primary && context.refusal(b"").is_some();
-    (waits && is_refused()).then_some(REFUSAL_LOOK)
+    (waits && is_refused()).then_some(REFUSAL_POLL)
 }
 
 /// Whether a unit with these flags may run now.

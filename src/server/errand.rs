@@ -24,7 +24,7 @@ use parking_lot::{Condvar, Mutex};
 
 use gears_v8::ports::{Arguments, Credentials, Flags, Server};
 
-use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
+use super::admission::{PAUSE_MAX, WaitsToWrite, check, retry_after};
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
 use super::ffi::event_loop::run_on_main_thread;
@@ -214,15 +214,15 @@ fn requeue(state: &mut ExchangeState, time: Duration) {
     }
 }
 
-/// When a request is to be looked at again, if it has to wait.
+/// When a request is to be checked again, if it has to wait.
 fn waits(request: &mut Request) -> Option<Duration> {
     let flags = request.credentials.flags;
     if flags.contains(Flags::NO_WRITES) || request.over.load(Ordering::Acquire) {
         return None;
     }
-    let look = look_again(flags, request.since + PAUSE_MAX)?;
+    let pause = retry_after(flags, request.since + PAUSE_MAX)?;
     request.waits.get_or_insert_with(WaitsToWrite::begin);
-    Some(look)
+    Some(pause)
 }
 
 /// Serves one block, from its beginning to its end. On the main thread.
@@ -230,9 +230,9 @@ fn serve() {
     let credentials = {
         let mut state = EXCHANGE.state.lock();
         state.comes = false;
-        let looks: Vec<_> = state.requests.iter_mut().map(waits).collect();
-        let Some(place) = looks.iter().position(Option::is_none) else {
-            let soonest = looks.into_iter().flatten().min();
+        let pauses: Vec<_> = state.requests.iter_mut().map(waits).collect();
+        let Some(place) = pauses.iter().position(Option::is_none) else {
+            let soonest = pauses.into_iter().flatten().min();
             requeue(&mut state, soonest.unwrap_or_default());
             return;
         };

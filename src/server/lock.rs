@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::executor::ServerLock;
 use gears_v8::ports::{Credentials, Flags, Server};
 
-use super::admission::{PAUSE_MAX, WaitsToWrite, check, look_again};
+use super::admission::{PAUSE_MAX, WaitsToWrite, check, retry_after};
 use super::context::Context;
 use super::errand;
 use super::execution_unit::ExecutionUnit;
@@ -37,11 +37,11 @@ impl ServerLock for GlobalLock {
             let end = Instant::now() + PAUSE_MAX;
             let mut waits = None;
             while !over.load(Ordering::Acquire)
-                && let Some(look) = look_again(credentials.flags, end)
+                && let Some(pause) = retry_after(credentials.flags, end)
             {
                 drop(gil);
                 waits.get_or_insert_with(WaitsToWrite::begin);
-                std::thread::sleep(look);
+                std::thread::sleep(pause);
                 let Some(again) = GilGuard::take() else {
                     return work(Err(ENDING.into()));
                 };
@@ -56,6 +56,6 @@ impl ServerLock for GlobalLock {
     }
 
     fn must_wait(&self) -> bool {
-        look_again(Flags::WAITS, Instant::now()).is_some()
+        retry_after(Flags::WAITS, Instant::now()).is_some()
     }
 }

@@ -17,8 +17,8 @@ use super::ffi::thread_signal::{ThreadId, nap, stop_signal, this_thread};
 
 /// How long the server waits at most until those who wait for its lock have stopped.
 const STOP_MAX: Duration = Duration::from_secs(1);
-/// How often is looked.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often waiting threads are checked.
+const POLL: Duration = Duration::from_millis(1);
 
 static ENDING: AtomicBool = AtomicBool::new(false);
 /// Threads inside the server's call that takes the lock.
@@ -70,7 +70,7 @@ pub(super) fn is_not() {
 fn stop() {
     STOPPED.fetch_add(1, Ordering::SeqCst);
     while ENDING.load(Ordering::SeqCst) {
-        nap(LOOK);
+        nap(POLL);
     }
     STOPPED.fetch_sub(1, Ordering::SeqCst);
 }
@@ -84,7 +84,7 @@ mod tests {
     fn who_waits_for_the_lock_does_not_get_it_while_the_server_ends() {
         let lock = Arc::new(Mutex::new(()));
         let got = Arc::new(AtomicUsize::new(0));
-        let held = lock.lock();
+        let guard = lock.lock();
         let threads: Vec<_> = (0..3)
             .map(|_| {
                 let (lock, got) = (Arc::clone(&lock), Arc::clone(&got));
@@ -101,7 +101,7 @@ mod tests {
         }
         begin();
         assert!(take_unless_ending(|| ()).is_none());
-        drop(held);
+        drop(guard);
         for _ in 0..1000 {
             assert_eq!(got.load(Ordering::SeqCst), 0);
             std::thread::yield_now();

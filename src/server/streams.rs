@@ -239,7 +239,7 @@ impl Context {
 
     /// The first entry of a stream of the selected database behind an ID, and how many there are;
     /// no more than `most` are counted.
-    pub(crate) fn look_behind(
+    pub(crate) fn peek_behind(
         &self,
         name: &[u8],
         after: EntryId,

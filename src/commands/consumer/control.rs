@@ -241,8 +241,9 @@ fn redrive(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
                 Reply::error(format!("ERR consumer '{name}' has no dead letter stream"))
             })?;
             let is_new = |dead_letter| {
-                let look = |delivery: &Delivery| delivery.is_redriven(consumer, key, dead_letter);
-                !app.dispatcher.inspect(look)
+                let is_redriven =
+                    |delivery: &Delivery| delivery.is_redriven(consumer, key, dead_letter);
+                !app.dispatcher.inspect(is_redriven)
             };
             let dead_letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
             let count = app

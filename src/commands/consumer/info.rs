@@ -107,7 +107,7 @@ fn of_stream(
     let stats = stream.stats;
     let state = match of_all.state(now_ms) {
         State::Running => stream.state,
-        held => held,
+        state => state,
     };
     let until_ms = stream.delivery_state().until_ms.max(of_all.until_ms);
     let delivery_state = stream.delivery_state();
@@ -115,7 +115,7 @@ fn of_stream(
     let in_flight = pending.len();
     pending.extend(stream.redeliveries());
     pending.sort_unstable();
-    let (first, behind) = context.look_behind(stream.name, stream.read(), LAG_MAX);
+    let (first, behind) = context.peek_behind(stream.name, stream.read(), LAG_MAX);
     let oldest = stream.oldest().or(first);
     let lag_entries = stream.unacknowledged().saturating_add(behind).min(LAG_MAX);
     let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.ms));

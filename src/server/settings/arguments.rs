@@ -9,11 +9,11 @@ use super::list::ALL;
 /// The module argument that gives V8 flags, separated by commas and without their dashes, which a
 /// server takes for options of its own. For tests: with some of them V8 does what it should not.
 const V8_FLAGS: &str = "v8-flags";
-static GIVEN_V8_FLAGS: OnceLock<String> = OnceLock::new();
+static FLAGS_FOR_V8: OnceLock<String> = OnceLock::new();
 
-/// Flags for V8 that were given as a module argument.
+/// Flags for V8, from a module argument.
 pub(crate) fn v8_flags() -> &'static str {
-    GIVEN_V8_FLAGS.get().map_or("", String::as_str)
+    FLAGS_FOR_V8.get().map_or("", String::as_str)
 }
 
 /// Applies the module's arguments: names and values in turn.
@@ -54,7 +54,7 @@ pub(crate) fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
             ));
         }
         // The module is loaded once.
-        let _ = GIVEN_V8_FLAGS.set(flags);
+        let _ = FLAGS_FOR_V8.set(flags);
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ const ELEMENT: usize = size_of::<Reply>();
 const UTF8_MAX: usize = 3;
 /// Units of a string that is short.
 const SHORT: usize = 1024;
-/// Bytes of a reply that are written between two looks at the time.
-const LOOK: usize = 256 << 10;
+/// Bytes of a reply that are written between two checks whether the run is being ended.
+const CHECK_EVERY: usize = 256 << 10;
 /// Bytes of one argument of a command, as the server has it for clients.
 const ARGUMENT_MAX: usize = 512 << 20;
 
@@ -36,7 +36,7 @@ pub(crate) fn reply(
     v8::tc_scope!(let scope, scope);
     let mut writer = Writer {
         left: bytes,
-        since_look: 0,
+        since_check: 0,
     };
     match writer.value(scope, value, 0) {
         Ok(reply) => Ok(reply),
@@ -59,9 +59,9 @@ type Written = Result<Reply, Problem>;
 struct Writer {
     /// Bytes that the reply may still take.
     left: usize,
-    /// Bytes since the last look whether the run is being ended: V8 does not look while none of
+    /// Bytes since the last check whether the run is being ended: V8 does not look while none of
     /// its code runs.
-    since_look: usize,
+    since_check: usize,
 }
 
 impl Writer {
@@ -72,9 +72,9 @@ impl Writer {
             .left
             .checked_sub(bytes)
             .ok_or(Problem::Refused("The result is too large for a reply"))?;
-        self.since_look += bytes;
-        if self.since_look > LOOK {
-            self.since_look = 0;
+        self.since_check += bytes;
+        if self.since_check > CHECK_EVERY {
+            self.since_check = 0;
             if run::is_ending(scope) {
                 return Err(Problem::Thrown);
             }

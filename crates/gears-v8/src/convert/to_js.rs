@@ -202,8 +202,10 @@ impl Maker<'_, '_> {
 
 /// Looks now and then whether the run is being ended: V8 does not while none of its code runs.
 fn check_time(scope: &mut v8::PinScope, at: u32) -> Result<(), Thrown> {
-    let look = at % 1024 == 1023;
-    (!look || !run::is_ending(scope)).then_some(()).or_thrown()
+    let is_due = at % 1024 == 1023;
+    (!is_due || !run::is_ending(scope))
+        .then_some(())
+        .or_thrown()
 }
 
 /// Bytes as text.

@@ -149,9 +149,9 @@
   // Who waits for the reply cannot wait for a retry.
   const policy_of = ({ mode, onFailedPolicy }) =>
     onFailedPolicy?.toLowerCase() ?? (mode === "sync" ? "continue" : "retry");
-  const register_stream = (name, prefix, callback, common, given) => {
-    const { mode, batch = 1, duration = 0, onFailedRetryInterval = 1, trimStream = true } = given;
-    const policy = policy_of(given);
+  const register_stream = (name, prefix, callback, common, options) => {
+    const { mode, batch = 1, duration = 0, onFailedRetryInterval = 1, trimStream = true } = options;
+    const policy = policy_of(options);
     if (mode === "sync" && policy !== "continue") {
       throw new Error(`Argument 'onFailedPolicy' of 'register' cannot be '${policy}' with mode 'sync'`);
     }
@@ -234,9 +234,9 @@
   // What an operator was given: one argument by position, at most, and an object of those by name behind it. What
   // is null, the None of Python, counts as not given.
   const take = (where, known, args) => {
-    const given = args.filter((arg) => arg !== undefined && arg !== null);
-    const by_name = typeof given.at(-1) === "object" ? given.pop() : {};
-    if (given.length > 1) throw new TypeError(`'${where}' takes one argument, and behind it an object of the others`);
+    const present = args.filter((arg) => arg !== undefined && arg !== null);
+    const by_name = typeof present.at(-1) === "object" ? present.pop() : {};
+    if (present.length > 1) throw new TypeError(`'${where}' takes one argument, and behind it an object of the others`);
     const taken = create(null);
     for (const name of keys(by_name)) {
       if (!(name in known)) throw new Error(`Unknown argument '${name}' of '${where}'`);
@@ -245,13 +245,13 @@
       if (value !== undefined && !is(value)) throw new TypeError(`Argument '${name}' of '${where}' must be ${what}`);
       taken[name] = value;
     }
-    return [given[0], taken];
+    return [present[0], taken];
   };
   // Of the spellings of an argument.
   const only = (name, ...spellings) => {
-    const given = spellings.filter((value) => value !== undefined);
-    if (given.length > 1) throw new Error(`Argument '${name}' of 'register' was given more than once`);
-    return given[0];
+    const values = spellings.filter((value) => value !== undefined);
+    if (values.length > 1) throw new Error(`Argument '${name}' of 'register' was given more than once`);
+    return values[0];
   };
 
   // --- the builder ---------------------------------------------------------------------------
@@ -318,22 +318,22 @@
       const { register, record_of, of_register } = READERS[this.#reader];
       if (register === undefined) throw new Error(`'register' is not possible with the ${this.#reader}`);
       if (!native.is_loading()) throw new Error("'register' can only be used while the library is loaded");
-      const [first, given] = take("register", of_register, args);
-      const pattern = only("prefix", first, given.prefix, given.regex) ?? "*";
+      const [first, options] = take("register", of_register, args);
+      const pattern = only("prefix", first, options.prefix, options.regex) ?? "*";
       if (!is_text(pattern)) throw new TypeError("Argument 'prefix' of 'register' must be a string");
-      const hook = only("onRegistered", given.onRegistered, given.OnRegistered);
-      const { mode = "async", batch = 1 } = given;
+      const hook = only("onRegistered", options.onRegistered, options.OnRegistered);
+      const { mode = "async", batch = 1 } = options;
 
       const exact = !pattern.endsWith("*");
       const prefix = exact ? pattern : pattern.slice(0, -1);
-      const continues = policy_of(given) === "continue";
-      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(given), continues);
+      const continues = policy_of(options) === "continue";
+      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(options), continues);
       const common = { exact, on_registered: hook && make_hook(hook) };
       const name = this.#description || `gears:${registered + 1}`;
       for (let number = 1; ; number++) {
         native.label(this.#description, mode);
         try {
-          register(number === 1 ? name : `${name}:${number}`, prefix, callback, common, given);
+          register(number === 1 ? name : `${name}:${number}`, prefix, callback, common, options);
           break;
         } catch (error) {
           if (!is_taken(error)) throw error;
@@ -344,16 +344,16 @@
 
     run(...args) {
       const { read, of_run } = READERS[this.#reader];
-      const [argument = this.#argument, given] = take("run", of_run, args);
+      const [argument = this.#argument, options] = take("run", of_run, args);
       if (!is_text(argument)) throw new TypeError("Argument 'arg' of 'run' must be a string");
       const steps = [...this.#steps];
       const plan = [...this.#plan];
-      if (given.convertToStr) {
+      if (options.convertToStr) {
         steps.push(step("map", text_of));
         plan.push(["map", "String", ""]);
       }
       const described = stringify({ reader: this.#reader, arg: argument, steps: plan });
-      const next = read(argument, given);
+      const next = read(argument, options);
       const execution = async (id) => {
         const errors = [];
         const results = [];

@@ -228,11 +228,11 @@
         const groups = states[ended];
         states[ended++] = undefined;
         if (kind !== "gather" || groups === undefined) continue;
-        const given = [];
-        for (const [key, value] of groups) given.push(give(key, value));
+        const reduced = [];
+        for (const [key, value] of groups) reduced.push(give(key, value));
         // The last one that waits is the next.
-        if (!backwards) given.reverse();
-        for (let place = 0; place < given.length; place++) waiting.push(given[place], ended);
+        if (!backwards) reduced.reverse();
+        for (let place = 0; place < reduced.length; place++) waiting.push(reduced[place], ended);
         continue;
       }
 

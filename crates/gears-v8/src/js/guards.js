@@ -136,8 +136,8 @@
         return (text) => bounded(apply(typeof own === "function" ? own : exec, regexp, [text]));
       }
       if (name === "constructor") {
-        const given = regexp.constructor;
-        const wanted = is_object(given) ? (given[species] ?? constructor) : given === undefined ? constructor : given;
+        const own = regexp.constructor;
+        const wanted = is_object(own) ? (own[species] ?? constructor) : own === undefined ? constructor : own;
         if (!is_object(wanted)) return wanted;
         return { __proto__: null, [species]: function (_, flags) { return view(construct(wanted, [regexp, flags])); } };
       }
@@ -213,12 +213,12 @@
       const found = matches[at];
       let value;
       if (is_code) {
-        const given = { __proto__: null, length: 0 };
-        for (; given.length < found.length; given.length++) given[given.length] = found[given.length];
-        given[given.length++] = found.index;
-        given[given.length++] = text;
-        if (found.groups !== undefined) given[given.length++] = found.groups;
-        value = `${apply(replacement, undefined, given)}`;
+        const call_args = { __proto__: null, length: 0 };
+        for (; call_args.length < found.length; call_args.length++) call_args[call_args.length] = found[call_args.length];
+        call_args[call_args.length++] = found.index;
+        call_args[call_args.length++] = text;
+        if (found.groups !== undefined) call_args[call_args.length++] = found.groups;
+        value = `${apply(replacement, undefined, call_args)}`;
       } else if (is_simple) {
         value = replacement;
       } else {

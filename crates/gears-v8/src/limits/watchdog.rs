@@ -1,7 +1,7 @@
 //! Ends scripts that run too long or take too much memory.
 //!
 //! A [`RunTimer`] is a counter that is odd while its library runs JavaScript. Beginning and ending
-//! a run is one atomic addition, no clock is read. One thread looks at all watches every few
+//! a run is one atomic addition, no clock is read. One thread reads all run timers every few
 //! milliseconds: a counter that stays at the same odd number for longer than the limit belongs to a
 //! run that has to end. While nothing runs the thread sleeps; the first run wakes it.
 //!
@@ -242,7 +242,7 @@ impl Shared {
     }
 }
 
-/// The thread that looks at all watches. It ends with this.
+/// The thread that reads all run timers. It ends with this.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shared: Arc<Shared>,
@@ -265,7 +265,7 @@ impl Watchdog {
         Ok(Self { shared })
     }
 
-    /// A watch that is looked at from now on, until it is dropped.
+    /// A run timer that is read from now on, until it is dropped.
     pub(crate) fn timer(&self, library: &str) -> Arc<RunTimer> {
         let timer = Arc::new(RunTimer {
             library: library.to_owned(),
@@ -340,7 +340,7 @@ fn guard(shared: &Shared, limits: &Limits) {
             since_ms: now,
             reported: false,
         }));
-        if look(&mut seen, now, limits) {
+        if check_runs(&mut seen, now, limits) {
             idle_rounds = 0;
             continue;
         }
@@ -351,7 +351,7 @@ fn guard(shared: &Shared, limits: &Limits) {
         let mut sleeping = shared.sleeping.lock();
         shared.asleep.store(true, Ordering::SeqCst);
         // A run that began before the flag was up did not see it: look once more.
-        if look(&mut seen, now, limits) || !shared.timers.lock().is_empty() {
+        if check_runs(&mut seen, now, limits) || !shared.timers.lock().is_empty() {
             shared.asleep.store(false, Ordering::SeqCst);
         }
         while shared.asleep.load(Ordering::SeqCst) && !shared.over.load(Ordering::SeqCst) {
@@ -363,7 +363,7 @@ fn guard(shared: &Shared, limits: &Limits) {
 }
 
 /// Ends what runs too long; says whether anything runs.
-fn look(seen: &mut Vec<Seen>, now: u64, limits: &Limits) -> bool {
+fn check_runs(seen: &mut Vec<Seen>, now: u64, limits: &Limits) -> bool {
     let mut busy = false;
     seen.retain_mut(|one| {
         let Some(timer) = one.timer.upgrade() else {

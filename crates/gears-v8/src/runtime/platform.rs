@@ -70,8 +70,8 @@ fn start(protection: Protection, flags: &str) -> Result<(), String> {
 /// not test what they should.
 fn take_flags(flags: &str) -> Result<(), String> {
     let program = "gears".to_string();
-    let given = iter::once(program).chain(flags.split(' ').map(String::from));
-    let unknown = v8::V8::set_flags_from_command_line(given.collect());
+    let arguments = iter::once(program).chain(flags.split(' ').map(String::from));
+    let unknown = v8::V8::set_flags_from_command_line(arguments.collect());
     match &unknown[..] {
         [] | [_] => Ok(()),
         [_, unknown @ ..] => Err(format!("V8 does not know the flag {}", unknown.join(" "))),

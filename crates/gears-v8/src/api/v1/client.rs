@@ -28,8 +28,8 @@ callback!(set_current_entry => set_current);
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
 
-/// Bytes of a command's arguments that are taken between two looks at the time.
-const LOOK: usize = 256 << 10;
+/// Bytes of a command's arguments that are taken between two checks whether the run is being ended.
+const CHECK_EVERY: usize = 256 << 10;
 
 /// `is_async_function(value)`
 pub(crate) fn async_function_test<'s>(
@@ -122,7 +122,7 @@ fn run_command<'s>(
     let Some(mut call_context) = run::take_call_context(scope) else {
         return text::throw(scope, NOT_LOCKED);
     };
-    let mut looked_at = 0;
+    let mut checked_at = 0;
     for at in 0..args.length() {
         let message = match push_argument(
             scope,
@@ -132,8 +132,8 @@ fn run_command<'s>(
         ) {
             Ok(()) => {
                 // V8 does not look at the time while none of its code runs.
-                if call_context.arguments.bytes() - looked_at > LOOK {
-                    looked_at = call_context.arguments.bytes();
+                if call_context.arguments.bytes() - checked_at > CHECK_EVERY {
+                    checked_at = call_context.arguments.bytes();
                     if call_context.isolate_limits.timer.is_ending() {
                         return;
                     }

@@ -19,13 +19,13 @@ const MS_MAX: f64 = 24.0 * 3_600_000.0;
 /// The longest age: a year.
 const AGE_MAX: f64 = 366.0 * MS_MAX;
 const FACTOR_MAX: f64 = 100.0;
-/// What `backoff.max` is where it is not given: an hour.
+/// What `backoff.max` is by default: an hour.
 const BACKOFF_MAX_MS: u64 = 3_600_000;
 /// Conditions of one filter, and how deep they are nested.
 const CONDITIONS_MAX: usize = PROPERTIES_MAX;
 const DEPTH_MAX: usize = 16;
 
-/// What was given.
+/// The options of a stream consumer, checked.
 #[derive(Default)]
 pub(crate) struct ConsumerOptions<'s> {
     pub(crate) start: Start,
@@ -123,7 +123,7 @@ fn read<'s>(
 
 const START: &str = "'earliest', 'latest' or the ID of an entry";
 
-/// What is given has to make sense together.
+/// Checks that the options make sense together.
 fn check_together(named: &[String], policy: &Policy) -> Result<(), String> {
     let has = |name: &str| named.iter().any(|one| one == name);
     let needs = |name: &str, what: &str| {

@@ -8,7 +8,7 @@ use crate::api::v1::loading::Extras;
 
 const OF: OptionsOf = OptionsOf("register_notifications_consumer");
 
-/// What was given.
+/// The options of a trigger, checked.
 pub(crate) struct TriggerOptions<'s> {
     pub(crate) spec: TriggerSpec,
     /// What to call in the middle of the command.
