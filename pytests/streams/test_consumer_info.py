@@ -151,6 +151,19 @@ def test_the_counters_of_a_consumer_are_those_of_its_streams_together(server):
         assert info(server)[name] == sum(row[name] for row in rows), name
 
 
+def test_the_counters_of_a_consumer_outlive_its_streams(server):
+    server.load(consumer())
+    server.add("stream:1", 1, 2)
+    server.add("stream:2", 3)
+    wait_info(server, processed=3, streams=2)
+    server.client.delete("stream:1")
+    wait_info(server, processed=3, streams=1, in_flight=0)
+    server.add("stream:1", 4)
+    wait_info(server, processed=4, streams=2)
+    server.client.flushall()
+    wait_info(server, processed=4, streams=0)
+
+
 def test_times_are_measured(server):
     code = "(client, data) => { for (const end = Date.now() + 20; Date.now() < end;); }"
     server.load(*policy(consumer(callback=code, options={})))

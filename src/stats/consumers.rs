@@ -2,21 +2,11 @@
 
 use crate::library::Registry;
 use crate::server::InfoField;
-use gears_core::delivery::{ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView};
+use gears_core::delivery::{Delivery, EntryId, Percentiles, State, Stats, StreamView};
 use gears_v8::ports::Reply;
 
-/// The sum over the streams of a consumer.
-pub(crate) struct Sum {
-    pub(crate) state: State,
-    pub(crate) streams: usize,
-    pub(crate) processed: u64,
-    pub(crate) in_flight: usize,
-    pub(crate) counters: Counters,
-    pub(crate) percentiles: Percentiles,
-}
-
 /// Counters that LIST shows only for consumers with options.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Counters {
     attempts: u64,
     failures: u64,
@@ -34,14 +24,6 @@ impl Counters {
             dead_letters: stats.dead_letters,
             filtered: stats.filtered,
         }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.attempts += other.attempts;
-        self.failures += other.failures;
-        self.given_up += other.given_up;
-        self.dead_letters += other.dead_letters;
-        self.filtered += other.filtered;
     }
 
     pub(crate) fn named(self) -> [(&'static str, u64); 5] {
@@ -74,43 +56,31 @@ pub(crate) fn percentiles(found: &Percentiles) -> [f64; 4] {
     [lag_50, lag_99, processing_50, processing_99]
 }
 
-pub(crate) fn sum(consumer: ConsumerKey, delivery: &Delivery) -> Sum {
-    let mut sum = Sum {
-        state: delivery.state_of(consumer),
-        streams: delivery.stream_count(consumer),
-        processed: 0,
-        in_flight: 0,
-        counters: Counters::default(),
-        percentiles: Stats::percentiles(delivery.streams_of(consumer).map(|one| one.stats)),
-    };
-    for stream in delivery.streams_of(consumer) {
-        sum.processed += stream.stats.finished;
-        sum.in_flight += stream.in_flight().len();
-        sum.counters.add(Counters::of(stream.stats));
-    }
-    sum
-}
-
 /// One line per consumer, for INFO.
-pub(super) fn of_consumers(registry: &Registry, delivery: &Delivery) -> Vec<InfoField> {
+pub(super) fn of_consumers(registry: &Registry, delivery: &mut Delivery) -> Vec<InfoField> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, consumer) in &one.consumers {
-            let sum = sum(consumer.key, delivery);
+            let Some(overview) = delivery.overview(consumer.key) else {
+                continue;
+            };
+            let totals = overview.totals;
             let mut numbers = vec![
-                ("streams", sum.streams as u64),
-                ("processed", sum.processed),
-                ("in_flight", sum.in_flight as u64),
+                ("streams", overview.streams as u64),
+                ("processed", totals.finished),
+                ("in_flight", overview.in_flight as u64),
             ];
-            numbers.extend(sum.counters.named());
-            let times = PERCENTILES.into_iter().zip(percentiles(&sum.percentiles));
+            numbers.extend(Counters::of(totals).named());
+            let times = PERCENTILES
+                .into_iter()
+                .zip(percentiles(&totals.percentiles()));
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "times are not negative, and below a year"
             )]
             numbers.extend(times.map(|(name, ms)| (name, ms.round() as u64)));
-            let state = match sum.state {
+            let state = match overview.state {
                 State::Running => 0,
                 State::Waiting => 1,
                 State::Paused => 2,

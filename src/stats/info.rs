@@ -22,7 +22,7 @@ pub(crate) fn sections(
         InfoField::Number("limit_of_libraries", limit as u64),
     ];
     let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
-    let consumers = dispatcher.inspect(|delivery| consumers::of_consumers(&registry, delivery));
+    let consumers = dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery));
     vec![
         section("memory", memory),
         section("quarantine", vec![quarantine]),

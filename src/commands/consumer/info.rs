@@ -7,9 +7,7 @@ use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context, Keys};
 use crate::stats::{self, Counters, PERCENTILES};
-use gears_core::delivery::{
-    Delivery, DeliveryState, Percentiles, Refusal, State, Stats, StreamView,
-};
+use gears_core::delivery::{Delivery, DeliveryState, Percentiles, Refusal, State, StreamView};
 use gears_v8::ports::Reply;
 
 /// At most this many entries of a lag are counted.
@@ -22,7 +20,7 @@ pub(super) const INFO: Command = Command {
     categories: CATEGORIES,
     keys: Keys::Read(STREAM_KEYWORD, STREAM_AT),
     summary: "Shows how it stands with a stream consumer",
-    complexity: "O(N) where N is the number of its streams, or of entries it is behind",
+    complexity: "O(1); with STREAM O(N) where N is the number of entries it is behind",
     args: &[text("library"), text("consumer"), ANY_STREAM],
     help: &[
         "INFO <library> <consumer> [STREAM <key>]",
@@ -44,11 +42,10 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         .get(&*target.name.library)
         .is_some_and(|library| library.executor().is_some());
     app.dispatcher
-        .inspect(|delivery| match target.key_ref(context) {
+        .update(|delivery| match target.key_ref(context) {
             None => of_consumer(&target, delivery, runs),
             Some(key) => {
-                let mut streams = delivery.streams_of(target.consumer);
-                let stream = streams.find(|one| (one.db, one.name) == (key.db, key.name));
+                let stream = delivery.stream(target.consumer, key);
                 stream.map_or(Reply::Null, |stream| {
                     let now_ms = app.dispatcher.time();
                     let of_all = delivery.consumer_state_of(target.consumer);
@@ -58,21 +55,15 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         })
 }
 
-fn of_consumer(target: &NamedConsumer<'_>, delivery: &Delivery, runs: bool) -> Reply {
-    let Some(spec) = delivery.spec(target.consumer) else {
+fn of_consumer(target: &NamedConsumer<'_>, delivery: &mut Delivery, runs: bool) -> Reply {
+    let refusal = delivery.refusal().map(|refusal| Arc::clone(&refusal.error));
+    let Some(overview) = delivery.overview(target.consumer) else {
         return Reply::Null;
     };
-    let sum = stats::sum(target.consumer, delivery);
-    let error = delivery
-        .consumer_state_of(target.consumer)
-        .aborted
-        .or_else(|| {
-            let mut streams = delivery.streams_of(target.consumer);
-            streams.find_map(|stream| stream.delivery_state().aborted.clone())
-        });
-    let error = error.or_else(|| Some(Arc::clone(&delivery.refusal()?.error)));
+    let (spec, totals) = (overview.spec, overview.totals);
+    let error = overview.aborted.or(refusal);
     let state = if runs {
-        stats::state(sum.state)
+        stats::state(overview.state)
     } else {
         Reply::text("quarantined")
     };
@@ -88,12 +79,12 @@ fn of_consumer(target: &NamedConsumer<'_>, delivery: &Delivery, runs: bool) -> R
         ("options", stats::options(spec)),
         ("state", state),
         ("error", Reply::text(error.as_deref().unwrap_or("None"))),
-        ("streams", Reply::count(sum.streams)),
-        ("processed", Reply::count(sum.processed)),
-        ("in_flight", Reply::count(sum.in_flight)),
+        ("streams", Reply::count(overview.streams)),
+        ("processed", Reply::count(totals.finished)),
+        ("in_flight", Reply::count(overview.in_flight)),
     ];
-    fields.extend(sum.counters.fields());
-    fields.extend(times(&sum.percentiles));
+    fields.extend(Counters::of(totals).fields());
+    fields.extend(times(&totals.percentiles()));
     Reply::record(fields)
 }
 
@@ -142,7 +133,7 @@ fn of_stream(
         ("in_flight", Reply::count(in_flight)),
     ];
     fields.extend(Counters::of(stats).fields());
-    fields.extend(times(&Stats::percentiles([stats].into_iter())));
+    fields.extend(times(&stats.percentiles()));
     let last_error = stream.last_error().map_or("None", |error| error);
     fields.push(("last_error", Reply::text(last_error)));
     Reply::record(fields)

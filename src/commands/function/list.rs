@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::library::{Library, LibraryConsumer, LibraryStatus};
 use crate::server::{Arg, ArgKind, Command, Context};
-use gears_core::delivery::{ConsumerSpec, Delivery, State, Stats, StreamView};
+use gears_core::delivery::{Delivery, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
 use crate::commands::{COMMAND, entry, subcommand, text, token};
@@ -96,7 +96,7 @@ fn parse(arguments: &[&[u8]]) -> Result<ListOptions, String> {
 
 fn describe_library(app: &App, name: &str, library: &Library, options: &ListOptions) -> Reply {
     let verbosity = options.verbosity;
-    let describe = |delivery: &Delivery| {
+    let describe = |delivery: &mut Delivery| {
         let all = library.consumers.iter();
         let described = all.map(|(name, consumer)| match verbosity {
             0 => Reply::text(name.as_str()),
@@ -104,7 +104,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
         });
         described.collect()
     };
-    let consumers = app.dispatcher.inspect(describe);
+    let consumers = app.dispatcher.update(describe);
     let triggers = library.triggers.iter();
     let triggers = triggers
         .map(|(name, key)| describe_trigger(name, *key, &app.dispatcher, verbosity))
@@ -169,42 +169,39 @@ fn describe_function(function: &Function) -> Reply {
 fn describe_consumer(
     name: &str,
     consumer: &LibraryConsumer,
-    delivery: &Delivery,
+    delivery: &mut Delivery,
     verbosity: u8,
 ) -> Reply {
-    let spec = delivery.spec(consumer.key);
-    let (window, trim) = spec.map_or((0, false), |spec| (spec.window, spec.trim));
-    // A paused consumer shows its state, even without options.
-    let is_blocked = delivery.state_of(consumer.key) != State::Running
-        || delivery
-            .streams_of(consumer.key)
-            .any(|stream| stream.state != State::Running);
-    let with_options: Option<&ConsumerSpec> =
-        spec.filter(|spec| is_blocked || stats::has_options(spec));
     let mut fields = vec![
         ("name", Reply::text(name)),
         ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
-        ("window", Reply::count(window)),
-        (
-            "trim",
-            Reply::text(if trim { "enabled" } else { "disabled" }),
-        ),
-        (
-            "num_streams",
-            Reply::count(delivery.stream_count(consumer.key)),
-        ),
     ];
+    let Some(overview) = delivery.overview(consumer.key) else {
+        return Reply::record(fields);
+    };
+    let spec = overview.spec;
+    let trim = if spec.trim { "enabled" } else { "disabled" };
+    fields.extend([
+        ("window", Reply::count(spec.window)),
+        ("trim", Reply::text(trim)),
+        ("num_streams", Reply::count(overview.streams)),
+    ]);
+    // A paused consumer shows its state, even without options.
+    let with_options = overview.is_held || stats::has_options(spec);
+    let shown = with_options.then(|| {
+        [
+            ("options", stats::options(spec)),
+            ("state", stats::state(overview.state)),
+        ]
+    });
     if verbosity >= 2 {
         let streams = delivery
             .streams_of(consumer.key)
-            .map(|stream| describe_stream(&stream, verbosity, with_options.is_some()))
+            .map(|stream| describe_stream(&stream, verbosity, with_options))
             .collect();
         fields.push(("streams", Reply::Array(streams)));
     }
-    if let Some(spec) = with_options {
-        fields.push(("options", stats::options(spec)));
-        fields.push(("state", stats::state(delivery.state_of(consumer.key))));
-    }
+    fields.extend(shown.into_iter().flatten());
     Reply::record(fields)
 }
 
@@ -242,7 +239,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
     if with_options {
         fields.push(("state", stats::state(stream.state)));
         fields.extend(Counters::of(stats).fields());
-        let times = stats::percentiles(&Stats::percentiles([stats].into_iter()));
+        let times = stats::percentiles(&stats.percentiles());
         fields.extend(TIMES.into_iter().zip(times.map(Reply::Double)));
     }
     if stream.db != 0 {

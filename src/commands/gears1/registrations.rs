@@ -9,7 +9,7 @@ use crate::dispatcher::TriggerView;
 use crate::library::Registry;
 use crate::server::{Arg, Command, Context};
 use crate::stats::{event_types, key_types, mode_name};
-use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, Stats};
+use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
 
@@ -133,7 +133,7 @@ fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
             let metadata = one.metadata?;
             let data = app
                 .dispatcher
-                .inspect(|delivery| of_consumer(key, metadata, delivery))?;
+                .update(|delivery| of_consumer(key, metadata, delivery))?;
             ("StreamReader", described(metadata), data)
         }
         What::Trigger(key) => {
@@ -162,48 +162,38 @@ fn wanted(prefix: &[u8], exact: bool) -> Reply {
     Reply::Bulk(wanted)
 }
 
-fn of_consumer(key: ConsumerKey, metadata: &Metadata, delivery: &Delivery) -> Option<Reply> {
-    let spec = delivery.spec(key)?;
-    let mut sum = Stats::default();
-    let mut in_flight = 0;
-    for stream in delivery.streams_of(key) {
-        let stats = stream.stats;
-        in_flight += stream.in_flight().len() as u64;
-        sum.attempts += stats.attempts;
-        sum.failures += stats.failures;
-        sum.finished += stats.finished;
-        sum.total_processed_ms += stats.total_processed_ms;
-        sum.total_lag_ms += stats.total_lag_ms;
-        // The error of the stream that was discovered last.
-        if sum.last_error.is_none() && stats.failing {
-            sum.last_error.clone_from(&stats.last_error);
-        }
-        sum.last_processed_ms = sum.last_processed_ms.max(stats.last_processed_ms);
-        sum.last_lag_ms = sum.last_lag_ms.max(stats.last_lag_ms);
-    }
+fn of_consumer(key: ConsumerKey, metadata: &Metadata, delivery: &mut Delivery) -> Option<Reply> {
+    let overview = delivery.overview(key)?;
+    let (spec, totals) = (overview.spec, overview.totals);
+    let in_flight = overview.in_flight as u64;
+    let last_error = totals.last_error.as_deref();
+    let last_error = last_error.filter(|_| overview.is_failing);
     Some(Reply::record(vec![
         ("mode", mode(metadata, spec.mode)),
-        ("numTriggered", Reply::count(sum.attempts + in_flight)),
-        ("numSuccess", Reply::count(sum.attempts - sum.failures)),
-        ("numFailures", Reply::count(sum.failures)),
+        ("numTriggered", Reply::count(totals.attempts + in_flight)),
+        (
+            "numSuccess",
+            Reply::count(totals.attempts - totals.failures),
+        ),
+        ("numFailures", Reply::count(totals.failures)),
         ("numAborted", Reply::count(0u64)),
-        ("lastRunDurationMS", Reply::count(sum.last_processed_ms)),
-        ("totalRunDurationMS", Reply::count(sum.total_processed_ms)),
+        ("lastRunDurationMS", Reply::count(totals.last_processed_ms)),
+        (
+            "totalRunDurationMS",
+            Reply::count(totals.total_processed_ms),
+        ),
         (
             "avgRunDurationMS",
-            Reply::Double(sum.average(sum.total_processed_ms)),
+            Reply::Double(totals.average(totals.total_processed_ms)),
         ),
-        ("lastEstimatedLagMS", Reply::count(sum.last_lag_ms)),
+        ("lastEstimatedLagMS", Reply::count(totals.last_lag_ms)),
         (
             "avgEstimatedLagMS",
-            Reply::Double(sum.average(sum.total_lag_ms)),
+            Reply::Double(totals.average(totals.total_lag_ms)),
         ),
-        (
-            "lastError",
-            sum.last_error.as_deref().map_or(Reply::Null, Reply::text),
-        ),
+        ("lastError", last_error.map_or(Reply::Null, Reply::text)),
         ("args", args_of(spec)),
-        ("status", Reply::text(status(delivery.state_of(key)))),
+        ("status", Reply::text(status(overview.state))),
     ]))
 }
 

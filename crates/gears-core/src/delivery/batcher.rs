@@ -461,6 +461,12 @@ impl Batcher {
         self.in_flight_attempts.len()
     }
 
+    /// How many entries are with the callback.
+    pub(super) fn entries_in_flight(&self) -> usize {
+        let loads = self.in_flight_attempts.values();
+        loads.map(|load| load.entries.len()).sum()
+    }
+
     /// IDs with the callback, ascending.
     pub(super) fn in_flight(&self) -> Vec<EntryId> {
         let mut ids: Vec<_> = self

@@ -341,6 +341,14 @@ impl Subscription {
         }
     }
 
+    /// How many entries are with the callback now.
+    pub(super) fn in_flight_count(&self) -> usize {
+        match &self.feed {
+            Feed::Prefetch => self.cursor.in_flight_count(),
+            Feed::Batched(batched) => batched.batcher.entries_in_flight(),
+        }
+    }
+
     /// Entries that are to be dispatched although later ones were, ascending.
     pub(super) fn redeliveries(&self) -> Vec<EntryId> {
         let mut ids = match &self.feed {

@@ -47,9 +47,11 @@ mod prefetch_queue;
 mod prefix;
 mod rare;
 mod record;
+mod standings;
 mod state_machine;
 mod stats;
 mod subscription;
+mod subscriptions;
 mod urgent;
 
 pub use batcher::{Batch, Tried};
@@ -68,7 +70,7 @@ pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
-pub use state_machine::{Delivery, StreamView};
+pub use state_machine::{Delivery, Overview, StreamView};
 pub use stats::{Percentiles, Stats};
 
 slotmap::new_key_type! {

@@ -15,6 +15,7 @@ mod decisions;
 mod durable;
 mod entries;
 mod failures;
+mod overview;
 #[cfg(test)]
 mod policy_tests;
 mod scheduling;
@@ -37,11 +38,15 @@ use super::delivery_state::DeliveryState;
 use super::event::{ControlMessage, Event, KeyRef, Refusal};
 use super::names::Names;
 use super::prefix::PrefixIndex;
+use super::standings::Standings;
+use super::stats::Stats;
 use super::subscription::{FeedContext, Subscription};
+use super::subscriptions::Subscriptions;
 use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 
 pub use consumers::StreamView;
+pub use overview::Overview;
 
 #[derive(Debug)]
 struct RegisteredConsumer {
@@ -54,6 +59,10 @@ struct RegisteredConsumer {
     suspended: bool,
     /// Why nothing is dispatched of any stream.
     delivery_state: DeliveryState,
+    /// What was counted of all streams, those that are gone included.
+    totals: Stats,
+    /// How it stands with its streams, as far as it was noted.
+    standings: Standings,
 }
 
 impl RegisteredConsumer {
@@ -84,7 +93,7 @@ struct TrackedStream {
 pub struct Delivery {
     consumers: SlotMap<ConsumerKey, RegisteredConsumer>,
     streams: SlotMap<StreamKey, TrackedStream>,
-    subs: SlotMap<SubscriptionKey, Subscription>,
+    subs: Subscriptions,
     names: Names,
     prefixes: PrefixIndex<ConsumerKey>,
     epoch: u64,
@@ -121,7 +130,7 @@ impl Delivery {
         Self {
             consumers: SlotMap::with_key(),
             streams: SlotMap::with_key(),
-            subs: SlotMap::with_key(),
+            subs: Subscriptions::new(),
             names: Names::default(),
             prefixes: PrefixIndex::default(),
             epoch: 0,
@@ -147,6 +156,7 @@ impl Delivery {
 
     /// Takes note of a fact. Facts about subscriptions that are no more are ignored.
     pub fn on(&mut self, event: Event<'_>) {
+        self.note_standings_if_many();
         match event {
             Event::Appended(key) => self.touched(key, 1),
             Event::Found(key) => self.touched(key, 0),
@@ -213,8 +223,11 @@ impl Delivery {
                     self.urgent.note_started(sub);
                 }
                 if state.cursor.note_finished(id) {
-                    state.stats.note_call(error.is_some());
-                    state.stats.note_finished(id, took, now_ms, error);
+                    let totals = &mut self.consumers[state.consumer].totals;
+                    for stats in [totals, &mut state.stats] {
+                        stats.note_call(error.is_some());
+                        stats.note_finished(id, took, now_ms, error.clone());
+                    }
                     self.after_finish(sub, is_on_old_code);
                 }
                 self.queue_commit(sub);
@@ -231,6 +244,8 @@ impl Delivery {
             Event::Abandoned { sub, id } => self.abandoned(sub, id),
             Event::Refused { sub, error } => {
                 if let Some(state) = self.subs.get_mut(sub) {
+                    let totals = &mut self.consumers[state.consumer].totals;
+                    totals.note_error(Arc::clone(&error));
                     state.stats.note_error(error);
                     state.refuse();
                     self.urgent.forget(sub);

@@ -46,6 +46,36 @@ pub(super) struct Tail {
     pub(super) unread_new: u64,
 }
 
+/// Of which lists of subscriptions one is an element, in a byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lists(u8);
+
+/// A list of subscriptions.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(super) enum List {
+    /// Those that may be dispatched.
+    Ready = 1,
+    /// Those whose progress is to be committed.
+    Progress = 2,
+    /// Those that may have changed since their standing was noted.
+    Changed = 4,
+}
+
+impl Lists {
+    /// It is in the list from now on; whether it was not before.
+    pub(super) fn enter(&mut self, list: List) -> bool {
+        let is_new = self.0 & list as u8 == 0;
+        self.0 |= list as u8;
+        is_new
+    }
+
+    /// It was taken out of the list.
+    pub(super) fn leave(&mut self, list: List) {
+        self.0 &= !(list as u8);
+    }
+}
+
 /// What a subscription has to know of its consumer and of the world to go on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FeedContext<'a> {
@@ -81,10 +111,8 @@ pub(super) struct Subscription {
     /// Places of the window that are taken until the progress is committed.
     pub(super) uncommitted_slots: u32,
     pub(super) phase: Phase,
-    /// Whether it is in the list of those that may be dispatched.
-    pub(super) in_ready: bool,
-    /// Whether it is in the list of those whose progress is to be committed.
-    pub(super) in_progress: bool,
+    /// The lists that it is in.
+    pub(super) lists: Lists,
     /// Whether it got further while nothing was committed: replicas are to know where they are
     /// those of a primary again.
     pub(super) missed_commit: bool,
@@ -124,8 +152,7 @@ impl Subscription {
             timer_ms: 0,
             uncommitted_slots: 0,
             phase,
-            in_ready: false,
-            in_progress: false,
+            lists: Lists::default(),
             missed_commit: false,
             stats: Stats::default(),
         }

@@ -10,6 +10,7 @@ use gears_core::delivery::{
 };
 
 use crate::code::{Code, Message, Outcome, Report};
+use crate::overview::check_overview;
 use crate::reference::Reference;
 use crate::world::{Entry, Key, StaticKey, Step, World};
 
@@ -97,6 +98,9 @@ impl Driver {
     pub(crate) fn check(&mut self) {
         self.reference.check_views(&self.world, &self.core);
         self.reference.check_gates(&mut self.core);
+        for consumer in self.reference.consumers() {
+            check_overview(&mut self.core, consumer);
+        }
         self.reference
             .check_awake(&self.world, &self.core, &self.stalled);
     }

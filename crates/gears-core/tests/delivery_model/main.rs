@@ -39,6 +39,8 @@
 mod code;
 mod driver;
 mod interest;
+#[path = "../common/overview.rs"]
+mod overview;
 mod reference;
 mod world;
 

@@ -63,6 +63,10 @@ impl Reference {
 
     // ---- consumers ------------------------------------------------------------------------
 
+    pub(crate) fn consumers(&self) -> Vec<ConsumerKey> {
+        self.consumers.iter().map(|one| one.key).collect()
+    }
+
     pub(crate) fn consumer_count(&self) -> usize {
         self.consumers.len()
     }

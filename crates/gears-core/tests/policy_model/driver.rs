@@ -12,6 +12,7 @@ use gears_core::delivery::{
 
 use crate::interest::Load;
 use crate::outcome::Outcome;
+use crate::overview::check_overview;
 use crate::reference::Reference;
 use crate::world::{self, Entry, NAMES, World};
 
@@ -90,6 +91,9 @@ impl Driver {
 
     pub(crate) fn check(&mut self) {
         self.send_control_messages();
+        for key in &self.keys {
+            check_overview(&mut self.core, *key);
+        }
         self.reference.check_awake(&self.core, &self.stalled);
     }
 

@@ -35,6 +35,8 @@
 mod driver;
 mod interest;
 mod outcome;
+#[path = "../common/overview.rs"]
+mod overview;
 mod reference;
 mod world;
 

@@ -155,6 +155,7 @@ impl Delivery {
         }
         let stream = state.stream;
         if filtered > 0 {
+            self.consumers[state.consumer].totals.filtered += filtered;
             self.queue_commit(sub);
             self.queue_trim(stream);
         }
@@ -193,13 +194,16 @@ impl Delivery {
         now_ms: u64,
         uncommitted: bool,
     ) {
-        let Some((state, mut load)) = self.complete(sub, number) else {
+        let Some((_, mut load)) = self.complete(sub, number) else {
             return;
         };
+        let state = &mut self.subs[sub];
+        let totals = &mut self.consumers[state.consumer].totals;
         let end = end.checked(&load);
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
         }
+        totals.note_call(!matches!(end, End::Done));
         state.stats.note_call(!matches!(end, End::Done));
         // Entries whose IDs came again since, or that were sought past, are not of this stream.
         let cursor = &state.cursor;
@@ -216,6 +220,7 @@ impl Delivery {
             if !is_redriven {
                 state.cursor.note_finished(id);
             }
+            totals.note_finished(id, took, now_ms, None);
             state.stats.note_finished(id, took, now_ms, None);
         }
         let (consumer, stream) = (state.consumer, state.stream);

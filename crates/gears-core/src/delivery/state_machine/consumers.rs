@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::ConsumerKey;
 use super::super::arrival_order::ArrivalOrder;
 use super::super::checkpoint::Checkpoint;
 use super::super::consumer::ConsumerSpec;
@@ -11,8 +10,10 @@ use super::super::delivery_state::{DeliveryState, State};
 use super::super::event::Refusal;
 use super::super::id::EntryId;
 use super::super::policy::OnFailure;
+use super::super::standings::Standings;
 use super::super::stats::Stats;
 use super::super::subscription::{Recall, Subscription};
+use super::super::{ConsumerKey, SubscriptionKey};
 use super::{Delivery, RegisteredConsumer};
 
 /// One stream of a consumer, for people to look at.
@@ -107,6 +108,8 @@ impl Delivery {
             order: ArrivalOrder::default(),
             suspended: false,
             delivery_state: DeliveryState::default(),
+            totals: Stats::default(),
+            standings: Standings::default(),
         });
         let spec = &self.consumers[consumer].spec;
         self.prefixes.insert(&spec.prefix, spec.exact, consumer);
@@ -199,7 +202,8 @@ impl Delivery {
 
     /// Counts anew for a consumer.
     pub fn clear_stats(&mut self, key: ConsumerKey) {
-        if let Some(consumer) = self.consumers.get(key) {
+        if let Some(consumer) = self.consumers.get_mut(key) {
+            consumer.totals.clear();
             for sub in consumer.subs.values() {
                 self.subs[*sub].stats.clear();
             }
@@ -212,42 +216,25 @@ impl Delivery {
             .get(key)
             .into_iter()
             .flat_map(|consumer| consumer.subs.values().rev())
-            .map(|sub| {
-                let sub = &self.subs[*sub];
-                let stream = &self.streams[sub.stream];
-                StreamView {
-                    db: stream.db,
-                    name: &stream.name,
-                    stats: &sub.stats,
-                    state: self.or_refused(sub.delivery_state.state(self.now_ms)),
-                    state_of: sub,
-                    now_ms: self.now_ms,
-                    refusal: self.refusal(),
-                }
-            })
+            .map(|sub| self.view(*sub))
     }
 
-    /// How it stands with a consumer as a whole: as with that of its streams that is worst off.
-    #[must_use]
-    pub fn state_of(&self, key: ConsumerKey) -> State {
-        let own = self
-            .consumers
-            .get(key)
-            .map(|one| one.delivery_state.state(self.now_ms));
-        let own = own.unwrap_or(State::Running);
-        if own != State::Running {
-            return own;
+    pub(super) fn view(&self, sub: SubscriptionKey) -> StreamView<'_> {
+        let sub = &self.subs[sub];
+        let stream = &self.streams[sub.stream];
+        StreamView {
+            db: stream.db,
+            name: &stream.name,
+            stats: &sub.stats,
+            state: self.or_refused(sub.delivery_state.state(self.now_ms)),
+            state_of: sub,
+            now_ms: self.now_ms,
+            refusal: self.refusal(),
         }
-        let of_streams = self.streams_of(key).map(|stream| stream.state);
-        let waits = |state: &State| matches!(state, State::Waiting | State::Aborted);
-        let worst = of_streams
-            .filter(waits)
-            .max_by_key(|state| *state == State::Aborted);
-        worst.unwrap_or(self.or_refused(State::Running))
     }
 
     /// How it stands where nothing else holds it up.
-    fn or_refused(&self, state: State) -> State {
+    pub(super) fn or_refused(&self, state: State) -> State {
         if state == State::Running && self.refusal.is_some() {
             State::Refused
         } else {

@@ -7,13 +7,19 @@ use super::super::id::EntryId;
 use super::super::record::Item;
 use super::super::subscription::Recall;
 use super::super::{ConsumerKey, SubscriptionKey};
-use super::Delivery;
+use super::{Delivery, StreamView};
 
 impl Delivery {
     /// Whether a consumer knows a stream.
     #[must_use]
     pub fn knows(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> bool {
         self.find(consumer, key).is_some()
+    }
+
+    /// One stream of a consumer, if it knows that.
+    #[must_use]
+    pub fn stream(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<StreamView<'_>> {
+        self.find(consumer, key).map(|sub| self.view(sub))
     }
 
     fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {

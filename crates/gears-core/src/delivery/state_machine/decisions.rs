@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::consumer::Mode;
 use super::super::cursor::TrimBound;
 use super::super::event::{ControlMessage, Dispatch, KeyRef, ReadRequest, Trim};
-use super::super::subscription::Subscription;
+use super::super::subscription::{List, Subscription};
 use super::super::{SHARE, SubscriptionKey};
 use super::Delivery;
 
@@ -55,7 +55,7 @@ impl Delivery {
             let Some(state) = self.subs.get_mut(sub) else {
                 continue;
             };
-            state.in_ready = false;
+            state.lists.leave(List::Ready);
             let consumer = state.consumer;
             if !self.is_runnable(sub) {
                 continue;

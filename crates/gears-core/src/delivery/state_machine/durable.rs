@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::super::delivery_state::DeliveryState;
 use super::super::event::{ControlMessage, Durable, Progress};
+use super::super::subscription::List;
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::Delivery;
 
@@ -33,8 +34,7 @@ impl Delivery {
     /// Has the progress of a subscription committed.
     pub(super) fn queue_commit(&mut self, sub: SubscriptionKey) {
         let state = &mut self.subs[sub];
-        if !state.in_progress {
-            state.in_progress = true;
+        if state.lists.enter(List::Progress) {
             self.progress.push_back(sub);
         }
     }
@@ -47,7 +47,7 @@ impl Delivery {
             let Some(state) = self.subs.get_mut(sub) else {
                 continue;
             };
-            state.in_progress = false;
+            state.lists.leave(List::Progress);
             state.tidy();
             let consumer = state.consumer;
             let places = std::mem::take(&mut state.uncommitted_slots) as usize;

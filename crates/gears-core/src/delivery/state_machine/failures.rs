@@ -65,7 +65,10 @@ impl Delivery {
         now_ms: u64,
     ) {
         let state = &mut self.subs[sub];
-        state.stats.note_error(Arc::clone(&failure.error));
+        let totals = &mut self.consumers[state.consumer].totals;
+        for stats in [totals, &mut state.stats] {
+            stats.note_error(Arc::clone(&failure.error));
+        }
         if load.entries.is_empty() {
             return;
         }
@@ -147,6 +150,7 @@ impl Delivery {
             state.cursor.note_finished(*id);
         }
         state.stats.filtered += unwanted.len() as u64;
+        self.consumers[state.consumer].totals.filtered += unwanted.len() as u64;
         let stream = state.stream;
         self.queue_commit(sub);
         self.queue_trim(stream);
@@ -194,11 +198,15 @@ impl Delivery {
         let to = self.policy(consumer).dead_letter.clone();
         let is_redriven = !load.dead_letters.is_empty();
         let state = &mut self.subs[sub];
+        let totals = &mut self.consumers[consumer].totals;
+        totals.given_up += load.entries.len() as u64;
         state.stats.given_up += load.entries.len() as u64;
         for entry in load.entries {
             let id = entry.item.id();
-            let error = Some(Arc::clone(&failure.error));
-            state.stats.note_finished(id, took, now_ms, error);
+            for stats in [&mut *totals, &mut state.stats] {
+                let error = Some(Arc::clone(&failure.error));
+                stats.note_finished(id, took, now_ms, error);
+            }
             if is_redriven {
                 // It has its dead letter.
                 continue;
@@ -231,6 +239,7 @@ impl Delivery {
             return;
         };
         state.stats.dead_letters += 1;
+        self.consumers[state.consumer].totals.dead_letters += 1;
         let id = dead_letter.item.id();
         state.delivery_state.take_tried(id);
         state.cursor.note_finished(id);
@@ -243,6 +252,8 @@ impl Delivery {
     /// A dead letter could not be written: its entry is not done.
     pub(super) fn dead_letter_refused(&mut self, dead_letter: DeadLetter, error: Arc<str>) {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
+            let totals = &mut self.consumers[state.consumer].totals;
+            totals.note_error(Arc::clone(&error));
             state.stats.note_error(error);
             self.unwritten
                 .push((self.now_ms.saturating_add(WRITE_AGAIN_MS), dead_letter));

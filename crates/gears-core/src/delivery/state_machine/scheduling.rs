@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::event::ControlMessage;
-use super::super::subscription::{Phase, Recall, Subscription};
+use super::super::subscription::{List, Phase, Recall, Subscription};
 use super::super::{ConsumerKey, StreamKey, SubscriptionKey};
 use super::Delivery;
 
@@ -134,8 +134,7 @@ impl Delivery {
         }
         let is_urgent = self.urgent.contains(sub);
         let state = &mut self.subs[sub];
-        if !is_urgent && !state.in_ready {
-            state.in_ready = true;
+        if !is_urgent && state.lists.enter(List::Ready) {
             self.ready.push_back(sub);
         }
     }

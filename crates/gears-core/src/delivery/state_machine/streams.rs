@@ -117,8 +117,10 @@ impl Delivery {
         for deletions in &mut self.deletions {
             deletions.db = swapped(deletions.db, a, b);
         }
-        for state in self.subs.values_mut() {
-            if let Some(batcher) = state.feed.batcher_mut() {
+        for sub in self.subs.keys().collect::<Vec<_>>() {
+            if self.subs[sub].feed.is_batched()
+                && let Some(batcher) = self.subs[sub].feed.batcher_mut()
+            {
                 batcher.swapped(a, b);
             }
         }
@@ -204,6 +206,7 @@ impl Delivery {
         if let Some(state) = self.subs.remove(sub) {
             let consumer = &mut self.consumers[state.consumer];
             consumer.subs.remove(&state.discovered);
+            consumer.standings.remove(sub);
             consumer.order.forget(sub);
             if let Some(first) = consumer.order.first() {
                 self.schedule_one(first);

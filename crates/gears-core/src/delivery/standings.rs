@@ -1,0 +1,136 @@
+//! How it stands with the streams of one consumer, so that nobody has to go through all of them.
+//!
+//! Most streams of a consumer are at rest: everything is done, nothing holds them up. Of these
+//! nothing is kept here. The others are counted, and listed by what somebody may ask for.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
+use super::SubscriptionKey;
+use super::delivery_state::State;
+
+/// How it stands with one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Entries with the callback.
+    pub(super) in_flight: usize,
+    /// Since when it is behind, Unix milliseconds; `None` where everything is done.
+    pub(super) behind_since_ms: Option<u64>,
+    /// Whether only an order can end what holds it up.
+    pub(super) stopped: Option<Stopped>,
+    /// When a retry comes, Unix milliseconds; what is past holds nothing up.
+    pub(super) until_ms: u64,
+    /// Whether the last thing that happened was an error.
+    pub(super) failing: bool,
+}
+
+/// What only an order can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    Paused,
+    Aborted,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Standings {
+    /// Those that are not at rest, each with its place in the consumer's list.
+    known: HashMap<SubscriptionKey, (u64, Standing)>,
+    in_flight: usize,
+    failing: usize,
+    /// Who is behind, the one that is furthest behind first.
+    behind: BTreeSet<(u64, SubscriptionKey)>,
+    /// Those that wait, the one that goes on next first.
+    waiting: BTreeSet<(u64, u64)>,
+    /// By their places in the consumer's list.
+    paused: BTreeSet<u64>,
+    aborted: BTreeSet<u64>,
+}
+
+/// Room that is kept for streams that leave their rest.
+const KEPT: usize = 256;
+
+impl Standings {
+    /// Takes note of how it stands with a stream now.
+    pub(super) fn set(&mut self, sub: SubscriptionKey, place: u64, standing: Standing) {
+        if self.get(sub) == standing && (standing != Standing::default()) {
+            return;
+        }
+        self.remove(sub);
+        if standing == Standing::default() {
+            return;
+        }
+        self.in_flight += standing.in_flight;
+        self.failing += usize::from(standing.failing);
+        if let Some(since) = standing.behind_since_ms {
+            self.behind.insert((since, sub));
+        }
+        if standing.until_ms > 0 {
+            self.waiting.insert((standing.until_ms, place));
+        }
+        match standing.stopped {
+            Some(Stopped::Paused) => self.paused.insert(place),
+            Some(Stopped::Aborted) => self.aborted.insert(place),
+            None => false,
+        };
+        self.known.insert(sub, (place, standing));
+    }
+
+    /// Forgets a stream: it is at rest, or gone.
+    pub(super) fn remove(&mut self, sub: SubscriptionKey) {
+        let Some((place, standing)) = self.known.remove(&sub) else {
+            return;
+        };
+        self.in_flight -= standing.in_flight;
+        self.failing -= usize::from(standing.failing);
+        if let Some(since) = standing.behind_since_ms {
+            self.behind.remove(&(since, sub));
+        }
+        self.waiting.remove(&(standing.until_ms, place));
+        self.paused.remove(&place);
+        self.aborted.remove(&place);
+        if self.known.capacity() / 8 > self.known.len().max(KEPT) {
+            self.known.shrink_to(KEPT);
+        }
+    }
+
+    /// How it stood with a stream when that was last noted.
+    pub(super) fn get(&self, sub: SubscriptionKey) -> Standing {
+        let known = self.known.get(&sub);
+        known.map_or_else(Standing::default, |(_, standing)| *standing)
+    }
+
+    /// Entries with the callback, of all streams.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether the last thing that happened to some stream was an error.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing > 0
+    }
+
+    /// How it stands with the stream that is worst off: a pause of single streams does not count.
+    pub(super) fn worst(&self, now_ms: u64) -> State {
+        if self.aborted.is_empty() {
+            let last = self.waiting.last();
+            match last.is_some_and(|(until_ms, _)| *until_ms > now_ms) {
+                true => State::Waiting,
+                false => State::Running,
+            }
+        } else {
+            State::Aborted
+        }
+    }
+
+    /// Whether some stream is held up by itself.
+    pub(super) fn is_any_held(&self, now_ms: u64) -> bool {
+        !self.paused.is_empty() || self.worst(now_ms) != State::Running
+    }
+
+    /// The place of the stream that stopped for a failure and was discovered last.
+    pub(super) fn last_aborted(&self) -> Option<u64> {
+        self.aborted.last().copied()
+    }
+}

@@ -1,0 +1,120 @@
+//! How it stands with a consumer as a whole, without a look at each of its streams.
+
+use std::sync::Arc;
+
+use super::super::ConsumerKey;
+use super::super::consumer::ConsumerSpec;
+use super::super::delivery_state::State;
+use super::super::standings::{Standing, Stopped};
+use super::super::stats::Stats;
+use super::super::subscription::Subscription;
+use super::Delivery;
+
+/// Subscriptions that may have changed before that is noted. One that is at rest again by then has
+/// cost nothing.
+const MANY: usize = 128;
+
+/// How it stands with a consumer as a whole.
+#[derive(Debug)]
+pub struct Overview<'a> {
+    /// What it asked for.
+    pub spec: &'a ConsumerSpec,
+    /// As with that of its streams that is worst off.
+    pub state: State,
+    /// Whether the consumer or one of its streams is held up.
+    pub is_held: bool,
+    /// How many streams it knows.
+    pub streams: usize,
+    /// Entries with the callback now.
+    pub in_flight: usize,
+    /// What was counted of all its streams, those that are gone included.
+    pub totals: &'a Stats,
+    /// What stopped it, or one of its streams.
+    pub aborted: Option<Arc<str>>,
+    /// Whether the last thing that happened to some stream was an error.
+    pub is_failing: bool,
+}
+
+impl Delivery {
+    /// How it stands with a consumer as a whole.
+    pub fn overview(&mut self, key: ConsumerKey) -> Option<Overview<'_>> {
+        self.note_standings();
+        let consumer = self.consumers.get(key)?;
+        let standings = &consumer.standings;
+        let state = match consumer.delivery_state.state(self.now_ms) {
+            State::Running => match standings.worst(self.now_ms) {
+                State::Running => self.or_refused(State::Running),
+                state => state,
+            },
+            state => state,
+        };
+        let aborted = standings.last_aborted();
+        let aborted = aborted.and_then(|place| consumer.subs.get(&place));
+        let aborted = aborted.and_then(|sub| self.subs[*sub].delivery_state.aborted.as_ref());
+        Some(Overview {
+            spec: &consumer.spec,
+            state,
+            is_held: state != State::Running || standings.is_any_held(self.now_ms),
+            streams: consumer.subs.len(),
+            in_flight: standings.in_flight(),
+            totals: &consumer.totals,
+            aborted: consumer
+                .delivery_state
+                .aborted
+                .as_ref()
+                .or(aborted)
+                .cloned(),
+            is_failing: standings.is_failing(),
+        })
+    }
+
+    /// Notes how it stands with what has changed, before that becomes much.
+    pub(super) fn note_standings_if_many(&mut self) {
+        if self.subs.changed_count() >= MANY {
+            self.note_standings();
+        }
+    }
+
+    fn note_standings(&mut self) {
+        while let Some((key, sub)) = self.subs.pop_changed() {
+            let Some(consumer) = self.consumers.get_mut(sub.consumer) else {
+                continue;
+            };
+            let before = consumer.standings.get(key);
+            let standing = sub.standing(before, self.now_ms);
+            consumer.standings.set(key, sub.discovered, standing);
+        }
+    }
+}
+
+impl Subscription {
+    /// How it stands, where it stood as it did `before`.
+    fn standing(&self, before: Standing, now_ms: u64) -> Standing {
+        let state = &*self.delivery_state;
+        let stopped = if state.aborted.is_some() {
+            Some(Stopped::Aborted)
+        } else {
+            state.paused.then_some(Stopped::Paused)
+        };
+        Standing {
+            in_flight: self.in_flight_count(),
+            behind_since_ms: self.behind_since_ms(before.behind_since_ms, now_ms),
+            stopped,
+            until_ms: if stopped.is_none() { state.until_ms } else { 0 },
+            failing: self.stats.failing,
+        }
+    }
+
+    /// The time of the oldest entry that is not done. Of one that was not read the ID is not known:
+    /// then since when it is known to be there, and at least the time of what is done.
+    fn behind_since_ms(&self, before: Option<u64>, now_ms: u64) -> Option<u64> {
+        if let Some(oldest) = self.cursor.oldest() {
+            return Some(oldest.ms);
+        }
+        let is_new = self.tail.unread_new > 0;
+        let since = before.unwrap_or(if is_new { now_ms } else { 0 });
+        self.tail
+            .has_unread
+            .then_some(since.max(self.cursor.read().ms))
+    }
+}

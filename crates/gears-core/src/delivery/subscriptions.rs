@@ -1,0 +1,97 @@
+//! All subscriptions, and which of them may have changed since somebody looked.
+
+use std::ops::{Index, IndexMut};
+
+use slotmap::SlotMap;
+
+use super::SubscriptionKey;
+use super::subscription::{List, Subscription};
+
+/// See the module's description. Whoever gets one to change it is taken at their word.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    all: SlotMap<SubscriptionKey, Subscription>,
+    /// Each once, and perhaps gone by now.
+    changed: Vec<SubscriptionKey>,
+}
+
+impl Subscriptions {
+    pub(super) fn new() -> Self {
+        Self {
+            all: SlotMap::with_key(),
+            changed: Vec::new(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, sub: Subscription) -> SubscriptionKey {
+        let key = self.all.insert(sub);
+        note(&mut self.changed, key, &mut self.all[key]);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: SubscriptionKey) -> Option<Subscription> {
+        self.all.remove(key)
+    }
+
+    pub(super) fn contains_key(&self, key: SubscriptionKey) -> bool {
+        self.all.contains_key(key)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+        self.all.keys()
+    }
+
+    pub(super) fn get(&self, key: SubscriptionKey) -> Option<&Subscription> {
+        self.all.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: SubscriptionKey) -> Option<&mut Subscription> {
+        let sub = self.all.get_mut(key)?;
+        note(&mut self.changed, key, sub);
+        Some(sub)
+    }
+
+    /// How many may have changed.
+    pub(super) fn changed_count(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The next one that may have changed since it was last returned here.
+    pub(super) fn pop_changed(&mut self) -> Option<(SubscriptionKey, &Subscription)> {
+        while let Some(key) = self.changed.pop() {
+            if self.all.contains_key(key) {
+                let sub = &mut self.all[key];
+                sub.lists.leave(List::Changed);
+                return Some((key, sub));
+            }
+        }
+        // A change of all of them may have made it large.
+        self.changed.shrink_to(CHANGED);
+        None
+    }
+}
+
+/// Room that is kept for those that change next.
+const CHANGED: usize = 1024;
+
+fn note(changed: &mut Vec<SubscriptionKey>, key: SubscriptionKey, sub: &mut Subscription) {
+    if sub.lists.enter(List::Changed) {
+        changed.push(key);
+    }
+}
+
+impl Index<SubscriptionKey> for Subscriptions {
+    type Output = Subscription;
+
+    fn index(&self, key: SubscriptionKey) -> &Subscription {
+        &self.all[key]
+    }
+}
+
+impl IndexMut<SubscriptionKey> for Subscriptions {
+    fn index_mut(&mut self, key: SubscriptionKey) -> &mut Subscription {
+        let sub = &mut self.all[key];
+        note(&mut self.changed, key, sub);
+        sub
+    }
+}
