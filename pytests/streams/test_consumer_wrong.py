@@ -125,7 +125,7 @@ def test_help_has_a_line_for_each_subcommand(server):
     lines = server.run("RG.CONSUMER", "HELP")
     assert all(isinstance(line, str) for line in lines)
     text = "\n".join(lines)
-    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "REDRIVE", "INFO", "HELP", "STREAM", "COUNT"):
+    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "REDRIVE", "INFO", "STREAMS", "HELP", "STREAM", "COUNT"):
         assert word in text
 
 
@@ -153,6 +153,10 @@ def test_rights_can_be_given_for_each_subcommand(server):
             if word != "info":
                 with pytest.raises(NoPermissionError):
                     command(server, word, *more, client=watcher)
+        with pytest.raises(NoPermissionError):
+            command(server, "STREAMS", client=watcher)
+        server.run("ACL", "SETUSER", "watcher", "+rg.consumer|streams")
+        assert command(server, "STREAMS", client=watcher)
         # Redis 7.0 has no categories for subcommands of modules.
         if "rg.consumer|pause" in server.run("ACL", "CAT", "write"):
             server.run("ACL", "SETUSER", "watcher", "+@all", "-@write")

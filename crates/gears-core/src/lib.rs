@@ -5,5 +5,6 @@
 //! is one of the facts), and no thread; so all of it is tested by millions of random steps.
 
 pub mod delivery;
+pub mod glob;
 pub mod snapshot;
 pub mod triggers;

@@ -2,6 +2,7 @@
 
 mod control;
 mod info;
+mod streams;
 
 use crate::app::App;
 use crate::dispatcher::ConsumerName;
@@ -25,6 +26,7 @@ pub(super) static RG_CONSUMER: Command = Command {
         control::RETRY,
         control::REDRIVE,
         info::INFO,
+        streams::STREAMS,
         Command {
             entry: entry!(subcommand, help),
             categories: CATEGORIES,
@@ -71,9 +73,7 @@ impl<'a> NamedConsumer<'a> {
         arguments: &'w [&'a [u8]],
         subcommand: &str,
     ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
-        let [library, consumer, rest @ ..] = arguments else {
-            return Err(wrong_arity(subcommand));
-        };
+        let (mut target, rest) = Self::parse_name(app, arguments, subcommand)?;
         let (key, rest) = match rest {
             [keyword, key, rest @ ..] if keyword.eq_ignore_ascii_case(b"stream") => {
                 (Some(*key), rest)
@@ -82,6 +82,28 @@ impl<'a> NamedConsumer<'a> {
                 return Err(wrong_arity(subcommand));
             }
             rest => (None, rest),
+        };
+        target.key = key;
+        if let Some(key) = target.key_ref(context)
+            && !target.knows(app, context, key)
+        {
+            return Err(Reply::error(format!(
+                "ERR consumer '{}' knows no stream '{}'",
+                target.name.consumer,
+                String::from_utf8_lossy(key.name)
+            )));
+        }
+        Ok((target, rest))
+    }
+
+    /// Reads `library consumer`; also returns the arguments behind that.
+    fn parse_name<'w>(
+        app: &App,
+        arguments: &'w [&'a [u8]],
+        subcommand: &str,
+    ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
+        let [library, consumer, rest @ ..] = arguments else {
+            return Err(wrong_arity(subcommand));
         };
         let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let registry = app.libraries.all();
@@ -106,16 +128,8 @@ impl<'a> NamedConsumer<'a> {
                 consumer: consumer.as_str().into(),
             },
             consumer: found.key,
-            key,
+            key: None,
         };
-        if let Some(key) = target.key_ref(context)
-            && !target.knows(app, context, key)
-        {
-            return Err(Reply::error(format!(
-                "ERR consumer '{consumer}' knows no stream '{}'",
-                shown(key.name)
-            )));
-        }
         Ok((target, rest))
     }
 

@@ -70,7 +70,7 @@ pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
-pub use state_machine::{Delivery, Overview, StreamView};
+pub use state_machine::{Choice, Delivery, Overview, Page, Row, StreamView};
 pub use stats::{Percentiles, Stats};
 
 slotmap::new_key_type! {

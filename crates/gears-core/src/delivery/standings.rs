@@ -41,9 +41,10 @@ pub(super) struct Standings {
     failing: usize,
     /// Who is behind, the one that is furthest behind first.
     behind: BTreeSet<(u64, SubscriptionKey)>,
-    /// Those that wait, the one that goes on next first.
-    waiting: BTreeSet<(u64, u64)>,
+    /// When those that wait go on.
+    until: BTreeSet<(u64, u64)>,
     /// By their places in the consumer's list.
+    waiting: BTreeSet<u64>,
     paused: BTreeSet<u64>,
     aborted: BTreeSet<u64>,
 }
@@ -54,7 +55,7 @@ const KEPT: usize = 256;
 impl Standings {
     /// Takes note of how it stands with a stream now.
     pub(super) fn set(&mut self, sub: SubscriptionKey, place: u64, standing: Standing) {
-        if self.get(sub) == standing && (standing != Standing::default()) {
+        if self.get(sub) == standing {
             return;
         }
         self.remove(sub);
@@ -67,7 +68,8 @@ impl Standings {
             self.behind.insert((since, sub));
         }
         if standing.until_ms > 0 {
-            self.waiting.insert((standing.until_ms, place));
+            self.until.insert((standing.until_ms, place));
+            self.waiting.insert(place);
         }
         match standing.stopped {
             Some(Stopped::Paused) => self.paused.insert(place),
@@ -87,7 +89,8 @@ impl Standings {
         if let Some(since) = standing.behind_since_ms {
             self.behind.remove(&(since, sub));
         }
-        self.waiting.remove(&(standing.until_ms, place));
+        self.until.remove(&(standing.until_ms, place));
+        self.waiting.remove(&place);
         self.paused.remove(&place);
         self.aborted.remove(&place);
         if self.known.capacity() / 8 > self.known.len().max(KEPT) {
@@ -114,10 +117,11 @@ impl Standings {
     /// How it stands with the stream that is worst off: a pause of single streams does not count.
     pub(super) fn worst(&self, now_ms: u64) -> State {
         if self.aborted.is_empty() {
-            let last = self.waiting.last();
-            match last.is_some_and(|(until_ms, _)| *until_ms > now_ms) {
-                true => State::Waiting,
-                false => State::Running,
+            let last = self.until.last();
+            if last.is_some_and(|(until_ms, _)| *until_ms > now_ms) {
+                State::Waiting
+            } else {
+                State::Running
             }
         } else {
             State::Aborted
@@ -132,5 +136,23 @@ impl Standings {
     /// The place of the stream that stopped for a failure and was discovered last.
     pub(super) fn last_aborted(&self) -> Option<u64> {
         self.aborted.last().copied()
+    }
+
+    /// The places below one of the streams that are held up so, or were when it was noted; the
+    /// last one first.
+    pub(super) fn held(&self, state: State, below: u64) -> impl Iterator<Item = u64> + '_ {
+        let places = match state {
+            State::Waiting => Some(&self.waiting),
+            State::Paused => Some(&self.paused),
+            State::Aborted => Some(&self.aborted),
+            State::Running | State::Refused => None,
+        };
+        let below = places.map(|places| places.range(..below).rev());
+        below.into_iter().flatten().copied()
+    }
+
+    /// The streams that are behind, the one that is furthest behind first.
+    pub(super) fn furthest_behind(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+        self.behind.iter().map(|(_, sub)| *sub)
     }
 }

@@ -16,6 +16,7 @@ mod durable;
 mod entries;
 mod failures;
 mod overview;
+mod page;
 #[cfg(test)]
 mod policy_tests;
 mod scheduling;
@@ -40,13 +41,14 @@ use super::names::Names;
 use super::prefix::PrefixIndex;
 use super::standings::Standings;
 use super::stats::Stats;
-use super::subscription::{FeedContext, Subscription};
+use super::subscription::FeedContext;
 use super::subscriptions::Subscriptions;
 use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 
 pub use consumers::StreamView;
 pub use overview::Overview;
+pub use page::{Choice, Page, Row};
 
 #[derive(Debug)]
 struct RegisteredConsumer {
@@ -212,25 +214,7 @@ impl Delivery {
                 error,
                 uncommitted,
             } => {
-                let Some(state) = self.subs.get_mut(sub) else {
-                    return;
-                };
-                if uncommitted {
-                    state.note_uncommitted(id);
-                }
-                let is_on_old_code = state.is_on_old_code(id);
-                if id > state.cursor.started() {
-                    self.urgent.note_started(sub);
-                }
-                if state.cursor.note_finished(id) {
-                    let totals = &mut self.consumers[state.consumer].totals;
-                    for stats in [totals, &mut state.stats] {
-                        stats.note_call(error.is_some());
-                        stats.note_finished(id, took, now_ms, error.clone());
-                    }
-                    self.after_finish(sub, is_on_old_code);
-                }
-                self.queue_commit(sub);
+                self.finished(sub, id, (took, now_ms), error, uncommitted);
             }
             Event::Recalled { sub, started, back } => {
                 if let Some(state) = self.subs.get_mut(sub)

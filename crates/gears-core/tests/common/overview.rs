@@ -1,6 +1,6 @@
 //! What the core shows of a consumer as a whole is what it shows of its streams.
 
-use gears_core::delivery::{ConsumerKey, Delivery, State};
+use gears_core::delivery::{Choice, ConsumerKey, Delivery, State, StreamView};
 
 pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
     let own = core.consumer_state_of(consumer);
@@ -39,4 +39,42 @@ pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
     assert_eq!(overview.state, worst);
     let is_held = worst != State::Running || states.iter().any(|state| *state != State::Running);
     assert_eq!(overview.is_held, is_held);
+}
+
+/// What pages show is what there is, in order.
+pub(crate) fn check_pages(core: &mut Delivery, consumer: ConsumerKey) {
+    let named = |view: &StreamView<'_>| (view.db, view.name.to_vec(), view.state);
+    let all: Vec<_> = core.streams_of(consumer).map(|view| named(&view)).collect();
+    let unfinished = core.streams_of(consumer);
+    let unfinished = unfinished.filter(|view| view.unacknowledged() > 0);
+    let unfinished: Vec<_> = unfinished.map(|view| named(&view)).collect();
+    let mut shown = Vec::new();
+    let mut place = 0;
+    loop {
+        let page = core.page(consumer, Choice::Before(place), 2, |_| true, || true);
+        assert!(page.rows.len() <= 2);
+        shown.extend(page.rows.iter().map(|row| named(&row.stream)));
+        place = page.next;
+        if place == 0 {
+            break;
+        }
+    }
+    assert_eq!(shown, all);
+    for state in [State::Waiting, State::Paused, State::Aborted] {
+        let page = core.page(
+            consumer,
+            Choice::Held(state, 0),
+            usize::MAX,
+            |_| true,
+            || true,
+        );
+        let held: Vec<_> = page.rows.iter().map(|row| named(&row.stream)).collect();
+        let wanted = all.iter().filter(|(_, _, one)| *one == state);
+        assert_eq!(held, wanted.cloned().collect::<Vec<_>>());
+    }
+    let page = core.page(consumer, Choice::Behind, usize::MAX, |_| true, || true);
+    let since: Vec<_> = page.rows.iter().map(|row| row.behind_since_ms).collect();
+    assert!(since.is_sorted() && !since.contains(&None));
+    let behind: Vec<_> = page.rows.iter().map(|row| named(&row.stream)).collect();
+    assert!(unfinished.iter().all(|one| behind.contains(one)));
 }

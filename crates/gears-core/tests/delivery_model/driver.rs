@@ -10,7 +10,7 @@ use gears_core::delivery::{
 };
 
 use crate::code::{Code, Message, Outcome, Report};
-use crate::overview::check_overview;
+use crate::overview::{check_overview, check_pages};
 use crate::reference::Reference;
 use crate::world::{Entry, Key, StaticKey, Step, World};
 
@@ -100,6 +100,7 @@ impl Driver {
         self.reference.check_gates(&mut self.core);
         for consumer in self.reference.consumers() {
             check_overview(&mut self.core, consumer);
+            check_pages(&mut self.core, consumer);
         }
         self.reference
             .check_awake(&self.world, &self.core, &self.stalled);

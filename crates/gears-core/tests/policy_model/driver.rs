@@ -12,7 +12,7 @@ use gears_core::delivery::{
 
 use crate::interest::Load;
 use crate::outcome::Outcome;
-use crate::overview::check_overview;
+use crate::overview::{check_overview, check_pages};
 use crate::reference::Reference;
 use crate::world::{self, Entry, NAMES, World};
 
@@ -93,6 +93,7 @@ impl Driver {
         self.send_control_messages();
         for key in &self.keys {
             check_overview(&mut self.core, *key);
+            check_pages(&mut self.core, *key);
         }
         self.reference.check_awake(&self.core, &self.stalled);
     }

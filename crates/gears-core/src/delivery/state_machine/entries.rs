@@ -1,5 +1,8 @@
 //! What came of entries of consumers without a policy.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::super::SubscriptionKey;
 use super::super::consumer::Mode;
 use super::super::event::ControlMessage;
@@ -43,6 +46,36 @@ impl Delivery {
             self.queue_trim(state.stream);
         }
         self.schedule(sub);
+    }
+
+    /// A callback is done with an entry: how long that took, and when it was.
+    pub(super) fn finished(
+        &mut self,
+        sub: SubscriptionKey,
+        id: EntryId,
+        (took, now_ms): (Duration, u64),
+        error: Option<Arc<str>>,
+        uncommitted: bool,
+    ) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        if uncommitted {
+            state.note_uncommitted(id);
+        }
+        let is_on_old_code = state.is_on_old_code(id);
+        if id > state.cursor.started() {
+            self.urgent.note_started(sub);
+        }
+        if state.cursor.note_finished(id) {
+            let totals = &mut self.consumers[state.consumer].totals;
+            for stats in [totals, &mut state.stats] {
+                stats.note_call(error.is_some());
+                stats.note_finished(id, took, now_ms, error.clone());
+            }
+            self.after_finish(sub, is_on_old_code);
+        }
+        self.queue_commit(sub);
     }
 
     pub(super) fn after_finish(&mut self, sub: SubscriptionKey, is_on_old_code: bool) {

@@ -75,7 +75,7 @@ impl Delivery {
         }
     }
 
-    fn note_standings(&mut self) {
+    pub(super) fn note_standings(&mut self) {
         while let Some((key, sub)) = self.subs.pop_changed() {
             let Some(consumer) = self.consumers.get_mut(sub.consumer) else {
                 continue;
