@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run check test build lint format bench soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
+.PHONY: help run check test build lint format bench instructions soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -38,6 +38,10 @@ bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
 	@scripts/cargo build --release --package redisgears --package native
 	@target/venv/bin/python -m benches.run $(BENCH_ARGS)
+
+instructions: ## the instructions that hot paths take, against those kept; CASES=, ACCEPT="why"
+	@scripts/setup instructions
+	@target/venv/bin/python -m benches.instructions $(CASES) --accept "$$ACCEPT"
 
 soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=
 	@scripts/setup test
