@@ -1,6 +1,7 @@
 """What can be seen of consumers: RG.CONSUMER INFO, RG.FUNCTION LIST, and the server's INFO."""
 
 import pytest
+from redis import ResponseError
 
 from testing.libraries import consumer
 from testing.policies import (
@@ -302,3 +303,21 @@ def test_entries_behind_a_failed_one_of_their_group_are_pending_here_and_on_the_
     pair.replica.wait(lambda: pair.replica.libraries() == ["lib"], "the library does not arrive")
     for node in (pair, pair.replica):
         node.wait_stream(pending_ids=[ids[1], ids[3]])
+
+
+def test_a_stream_that_is_found_expired_while_it_is_looked_at_is_gone(server):
+    """Its consumers would skip entries of the next one of that name."""
+    server.load(consumer(), consumer("other", callback="async (client, data) => saw(data)"))
+    server.add("stream", 1)
+    server.wait(lambda: len(server.seen()) == 2, server.seen)
+    server.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        server.run("PEXPIRE", "stream", 1)
+        with pytest.raises(ResponseError, match="consumer 'consumer' knows no stream 'stream'"):
+            server.wait(lambda: server.run("RG.CONSUMER", "INFO", "lib", "consumer", "STREAM", "stream") is None)
+    finally:
+        server.run("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    assert (server.stream("stream"), server.stream("stream", "other")) == ({}, {})
+    server.run("XADD", "stream", "1-1", "n", "new")
+    server.wait(lambda: server.seen()[2:] == ["stream new"] * 2, server.seen)
+    assert "internal error" not in server.log_text()

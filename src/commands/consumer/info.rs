@@ -7,7 +7,9 @@ use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context, Keys};
 use crate::stats::{self, Counters, PERCENTILES};
-use gears_core::delivery::{Delivery, DeliveryState, Percentiles, Refusal, State, StreamView};
+use gears_core::delivery::{
+    Delivery, DeliveryState, EntryId, Percentiles, Refusal, State, StreamView,
+};
 use gears_v8::ports::Reply;
 
 /// At most this many entries of a lag are counted.
@@ -41,18 +43,29 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let runs = registry
         .get(&*target.name.library)
         .is_some_and(|library| library.executor().is_some());
-    app.dispatcher
-        .update(|delivery| match target.key_ref(context) {
-            None => of_consumer(&target, delivery, runs),
-            Some(key) => {
-                let stream = delivery.stream(target.consumer, key);
-                stream.map_or(Reply::Null, |stream| {
-                    let now_ms = app.dispatcher.time();
-                    let of_all = delivery.consumer_state_of(target.consumer);
-                    of_stream(&stream, context, now_ms, &of_all, delivery.refusal())
-                })
-            }
-        })
+    let Some(key) = target.key_ref(context) else {
+        return app
+            .dispatcher
+            .update(|delivery| of_consumer(&target, delivery, runs));
+    };
+    let read = app
+        .dispatcher
+        .inspect(|delivery| Some(delivery.stream(target.consumer, key)?.read()));
+    let Some(read) = read else {
+        return Reply::Null;
+    };
+    // Looking may find the key expired, and the subscription gone with it.
+    let unread = context.peek_behind(key.name, read, LAG_MAX);
+    let now_ms = app.dispatcher.time();
+    app.dispatcher.inspect(|delivery| {
+        delivery.stream(target.consumer, key).map_or_else(
+            || target.unknown(key),
+            |stream| {
+                let of_all = delivery.consumer_state_of(target.consumer);
+                of_stream(&stream, unread, now_ms, &of_all, delivery.refusal())
+            },
+        )
+    })
 }
 
 fn of_consumer(target: &NamedConsumer<'_>, delivery: &mut Delivery, runs: bool) -> Reply {
@@ -90,7 +103,7 @@ fn of_consumer(target: &NamedConsumer<'_>, delivery: &mut Delivery, runs: bool) 
 
 fn of_stream(
     stream: &StreamView<'_>,
-    context: &Context,
+    (first, behind): (Option<EntryId>, usize),
     now_ms: u64,
     of_all: &DeliveryState,
     refusal: Option<&Refusal>,
@@ -106,7 +119,6 @@ fn of_stream(
     let in_flight = pending.len();
     pending.extend(stream.redeliveries());
     pending.sort_unstable();
-    let (first, behind) = context.peek_behind(stream.name, stream.read(), LAG_MAX);
     let oldest = stream.oldest().or(first);
     let lag_entries = stream.unacknowledged().saturating_add(behind).min(LAG_MAX);
     let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.ms));

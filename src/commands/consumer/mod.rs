@@ -87,11 +87,7 @@ impl<'a> NamedConsumer<'a> {
         if let Some(key) = target.key_ref(context)
             && !target.knows(app, context, key)
         {
-            return Err(Reply::error(format!(
-                "ERR consumer '{}' knows no stream '{}'",
-                target.name.consumer,
-                String::from_utf8_lossy(key.name)
-            )));
+            return Err(target.unknown(key));
         }
         Ok((target, rest))
     }
@@ -131,6 +127,15 @@ impl<'a> NamedConsumer<'a> {
             key: None,
         };
         Ok((target, rest))
+    }
+
+    /// The error where the consumer does not know the stream.
+    fn unknown(&self, key: KeyRef<'_>) -> Reply {
+        Reply::error(format!(
+            "ERR consumer '{}' knows no stream '{}'",
+            self.name.consumer,
+            String::from_utf8_lossy(key.name)
+        ))
     }
 
     fn key_ref(&self, context: &Context) -> Option<KeyRef<'a>> {
