@@ -1,9 +1,6 @@
-"""Who reads the stream while it is written: nobody, a JavaScript library, or a Python worker."""
+"""Who reads the stream while it is written: nobody, a JavaScript library, or a worker of its own."""
 
-import subprocess
-import sys
-from pathlib import Path
-
+from benches import workers
 from testing.replies import fields
 from testing.throw_away import ThrowAway
 from testing.waits import HarnessError, wait_for
@@ -12,7 +9,7 @@ STREAM = "stream:bench"
 GROUP = "bench"
 # What consumers with an effect count in.
 PROCESSED = "processed"
-WORKER = Path(__file__).with_name("xreadgroup_worker.py")
+COUNT_IT = ("INCR", PROCESSED)
 # redis-benchmark writes a number of twelve digits in place of the word, one of so many.
 RANDOM = "__rand_int__"
 VALUES = 100
@@ -149,18 +146,17 @@ class LibraryOfMany(Library):
 class Worker(Nobody):
     """A process of its own that reads through a consumer group, `count` entries at a time.
 
-    `effect`: for each it does an INCR."""
+    `effect`: the command that it runs for each."""
 
-    def __init__(self, count: int, effect: bool = False):
+    def __init__(self, count: int, effect: tuple[str, ...] = (), language: str = "Python"):
         self._count = count
         self._effect = effect
+        self._language = language
 
     def start(self, server: ThrowAway, deadline: float) -> None:
         server.client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-        self._process = subprocess.Popen(
-            [sys.executable, WORKER, str(server.port), STREAM, GROUP, str(self._count)]
-            + ([PROCESSED] if self._effect else [])
-        )
+        arguments = (str(server.port), STREAM, GROUP, str(self._count), *self._effect)
+        self._process = workers.start(self._language, *arguments)
         wait_for("the worker's first XREADGROUP", lambda: self._waits_for_entries(server), deadline)
 
     def is_done(self, server: ThrowAway, entries: int) -> bool:
@@ -169,7 +165,7 @@ class Worker(Nobody):
         [group] = server.client.xinfo_groups(STREAM)
         if group["last-delivered-id"] != last_added or group["pending"] != 0:
             return False
-        if self._effect and count_processed(server) != entries:
+        if self._effect == COUNT_IT and count_processed(server) != entries:
             raise HarnessError(f"{entries} entries were processed, {count_processed(server)} effects are there")
         return True
 

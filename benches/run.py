@@ -25,6 +25,7 @@ except ImportError as missing:
     sys.exit(f"{missing}: run `make bench`, or `pip install redis hiredis` first")
 
 from benches.consumers import (
+    COUNT_IT,
     EMPTY,
     EMPTY_ASYNC,
     FILTER,
@@ -106,14 +107,22 @@ STREAM_ROWS = [
         lambda: Library(f"async {TO_JSON}", window=50), drain=True),
     Row("async-50-incr", "async consumer, INCR, window 50; drained",
         lambda: Library(INCR_ASYNC, window=50), drain=True),
+    Row("rust-100", "Rust XREADGROUP worker, COUNT 100, trim; drained",
+        lambda: Worker(100, language="Rust"), module=False, drain=True),
+    Row("rust-100-incr", "Rust XREADGROUP worker, INCR, COUNT 100, trim; drained",
+        lambda: Worker(100, effect=COUNT_IT, language="Rust"), module=False, drain=True),
+    Row("node-100", "Node.js XREADGROUP worker, COUNT 100, trim; drained",
+        lambda: Worker(100, language="Node.js"), module=False, drain=True),
+    Row("node-100-incr", "Node.js XREADGROUP worker, INCR, COUNT 100, trim; drained",
+        lambda: Worker(100, effect=COUNT_IT, language="Node.js"), module=False, drain=True),
     Row("worker-100", "Python XREADGROUP worker, COUNT 100, trim; drained",
         lambda: Worker(100), module=False, drain=True),
     Row("worker-100-incr", "Python XREADGROUP worker, INCR, COUNT 100, trim; drained",
-        lambda: Worker(100, effect=True), module=False, drain=True),
+        lambda: Worker(100, effect=COUNT_IT), module=False, drain=True),
     Row("worker-1", "Python XREADGROUP worker, COUNT 1, trim; drained",
         lambda: Worker(1), module=False, drain=True, max_requests=20_000),
     Row("worker-1-incr", "Python XREADGROUP worker, INCR, COUNT 1, trim; drained",
-        lambda: Worker(1, effect=True), module=False, drain=True, max_requests=20_000),
+        lambda: Worker(1, effect=COUNT_IT), module=False, drain=True, max_requests=20_000),
 ]
 BATCHES = (1, 10, 100, 1000)
 # Batches come out even, and so do redis-benchmark's pipelines.

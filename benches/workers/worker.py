@@ -1,6 +1,6 @@
-"""What one writes without the module: a loop around XREADGROUP that acknowledges and trims.
+"""What one writes in Python without the module: a loop around XREADGROUP that acknowledges and trims.
 
-Usage: xreadgroup_worker.py PORT STREAM GROUP COUNT [COUNTER]. With a counter, each entry is an INCR of it.
+Usage: worker.py PORT STREAM GROUP COUNT [COMMAND ...]. A command is run once for each entry.
 Runs until it is killed.
 """
 
@@ -19,7 +19,7 @@ def id_after(entry_id: bytes) -> bytes:
     return b"%b-%d" % (milliseconds, int(sequence) + 1)
 
 
-def main(port: str, stream: str, group: str, count: str, counter: str | None = None) -> None:
+def main(port: str, stream: str, group: str, count: str, *effect: str) -> None:
     """Reads, processes, acknowledges, trims; two round trips for `count` entries."""
     client = redis.Redis(host="127.0.0.1", port=int(port), protocol=2, socket_timeout=None)
     while True:
@@ -29,8 +29,8 @@ def main(port: str, stream: str, group: str, count: str, counter: str | None = N
         with client.pipeline(transaction=False) as pipeline:
             for _, entry in entries:
                 process(entry)
-                if counter is not None:
-                    pipeline.incr(counter)
+                if effect:
+                    pipeline.execute_command(*effect)
             pipeline.xack(stream, group, *ids)
             pipeline.xtrim(stream, minid=id_after(ids[-1]), approximate=True)
             pipeline.execute()
