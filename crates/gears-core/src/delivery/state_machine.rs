@@ -214,7 +214,7 @@ impl Delivery {
                 error,
                 uncommitted,
             } => {
-                self.finished(sub, id, (took, now_ms), error, uncommitted);
+                self.finished(sub, id, (took, now_ms), error.as_ref(), uncommitted);
             }
             Event::Recalled { sub, started, back } => {
                 if let Some(state) = self.subs.get_mut(sub)

@@ -54,7 +54,7 @@ impl Delivery {
         sub: SubscriptionKey,
         id: EntryId,
         (took, now_ms): (Duration, u64),
-        error: Option<Arc<str>>,
+        error: Option<&Arc<str>>,
         uncommitted: bool,
     ) {
         let Some(state) = self.subs.get_mut(sub) else {
@@ -71,7 +71,7 @@ impl Delivery {
             let totals = &mut self.consumers[state.consumer].totals;
             for stats in [totals, &mut state.stats] {
                 stats.note_call(error.is_some());
-                stats.note_finished(id, took, now_ms, error.clone());
+                stats.note_finished(id, took, now_ms, error.cloned());
             }
             self.after_finish(sub, is_on_old_code);
         }
