@@ -48,8 +48,8 @@ pub(super) fn prepare<'a, 'b>(
         .get(function)
         .ok_or_else(|| format!("Unknown function {function}"))?;
     let flags = function.flags;
-    let state = context.state();
     if !flags.contains(Flags::NO_WRITES) {
+        let state = context.state();
         if !state.is_primary {
             return Err("Err can not run a function that might perform writes on a replica".into());
         }

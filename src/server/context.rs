@@ -50,9 +50,10 @@ const SUBSCRIBED: &str = "ERR this server does not let a client wait that is sub
 impl Context {
     /// What the server and the client of the command are able to do.
     pub(crate) fn state(&self) -> ServerState {
+        let flags = self.flags();
         ServerState {
-            is_primary: !self.has_flag(ContextFlags::SLAVE),
-            is_out_of_memory: self.has_flag(ContextFlags::OOM),
+            is_primary: !flags.contains(ContextFlags::SLAVE),
+            is_out_of_memory: flags.contains(ContextFlags::OOM),
         }
     }
 
@@ -116,9 +117,7 @@ impl Context {
         arguments: &[&[u8]],
         read: impl FnOnce(super::ffi::call::CallReply) -> R,
     ) -> Option<R> {
-        let arguments: SmallVec<[RedisString; 4]> =
-            arguments.iter().map(|argument| string(argument)).collect();
-        self.call(command, CallOptions::REPLICATED, &arguments)
+        self.call(command, CallOptions::REPLICATED, arguments)
             .map(read)
     }
 }

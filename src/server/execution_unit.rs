@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis_module::RedisString;
 use smallvec::SmallVec;
 
 use gears_core::delivery::{EntryId, KeyRef};
@@ -17,7 +16,7 @@ use gears_v8::ports::{Arguments, Credentials, Database, Flags, Server};
 
 use super::context::Context;
 use super::facts::facts;
-use super::ffi::call::CallOptions;
+use super::ffi::call::{CallOptions, call_options};
 use super::ffi::string::string;
 use super::ffi::user::{ActingUser, User};
 use super::hooks::HOOKS;
@@ -81,11 +80,11 @@ pub(crate) struct ExecutionUnit {
 /// replies are RESP3 (`3`), the user's rights count (`C`); only commands for scripts (`S`), no
 /// writes (`W`), no use of memory beyond the limit (`M`).
 fn call_options(flags: Flags, full: WhenFull) -> CallOptions {
-    const ADMITTED: CallOptions = CallOptions::new(c"!E3CSv");
-    const IF_MEMORY: CallOptions = CallOptions::new(c"!E3CSMv");
-    const READ_ONLY: CallOptions = CallOptions::new(c"!E3CSWv");
-    const UNSAFE: CallOptions = CallOptions::new(c"!E3Cv");
-    const UNSAFE_READ_ONLY: CallOptions = CallOptions::new(c"!E3CWv");
+    const ADMITTED: CallOptions = call_options!("!E3CS");
+    const IF_MEMORY: CallOptions = call_options!("!E3CSM");
+    const READ_ONLY: CallOptions = call_options!("!E3CSW");
+    const UNSAFE: CallOptions = call_options!("!E3C");
+    const UNSAFE_READ_ONLY: CallOptions = call_options!("!E3CW");
     let safe = !UNSAFE_COMMANDS.load(Ordering::Relaxed);
     match (safe, flags.contains(Flags::NO_WRITES), full) {
         (true, false, WhenFull::Admitted) => ADMITTED,
@@ -170,7 +169,7 @@ impl ExecutionUnit {
     }
 
     /// Runs a command whose name holds no NUL.
-    fn run(&self, name: &CStr, arguments: &[RedisString], read: &mut dyn FnMut(&[u8])) {
+    fn run(&self, name: &CStr, arguments: &[&[u8]], read: &mut dyn FnMut(&[u8])) {
         self.acted.set(true);
         let _suppressed = SuppressTriggers::begin();
         let acting = match &self.acting {
@@ -193,11 +192,7 @@ impl Server for ExecutionUnit {
     }
 
     fn call(&self, command: &Arguments, read: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
-        let mut arguments = command.iter();
-        let name = arguments.next().unwrap_or_default();
-        let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(name);
-        name.push(0);
-        let Ok(name) = CStr::from_bytes_with_nul(&name) else {
+        let Some(name) = command.first_as_c_str() else {
             read(b"-ERR unknown command: its name holds a NUL\r\n");
             return Ok(());
         };
@@ -233,7 +228,7 @@ impl Server for ExecutionUnit {
             read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
-        let arguments: SmallVec<[RedisString; 16]> = arguments.map(string).collect();
+        let arguments: SmallVec<[&[u8]; 8]> = command.iter().skip(1).collect();
         match stream {
             None => self.run(name, &arguments, read),
             Some(stream) => self.run(name, &arguments, &mut |reply| {

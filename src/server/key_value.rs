@@ -6,7 +6,7 @@ use gears_core::triggers::{KeyType, KeyValue};
 use super::context::Context;
 use super::ffi::call::CallOptions;
 use super::ffi::key::OpenKey;
-use super::ffi::string::{StringRef, string};
+use super::ffi::string::StringRef;
 
 /// The key's type.
 pub(super) fn type_of(context: &Context, name: StringRef<'_>) -> KeyType {
@@ -61,7 +61,7 @@ impl ValueReading {
 
     /// By a command: the API's own way would change how the server keeps the string.
     fn read_string(&mut self, context: &Context, name: StringRef<'_>) {
-        let reply = context.call(c"GET", CallOptions::REPLICATED, &[string(name.bytes())]);
+        let reply = context.call(c"GET", CallOptions::REPLICATED, &[name.bytes()]);
         if let Some(text) = reply.as_ref().and_then(|reply| reply.text()) {
             self.push(text);
         }

@@ -12,9 +12,8 @@ use crate::replication;
 use gears_core::delivery::Refusal;
 
 use super::context::Context;
-use super::ffi::call::CallOptions;
+use super::ffi::call::{CallOptions, call_options};
 use super::ffi::context::used_memory_ratio;
-use super::ffi::string::string;
 use super::suppress_triggers::SuppressTriggers;
 
 /// How far a server that makes room by eviction may be beyond its limit before that counts as
@@ -30,8 +29,8 @@ const LET_THROUGH: &str = super::main_thread::NOT_HERE;
 
 /// The options of the call: with others' effects (`!`), errors are replies (`E`), as in a script (`S`),
 /// only tried (`D`).
-const TRY: CallOptions = CallOptions::new(c"!ESDv");
-const RUN: CallOptions = CallOptions::new(c"!ESv");
+const TRY: CallOptions = call_options!("!ESD");
+const RUN: CallOptions = call_options!("!ES");
 
 impl Context {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
@@ -69,7 +68,7 @@ impl Context {
             (replication::COMMAND, replication::WRITES.as_bytes(), b"")
         };
         let _suppressed = SuppressTriggers::begin();
-        let reply = self.call(command, options, &[string(first), string(second)])?;
+        let reply = self.call(command, options, &[first, second])?;
         let text = reply.text().filter(|_| reply.is_error())?;
         let text = String::from_utf8_lossy(text);
         Some(text.trim_start_matches('-').trim_end().to_owned())
@@ -79,7 +78,7 @@ impl Context {
 /// Whether the server can try a command: others know no such option, and give no reply at all.
 fn can_try(context: &Context) -> bool {
     // There is no such command.
-    const OPTIONS: CallOptions = CallOptions::new(c"EDv");
+    const OPTIONS: CallOptions = call_options!("ED");
     static CAN_TRY: OnceLock<bool> = OnceLock::new();
     *CAN_TRY.get_or_init(|| context.call(c"_rg_none", OPTIONS, &[]).is_some())
 }

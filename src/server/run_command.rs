@@ -60,10 +60,11 @@ pub(crate) fn key_count(argument: &[u8]) -> Result<usize, String> {
     let count = text
         .parse::<usize>()
         .map_err(|error| format!("ERR {error}"))?;
-    if count.to_string() == text {
-        Ok(count)
-    } else {
+    let is_padded = text.len() > 1 && text.starts_with(['+', '0']);
+    if is_padded {
         Err("ERR invalid digit found in string".into())
+    } else {
+        Ok(count)
     }
 }
 
@@ -129,4 +130,21 @@ pub(crate) fn run_keyed_command(
         }
     });
     OK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_keys_has_one_form_alone() {
+        for (word, count) in [("0", 0), ("1", 1), ("10", 10), ("101", 101)] {
+            assert_eq!(key_count(word.as_bytes()), Ok(count), "{word}");
+        }
+        for word in [
+            "", "00", "01", "+1", "+0", "-0", "-1", " 1", "1 ", "1.0", "1e1", "x",
+        ] {
+            assert!(key_count(word.as_bytes()).is_err(), "{word:?}");
+        }
+    }
 }

@@ -4,24 +4,29 @@
 //! A counter, not a flag: commands of scripts can be nested, and the end of an inner one must not
 //! open the way for the rest of the outer one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// How many such commands are going on. Changed under the server's lock, by whoever holds it.
-static DEPTH: AtomicUsize = AtomicUsize::new(0);
+static DEPTH: AtomicIsize = AtomicIsize::new(0);
+
+/// The lock makes one of reading and writing.
+fn change(by: isize) {
+    DEPTH.store(DEPTH.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
 
 /// Lasts as long as such a command.
 pub(super) struct SuppressTriggers(());
 
 impl SuppressTriggers {
     pub(super) fn begin() -> Self {
-        DEPTH.fetch_add(1, Ordering::Relaxed);
+        change(1);
         Self(())
     }
 }
 
 impl Drop for SuppressTriggers {
     fn drop(&mut self) {
-        DEPTH.fetch_sub(1, Ordering::Relaxed);
+        change(-1);
     }
 }
 

@@ -16,9 +16,12 @@ static COMMAND_WAITS: AtomicBool = AtomicBool::new(false);
 /// Runs a command; says whether its client waits now, and so may not be answered by the command.
 pub(crate) fn notes_waiting(command: impl FnOnce()) -> bool {
     // A command may run within another one.
-    let outer = COMMAND_WAITS.swap(false, Ordering::Relaxed);
+    let outer = COMMAND_WAITS.load(Ordering::Relaxed);
+    COMMAND_WAITS.store(false, Ordering::Relaxed);
     command();
-    COMMAND_WAITS.swap(outer, Ordering::Relaxed)
+    let waits = COMMAND_WAITS.load(Ordering::Relaxed);
+    COMMAND_WAITS.store(outer, Ordering::Relaxed);
+    waits
 }
 
 /// A waiting client, as long as it waits.

@@ -2,41 +2,64 @@
 
 use std::ffi::CStr;
 
-use redis_module::RedisString;
-use redis_module::raw::{RedisModuleCallReply, RedisModuleString};
-use smallvec::SmallVec;
+use redis_module::raw::RedisModuleCallReply;
 
 use super::api;
 use super::constants::REPLY_ERROR;
 use super::context::Context;
+use super::string::string;
 
-/// How a command is called, in the server's letters. The last one is `v`: the arguments come as one
-/// list.
+/// How a command is called: the format of the call by the number of its arguments. The last one is
+/// for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallOptions(&'static CStr);
+pub(crate) struct CallOptions(&'static [&'static CStr; BUFFERS_MAX + 2]);
+
+/// Arguments that the server takes as bytes, one by one, and makes its strings of: that costs it
+/// less than a list of strings that are ours.
+const BUFFERS_MAX: usize = 4;
 
 impl CallOptions {
-    /// To be made as a constant: then the compiler looks at the letters.
-    ///
-    /// # Panics
-    /// Where the letters say that something else follows than one list.
-    pub(crate) const fn new(letters: &'static CStr) -> Self {
-        let mut rest = letters.to_bytes();
+    /// See [`call_options`].
+    pub(crate) const fn new(formats: &'static [&'static CStr; BUFFERS_MAX + 2]) -> Self {
+        let mut rest = formats[0].to_bytes();
         while let [letter, behind @ ..] = rest {
-            let is_option = matches!(letter, b'A'..=b'Z' | b'0' | b'3' | b'!');
             assert!(
-                is_option != behind.is_empty() && (is_option || *letter == b'v'),
-                "one list of arguments, at the end"
+                matches!(letter, b'A'..=b'Z' | b'0' | b'3' | b'!'),
+                "options alone: what follows is added"
             );
             rest = behind;
         }
-        assert!(!letters.is_empty(), "one list of arguments");
-        Self(letters)
+        Self(formats)
     }
 
     /// Effects are replicated.
-    pub(crate) const REPLICATED: Self = Self::new(c"!v");
+    pub(crate) const REPLICATED: Self = call_options!("!");
 }
+
+/// A text that ends with NUL.
+pub(crate) const fn c_literal(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("a text with one NUL, at its end"),
+    }
+}
+
+/// [`CallOptions`] of the server's letters, as a constant.
+macro_rules! call_options {
+    ($letters:literal) => {{
+        use $crate::server::ffi::call::{CallOptions, c_literal};
+        const OPTIONS: CallOptions = CallOptions::new(&[
+            c_literal(concat!($letters, "\0")),
+            c_literal(concat!($letters, "b\0")),
+            c_literal(concat!($letters, "bb\0")),
+            c_literal(concat!($letters, "bbb\0")),
+            c_literal(concat!($letters, "bbbb\0")),
+            c_literal(concat!($letters, "v\0")),
+        ]);
+        OPTIONS
+    }};
+}
+pub(crate) use call_options;
 
 /// A reply of the server.
 pub(crate) struct CallReply(*mut RedisModuleCallReply);
@@ -105,20 +128,56 @@ impl Context {
         &self,
         command: &CStr,
         options: CallOptions,
-        arguments: &[RedisString],
+        arguments: &[&[u8]],
     ) -> Option<CallReply> {
-        let pointers: SmallVec<[*mut RedisModuleString; 16]> =
-            arguments.iter().map(|argument| argument.inner).collect();
-        // SAFETY: the context is live; the options say that a list with its length follows, whose
-        // strings live until this function ends.
+        let (context, command) = (self.as_ptr(), command.as_ptr());
+        let format = options.0[arguments.len().min(BUFFERS_MAX + 1)].as_ptr();
+        // SAFETY: the context is live; the format says how many pairs of a start and a length
+        // follow, of bytes that live until this function ends.
         let reply = unsafe {
-            api!(RedisModule_Call)(
-                self.as_ptr(),
-                command.as_ptr(),
-                options.0.as_ptr(),
-                pointers.as_ptr(),
-                pointers.len(),
-            )
+            let call = api!(RedisModule_Call);
+            match *arguments {
+                [] => call(context, command, format),
+                [a] => call(context, command, format, a.as_ptr(), a.len()),
+                [a, b] => call(
+                    context,
+                    command,
+                    format,
+                    a.as_ptr(),
+                    a.len(),
+                    b.as_ptr(),
+                    b.len(),
+                ),
+                [a, b, c] => call(
+                    context,
+                    command,
+                    format,
+                    a.as_ptr(),
+                    a.len(),
+                    b.as_ptr(),
+                    b.len(),
+                    c.as_ptr(),
+                    c.len(),
+                ),
+                [a, b, c, d] => call(
+                    context,
+                    command,
+                    format,
+                    a.as_ptr(),
+                    a.len(),
+                    b.as_ptr(),
+                    b.len(),
+                    c.as_ptr(),
+                    c.len(),
+                    d.as_ptr(),
+                    d.len(),
+                ),
+                _ => {
+                    let strings: Vec<_> = arguments.iter().map(|bytes| string(bytes)).collect();
+                    let list: Vec<_> = strings.iter().map(|string| string.inner).collect();
+                    call(context, command, format, list.as_ptr(), list.len())
+                }
+            }
         };
         (!reply.is_null()).then(|| CallReply(reply))
     }

@@ -65,7 +65,12 @@ impl Context {
 
     /// Whether one of these holds for the server or the client.
     pub(crate) fn has_flag(&self, flags: ContextFlags) -> bool {
-        self.of_crate().get_flags().intersects(flags)
+        self.flags().intersects(flags)
+    }
+
+    /// What holds for the server and the client. Not cheap: the server looks at its memory, too.
+    pub(crate) fn flags(&self) -> ContextFlags {
+        self.of_crate().get_flags()
     }
 
     /// Whether the client of the command is subscribed to channels.

@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 
 use redis_module::RedisString;
 use redis_module::raw::RedisModuleString;
+use smallvec::SmallVec;
 
 use super::api;
 
@@ -67,10 +68,10 @@ pub(super) fn owned(raw: *mut RedisModuleString) -> Option<RedisString> {
 pub(crate) unsafe fn arguments<'a>(
     argv: *mut *mut RedisModuleString,
     argc: c_int,
-) -> Vec<&'a [u8]> {
+) -> SmallVec<[&'a [u8]; 16]> {
     let argc = usize::try_from(argc).unwrap_or(0);
     if argc == 0 {
-        return Vec::new();
+        return SmallVec::new();
     }
     // SAFETY: the caller vouches for the list.
     let strings = unsafe { std::slice::from_raw_parts(argv, argc) };

@@ -342,6 +342,16 @@ pub(crate) fn push_argument(
     memory: usize,
 ) -> Result<(), NotAnArgument> {
     let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
+        // Most are short, and of bytes that are UTF-8 as they are: copied without a detour.
+        let view = v8::ValueView::new(scope, string);
+        if let v8::ValueViewData::OneByte(text) = view.data()
+            && text.is_ascii()
+        {
+            check_size(text.len(), arguments, memory)?;
+            arguments.push(text);
+            return Ok(());
+        }
+        drop(view);
         string
     } else if let Some(length) = byte_length(scope, value) {
         let length = length.map_err(|Detached| NotAnArgument::Detached)?;

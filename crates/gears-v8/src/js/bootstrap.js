@@ -190,7 +190,19 @@
   class Client {
     call(...command) {
       check(this);
-      return apply(call, undefined, command);
+      // The usual numbers one by one: that makes no array, and spreads none.
+      switch (command.length) {
+        case 1:
+          return call(command[0]);
+        case 2:
+          return call(command[0], command[1]);
+        case 3:
+          return call(command[0], command[1], command[2]);
+        case 4:
+          return call(command[0], command[1], command[2], command[3]);
+        default:
+          return apply(call, undefined, command);
+      }
     }
     call_raw(...command) {
       check(this);
@@ -288,29 +300,30 @@
     call_with(callback, client, data);
     return data;
   };
-  const apply_to = (callback, client, args) => {
-    switch (args.length) {
-      case 1:
+  const apply_to = (callback, client, count, first, second, third) => {
+    switch (count) {
+      case 0:
         return callback(client);
+      case 1:
+        return callback(client, first);
       case 2:
-        return callback(client, args[1]);
+        return callback(client, first, second);
       case 3:
-        return callback(client, args[1], args[2]);
+        return callback(client, first, second, third);
       default:
-        args[0] = client;
-        return apply(callback, undefined, args);
+        first[0] = client;
+        return apply(callback, undefined, first);
     }
   };
-  // The first of the arguments keeps the client's place; too many come as one array.
-  const call_function = (callback, client, many, ...args) => {
-    if (many !== undefined) args = many;
+  // More than three arguments come as one array, in which the first one keeps the client's place.
+  const call_function = (callback, client, count, first, second, third) => {
     if (client !== undefined) {
       open = null;
-      return apply_to(callback, client, args);
+      return apply_to(callback, client, count, first, second, third);
     }
     open = client = new Client();
     try {
-      return apply_to(callback, client, args);
+      return apply_to(callback, client, count, first, second, third);
     } finally {
       open = null;
     }

@@ -119,9 +119,9 @@ impl RunTimer {
 
     /// Continues a paused run; what it took before counts.
     pub(crate) fn resume(&self, paused: Paused) {
-        // Before the counter: who sees the run's number sees these too.
-        self.locked.store(paused.locked, Ordering::SeqCst);
-        self.before_ms.store(paused.took_ms, Ordering::SeqCst);
+        // Before the counter, whose change releases them: who sees the run's number sees these too.
+        self.locked.store(paused.locked, Ordering::Relaxed);
+        self.before_ms.store(paused.took_ms, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.shared.wake();

@@ -132,8 +132,22 @@ fn skip(reader: &mut Reader<'_>, depth: usize) -> Option<()> {
     Some(())
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+/// Digits of a number that surely fits.
+const DIGITS_THAT_FIT: usize = 18;
+
+fn number(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let is_plain = digits.iter().all(u8::is_ascii_digit);
+    if digits.is_empty() || digits.len() > DIGITS_THAT_FIT || !is_plain {
+        return std::str::from_utf8(text).ok()?.parse().ok();
+    }
+    let number = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+    Some(if is_negative { -number } else { number })
 }
 
 #[cfg(test)]
@@ -184,6 +198,17 @@ mod tests {
             items(b"|1\r\n+key\r\n*2\r\n:1\r\n:2\r\n:7\r\n"),
             [RespItem::Integer(7)]
         );
+    }
+
+    #[test]
+    fn numbers_are_read_up_to_the_last_one_there_is() {
+        for number in [0, -1, 999_999_999_999_999_999, i64::MAX, i64::MIN] {
+            let bytes = format!(":{number}\r\n");
+            assert_eq!(items(bytes.as_bytes()), [RespItem::Integer(number)]);
+        }
+        for no_number in [":\r\n", ":-\r\n", ":1x\r\n", ":9223372036854775808\r\n"] {
+            assert_eq!(items(no_number.as_bytes()), [], "{no_number}");
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Every run is given a [`Server`]. On the main thread, and inside `block` on a worker, it holds
 //! the server's lock and runs commands; elsewhere on a worker it can only take that lock.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use bitflags::bitflags;
@@ -103,7 +104,8 @@ pub trait Server {
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>));
 }
 
-/// A command, name first, or the arguments of a function: strings of any bytes, in one block.
+/// A command, name first, or the arguments of a function: strings of any bytes, in one block, each
+/// with a NUL behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
     bytes: Vec<u8>,
@@ -136,6 +138,7 @@ impl Arguments {
     pub fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.bytes);
         self.ends.push(self.bytes.len());
+        self.bytes.push(0);
     }
 
     /// How many there are.
@@ -153,7 +156,14 @@ impl Arguments {
     /// Bytes of all arguments together.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.ends.len()
+    }
+
+    /// The first one, a command's name; `None` where there is none, or it holds a NUL.
+    #[must_use]
+    pub fn first_as_c_str(&self) -> Option<&CStr> {
+        let end = *self.ends.first()?;
+        CStr::from_bytes_with_nul(&self.bytes[..=end]).ok()
     }
 
     /// The arguments in order.
@@ -161,7 +171,7 @@ impl Arguments {
         let mut start = 0;
         self.ends.iter().map(move |end| {
             let argument = &self.bytes[start..*end];
-            start = *end;
+            start = *end + 1;
             argument
         })
     }
@@ -179,5 +189,18 @@ mod tests {
             [&b"SET"[..], b"", b"a\0b"]
         );
         assert_eq!((arguments.len(), arguments.bytes()), (3, 6));
+        assert_eq!(arguments.first_as_c_str(), Some(c"SET"));
+    }
+
+    #[test]
+    fn a_name_with_a_nul_is_no_c_string() {
+        for (arguments, name) in [
+            (Arguments::default(), None),
+            (Arguments::of([&b""[..], b"x"]), Some(c"")),
+            (Arguments::of([&b"a\0b"[..]]), None),
+            (Arguments::of([&b"a\0"[..]]), None),
+        ] {
+            assert_eq!(arguments.first_as_c_str(), name);
+        }
     }
 }

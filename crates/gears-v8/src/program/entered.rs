@@ -13,7 +13,6 @@ use crate::limits::isolate_limits::IsolateLimits;
 use crate::ports::{CallbackId, Credentials};
 use crate::runtime::continuation;
 use crate::runtime::helpers::Helpers;
-use crate::runtime::run;
 use crate::runtime::text;
 
 /// Length in bytes of a field name that is kept.
@@ -28,8 +27,9 @@ pub(crate) struct V8Session<'a, 's, 'i> {
     pub(crate) scope: &'a mut v8::PinScope<'s, 'i>,
     functions: &'a [v8::Global<v8::Function>],
     pub(crate) isolate_limits: &'a IsolateLimits,
-    pub(crate) helpers: Arc<Helpers>,
-    pub(super) call_consumer: v8::Local<'s, v8::Function>,
+    pub(crate) helpers: &'a Helpers,
+    /// The helper of the same name, once it is needed.
+    call_consumer: Option<v8::Local<'s, v8::Function>>,
     callback: Option<(CallbackId, v8::Local<'s, v8::Function>)>,
     /// The async client made last.
     client: Option<AsyncClient<'s>>,
@@ -63,21 +63,19 @@ struct Field<'s> {
 }
 
 impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
-    /// `None` where the program was never built to its end.
     pub(crate) fn new(
         scope: &'a mut v8::PinScope<'s, 'i>,
+        helpers: &'a Helpers,
         functions: &'a [v8::Global<v8::Function>],
         isolate_limits: &'a IsolateLimits,
         ran: &'a AtomicBool,
-    ) -> Option<Self> {
-        let helpers = run::helpers(scope)?;
-        let call_consumer = v8::Local::new(scope, &helpers.call_consumer);
-        Some(Self {
+    ) -> Self {
+        Self {
             scope,
             functions,
             isolate_limits,
             helpers,
-            call_consumer,
+            call_consumer: None,
             callback: None,
             client: None,
             stream: None,
@@ -85,7 +83,13 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
             event: None,
             new_fields: 0,
             ran,
-        })
+        }
+    }
+
+    pub(super) fn call_consumer(&mut self) -> v8::Local<'s, v8::Function> {
+        *self
+            .call_consumer
+            .get_or_insert_with(|| v8::Local::new(self.scope, &self.helpers.call_consumer))
     }
 
     pub(crate) fn callback(&mut self, id: CallbackId) -> Option<v8::Local<'s, v8::Function>> {

@@ -1,17 +1,17 @@
 //! Calls of functions: their arguments as values of JavaScript.
 
-use std::sync::Arc;
-
-use smallvec::SmallVec;
-
 use crate::ports::{Invocation, Outcome, ScriptError};
-use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session};
+use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
 use crate::runtime::helpers::filled_buffer;
 use crate::runtime::text;
 
 /// Arguments that a function may get: V8 takes no more in one call.
 const ARGUMENTS_MAX: usize = 60_000;
+/// Arguments that are given one by one; more are given as one array.
+const ONE_BY_ONE: usize = 3;
+/// Arguments of `call_function` before those of the function.
+const FIXED_ARGUMENTS: usize = 3;
 
 impl V8Session<'_, '_, '_> {
     pub(super) fn invoke_watched(&mut self, invocation: &Invocation<'_>) -> Outcome {
@@ -27,14 +27,28 @@ impl V8Session<'_, '_, '_> {
         let Some(client) = self.client(invocation.background) else {
             return failed("The library has no memory left");
         };
-        let helpers = Arc::clone(&self.helpers);
+        let helpers = self.helpers;
         let memory = self.isolate_limits.memory;
         v8::scope!(let scope, &mut *self.scope);
         let call_function = v8::Local::new(scope, &helpers.call_function);
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
-        // The first keeps the client's place.
-        let mut values: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::from_slice(&[nothing]);
-        for argument in all {
+        let mut arguments: [v8::Local<v8::Value>; FIXED_ARGUMENTS + ONE_BY_ONE] = [
+            callback.into(),
+            client,
+            v8::Integer::new_from_unsigned(scope, count).into(),
+            nothing,
+            nothing,
+            nothing,
+        ];
+        let as_array = all.len() > ONE_BY_ONE;
+        let mut values: Vec<v8::Local<v8::Value>> = Vec::new();
+        if as_array {
+            values.reserve_exact(all.len() + 1);
+            // The first keeps the client's place.
+            values.push(client);
+        }
+        for (at, argument) in all.iter().enumerate() {
             let argument = if invocation.raw {
                 let allocate = v8::Local::new(scope, &helpers.allocate);
                 v8::tc_scope!(let scope, scope);
@@ -49,14 +63,14 @@ impl V8Session<'_, '_, '_> {
                     "Can not convert argument to string"
                 });
             };
-            values.push(argument);
+            if as_array {
+                values.push(argument);
+            } else {
+                arguments[FIXED_ARGUMENTS + at] = argument;
+            }
         }
-        let mut arguments: SmallVec<[v8::Local<v8::Value>; 16]> =
-            SmallVec::from_slice(&[callback.into(), client, nothing]);
-        if values.len() > PARTS_AS_ARGUMENTS {
-            arguments[2] = v8::Array::new_with_elements(scope, &values).into();
-        } else {
-            arguments.extend_from_slice(&values);
+        if as_array {
+            arguments[FIXED_ARGUMENTS] = v8::Array::new_with_elements(scope, &values).into();
         }
         let token = Token {
             number: invocation.token,

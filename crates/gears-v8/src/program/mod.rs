@@ -36,6 +36,7 @@ use crate::api::{bootstrap, guards};
 use crate::limits::isolate_limits;
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::program::entered::V8Session;
+use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
@@ -44,6 +45,8 @@ pub(crate) struct V8Program {
     script: Option<v8::Global<v8::Script>>,
     /// What the library registered, by [`crate::ports::CallbackId`].
     functions: Vec<v8::Global<v8::Function>>,
+    /// The functions through which it is called.
+    helpers: Arc<Helpers>,
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
     isolate_limits: Arc<IsolateLimits>,
@@ -69,13 +72,14 @@ impl V8Program {
         isolate_limits.timer.start(true);
         let built = build(&isolate, source);
         let ended = isolate_limits.timer.stop();
-        let (context, script) = match ended {
+        let (context, script, helpers) = match ended {
             Some(reason) => return Err(ScriptError::new(reason.describe())),
             None => built?,
         };
         Ok(Self {
             script: Some(script),
             functions: Vec::new(),
+            helpers,
             context,
             isolate,
             isolate_limits,
@@ -141,12 +145,14 @@ impl Program for V8Program {
             self.ran.store(true, Ordering::Relaxed);
         }
         self.with_scope(|scope| {
-            let Some(mut session) =
-                V8Session::new(scope, &self.functions, &self.isolate_limits, &self.ran)
-            else {
-                return;
-            };
-            work(&mut session);
+            let (functions, limits) = (&self.functions, &self.isolate_limits);
+            work(&mut V8Session::new(
+                scope,
+                &self.helpers,
+                functions,
+                limits,
+                &self.ran,
+            ));
         });
     }
 
@@ -201,11 +207,8 @@ fn new_isolate(
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
     isolate.set_promise_reject_callback(run::on_rejection);
-    isolate.set_slot(RunState::new(
-        Arc::clone(isolate_limits),
-        executions,
-        timers,
-    ));
+    let state = RunState::new(Arc::clone(isolate_limits), executions, timers);
+    run::install(&mut isolate, state);
     isolate_limits::guard_heap(&mut isolate, isolate_limits);
     // SAFETY: everything that hangs off the isolate may move between threads: the slot holds
     // plain data, `Global`s, the bounds (shared, `Sync`) and, during a run and for its thread
@@ -213,7 +216,11 @@ fn new_isolate(
     unsafe { isolate.try_into_shared() }.map_err(|error| ScriptError::new(error.to_string()))
 }
 
-type Built = (v8::Global<v8::Context>, v8::Global<v8::Script>);
+type Built = (
+    v8::Global<v8::Context>,
+    v8::Global<v8::Script>,
+    Arc<Helpers>,
+);
 
 fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, ScriptError> {
     let mut locker = isolate.lock();
@@ -232,6 +239,7 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
         Ok((
             v8::Global::new(scope, context),
             v8::Global::new(scope, script),
+            run::helpers(scope).or_thrown()?,
         ))
     })();
     built.map_err(|Thrown| {

@@ -67,17 +67,15 @@ pub(crate) fn perform(
 ) -> Outcome {
     v8::tc_scope!(let scope, scope);
     let nothing = v8::undefined(scope).into();
-    let returned = function.call(scope, nothing, arguments);
-    let thrown = match (returned, scope.exception()) {
-        (None, Some(exception)) => Some(token.wants.error(scope, exception)),
-        _ => None,
-    };
-    run::run_continuations(scope);
-    let Some(returned) = returned else {
+    let Some(returned) = function.call(scope, nothing, arguments) else {
+        let thrown = scope.exception();
+        let error = thrown.map(|exception| token.wants.error(scope, exception));
+        run::run_continuations(scope);
         return Outcome::Failed(
-            thrown.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
+            error.unwrap_or_else(|| ScriptError::new("the callback did not run to its end")),
         );
     };
+    run::run_continuations(scope);
     let Ok(promise) = v8::Local::<v8::Promise>::try_from(returned) else {
         return token.wants.result(scope, returned, result_bytes);
     };

@@ -65,7 +65,7 @@ impl<'s> V8Session<'_, 's, '_> {
                 fields.push(self.field(place, bytes).map(|name| (bytes, name)));
             }
         }
-        let helpers = Arc::clone(&self.helpers);
+        let helpers = self.helpers;
         v8::scope!(let scope, &mut *self.scope);
         let mut many: Vec<v8::Local<v8::Value>> = Vec::new();
         for item in call.items {
@@ -127,7 +127,7 @@ impl<'s> V8Session<'_, 's, '_> {
         for (place, bytes) in names.enumerate() {
             fields.push(self.field(place, bytes));
         }
-        let call_consumer = self.call_consumer;
+        let call_consumer = self.call_consumer();
         v8::scope!(let scope, &mut *self.scope);
         let Some(packed) = one_byte(scope, call.record.packed()) else {
             return too_large();

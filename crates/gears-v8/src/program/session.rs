@@ -1,7 +1,6 @@
 //! What a program that is entered does: each call is a watched run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::ports::{
@@ -71,7 +70,7 @@ impl Session for V8Session<'_, '_, '_> {
     fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError> {
         let task = run::next_task_of_script(self.scope)?;
         let outcome = self.watched(Some(server), |session| {
-            let helpers = Arc::clone(&session.helpers);
+            let helpers = session.helpers;
             v8::scope!(let scope, &mut *session.scope);
             let run_task = v8::Local::new(scope, &helpers.run_task);
             let task = v8::Local::new(scope, task).into();

@@ -1,7 +1,5 @@
 //! Calls of triggers, while the isolate is entered: an event of a key as a value of JavaScript.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use crate::ports::{Outcome, Reply, RetainedValue, ScriptError, TriggerEventCall};
@@ -33,7 +31,7 @@ impl<'s> V8Session<'_, 's, '_> {
             Ok(lasting) => lasting,
             Err(outcome) => return outcome,
         };
-        let helpers = Arc::clone(&self.helpers);
+        let helpers = self.helpers;
         v8::scope!(let scope, &mut *self.scope);
         let retained = call.retained.and_then(|retained| retained.0.downcast_ref());
         if let Some(data) = retained {
@@ -59,7 +57,7 @@ impl<'s> V8Session<'_, 's, '_> {
             Ok(lasting) => lasting,
             Err(outcome) => return outcome,
         };
-        let helpers = Arc::clone(&self.helpers);
+        let helpers = self.helpers;
         v8::scope!(let scope, &mut *self.scope);
         let Some(arguments) = arguments(scope, call, lasting) else {
             return too_large();

@@ -15,7 +15,7 @@ pub(crate) struct Helpers {
     pub(crate) call_with: v8::Global<v8::Function>,
     /// `call_pre_hook(...)`, as `call_trigger`: gives the data.
     pub(crate) call_pre_hook: v8::Global<v8::Function>,
-    /// `call_function(callback, client, many, ...arguments)`
+    /// `call_function(callback, client, count, ...arguments)`
     pub(crate) call_function: v8::Global<v8::Function>,
     /// `run_task(task)`
     pub(crate) run_task: v8::Global<v8::Function>,

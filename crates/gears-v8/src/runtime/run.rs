@@ -81,8 +81,45 @@ impl RunState {
     }
 }
 
+/// The place among an isolate's data where the address of its [`RunState`] is: V8 finds that at
+/// once. Slots by type, the crate's, have to be looked up, and a call asks for the state ten times.
+const PLACE: u32 = 0;
+
+/// Owns the state in the isolate's slot, and takes its address away when it goes.
+struct OwnedState {
+    state: NonNull<RunState>,
+    isolate: v8::UnsafeRawIsolatePtr,
+}
+
+impl Drop for OwnedState {
+    fn drop(&mut self) {
+        // SAFETY: slots are dropped while their isolate is still there, and nobody is in it; the
+        // state was made by `Box::into_raw` and is freed once.
+        unsafe {
+            let mut isolate = v8::Isolate::from_raw_isolate_ptr(self.isolate);
+            isolate.set_data(PLACE, std::ptr::null_mut());
+            drop(Box::from_raw(self.state.as_ptr()));
+        }
+    }
+}
+
+/// Gives an isolate its state, for as long as it lives.
+pub(crate) fn install(isolate: &mut v8::Isolate, state: RunState) {
+    let state = NonNull::from(Box::leak(Box::new(state)));
+    isolate.set_data(PLACE, state.as_ptr().cast());
+    // SAFETY: the pointer is only used while the slot lives, which is shorter than the isolate.
+    let raw = unsafe { isolate.as_raw_isolate_ptr() };
+    isolate.set_slot(OwnedState {
+        state,
+        isolate: raw,
+    });
+}
+
 fn state(isolate: &mut v8::Isolate) -> Option<&mut RunState> {
-    isolate.get_slot_mut::<RunState>()
+    // SAFETY: `install` put the address of a state there, and `OwnedState` takes it away before the
+    // state is freed. Whoever has the isolate, exclusively, has its state so: it is reached no other
+    // way.
+    unsafe { isolate.get_data(PLACE).cast::<RunState>().as_mut() }
 }
 
 fn put_server(
@@ -251,15 +288,15 @@ pub(crate) fn helpers(isolate: &mut v8::Isolate) -> Option<Arc<Helpers>> {
 
 pub(crate) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
     if let Some(state) = state(isolate) {
-        state.helpers = Some(Arc::new(helpers));
+        state.helpers.get_or_insert_with(|| Arc::new(helpers));
     }
 }
 
 /// What calling a command needs, taken at once.
 pub(crate) struct CallContext {
     server: NonNull<dyn Server>,
-    pub(crate) helpers: Arc<Helpers>,
-    pub(crate) isolate_limits: Arc<IsolateLimits>,
+    helpers: NonNull<Helpers>,
+    isolate_limits: NonNull<IsolateLimits>,
     /// Memory for the command's arguments, to be given back.
     pub(crate) arguments: Arguments,
 }
@@ -271,6 +308,16 @@ impl CallContext {
         // is made of it here is gone before they end: the call context does not leave its caller.
         unsafe { self.server.as_ref() }
     }
+
+    pub(crate) fn helpers(&self) -> &Helpers {
+        // SAFETY: the state keeps them as long as the isolate lives, and they are set once.
+        unsafe { self.helpers.as_ref() }
+    }
+
+    pub(crate) fn isolate_limits(&self) -> &IsolateLimits {
+        // SAFETY: the state keeps them as long as the isolate lives.
+        unsafe { self.isolate_limits.as_ref() }
+    }
 }
 
 /// `None` where the run has no server.
@@ -281,8 +328,8 @@ pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext
     arguments.clear();
     Some(CallContext {
         server,
-        helpers: Arc::clone(state.helpers.as_ref()?),
-        isolate_limits: Arc::clone(&state.isolate_limits),
+        helpers: NonNull::from(&**state.helpers.as_ref()?),
+        isolate_limits: NonNull::from(&*state.isolate_limits),
         arguments,
     })
 }

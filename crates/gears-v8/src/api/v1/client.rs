@@ -122,19 +122,16 @@ fn run_command<'s>(
     let Some(mut call_context) = run::take_call_context(scope) else {
         return text::throw(scope, NOT_LOCKED);
     };
+    let memory = call_context.isolate_limits().memory;
     let mut checked_at = 0;
     for at in 0..args.length() {
-        let message = match push_argument(
-            scope,
-            &mut call_context.arguments,
-            args.get(at),
-            call_context.isolate_limits.memory,
-        ) {
+        let message = match push_argument(scope, &mut call_context.arguments, args.get(at), memory)
+        {
             Ok(()) => {
                 // V8 does not look at the time while none of its code runs.
                 if call_context.arguments.bytes() - checked_at > CHECK_EVERY {
                     checked_at = call_context.arguments.bytes();
-                    if call_context.isolate_limits.timer.is_ending() {
+                    if call_context.isolate_limits().timer.is_ending() {
                         return;
                     }
                 }
@@ -152,18 +149,18 @@ fn run_command<'s>(
         };
         return text::throw_type_error(scope, message);
     }
-    if call_context.isolate_limits.timer.is_ending() {
+    if call_context.isolate_limits().timer.is_ending() {
         return;
     }
     let called = call_context
         .server()
         .call(&call_context.arguments, &mut |reply| {
-            if reply.len() > call_context.isolate_limits.memory / REPLY_SHARE {
+            if reply.len() > memory / REPLY_SHARE {
                 let message = "The reply does not fit into the library's memory";
                 return text::throw(scope, message);
             }
             let mut maker = Maker {
-                helpers: &call_context.helpers,
+                helpers: call_context.helpers(),
                 form,
                 reader: Reader::new(reply),
             };
