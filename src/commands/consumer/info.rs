@@ -108,7 +108,7 @@ fn of_stream(
     of_all: &DeliveryState,
     refusal: Option<&Refusal>,
 ) -> Reply {
-    let stats = stream.stats;
+    let stats = &stream.stats;
     let state = match of_all.state(now_ms) {
         State::Running => stream.state,
         state => state,
@@ -145,7 +145,7 @@ fn of_stream(
         ("in_flight", Reply::count(in_flight)),
     ];
     fields.extend(Counters::of(stats).fields());
-    fields.extend(times(&stats.percentiles()));
+    fields.extend(times(&stream.percentiles()));
     let last_error = stream.last_error().map_or("None", |error| error);
     fields.push(("last_error", Reply::text(last_error)));
     Reply::record(fields)

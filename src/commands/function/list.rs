@@ -214,7 +214,7 @@ const TIMES: [&str; 4] = [
 ];
 
 fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -> Reply {
-    let stats = stream.stats;
+    let stats = &stream.stats;
     let mut fields = vec![
         ("name", Reply::Bulk(stream.name.to_vec())),
         ("last_processed_time", Reply::count(stats.last_processed_ms)),
@@ -239,7 +239,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
     if with_options {
         fields.push(("state", stats::state(stream.state)));
         fields.extend(Counters::of(stats).fields());
-        let times = stats::percentiles(&stats.percentiles());
+        let times = stats::percentiles(&stream.percentiles());
         fields.extend(TIMES.into_iter().zip(times.map(Reply::Double)));
     }
     if stream.db != 0 {

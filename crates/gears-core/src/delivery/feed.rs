@@ -166,7 +166,7 @@ impl Subscription {
 
     /// How many entries are worth reading beyond the window.
     fn ahead(&self, window: usize) -> usize {
-        match self.stats.latency_us() {
+        match self.tally.latency_us() {
             None => AHEAD_FIRST,
             Some(latency) => {
                 let entries = AHEAD_US.saturating_mul(window as u64) / latency;

@@ -47,11 +47,13 @@ mod prefetch_queue;
 mod prefix;
 mod rare;
 mod record;
+mod spread;
 mod standings;
 mod state_machine;
 mod stats;
 mod subscription;
 mod subscriptions;
+mod tally;
 mod urgent;
 
 pub use batcher::{Batch, Tried};
@@ -70,8 +72,9 @@ pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
+pub use spread::Percentiles;
 pub use state_machine::{Choice, Delivery, Overview, Page, Row, StreamView};
-pub use stats::{Percentiles, Stats};
+pub use stats::Stats;
 
 slotmap::new_key_type! {
     /// A consumer, from its registration to its removal; survives an upgrade of its library.

@@ -27,6 +27,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use slotmap::SlotMap;
 use smallvec::SmallVec;
@@ -37,11 +38,13 @@ use super::cursor::TrimBound;
 use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::event::{ControlMessage, Event, KeyRef, Refusal};
+use super::id::EntryId;
 use super::names::Names;
 use super::prefix::PrefixIndex;
+use super::spread::RecentSpreads;
 use super::standings::Standings;
 use super::stats::Stats;
-use super::subscription::FeedContext;
+use super::subscription::{FeedContext, Subscription};
 use super::subscriptions::Subscriptions;
 use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
@@ -63,11 +66,27 @@ struct RegisteredConsumer {
     delivery_state: DeliveryState,
     /// What was counted of all streams, those that are gone included.
     totals: Stats,
+    /// Of the streams that finished entries last.
+    recent: RecentSpreads,
     /// How it stands with its streams, as far as it was noted.
     standings: Standings,
 }
 
 impl RegisteredConsumer {
+    /// Counts an entry that is finished of one of its streams.
+    fn note_finished(
+        &mut self,
+        (sub, state): (SubscriptionKey, &mut Subscription),
+        id: EntryId,
+        took: Duration,
+        now_ms: u64,
+        error: Option<Arc<str>>,
+    ) {
+        self.recent.note(sub, id, took, now_ms);
+        self.totals.note_finished(id, took, now_ms, error.clone());
+        state.tally.note_finished(id, took, now_ms, error);
+    }
+
     /// What one of its subscriptions has to know to go on.
     fn feed_context(&self, sub: SubscriptionKey, now_ms: u64) -> FeedContext<'_> {
         let shared = self.order.is_shared();
@@ -230,7 +249,7 @@ impl Delivery {
                 if let Some(state) = self.subs.get_mut(sub) {
                     let totals = &mut self.consumers[state.consumer].totals;
                     totals.note_error(Arc::clone(&error));
-                    state.stats.note_error(error);
+                    state.tally.note_error(error);
                     state.refuse();
                     self.urgent.forget(sub);
                     self.schedule_next_in_order(sub);

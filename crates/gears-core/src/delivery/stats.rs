@@ -1,17 +1,12 @@
-//! What is counted for one consumer in one stream.
+//! What is counted for one consumer, of all its streams or of one.
 //!
-//! Times are whole milliseconds, as users see them; the estimate that governs how far to read
-//! ahead is in microseconds.
+//! Times are whole milliseconds, as users see them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::id::EntryId;
-
-/// How many of the latest entries the latency estimate follows, as a power of two.
-const LATENCY_SHIFT: u32 = 3;
+use super::spread::{Percentiles, Spread};
 
 /// Counters of finished entries.
 #[derive(Clone, Debug, Default)]
@@ -40,49 +35,7 @@ pub struct Stats {
     pub dead_letters: u64,
     /// Entries that the consumer's filter kept from its callback.
     pub filtered: u64,
-    latency_us: u64,
-    spread: Option<Box<Spread>>,
-}
-
-/// How times are spread. Each is kept to a sixteenth.
-#[derive(Clone, Debug)]
-struct Spread {
-    /// Microseconds from dispatch to finish.
-    processing_us: Histogram<u32>,
-    /// Milliseconds from the entry's ID to its finish.
-    lag_ms: Histogram<u32>,
-}
-
-/// Times that a part of the entries stays below: the median, and that of 99 in 100.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Percentiles {
-    /// Milliseconds from dispatch to finish.
-    pub processing_ms: [f64; 2],
-    /// Milliseconds from the entry's ID to its finish.
-    pub lag_ms: [f64; 2],
-}
-
-/// The longest time that is told from longer ones: a year, in milliseconds as in microseconds.
-const LONGEST: u64 = 366 * 24 * 3_600_000;
-
-impl Spread {
-    fn new() -> Option<Box<Self>> {
-        let histogram = || {
-            let mut histogram = Histogram::new(1).ok()?;
-            histogram.auto(true);
-            Some(histogram)
-        };
-        Some(Box::new(Self {
-            processing_us: histogram()?,
-            lag_ms: histogram()?,
-        }))
-    }
-
-    fn note(&mut self, processing_us: u64, lag_ms: u64) {
-        // What it cannot hold is left out of a picture, no more.
-        let _ = self.processing_us.record(processing_us.min(LONGEST));
-        let _ = self.lag_ms.record(lag_ms.min(LONGEST));
-    }
+    pub(super) spread: Option<Box<Spread>>,
 }
 
 impl Stats {
@@ -99,12 +52,9 @@ impl Stats {
         self.failing = true;
     }
 
-    /// Counts anew. How long entries take is still known.
+    /// Counts anew.
     pub(super) fn clear(&mut self) {
-        *self = Self {
-            latency_us: self.latency_us,
-            ..Self::default()
-        };
+        *self = Self::default();
     }
 
     /// Counts one finished entry. `now_ms` is the wall clock at its finish; an ID ahead of the
@@ -126,42 +76,18 @@ impl Stats {
             self.last_error = error;
         }
         if self.spread.is_none() {
-            self.spread = Spread::new();
+            self.spread = Spread::new().map(Box::new);
         }
         if let Some(spread) = &mut self.spread {
-            spread.note(micros, self.last_lag_ms);
+            spread.note(took, self.last_lag_ms);
         }
-        // At least 1 so that "nothing known yet" stays apart from "very fast".
-        let sample = micros.max(1);
-        self.latency_us = if self.latency_us == 0 {
-            sample
-        } else if sample > self.latency_us {
-            self.latency_us + ((sample - self.latency_us) >> LATENCY_SHIFT).max(1)
-        } else {
-            self.latency_us - ((self.latency_us - sample) >> LATENCY_SHIFT)
-        };
-    }
-
-    /// Smoothed time from dispatch to finish in microseconds; `None` before the first.
-    #[must_use]
-    pub(super) fn latency_us(&self) -> Option<u64> {
-        (self.latency_us > 0).then_some(self.latency_us)
     }
 
     /// How the times are spread; zeroes before the first entry.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
-        let Some(spread) = &self.spread else {
-            return Percentiles::default();
-        };
-        let parts = |histogram: &Histogram<u32>, batch: f64| {
-            #[expect(clippy::cast_precision_loss, reason = "times for people to read")]
-            [0.5, 0.99].map(|part| histogram.value_at_quantile(part) as f64 / batch)
-        };
-        Percentiles {
-            processing_ms: parts(&spread.processing_us, 1000.0),
-            lag_ms: parts(&spread.lag_ms, 1.0),
-        }
+        let spread = self.spread.as_ref();
+        spread.map_or_else(Percentiles::default, |spread| spread.percentiles())
     }
 
     /// Average of `total` over the finished entries; 0 before the first.
@@ -220,19 +146,5 @@ mod tests {
         stats.note_finished(EntryId::new(1, 0), Duration::ZERO, 1, Some("boom".into()));
         stats.note_finished(EntryId::new(2, 0), Duration::ZERO, 2, None);
         assert_eq!(stats.last_error.as_deref(), Some("boom"));
-    }
-
-    #[test]
-    fn the_latency_estimate_follows_the_samples() {
-        let mut stats = Stats::default();
-        assert_eq!(stats.latency_us(), None);
-        for _ in 0..100 {
-            stats.note_finished(EntryId::ZERO, Duration::from_millis(1), 0, None);
-        }
-        assert_eq!(stats.latency_us(), Some(1000));
-        for _ in 0..200 {
-            stats.note_finished(EntryId::ZERO, Duration::from_micros(1), 0, None);
-        }
-        assert!(stats.latency_us().unwrap() < 20);
     }
 }

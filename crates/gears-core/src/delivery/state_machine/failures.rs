@@ -66,9 +66,8 @@ impl Delivery {
     ) {
         let state = &mut self.subs[sub];
         let totals = &mut self.consumers[state.consumer].totals;
-        for stats in [totals, &mut state.stats] {
-            stats.note_error(Arc::clone(&failure.error));
-        }
+        totals.note_error(Arc::clone(&failure.error));
+        state.tally.note_error(Arc::clone(&failure.error));
         if load.entries.is_empty() {
             return;
         }
@@ -149,7 +148,7 @@ impl Delivery {
         for id in unwanted {
             state.cursor.note_finished(*id);
         }
-        state.stats.filtered += unwanted.len() as u64;
+        state.tally.note_filtered(unwanted.len() as u64);
         self.consumers[state.consumer].totals.filtered += unwanted.len() as u64;
         let stream = state.stream;
         self.queue_commit(sub);
@@ -198,15 +197,13 @@ impl Delivery {
         let to = self.policy(consumer).dead_letter.clone();
         let is_redriven = !load.dead_letters.is_empty();
         let state = &mut self.subs[sub];
-        let totals = &mut self.consumers[consumer].totals;
-        totals.given_up += load.entries.len() as u64;
-        state.stats.given_up += load.entries.len() as u64;
+        let consumer_state = &mut self.consumers[consumer];
+        consumer_state.totals.given_up += load.entries.len() as u64;
+        state.tally.note_given_up(load.entries.len() as u64);
         for entry in load.entries {
             let id = entry.item.id();
-            for stats in [&mut *totals, &mut state.stats] {
-                let error = Some(Arc::clone(&failure.error));
-                stats.note_finished(id, took, now_ms, error);
-            }
+            let error = Some(Arc::clone(&failure.error));
+            consumer_state.note_finished((sub, state), id, took, now_ms, error);
             if is_redriven {
                 // It has its dead letter.
                 continue;
@@ -238,7 +235,7 @@ impl Delivery {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        state.stats.dead_letters += 1;
+        state.tally.note_dead_letter();
         self.consumers[state.consumer].totals.dead_letters += 1;
         let id = dead_letter.item.id();
         state.delivery_state.take_tried(id);
@@ -254,7 +251,7 @@ impl Delivery {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
             let totals = &mut self.consumers[state.consumer].totals;
             totals.note_error(Arc::clone(&error));
-            state.stats.note_error(error);
+            state.tally.note_error(error);
             self.unwritten
                 .push((self.now_ms.saturating_add(WRITE_AGAIN_MS), dead_letter));
         }

@@ -101,7 +101,7 @@ impl Subscription {
             behind_since_ms: self.behind_since_ms(before.behind_since_ms, now_ms),
             stopped,
             until_ms: if stopped.is_none() { state.until_ms } else { 0 },
-            failing: self.stats.failing,
+            failing: self.tally.is_failing(),
         }
     }
 

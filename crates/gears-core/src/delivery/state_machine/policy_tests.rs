@@ -94,7 +94,7 @@ fn end(core: &mut Delivery, sub: SubscriptionKey, batch: u64, end: End, uncommit
         sub,
         batch,
         end,
-        took: std::time::Duration::ZERO,
+        took: Duration::ZERO,
         now_ms: core.now_ms,
         uncommitted,
     });

@@ -230,10 +230,11 @@ impl Delivery {
         let (consumer, stream, discovered) = (state.consumer, state.stream, state.discovered);
         let spec = &self.consumers[consumer].spec;
         let mut unread_new = Subscription::new(consumer, stream, discovered, spec);
-        unread_new.stats = state.stats.clone();
+        unread_new.tally = state.tally.clone();
         self.drop_subscription(old);
         let sub = self.subs.insert(unread_new);
         self.consumers[consumer].subs.insert(discovered, sub);
+        self.consumers[consumer].recent.rename(old, sub);
         let list = &mut self.streams[stream].subs;
         if let Some(at) = list.iter().position(|one| *one == old) {
             list[at] = sub;

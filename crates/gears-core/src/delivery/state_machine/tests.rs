@@ -45,7 +45,7 @@ fn finish(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
     core.on(Event::Finished {
         sub,
         id: id(seq),
-        took: std::time::Duration::ZERO,
+        took: Duration::ZERO,
         now_ms: 0,
         error: None,
         uncommitted: false,
@@ -210,7 +210,7 @@ fn a_place_that_is_held_is_free_when_the_finish_is_on_record_or_nobody_keeps_rec
         core.on(Event::Finished {
             sub,
             id: id(1),
-            took: std::time::Duration::ZERO,
+            took: Duration::ZERO,
             now_ms: 0,
             error: None,
             uncommitted: true,
