@@ -222,8 +222,10 @@ class Scene:
                 return
             time.sleep(0.01)
         self._command(operation)
-        if operation["words"][1] == "RELOAD" and self.primary.of().info("persistence")["rdb_last_load_keys_expired"]:
-            # What expires between saving and loading is gone without a word to the replica, which would keep it for ever.
+        if operation["words"][1] == "LOADAOF" or self.primary.of().info("persistence")["rdb_last_load_keys_expired"]:
+            # What expires between saving and loading is gone without a word to the replica, which would keep it for ever. And
+            # a full sync tells of entries that are in flight, the file only of those that are done: of one that is deleted
+            # then, nobody would tell the replica any more.
             self.primary.of().execute_command("DEBUG", "CHANGE-REPL-ID")
             self.primary.of().execute_command("CLIENT", "KILL", "TYPE", "replica")
 
