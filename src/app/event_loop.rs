@@ -74,6 +74,7 @@ impl App {
         }
         self.deliver(context);
         self.calls.serve_waiting(context);
+        self.run_slices();
     }
 
     /// The tick after a command whose entries have to be processed before its client gets a reply.

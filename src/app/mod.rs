@@ -3,12 +3,14 @@
 
 mod event_loop;
 mod hooks;
+mod slices;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::event_loop::EventLoop;
+use self::slices::Slices;
 use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
 use crate::executor::{Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool};
@@ -20,6 +22,7 @@ use gears_v8::ports::{Executions, Registered};
 use gears_v8::{Protection, V8Engine, initialize};
 
 pub(crate) use hooks::AppHooks;
+pub(crate) use slices::Steps;
 
 /// The module's state. Used by the main thread only.
 pub(crate) struct App {
@@ -37,6 +40,8 @@ pub(crate) struct App {
     main_thread: Rc<MainThreadExecutor>,
     /// Remembers what goes on over several event-loop iterations.
     event_loop: EventLoop,
+    /// What clients wait for that is done in slices.
+    slices: Slices,
     /// Remembers whether libraries have to go into a new append-only file.
     rewrite: Rewrite,
 }
@@ -87,6 +92,7 @@ impl App {
             settings,
             main_thread,
             event_loop: EventLoop::default(),
+            slices: Slices::default(),
             rewrite: Rewrite::default(),
         });
         Ok(())

@@ -72,6 +72,15 @@ fn waiting_command(
     }
 }
 
+/// The same for a subcommand.
+fn waiting_subcommand(
+    context: &Context,
+    arguments: &[&[u8]],
+    handler: WaitingHandler,
+) -> Option<Reply> {
+    waiting_command(context, arguments.get(1..).unwrap_or_default(), handler)
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "the form all commands have")]
 fn answer(context: &Context, arguments: Option<&[&[u8]]>, handler: Handler) -> Option<Reply> {
     Some(match App::get() {

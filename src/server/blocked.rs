@@ -15,6 +15,7 @@ use gears_v8::ports::Reply;
 use super::context::{Context, NoWait};
 use super::ffi::blocked::{BlockedClientListener, BlockedHandle, BlockedId};
 use super::ffi::redis_locked::RedisLocked;
+pub(crate) use super::ffi::reply_parts::ReplyParts;
 
 const NO_RESULT: &str = "Err the call ended without a result";
 
@@ -71,6 +72,42 @@ impl BlockedClient {
             waiting.borrow_mut().insert(handle.id(), client);
         }
         Ok(Self { handle, gone })
+    }
+}
+
+/// The answer to a client that waits, put together a part at a time.
+pub(crate) struct PartedAnswer {
+    /// Before the client: it ends before that waits no more.
+    parts: ReplyParts,
+    client: BlockedClient,
+}
+
+impl PartedAnswer {
+    /// Has the client of the command wait. The command must not answer then.
+    ///
+    /// # Errors
+    /// Why the client cannot wait. Then the command answers.
+    pub(crate) fn new(context: &Context) -> Result<Self, NoWait> {
+        let client = BlockedClient::new(context, Box::new(|| {}))?;
+        let parts = ReplyParts::new(&client.handle);
+        Ok(Self { parts, client })
+    }
+
+    /// Whether the client has left.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.client.is_gone()
+    }
+
+    /// What comes next of the answer.
+    pub(crate) fn parts(&mut self) -> &mut ReplyParts {
+        &mut self.parts
+    }
+
+    /// The answer is complete.
+    pub(crate) fn end(self) {
+        let Self { parts, mut client } = self;
+        drop(parts);
+        client.handle.unblock_answered();
     }
 }
 

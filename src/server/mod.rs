@@ -74,7 +74,7 @@ mod suppress_triggers;
 mod timer;
 mod user;
 
-pub(crate) use blocked::BlockedClient;
+pub(crate) use blocked::{BlockedClient, PartedAnswer, ReplyParts};
 pub(crate) use context::{Context, NoWait, is_paused, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
 pub(crate) use ffi::alloc::ServerAllocator;

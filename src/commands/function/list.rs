@@ -1,21 +1,24 @@
 //! `RG.FUNCTION LIST [WITHCODE] [VERBOSE|v|vv|vvv] [LIBRARY name] ...`
 
-use crate::app::App;
+use std::collections::VecDeque;
+
+use crate::app::{App, Steps};
 use crate::library::{Library, LibraryConsumer, LibraryStatus};
-use crate::server::{Arg, ArgKind, Command, Context};
+use crate::server::{Arg, ArgKind, Command, Context, PartedAnswer};
 use gears_core::delivery::{Delivery, StreamView};
 use gears_v8::ports::{Flags, Function, Reply};
 
-use crate::commands::{COMMAND, entry, subcommand, text, token};
+use super::shown::{Shown, Streams, ToSend};
+use crate::commands::{COMMAND, entry, text, token, waiting_subcommand};
 use crate::stats::{self, Counters, describe_trigger, pending_jobs};
 
 pub(super) const LIST: Command = Command {
     name: "list",
-    entry: entry!(subcommand, run),
+    entry: entry!(waiting_subcommand, run),
     flags: "deny-script",
     categories: super::CATEGORIES,
     summary: "Lists the libraries, their consumers and the streams these know",
-    complexity: "O(N) where N is the number of libraries, consumers and streams shown",
+    complexity: "O(N) where N is the number of libraries, consumers and streams shown, in slices of 2 ms",
     args: &[
         token("withcode", "WITHCODE"),
         Arg {
@@ -51,19 +54,92 @@ struct ListOptions {
     libraries: Vec<String>,
 }
 
-fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+impl ListOptions {
+    fn wants(&self, library: &str) -> bool {
+        self.libraries.is_empty() || self.libraries.iter().any(|wanted| wanted == library)
+    }
+}
+
+/// The verbosity from which on streams are shown.
+const WITH_STREAMS: u8 = 2;
+
+/// Streams that are shown at once: more of them are shown in parts, while the client waits.
+const AT_ONCE: usize = 500;
+
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     let options = match parse(arguments) {
         Ok(options) => options,
-        Err(error) => return Reply::error(error),
+        Err(error) => return Some(Reply::error(error)),
     };
     let registry = app.libraries.all();
     // Count what the workers have just finished.
     app.dispatcher.catch_up();
-    let shown = registry.iter().filter(|(name, _)| {
-        options.libraries.is_empty() || options.libraries.iter().any(|wanted| wanted == *name)
+    let shown = registry.iter().filter(|(name, _)| options.wants(name));
+    if options.verbosity >= WITH_STREAMS {
+        let consumers = shown.clone().flat_map(|(_, one)| one.consumers.values());
+        let streams: usize = app.dispatcher.inspect(|delivery| {
+            let counts = consumers.map(|consumer| delivery.stream_count(consumer.key));
+            counts.sum()
+        });
+        if streams > AT_ONCE
+            && let Ok(mut answer) = PartedAnswer::new(context)
+        {
+            answer.parts().begin_list();
+            app.slice(Box::new(Listing {
+                answer: Some(answer),
+                libraries: shown.map(|(name, _)| name.clone()).collect(),
+                options,
+                to_send: ToSend::default(),
+                shown: 0,
+            }));
+            return None;
+        }
+    }
+    let described = shown.map(|(name, library)| {
+        let described = describe_library(app, name, library, &options);
+        app.dispatcher.inspect(|delivery| described.whole(delivery))
     });
-    let described = shown.map(|(name, library)| describe_library(app, name, library, &options));
-    Reply::Array(described.collect())
+    Some(Reply::Array(described.collect()))
+}
+
+/// A list that is sent in parts.
+struct Listing {
+    /// None when it is complete.
+    answer: Option<PartedAnswer>,
+    /// Those still to be shown: one that is gone by its turn is left out.
+    libraries: VecDeque<String>,
+    options: ListOptions,
+    to_send: ToSend,
+    /// How many libraries were shown.
+    shown: usize,
+}
+
+impl Steps for Listing {
+    fn step(&mut self, app: &App) -> bool {
+        let Some(answer) = self.answer.as_mut().filter(|answer| !answer.is_gone()) else {
+            return false;
+        };
+        let parts = answer.parts();
+        let to_send = &mut self.to_send;
+        if app
+            .dispatcher
+            .update(|delivery| to_send.send_some(delivery, parts))
+        {
+            return true;
+        }
+        if let Some(name) = self.libraries.pop_front() {
+            if let Some(library) = app.libraries.all().get(&name) {
+                to_send.push(describe_library(app, &name, library, &self.options));
+                self.shown += 1;
+            }
+            return true;
+        }
+        parts.end_list(self.shown);
+        if let Some(answer) = self.answer.take() {
+            answer.end();
+        }
+        false
+    }
 }
 
 fn parse(arguments: &[&[u8]]) -> Result<ListOptions, String> {
@@ -94,12 +170,12 @@ fn parse(arguments: &[&[u8]]) -> Result<ListOptions, String> {
     Ok(options)
 }
 
-fn describe_library(app: &App, name: &str, library: &Library, options: &ListOptions) -> Reply {
+fn describe_library(app: &App, name: &str, library: &Library, options: &ListOptions) -> Shown {
     let verbosity = options.verbosity;
     let describe = |delivery: &mut Delivery| {
         let all = library.consumers.iter();
         let described = all.map(|(name, consumer)| match verbosity {
-            0 => Reply::text(name.as_str()),
+            0 => Reply::text(name.as_str()).into(),
             _ => describe_consumer(name, consumer, delivery, verbosity),
         });
         described.collect()
@@ -120,37 +196,32 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             }
         })
         .collect();
-    let mut fields = vec![
-        ("engine", Reply::text(library.engine.as_str())),
-        ("name", Reply::text(name)),
+    let mut fields: Vec<(&str, Shown)> = vec![
+        ("engine", Reply::text(library.engine.as_str()).into()),
+        ("name", Reply::text(name).into()),
     ];
     if let Some(config) = &library.config {
-        fields.push(("configuration", Reply::text(config.as_str())));
+        fields.push(("configuration", Reply::text(config.as_str()).into()));
     }
+    let executor = library.executor();
+    let pending_jobs = executor.map_or(0, |executor| pending_jobs(name, executor, &app.calls));
     fields.extend([
-        (
-            "pending_jobs",
-            Reply::count(
-                library
-                    .executor()
-                    .map_or(0, |executor| pending_jobs(name, executor, &app.calls)),
-            ),
-        ),
-        ("user", Reply::text(&*library.user)),
-        ("functions", Reply::Array(functions)),
-        ("stream_consumers", Reply::Array(consumers)),
-        ("notifications_consumers", Reply::Array(triggers)),
+        ("pending_jobs", Reply::count(pending_jobs).into()),
+        ("user", Reply::text(&*library.user).into()),
+        ("functions", Reply::Array(functions).into()),
+        ("stream_consumers", Shown::Array(consumers)),
+        ("notifications_consumers", Reply::Array(triggers).into()),
     ]);
     if options.with_code {
-        fields.push(("code", Reply::text(library.code.as_str())));
+        fields.push(("code", Reply::text(library.code.as_str()).into()));
     }
     if options.verbosity >= 1 {
-        fields.push(("gears_box_info", Reply::Null));
+        fields.push(("gears_box_info", Reply::Null.into()));
     }
     if let LibraryStatus::Quarantined { error } = &library.status {
-        fields.push(("quarantine", Reply::text(error.as_str())));
+        fields.push(("quarantine", Reply::text(error.as_str()).into()));
     }
-    Reply::record(fields)
+    Shown::Record(fields)
 }
 
 fn describe_function(function: &Function) -> Reply {
@@ -171,38 +242,37 @@ fn describe_consumer(
     consumer: &LibraryConsumer,
     delivery: &mut Delivery,
     verbosity: u8,
-) -> Reply {
-    let mut fields = vec![
-        ("name", Reply::text(name)),
-        ("prefix", Reply::Bulk(consumer.prefix.to_vec())),
+) -> Shown {
+    let mut fields: Vec<(&str, Shown)> = vec![
+        ("name", Reply::text(name).into()),
+        ("prefix", Reply::Bulk(consumer.prefix.to_vec()).into()),
     ];
     let Some(overview) = delivery.overview(consumer.key) else {
-        return Reply::record(fields);
+        return Shown::Record(fields);
     };
     let spec = overview.spec;
     let trim = if spec.trim { "enabled" } else { "disabled" };
     fields.extend([
-        ("window", Reply::count(spec.window)),
-        ("trim", Reply::text(trim)),
-        ("num_streams", Reply::count(overview.streams)),
+        ("window", Reply::count(spec.window).into()),
+        ("trim", Reply::text(trim).into()),
+        ("num_streams", Reply::count(overview.streams).into()),
     ]);
     // A paused consumer shows its state, even without options.
     let with_options = overview.is_held || stats::has_options(spec);
     let shown = with_options.then(|| {
         [
-            ("options", stats::options(spec)),
-            ("state", stats::state(overview.state)),
+            ("options", stats::options(spec).into()),
+            ("state", stats::state(overview.state).into()),
         ]
     });
-    if verbosity >= 2 {
-        let streams = delivery
-            .streams_of(consumer.key)
-            .map(|stream| describe_stream(&stream, verbosity, with_options))
-            .collect();
-        fields.push(("streams", Reply::Array(streams)));
+    if verbosity >= WITH_STREAMS {
+        let describe =
+            move |stream: &StreamView<'_>| describe_stream(stream, verbosity, with_options);
+        let streams = Streams::new(consumer.key, Box::new(describe));
+        fields.push(("streams", Shown::Streams(streams)));
     }
     fields.extend(shown.into_iter().flatten());
-    Reply::record(fields)
+    Shown::Record(fields)
 }
 
 /// Further fields of a stream whose consumer has options.

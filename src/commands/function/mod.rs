@@ -4,6 +4,7 @@ mod debug;
 mod del;
 mod list;
 mod load;
+mod shown;
 
 use crate::app::App;
 use crate::server::{Command, Context};

@@ -47,7 +47,8 @@ unsafe impl Send for BlockedHandle {}
 
 /// What an answer carries to the main thread.
 struct PendingReply {
-    reply: Reply,
+    /// None where the server has it already.
+    reply: Option<Reply>,
     id: BlockedId,
 }
 
@@ -81,6 +82,19 @@ impl BlockedHandle {
 
     /// Answers the client; from any thread. Only the first answer counts for anything.
     pub(crate) fn unblock(&mut self, reply: Reply) {
+        self.end(Some(reply));
+    }
+
+    /// The client has got its answer in parts, and waits no more.
+    pub(crate) fn unblock_answered(&mut self) {
+        self.end(None);
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut RedisModuleBlockedClient {
+        self.0
+    }
+
+    fn end(&mut self, reply: Option<Reply>) {
         let handle = std::mem::replace(&mut self.0, std::ptr::null_mut());
         if handle.is_null() {
             return;
@@ -105,8 +119,8 @@ unsafe extern "C" fn send_answer(
                 .cast::<PendingReply>()
                 .as_ref()
         };
-        if let Some(answer) = answer {
-            reply::send(&answer.reply, &Context::from_raw(context));
+        if let Some(reply) = answer.and_then(|answer| answer.reply.as_ref()) {
+            reply::send(reply, &Context::from_raw(context));
         }
     });
     OK

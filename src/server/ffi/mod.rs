@@ -23,6 +23,7 @@
 //! notifications key events                     panics on names that are not UTF-8
 //! redis_locked  values under the lock          asks for a context at each use
 //! reply         sending replies                panics on a NUL in a text; no RESP3 of RESP2 clients
+//! reply_parts   replies, a part at a time      has none for clients that wait
 //! scan          finding keys                   leaks a reference of each name
 //! server_info   reading INFO                   leaks a reference of each field
 //! stream        the entries of a stream        two owned strings a field; no end without an assertion
@@ -56,6 +57,7 @@ pub(super) mod log;
 pub(super) mod notifications;
 pub(super) mod redis_locked;
 pub(super) mod reply;
+pub(super) mod reply_parts;
 pub(super) mod scan;
 pub(super) mod server_info;
 pub(super) mod stream;

@@ -82,6 +82,6 @@ fn one_line(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
-fn length(items: usize) -> c_long {
+pub(super) fn length(items: usize) -> c_long {
     c_long::try_from(items).unwrap_or(c_long::MAX)
 }
