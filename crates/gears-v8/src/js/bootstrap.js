@@ -262,12 +262,11 @@
       open = null;
     }
   };
-  const call_consumer = (callback, client, ms, seq, text, name, packed, ...parts) => {
-    // Too many to be arguments come as one array, which no pairs of parts look like.
-    if (parts.length === 1) parts = parts[0];
+  // A name and a value, or as one array any number of them.
+  const call_consumer = (callback, client, ms, seq, text, name, packed, parts, value) => {
     let record;
-    if (parts.length === 2) {
-      record = [[parts[0], parts[1]]];
+    if (value !== undefined) {
+      record = [[parts, value]];
     } else {
       record = [];
       for (let at = 0; at < parts.length; at += 2) record[at / 2] = [parts[at], parts[at + 1]];

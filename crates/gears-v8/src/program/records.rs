@@ -5,13 +5,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::ports::{BatchCall, Call, CallbackId, Credentials, Outcome, ScriptError};
-use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+use crate::program::entered::{V8Session, one_byte, part};
 use crate::program::outcome::{Token, Wants, perform};
 
 /// Places of a record whose field names are kept from record to record.
 const FIELDS_KEPT: usize = 64;
-/// Arguments of `call_consumer` before the parts.
-const FIXED_ARGUMENTS: usize = 7;
 
 /// What the entries of one stream have in common.
 struct Common<'s> {
@@ -132,16 +130,6 @@ impl<'s> V8Session<'_, 's, '_> {
         let Some(packed) = one_byte(scope, call.record.packed()) else {
             return too_large();
         };
-        let mut arguments: SmallVec<[v8::Local<v8::Value>; FIXED_ARGUMENTS + 16]> =
-            SmallVec::from_slice(&[
-                common.callback,
-                common.client,
-                v8::BigInt::new_from_u64(scope, call.record.id.ms).into(),
-                v8::BigInt::new_from_u64(scope, call.record.id.seq).into(),
-                common.name,
-                common.name_raw,
-                packed,
-            ]);
         let mut parts: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::new();
         for (at, bytes) in call.record.parts().enumerate() {
             let known = fields.get(at / 2).copied().flatten();
@@ -150,11 +138,25 @@ impl<'s> V8Session<'_, 's, '_> {
                 _ => part(scope, bytes),
             });
         }
-        if parts.len() > PARTS_AS_ARGUMENTS {
-            arguments.push(v8::Array::new_with_elements(scope, &parts).into());
-        } else {
-            arguments.extend_from_slice(&parts);
-        }
+        // A value that is no text is null, so `undefined` says that there is an array.
+        let (parts, value): (v8::Local<v8::Value>, v8::Local<v8::Value>) = match parts[..] {
+            [name, value] => (name, value),
+            _ => (
+                v8::Array::new_with_elements(scope, &parts).into(),
+                v8::undefined(scope).into(),
+            ),
+        };
+        let arguments = [
+            common.callback,
+            common.client,
+            v8::BigInt::new_from_u64(scope, call.record.id.ms).into(),
+            v8::BigInt::new_from_u64(scope, call.record.id.seq).into(),
+            common.name,
+            common.name_raw,
+            packed,
+            parts,
+            value,
+        ];
         let token = Token {
             number: call.token,
             wants: if call.judged {

@@ -5,7 +5,7 @@ use crate::runtime::text::{OrThrown, Thrown};
 /// The functions of the bootstrap, for the engine to call.
 #[derive(Clone)]
 pub(crate) struct Helpers {
-    /// `call_consumer(callback, client, ms, seq, text, name, packed, ...parts)`
+    /// `call_consumer(callback, client, ms, seq, text, name, packed, parts, value)`
     pub(crate) call_consumer: v8::Global<v8::Function>,
     /// `call_batch(callback, client, text, name, many)`
     pub(crate) call_batch: v8::Global<v8::Function>,
