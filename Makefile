@@ -34,10 +34,10 @@ format: ## format the Rust code
 	@scripts/setup lint
 	@scripts/cargo fmt --all
 
-bench: ## the table of speeds; BENCH_ARGS=, REDIS_SERVER=
+bench: ## every benchmark, and docs/benchmarks.md of it; CASE= for some, BENCH_ARGS=, REDIS_SERVER=
 	@scripts/setup bench
 	@scripts/cargo build --release --package redisgears --package native
-	@target/venv/bin/python -m benches.run $(BENCH_ARGS)
+	@target/venv/bin/python -m benches.full $(BENCH_ARGS) -- $(CASE)
 
 instructions: ## the instructions that hot paths take, against those kept; CASES=, ACCEPT="why"
 	@scripts/setup instructions

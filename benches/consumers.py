@@ -57,6 +57,8 @@ class Nobody:
 
     # What the clients send.
     command: tuple[str, ...] = ("XADD", STREAM, "*", "field", "value")
+    # How many numbers stand in for `RANDOM`.
+    values = VALUES
 
     def count(self, server: ThrowAway) -> int:
         """How often the server has done it."""

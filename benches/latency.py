@@ -117,9 +117,11 @@ def measure_all(options) -> list[dict]:
     samples: dict[str, list[list[float]]] = {way.key: [] for way in WAYS}
     for number in range(1, options.rounds + 1):
         for way in WAYS:
-            one = measure(way, options.server, options.module, options.latency_requests, options.deadline)
-            samples[way.key].append(one)
-            options.progress(f"round {number}/{options.rounds}: latency, {way.title}: {summary(one)}")
+            what = f"round {number}/{options.rounds}: latency, {way.title}"
+            with options.attempt(what):
+                one = measure(way, options.server, options.module, options.latency_requests, options.deadline)
+                samples[way.key].append(one)
+                options.progress(f"{what}: {summary(one)}")
     return [
         {
             "key": way.key,
@@ -130,4 +132,5 @@ def measure_all(options) -> list[dict]:
             "rounds": [summary(run) for run in samples[way.key]],
         }
         for way in WAYS
+        if samples[way.key]
     ]

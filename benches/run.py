@@ -37,7 +37,6 @@ from benches.consumers import (
     INCRBY_ASYNC,
     RANDOM,
     TO_JSON,
-    VALUES,
     Library,
     LibraryOfMany,
     Nobody,
@@ -299,12 +298,14 @@ class Result:
         return statistics.median(sample.rps for sample in self.samples)
 
 
-def send(command: tuple[str, ...], row: Row, port: int, requests: int, options: argparse.Namespace) -> float:
+def send(consumer: Nobody, row: Row, port: int, requests: int, options: argparse.Namespace) -> float:
     """Sends a command with redis-benchmark, again and again, and returns the rate that it reports."""
     deadline = options.deadline
     command = [
         options.benchmark, "-h", HOST, "-p", str(port), "-c", str(CLIENTS), "-P", str(row.pipeline),
-        "-n", str(requests), *(("-r", str(VALUES)) if RANDOM in command else ()), "--csv", *command,
+        "-n", str(requests),
+        *(("-r", str(consumer.values)) if any(RANDOM in word for word in consumer.command) else ()),
+        "--csv", *consumer.command,
     ]  # fmt: skip
     try:
         run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=deadline)
@@ -339,7 +340,7 @@ def measure_on(
     if not row.backlog:
         consumer.start(server, options.deadline)
     start = time.monotonic()
-    client_rps = send(consumer.command, row, server.port, requests, options)
+    client_rps = send(consumer, row, server.port, requests, options)
     entries = consumer.count(server)
     if entries < requests:
         raise HarnessError(f"the server has done {entries} of {requests}")
@@ -444,24 +445,23 @@ def ratio(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
-def as_json(context: dict[str, object], results: list[Result]) -> str:
-    """The results with each single run."""
-    rows = [
+def rows_as_data(results: list[Result]) -> list[dict]:
+    """The results with each single run, for JSON."""
+    return [
         {
             "row": result.row.key,
             "title": result.row.title,
             "error": result.error,
-            "rps": [sample.rps for sample in result.samples],
+            "rps": [round(sample.rps, 1) for sample in result.samples],
             "baseline": result.row.baseline,
-            "ratio": result.ratios,
+            "ratio": [round(one, 4) for one in result.ratios],
             "twin": result.row.twin,
-            "twin_ratio": result.twin_ratios,
+            "twin_ratio": [round(one, 4) for one in result.twin_ratios],
             "client_rps": [sample.client_rps for sample in result.samples],
             "entries": [sample.entries for sample in result.samples],
         }
         for result in results
     ]
-    return json.dumps({"context": context, "rows": rows}, indent=2)
 
 
 def positive(text: str) -> int:
@@ -488,43 +488,49 @@ def chosen_rows(text: str) -> list[Row]:
     return [row for row in ROWS if row.key in wanted]
 
 
-def parse_options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> argparse.ArgumentParser:
+    """What this program and full.py have in common on their command lines."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=positive, default=3, help="how often each row is run")
     parser.add_argument("--requests", type=positive, default=400_000, help="entries, calls or SETs per run")
-    parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
-                        help=f"only these: {', '.join([*GROUPS, *BY_KEY])}")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single run, as JSON")
     parser.add_argument("--module", type=Path, default=Path(MODULE), help="default: %(default)s")
     parser.add_argument("--deadline", type=positive, default=120, metavar="SECONDS",
                         help="how long a single step of a run may take")  # fmt: skip
-    return parser.parse_args()
+    return parser
+
+
+def prepare(options: argparse.Namespace, rows: list[Row]) -> None:
+    """Finds the programs, and the modules that the rows need."""
+    options.server = find_program("REDIS_SERVER", "redis-server")
+    beside = Path(options.server).parent
+    options.benchmark = find_program(
+        "REDIS_BENCHMARK",
+        beside / "redis-benchmark",
+        beside / "valkey-benchmark",
+        "redis-benchmark",
+    )
+    for module in {options.module.with_name(NATIVE) if row.native else options.module
+                   for row in rows if row.module}:  # fmt: skip
+        if not module.exists():
+            raise HarnessError(f"no module at {module}: run `make bench` first")
 
 
 def main() -> None:
     """Measures what the command line asks for; ends with 1 if a row failed."""
-    options = parse_options()
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=chosen_rows, default=ROWS, metavar="KEY,KEY",
+                        help=f"only these: {', '.join([*GROUPS, *BY_KEY])}")  # fmt: skip
+    options = parser.parse_args()
     try:
-        options.server = find_program("REDIS_SERVER", "redis-server")
-        beside = Path(options.server).parent
-        options.benchmark = find_program(
-            "REDIS_BENCHMARK",
-            beside / "redis-benchmark",
-            beside / "valkey-benchmark",
-            "redis-benchmark",
-        )
-        for module in {options.module.with_name(NATIVE) if row.native else options.module
-                       for row in options.rows if row.module}:  # fmt: skip
-            if not module.exists():
-                raise HarnessError(f"no module at {module}: run `make bench` first")
+        prepare(options, options.rows)
         context = machine_and_server(options)
     except HarnessError as error:
         sys.exit(f"bench: {error}")
     results = measure_all(options.rows, options)
     print(tables(context, results))
     if options.json:
-        options.json.write_text(as_json(context, results) + "\n")
+        options.json.write_text(json.dumps({"context": context, "rows": rows_as_data(results)}, indent=2) + "\n")
     if any(result.error for result in results):
         sys.exit(1)
 
