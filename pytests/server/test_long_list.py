@@ -71,7 +71,7 @@ def test_streams_and_libraries_that_go_meanwhile_leave_a_reply_that_is_whole(man
         lambda: many.client.delete(*(f"stream:{number}" for number in range(0, STREAMS, 2))),
         lambda: many.run("RG.FUNCTION", "LOAD", "UPGRADE", library(consumer("one"), name="lib")),
         lambda: many.run("RG.FUNCTION", "DEL", "lib"),
-        lambda: many.client.flushall(),
+        many.client.flushall,
         lambda: many.run("RG.FUNCTION", "DEL", "other"),
     ):
         with Wire(many.port) as wire:

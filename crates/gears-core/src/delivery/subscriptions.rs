@@ -1,5 +1,6 @@
 //! All subscriptions, and which of them may have changed since somebody looked.
 
+use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use slotmap::SlotMap;
@@ -12,14 +13,14 @@ use super::subscription::{List, Subscription};
 pub(super) struct Subscriptions {
     all: SlotMap<SubscriptionKey, Subscription>,
     /// Each once, and perhaps gone by now.
-    changed: Vec<SubscriptionKey>,
+    changed: VecDeque<SubscriptionKey>,
 }
 
 impl Subscriptions {
     pub(super) fn new() -> Self {
         Self {
             all: SlotMap::with_key(),
-            changed: Vec::new(),
+            changed: VecDeque::new(),
         }
     }
 
@@ -56,27 +57,28 @@ impl Subscriptions {
         self.changed.len()
     }
 
-    /// The next one that may have changed since it was last returned here.
-    pub(super) fn pop_changed(&mut self) -> Option<(SubscriptionKey, &Subscription)> {
-        while let Some(key) = self.changed.pop() {
-            if self.all.contains_key(key) {
-                let sub = &mut self.all[key];
-                sub.lists.leave(List::Changed);
-                return Some((key, sub));
-            }
-        }
-        // A change of all of them may have made it large.
-        self.changed.shrink_to(CHANGED);
-        None
+    /// The one that may have changed first since it was last returned here.
+    /// It may be gone by now.
+    pub(super) fn pop_changed(&mut self) -> Option<(SubscriptionKey, Option<&Subscription>)> {
+        let Some(key) = self.changed.pop_front() else {
+            // A change of all of them may have made it large.
+            self.changed.shrink_to(CHANGED);
+            return None;
+        };
+        let sub = self.all.get_mut(key).map(|sub| {
+            sub.lists.leave(List::Changed);
+            &*sub
+        });
+        Some((key, sub))
     }
 }
 
 /// Room that is kept for those that change next.
 const CHANGED: usize = 1024;
 
-fn note(changed: &mut Vec<SubscriptionKey>, key: SubscriptionKey, sub: &mut Subscription) {
+fn note(changed: &mut VecDeque<SubscriptionKey>, key: SubscriptionKey, sub: &mut Subscription) {
     if sub.lists.enter(List::Changed) {
-        changed.push(key);
+        changed.push_back(key);
     }
 }
 

@@ -13,6 +13,11 @@ use super::Delivery;
 /// Subscriptions that may have changed before that is noted. One that is at rest again by then has
 /// cost nothing.
 const MANY: usize = 128;
+/// How many are noted at a fact: more than one fact changes, but for those that change all.
+const AT_A_FACT: usize = 2 * MANY;
+/// How many are noted before somebody looks. What changes more of them at once, like another role
+/// of the server, is seen a little later, so that a look at it holds up nobody.
+const AT_A_LOOK: usize = 8192;
 
 /// How it stands with a consumer as a whole.
 #[derive(Debug)]
@@ -71,12 +76,23 @@ impl Delivery {
     /// Notes how it stands with what has changed, before that becomes much.
     pub(super) fn note_standings_if_many(&mut self) {
         if self.subs.changed_count() >= MANY {
-            self.note_standings();
+            self.note_some(AT_A_FACT);
         }
     }
 
+    /// Notes how it stands with what has changed, for somebody who looks.
     pub(super) fn note_standings(&mut self) {
-        while let Some((key, sub)) = self.subs.pop_changed() {
+        self.note_some(AT_A_LOOK);
+    }
+
+    fn note_some(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((key, sub)) = self.subs.pop_changed() else {
+                return;
+            };
+            let Some(sub) = sub else {
+                continue;
+            };
             let Some(consumer) = self.consumers.get_mut(sub.consumer) else {
                 continue;
             };
@@ -116,5 +132,28 @@ impl Subscription {
         self.tail
             .has_unread
             .then_some(since.max(self.cursor.read().ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{ConsumerSpec, Event, KeyRef, Mode};
+
+    #[test]
+    fn a_change_of_all_streams_is_noted_a_part_at_a_time_and_in_the_end_all_of_it() {
+        let mut core = Delivery::new(true);
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 1, false, Mode::Async));
+        for number in 0..=2 * AT_A_LOOK {
+            let name = format!("s{number}").into_bytes();
+            core.on(Event::Found(KeyRef { db: 0, name: &name }));
+        }
+        core.on(Event::RoleChanged { primary: false });
+        core.on(Event::RoleChanged { primary: true });
+        for looks in 1..=3 {
+            core.overview(consumer);
+            let left = core.subs.changed_count();
+            assert_eq!(left == 0, looks == 3, "{left} after {looks}");
+        }
     }
 }
