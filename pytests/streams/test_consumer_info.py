@@ -321,3 +321,19 @@ def test_a_stream_that_is_found_expired_while_it_is_looked_at_is_gone(server):
     server.run("XADD", "stream", "1-1", "n", "new")
     server.wait(lambda: server.seen()[2:] == ["stream new"] * 2, server.seen)
     assert "internal error" not in server.log_text()
+
+
+def test_info_tells_what_streams_take_which_is_nothing_once_they_are_gone(server):
+    def streams_bytes():
+        return server.client.info("redisgears_2_memory")["redisgears_2_streams_bytes"]
+
+    server.load(*policy(consumer()))
+    assert streams_bytes() == 0
+    server.add("stream", 1)
+    one = streams_bytes()
+    assert one > 100
+    for number in range(9):
+        server.add(f"stream:{number}", 1)
+    assert streams_bytes() > 9 * one
+    server.client.flushall()
+    assert streams_bytes() == 0

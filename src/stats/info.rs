@@ -6,6 +6,7 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
 use crate::server::{InfoField, InfoSection};
+use gears_core::delivery::Delivery;
 
 /// All sections. `limit` is in bytes, of all libraries together.
 pub(crate) fn sections(
@@ -17,9 +18,11 @@ pub(crate) fn sections(
     let registry = libraries.all();
     let of_libraries = OfLibraries::new(&registry, calls);
     let section = |name, fields| InfoSection { name, fields };
+    let streams_bytes = dispatcher.inspect(Delivery::streams_bytes);
     let memory = vec![
         InfoField::Number("used_by_libraries", of_libraries.memory as u64),
         InfoField::Number("limit_of_libraries", limit as u64),
+        InfoField::Number("streams_bytes", streams_bytes as u64),
     ];
     let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
     let consumers = dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery));

@@ -33,7 +33,6 @@ use std::collections::VecDeque;
 use super::checkpoint::Checkpoint;
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
-use super::rare::Rare;
 use unfinished::{Delivered, Unacknowledged, Unfinished};
 
 /// What may be removed from a stream: everything below an ID, or all there is.
@@ -60,10 +59,8 @@ pub enum Reach {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
     read: EntryId,
-    started: EntryId,
-    /// The position gone on from.
-    resumed: EntryId,
-    unfinished: Rare<Unfinished>,
+    /// Where there is none, all that was read was started and is finished.
+    unfinished: Option<Box<Unfinished>>,
 }
 
 impl Cursor {
@@ -77,25 +74,44 @@ impl Cursor {
             }
         }
         let unfinished = Unfinished {
+            resumed: position,
             redeliveries,
             ..Unfinished::default()
         };
-        Self {
+        let mut cursor = Self {
             read: position,
-            started: EntryId::ZERO,
-            resumed: position,
-            unfinished: unfinished.into(),
-        }
+            unfinished: Some(Box::new(unfinished)),
+        };
+        cursor.tidy();
+        cursor
+    }
+
+    fn unfinished(&self) -> &Unfinished {
+        self.unfinished.as_deref().unwrap_or(Unfinished::NONE)
+    }
+
+    fn unfinished_mut(&mut self) -> &mut Unfinished {
+        let started = self.read;
+        self.unfinished.get_or_insert_with(|| {
+            Box::new(Unfinished {
+                started,
+                ..Unfinished::default()
+            })
+        })
     }
 
     /// What would have to be known to go on from here: entries that were read and not started
     /// are as good as not read.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let position = self.position();
-        let open = self.unfinished.unacknowledged.iter().map(|entry| entry.id);
+        let open = self
+            .unfinished()
+            .unacknowledged
+            .iter()
+            .map(|entry| entry.id);
         let mut pending: Vec<_> = open
             .take_while(|id| *id <= position)
-            .chain(self.unfinished.redeliveries.iter().copied())
+            .chain(self.unfinished().redeliveries.iter().copied())
             .collect();
         if !pending.is_sorted() {
             pending.sort_unstable();
@@ -110,7 +126,7 @@ impl Cursor {
     /// What the next read is to give.
     #[must_use]
     pub(super) fn reach(&self) -> Reach {
-        match self.unfinished.redeliveries.front() {
+        match self.unfinished().redeliveries.front() {
             Some(id) => Reach::Only(*id),
             None => Reach::Behind(self.read),
         }
@@ -125,50 +141,55 @@ impl Cursor {
     /// The last ID handed to the callback; 0-0 where there was none.
     #[must_use]
     pub(super) fn started(&self) -> EntryId {
-        self.started
+        let unfinished = self.unfinished.as_ref();
+        unfinished.map_or(self.read, |unfinished| unfinished.started)
     }
 
     /// The last ID handed to a callback, before the restart if not since then; 0-0 where there
     /// was none.
     #[must_use]
     pub(super) fn position(&self) -> EntryId {
-        self.started.max(self.resumed)
+        self.started().max(self.unfinished().resumed)
     }
 
     /// Entries read and not finished, started or not.
     #[must_use]
     pub(super) fn unacknowledged(&self) -> usize {
-        self.unfinished.unacknowledged.len()
+        self.unfinished().unacknowledged.len()
     }
 
     /// Size in bytes of the entries read and not finished.
     #[must_use]
     pub(super) fn unacknowledged_bytes(&self) -> usize {
-        self.unfinished.bytes
+        self.unfinished().bytes
     }
 
     /// Whether entries were read that the callback did not get yet.
     #[must_use]
     pub(super) fn has_waiting(&self) -> bool {
-        self.unfinished
+        self.unfinished()
             .unacknowledged
             .back()
-            .is_some_and(|last| last.id > self.started)
+            .is_some_and(|last| last.id > self.started())
             || self.lost_and_waiting() > 0
     }
 
     fn lost_and_waiting(&self) -> usize {
-        if self.unfinished.lost == 0 {
+        if self.unfinished().lost == 0 {
             return 0;
         }
         let waits = |entry: &&Unacknowledged| entry.delivered == Delivered::Lost;
-        self.unfinished.unacknowledged.iter().filter(waits).count()
+        self.unfinished()
+            .unacknowledged
+            .iter()
+            .filter(waits)
+            .count()
     }
 
     /// IDs handed to the callback and not finished, ascending.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = EntryId> + '_ {
-        let count = self.unacknowledged_up_to(self.started);
-        let started = self.unfinished.unacknowledged.iter().take(count);
+        let count = self.unacknowledged_up_to(self.started());
+        let started = self.unfinished().unacknowledged.iter().take(count);
         started
             .filter(|entry| entry.delivered != Delivered::Lost)
             .map(|entry| entry.id)
@@ -178,28 +199,28 @@ impl Cursor {
     pub(super) fn redeliveries(&self) -> impl Iterator<Item = EntryId> + '_ {
         let is_back = |entry: &&Unacknowledged| {
             entry.delivered == Delivered::Lost
-                || (entry.id > self.started && entry.id <= self.resumed)
+                || (entry.id > self.started() && entry.id <= self.unfinished().resumed)
         };
-        let waiting = self.unfinished.unacknowledged.iter().filter(is_back);
+        let waiting = self.unfinished().unacknowledged.iter().filter(is_back);
         waiting
             .map(|entry| entry.id)
-            .chain(self.unfinished.redeliveries.iter().copied())
+            .chain(self.unfinished().redeliveries.iter().copied())
     }
 
     /// How many entries are with the callback.
     #[must_use]
     pub(super) fn in_flight_count(&self) -> usize {
-        self.unacknowledged_up_to(self.started) - self.lost_and_waiting()
+        self.unacknowledged_up_to(self.started()) - self.lost_and_waiting()
     }
 
     /// How many IDs up to `last` are not finished, but for those that were lost.
     #[must_use]
     pub(super) fn kept_up_to(&self, last: EntryId) -> usize {
         let count = self.unacknowledged_up_to(last);
-        if self.unfinished.lost == 0 {
+        if self.unfinished().lost == 0 {
             return count;
         }
-        let up_to = self.unfinished.unacknowledged.iter().take(count);
+        let up_to = self.unfinished().unacknowledged.iter().take(count);
         up_to
             .filter(|entry| entry.delivered == Delivered::Once)
             .count()
@@ -207,17 +228,17 @@ impl Cursor {
 
     /// Whether an entry was lost, and is not finished since.
     pub(super) fn is_lost(&self, id: EntryId) -> bool {
-        self.unfinished.lost > 0
+        self.unfinished().lost > 0
             && self
-                .unfinished
+                .unfinished()
                 .find(id)
-                .is_some_and(|at| self.unfinished.unacknowledged[at].delivered != Delivered::Once)
+                .is_some_and(|at| self.unfinished().unacknowledged[at].delivered != Delivered::Once)
     }
 
     /// An entry that was read is not with the callback any more, and not finished: it is to be
     /// redelivered. False where it is not listed.
     pub(super) fn lose(&mut self, id: EntryId) -> bool {
-        let open = &mut *self.unfinished;
+        let open = self.unfinished_mut();
         let Some(entry) = open.find(id).and_then(|at| open.unacknowledged.remove(at)) else {
             return false;
         };
@@ -228,10 +249,10 @@ impl Cursor {
 
     /// What is with the callback is as if it had never been lost: all of it may be lost again.
     pub(super) fn forget_losses(&mut self) {
-        if self.unfinished.lost == 0 {
+        if self.unfinished().lost == 0 {
             return;
         }
-        let open = &mut *self.unfinished;
+        let open = self.unfinished_mut();
         for entry in &mut open.unacknowledged {
             if entry.delivered == Delivered::Again {
                 entry.delivered = Delivered::Once;
@@ -243,7 +264,7 @@ impl Cursor {
     /// How many IDs up to `last` are not finished.
     #[must_use]
     pub(super) fn unacknowledged_up_to(&self, last: EntryId) -> usize {
-        self.unfinished
+        self.unfinished()
             .unacknowledged
             .partition_point(|entry| entry.id <= last)
     }
@@ -265,7 +286,7 @@ impl Cursor {
     /// redelivered.
     pub(super) fn note_read(&mut self, entries: &[(EntryId, usize)]) -> bool {
         if self.has_redeliveries()
-            && let Some(id) = self.unfinished.redeliveries.pop_front()
+            && let Some(id) = self.unfinished_mut().redeliveries.pop_front()
         {
             // It may be gone from the stream.
             if let Some((_, bytes)) = entries.iter().find(|(found, _)| *found == id) {
@@ -283,9 +304,10 @@ impl Cursor {
     }
 
     fn push(&mut self, id: EntryId, bytes: usize) {
-        let open = &mut *self.unfinished;
+        let behind = self.read;
+        let open = self.unfinished_mut();
         open.bytes += bytes;
-        let delivered = if id <= self.started {
+        let delivered = if id <= open.started {
             open.lost += 1;
             Delivered::Lost
         } else {
@@ -294,7 +316,7 @@ impl Cursor {
         let entry = Unacknowledged {
             id,
             bytes,
-            behind: self.read,
+            behind,
             delivered,
         };
         let is_last = open.unacknowledged.back().is_none_or(|last| last.id < id);
@@ -308,29 +330,38 @@ impl Cursor {
 
     /// Gives memory back that nothing is kept in.
     pub(super) fn tidy(&mut self) {
-        self.unfinished.tidy();
+        let read = self.read;
+        self.unfinished.take_if(|unfinished| {
+            let is_empty = unfinished.is_empty();
+            is_empty && unfinished.started.max(unfinished.resumed) == read
+        });
     }
 
     /// How many entries are to be redelivered, and were not read for that yet.
     #[must_use]
     pub(super) fn redelivery_count(&self) -> usize {
-        self.unfinished.redeliveries.len()
+        self.unfinished().redeliveries.len()
     }
 
     /// The first entry that is not finished.
     #[must_use]
     pub(super) fn oldest(&self) -> Option<EntryId> {
-        let first = self.unfinished.unacknowledged.front().map(|entry| entry.id);
+        let first = self
+            .unfinished()
+            .unacknowledged
+            .front()
+            .map(|entry| entry.id);
         first
             .into_iter()
-            .chain(self.unfinished.redeliveries.front().copied())
+            .chain(self.unfinished().redeliveries.front().copied())
             .min()
     }
 
     /// Notes an entry that was read, and is done at once: nobody wants it.
     pub(super) fn note_skipped(&mut self, id: EntryId) {
         if !self.has_waiting() {
-            self.started = self.started.max(id);
+            let open = self.unfinished_mut();
+            open.started = open.started.max(id);
         }
         self.read = self.read.max(id);
     }
@@ -338,46 +369,52 @@ impl Cursor {
     /// Whether an entry was read, and is not finished.
     #[must_use]
     pub(super) fn is_listed(&self, id: EntryId) -> bool {
-        self.unfinished.find(id).is_some()
+        self.unfinished().find(id).is_some()
     }
 
     /// Whether there is something to redeliver.
     #[must_use]
     pub(super) fn has_redeliveries(&self) -> bool {
-        !self.unfinished.redeliveries.is_empty()
+        !self.unfinished().redeliveries.is_empty()
     }
 
     /// Notes that the callback was given every entry up to `id`.
     pub(super) fn note_started(&mut self, id: EntryId) {
-        if self.unfinished.lost > 0
-            && let Some(at) = self.unfinished.find(id)
-            && self.unfinished.unacknowledged[at].delivered == Delivered::Lost
+        if self.unfinished().lost > 0
+            && let Some(at) = self.unfinished().find(id)
+            && self.unfinished().unacknowledged[at].delivered == Delivered::Lost
         {
-            self.unfinished.unacknowledged[at].delivered = Delivered::Again;
+            self.unfinished_mut().unacknowledged[at].delivered = Delivered::Again;
         }
-        self.started = self.started.max(id.min(self.read));
-        if !self.has_waiting() && !self.has_redeliveries() {
+        let read = self.read;
+        if let Some(open) = &mut self.unfinished {
+            open.started = open.started.max(id.min(read));
+        }
+        if !self.has_waiting()
+            && !self.has_redeliveries()
+            && let Some(open) = &mut self.unfinished
+        {
             // What was read behind it is done, too: nobody wanted it.
-            self.started = self.read;
+            open.started = read;
         }
     }
 
     /// Notes an entry as finished; false where it was not listed (any more).
     pub(super) fn note_finished(&mut self, id: EntryId) -> bool {
-        let Some(at) = self.unfinished.find(id) else {
+        let Some(at) = self.unfinished().find(id) else {
             return false;
         };
-        let open = &mut *self.unfinished;
+        let open = self.unfinished_mut();
         if let Some(entry) = open.unacknowledged.remove(at) {
             open.forget(&entry);
         }
-        self.started = self.started.max(id);
+        open.started = open.started.max(id);
         true
     }
 
     /// Forgets all IDs above `last`: they are not those of the entries that were read.
     pub(super) fn rewind(&mut self, last: EntryId) {
-        let open = &mut *self.unfinished;
+        let open = self.unfinished_mut();
         while let Some(entry) = open.unacknowledged.pop_back() {
             if entry.id <= last {
                 open.unacknowledged.push_back(entry);
@@ -386,28 +423,30 @@ impl Cursor {
             open.forget(&entry);
         }
         open.redeliveries.retain(|id| *id <= last);
-        self.unfinished.tidy();
+        open.started = open.started.min(last);
+        open.resumed = open.resumed.min(last);
         self.read = self.read.min(last);
-        self.started = self.started.min(last);
-        self.resumed = self.resumed.min(last);
+        self.tidy();
     }
 
     /// Puts back what was read and not started: it will be read again, and nothing that was passed
     /// over before it.
     pub(super) fn put_back_waiting(&mut self) {
-        let open = &mut *self.unfinished;
+        let mut read = self.read;
+        let open = self.unfinished_mut();
         while let Some(last) = open.unacknowledged.pop_back() {
-            if last.id <= self.started {
+            if last.id <= open.started {
                 open.unacknowledged.push_back(last);
                 break;
             }
             open.forget(&last);
-            if last.id <= self.resumed {
+            if last.id <= open.resumed {
                 open.redeliver_later(last.id);
             } else {
-                self.read = last.behind;
+                read = last.behind;
             }
         }
-        self.unfinished.tidy();
+        self.read = read;
+        self.tidy();
     }
 }

@@ -42,6 +42,7 @@ mod feed;
 mod filter;
 mod id;
 mod names;
+mod places;
 mod policy;
 mod prefetch_queue;
 mod prefix;

@@ -1,37 +1,70 @@
 //! The streams that are tracked, by database and name.
+//!
+//! The names themselves are with the streams: here is only where to look.
 
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use slotmap::SlotMap;
 
 use super::StreamKey;
 use super::event::KeyRef;
+use super::state_machine::TrackedStream;
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    databases: HashMap<i32, HashMap<Arc<[u8]>, StreamKey>>,
+    databases: HashMap<i32, HashTable<StreamKey>>,
+    hasher: DefaultHashBuilder,
+    /// Bytes of all names.
+    bytes: usize,
 }
 
+type Streams = SlotMap<StreamKey, TrackedStream>;
+
 impl Names {
-    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<StreamKey> {
-        self.databases.get(&key.db)?.get(key.name).copied()
+    pub(super) fn get(&self, key: KeyRef<'_>, streams: &Streams) -> Option<StreamKey> {
+        let names = self.databases.get(&key.db)?;
+        let hash = self.hasher.hash_one(key.name);
+        let found = names.find(hash, |one| *streams[*one].name == *key.name);
+        found.copied()
     }
 
-    pub(super) fn insert(&mut self, db: i32, name: Arc<[u8]>, stream: StreamKey) {
-        self.databases.entry(db).or_default().insert(name, stream);
+    /// Lists a stream, whose database and name must not be those of one that is listed.
+    pub(super) fn insert(&mut self, stream: StreamKey, streams: &Streams) {
+        let TrackedStream { db, name, .. } = &streams[stream];
+        let hasher = &self.hasher;
+        let names = self.databases.entry(*db).or_default();
+        names.insert_unique(hasher.hash_one(&**name), stream, |one| {
+            hasher.hash_one(&*streams[*one].name)
+        });
+        self.bytes += name.len();
     }
 
-    pub(super) fn remove(&mut self, key: KeyRef<'_>) -> Option<StreamKey> {
-        self.databases.get_mut(&key.db)?.remove(key.name)
+    /// Takes a stream out of the list that had this name.
+    pub(super) fn remove(&mut self, key: KeyRef<'_>, stream: StreamKey) {
+        let hash = self.hasher.hash_one(key.name);
+        if let Some(names) = self.databases.get_mut(&key.db)
+            && let Ok(found) = names.find_entry(hash, |one| *one == stream)
+        {
+            found.remove();
+            self.bytes -= key.name.len();
+            if names.is_empty() {
+                self.databases.remove(&key.db);
+            }
+        }
+    }
+
+    /// Bytes of all names.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The streams of one database, in the order in which they came into sight: what follows from
     /// the same facts is the same.
     pub(super) fn of_database(&self, db: i32) -> Vec<StreamKey> {
         let names = self.databases.get(&db);
-        let mut streams: Vec<_> =
-            names.map_or_else(Vec::new, |one| one.values().copied().collect());
+        let mut streams: Vec<_> = names.map_or_else(Vec::new, |one| one.iter().copied().collect());
         streams.sort_unstable();
         streams
     }

@@ -15,6 +15,7 @@ mod decisions;
 mod durable;
 mod entries;
 mod failures;
+mod memory;
 mod overview;
 mod page;
 #[cfg(test)]
@@ -25,7 +26,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use super::delivery_state::DeliveryState;
 use super::event::{ControlMessage, Event, KeyRef, Refusal};
 use super::id::EntryId;
 use super::names::Names;
+use super::places::Places;
 use super::prefix::PrefixIndex;
 use super::spread::RecentSpreads;
 use super::standings::Standings;
@@ -57,7 +59,7 @@ pub use page::{Choice, Page, Row};
 struct RegisteredConsumer {
     spec: ConsumerSpec,
     /// In the order of discovery.
-    subs: BTreeMap<u64, SubscriptionKey>,
+    subs: Places,
     /// How its streams are read, if they are async and their prefetch queues keep the window.
     order: ArrivalOrder,
     /// Whether it has no code to run, and waits for some.
@@ -100,13 +102,40 @@ impl RegisteredConsumer {
 }
 
 #[derive(Debug)]
-struct TrackedStream {
-    db: i32,
-    name: Arc<[u8]>,
+pub(super) struct TrackedStream {
+    pub(super) db: i32,
+    pub(super) name: Arc<[u8]>,
     subs: SmallVec<[SubscriptionKey; 2]>,
     matched_at: u64,
-    trimmed: TrimBound,
+    trimmed: Trimmed,
     trim_queued: bool,
+}
+
+/// A trim bound in the memory of an ID: trims never reach the last ID that there is.
+#[derive(Clone, Copy, Debug)]
+struct Trimmed(EntryId);
+
+impl Trimmed {
+    /// No entry is below it, so there is nothing to gain from trimming to it.
+    const NOTHING: Self = Self(EntryId::new(0, 1));
+}
+
+impl From<TrimBound> for Trimmed {
+    fn from(bound: TrimBound) -> Self {
+        match bound {
+            TrimBound::Below(id) => Self(id),
+            TrimBound::Everything => Self(EntryId::ZERO),
+        }
+    }
+}
+
+impl From<Trimmed> for TrimBound {
+    fn from(Trimmed(id): Trimmed) -> Self {
+        match id {
+            EntryId::ZERO => Self::Everything,
+            id => Self::Below(id),
+        }
+    }
 }
 
 /// See the module's description.
@@ -267,7 +296,7 @@ impl Delivery {
     /// Whether a consumer knows the stream of this name.
     #[must_use]
     pub fn is_tracked(&self, key: KeyRef<'_>) -> bool {
-        self.names.get(key).is_some()
+        self.names.get(key, &self.streams).is_some()
     }
 
     /// Whether an entry of this stream would be delivered to a sync callback.

@@ -294,6 +294,6 @@ mod tests {
     /// Beside its counters, which one at rest has, too.
     #[test]
     fn a_subscription_at_rest_is_small() {
-        assert_eq!(size_of::<Subscription>(), 176);
+        assert_eq!(size_of::<Subscription>(), 144);
     }
 }

@@ -34,6 +34,10 @@ impl Subscriptions {
         self.all.remove(key)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn contains_key(&self, key: SubscriptionKey) -> bool {
         self.all.contains_key(key)
     }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::super::id::EntryId;
-use super::super::rare::Absent;
 
 /// An entry that was read, with the size of its fields in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +25,13 @@ pub(super) enum Delivered {
     Again,
 }
 
-/// What is not finished.
+/// How far entries were started, and what is not finished.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unfinished {
+    /// The last ID handed to the callback; 0-0 where there was none.
+    pub(super) started: EntryId,
+    /// The position resumed from; 0-0 where that does not matter any more.
+    pub(super) resumed: EntryId,
     pub(super) unacknowledged: VecDeque<Unacknowledged>,
     pub(super) bytes: usize,
     pub(super) redeliveries: VecDeque<EntryId>,
@@ -36,20 +39,21 @@ pub(super) struct Unfinished {
     pub(super) lost: usize,
 }
 
-impl Absent for Unfinished {
-    const ABSENT: &'static Self = &Self {
+impl Unfinished {
+    /// Of a cursor without any.
+    pub(super) const NONE: &'static Self = &Self {
+        started: EntryId::ZERO,
+        resumed: EntryId::ZERO,
         unacknowledged: VecDeque::new(),
         bytes: 0,
         redeliveries: VecDeque::new(),
         lost: 0,
     };
 
-    fn is_absent(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.unacknowledged.is_empty() && self.redeliveries.is_empty()
     }
-}
 
-impl Unfinished {
     pub(super) fn find(&self, id: EntryId) -> Option<usize> {
         // In order is the common case, and costs no search.
         if self

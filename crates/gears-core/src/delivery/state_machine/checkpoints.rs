@@ -29,7 +29,8 @@ impl Delivery {
         if !self.consumers.get(consumer)?.spec.matches(key.name) {
             return None;
         }
-        let stream = self.names.get(key).unwrap_or_else(|| self.track(key));
+        let stream = self.names.get(key, &self.streams);
+        let stream = stream.unwrap_or_else(|| self.track(key));
         self.refresh(stream);
         let mut subs = self.streams[stream].subs.iter().copied();
         subs.find(|sub| self.subs[*sub].consumer == consumer)

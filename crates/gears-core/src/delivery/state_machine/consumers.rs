@@ -1,6 +1,5 @@
 //! Consumers come, change and go; and what is shown of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::arrival_order::ArrivalOrder;
@@ -9,6 +8,7 @@ use super::super::consumer::ConsumerSpec;
 use super::super::delivery_state::{DeliveryState, State};
 use super::super::event::Refusal;
 use super::super::id::EntryId;
+use super::super::places::Places;
 use super::super::policy::OnFailure;
 use super::super::spread::{Percentiles, RecentSpreads, Spread};
 use super::super::standings::Standings;
@@ -114,7 +114,7 @@ impl Delivery {
     pub fn add_consumer(&mut self, spec: ConsumerSpec) -> ConsumerKey {
         let consumer = self.consumers.insert(RegisteredConsumer {
             spec,
-            subs: BTreeMap::new(),
+            subs: Places::default(),
             order: ArrivalOrder::default(),
             suspended: false,
             delivery_state: DeliveryState::default(),
@@ -133,7 +133,7 @@ impl Delivery {
     pub fn suspend_consumer(&mut self, key: ConsumerKey) {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.suspended = true;
-            for sub in consumer.subs.values().copied().collect::<Vec<_>>() {
+            for sub in consumer.subs.subs().collect::<Vec<_>>() {
                 self.recall(sub, Recall::Upgrade);
                 self.schedule(sub);
             }
@@ -162,7 +162,7 @@ impl Delivery {
         if !waits {
             consumer.delivery_state.until_ms = 0;
         }
-        let subs: Vec<_> = consumer.subs.values().copied().collect();
+        let subs: Vec<_> = consumer.subs.subs().collect();
         for sub in subs {
             self.recall(sub, Recall::Upgrade);
             let state = &mut self.subs[sub];
@@ -216,8 +216,8 @@ impl Delivery {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.totals.clear();
             consumer.recent = RecentSpreads::default();
-            for sub in consumer.subs.values() {
-                self.subs[*sub].tally.clear();
+            for sub in consumer.subs.subs() {
+                self.subs[sub].tally.clear();
             }
         }
     }
@@ -227,8 +227,8 @@ impl Delivery {
         self.consumers
             .get(key)
             .into_iter()
-            .flat_map(|consumer| consumer.subs.values().rev())
-            .map(|sub| self.view(*sub))
+            .flat_map(|consumer| consumer.subs.subs().rev())
+            .map(|sub| self.view(sub))
     }
 
     pub(super) fn view(&self, sub: SubscriptionKey) -> StreamView<'_> {

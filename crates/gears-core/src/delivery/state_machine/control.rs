@@ -23,7 +23,7 @@ impl Delivery {
     }
 
     fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
-        let stream = self.names.get(key)?;
+        let stream = self.names.get(key, &self.streams)?;
         let mut subs = self.streams[stream].subs.iter().copied();
         subs.find(|sub| self.subs[*sub].consumer == consumer)
     }
@@ -131,7 +131,7 @@ impl Delivery {
 
     pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
         let consumer = self.consumers.get(consumer);
-        consumer.map_or_else(Vec::new, |one| one.subs.values().copied().collect())
+        consumer.map_or_else(Vec::new, |one| one.subs.subs().collect())
     }
 
     fn change_state(

@@ -100,7 +100,7 @@ impl Delivery {
             subs.get(*sub)
                 .is_some_and(Subscription::is_start_unresolved)
         });
-        let stream = self.names.get(key)?;
+        let stream = self.names.get(key, &self.streams)?;
         let mut unresolved = self.start_unresolved.iter().copied();
         let sub = unresolved.find(|sub| self.subs[*sub].stream == stream)?;
         Some(self.request(sub, &self.subs[sub], 0))
@@ -162,9 +162,9 @@ impl Delivery {
                 wanted |= self.consumers[sub.consumer].spec.trim;
                 to = to.min(sub.cursor.trim_bound());
             }
-            if wanted && to > stream.trimmed {
+            if wanted && to > stream.trimmed.into() {
                 let stream = &mut self.streams[key];
-                stream.trimmed = to;
+                stream.trimmed = to.into();
                 return Some(Trim {
                     db: stream.db,
                     name: Arc::clone(&stream.name),

@@ -174,7 +174,7 @@ impl Delivery {
         }
         let consumer = self.subs[sub].consumer;
         self.queue_consumer_state(consumer);
-        let subs: Vec<_> = self.consumers[consumer].subs.values().copied().collect();
+        let subs: Vec<_> = self.consumers[consumer].subs.subs().collect();
         for sub in subs {
             self.subs[sub].put_back();
             self.schedule(sub);

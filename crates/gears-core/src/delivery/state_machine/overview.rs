@@ -54,8 +54,8 @@ impl Delivery {
             state => state,
         };
         let aborted = standings.last_aborted();
-        let aborted = aborted.and_then(|place| consumer.subs.get(&place));
-        let aborted = aborted.and_then(|sub| self.subs[*sub].delivery_state.aborted.as_ref());
+        let aborted = aborted.and_then(|place| consumer.subs.get(place));
+        let aborted = aborted.and_then(|sub| self.subs[sub].delivery_state.aborted.as_ref());
         Some(Overview {
             spec: &consumer.spec,
             state,

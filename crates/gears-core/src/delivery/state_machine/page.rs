@@ -84,12 +84,9 @@ impl Delivery {
             return Box::new(std::iter::empty());
         };
         let below = |place: u64| if place == 0 { u64::MAX } else { place };
-        let at = |place: u64| Some((place, *consumer.subs.get(&place)?));
+        let at = |place: u64| Some((place, consumer.subs.get(place)?));
         match choice {
-            Choice::Before(place) => {
-                let subs = consumer.subs.range(..below(place)).rev();
-                Box::new(subs.map(|(place, sub)| (*place, *sub)))
-            }
+            Choice::Before(place) => Box::new(consumer.subs.below(..below(place))),
             Choice::Held(state, place) => {
                 let places = consumer.standings.held(state, below(place));
                 let state_of = move |sub: SubscriptionKey| self.view(sub).state;

@@ -4,21 +4,17 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::cursor::TrimBound;
 use super::super::event::{ControlMessage, KeyRef};
 use super::super::id::EntryId;
 use super::super::names::swapped;
 use super::super::subscription::{Recall, Subscription};
 use super::super::{StreamKey, SubscriptionKey};
-use super::{Delivery, TrackedStream};
-
-/// No entry is below it, so there is nothing to gain from trimming to it.
-const NOTHING_TRIMMED: TrimBound = TrimBound::Below(EntryId::new(0, 1));
+use super::{Delivery, TrackedStream, Trimmed};
 
 impl Delivery {
     /// A stream was touched, and `appended` entries were added to it.
     pub(super) fn touched(&mut self, key: KeyRef<'_>, appended: u64) {
-        let stream = match self.names.get(key) {
+        let stream = match self.names.get(key, &self.streams) {
             Some(stream) => stream,
             None if self.prefixes.matches(key.name) => self.track(key),
             None => return,
@@ -50,10 +46,11 @@ impl Delivery {
             return;
         }
         self.drop_named(to);
-        let Some(stream) = self.names.remove(from) else {
+        let Some(stream) = self.names.get(from, &self.streams) else {
             self.touched(to, 0);
             return;
         };
+        self.names.remove(from, stream);
         let name: Arc<[u8]> = to.name.into();
         let state = &mut self.streams[stream];
         state.db = to.db;
@@ -68,7 +65,7 @@ impl Delivery {
             }
             stays
         });
-        self.names.insert(to.db, name, stream);
+        self.names.insert(stream, &self.streams);
         for sub in leave {
             self.drop_subscription(sub);
         }
@@ -91,10 +88,10 @@ impl Delivery {
 
     /// The last ID of a stream was set back.
     pub(super) fn rewound(&mut self, key: KeyRef<'_>, last: EntryId) {
-        let Some(stream) = self.names.get(key) else {
+        let Some(stream) = self.names.get(key, &self.streams) else {
             return;
         };
-        self.streams[stream].trimmed = NOTHING_TRIMMED;
+        self.streams[stream].trimmed = Trimmed::NOTHING;
         for at in 0..self.streams[stream].subs.len() {
             let sub = self.streams[stream].subs[at];
             if self.subs[sub].cursor.read() <= last {
@@ -140,13 +137,13 @@ impl Delivery {
         let name: Arc<[u8]> = key.name.into();
         let stream = self.streams.insert(TrackedStream {
             db: key.db,
-            name: Arc::clone(&name),
+            name,
             subs: SmallVec::new(),
             matched_at: 0,
-            trimmed: NOTHING_TRIMMED,
+            trimmed: Trimmed::NOTHING,
             trim_queued: false,
         });
-        self.names.insert(key.db, name, stream);
+        self.names.insert(stream, &self.streams);
         stream
     }
 
@@ -181,7 +178,7 @@ impl Delivery {
     }
 
     pub(super) fn drop_named(&mut self, key: KeyRef<'_>) {
-        if let Some(stream) = self.names.get(key) {
+        if let Some(stream) = self.names.get(key, &self.streams) {
             self.drop_stream(stream);
         }
     }
@@ -205,7 +202,7 @@ impl Delivery {
     pub(super) fn drop_subscription(&mut self, sub: SubscriptionKey) {
         if let Some(state) = self.subs.remove(sub) {
             let consumer = &mut self.consumers[state.consumer];
-            consumer.subs.remove(&state.discovered);
+            consumer.subs.remove(state.discovered);
             consumer.standings.remove(sub);
             consumer.order.forget(sub);
             if let Some(first) = consumer.order.first() {
@@ -244,10 +241,11 @@ impl Delivery {
 
     pub(super) fn untrack(&mut self, stream: StreamKey) {
         if let Some(state) = self.streams.remove(stream) {
-            self.names.remove(KeyRef {
+            let name = KeyRef {
                 db: state.db,
                 name: &state.name,
-            });
+            };
+            self.names.remove(name, stream);
         }
     }
 }
