@@ -16,7 +16,7 @@ pub(crate) trait Steps {
     fn step(&mut self, app: &App) -> bool;
 }
 
-/// See the module's description. Used by the main thread only.
+/// The work that clients wait for, done in slices. Used by the main thread only.
 #[derive(Default)]
 pub(super) struct Slices(RefCell<VecDeque<Box<dyn Steps>>>);
 

@@ -37,7 +37,7 @@ struct Unread {
     is_open: bool,
 }
 
-/// See the module's description.
+/// The runs of one async consumer's streams, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct ArrivalOrder {
     /// The number of the last run.

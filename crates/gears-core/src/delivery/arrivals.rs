@@ -15,7 +15,7 @@ struct Counted {
     count: u64,
 }
 
-/// See the module's description.
+/// The arrival times of the waiting entries, as far as batches need them.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     /// Entries that were put back, in their order.

@@ -80,7 +80,7 @@ pub(super) struct Now<'a> {
     pub(super) reads_on: bool,
 }
 
-/// See the module's description.
+/// The waiting and the delivered entries of one subscription with a policy.
 #[derive(Debug, Default)]
 pub(super) struct Batcher {
     waiting: VecDeque<Waiting>,

@@ -55,7 +55,7 @@ pub enum Reach {
     Last(u64),
 }
 
-/// See the module's description.
+/// One consumer's position in one stream, with what is unfinished before it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursor {
     read: EntryId,

@@ -27,7 +27,7 @@ const AHEAD_MAX: usize = 4096;
 /// Entries read ahead before the speed of the callback is known.
 const AHEAD_FIRST: usize = 16;
 
-/// See the module's description.
+/// The way from stream to callback that a subscription takes.
 #[derive(Debug)]
 pub(super) enum Feed {
     /// Through a prefetch queue.

@@ -11,7 +11,7 @@ use super::StreamKey;
 use super::event::KeyRef;
 use super::state_machine::TrackedStream;
 
-/// See the module's description.
+/// The keys of the tracked streams, by database and name.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     databases: HashMap<i32, HashTable<StreamKey>>,

@@ -11,7 +11,7 @@ use super::SubscriptionKey;
 /// Elements of a chunk that is filled at the end of the list.
 const CHUNK: usize = 128;
 
-/// See the module's description. No chunk is empty.
+/// A consumer's subscriptions in the order in which they came into sight. No chunk is empty.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     chunks: Vec<Vec<(u64, SubscriptionKey)>>,

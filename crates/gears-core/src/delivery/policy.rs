@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::filter::Filter;
 use super::id::EntryId;
 
-/// See the module's description.
+/// The options of a consumer that ask for batches, order, filters or a way to treat failures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// Entries that the callback gets at once; `None` where it gets them one by one.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// See the module's description.
+/// Entries of one stream that wait for one consumer's callback, with its window.
 #[derive(Debug)]
 pub struct PrefetchQueue<T> {
     window: usize,

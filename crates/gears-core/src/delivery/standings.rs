@@ -32,7 +32,7 @@ pub(super) enum Stopped {
     Aborted,
 }
 
-/// See the module's description.
+/// The totals of one consumer, and those of its streams that are not at rest.
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     /// Those that are not at rest, each with its place in the consumer's list.

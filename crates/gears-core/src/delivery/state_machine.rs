@@ -138,7 +138,7 @@ impl From<Trimmed> for TrimBound {
     }
 }
 
-/// See the module's description.
+/// The delivery core: it takes facts ([`Event`]) and gives decisions.
 #[derive(Debug)]
 pub struct Delivery {
     consumers: SlotMap<ConsumerKey, RegisteredConsumer>,

@@ -92,7 +92,7 @@ impl<'a> FeedContext<'a> {
     }
 }
 
-/// See the module's description.
+/// One consumer's interest in one stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) consumer: ConsumerKey,

@@ -8,7 +8,7 @@ use slotmap::SlotMap;
 use super::SubscriptionKey;
 use super::subscription::{List, Subscription};
 
-/// See the module's description. Whoever gets one to change it is taken at their word.
+/// All subscriptions by key, with a list of those that were changed. Whoever gets one to change it is taken at their word.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     all: SlotMap<SubscriptionKey, Subscription>,

@@ -14,7 +14,7 @@ use super::stats::Stats;
 /// How many of the latest entries the latency estimate follows, as a power of two.
 const LATENCY_SHIFT: u32 = 3;
 
-/// See the module's description.
+/// The counters of one subscription.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     more: Rare<More>,
@@ -28,7 +28,7 @@ pub(super) struct Tally {
     latency_us: u32,
 }
 
-/// See the module's description.
+/// What most subscriptions have none of: failures, and counts beyond 32 bits.
 #[derive(Clone, Debug, Default)]
 struct More {
     finished: u64,

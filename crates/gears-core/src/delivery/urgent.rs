@@ -34,7 +34,7 @@ struct Listed {
     done: u64,
 }
 
-/// See the module's description.
+/// The entries whose writers wait in this tick, as runs in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Urgent {
     runs: VecDeque<UrgentRun>,

@@ -50,7 +50,7 @@ impl TriggerStats {
     }
 }
 
-/// See the module's description.
+/// The events that wait for one trigger's callback, with bounds and counts.
 #[derive(Debug)]
 pub struct Backlog<T> {
     waiting: VecDeque<(T, usize)>,

@@ -62,7 +62,7 @@ impl Tick {
     }
 }
 
-/// See the module's description.
+/// The server around the delivery core, as a simulation.
 #[derive(Debug)]
 pub(crate) struct Driver {
     core: Delivery,

@@ -23,7 +23,7 @@ struct Consumer {
     code: u64,
 }
 
-/// See the module's description.
+/// The history of what each consumer was given, and the checks against it.
 #[derive(Debug)]
 pub(crate) struct Reference {
     consumers: Vec<Consumer>,

@@ -59,7 +59,7 @@ pub(crate) enum Step {
     LastOfAll,
 }
 
-/// See the module's description.
+/// The keys of the server, and what commands make of them.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     streams: BTreeMap<StaticKey, Stream>,

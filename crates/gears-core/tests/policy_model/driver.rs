@@ -59,7 +59,7 @@ struct Job {
     started: bool,
 }
 
-/// See the module's description.
+/// The server around the delivery core, as a simulation.
 #[derive(Debug)]
 pub(crate) struct Driver {
     core: Delivery,

@@ -51,7 +51,7 @@ pub(crate) struct Load {
     pub(crate) dead_letter: Option<EntryId>,
 }
 
-/// See the module's description.
+/// The history of one stream for one consumer.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Interest {

@@ -34,7 +34,7 @@ struct Due {
     not_before_ms: u64,
 }
 
-/// See the module's description.
+/// The history of all that happened, and the checks of the promises against it.
 #[derive(Debug)]
 pub(crate) struct Reference {
     consumers: Vec<Consumer>,

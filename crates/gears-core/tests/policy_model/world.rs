@@ -76,7 +76,7 @@ pub(crate) struct Letter {
     pub(crate) entry: Entry,
 }
 
-/// See the module's description.
+/// The streams of the server, dead letters included.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     streams: [Option<Vec<Entry>>; NAMES.len()],
