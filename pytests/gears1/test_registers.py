@@ -337,7 +337,8 @@ SLOW = """async (client, data) => {
 def test_what_was_read_ahead_is_not_handed_over_when_its_consumer_goes(server, how, options):
     window = 8 if options else 1
     server.load(consumer("c", "s", window=window, callback=SLOW, options=options), function("f", "() => 1"))
-    add_at_once(server, "s", range(100))
+    # More than a test can wait for.
+    add_at_once(server, "s", range(1000))
     wait_tries(server, 3)
     assert pending_jobs(server) > 0
     if how == "UNREGISTER":

@@ -131,9 +131,10 @@ def test_what_is_loaded_after_a_wrong_loadex_is_kept(start_server):
     node.wait_seen("stream 1")
 
 
-def test_without_configuration_the_defaults_hold(server):
-    assert configuration(server, THREADS) == "1"
-    assert configuration(server, TIMEOUT) == "500"
+def test_without_configuration_the_defaults_hold(start_server):
+    node = start_server()
+    assert configuration(node, THREADS) == "1"
+    assert configuration(node, TIMEOUT) == "500"
 
 
 def test_arguments_of_the_module_set_its_configuration(start_server):
