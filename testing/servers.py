@@ -13,8 +13,7 @@ from testing.libraries import library
 from testing.replies import fields
 from testing.waits import DEADLINE, eventually
 
-# More than the module's own: a machine on which a server has no turn for half a second is no fault of a test's.
-DEFAULT_TIMEOUT_MS = 1500
+DEFAULT_TIMEOUT_MS = 500
 
 CONFIGURATION = """\
 save ""
