@@ -13,7 +13,7 @@
 //! the number of sequences, `PROPTEST_RNG_SEED` which they are: without it they are the same at
 //! each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is uncommitted to be the promise, word for word:
+//! The promise, word for word:
 //! * An entry is given to a consumer at most once for as long as the key is the same stream, has
 //!   a name that the consumer matches, and the server loads no data set. A change of role
 //!   or code by itself repeats nothing: what was not started is read again, what was started is

@@ -529,7 +529,7 @@ impl Reference {
 
     // ---- ticks of the event loop ----------------------------------------------------------
 
-    /// A sync callback may be uncommitted to what was added in this tick, and to no more.
+    /// A sync callback may be held to what was added in this tick, and to no more.
     pub(crate) fn check_must(&mut self, world: &World, sub: SubscriptionKey, must: u64) {
         let interest = self.by_sub(sub).expect("only what is there is run");
         let incarnation = interest.incarnation;

@@ -444,7 +444,7 @@ impl Interest {
             if load.ids.contains(id) {
                 let early = group
                     .is_some_and(|group| waiting.contains(&group) || behind(&self.again, group));
-                assert!(!early, "{id} is before its tick: {self:?}");
+                assert!(!early, "{id} is before its turn: {self:?}");
             } else if known.place == Place::Free && !known.rejected {
                 let waits = group.is_some_and(|group| {
                     let mut busy = self.flying.values().flat_map(|load| &load.groups);

@@ -12,7 +12,7 @@
 //! `PROPTEST_CASES` sets the number of sequences, `PROPTEST_RNG_SEED` which they are: without it
 //! they are the same at each run. A difference is printed as the shortest sequence that shows it.
 //!
-//! What is uncommitted to be the promise, word for word:
+//! The promise, word for word:
 //! * Never more than the window of batches of a stream are with the callback or hold their place.
 //! * A batch has no more entries than the policy's batch, of one stream, ascending, with what was
 //!   tried with them alike; fewer only where they were there before, waited long enough, were

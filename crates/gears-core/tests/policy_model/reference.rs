@@ -174,7 +174,7 @@ impl Reference {
                 let was_held = was_paused || interest.aborted.is_some();
                 interest.aborted = None;
                 interest.paused &= stream.is_none();
-                // Only what was uncommitted up is a backlog now.
+                // Only what was held up is a backlog now.
                 if (was_held || (all_held && stream.is_none())) && !interest.paused && !is_blocked {
                     interest.look_again();
                 }
@@ -289,12 +289,12 @@ impl Reference {
         &mut self,
         world: &World,
         records: &[(usize, usize, Checkpoint)],
-        uncommitted: Vec<DeliveryState>,
+        delivery_states: Vec<DeliveryState>,
     ) {
         self.primary = true;
         self.refused = None;
         self.due.clear();
-        for (consumer, delivery_state) in self.consumers.iter_mut().zip(uncommitted) {
+        for (consumer, delivery_state) in self.consumers.iter_mut().zip(delivery_states) {
             consumer.paused = delivery_state.paused;
             consumer.aborted.clone_from(&delivery_state.aborted);
             consumer.until_ms = delivery_state.until_ms
@@ -438,14 +438,11 @@ impl Reference {
             "handed over while writes are refused"
         );
         let now_ms = self.now_ms;
-        assert!(!self.is_blocked(consumer), "the consumer is uncommitted");
+        assert!(!self.is_blocked(consumer), "the consumer is blocked");
         let policy = Arc::clone(&self.consumers[consumer].policy);
         let window = self.consumers[consumer].spec.window;
         let interest = self.find(consumer, stream).expect("it is there");
-        assert!(
-            !interest.is_blocked(now_ms),
-            "it is uncommitted: {interest:?}"
-        );
+        assert!(!interest.is_blocked(now_ms), "it is blocked: {interest:?}");
         assert!(interest.sub.is_none() || interest.sub == Some(sub));
         interest.sub = Some(sub);
         interest.dispatch(batch, &policy, window, now_ms);
