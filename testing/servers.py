@@ -13,6 +13,7 @@ from testing.libraries import library
 from testing.replies import fields
 from testing.waits import DEADLINE, eventually
 
+TIMEOUT = "lock-redis-timeout"
 DEFAULT_TIMEOUT_MS = 500
 
 CONFIGURATION = """\
@@ -33,7 +34,18 @@ class V8:
     @classmethod
     def arguments(cls):
         """The module's arguments for them."""
-        return ["enable-debug-command", "yes", "v8-flags", cls.flags] if cls.flags and not cls.plain else []
+        if not cls.is_changed():
+            return []
+        return ["enable-debug-command", "yes", "v8-flags", cls.flags, TIMEOUT, str(cls.timeout_ms())]
+
+    @classmethod
+    def timeout_ms(cls):
+        """How long a script may hold the server: twice as long where V8 moves its objects all the time, which makes it slow."""
+        return DEFAULT_TIMEOUT_MS * (2 if cls.is_changed() else 1)
+
+    @classmethod
+    def is_changed(cls):
+        return bool(cls.flags) and not cls.plain
 
 
 class Sent:
@@ -257,12 +269,12 @@ class Server:
         for name in self.libraries():
             self.run("RG.FUNCTION", "DEL", name)
         self.run("FLUSHALL")
-        self.set_timeout(DEFAULT_TIMEOUT_MS)
+        self.set_timeout(V8.timeout_ms())
         self.mark = self.log.stat().st_size
 
     def set_timeout(self, milliseconds):
         """How long a script may hold the server."""
-        self.run("CONFIG", "SET", "redisgears_2.lock-redis-timeout", milliseconds)
+        self.run("CONFIG", "SET", f"redisgears_2.{TIMEOUT}", milliseconds)
 
     # data
 

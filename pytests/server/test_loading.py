@@ -131,6 +131,7 @@ def test_what_is_loaded_after_a_wrong_loadex_is_kept(start_server):
     node.wait_seen("stream 1")
 
 
+@pytest.mark.plain_v8("they come with a configuration")
 def test_without_configuration_the_defaults_hold(start_server):
     node = start_server()
     assert configuration(node, THREADS) == "1"
