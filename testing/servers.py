@@ -13,7 +13,7 @@ from testing.libraries import library
 from testing.replies import fields
 from testing.waits import DEADLINE, eventually
 
-TIMEOUT = "lock-redis-timeout"
+TIMEOUT = "redisgears_2.lock-redis-timeout"
 DEFAULT_TIMEOUT_MS = 500
 
 CONFIGURATION = """\
@@ -34,9 +34,12 @@ class V8:
     @classmethod
     def arguments(cls):
         """The module's arguments for them."""
-        if not cls.is_changed():
-            return []
-        return ["enable-debug-command", "yes", "v8-flags", cls.flags, TIMEOUT, str(cls.timeout_ms())]
+        return ["enable-debug-command", "yes", "v8-flags", cls.flags] if cls.is_changed() else []
+
+    @classmethod
+    def settings(cls):
+        """The server's settings that come before a test's own."""
+        return [f"--{TIMEOUT}", str(cls.timeout_ms())] if cls.is_changed() else []
 
     @classmethod
     def timeout_ms(cls):
@@ -140,6 +143,7 @@ class Server:
             *self.options,
             *more,
             configuration=configuration_file(self.directory, self._configuration),
+            settings=V8.settings() if module else (),
             module=self._module_file if module else None,
         )
         self.client = self.connect()
@@ -274,7 +278,7 @@ class Server:
 
     def set_timeout(self, milliseconds):
         """How long a script may hold the server."""
-        self.run("CONFIG", "SET", f"redisgears_2.{TIMEOUT}", milliseconds)
+        self.run("CONFIG", "SET", TIMEOUT, milliseconds)
 
     # data
 

@@ -296,6 +296,7 @@ def test_deep_recursion_on_a_small_stack_is_an_error_of_the_script(tmp_path):
     process, path = launch(tmp_path, limits=(resource.RLIMIT_STACK, (256 << 10, 256 << 10)))
     try:
         client = answering(process, path, tmp_path)
+        client.execute_command("CONFIG", "SET", "redisgears_2.lock-redis-timeout", 10_000)
         for name, code in DEEP.items():
             deep = "#!js name=l\n" + function("f", f"client => {{ {code} }}") + function("a", f"async () => {{ const client = {{ call() {{}} }}; {code} }}")
             client.execute_command("RG.FUNCTION", "LOAD", "UPGRADE", deep)
