@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from testing.conversions import both, code, fill, result_of, rows_of, time_limits
+from testing.conversions import SHOW, both, code, fill, result_of, rows_of, time_limits
 from testing.libraries import function
 from testing.wire import Wire, bulk, wire
 
@@ -114,6 +114,27 @@ def test_the_name_of_a_command_is_a_string(server, name):
 def test_the_name_of_a_command_may_be_a_string_object_in_any_case(server):
     shown = result_of(server, "display([client.call(new String('PiNg')), client.call('ECHO', 'x')])")
     assert shown == '[status"PONG","x"]'
+
+
+def test_each_of_many_names_is_taken_for_itself_again_and_again(server):
+    server.load(
+        SHOW,
+        function(
+            "f",
+            """(client, longest) => {
+                const names = ["PING", "ping", "p\u00efng", "pi\\0ng", "x".repeat(longest)];
+                for (let n = 0; n < 100; ++n) names.push("NO" + n);
+                const shown = name => display(attempt(() => client.call(name)));
+                const once = names.map(shown);
+                const same = names.every((name, at) => shown(name.slice(0, 2) + name.slice(2)) === once[at]);
+                const named = names.slice(4).every((name, at) => once[at + 4].includes(name));
+                const all_differ = new Set(once.slice(1)).size === names.length - 1;
+                return [once[0], once[1], String(all_differ), String(same), String(named)];
+            }""",
+        ),
+    )
+    for longest in 32, 33, 100:
+        assert server.call("f", longest) == ['status"PONG"', 'status"PONG"', "true", "true", "true"]
 
 
 def test_a_call_without_a_name_is_a_type_error(server):

@@ -43,6 +43,24 @@ def test_a_deleted_library_is_unknown_and_comes_back_afresh(server):
     assert server.call("f") == 1
 
 
+def test_functions_of_one_name_are_those_of_their_libraries_before_and_after_each_changes(server):
+    libraries = [f"lib{n}" for n in range(8)]
+
+    def called():
+        return [server.call("f", library=name) for name in libraries for _ in range(2)]
+
+    for name in libraries:
+        server.load(function("f", f"() => '{name}'"), name=name)
+    assert called() == [name for name in libraries for _ in range(2)]
+    server.upgrade(function("f", "() => 'new'"), name="lib7")
+    assert called()[-4:] == ["lib6", "lib6", "new", "new"]
+    server.upgrade(function("g"), name="lib7")
+    assert call_error(server, "f", library="lib7") == "Unknown function f"
+    server.run("RG.FUNCTION", "DEL", "lib7")
+    assert call_error(server, "f", library="lib7") == "Unknown library lib7"
+    assert server.call("f", library="lib6") == "lib6"
+
+
 SPIN_AND_WRITE = "async client => { spin(500); await null; return client.block(c => c.call('INCR', 'n')); }"
 
 

@@ -74,6 +74,7 @@ impl App {
         }
         self.deliver(context);
         self.calls.serve_waiting(context);
+        self.calls.wake_workers();
         self.run_slices();
     }
 

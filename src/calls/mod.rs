@@ -40,6 +40,8 @@ pub(crate) struct FunctionCalls {
     dispatcher: Rc<Dispatcher>,
     limits: Arc<Limits>,
     queue: WaitingCalls,
+    /// Libraries whose worker has to be told of calls.
+    untold: RefCell<Vec<Arc<LibraryExecutor>>>,
 }
 
 impl FunctionCalls {
@@ -57,6 +59,7 @@ impl FunctionCalls {
             dispatcher,
             limits,
             queue: WaitingCalls::default(),
+            untold: RefCell::default(),
         })
     }
 
@@ -73,16 +76,16 @@ impl FunctionCalls {
             Ok(call) => call,
             Err(error) => return Some(Reply::Error(error)),
         };
-        let unit = ExecutionUnit::of_command(context, call.function.flags);
-        match call.function.mode {
+        let unit = ExecutionUnit::of_command(context, call.callee.function.flags);
+        match call.callee.function.mode {
             Mode::Sync => self.call_here(context, &call, &unit, arguments),
             Mode::Async => {
                 let Some(credentials) = unit.credentials() else {
                     return Some(Reply::error("Failed authenticating client"));
                 };
-                match block(context, &call.executor) {
+                match block(context, &call.callee.executor) {
                     Ok(responder) => {
-                        send(&call, credentials, responder);
+                        self.send(&call, credentials, responder);
                         None
                     }
                     Err(refused) => Some(refused),
@@ -100,12 +103,12 @@ impl FunctionCalls {
         arguments: &[&[u8]],
     ) -> Option<Reply> {
         let longest = Duration::from_millis(self.limits.locked_ms.load(Ordering::Relaxed));
-        let executor = &call.executor;
+        let executor = &call.callee.executor;
         let try_for = |patience| {
             let mut wait = || block(context, executor);
             self.main_thread.call_function(
                 executor,
-                &call.function,
+                &call.callee.function,
                 call.arguments,
                 unit,
                 patience,
@@ -113,7 +116,7 @@ impl FunctionCalls {
             )
         };
         // Nobody overtakes those who wait, but who cannot wait himself.
-        let is_late = self.queue.wait_for(call.library) && context.may_wait().is_ok();
+        let is_late = self.queue.wait_for(&call.callee.library) && context.may_wait().is_ok();
         if !is_late {
             let called = try_for(PATIENCE.min(longest));
             if !matches!(called, Called::Busy) {
@@ -126,6 +129,34 @@ impl FunctionCalls {
             return self.enqueue(context, call, arguments, credentials).err();
         }
         try_for(longest).into_reply(executor)
+    }
+
+    /// Has a worker call the function.
+    fn send(
+        &self,
+        call: &PreparedCall<'_, '_>,
+        credentials: Credentials,
+        responder: Box<dyn Responder>,
+    ) {
+        let executor = &call.callee.executor;
+        let is_untold = executor.add_function(FunctionCall {
+            callback: call.callee.function.callback,
+            credentials: Arc::new(credentials),
+            arguments: Arguments::of(call.arguments.iter().copied()),
+            raw: call.callee.function.flags.contains(Flags::RAW_ARGUMENTS),
+            responder,
+        });
+        let mut untold = self.untold.borrow_mut();
+        if is_untold && !untold.iter().any(|other| Arc::ptr_eq(other, executor)) {
+            untold.push(Arc::clone(executor));
+        }
+    }
+
+    /// Part of every tick: workers are told of the calls that came since the last.
+    pub(crate) fn wake_workers(&self) {
+        for executor in self.untold.borrow_mut().drain(..) {
+            executor.wake_worker();
+        }
     }
 
     /// Makes a call that waited, as if it came now; gives it back where its library is still busy.
@@ -144,24 +175,24 @@ impl FunctionCalls {
             }
         };
         let credentials = Credentials {
-            flags: call.function.flags,
+            flags: call.callee.function.flags,
             ..waiting.credentials.clone()
         };
-        if call.function.mode == Mode::Async {
-            let _ = waiting.called.set(Arc::clone(&call.executor));
-            send(&call, credentials, waiting.responder);
+        if call.callee.function.mode == Mode::Async {
+            let _ = waiting.called.set(Arc::clone(&call.callee.executor));
+            self.send(&call, credentials, waiting.responder);
             return None;
         }
         let unit = ExecutionUnit::of_credentials(&credentials);
         let responder = RefCell::new(Some(waiting.responder));
         let mut wait = || {
-            let _ = waiting.called.set(Arc::clone(&call.executor));
+            let _ = waiting.called.set(Arc::clone(&call.callee.executor));
             let responder = responder.borrow_mut().take();
             responder.ok_or_else(|| Reply::error("Err the caller waits already"))
         };
         let called = self.main_thread.call_function(
-            &call.executor,
-            &call.function,
+            &call.callee.executor,
+            &call.callee.function,
             call.arguments,
             &unit,
             PATIENCE,
@@ -189,15 +220,4 @@ fn block(context: &Context, executor: &Arc<LibraryExecutor>) -> Result<Box<dyn R
         Ok(client) => Ok(Box::new(client)),
         Err(refused) => Err(Reply::Error(refused.text(CANNOT_WAIT))),
     }
-}
-
-/// Has a worker call the function.
-fn send(call: &PreparedCall<'_, '_>, credentials: Credentials, responder: Box<dyn Responder>) {
-    call.executor.send_function(FunctionCall {
-        callback: call.function.callback,
-        credentials: Arc::new(credentials),
-        arguments: Arguments::of(call.arguments.iter().copied()),
-        raw: call.function.flags.contains(Flags::RAW_ARGUMENTS),
-        responder,
-    });
 }

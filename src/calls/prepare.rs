@@ -1,18 +1,14 @@
 //! What has to hold before a function may be called.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use crate::executor::LibraryExecutor;
-use crate::library::{Libraries, LibraryStatus};
+use crate::library::{Callee, Libraries};
 use crate::server::{Context, key_count};
-use gears_v8::ports::{Flags, Function};
+use gears_v8::ports::Flags;
 
 /// A call that may be made.
 pub(super) struct PreparedCall<'a, 'b> {
-    /// The library's name.
-    pub(super) library: &'b str,
-    pub(super) executor: Arc<LibraryExecutor>,
-    pub(super) function: Arc<Function>,
+    pub(super) callee: Rc<Callee>,
     /// Keys and arguments.
     pub(super) arguments: &'a [&'b [u8]],
 }
@@ -29,25 +25,9 @@ pub(super) fn prepare<'a, 'b>(
     let [library, function, count, arguments @ ..] = arguments else {
         return Err("ERR wrong number of arguments for 'rg.fcall' command".into());
     };
-    let text =
-        |bytes| std::str::from_utf8(bytes).map_err(|_| "Couldn't parse as UTF-8 string".to_owned());
-    let (name, function) = (text(library)?, text(function)?);
     let key_count = key_count(count)?;
-    let all = libraries.all();
-    let library = all
-        .get(name)
-        .ok_or_else(|| format!("Unknown library {name}"))?;
-    let executor = match &library.status {
-        LibraryStatus::Live(executor) => Arc::clone(executor),
-        LibraryStatus::Quarantined { error } => {
-            return Err(format!("Err the library is in quarantine: {error}"));
-        }
-    };
-    let function = library
-        .functions
-        .get(function)
-        .ok_or_else(|| format!("Unknown function {function}"))?;
-    let flags = function.flags;
+    let callee = libraries.callee(library, function)?;
+    let flags = callee.function.flags;
     if !flags.contains(Flags::NO_WRITES) {
         let state = context.state();
         if !state.is_primary {
@@ -63,10 +43,5 @@ pub(super) fn prepare<'a, 'b>(
             "Not enough arguments was given, expected at least {key_count} arguments, got {given} arguments."
         ));
     }
-    Ok(PreparedCall {
-        library: name,
-        executor,
-        function: Arc::clone(function),
-        arguments,
-    })
+    Ok(PreparedCall { callee, arguments })
 }

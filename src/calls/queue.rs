@@ -30,12 +30,12 @@ impl FunctionCalls {
             (None, Some(calls)) => calls.forget_gone(),
             (None, None) => {}
         });
-        let executor = &call.executor;
+        let executor = &call.callee.executor;
         let client = BlockedClient::new(context, on_gone).map_err(|_| executor.busy())?;
         // A run of a worker's is ended by then.
         let longest = self.limits.unlocked_ms.load(Ordering::Relaxed);
         self.queue.push(WaitingCall {
-            library: call.library.into(),
+            library: call.callee.library.as_str().into(),
             arguments: Arguments::of(arguments.iter().copied()),
             credentials,
             responder: Box::new(client),

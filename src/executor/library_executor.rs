@@ -28,6 +28,9 @@ use super::worker_pool::{Pool, Runnable};
 /// begin one another would never end.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Calls that wait together until a worker begins with them.
+const CALLS_AT_ONCE: usize = 16;
+
 /// What the executors of all libraries share.
 #[derive(Clone)]
 pub(crate) struct ExecutorShared {
@@ -174,6 +177,24 @@ impl LibraryExecutor {
     /// Has an async function called on a worker.
     pub(crate) fn send_function(self: &Arc<Self>, call: FunctionCall) {
         self.change(|queue| queue.push_task(Task::Function(call)));
+    }
+
+    /// The same for one of several calls that come at a time: to wake a worker takes longer than
+    /// such a call does. Gives whether that is left to the caller, to be done once for all of them
+    /// by [`LibraryExecutor::wake_worker`]; where many wait already, a worker begins meanwhile.
+    #[must_use]
+    pub(crate) fn add_function(self: &Arc<Self>, call: FunctionCall) -> bool {
+        self.queue.lock().push_task(Task::Function(call));
+        let are_few = self.waiting() < CALLS_AT_ONCE;
+        if !are_few {
+            self.queue();
+        }
+        are_few
+    }
+
+    /// Has a worker look what there is to do.
+    pub(crate) fn wake_worker(self: &Arc<Self>) {
+        self.queue();
     }
 
     /// Tells that a client that waited is gone.

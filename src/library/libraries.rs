@@ -1,6 +1,6 @@
 //! The service that every change of libraries goes through.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::Unregistered;
 use gears_v8::ports::{Engine, Registered};
 
+use super::callees::{Callee, Callees};
 use super::registry::{LibraryStatus, Registry};
 
 /// What libraries need of the server.
@@ -32,7 +33,9 @@ pub(crate) struct EventSubscriptions {
 
 /// The libraries, and what loading one needs. Used by the main thread only.
 pub(crate) struct Libraries {
-    pub(super) registry: RefCell<Registry>,
+    registry: RefCell<Registry>,
+    /// Functions that were called last.
+    callees: Callees,
     pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) engines: Vec<Box<dyn Engine>>,
     /// What the libraries' executors share.
@@ -58,6 +61,7 @@ impl Libraries {
     ) -> Self {
         Self {
             registry: RefCell::default(),
+            callees: Callees::default(),
             dispatcher,
             engines,
             shared,
@@ -67,6 +71,20 @@ impl Libraries {
     /// All libraries. Drop the result before anything is changed.
     pub(crate) fn all(&self) -> Ref<'_, Registry> {
         self.registry.borrow()
+    }
+
+    /// All libraries, to be changed: what is known of their functions is not true any more.
+    pub(super) fn change(&self) -> RefMut<'_, Registry> {
+        self.callees.forget();
+        self.registry.borrow_mut()
+    }
+
+    /// A function that may be called, by the names of its library and its own.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn callee(&self, library: &[u8], function: &[u8]) -> Result<Rc<Callee>, String> {
+        self.callees.find(library, function, &self.registry)
     }
 
     /// The executor of the library of that name; none for an unknown or quarantined library.
@@ -101,7 +119,7 @@ impl Libraries {
 
     /// Deletes a library with its consumers' progress; false if there is no such library.
     pub(crate) fn delete(&self, name: &str) -> bool {
-        let Some(library) = self.registry.borrow_mut().remove(name) else {
+        let Some(library) = self.change().remove(name) else {
             return false;
         };
         self.dispatcher.leave_isolate();
@@ -130,7 +148,7 @@ impl Libraries {
     /// if nothing is left. `None` if there is no such registration.
     pub(crate) fn unregister(&self, name: &str, registered: &Registered) -> Option<Remainder> {
         let is_empty = {
-            let mut registry = self.registry.borrow_mut();
+            let mut registry = self.change();
             let library = registry.get_mut(name)?;
             match registered {
                 Registered::Consumer(consumer) => {

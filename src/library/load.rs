@@ -150,7 +150,7 @@ impl Libraries {
         let engine = self
             .engine(prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
-        let mut registry = self.registry.borrow_mut();
+        let mut registry = self.change();
         // Evaluating enters the new isolate, and V8 lets a thread be in one isolate at a time.
         self.dispatcher.leave_isolate();
         let mut staged = self.stage(engine, name, request, registry.get(name))?;

@@ -12,6 +12,7 @@
 //! consumers are. It is loaded anew from that, as an upgrade of itself: a library that cannot be
 //! loaded here stays as it is, in quarantine.
 
+mod callees;
 mod libraries;
 mod load;
 mod prologue;
@@ -20,6 +21,7 @@ mod restore;
 mod snapshot;
 mod swap;
 
+pub(crate) use callees::Callee;
 pub(crate) use libraries::{EventSubscriptions, KeyEvents, Libraries, Remainder};
 pub(crate) use load::{LoadError, LoadRequest, LoadedSource, SourceKind};
 pub(crate) use registry::{Library, LibraryConsumer, LibraryStatus, Registry};

@@ -60,7 +60,7 @@ impl Libraries {
 
     /// The first step: the consumers exist with their progress; new ones have no code.
     fn restore_consumers(&self, engine: &str, kept: &LibrarySnapshot) {
-        let mut registry = self.registry.borrow_mut();
+        let mut registry = self.change();
         let consumers =
             restore_consumers(registry.get(&kept.name), &self.dispatcher, &kept.consumers);
         let library = registry
@@ -90,7 +90,7 @@ impl Libraries {
 
     /// The second step failed: keeps the snapshot in the place of the library of its name.
     fn quarantine(&self, engine: &str, kept: &LibrarySnapshot, error: String) {
-        let mut registry = self.registry.borrow_mut();
+        let mut registry = self.change();
         let Some(library) = registry.get_mut(&kept.name) else {
             return;
         };

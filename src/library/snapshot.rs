@@ -11,7 +11,7 @@ impl Libraries {
     /// A library's snapshot without the progress of its consumers: replicas know that already.
     #[must_use]
     pub(crate) fn snapshot(&self, name: &str) -> Option<LibrarySnapshot> {
-        let registry = self.registry.borrow();
+        let registry = self.all();
         let library = registry.get(name)?;
         let of_library = |delivery: &Delivery| snapshot(name, library, delivery);
         Some(self.dispatcher.inspect(of_library))
@@ -20,7 +20,7 @@ impl Libraries {
     /// Snapshots of all libraries, with the progress of their consumers.
     #[must_use]
     pub(crate) fn snapshots(&self) -> Vec<LibrarySnapshot> {
-        let registry = self.registry.borrow();
+        let registry = self.all();
         self.dispatcher.inspect(|delivery| {
             let of_library = |(name, library): (&String, &Library)| {
                 snapshot_with_progress(name, library, delivery)

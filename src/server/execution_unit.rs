@@ -207,8 +207,11 @@ impl Server for ExecutionUnit {
             }
             Acting::Client | Acting::User(_) => {}
         }
-        let is_xadd = name.to_bytes().eq_ignore_ascii_case(b"xadd");
-        let stream = command.iter().nth(1).filter(|_| is_xadd);
+        let stream = if name.to_bytes().eq_ignore_ascii_case(b"xadd") {
+            command.iter().nth(1)
+        } else {
+            None
+        };
         if let Some(refused) = stream.and_then(|stream| self.refuses_append(stream)) {
             read(format!("-{refused}\r\n").as_bytes());
             return Ok(());
@@ -228,7 +231,12 @@ impl Server for ExecutionUnit {
             read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
-        let arguments: SmallVec<[&[u8]; 8]> = command.iter().skip(1).collect();
+        let mut arguments: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        let mut all = command.iter();
+        all.next();
+        for argument in all {
+            arguments.push(argument);
+        }
         match stream {
             None => self.run(name, &arguments, read),
             Some(stream) => self.run(name, &arguments, &mut |reply| {

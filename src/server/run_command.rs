@@ -56,6 +56,10 @@ pub(crate) use keyed_command_entry;
 /// # Errors
 /// Where it is no such number.
 pub(crate) fn key_count(argument: &[u8]) -> Result<usize, String> {
+    if let [digit @ b'0'..=b'9'] = argument {
+        // As it nearly always is.
+        return Ok(usize::from(digit - b'0'));
+    }
     let text = std::str::from_utf8(argument).map_err(|_| "Couldn't parse as UTF-8 string")?;
     let count = text
         .parse::<usize>()

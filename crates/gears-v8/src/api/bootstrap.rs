@@ -55,7 +55,9 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
         let name = text::from_bytes(scope, name, v8::NewStringType::Internalized).or_thrown()?;
         Ok::<_, Thrown>(v8::Global::new(scope, name))
     };
+    let small = [0, 1].map(|number| v8::BigInt::new_from_i64(scope, number));
     let helpers = Helpers {
+        small: small.map(|number| v8::Global::new(scope, number)),
         reply_type: name(b"__reply_type")?,
         status: name(b"status")?,
         call_consumer: helper("call_consumer")?,

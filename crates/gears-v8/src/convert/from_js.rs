@@ -33,25 +33,37 @@ pub(crate) fn reply(
     value: v8::Local<v8::Value>,
     bytes: usize,
 ) -> Result<Reply, ScriptError> {
-    v8::tc_scope!(let scope, scope);
     let mut writer = Writer {
         left: bytes,
         since_check: 0,
     };
-    match writer.value(scope, value, 0) {
-        Ok(reply) => Ok(reply),
-        Err(Problem::Refused(message)) => Err(ScriptError::new(message)),
-        Err(Problem::Thrown) => Err(match scope.exception() {
-            Some(exception) => text::describe(scope, exception),
-            None => ScriptError::new("the result could not be read"),
-        }),
+    if let Some(reply) = writer.plain(scope, value) {
+        // Such a value runs no code, and nothing throws.
+        return reply.map_err(|problem| problem.describe(None));
     }
+    v8::tc_scope!(let scope, scope);
+    writer.value(scope, value, 0).map_err(|problem| {
+        let thrown = scope.exception();
+        problem.describe(thrown.map(|exception| text::describe(scope, exception)))
+    })
 }
 
 enum Problem {
     Refused(&'static str),
     /// An exception is pending, or the run is being ended.
     Thrown,
+}
+
+impl Problem {
+    /// What is said of it; `thrown` says what was thrown.
+    fn describe(self, thrown: Option<ScriptError>) -> ScriptError {
+        match self {
+            Self::Refused(message) => ScriptError::new(message),
+            Self::Thrown => {
+                thrown.unwrap_or_else(|| ScriptError::new("the result could not be read"))
+            }
+        }
+    }
 }
 
 type Written = Result<Reply, Problem>;
@@ -82,22 +94,37 @@ impl Writer {
         Ok(())
     }
 
+    /// A value of the most usual kinds, none of which runs code of the script; nothing for another.
+    fn plain(&mut self, scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Option<Written> {
+        let reply = if value.is_null_or_undefined() {
+            Reply::Null
+        } else if value.is_int32() {
+            Reply::Integer(value.int32_value(scope).unwrap_or(0).into())
+        } else if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
+            let bytes = self
+                .take(scope, 0)
+                .and_then(|()| self.string(scope, string));
+            return Some(bytes.map(Reply::Bulk));
+        } else if let Ok(number) = v8::Local::<v8::BigInt>::try_from(value)
+            && let (number, true) = number.i64_value()
+        {
+            Reply::Integer(number)
+        } else {
+            return None;
+        };
+        Some(self.take(scope, 0).map(|()| reply))
+    }
+
     fn value(
         &mut self,
         scope: &mut v8::PinScope,
         value: v8::Local<v8::Value>,
         depth: usize,
     ) -> Written {
+        if let Some(reply) = self.plain(scope, value) {
+            return reply;
+        }
         self.take(scope, 0)?;
-        if value.is_int32() {
-            return Ok(Reply::Integer(value.int32_value(scope).unwrap_or(0).into()));
-        }
-        if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
-            return Ok(Reply::Bulk(self.string(scope, string)?));
-        }
-        if value.is_null_or_undefined() {
-            return Ok(Reply::Null);
-        }
         if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
             let number = number.value();
             // Without a sign, which means nothing: there are several NaNs.
@@ -107,11 +134,8 @@ impl Writer {
                 number
             }));
         }
-        if let Ok(number) = v8::Local::<v8::BigInt>::try_from(value) {
-            return match number.i64_value() {
-                (number, true) => Ok(Reply::Integer(number)),
-                _ => Ok(Reply::BigNumber(self.text_of(scope, value)?)),
-            };
+        if value.is_big_int() {
+            return Ok(Reply::BigNumber(self.text_of(scope, value)?));
         }
         if value.is_boolean() {
             return Ok(Reply::Bool(value.is_true()));

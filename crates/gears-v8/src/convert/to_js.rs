@@ -43,6 +43,9 @@ impl Maker<'_, '_> {
             ));
         };
         Ok(match item {
+            RespItem::Integer(number @ 0..=1) => {
+                v8::Local::new(scope, &self.helpers.small[usize::from(number == 1)]).into()
+            }
             RespItem::Integer(number) => v8::BigInt::new_from_i64(scope, number).into(),
             RespItem::Bulk(bytes) => self.string(scope, bytes)?,
             RespItem::Null => v8::null(scope).into(),

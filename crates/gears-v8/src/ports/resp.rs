@@ -55,16 +55,45 @@ impl<'a> Reader<'a> {
         Some(line)
     }
 
+    /// A line that is a number. Nearly every reply has one: it is read as its end is looked for.
+    fn number(&mut self) -> Option<i64> {
+        let (is_negative, mut rest) = match self.0 {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let before = rest.len();
+        let mut number: i64 = 0;
+        while let [byte, behind @ ..] = rest
+            && byte.is_ascii_digit()
+        {
+            // What does not fit is read below.
+            number = number.wrapping_mul(10).wrapping_add(i64::from(byte & 0xf));
+            rest = behind;
+        }
+        let digits = before - rest.len();
+        if (1..=DIGITS_THAT_FIT).contains(&digits)
+            && let [b'\r', b'\n', behind @ ..] = rest
+        {
+            self.0 = behind;
+            return Some(if is_negative { -number } else { number });
+        }
+        std::str::from_utf8(self.line()?).ok()?.parse().ok()
+    }
+
     /// A string whose length the line tells.
-    fn blob(&mut self, line: &[u8]) -> Option<&'a [u8]> {
-        let length = usize::try_from(number(line)?).ok()?;
+    fn blob(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        self.bytes(length)
+    }
+
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (blob, rest) = self.0.split_at_checked(length)?;
         self.0 = rest.strip_prefix(b"\r\n")?;
         Some(blob)
     }
 
-    fn aggregate(line: &[u8], make: impl FnOnce(usize) -> RespItem<'a>) -> Option<RespItem<'a>> {
-        Some(usize::try_from(number(line)?).map_or(RespItem::Null, make))
+    fn aggregate(&mut self, make: impl FnOnce(usize) -> RespItem<'a>) -> Option<RespItem<'a>> {
+        Some(usize::try_from(self.number()?).map_or(RespItem::Null, make))
     }
 }
 
@@ -74,37 +103,39 @@ impl<'a> Iterator for Reader<'a> {
     fn next(&mut self) -> Option<RespItem<'a>> {
         let (kind, rest) = self.0.split_first()?;
         self.0 = rest;
-        let line = self.line()?;
         match kind {
-            b'+' => Some(RespItem::Simple(line)),
-            b'-' => Some(RespItem::Error(line)),
-            b':' => number(line).map(RespItem::Integer),
-            b',' => std::str::from_utf8(line)
+            b':' => self.number().map(RespItem::Integer),
+            b'$' => match self.number()? {
+                // RESP2's form of nothing.
+                -1 => Some(RespItem::Null),
+                length => self
+                    .bytes(usize::try_from(length).ok()?)
+                    .map(RespItem::Bulk),
+            },
+            b'+' => self.line().map(RespItem::Simple),
+            b'*' | b'>' => self.aggregate(RespItem::Array),
+            b'%' => self.aggregate(RespItem::Map),
+            b'~' => self.aggregate(RespItem::Set),
+            b'_' => self.line().map(|_| RespItem::Null),
+            b'-' => self.line().map(RespItem::Error),
+            b'!' => self.blob().map(RespItem::Error),
+            b',' => std::str::from_utf8(self.line()?)
                 .ok()?
                 .parse()
                 .ok()
                 .map(RespItem::Double),
-            b'#' => Some(RespItem::Bool(line == b"t")),
-            b'(' => Some(RespItem::BigNumber(line)),
-            b'_' => Some(RespItem::Null),
-            // RESP2's form of nothing.
-            b'$' if line == b"-1" => Some(RespItem::Null),
-            b'$' => self.blob(line).map(RespItem::Bulk),
-            b'!' => self.blob(line).map(RespItem::Error),
+            b'#' => self.line().map(|line| RespItem::Bool(line == b"t")),
+            b'(' => self.line().map(RespItem::BigNumber),
             b'=' => {
-                let blob = self.blob(line)?;
-                let (format, text) = blob.split_at_checked(4)?;
+                let (format, text) = self.blob()?.split_at_checked(4)?;
                 Some(RespItem::Verbatim {
                     format: &format[..3],
                     text,
                 })
             }
-            b'*' | b'>' => Self::aggregate(line, RespItem::Array),
-            b'~' => Self::aggregate(line, RespItem::Set),
-            b'%' => Self::aggregate(line, RespItem::Map),
             b'|' => {
                 // Attributes ride in front of what they describe; nothing here asks for them.
-                for _ in 0..number(line)?.checked_mul(2)? {
+                for _ in 0..self.number()?.checked_mul(2)? {
                     skip(self, 0)?;
                 }
                 self.next()
@@ -134,21 +165,6 @@ fn skip(reader: &mut Reader<'_>, depth: usize) -> Option<()> {
 
 /// Digits of a number that surely fits.
 const DIGITS_THAT_FIT: usize = 18;
-
-fn number(text: &[u8]) -> Option<i64> {
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    let is_plain = digits.iter().all(u8::is_ascii_digit);
-    if digits.is_empty() || digits.len() > DIGITS_THAT_FIT || !is_plain {
-        return std::str::from_utf8(text).ok()?.parse().ok();
-    }
-    let number = digits
-        .iter()
-        .fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
-    Some(if is_negative { -number } else { number })
-}
 
 #[cfg(test)]
 mod tests {
@@ -202,11 +218,27 @@ mod tests {
 
     #[test]
     fn numbers_are_read_up_to_the_last_one_there_is() {
-        for number in [0, -1, 999_999_999_999_999_999, i64::MAX, i64::MIN] {
+        for number in [
+            0,
+            -1,
+            999_999_999_999_999_999,
+            -999_999_999_999_999_999,
+            1_000_000_000_000_000_000,
+            i64::MAX,
+            i64::MIN,
+        ] {
             let bytes = format!(":{number}\r\n");
             assert_eq!(items(bytes.as_bytes()), [RespItem::Integer(number)]);
         }
-        for no_number in [":\r\n", ":-\r\n", ":1x\r\n", ":9223372036854775808\r\n"] {
+        for no_number in [
+            ":\r\n",
+            ":-\r\n",
+            ":1x\r\n",
+            ":1",
+            ":1\r",
+            ":9223372036854775808\r\n",
+            ":99999999999999999999\r\n",
+        ] {
             assert_eq!(items(no_number.as_bytes()), [], "{no_number}");
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Helpers {
     pub(crate) reply_type: v8::Global<v8::String>,
     /// `"status"`, what it holds most often.
     pub(crate) status: v8::Global<v8::String>,
+    /// 0 and 1, which many commands reply.
+    pub(crate) small: [v8::Global<v8::BigInt>; 2],
     /// `allocate(length)`: an `ArrayBuffer`.
     pub(crate) allocate: v8::Global<v8::Function>,
     /// `close()`: no client is open any more.

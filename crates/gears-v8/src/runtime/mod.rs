@@ -7,10 +7,12 @@
 //! unlocked      giving up the isolate in the middle of a script, and what V8 forgets about then
 //! helpers       the functions of the JavaScript side that the engine calls
 //! callback      functions that scripts call: no panic leaves them
+//! command_names names of commands, read out of V8 once
 //! text          strings, exceptions, scripts
 //! ```
 
 pub(crate) mod callback;
+pub(crate) mod command_names;
 pub(crate) mod continuation;
 pub(crate) mod helpers;
 pub(crate) mod platform;

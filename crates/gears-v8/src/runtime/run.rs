@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::ports::{Arguments, Executions, Reply, RunResults, ScriptError, Server, SettledPromise};
 
 use crate::limits::isolate_limits::IsolateLimits;
+use crate::runtime::command_names::{CommandName, CommandNames};
 use crate::runtime::helpers::Helpers;
 use crate::runtime::text;
 
@@ -32,8 +33,9 @@ pub(crate) struct RunState {
     rejected: Vec<v8::Global<v8::Promise>>,
     /// Whether code behind promises that settle is left for another session.
     leaves_continuations: bool,
-    /// The last command's arguments, for their memory.
-    arguments: Arguments,
+    /// The last command's arguments, for their memory; none while they are in use.
+    arguments: Option<Box<Arguments>>,
+    command_names: CommandNames,
     /// Threads that have given up the isolate in the middle of a script.
     suspended: usize,
     /// Promises that V8 settles when their time has come.
@@ -75,7 +77,8 @@ impl RunState {
             new_tasks: 0,
             rejected: Vec::new(),
             leaves_continuations: false,
-            arguments: Arguments::default(),
+            arguments: None,
+            command_names: CommandNames::default(),
             helpers: None,
         }
     }
@@ -297,8 +300,9 @@ pub(crate) struct CallContext {
     server: NonNull<dyn Server>,
     helpers: NonNull<Helpers>,
     isolate_limits: NonNull<IsolateLimits>,
+    command_names: NonNull<CommandNames>,
     /// Memory for the command's arguments, to be given back.
-    pub(crate) arguments: Arguments,
+    pub(crate) arguments: Box<Arguments>,
 }
 
 impl CallContext {
@@ -318,25 +322,58 @@ impl CallContext {
         // SAFETY: the state keeps them as long as the isolate lives.
         unsafe { self.isolate_limits.as_ref() }
     }
+
+    /// Makes a command's name the first argument, if it is known; whether it is.
+    pub(crate) fn push_known_name(
+        &mut self,
+        scope: &v8::PinScope,
+        name: v8::Local<v8::String>,
+    ) -> bool {
+        // SAFETY: the state keeps them as long as the isolate lives, and nobody changes them
+        // meanwhile: that is done by who has the isolate, exclusively.
+        let names = unsafe { self.command_names.as_ref() };
+        let known = names.find(scope, name);
+        if let Some(bytes) = known {
+            self.arguments.push(bytes);
+        }
+        known.is_some()
+    }
 }
 
 /// `None` where the run has no server.
 pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext> {
     let state = state(isolate)?;
     let server = state.server?;
-    let mut arguments = std::mem::take(&mut state.arguments);
+    let mut arguments = state.arguments.take().unwrap_or_default();
     arguments.clear();
     Some(CallContext {
         server,
         helpers: NonNull::from(&**state.helpers.as_ref()?),
         isolate_limits: NonNull::from(&*state.isolate_limits),
+        command_names: NonNull::from(&state.command_names),
         arguments,
     })
 }
 
-pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Arguments) {
+pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Box<Arguments>) {
     if let Some(state) = state(isolate) {
-        state.arguments = arguments;
+        state.arguments = Some(arguments);
+    }
+}
+
+/// Keeps the name of a command with these arguments, for the next time.
+pub(crate) fn keep_command_name(
+    scope: &mut v8::PinScope,
+    name: v8::Local<v8::String>,
+    arguments: &Arguments,
+) {
+    let takes = state(scope).is_some_and(|state| state.command_names.takes(name));
+    if takes
+        && let Some(bytes) = arguments.iter().next()
+        && let Some(kept) = CommandName::new(scope, bytes)
+        && let Some(state) = state(scope)
+    {
+        state.command_names.keep(name, kept);
     }
 }
 

@@ -116,15 +116,17 @@ fn run_command<'s>(
         return text::throw_type_error(scope, "Wrong number of arguments to 'call' function");
     }
     let name = args.get(0);
-    if !(name.is_string() || name.is_string_object()) {
+    let literal = v8::Local::<v8::String>::try_from(name).ok();
+    if literal.is_none() && !name.is_string_object() {
         return text::throw_type_error(scope, "First argument to 'command' must be a string");
     }
     let Some(mut call_context) = run::take_call_context(scope) else {
         return text::throw(scope, NOT_LOCKED);
     };
     let memory = call_context.isolate_limits().memory;
+    let is_known = literal.is_some_and(|name| call_context.push_known_name(scope, name));
     let mut checked_at = 0;
-    for at in 0..args.length() {
+    for at in i32::from(is_known)..args.length() {
         let message = match push_argument(scope, &mut call_context.arguments, args.get(at), memory)
         {
             Ok(()) => {
@@ -151,6 +153,9 @@ fn run_command<'s>(
     }
     if call_context.isolate_limits().timer.is_ending() {
         return;
+    }
+    if let Some(name) = literal.filter(|_| !is_known) {
+        run::keep_command_name(scope, name, &call_context.arguments);
     }
     let called = call_context
         .server()
