@@ -2,10 +2,11 @@
 
 Without a case all of them are measured, and page, plots and JSON are written. With cases only those are, and only their
 tables are printed. A case is a table of run.py or one of its rows, a curve of scale.py, `latency`, or `memory`.
+
+What is measured is kept a part at a time, so that a run that was cut can be taken up again with `--resume`.
 """
 
 import argparse
-import contextlib
 import datetime
 import importlib.util
 import json
@@ -13,15 +14,19 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import redis
-
 from benches import latency, page, run, scale
+from testing.launch import REPOSITORY
 from testing.waits import HarnessError
 
 CURVES = {curve.key: curve for curve in scale.CURVES}
 CASES = (*run.GROUPS, "latency", *CURVES, "memory")
+# What was measured so far.
+PARTS = REPOSITORY / "target" / "benchmarks-so-far.json"
+# In what a run that goes on has to be like the one that was cut.
+SAME = ("server", "cores", "cpu", "commit", "requests", "rounds", "latency_requests")
 # Of each way and round: enough for the last of thousand to be known.
 LATENCY_REQUESTS = 5_000
 
@@ -60,22 +65,76 @@ def grouped(results: list[run.Result]) -> list[dict]:
     return [{"group": groups[row["row"]], **row} for row in run.rows_as_data(results)]
 
 
-def measure(cases: list[str], options: argparse.Namespace) -> dict:
-    """What the page is made of."""
-    start = time.monotonic()
-    data = {"schema": page.SCHEMA, "context": context(options)}
-    rows = [case for case in cases if case not in CASES or case in run.GROUPS]
-    data["rows"] = grouped(run.measure_all(run.chosen_rows(",".join(rows)), options)) if rows else []
-    data["latency"] = latency.measure_all(options) if "latency" in cases else []
-    data["curves"] = scale.measure_all([CURVES[case] for case in cases if case in CURVES], options, run.measure)
-    data["memory"], data["process"] = [], []
-    if "memory" in cases:
-        with options.attempt("memory"):
-            data["memory"] = scale.measure_memory(options, options.memory_streams)
-        with options.attempt("memory of the process"):
-            data["process"] = scale.measure_process(options)
-    data["context"]["minutes"] = round((time.monotonic() - start) / 60, 1)
+def measure_rows(cases: list[str], options: argparse.Namespace) -> dict:
+    """Rows of tables. A table asked for as a whole comes without the other tables' rows that it is compared with."""
+    rows = grouped(run.measure_all(run.chosen_rows(",".join(cases)), options))
+    groups = set(cases) if set(cases) <= set(run.GROUPS) else set(run.GROUPS)
+    return {"rows": [row for row in rows if row["group"] in groups]}
+
+
+def measure_memory(options: argparse.Namespace) -> dict:
+    """What streams and the process take."""
+    data = {}
+    with options.attempt("memory"):
+        data["memory"] = scale.measure_memory(options, options.memory_streams)
+    with options.attempt("memory of the process"):
+        data["process"] = scale.measure_process(options)
     return data
+
+
+def parts(cases: list[str], options: argparse.Namespace) -> dict[str, Callable[[], dict]]:
+    """What is to be measured, by name: each gives some of the page's data."""
+    single = [case for case in cases if case in run.BY_KEY]
+    tables = [case for case in cases if case in run.GROUPS]
+    by_name = {}
+    # What is asked for row by row is one table.
+    for rows in [[*tables, *single]] if single else [[table] for table in tables]:
+        by_name[" ".join(rows)] = lambda rows=rows: measure_rows(rows, options)
+    if "latency" in cases:
+        by_name["latency"] = lambda: {"latency": latency.measure_all(options)}
+    for case in cases:
+        if case in CURVES:
+            by_name[case] = lambda case=case: {"curves": scale.measure_all([CURVES[case]], options, run.measure)}
+    if "memory" in cases:
+        by_name["memory"] = lambda: measure_memory(options)
+    return by_name
+
+
+def measure(by_name: dict[str, Callable[[], dict]], data: dict, keep: Callable[[dict], None]) -> dict:
+    """Measures what is not there yet, and has it kept after each part."""
+    for name, part in by_name.items():
+        if name in data["parts"]:
+            continue
+        start = time.monotonic()
+        for key, values in part().items():
+            data[key] += values
+        data["parts"].append(name)
+        data["context"]["minutes"] = round(data["context"]["minutes"] + (time.monotonic() - start) / 60, 1)
+        keep(data)
+    return data
+
+
+def keep(data: dict) -> None:
+    """Leaves the former state, or the new one, wherever it is cut."""
+    new = PARTS.with_suffix(".new")
+    new.write_text(json.dumps(data, indent=1) + "\n")
+    new.replace(PARTS)
+
+
+def beginning(options: argparse.Namespace) -> dict:
+    """No figures yet; or with `--resume` those of the run that was cut, which has to have been of the same kind."""
+    now = {"schema": page.SCHEMA, "context": {**context(options), "minutes": 0.0}, "parts": []}
+    now |= {key: [] for key in ("rows", "latency", "curves", "memory", "process")}
+    if not options.resume:
+        return now
+    if not PARTS.exists():
+        raise HarnessError(f"there is no {PARTS} to go on with")
+    kept = json.loads(PARTS.read_text())
+    different = [key for key in SAME if kept["context"].get(key) != now["context"][key]]
+    if different:
+        told = ", ".join(f"{key} {kept['context'].get(key)} and now {now['context'][key]}" for key in different)
+        raise HarnessError(f"{PARTS} is of another kind of run: {told}")
+    return kept
 
 
 def case(text: str) -> str:
@@ -93,26 +152,21 @@ def main() -> None:
     parser.add_argument("--latency-requests", type=run.positive, default=LATENCY_REQUESTS, help="entries per way and round")
     parser.add_argument("--memory-streams", type=run.positive, nargs="+", default=[10_000, 1_000_000], metavar="STREAMS",
                         help="how many streams are held against each other without and with consumers")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was cut: its whole parts are kept")
     parser.add_argument("cases", type=case, nargs="*", metavar="CASE", help=", ".join(CASES))
     options = parser.parse_args()
+    if options.cases and options.resume:
+        parser.error("--resume goes on with a run of everything, without cases")
     options.progress = lambda text: print(text, file=sys.stderr)
-    failed: list[str] = []
-
-    @contextlib.contextmanager
-    def attempt(what: str):
-        """Goes on with the next figure where one fails."""
-        try:
-            yield
-        except (HarnessError, redis.RedisError, OSError) as error:
-            failed.append(what)
-            print(f"FAILED: {what}:", error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
-
-    options.attempt = attempt
+    options.attempt = attempts = run.Attempts(options.progress)
     try:
         if not importlib.util.find_spec("matplotlib"):
             raise HarnessError("there is no matplotlib to draw the plots with: run `scripts/setup bench` first")
-        run.prepare(options, run.ROWS)
-        data = measure(options.cases or list(CASES), options)
+        cases = options.cases or list(CASES)
+        rows = [case for case in cases if case in {*run.GROUPS, *run.BY_KEY}]
+        # What is no row needs the module.
+        run.prepare(options, run.chosen_rows(",".join(rows or ["sync"])))
+        data = measure(parts(cases, options), beginning(options), (lambda _: None) if options.cases else keep)
     except HarnessError as error:
         sys.exit(f"bench: {error}" + "\n".join(["", *getattr(error, "__notes__", [])]))
     page.check(data)
@@ -123,8 +177,9 @@ def main() -> None:
     else:
         page.DATA.write_text(json.dumps(data, indent=1) + "\n")
         page.main()
+        PARTS.unlink(missing_ok=True)
         print(f"Written: {page.PAGE}, and what it shows; {data['context']['minutes']} minutes")
-    failed += [row["row"] for row in data["rows"] if row["error"]]
+    failed = attempts.failed + [row["row"] for row in data["rows"] if row["error"]]
     if failed:
         sys.exit(f"bench: failed: {', '.join(failed)}")
 

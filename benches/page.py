@@ -59,19 +59,19 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def glance(rows: list[dict]) -> list[tuple[str, str, float]]:
-    """What the first plot shows: title, kind, entries per second."""
+def glance(rows: list[dict]) -> list[tuple[str, str, list[float]]]:
+    """What a reader sees first: title, kind, entries per second in each round."""
     by_key = {row["row"]: row for row in rows if not row["error"]}
-    return [(by_key[key]["title"], kind, statistics.median(by_key[key]["rps"])) for key, kind in GLANCE if key in by_key]
+    return [(by_key[key]["title"], kind, by_key[key]["rps"]) for key, kind in GLANCE if key in by_key]
 
 
 def row_table(rows: list[dict], titles: dict[str, str]) -> Table:
     """Rates and what they are compared with."""
     has_twin = any(row["twin"] for row in rows)
-    head = ["", "per second", "ratio (min–max)", "to", *(("ratio (min–max)", "to") if has_twin else ())]
+    head = ["", "per second (min–max)", "ratio (min–max)", "to", *(("ratio (min–max)", "to") if has_twin else ())]
     lines = []
     for row in rows:
-        cells = ["failed", ""] if row["error"] else [count(statistics.median(row["rps"])), spread(row["ratio"])]
+        cells = ["failed", ""] if row["error"] else [spread(row["rps"], count), spread(row["ratio"])]
         cells.append("" if row["baseline"] == row["row"] else titles.get(row["baseline"], row["baseline"]))
         if has_twin:
             cells += [spread(row["twin_ratio"]), titles.get(row["twin"], "") if row["twin"] else ""]
@@ -80,9 +80,13 @@ def row_table(rows: list[dict], titles: dict[str, str]) -> Table:
 
 
 def latency_table(latency: list[dict]) -> Table:
-    """Percentiles in microseconds."""
-    head = ["", *(f"{name}, µs" for name in latency[0]["microseconds"]), "entries"]
-    return head, [[one["title"], *map(count, one["microseconds"].values()), count(one["samples"])] for one in latency]
+    """Percentiles in microseconds: of each the median of the rounds."""
+    names = list(latency[0]["rounds"][0])
+    head = ["", *(f"{name}, µs (min–max)" for name in names), "entries"]
+    return head, [
+        [one["title"], *(spread([each[name] for each in one["rounds"]], count) for name in names), count(one["samples"])]
+        for one in latency
+    ]
 
 
 def curve_table(curve: dict) -> Table:
@@ -144,8 +148,9 @@ def to_markdown(data: dict) -> str:
         parts.extend([f"## {title}", *([text] if text else []), *picture, markdown(*table)])
 
     if shown := glance(rows):
-        lines = [[title, KINDS[kind], count(rate)] for title, kind, rate in shown]
-        add("At a glance", "glance", "Entries of one stream, read as fast as they are written.", (["", "", "entries/s"], lines))
+        lines = [[title, KINDS[kind], spread(rates, count)] for title, kind, rates in shown]
+        text = "Entries of one stream, read as fast as they are written."
+        add("At a glance", "glance", text, (["", "", "entries/s (min–max)"], lines))
     if data["latency"]:
         text = (
             "From the `XADD` that a client sends to the effect that another one sees, one entry after another, without a\n"
@@ -158,7 +163,7 @@ def to_markdown(data: dict) -> str:
         if chosen := [row for row in rows if row["group"] == group]:
             add(title, "functions" if group == "functions" else None, "", row_table(chosen, titles))
     for curve in data["curves"]:
-        add(curve["title"], curve["key"], "Entries per second.", curve_table(curve))
+        add(curve["title"], curve["key"], "Entries per second (min–max).", curve_table(curve))
     if data["memory"]:
         text = "What `used_memory` grows by where a consumer that has nothing to do knows the streams."
         add("Memory of idle streams", None, text, memory_table(data["memory"]))

@@ -1,6 +1,7 @@
 """The plots of docs/benchmarks.md: the same data give the same files, byte for byte."""
 
 from pathlib import Path
+from statistics import median
 
 import matplotlib
 
@@ -39,7 +40,7 @@ def draw_glance(rows: list[dict], directory: Path) -> None:
         return
     figure, axes = pyplot.subplots(figsize=(8, 0.45 * len(shown) + 0.8))
     titles = [title for title, _, _ in shown]
-    axes.barh(titles, [rate for _, _, rate in shown], color=[COLORS[kind] for _, kind, _ in shown])
+    axes.barh(titles, [median(rates) for _, _, rates in shown], color=[COLORS[kind] for _, kind, _ in shown])
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(NUMBERS)
     axes.set_xlabel("entries/s")
@@ -54,14 +55,15 @@ def draw_latency(latency: list[dict], directory: Path) -> None:
     if not latency:
         return
     figure, axes = pyplot.subplots(figsize=(8, 3.5))
-    names = list(latency[0]["microseconds"])
+    names = list(latency[0]["rounds"][0])
     width = 0.8 / len(names)
     for at, name in enumerate(names):
         places = [place + at * width for place in range(len(latency))]
         colors = [COLORS["module" if one["module"] else "worker"] for one in latency]
-        axes.bar(places, [one["microseconds"][name] for one in latency], width * 0.9, color=colors, alpha=1 - 0.3 * at)
-        for place, one in zip(places, latency, strict=True):
-            axes.text(place, one["microseconds"][name], name, ha="center", va="bottom", fontsize=7)
+        heights = [median(each[name] for each in one["rounds"]) for one in latency]
+        axes.bar(places, heights, width * 0.9, color=colors, alpha=1 - 0.3 * at)
+        for place, height in zip(places, heights, strict=True):
+            axes.text(place, height, name, ha="center", va="bottom", fontsize=7)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(NUMBERS)
     axes.set_xticks([place + width for place in range(len(latency))])

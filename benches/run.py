@@ -4,6 +4,7 @@ Prints four Markdown tables. README.md beside this file says what the rows mean 
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import math
@@ -50,7 +51,6 @@ from testing.throw_away import ThrowAway
 from testing.waits import HarnessError, wait_for
 
 CLIENTS = 50
-# Beside the module.
 NATIVE = "libnative.so"
 PIPELINE = 16
 
@@ -317,11 +317,19 @@ def send(consumer: Nobody, row: Row, port: int, requests: int, options: argparse
     return float(rps)
 
 
+def module_of(row: Row, options: argparse.Namespace) -> Path:
+    """The module that a row is about: the one without JavaScript is beside the other, or where that is built."""
+    if not row.native:
+        return options.module
+    beside = options.module.with_name(NATIVE)
+    return beside if beside.exists() else Path(MODULE).with_name(NATIVE)
+
+
 def measure(row: Row, options: argparse.Namespace) -> Sample:
     """Runs one row on a server of its own."""
     requests = min(options.requests, row.max_requests or options.requests)
     requests = math.ceil(requests / row.multiple) * row.multiple
-    module = options.module.with_name(NATIVE) if row.native else options.module if row.module else None
+    module = module_of(row, options) if row.module else None
     consumer = row.consumer()
     with ThrowAway(options.server, options.deadline, module) as server:
         print(f"{row.key} (server pid {server.pid})", end=" ", file=sys.stderr, flush=True)
@@ -464,6 +472,22 @@ def rows_as_data(results: list[Result]) -> list[dict]:
     ]
 
 
+class Attempts:
+    """Goes on with the next figure where one fails, and knows which did."""
+
+    def __init__(self, progress: Callable[[str], None]):
+        self.failed: list[str] = []
+        self._progress = progress
+
+    @contextlib.contextmanager
+    def __call__(self, what: str):
+        try:
+            yield
+        except (HarnessError, redis.RedisError, OSError) as error:
+            self.failed.append(what)
+            self._progress("\n".join([f"FAILED: {what}:", str(error), *getattr(error, "__notes__", [])]))
+
+
 def positive(text: str) -> int:
     """An argument that has to be a number above 0."""
     number = int(text)
@@ -510,8 +534,7 @@ def prepare(options: argparse.Namespace, rows: list[Row]) -> None:
         beside / "valkey-benchmark",
         "redis-benchmark",
     )
-    for module in {options.module.with_name(NATIVE) if row.native else options.module
-                   for row in rows if row.module}:  # fmt: skip
+    for module in {module_of(row, options) for row in rows if row.module}:
         if not module.exists():
             raise HarnessError(f"no module at {module}: run `make bench` first")
 

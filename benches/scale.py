@@ -4,8 +4,10 @@ A curve has a series for the module, one for the bare server, and where it can b
 is a row as those of run.py are, with a server of its own.
 """
 
+import resource
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from benches.consumers import EMPTY, EMPTY_ASYNC, INCR_ASYNC, STREAM, Nobody, Worker, count_processed
 from benches.run import Row
@@ -31,6 +33,12 @@ def fill(server: ThrowAway, streams: int, entries: int = 1) -> None:
     for _ in range(entries):
         for first in range(0, streams, AT_ONCE):
             script(args=[first, min(first + AT_ONCE, streams) - 1])
+
+
+def rss(server: ThrowAway) -> int:
+    """What the process has of the machine's memory now; what INFO says may be older than the last library."""
+    pages = Path(f"/proc/{server.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def processed(server: ThrowAway) -> int:
@@ -216,8 +224,7 @@ def measure_memory(options, streams: tuple[int, ...] = (10_000, 1_000_000)) -> l
                     fill(server, number, entries)
                     if processed(server) != number * entries * consumers:
                         raise HarnessError("not all entries were processed")
-                    memory = server.client.info("memory")
-                    used[consumers] = memory["used_memory"], memory["used_memory_rss"]
+                    used[consumers] = server.client.info("memory")["used_memory"], rss(server)
             results.append(
                 {
                     "streams": number,
@@ -238,8 +245,8 @@ def measure_process(options) -> list[dict]:
     def sizes(title: str, module, consumer: Nobody) -> dict:
         with ThrowAway(options.server, options.deadline, module) as server:
             consumer.start(server, options.deadline)
-            memory = server.client.info("memory")
-        return {"title": title, "rss": memory["used_memory_rss"], "used_memory": memory["used_memory"]}
+            used = server.client.info("memory")["used_memory"]
+            return {"title": title, "rss": rss(server), "used_memory": used}
 
     return [
         sizes("bare server", None, Nobody()),

@@ -5,7 +5,7 @@
 
 import pytest
 
-from benches import latency, page, scale
+from benches import full, latency, page, scale
 
 CONTEXT = {
     "server": "redis 8", "cores": 2, "cpu": "a processor", "kernel": "Linux 6", "date": "2026-01-01", "commit": "abc",
@@ -46,7 +46,7 @@ def test_the_page_says_machine_versions_command_and_date():
 
 def test_a_row_shows_its_median_its_ratios_and_to_what():
     text = page.to_markdown(data(rows=[row("bare", [100, 100, 100]), row("sync", [40, 60, 50])]))
-    assert "| title of sync | 50 | 0.50 (0.40–0.60) | title of bare |" in text
+    assert "| title of sync | 50 (40–60) | 0.50 (0.40–0.60) | title of bare |" in text
 
 
 def test_a_row_that_failed_says_so_and_is_in_no_plot():
@@ -93,3 +93,27 @@ def test_every_curve_has_the_module_and_the_bare_server():
     for curve in scale.CURVES:
         assert {"module", "bare"} <= {series.kind for series in curve.series}, curve.key
         assert all(curve.requests(x) >= 1000 for x in curve.xs), curve.key
+
+
+def test_of_a_percentile_the_median_of_the_rounds_is_shown_with_its_spread():
+    rounds = [{"p50": 3.0}, {"p50": 1.0}, {"p50": 2.0}]
+    _, lines = page.latency_table([{"title": "one", "samples": 30, "rounds": rounds}])
+    assert lines == [["one", "2 (1–3)", "30"]]
+
+
+def test_a_run_that_was_cut_goes_on_where_it_was_and_keeps_each_part():
+    begun = {"context": {"minutes": 0.0}, "parts": ["first"], "rows": ["of first"], "latency": []}
+    kept = []
+    parts = {"first": lambda: pytest.fail("it is there"), "second": lambda: {"rows": ["of second"], "latency": [1]}}
+    data = full.measure(parts, begun, lambda data: kept.append(list(data["parts"])))
+    assert data["rows"] == ["of first", "of second"]
+    assert data["latency"] == [1]
+    assert kept == [["first", "second"]]
+
+
+def test_everything_that_can_be_asked_for_is_a_part_of_a_whole_run():
+    assert list(full.parts(list(full.CASES), None)) == list(full.CASES)
+
+
+def test_what_is_asked_for_row_by_row_is_measured_together():
+    assert list(full.parts(["sync", "async-50", "memory"], None)) == ["sync async-50", "memory"]
