@@ -11,6 +11,7 @@ import datetime
 import importlib.util
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -46,15 +47,20 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
+def command(arguments: list[str]) -> str:
+    """What one enters to have the same measured, from its beginning."""
+    rest = shlex.join(word for word in arguments if word not in ("--", "--resume"))
+    return f"BENCH_ARGS={shlex.quote(rest)} make bench" if rest else "make bench"
+
+
 def context(options: argparse.Namespace) -> dict:
     """What the figures depend on beside the code."""
     return {
         **run.machine_and_server(options),
         "cpu": cpu(),
-        "kernel": f"{platform.system()} {platform.release()}",
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python -m benches.full", *sys.argv[1:]]),
+        "command": command(sys.argv[1:]),
         "latency_requests": options.latency_requests,
     }
 

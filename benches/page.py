@@ -30,7 +30,7 @@ def check(data: dict) -> None:
     for key, kind in {"context": dict, "rows": list, "latency": list, "curves": list, "memory": list, "process": list}.items():
         if not isinstance(data.get(key), kind):
             raise ValueError(f"there is no {kind.__name__} {key}")
-    missing = {"server", "cores", "cpu", "kernel", "date", "commit", "command", "minutes", "load_before"} - set(data["context"])
+    missing = {"server", "cores", "cpu", "date", "commit", "command", "minutes", "load_before"} - set(data["context"])
     if missing:
         raise ValueError(f"the context lacks {', '.join(sorted(missing))}")
 
@@ -134,7 +134,7 @@ def to_markdown(data: dict) -> str:
         "how to read it in [benches/README.md](../benches/README.md).",
         markdown(["", ""], [
             ["server", context["server"]],
-            ["machine", f"{context['cpu']}, {context['cores']} cores shared by server, clients and workers; {context['kernel']}"],
+            ["machine", f"{context['cpu']}, {context['cores']} cores shared by server, clients and workers"],
             ["module", f"commit `{context['commit']}`"],
             ["date", f"{context['date']}, {context['minutes']} minutes; load before the start: {context['load_before']}"],
             ["clients", f"`redis-benchmark -c {context['clients']} -P {context['pipeline']} -n {context['requests']}`; "

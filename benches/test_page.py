@@ -8,7 +8,7 @@ import pytest
 from benches import full, latency, page, scale
 
 CONTEXT = {
-    "server": "redis 8", "cores": 2, "cpu": "a processor", "kernel": "Linux 6", "date": "2026-01-01", "commit": "abc",
+    "server": "redis 8", "cores": 2, "cpu": "a processor", "date": "2026-01-01", "commit": "abc",
     "command": "make bench", "minutes": 1.5, "load_before": 0.1, "clients": 50, "pipeline": 16, "requests": 10, "rounds": 3,
 }  # fmt: skip
 
@@ -117,3 +117,8 @@ def test_everything_that_can_be_asked_for_is_a_part_of_a_whole_run():
 
 def test_what_is_asked_for_row_by_row_is_measured_together():
     assert list(full.parts(["sync", "async-50", "memory"], None)) == ["sync async-50", "memory"]
+
+
+def test_the_command_is_that_of_a_whole_run():
+    assert full.command(["--"]) == "make bench"
+    assert full.command(["--rounds", "5", "--resume", "--"]) == "BENCH_ARGS='--rounds 5' make bench"
