@@ -10,6 +10,7 @@
 //! records, trigger_events, invoke
 //!          calls of stream consumers, triggers, functions: what they are given
 //! entered  what the calls of one session have in common
+//! names    names that come again, from session to session
 //! outcome  what comes of a call, at once or by its promise
 //! debug    RG.FUNCTION DEBUG js
 //! ```
@@ -17,6 +18,7 @@
 pub(crate) mod debug;
 mod entered;
 mod invoke;
+mod names;
 mod outcome;
 mod records;
 mod session;
@@ -25,6 +27,8 @@ mod trigger_events;
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::ports::{
     Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
@@ -36,6 +40,7 @@ use crate::api::{bootstrap, guards};
 use crate::limits::isolate_limits;
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::program::entered::V8Session;
+use crate::program::names::KeptNames;
 use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
@@ -47,6 +52,8 @@ pub(crate) struct V8Program {
     functions: Vec<v8::Global<v8::Function>>,
     /// The functions through which it is called.
     helpers: Arc<Helpers>,
+    /// Names that calls have in common, while nobody is in a session: whoever enters takes them along.
+    names: Mutex<Option<Box<KeptNames>>>,
     context: v8::Global<v8::Context>,
     isolate: v8::SharedIsolate,
     isolate_limits: Arc<IsolateLimits>,
@@ -83,6 +90,7 @@ impl V8Program {
             context,
             isolate,
             isolate_limits,
+            names: Mutex::default(),
             ran: AtomicBool::new(false),
             one_shot: source.one_shot,
             timers,
@@ -144,6 +152,7 @@ impl Program for V8Program {
         if !self.ran.load(Ordering::Relaxed) {
             self.ran.store(true, Ordering::Relaxed);
         }
+        let mut names = self.names.lock().take().unwrap_or_default();
         self.with_scope(|scope| {
             let (functions, limits) = (&self.functions, &self.isolate_limits);
             work(&mut V8Session::new(
@@ -151,9 +160,11 @@ impl Program for V8Program {
                 &self.helpers,
                 functions,
                 limits,
+                &mut names,
                 &self.ran,
             ));
         });
+        *self.names.lock() = Some(names);
     }
 
     fn keep_entered(&self) -> Box<dyn KeptEntered> {

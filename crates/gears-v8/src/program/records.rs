@@ -6,17 +6,13 @@ use smallvec::SmallVec;
 
 use crate::ports::{BatchCall, Call, CallbackId, Credentials, Outcome, ScriptError};
 use crate::program::entered::{V8Session, one_byte, part};
+use crate::program::names::FIELDS_KEPT;
 use crate::program::outcome::{Token, Wants, perform};
 
-/// Places of a record whose field names are kept from record to record.
-const FIELDS_KEPT: usize = 64;
-
-/// What the entries of one stream have in common.
+/// What the calls of one session have in common.
 struct Common<'s> {
     callback: v8::Local<'s, v8::Value>,
     client: v8::Local<'s, v8::Value>,
-    name: v8::Local<'s, v8::Value>,
-    name_raw: v8::Local<'s, v8::Value>,
 }
 
 impl<'s> V8Session<'_, 's, '_> {
@@ -24,19 +20,15 @@ impl<'s> V8Session<'_, 's, '_> {
     fn common(
         &mut self,
         callback: CallbackId,
-        stream: &[u8],
         background: Option<&Arc<Credentials>>,
     ) -> Result<Common<'s>, Option<Outcome>> {
         let Some(callback) = self.callback(callback) else {
             let error = ScriptError::new("the callback is gone");
             return Err(Some(Outcome::Failed(error)));
         };
-        let (name, name_raw) = self.stream_name(stream).ok_or(None)?;
         Ok(Common {
             callback: callback.into(),
             client: self.client(background).ok_or(None)?,
-            name,
-            name_raw,
         })
     }
 
@@ -50,21 +42,24 @@ impl<'s> V8Session<'_, 's, '_> {
         if sizes.sum::<usize>().saturating_add(call.stream.len()) > self.isolate_limits.memory / 4 {
             return too_large();
         }
-        let common = match self.common(call.callback, call.stream, call.background) {
+        let common = match self.common(call.callback, call.background) {
             Ok(common) => common,
             Err(None) => return too_large(),
             Err(Some(outcome)) => return outcome,
         };
-        // Before the inner scope is opened: field names outlive it.
+        let helpers = self.helpers;
+        v8::scope!(let scope, &mut *self.scope);
+        let Some((name, name_raw)) = self.names.name(scope, call.stream) else {
+            return too_large();
+        };
+        // Those of the first entry, as the others mostly have the same ones.
         let mut fields: SmallVec<[_; 8]> = SmallVec::new();
         if let Some(first) = call.items.first() {
             let names = first.record().parts().step_by(2).take(FIELDS_KEPT);
             for (place, bytes) in names.enumerate() {
-                fields.push(self.field(place, bytes).map(|name| (bytes, name)));
+                fields.push((bytes, self.names.field(scope, place, bytes)));
             }
         }
-        let helpers = self.helpers;
-        v8::scope!(let scope, &mut *self.scope);
         let mut many: Vec<v8::Local<v8::Value>> = Vec::new();
         for item in call.items {
             let record = item.record();
@@ -77,7 +72,7 @@ impl<'s> V8Session<'_, 's, '_> {
             let count_at = many.len();
             many.push(packed);
             for (at, bytes) in record.parts().enumerate() {
-                let known = fields.get(at / 2).copied().flatten();
+                let known = fields.get(at / 2).copied();
                 many.push(match known {
                     Some((name, text)) if at % 2 == 0 && name == bytes => text,
                     _ => part(scope, bytes),
@@ -92,13 +87,7 @@ impl<'s> V8Session<'_, 's, '_> {
             number: call.token,
             wants: Wants::BatchResult,
         };
-        let arguments = [
-            common.callback,
-            common.client,
-            common.name,
-            common.name_raw,
-            many,
-        ];
+        let arguments = [common.callback, common.client, name, name_raw, many];
         perform(scope, call_batch, &arguments, &token, 0)
     }
 
@@ -114,28 +103,25 @@ impl<'s> V8Session<'_, 's, '_> {
         {
             return too_large();
         }
-        let common = match self.common(call.callback, call.stream, call.background) {
+        let common = match self.common(call.callback, call.background) {
             Ok(common) => common,
             Err(None) => return too_large(),
             Err(Some(outcome)) => return outcome,
         };
-        // Before the inner scope is opened: field names outlive it.
-        let mut fields: SmallVec<[_; 8]> = SmallVec::new();
-        let names = call.record.parts().step_by(2).take(FIELDS_KEPT);
-        for (place, bytes) in names.enumerate() {
-            fields.push(self.field(place, bytes));
-        }
         let call_consumer = self.call_consumer();
         v8::scope!(let scope, &mut *self.scope);
+        let Some((name, name_raw)) = self.names.name(scope, call.stream) else {
+            return too_large();
+        };
         let Some(packed) = one_byte(scope, call.record.packed()) else {
             return too_large();
         };
         let mut parts: SmallVec<[v8::Local<v8::Value>; 16]> = SmallVec::new();
         for (at, bytes) in call.record.parts().enumerate() {
-            let known = fields.get(at / 2).copied().flatten();
-            parts.push(match known {
-                Some(name) if at % 2 == 0 => name,
-                _ => part(scope, bytes),
+            parts.push(if at % 2 == 0 {
+                self.names.field(scope, at / 2, bytes)
+            } else {
+                part(scope, bytes)
             });
         }
         // A value that is no text is null, so `undefined` says that there is an array.
@@ -151,8 +137,8 @@ impl<'s> V8Session<'_, 's, '_> {
             common.client,
             v8::BigInt::new_from_u64(scope, call.record.id.ms).into(),
             v8::BigInt::new_from_u64(scope, call.record.id.seq).into(),
-            common.name,
-            common.name_raw,
+            name,
+            name_raw,
             packed,
             parts,
             value,

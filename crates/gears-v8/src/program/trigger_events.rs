@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use crate::ports::{Outcome, Reply, RetainedValue, ScriptError, TriggerEventCall};
 
 use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+use crate::program::names::KeptNames;
 use crate::program::outcome::{Token, Wants, perform};
 use crate::runtime::run;
 use crate::runtime::text;
@@ -18,8 +19,8 @@ fn too_large() -> Outcome {
     ))
 }
 
-/// What outlives a call: the callback, its client, the event's name.
-type Lasting<'s> = [v8::Local<'s, v8::Value>; 3];
+/// What outlives a call: the callback and its client.
+type Lasting<'s> = [v8::Local<'s, v8::Value>; 2];
 
 impl<'s> V8Session<'_, 's, '_> {
     pub(super) fn call_trigger_watched(&mut self, call: &TriggerEventCall<'_>) -> Outcome {
@@ -40,7 +41,7 @@ impl<'s> V8Session<'_, 's, '_> {
             let data = v8::Local::new(scope, data).into();
             return perform(scope, call_with, &[lasting[0], lasting[1], data], &token, 0);
         }
-        let Some(arguments) = arguments(scope, call, lasting) else {
+        let Some(arguments) = arguments(scope, self.names, call, lasting) else {
             return too_large();
         };
         let call_trigger = v8::Local::new(scope, &helpers.call_trigger);
@@ -59,7 +60,7 @@ impl<'s> V8Session<'_, 's, '_> {
         };
         let helpers = self.helpers;
         v8::scope!(let scope, &mut *self.scope);
-        let Some(arguments) = arguments(scope, call, lasting) else {
+        let Some(arguments) = arguments(scope, self.names, call, lasting) else {
             return too_large();
         };
         let call_pre_hook = v8::Local::new(scope, &helpers.call_pre_hook);
@@ -90,33 +91,22 @@ impl<'s> V8Session<'_, 's, '_> {
             return Err(Outcome::Failed(ScriptError::new("the callback is gone")));
         };
         let client = self.client(call.background).ok_or_else(too_large)?;
-        Ok([callback.into(), client, self.event(call.event)])
-    }
-
-    /// The name of an event. The same one mostly comes again.
-    fn event(&mut self, name: &str) -> v8::Local<'s, v8::Value> {
-        match &self.event {
-            Some((known, value)) if known == name => *value,
-            _ => {
-                let value = text::short(self.scope, name).into();
-                self.event = Some((name.to_owned(), value));
-                value
-            }
-        }
+        Ok([callback.into(), client])
     }
 }
 
 /// The arguments of `call_trigger`; `None` where they do not fit into the library's memory.
 fn arguments<'s>(
     scope: &v8::PinScope<'s, '_>,
+    names: &mut KeptNames,
     call: &TriggerEventCall<'_>,
     lasting: Lasting<'s>,
 ) -> Option<TriggerArguments<'s>> {
-    let mut packed = u32::try_from(call.key.len()).ok()?.to_le_bytes().to_vec();
-    packed.extend_from_slice(call.key);
     let mut arguments = TriggerArguments::from_slice(&lasting);
-    arguments.push(part(scope, call.key));
-    arguments.push(one_byte(scope, &packed)?);
+    arguments.push(names.event(scope, call.event)?);
+    let (key, key_raw) = names.name(scope, call.key)?;
+    arguments.push(key);
+    arguments.push(key_raw);
     if let Some(value) = call.value {
         arguments.push(text::short(scope, value.kind.name()).into());
         arguments.push(one_byte(scope, value.packed())?);
