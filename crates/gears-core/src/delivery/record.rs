@@ -7,16 +7,21 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::id::EntryId;
 
 const LENGTH: usize = size_of::<u32>();
+/// Room that a batch begins with: most reads of one entry need no more.
+const FIRST_BYTES: usize = 128;
 
 /// Entries of one stream, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordBatch {
     bytes: Vec<u8>,
-    /// The ID of each record and where it ends.
-    records: Vec<(EntryId, usize)>,
+    /// The ID of each record and where it ends. Where entries are processed as they are added, a
+    /// read gives one.
+    records: SmallVec<[(EntryId, usize); 1]>,
 }
 
 impl RecordBatch {
@@ -36,6 +41,13 @@ impl RecordBatch {
     pub fn push(&mut self, part: &[u8]) {
         let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
         let part = &part[..length as usize];
+        let needed = LENGTH + part.len();
+        let room = if self.bytes.is_empty() {
+            FIRST_BYTES
+        } else {
+            0
+        };
+        self.bytes.reserve(needed.max(room));
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(part);
         if let Some(last) = self.records.last_mut() {
