@@ -4,7 +4,7 @@
 //! the writes of a command, of an event, or of a thread that holds the lock, and sends them when
 //! that is over.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,7 +63,10 @@ const IN_REMOVAL: &[u8] =
 /// The server in one execution unit: whom commands act as, in which database, with which options.
 pub(crate) struct ExecutionUnit {
     context: Context,
-    acting: Acting,
+    /// Found out with the first command: many callbacks run none.
+    acting: OnceCell<Acting>,
+    /// How the user of the credentials is found.
+    find: fn(&str) -> Option<User>,
     /// `None` for the database of the client.
     db: Option<i32>,
     flags: Flags,
@@ -100,7 +103,8 @@ impl ExecutionUnit {
     pub(crate) fn of_command(context: &Context, flags: Flags) -> Self {
         Self {
             context: context.clone(),
-            acting: Acting::Client,
+            acting: OnceCell::from(Acting::Client),
+            find: User::find,
             db: None,
             flags,
             options: call_options(flags, WhenFull::Admitted),
@@ -118,42 +122,35 @@ impl ExecutionUnit {
         } else {
             WhenFull::Admitted
         };
-        Self::of_user(User::find(&credentials.user), credentials, full)
+        Self::of_user(User::find, credentials, full)
     }
 
     /// A unit that writes or deletes dead letters.
     pub(super) fn of_dead_letter(credentials: &Credentials) -> Self {
-        Self::of_user(User::find(&credentials.user), credentials, WhenFull::Refuse)
+        Self::of_user(User::find, credentials, WhenFull::Refuse)
     }
 
     /// A unit that acts as the credentials say, the server's lock being held.
     pub(crate) fn of_credentials(credentials: &Credentials) -> Self {
-        Self::of_user(
-            User::find_enabled(&credentials.user),
-            credentials,
-            WhenFull::Admitted,
-        )
+        Self::of_user(User::find_enabled, credentials, WhenFull::Admitted)
     }
 
     /// A unit that acts as the credentials say and writes nothing, in the middle of a command; or
     /// while the server removes keys by itself, where it runs nothing.
     pub(super) fn of_looker(credentials: &Credentials, in_removal: bool) -> Self {
-        let mut unit = Self::of_user(
-            User::find(&credentials.user),
-            credentials,
-            WhenFull::Admitted,
-        );
+        let mut unit = Self::of_user(User::find, credentials, WhenFull::Admitted);
         unit.may_block = false;
         if in_removal {
-            unit.acting = Acting::Nowhere;
+            unit.acting = OnceCell::from(Acting::Nowhere);
         }
         unit
     }
 
-    fn of_user(user: Option<User>, credentials: &Credentials, full: WhenFull) -> Self {
+    fn of_user(find: fn(&str) -> Option<User>, credentials: &Credentials, full: WhenFull) -> Self {
         Self {
             context: Context::detached(),
-            acting: user.map_or(Acting::Nobody, Acting::User),
+            acting: OnceCell::new(),
+            find,
             db: Some(number_of(credentials.db)),
             flags: credentials.flags,
             options: call_options(credentials.flags, full),
@@ -161,6 +158,15 @@ impl ExecutionUnit {
             acted: Cell::new(false),
             credentials: Some(credentials.clone()),
         }
+    }
+
+    /// In whose name commands run.
+    fn acting(&self) -> &Acting {
+        self.acting.get_or_init(|| {
+            let credentials = self.credentials.as_ref();
+            let user = credentials.and_then(|credentials| (self.find)(&credentials.user));
+            user.map_or(Acting::Nobody, Acting::User)
+        })
     }
 
     /// Whether scripts ran commands in it.
@@ -172,7 +178,7 @@ impl ExecutionUnit {
     fn run(&self, name: &CStr, arguments: &[&[u8]], read: &mut dyn FnMut(&[u8])) {
         self.acted.set(true);
         let _suppressed = SuppressTriggers::begin();
-        let acting = match &self.acting {
+        let acting = match self.acting() {
             Acting::User(user) => Some(ActingUser::begin(&self.context, user)),
             Acting::Client | Acting::Nobody | Acting::Nowhere => None,
         };
@@ -196,7 +202,7 @@ impl Server for ExecutionUnit {
             read(b"-ERR unknown command: its name holds a NUL\r\n");
             return Ok(());
         };
-        match self.acting {
+        match self.acting() {
             Acting::Nobody => {
                 read(b"-Failed authenticating client\r\n");
                 return Ok(());
@@ -248,9 +254,9 @@ impl Server for ExecutionUnit {
     }
 
     fn may_block(&self) -> bool {
-        match self.acting {
-            Acting::Client => self.context.may_wait().is_ok(),
-            Acting::User(_) | Acting::Nobody | Acting::Nowhere => self.may_block,
+        match self.acting.get() {
+            Some(Acting::Client) => self.context.may_wait().is_ok(),
+            _ => self.may_block,
         }
     }
 

@@ -51,12 +51,13 @@ impl Context {
 
     /// Whether writes that need memory are refused.
     pub(crate) fn is_full(&self) -> bool {
-        if !self.state().is_out_of_memory {
+        // It is asked for every entry, and the context's flags say no more of it.
+        let used = used_memory_ratio();
+        if used <= 1.0 {
             return false;
         }
         let policy = || self.call_for_texts(c"CONFIG", &[b"GET", b"maxmemory-policy"]);
-        used_memory_ratio() > EVICTING
-            || policy().get(1).is_none_or(|policy| policy == "noeviction")
+        used > EVICTING || policy().get(1).is_none_or(|policy| policy == "noeviction")
     }
 
     /// Asks for the command that changes nothing; the server's error.
