@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use gears_core::delivery::{Batch, ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey};
 use gears_v8::ports::Server;
@@ -75,7 +74,7 @@ impl BatchDispatch {
             binding.executor.send_batch(call);
             return;
         }
-        let patience = deadline.latest.saturating_duration_since(Instant::now());
+        let patience = deadline.latest.saturating_duration_since(self.core.now());
         if patience.is_zero() {
             // Scripts have held up this iteration for long enough.
             self.sync_calls.stall(sub);
@@ -87,6 +86,8 @@ impl BatchDispatch {
                 self.run(library, server, db, &call);
             });
         if !ran {
+            // It may have been waited for.
+            self.core.look();
             give_back();
         }
     }

@@ -1,6 +1,7 @@
 //! Which code each consumer has, and in whose name it acts.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use slotmap::SecondaryMap;
@@ -58,11 +59,11 @@ impl ConsumerBinding {
 /// Which code each consumer has, and in whose name it acts.
 /// Used by the main thread only.
 #[derive(Default)]
-pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, ConsumerBinding>>);
+pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Rc<ConsumerBinding>>>);
 
 impl Bindings {
     pub(crate) fn insert(&self, consumer: ConsumerKey, binding: ConsumerBinding) {
-        self.0.borrow_mut().insert(consumer, binding);
+        self.0.borrow_mut().insert(consumer, Rc::new(binding));
     }
 
     pub(crate) fn remove(&self, consumer: ConsumerKey) {
@@ -84,14 +85,14 @@ impl Bindings {
     }
 
     /// Where a consumer's callback is, and what it acts with in this database.
-    pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<ConsumerBinding> {
+    pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Rc<ConsumerBinding>> {
         let mut bindings = self.0.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
         if binding.credentials.db != db {
             let mut credentials = (*binding.credentials).clone();
             credentials.db = db;
-            binding.credentials = Arc::new(credentials);
+            Rc::make_mut(binding).credentials = Arc::new(credentials);
         }
-        Some(binding.clone())
+        Some(Rc::clone(binding))
     }
 }

@@ -1,6 +1,7 @@
 //! The consumers that there are, from the main thread's side: which code each has, whether its
 //! owner may have a stream, and what the core has to say to who keeps their prefetch queues.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(crate) struct Consumers {
     database_handles: Rc<DatabaseHandles>,
     bindings: Bindings,
     authorizations: Authorizations,
+    /// Whether there was ever one with options: to them alone it matters when an entry was added.
+    have_policies: Cell<bool>,
 }
 
 impl Consumers {
@@ -38,6 +41,7 @@ impl Consumers {
             database_handles,
             bindings: Bindings::default(),
             authorizations: Authorizations::default(),
+            have_policies: Cell::default(),
         }
     }
 
@@ -49,6 +53,7 @@ impl Consumers {
         code: ConsumerCode<'_>,
     ) -> ConsumerKey {
         let binding = ConsumerBinding::new(name, code, &spec);
+        self.note_policy(&spec);
         let key = self.core.update(|delivery| delivery.add_consumer(spec));
         self.bind(key, binding);
         key
@@ -56,6 +61,7 @@ impl Consumers {
 
     /// Adds a consumer that waits for its code.
     pub(crate) fn add_suspended(&self, spec: ConsumerSpec) -> ConsumerKey {
+        self.note_policy(&spec);
         self.core.update(|delivery| {
             let key = delivery.add_consumer(spec);
             delivery.suspend_consumer(key);
@@ -79,6 +85,7 @@ impl Consumers {
         code: ConsumerCode<'_>,
     ) {
         let binding = ConsumerBinding::new(name, code, &spec);
+        self.note_policy(&spec);
         self.core
             .update(|delivery| delivery.change_consumer(key, spec));
         // The recalls are for the code that has the entries.
@@ -101,6 +108,16 @@ impl Consumers {
             .update(|delivery| delivery.set_consumer_state(consumer, delivery_state));
     }
 
+    fn note_policy(&self, spec: &ConsumerSpec) {
+        self.have_policies
+            .set(self.have_policies.get() || spec.policy.is_some());
+    }
+
+    /// Whether any consumer has, or had, options.
+    pub(super) fn have_policies(&self) -> bool {
+        self.have_policies.get()
+    }
+
     fn bind(&self, key: ConsumerKey, binding: ConsumerBinding) {
         // Another owner may have other rights.
         self.authorizations.forget();
@@ -113,7 +130,7 @@ impl Consumers {
     }
 
     /// What a consumer's callback needs for streams of this database.
-    pub(super) fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<ConsumerBinding> {
+    pub(super) fn binding(&self, consumer: ConsumerKey, db: i32) -> Option<Rc<ConsumerBinding>> {
         self.bindings.get(consumer, self.database_handles.of(db))
     }
 

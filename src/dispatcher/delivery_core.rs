@@ -1,7 +1,7 @@
 //! The delivery core, as the dispatcher has it: with a clock, and never borrowed while something is
 //! called that may come back with facts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use gears_core::delivery::{Delivery, Event};
@@ -13,6 +13,8 @@ use crate::executor::{Clock, Completion};
 pub(crate) struct DeliveryCore {
     delivery: RefCell<Delivery>,
     clock: Clock,
+    /// When it was looked at last.
+    now: Cell<Instant>,
 }
 
 impl DeliveryCore {
@@ -20,6 +22,7 @@ impl DeliveryCore {
         Self {
             delivery: RefCell::new(Delivery::new(primary)),
             clock: Clock::start(),
+            now: Cell::new(Instant::now()),
         }
     }
 
@@ -52,8 +55,28 @@ impl DeliveryCore {
         self.clock.wall_ms(Instant::now())
     }
 
-    /// Tells the core the time.
+    /// Looks at the clock, and tells the core the time.
     pub(super) fn set_time(&self) {
-        self.delivery.borrow_mut().set_time(self.time());
+        self.look();
+        let now = self.clock.wall_ms(self.now());
+        self.delivery.borrow_mut().set_time(now);
+    }
+
+    /// Looks at the clock.
+    pub(super) fn look(&self) -> Instant {
+        let now = Instant::now();
+        self.note_now(now);
+        now
+    }
+
+    /// Somebody looked at the clock.
+    pub(super) fn note_now(&self, now: Instant) {
+        self.now.set(now);
+    }
+
+    /// The time when the clock was looked at last: looking takes longer than most steps of a tick
+    /// that follow one another. Whoever runs scripts looks again behind them.
+    pub(super) fn now(&self) -> Instant {
+        self.now.get()
     }
 }

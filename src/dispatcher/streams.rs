@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use gears_core::delivery::{
     ConsumerKey, EntryId, Event, KeyRef, Reach, ReadRequest, RecordBatch, SubscriptionKey,
 };
@@ -56,7 +58,7 @@ impl StreamDispatch {
             self.core.on(Event::Fetched { sub, batch, end });
             return RecordBatch::default();
         }
-        let entries: Vec<_> = batch.sizes().collect();
+        let entries: SmallVec<[_; 1]> = batch.sizes().collect();
         self.core.on(Event::Read {
             sub,
             entries: &entries,
@@ -122,7 +124,7 @@ impl StreamDispatch {
         } else {
             deadline.end
         };
-        let patience = patience.saturating_duration_since(Instant::now());
+        let patience = patience.saturating_duration_since(self.core.now());
         let run = SyncRun {
             dispatch: self,
             streams,
@@ -138,6 +140,9 @@ impl StreamDispatch {
             });
         if ran {
             self.core.on(Event::Yielded(sub));
+        } else {
+            // It may have been waited for.
+            self.core.look();
         }
     }
 }
@@ -147,7 +152,8 @@ impl SyncRun<'_> {
         context.set_window(self.sub, self.prefetch_window());
         let mut completions = Vec::new();
         let mut started = 0;
-        let mut now = Instant::now();
+        let core = &self.dispatch.core;
+        let mut now = core.now();
         let mut begin = |id| self.begin(id);
         while self.may_start_another(started, now) {
             let ran = context.run_entry(self.sub, now, &mut begin);
@@ -156,20 +162,20 @@ impl SyncRun<'_> {
                 if !self.read_more(context) {
                     break;
                 }
-                now = Instant::now();
+                now = core.look();
                 continue;
             };
             now = after;
+            core.note_now(now);
             started += 1;
             context.take_completions(&mut completions);
-            self.dispatch.core.tell(&mut completions);
+            core.tell(&mut completions);
         }
     }
 
     fn may_start_another(&self, started: u64, now: Instant) -> bool {
         let StreamDispatch { core, refusals, .. } = self.dispatch;
-        if !core.inspect(|delivery| delivery.may_start(self.sub)) || refusals.is_full(self.streams)
-        {
+        if !core.inspect(|delivery| delivery.has_next(self.sub)) || refusals.is_full(self.streams) {
             return false;
         }
         let is_enough = started >= *self.count.start() && now >= self.deadline.end;

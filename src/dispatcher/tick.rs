@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gears_core::delivery::{Delivery, Dispatch, EntryId, Event, KeyRef};
 
@@ -124,8 +124,10 @@ impl Dispatcher {
         match event {
             Event::Appended(key) => {
                 nesting.note_appended(key);
-                // A batch may begin with it.
-                self.core.set_time();
+                if self.consumers.have_policies() {
+                    // A batch may begin with it.
+                    self.core.set_time();
+                }
             }
             // What is committed may be of another clock.
             Event::Resumed { .. } => self.core.set_time(),
@@ -253,7 +255,7 @@ impl Dispatcher {
             self.refusals.forget();
         }
         self.refusals.ask(streams, self.has_calls());
-        let start = Instant::now();
+        let start = self.core.now();
         let deadline = Deadline {
             end: start + limits.budget,
             latest: start + limits.script_budget.saturating_sub(self.urgent_time.get()),
@@ -267,10 +269,12 @@ impl Dispatcher {
         }
         if !limits.only_urgent {
             self.triggers.resume_workers();
+            // Hooks may have run.
+            self.core.look();
         }
         while let Some(dispatch) = self.update(|core| core.next_dispatch(limits.only_urgent)) {
             self.carry_out(streams, dispatch, deadline);
-            if !limits.only_urgent && Instant::now() >= deadline.end {
+            if !limits.only_urgent && self.core.look() >= deadline.end {
                 break;
             }
         }
@@ -289,8 +293,8 @@ impl Dispatcher {
         }
         self.consumers.send_control_messages();
         if limits.only_urgent {
-            self.urgent_time
-                .set(self.urgent_time.get() + start.elapsed());
+            let took = self.core.now().saturating_duration_since(start);
+            self.urgent_time.set(self.urgent_time.get() + took);
             return;
         }
         self.end_iteration(streams, deadline);
@@ -303,7 +307,7 @@ impl Dispatcher {
         self.triggers.end_iteration();
         while let Some(trim) = self.core.update(Delivery::next_trim) {
             streams.trim(&trim);
-            if Instant::now() >= deadline.end {
+            if self.core.look() >= deadline.end {
                 break;
             }
         }

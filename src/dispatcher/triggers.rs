@@ -294,7 +294,8 @@ impl TriggerDispatch {
         }
         let mut stalled: Vec<DueEvent> = Vec::new();
         let mut busy: Vec<Arc<LibraryExecutor>> = Vec::new();
-        while Instant::now() < deadline.latest {
+        let mut now = self.core.now();
+        while now < deadline.latest {
             let Some(due) = self.due.pop() else {
                 break;
             };
@@ -308,7 +309,7 @@ impl TriggerDispatch {
             };
             let is_retained = retained.is_some();
             let is_busy = busy.iter().any(|one| Arc::ptr_eq(one, &binding.executor));
-            let patience = deadline.latest.saturating_duration_since(Instant::now());
+            let patience = deadline.latest.saturating_duration_since(now);
             let ran = !is_busy
                 && self
                     .main_thread
@@ -317,9 +318,10 @@ impl TriggerDispatch {
                         let trigger_event = retained.take().or_else(|| call.state.take());
                         if let Some(trigger_event) = trigger_event {
                             let follow = |db| {
-                                let is_time = Instant::now() < deadline.latest;
-                                let next = || self.next_due(key, &call, db);
-                                (is_time && !is_retained).then(next).flatten()
+                                let is_one = !is_retained && self.due.is_next(key);
+                                let is_time = || self.core.look() < deadline.latest;
+                                let next = || self.next_due(&call, db);
+                                (is_one && is_time()).then(next).flatten()
                             };
                             run_due(streams, library, &binding, &call, trigger_event, &follow);
                         }
@@ -334,15 +336,13 @@ impl TriggerDispatch {
                     None => DueEvent::Next(key),
                 });
             }
+            now = self.core.look();
         }
         self.due.put_back(stalled);
     }
 
-    /// The next event that is due, if it is of the same trigger and database.
-    fn next_due(&self, key: TriggerKey, call: &TriggerCall, db: Database) -> Option<TriggerEvent> {
-        if !self.due.is_next(key) {
-            return None;
-        }
+    /// The next event that is due and of this trigger, if it is of that database.
+    fn next_due(&self, call: &TriggerCall, db: Database) -> Option<TriggerEvent> {
         let trigger_event = call.state.take_in(db)?;
         self.due.pop();
         Some(trigger_event)

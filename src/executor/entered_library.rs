@@ -1,9 +1,11 @@
 //! The main thread in a library's isolate: running its sync code.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use gears_v8::ports::{Function, Reply, Server};
 
+use super::completions::Clock;
 use super::library_executor::LibraryExecutor;
 use super::run_context::RunContext;
 use super::task::Responder;
@@ -12,12 +14,14 @@ use super::task::Responder;
 /// [`super::main_thread::MainThreadExecutor`].
 pub(crate) struct EnteredLibrary<'a> {
     executor: &'a Arc<LibraryExecutor>,
+    /// Made when it is needed first.
+    clock: &'a OnceCell<Clock>,
 }
 
 impl<'a> EnteredLibrary<'a> {
     /// To be made by the holder of the gate guard.
-    pub(super) fn of(executor: &'a Arc<LibraryExecutor>) -> Self {
-        Self { executor }
+    pub(super) fn of(executor: &'a Arc<LibraryExecutor>, clock: &'a OnceCell<Clock>) -> Self {
+        Self { executor, clock }
     }
 
     /// Calls a function here and now; `None` where its caller waits for a promise. Where nobody
@@ -68,7 +72,7 @@ impl<'a> EnteredLibrary<'a> {
         let mut has_results = false;
         self.executor.slot.program.enter(&mut |session| {
             let outer = session.leave_continuations(leaves);
-            let mut run = RunContext::new(self.executor, session, server);
+            let mut run = RunContext::new(self.executor, session, server, self.clock);
             work(&mut run);
             has_results |= run.has_results();
             session.leave_continuations(outer);

@@ -5,12 +5,13 @@
 //! latest before it sleeps, or goes to another library's isolate slot: V8 lets a thread enter one
 //! isolate at a time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gears_v8::ports::{Function, KeptEntered, Reply, Server};
 
+use super::completions::Clock;
 use super::entered_library::EnteredLibrary;
 use super::isolate_slot::GateGuard;
 use super::library_executor::LibraryExecutor;
@@ -51,6 +52,8 @@ struct KeptIsolate {
     _entered: Box<dyn KeptEntered>,
     _guard: GateGuard,
     executor: Arc<LibraryExecutor>,
+    /// The clock of this stay, once it is needed.
+    clock: OnceCell<Clock>,
 }
 
 struct InUse<'a>(&'a Cell<bool>);
@@ -93,10 +96,11 @@ impl MainThreadExecutor {
                     _entered: executor.keep_entered(),
                     _guard: guard,
                     executor: Arc::clone(executor),
+                    clock: OnceCell::new(),
                 }
             }
         };
-        let result = work(&EnteredLibrary::of(executor));
+        let result = work(&EnteredLibrary::of(executor, &kept.clock));
         if !executor.leave_main() {
             self.kept.replace(Some(kept));
         }

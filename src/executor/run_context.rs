@@ -24,7 +24,7 @@ pub(crate) struct RunContext<'a> {
     /// The server, as the place sees it.
     server: &'a dyn Server,
     /// Made when it is needed first.
-    clock: OnceCell<Clock>,
+    clock: &'a OnceCell<Clock>,
     /// Whether something came of other calls than those that were made here.
     has_results: bool,
 }
@@ -34,12 +34,13 @@ impl<'a> RunContext<'a> {
         executor: &'a LibraryExecutor,
         session: &'a mut dyn Session,
         server: &'a dyn Server,
+        clock: &'a OnceCell<Clock>,
     ) -> Self {
         Self {
             executor,
             session,
             server,
-            clock: OnceCell::new(),
+            clock,
             has_results: false,
         }
     }

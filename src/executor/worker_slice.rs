@@ -1,5 +1,6 @@
 //! What a worker does with a library: runs what there is to run, for a slice.
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -54,8 +55,9 @@ fn slice(executor: &LibraryExecutor) -> bool {
         (queue.has_ready(), queue.has_pending())
     };
     if ready || pending || executor.slot.program.wants_pump() {
+        let clock = OnceCell::new();
         executor.slot.program.enter(&mut |session| {
-            let mut run = RunContext::new(executor, session, &server);
+            let mut run = RunContext::new(executor, session, &server, &clock);
             run_ready(executor, &mut run, end);
             // Here nobody is in the middle of a script: this thread is not, and no other worker
             // has the library.

@@ -98,6 +98,13 @@ impl Delivery {
         });
     }
 
+    /// Whether the subscription is still there, and could give its callback another entry: one that
+    /// waits, or is still to be read.
+    #[must_use]
+    pub fn has_next(&self, sub: SubscriptionKey) -> bool {
+        self.subs.contains_key(sub) && self.is_runnable(sub)
+    }
+
     /// Code that was replaced does not finish an entry. It is read again, before what only waits.
     pub(super) fn abandoned(&mut self, sub: SubscriptionKey, id: EntryId) {
         let Some(state) = self.subs.get_mut(sub) else {
