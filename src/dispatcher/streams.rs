@@ -149,10 +149,10 @@ impl StreamDispatch {
 
 impl SyncRun<'_> {
     fn run(&self, context: &mut RunContext<'_>) {
+        let core = &self.dispatch.core;
         context.set_window(self.sub, self.prefetch_window());
         let mut completions = Vec::new();
         let mut started = 0;
-        let core = &self.dispatch.core;
         let mut now = core.now();
         let mut begin = |id| self.begin(id);
         while self.may_start_another(started, now) {

@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::io::Write;
 
 use thiserror::Error;
 
@@ -108,7 +109,10 @@ impl<'a> ReplicatedCommand<'a> {
                 checkpoint,
             } => {
                 let mut arguments = Arguments::of([CURSOR.as_bytes(), library, consumer, stream]);
-                arguments.push(checkpoint.position.to_string().as_bytes());
+                arguments.push_with(|bytes| {
+                    // Writing to memory does not fail.
+                    let _ = write!(bytes, "{}", checkpoint.position);
+                });
                 arguments.push(&encode_pending(checkpoint));
                 // Usually the stream is just running, and the argument is left out.
                 let delivery_state = encode_delivery_state(&checkpoint.delivery_state);

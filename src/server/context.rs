@@ -2,8 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use redis_module::{ContextFlags, RedisString};
-use smallvec::SmallVec;
+use redis_module::ContextFlags;
 
 use crate::replication::{self, PropagationTarget, ReplicatedCommand, ReplicationLink};
 
@@ -11,7 +10,7 @@ use super::facts::facts;
 use super::ffi::call::CallOptions;
 use super::ffi::key::OpenKey;
 use super::ffi::server_info::ServerInfo;
-use super::ffi::string::{StringRef, string};
+use super::ffi::string::{LastStrings, StringRef};
 use super::suppress_triggers::SuppressTriggers;
 
 pub(crate) use super::ffi::context::{Context, is_paused, random_name};
@@ -122,12 +121,16 @@ impl Context {
     }
 }
 
+/// The arguments that were sent last: from one checkpoint to the next little changes.
+static LAST_SENT: LastStrings = LastStrings::new();
+
 impl ReplicationLink for Context {
     fn send(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
         let arguments = command.encode();
-        let arguments: SmallVec<[RedisString; 8]> = arguments.iter().map(string).collect();
         let log_only = target == PropagationTarget::LogOnly;
-        self.replicate_arguments(replication::COMMAND, &arguments, log_only);
+        LAST_SENT.with(arguments.iter(), |arguments| {
+            self.replicate_arguments(replication::COMMAND, arguments, log_only);
+        });
     }
 
     fn pass_on(&self) {

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use redis_module::RedisString;
-
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
 use gears_core::delivery::{
@@ -20,31 +18,15 @@ use super::ffi::constants::{KEY_ACCESS, KEY_DELETE};
 use super::ffi::key::OpenKey;
 use super::ffi::redis_locked::RedisLocked;
 use super::ffi::stream::{Direction, StreamEntries};
-use super::ffi::string::{StringRef, string};
+use super::ffi::string::{LastStrings, StringRef};
 use super::ffi::user::User;
 use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, lacks};
 use super::{admission, dead_letters};
 
-/// The name of the stream that was opened last, as a string of the server's: where entries are
-/// processed as they are added, the same stream is opened again and again.
-static LAST_NAME: RedisLocked<Cell<Option<RedisString>>> = RedisLocked::new();
-
-/// A string of the server's that holds this name.
-fn take_name(name: &[u8]) -> RedisString {
-    let last = LAST_NAME.get().and_then(Cell::take);
-    last.filter(|last| last.as_slice() == name)
-        .unwrap_or_else(|| string(name))
-}
-
-fn keep_name(name: RedisString) {
-    if LAST_NAME.get().is_none() {
-        LAST_NAME.set(Cell::default());
-    }
-    if let Some(last) = LAST_NAME.get() {
-        last.set(Some(name));
-    }
-}
+/// The name of the stream that was opened last: where entries are processed as they are added, the
+/// same stream is opened again and again.
+static LAST_NAME: LastStrings = LastStrings::new();
 
 /// Whether the trim that is going on is ours: its event is no news.
 static TRIMMING: RedisLocked<Cell<bool>> = RedisLocked::new();
@@ -247,9 +229,9 @@ impl Context {
     /// Opens a stream of the selected database; `None` where the key is none.
     pub(super) fn open_stream(&self, name: &[u8]) -> Option<OpenKey> {
         // Opening may find the key expired, and come back here with that.
-        let name = take_name(name);
-        let key = self.open_for_reading(StringRef::from(&name));
-        keep_name(name);
+        let key = LAST_NAME.with([name].into_iter(), |names| {
+            self.open_for_reading(StringRef::from(names.first()?))
+        });
         key.filter(|key| key.key_type() == KeyType::Stream)
     }
 

@@ -1,5 +1,6 @@
 //! Strings of the server: its own, lent for the time of a call, and the crate's owned ones.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_int};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
@@ -9,6 +10,7 @@ use redis_module::raw::RedisModuleString;
 use smallvec::SmallVec;
 
 use super::api;
+use super::redis_locked::RedisLocked;
 
 /// A string that the server lends.
 #[derive(Clone, Copy)]
@@ -54,6 +56,49 @@ impl<'a> From<&'a RedisString> for StringRef<'a> {
 /// A string of the server's with these bytes, managed by no context.
 pub(crate) fn string(bytes: &[u8]) -> RedisString {
     RedisString::create_from_slice(null_mut(), bytes)
+}
+
+/// Length in bytes of a string that is kept for another use.
+const BYTES_KEPT: usize = 1024;
+
+/// Strings of the server's that were made last, each at its place: where the same bytes come again
+/// there, as names do, no other string is made.
+pub(crate) struct LastStrings(RedisLocked<Cell<Vec<RedisString>>>);
+
+impl LastStrings {
+    pub(crate) const fn new() -> Self {
+        Self(RedisLocked::new())
+    }
+
+    /// Gives strings with these bytes to `work`. That may come back here: it finds none then.
+    pub(crate) fn with<'a, R>(
+        &self,
+        all: impl ExactSizeIterator<Item = &'a [u8]>,
+        work: impl FnOnce(&[RedisString]) -> R,
+    ) -> R {
+        let mut strings = self.0.get().map(Cell::take).unwrap_or_default();
+        let count = all.len();
+        let mut kept = count;
+        for (at, bytes) in all.enumerate() {
+            match strings.get_mut(at) {
+                Some(known) if known.as_slice() == bytes => {}
+                Some(known) => *known = string(bytes),
+                None => strings.push(string(bytes)),
+            }
+            if bytes.len() > BYTES_KEPT {
+                kept = kept.min(at);
+            }
+        }
+        let result = work(&strings[..count]);
+        strings.truncate(kept);
+        if self.0.get().is_none() {
+            self.0.set(Cell::default());
+        }
+        if let Some(last) = self.0.get() {
+            last.set(strings);
+        }
+        result
+    }
 }
 
 /// Takes over a string that the server made for us; none for null.

@@ -104,6 +104,9 @@ pub trait Server {
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>));
 }
 
+/// Room that a list of arguments begins with: most need no more.
+const FIRST_BYTES: usize = 128;
+
 /// A command, name first, or the arguments of a function: strings of any bytes, in one block, each
 /// with a NUL behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +139,9 @@ impl Arguments {
 
     /// Adds an argument that is appended to the bytes of those before it.
     pub fn push_with(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(FIRST_BYTES);
+        }
         append(&mut self.bytes);
         self.ends.push(self.bytes.len());
         self.bytes.push(0);
