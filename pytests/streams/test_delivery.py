@@ -1,5 +1,6 @@
 """Which entries reach a callback, when, in which order, and how many at once."""
 
+import json
 import re
 
 import pytest
@@ -185,6 +186,37 @@ def test_the_record_keeps_order_and_duplicates_of_fields(server):
     server.load(consumer(callback="(client, data) => redis.log('record ' + JSON.stringify(data.record))"))
     server.run("XADD", "stream", "*", "b", "1", "a", "2", "b", "3", "", "")
     assert server.messages("record ") == ['[["b","1"],["a","2"],["b","3"],["",""]]']
+
+
+def test_each_entry_has_the_names_of_its_own_stream_and_fields_whatever_came_before(server):
+    server.load(
+        consumer(
+            callback="""(client, data) => {
+                const raw = String.fromCharCode(...new Uint8Array(data.stream_name_raw));
+                client.call('RPUSH', 'names', JSON.stringify([data.stream_name, raw, data.record]));
+            }"""
+        )
+    )
+    long_stream, long_field = "stream" + "s" * 2000, "f" * 100
+    of_streams = ["stream1", "stream1", "stream1", "stream2", "stream1", "stream2", "stream2", "stream2"]
+    of_fields = [["a"], ["a"], ["b"], ["a", "b"], ["b", "a"], ["a"], [""], ["b", "b"]]
+    entries = list(zip(of_streams, of_fields, strict=True))
+    entries += [(long_stream, [long_field])] * 3 + [("stream1", ["a"])] * 3
+    for number, (stream, fields) in enumerate(entries):
+        # One by one, so that each may have a session of its own.
+        server.run("XADD", stream, "*", *(part for field in fields for part in (field, number)))
+    expected = [
+        [stream, stream, [[field, str(number)] for field in fields]] for number, (stream, fields) in enumerate(entries)
+    ]
+    assert [json.loads(names) for names in server.run("LRANGE", "names", 0, -1)] == expected
+
+
+def test_a_field_that_is_no_text_is_null_each_time(server):
+    server.load(consumer(callback="(client, data) => redis.log('record ' + JSON.stringify(data.record))"))
+    for field in (b"\xff", b"\xff", b"\xff", b"a", b"\xff"):
+        server.run("XADD", "stream", "*", field, "1")
+    null, text = '[[null,"1"]]', '[["a","1"]]'
+    assert server.messages("record ") == [null, null, null, text, null]
 
 
 def test_a_record_of_many_fields_and_big_values_arrives_whole(server):
