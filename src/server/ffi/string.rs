@@ -120,12 +120,9 @@ pub(crate) unsafe fn arguments<'a>(
     }
     // SAFETY: the caller vouches for the list.
     let strings = unsafe { std::slice::from_raw_parts(argv, argc) };
-    let mut arguments = SmallVec::with_capacity(argc);
-    for string in strings {
-        // SAFETY: and for each string in it.
-        arguments.push(unsafe { StringRef::from_raw(*string) }.bytes());
-    }
-    arguments
+    // SAFETY: and for each string in it.
+    let bytes = |string: &*mut RedisModuleString| unsafe { StringRef::from_raw(*string) }.bytes();
+    strings.iter().map(bytes).collect()
 }
 
 /// A text as a C string; empty where it holds a NUL.
