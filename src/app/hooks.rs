@@ -86,12 +86,6 @@ impl Hooks for AppHooks {
         App::get().and_then(|app| app.dispatcher.refuses_append(key))
     }
 
-    fn after_background(&self) {
-        // A blocked client may wait for what was written, and published messages are still to be
-        // sent. The server does both before it sleeps.
-        Self::with(|app| app.dispatcher.wake());
-    }
-
     fn leave_isolate(&self) {
         Self::with(|app| app.main_thread.leave());
     }

@@ -72,9 +72,9 @@ impl App {
         ));
         let shared = ExecutorShared {
             verbosity: Arc::clone(&settings.verbosity),
-            completions,
+            completions: Arc::clone(&completions),
             pool,
-            lock: Arc::new(GlobalLock),
+            lock: Arc::new(GlobalLock { completions }),
         };
         let libraries = Libraries::new(Rc::clone(&dispatcher), vec![Box::new(engine)], shared);
         let libraries = Rc::new(libraries);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::{
-    ConsumerSpec, DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Event, KeyRef, Mode,
-    Progress, Reach, ReadRequest, RecordBatch, Refusal, Trim,
+    ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter, DeadLetterDeletion, DeliveryState,
+    EntryId, Event, KeyRef, Mode, Progress, Reach, ReadRequest, RecordBatch, Refusal,
+    SubscriptionKey, Trim,
 };
 use gears_v8::ports::{
     Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
@@ -246,16 +247,19 @@ fn consume(world: &World, name: &str, shared: &ExecutorShared) -> Arc<LibraryExe
     executor
 }
 
-#[test]
-fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
-    let completions = Arc::new(Completions::new(Box::new(|| {})));
-    let shared = ExecutorShared {
+fn shared() -> ExecutorShared {
+    ExecutorShared {
         verbosity: Arc::default(),
-        completions: Arc::clone(&completions),
+        completions: Arc::new(Completions::new(Box::new(|| {}))),
         pool: Pool::start(1).expect("a thread"),
         lock: Arc::new(NoLock),
-    };
-    let world = World::new(completions);
+    }
+}
+
+#[test]
+fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
+    let shared = shared();
+    let world = World::new(Arc::clone(&shared.completions));
     consume(&world, "a", &shared);
     let busy = consume(&world, "b", &shared);
     let long = Duration::from_secs(60);
@@ -277,4 +281,17 @@ fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
         (1 + u64::from(DEPTH_MAX), 1)
     );
     assert_eq!(world.last.get(), 1 + u64::from(DEPTH_MAX));
+}
+
+#[test]
+fn no_worker_is_woken_for_places_of_a_window_while_nothing_waits_for_them() {
+    let executor = LibraryExecutor::new("a", Box::new(Chain), shared());
+    let _here = executor.acquire_main(Duration::ZERO).expect("the gate");
+    executor.carry_out(&ControlMessage::SlotsReleased {
+        consumer: ConsumerKey::default(),
+        sub: SubscriptionKey::default(),
+        places: 1,
+    });
+    // Else a worker would want to be where the main thread is.
+    assert!(!executor.leave_main());
 }

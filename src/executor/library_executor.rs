@@ -151,17 +151,26 @@ impl LibraryExecutor {
     /// recalled: what is at hand is not waited for. What was recalled is among the completions, for
     /// the main thread to take at once.
     pub(crate) fn carry_out(self: &Arc<Self>, message: &ControlMessage) {
-        self.change(|queue| match *message {
-            ControlMessage::Recall { sub, .. } => {
-                queue.recall(sub);
-                self.shared.completions.put(queue.completions());
+        let has_ready = {
+            let mut queue = self.queue.lock();
+            match *message {
+                ControlMessage::Recall { sub, .. } => {
+                    queue.recall(sub);
+                    self.shared.completions.put(queue.completions());
+                }
+                ControlMessage::Drop { sub, .. } => queue.drop_prefetch(sub),
+                ControlMessage::Window { sub, window, .. } => queue.set_window(sub, window),
+                ControlMessage::SlotsReleased { sub, places, .. } => queue.release(sub, places),
+                // See `relocate`.
+                ControlMessage::Moved { .. } => {}
             }
-            ControlMessage::Drop { sub, .. } => queue.drop_prefetch(sub),
-            ControlMessage::Window { sub, window, .. } => queue.set_window(sub, window),
-            ControlMessage::SlotsReleased { sub, places, .. } => queue.release(sub, places),
-            // See `relocate`.
-            ControlMessage::Moved { .. } => {}
-        });
+            queue.has_ready()
+        };
+        // Mostly there is nothing to start: a worker woken for that would be in the main thread's
+        // way, which has replies to send.
+        if has_ready {
+            self.queue();
+        }
     }
 
     /// A stream has another name or database: so has what waits of it.

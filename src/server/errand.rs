@@ -264,10 +264,6 @@ fn serve() {
     let mut state = EXCHANGE.state.lock();
     state.served = None;
     requeue(&mut state, Duration::ZERO);
-    drop(state);
-    if let Some(hooks) = HOOKS.get() {
-        hooks.after_background();
-    }
 }
 
 /// Each is a unit, or what stands for one that was refused.

@@ -11,8 +11,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::ffi::event_loop::wake_main_thread;
 use super::ffi::global_lock::GlobalLockGuard;
-use super::hooks::HOOKS;
 use super::shutdown;
+use crate::executor::Completions;
 
 /// How long workers may have the lock between two iterations of the event loop.
 const SHARE: Duration = Duration::from_millis(1);
@@ -75,35 +75,34 @@ pub(super) fn end_iteration() {
 }
 
 /// Holds the lock while it lives.
-pub(super) struct GilGuard {
+pub(super) struct GilGuard<'a> {
     since: Instant,
-    /// Whether something was done under it that others may wait for.
-    pub(super) worked: bool,
-    _lock: GlobalLockGuard,
+    /// The way to the main thread, which is woken when the lock is given up: something was done
+    /// under it that others may wait for. Not before: it would wake up only to wait for the lock.
+    pub(super) wakes: Option<&'a Completions>,
+    lock: Option<GlobalLockGuard>,
 }
 
-impl GilGuard {
+impl GilGuard<'_> {
     /// `None` where the server is ending.
     pub(super) fn take() -> Option<Self> {
         ITERATIONS.give_way();
         let lock = shutdown::take_unless_ending(GlobalLockGuard::take)?;
         Some(Self {
             since: Instant::now(),
-            worked: false,
-            _lock: lock,
+            wakes: None,
+            lock: Some(lock),
         })
     }
 }
 
-/// Just before the lock is given up.
-impl Drop for GilGuard {
+impl Drop for GilGuard<'_> {
     fn drop(&mut self) {
         let held = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         ITERATIONS.held_us.fetch_add(held, Ordering::Relaxed);
-        if self.worked
-            && let Some(hooks) = HOOKS.get()
-        {
-            hooks.after_background();
+        drop(self.lock.take());
+        if let Some(completions) = self.wakes {
+            completions.wake();
         }
     }
 }

@@ -45,10 +45,6 @@ pub(crate) trait Hooks {
     /// The number that the database has now which had this one when the server started.
     fn database_of(&self, home: i32) -> i32;
 
-    /// A worker is about to give up the server's lock, and may have run commands. Called on its
-    /// thread.
-    fn after_background(&self);
-
     /// The main thread leaves the isolate slot of a library where it may still be.
     fn leave_isolate(&self);
 

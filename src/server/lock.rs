@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::executor::ServerLock;
+use crate::executor::{Completions, ServerLock};
 use gears_v8::ports::{Credentials, Flags, Server};
 
 use super::admission::{PAUSE_MAX, WaitsToWrite, check, retry_after};
@@ -18,7 +18,11 @@ use super::gil::GilGuard;
 const ENDING: &str = "Can not lock Redis, the server is shutting down";
 
 /// The server's lock, as workers take it for `client.block`.
-pub(crate) struct GlobalLock;
+pub(crate) struct GlobalLock {
+    /// The way to the main thread, which sleeps. A blocked client may wait for what was written, and
+    /// published messages are still to be sent: the server does both before it sleeps again.
+    pub completions: Arc<Completions>,
+}
 
 impl ServerLock for GlobalLock {
     fn with(
@@ -48,7 +52,7 @@ impl ServerLock for GlobalLock {
                 gil = again;
             }
         }
-        gil.worked = true;
+        gil.wakes = Some(&self.completions);
         match check(&Context::detached(), credentials.flags) {
             Ok(()) => work(Ok(&ExecutionUnit::of_credentials(credentials))),
             Err(refused) => work(Err(refused)),
