@@ -20,6 +20,9 @@ use super::{SHARE, SubscriptionKey};
 /// Runs of one stream that are kept apart; what comes then joins the last.
 const RUNS_MAX: usize = 4096;
 
+/// Streams whose memory is kept.
+const KEPT: usize = 256;
+
 /// Entries of one stream that were added about at once.
 #[derive(Clone, Copy, Debug)]
 struct UnreadRun {
@@ -96,6 +99,7 @@ impl ArrivalOrder {
         }
         if after.is_none() {
             self.unread.remove(&sub);
+            self.shrink();
         }
     }
 
@@ -103,6 +107,14 @@ impl ArrivalOrder {
     pub(super) fn forget(&mut self, sub: SubscriptionKey) {
         self.set_open(sub, false);
         self.unread.remove(&sub);
+        self.shrink();
+    }
+
+    /// Gives memory back that most is not used of.
+    fn shrink(&mut self) {
+        if self.unread.capacity() / 8 > self.unread.len().max(KEPT) {
+            self.unread.shrink_to(KEPT);
+        }
     }
 
     /// Whether anything is known of a stream.

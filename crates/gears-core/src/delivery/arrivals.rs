@@ -65,6 +65,11 @@ impl Arrivals {
         Some(since_ms)
     }
 
+    /// Whether none is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.back.is_empty() && self.unread_new.is_empty()
+    }
+
     /// When the first of them came.
     pub(super) fn first_ms(&self) -> Option<u64> {
         let back = self.back.front().map(|(_, since_ms)| *since_ms);

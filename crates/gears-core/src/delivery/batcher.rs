@@ -197,6 +197,29 @@ impl Batcher {
             && self.in_flight_attempts.is_empty()
     }
 
+    /// Whether nothing is known of any entry.
+    pub(super) fn is_at_rest(&self) -> bool {
+        // A field that is added has to be thought of here.
+        let Self {
+            waiting,
+            waiting_bytes: _,
+            requeued,
+            redriven,
+            in_flight_attempts,
+            busy,
+            draining: _,
+            arrivals,
+            cut,
+        } = self;
+        waiting.is_empty()
+            && requeued.is_empty()
+            && redriven.is_empty()
+            && in_flight_attempts.is_empty()
+            && busy.is_empty()
+            && arrivals.is_empty()
+            && *cut == 0
+    }
+
     // --- batches --------------------------------------------------------------------------------
 
     /// Whether [`Batcher::release`] may have something to give. Groups are not looked at.

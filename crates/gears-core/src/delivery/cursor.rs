@@ -86,6 +86,19 @@ impl Cursor {
         cursor
     }
 
+    /// A cursor that has finished everything up to an entry, and read nothing behind it.
+    pub(super) fn of_rest(read: EntryId) -> Self {
+        Self {
+            read,
+            unfinished: None,
+        }
+    }
+
+    /// The last entry read, where nothing else is to be known.
+    pub(super) fn at_rest(&self) -> Option<EntryId> {
+        self.unfinished.is_none().then_some(self.read)
+    }
+
     fn unfinished(&self) -> &Unfinished {
         self.unfinished.as_deref().unwrap_or(Unfinished::NONE)
     }

@@ -48,6 +48,14 @@ pub(super) struct Batched {
     pub(super) is_count_exact: bool,
 }
 
+/// What there is to know of the way to a callback on which nothing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FeedAtRest {
+    pub(super) is_batched: bool,
+    pub(super) is_count_exact: bool,
+    pub(super) is_draining: bool,
+}
+
 impl Batched {
     /// Nothing is known of what the stream holds behind the cursor.
     fn rescan(&mut self) {
@@ -77,6 +85,43 @@ impl Feed {
             None => Self::Prefetch,
             Some(_) => Self::Batched(Box::default()),
         }
+    }
+
+    /// What there is to know of it where nothing is on its way and `read` was read last; `None`
+    /// where there is more.
+    pub(super) fn at_rest(&self, read: EntryId) -> Option<FeedAtRest> {
+        let Self::Batched(batched) = self else {
+            return Some(FeedAtRest {
+                is_batched: false,
+                is_count_exact: false,
+                is_draining: false,
+            });
+        };
+        // A field that is added has to be thought of here.
+        let Batched {
+            batcher,
+            newest_read,
+            unread_again,
+            is_count_exact,
+        } = &**batched;
+        // What was read again is as good as never read before.
+        let is_at_rest = *newest_read <= read && *unread_again == 0 && batcher.is_at_rest();
+        is_at_rest.then_some(FeedAtRest {
+            is_batched: true,
+            is_count_exact: *is_count_exact,
+            is_draining: batcher.draining,
+        })
+    }
+
+    /// One on which nothing is.
+    pub(super) fn of_rest(rest: FeedAtRest) -> Self {
+        if !rest.is_batched {
+            return Self::Prefetch;
+        }
+        let mut batched = Box::<Batched>::default();
+        batched.is_count_exact = rest.is_count_exact;
+        batched.batcher.draining = rest.is_draining;
+        Self::Batched(batched)
     }
 
     pub(super) fn is_batched(&self) -> bool {

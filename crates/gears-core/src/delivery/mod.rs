@@ -42,12 +42,14 @@ mod feed;
 mod filter;
 mod id;
 mod names;
+mod packed;
 mod places;
 mod policy;
 mod prefetch_queue;
 mod prefix;
 mod rare;
 mod record;
+mod slab;
 mod spread;
 mod standings;
 mod state_machine;
@@ -55,6 +57,7 @@ mod stats;
 mod subscription;
 mod subscriptions;
 mod tally;
+mod tracked;
 mod urgent;
 
 pub use batcher::{Batch, Tried};
@@ -82,9 +85,11 @@ slotmap::new_key_type! {
     pub struct ConsumerKey;
     /// One consumer's interest in one stream. A key that is removed and created anew gets another.
     pub struct SubscriptionKey;
-    /// A stream that some consumer matches.
-    pub(crate) struct StreamKey;
 }
+
+/// A stream that some consumer matches, by its place among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamKey(u32);
 
 /// Entries of one stream that are dispatched together while others wait: by about so many may they
 /// get ahead of what was added to other streams before them.

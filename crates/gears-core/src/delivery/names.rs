@@ -4,12 +4,10 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use slotmap::SlotMap;
-
 use super::StreamKey;
 use super::event::KeyRef;
-use super::state_machine::TrackedStream;
+use super::tracked::{TrackedStream, TrackedStreams};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 /// The keys of the tracked streams, by database and name.
 #[derive(Debug, Default)]
@@ -20,10 +18,8 @@ pub(super) struct Names {
     bytes: usize,
 }
 
-type Streams = SlotMap<StreamKey, TrackedStream>;
-
 impl Names {
-    pub(super) fn get(&self, key: KeyRef<'_>, streams: &Streams) -> Option<StreamKey> {
+    pub(super) fn get(&self, key: KeyRef<'_>, streams: &TrackedStreams) -> Option<StreamKey> {
         let names = self.databases.get(&key.db)?;
         let hash = self.hasher.hash_one(key.name);
         let found = names.find(hash, |one| *streams[*one].name == *key.name);
@@ -31,7 +27,7 @@ impl Names {
     }
 
     /// Lists a stream, whose database and name must not be those of one that is listed.
-    pub(super) fn insert(&mut self, stream: StreamKey, streams: &Streams) {
+    pub(super) fn insert(&mut self, stream: StreamKey, streams: &TrackedStreams) {
         let TrackedStream { db, name, .. } = &streams[stream];
         let hasher = &self.hasher;
         let names = self.databases.entry(*db).or_default();

@@ -1,61 +1,124 @@
 //! The subscriptions of a consumer by their places: the order in which they came into sight.
 //!
-//! Places are given out in ascending order, so the list grows at its end; it is cut into chunks, so
-//! that it neither moves as it grows nor has much room to spare. There are as many elements as the
+//! Places are given out in ascending order, so the list grows at its end; it is cut into chunks of
+//! places, so that it neither moves as it grows nor has much room to spare. A place takes a bit of
+//! its chunk, and four bytes as long as a subscription has it: there are as many of these as the
 //! consumer has streams.
 
 use std::ops::RangeTo;
 
-use super::SubscriptionKey;
+/// Places of a chunk.
+const CHUNK: u32 = 128;
 
-/// Elements of a chunk that is filled at the end of the list.
-const CHUNK: usize = 128;
+/// The places of one chunk that are taken, and by whom, in their order.
+#[derive(Debug)]
+struct Chunk {
+    number: u64,
+    taken: [u64; 2],
+    subs: Vec<u32>,
+}
 
-/// A consumer's subscriptions in the order in which they came into sight. No chunk is empty.
+impl Chunk {
+    /// How many places before one are taken, and whether it is itself.
+    fn find(&self, at: u32) -> (usize, bool) {
+        let bit = 1 << at;
+        let before = (self.taken() & (bit - 1)).count_ones();
+        (before as usize, self.taken() & bit > 0)
+    }
+
+    fn taken(&self) -> u128 {
+        let [low, high] = self.taken;
+        u128::from(high) << u64::BITS | u128::from(low)
+    }
+
+    /// The place is taken from now on, or is not taken any more.
+    fn flip(&mut self, at: u32) {
+        self.taken[(at / u64::BITS) as usize] ^= 1 << (at % u64::BITS);
+    }
+
+    /// All with their places, the last one first.
+    fn last_first(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let taken = self.taken();
+        let first = self.number * u64::from(CHUNK);
+        let places = (0..CHUNK).rev().filter(move |at| taken >> at & 1 > 0);
+        let places = places.map(move |at| first + u64::from(at));
+        places.zip(self.subs.iter().rev().copied())
+    }
+}
+
+/// A consumer's subscriptions, named as [`Subscriptions::key_at`] does, in the order in which they
+/// came into sight. No chunk is empty.
+///
+/// [`Subscriptions::key_at`]: super::subscriptions::Subscriptions::key_at
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    chunks: Vec<Vec<(u64, SubscriptionKey)>>,
+    chunks: Vec<Chunk>,
+    /// The last place that was given out.
+    last: u64,
     len: usize,
 }
 
 impl Places {
+    /// The next place, which is above 0.
+    pub(super) fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
     /// Puts a subscription at a place.
-    pub(super) fn insert(&mut self, place: u64, sub: SubscriptionKey) {
-        let is_last = self.last().is_none_or(|last| last < place);
-        if is_last && self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
+    pub(super) fn insert(&mut self, place: u64, sub: u32) {
+        let (number, at) = parts(place);
+        let found = self.chunks.binary_search_by_key(&number, |one| one.number);
+        let chunk = found.unwrap_or_else(|chunk| {
             // The first ones of a consumer may stay the only ones.
-            let room = if self.chunks.is_empty() { 1 } else { CHUNK };
-            self.chunks.push(Vec::with_capacity(room));
-        }
-        let at = self.chunk(place);
-        let chunk = &mut self.chunks[at];
-        match chunk.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => chunk[at].1 = sub,
-            Err(at) => {
-                chunk.insert(at, (place, sub));
-                self.len += 1;
-            }
+            let is_filled = self.last <= place && !self.chunks.is_empty();
+            let room = if is_filled { CHUNK as usize } else { 1 };
+            let new = Chunk {
+                number,
+                taken: [0; 2],
+                subs: Vec::with_capacity(room),
+            };
+            self.chunks.insert(chunk, new);
+            chunk
+        });
+        let chunk = &mut self.chunks[chunk];
+        let (before, is_taken) = chunk.find(at);
+        if is_taken {
+            chunk.subs[before] = sub;
+        } else {
+            chunk.subs.insert(before, sub);
+            chunk.flip(at);
+            self.len += 1;
         }
     }
 
     pub(super) fn remove(&mut self, place: u64) {
-        let at = self.chunk(place);
-        let Some(chunk) = self.chunks.get_mut(at) else {
+        let (number, at) = parts(place);
+        let Ok(found) = self.chunks.binary_search_by_key(&number, |one| one.number) else {
             return;
         };
-        if let Ok(found) = chunk.binary_search_by_key(&place, |(place, _)| *place) {
-            chunk.remove(found);
-            self.len -= 1;
-            if chunk.is_empty() {
-                self.chunks.remove(at);
-            }
+        let chunk = &mut self.chunks[found];
+        let (before, is_taken) = chunk.find(at);
+        if !is_taken {
+            return;
+        }
+        chunk.subs.remove(before);
+        chunk.flip(at);
+        self.len -= 1;
+        if chunk.subs.is_empty() {
+            self.chunks.remove(found);
+        } else if number < parts(self.last).0 && chunk.subs.capacity() >= 2 * chunk.subs.len() {
+            // Nothing is added to it any more.
+            chunk.subs.shrink_to_fit();
         }
     }
 
-    pub(super) fn get(&self, place: u64) -> Option<SubscriptionKey> {
-        let chunk = self.chunks.get(self.chunk(place))?;
-        let at = chunk.binary_search_by_key(&place, |(place, _)| *place);
-        at.ok().map(|at| chunk[at].1)
+    pub(super) fn get(&self, place: u64) -> Option<u32> {
+        let (number, at) = parts(place);
+        let found = self.chunks.binary_search_by_key(&number, |one| one.number);
+        let chunk = &self.chunks[found.ok()?];
+        let (before, is_taken) = chunk.find(at);
+        is_taken.then(|| chunk.subs[before])
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,36 +126,27 @@ impl Places {
     }
 
     /// All, the first place first.
-    pub(super) fn subs(&self) -> impl DoubleEndedIterator<Item = SubscriptionKey> + '_ {
-        self.chunks.iter().flatten().map(|(_, sub)| *sub)
+    pub(super) fn subs(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        self.chunks.iter().flat_map(|chunk| &chunk.subs).copied()
     }
 
     /// Those below a place, the last one first.
-    pub(super) fn below(
-        &self,
-        places: RangeTo<u64>,
-    ) -> impl Iterator<Item = (u64, SubscriptionKey)> + '_ {
-        let count = (self.chunk(places.end) + 1).min(self.chunks.len());
-        let found = self.chunks[..count].iter().flatten().rev();
+    pub(super) fn below(&self, places: RangeTo<u64>) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let (number, _) = parts(places.end);
+        let count = self.chunks.partition_point(|one| one.number <= number);
+        let found = self.chunks[..count].iter().rev();
         found
-            .copied()
+            .flat_map(Chunk::last_first)
             .skip_while(move |(place, _)| *place >= places.end)
     }
+}
 
-    fn last(&self) -> Option<u64> {
-        let (place, _) = self.chunks.last()?.last()?;
-        Some(*place)
-    }
-
-    /// The chunk in which a place is, if it is in one, and into which it belongs otherwise.
-    fn chunk(&self, place: u64) -> usize {
-        let begins_at_most = |chunk: &Vec<(u64, SubscriptionKey)>| {
-            chunk.first().is_none_or(|(first, _)| *first <= place)
-        };
-        self.chunks
-            .partition_point(begins_at_most)
-            .saturating_sub(1)
-    }
+fn parts(place: u64) -> (u64, u32) {
+    let chunk = u64::from(CHUNK);
+    (
+        place / chunk,
+        u32::try_from(place % chunk).unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -100,7 +154,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use slotmap::SlotMap;
 
     use super::*;
 
@@ -109,13 +162,11 @@ mod tests {
         fn places_that_come_and_go_are_listed_in_their_order(
             steps in prop::collection::vec((any::<bool>(), 0..400_u64), 0..600),
         ) {
-            let mut keys: SlotMap<SubscriptionKey, ()> = SlotMap::with_key();
             let (mut places, mut wanted) = (Places::default(), BTreeMap::new());
             let mut next = 0;
-            for (grows, place) in steps {
-                let sub = keys.insert(());
+            for (sub, (grows, place)) in (0u32..).zip(steps) {
                 if grows {
-                    next += 1;
+                    next = places.next();
                     places.insert(next, sub);
                     wanted.insert(next, sub);
                 } else if wanted.remove(&place).is_some() {
@@ -137,7 +188,7 @@ mod tests {
                 prop_assert_eq!(below, expected.map(|(place, sub)| (*place, *sub)).collect::<Vec<_>>());
                 prop_assert_eq!(places.get(end), wanted.get(&end).copied());
             }
-            prop_assert!(places.chunks.iter().all(|chunk| !chunk.is_empty()));
+            prop_assert!(places.chunks.iter().all(|chunk| !chunk.subs.is_empty()));
         }
     }
 }

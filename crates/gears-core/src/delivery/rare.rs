@@ -17,6 +17,11 @@ pub(super) trait Absent: Default + 'static {
 pub(super) struct Rare<T>(Option<Box<T>>);
 
 impl<T: Absent> Rare<T> {
+    /// Whether there is none.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Gives the memory back where nothing is kept in it.
     pub(super) fn tidy(&mut self) {
         if self.0.as_ref().is_some_and(|value| value.is_absent()) {

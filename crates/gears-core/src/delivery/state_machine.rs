@@ -31,11 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::SlotMap;
-use smallvec::SmallVec;
 
 use super::arrival_order::ArrivalOrder;
 use super::consumer::{ConsumerSpec, Mode};
-use super::cursor::TrimBound;
 use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::event::{ControlMessage, Event, KeyRef, Refusal};
@@ -48,10 +46,12 @@ use super::standings::Standings;
 use super::stats::Stats;
 use super::subscription::{FeedContext, Subscription};
 use super::subscriptions::Subscriptions;
+use super::tracked::TrackedStreams;
 use super::urgent::Urgent;
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 
 pub use consumers::StreamView;
+pub(super) use memory::shrink;
 pub use overview::Overview;
 pub use page::{Choice, Page, Row};
 
@@ -101,53 +101,16 @@ impl RegisteredConsumer {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct TrackedStream {
-    pub(super) db: i32,
-    pub(super) name: Arc<[u8]>,
-    subs: SmallVec<[SubscriptionKey; 2]>,
-    matched_at: u64,
-    trimmed: Trimmed,
-    trim_queued: bool,
-}
-
-/// A trim bound in the memory of an ID: trims never reach the last ID that there is.
-#[derive(Clone, Copy, Debug)]
-struct Trimmed(EntryId);
-
-impl Trimmed {
-    /// No entry is below it, so there is nothing to gain from trimming to it.
-    const NOTHING: Self = Self(EntryId::new(0, 1));
-}
-
-impl From<TrimBound> for Trimmed {
-    fn from(bound: TrimBound) -> Self {
-        match bound {
-            TrimBound::Below(id) => Self(id),
-            TrimBound::Everything => Self(EntryId::ZERO),
-        }
-    }
-}
-
-impl From<Trimmed> for TrimBound {
-    fn from(Trimmed(id): Trimmed) -> Self {
-        match id {
-            EntryId::ZERO => Self::Everything,
-            id => Self::Below(id),
-        }
-    }
-}
-
 /// The delivery core: it takes facts ([`Event`]) and gives decisions.
 #[derive(Debug)]
 pub struct Delivery {
     consumers: SlotMap<ConsumerKey, RegisteredConsumer>,
-    streams: SlotMap<StreamKey, TrackedStream>,
+    streams: TrackedStreams,
     subs: Subscriptions,
     names: Names,
     prefixes: PrefixIndex<ConsumerKey>,
-    epoch: u64,
-    discovered: u64,
+    /// Of the set of consumers; 0 is of none.
+    epoch: u32,
     primary: bool,
     loading: bool,
     /// Why nothing can be written now.
@@ -179,12 +142,11 @@ impl Delivery {
     pub fn new(primary: bool) -> Self {
         Self {
             consumers: SlotMap::with_key(),
-            streams: SlotMap::with_key(),
-            subs: Subscriptions::new(),
+            streams: TrackedStreams::default(),
+            subs: Subscriptions::default(),
             names: Names::default(),
             prefixes: PrefixIndex::default(),
             epoch: 0,
-            discovered: 0,
             primary,
             loading: false,
             refusal: None,
@@ -310,7 +272,10 @@ impl Delivery {
     /// The stream of a subscription: its database and name.
     #[must_use]
     pub fn stream_of(&self, sub: SubscriptionKey) -> Option<(i32, Arc<[u8]>)> {
-        let stream = &self.streams[self.subs.get(sub)?.stream];
+        if !self.subs.contains_key(sub) {
+            return None;
+        }
+        let stream = &self.streams[self.subs.stream_of(sub)];
         Some((stream.db, Arc::clone(&stream.name)))
     }
 
@@ -323,6 +288,6 @@ impl Delivery {
     }
 
     fn is_sync(&self, sub: SubscriptionKey) -> bool {
-        self.consumers[self.subs[sub].consumer].spec.mode == Mode::Sync
+        self.consumers[self.subs.consumer_of(sub)].spec.mode == Mode::Sync
     }
 }

@@ -60,6 +60,8 @@ pub(super) enum List {
     Progress = 2,
     /// Those that may have changed since their standing was noted.
     Changed = 4,
+    /// Those that may be packed.
+    Resting = 8,
 }
 
 impl Lists {
@@ -68,6 +70,10 @@ impl Lists {
         let is_new = self.0 & list as u8 == 0;
         self.0 |= list as u8;
         is_new
+    }
+
+    pub(super) fn is_in_none(self) -> bool {
+        self.0 == 0
     }
 
     /// It was taken out of the list.

@@ -119,6 +119,42 @@ impl Tally {
         }
     }
 
+    /// What counted this, and estimates that latency.
+    pub(super) fn of(stats: Stats, latency_us: u64) -> Self {
+        let mut more = Rare::<More>::default();
+        let mut here = |sum: u64, there: fn(&mut More) -> &mut u64| {
+            u32::try_from(sum).unwrap_or_else(|_| {
+                *there(&mut more) = sum;
+                0
+            })
+        };
+        let mut tally = Self {
+            finished: here(stats.finished, |more| &mut more.finished),
+            attempts: here(stats.attempts, |more| &mut more.attempts),
+            total_processed_ms: here(stats.total_processed_ms, |more| {
+                &mut more.total_processed_ms
+            }),
+            total_lag_ms: here(stats.total_lag_ms, |more| &mut more.total_lag_ms),
+            last_lag_ms: cut(stats.last_lag_ms),
+            last_processed_ms: cut(stats.last_processed_ms),
+            latency_us: cut(latency_us),
+            more,
+        };
+        let failed = stats.failures | stats.given_up | stats.dead_letters | stats.filtered;
+        let has_failed = failed > 0 || stats.failing || stats.last_error.is_some();
+        if has_failed || tally.last_lag_ms == u32::MAX {
+            let more = &mut *tally.more;
+            more.last_lag_ms = stats.last_lag_ms;
+            more.failures = stats.failures;
+            more.given_up = stats.given_up;
+            more.dead_letters = stats.dead_letters;
+            more.filtered = stats.filtered;
+            more.last_error = stats.last_error;
+            more.failing = stats.failing;
+        }
+        tally
+    }
+
     /// The error of the last callback that failed.
     pub(super) fn last_error(&self) -> Option<&Arc<str>> {
         self.more.last_error.as_ref()
@@ -268,7 +304,11 @@ mod tests {
                 (stats.finished, stats.attempts, stats.failures, stats.failing, ms, last)
             };
             prop_assert_eq!(numbers(&counted), numbers(&stats));
-            prop_assert_eq!(counted.last_error, stats.last_error);
+            prop_assert_eq!(&counted.last_error, &stats.last_error);
+            let again = Tally::of(counted, tally.latency_us().unwrap_or(0));
+            prop_assert_eq!(numbers(&again.stats()), numbers(&stats));
+            prop_assert_eq!(again.stats().last_error, stats.last_error);
+            prop_assert_eq!(again.latency_us(), tally.latency_us());
         }
     }
 }

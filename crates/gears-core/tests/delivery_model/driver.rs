@@ -387,6 +387,11 @@ impl Driver {
         }
     }
 
+    /// What is at rest is put away.
+    pub(crate) fn pack(&mut self) {
+        self.core.pack();
+    }
+
     // ---- workers --------------------------------------------------------------------------
 
     /// The code at a place, if there is any.

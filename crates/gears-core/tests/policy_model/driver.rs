@@ -271,6 +271,11 @@ impl Driver {
         true
     }
 
+    /// What is at rest is put away.
+    pub(crate) fn pack(&mut self) {
+        self.core.pack();
+    }
+
     /// The process is gone, and another goes on from what is committed, or from a dump.
     pub(crate) fn crash(&mut self, dump: bool, other_clock_ms: i64) {
         let mut records: Vec<(usize, usize, Checkpoint)> = self.reference.recorded();

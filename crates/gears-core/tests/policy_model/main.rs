@@ -75,6 +75,7 @@ enum Action {
     Receive(usize),
     PassTime(u64),
     PassToNext,
+    Pack,
     Pause(u8, Option<usize>),
     Resume(u8, Option<usize>),
     RetryNow(u8, usize),
@@ -105,6 +106,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Abandon(at) => driver.abandon(at),
         Action::Receive(count) => driver.receive(count),
         Action::PassTime(ms) => driver.pass_time(ms),
+        Action::Pack => driver.pack(),
         Action::PassToNext => _ = driver.pass_to_next(),
         Action::Pause(which, stream) => driver.pause(which, stream),
         Action::Resume(which, stream) => driver.resume(which, stream),
@@ -237,6 +239,7 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
         10 => (1usize..4).prop_map(Action::Receive),
         10 => (0u64..300).prop_map(Action::PassTime),
         16 => Just(Action::PassToNext),
+        12 => Just(Action::Pack),
         2 * upheaval => (any::<u8>(), some_stream()).prop_map(|(which, s)| Action::Pause(which, s)),
         4 * upheaval => (any::<u8>(), some_stream()).prop_map(|(which, s)| Action::Resume(which, s)),
         upheaval => (any::<u8>(), stream()).prop_map(|(which, s)| Action::RetryNow(which, s)),
@@ -279,6 +282,7 @@ fn change() -> impl Strategy<Value = Action> {
         6 => (1usize..4).prop_map(Action::Receive),
         3 => (0u64..300).prop_map(Action::PassTime),
         3 => Just(Action::PassToNext),
+        3 => Just(Action::Pack),
         8 => (any::<u8>(), spec()).prop_map(|(which, spec)| Action::Change(which, spec)),
     ]
 }
@@ -324,6 +328,7 @@ fn plain_change() -> impl Strategy<Value = Action> {
         1 => any::<usize>().prop_map(Action::Abandon),
         2 => (1usize..4).prop_map(Action::Receive),
         1 => Just(Action::PassToNext),
+        3 => Just(Action::Pack),
         10 => plain_spec().prop_map(|spec| Action::Change(0, spec)),
     ]
 }

@@ -180,7 +180,7 @@ impl Delivery {
         state.resume(&checkpoint, self.now_ms);
         state.tail.has_unread = true;
         self.queue_commit(sub);
-        self.queue_trim(self.subs[sub].stream);
+        self.queue_trim(self.subs.stream_of(sub));
         self.schedule(sub);
     }
 
@@ -197,7 +197,7 @@ impl Delivery {
         let Some((_, mut load)) = self.complete(sub, number) else {
             return;
         };
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         let consumer = &mut self.consumers[state.consumer];
         let end = end.checked(&load);
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
@@ -229,7 +229,7 @@ impl Delivery {
         } else if is_redriven {
             self.delete_dead_letters(sub, load.dead_letters, load.from);
         }
-        self.subs[sub].adopt(&self.consumers[consumer].spec);
+        self.subs.at_mut(sub).adopt(&self.consumers[consumer].spec);
         self.queue_commit(sub);
         self.queue_trim(stream);
         self.schedule(sub);
@@ -242,9 +242,8 @@ impl Delivery {
         dead_letters: Vec<EntryId>,
         from: Option<(i32, Arc<[u8]>)>,
     ) {
-        let state = &self.subs[sub];
-        let consumer = state.consumer;
-        let stream = &self.streams[state.stream];
+        let consumer = self.subs.consumer_of(sub);
+        let stream = &self.streams[self.subs.stream_of(sub)];
         // The dead letters stay where they are, wherever the stream is moved.
         if let Some((db, from)) = from {
             let stream = Arc::clone(&stream.name);
@@ -266,7 +265,7 @@ impl Delivery {
         self.requeue(sub, load);
         self.urgent.forget(sub);
         if yields {
-            self.subs[sub].refuse();
+            self.subs.at_mut(sub).refuse();
         }
         self.schedule(sub);
     }
@@ -300,7 +299,7 @@ impl Delivery {
 
     /// Sees to it that a subscription that cannot go on now is looked at again in time.
     pub(super) fn set_timer(&mut self, sub: SubscriptionKey) {
-        let state = &self.subs[sub];
+        let state = self.subs.at(sub);
         let consumer = &self.consumers[state.consumer];
         let until = state
             .delivery_state
@@ -318,7 +317,7 @@ impl Delivery {
         if at == state.timer_ms {
             return;
         }
-        let before = std::mem::replace(&mut self.subs[sub].timer_ms, at);
+        let before = std::mem::replace(&mut self.subs.at_mut(sub).timer_ms, at);
         if before > 0 {
             self.timers.remove(&(before, sub));
         }
@@ -331,6 +330,7 @@ impl Delivery {
     /// on.
     pub fn set_time(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
+        self.give_back();
         while let Some((at, sub)) = self.timers.first().copied() {
             if at > self.now_ms {
                 break;

@@ -32,17 +32,17 @@ impl Delivery {
         let stream = self.names.get(key, &self.streams);
         let stream = stream.unwrap_or_else(|| self.track(key));
         self.refresh(stream);
-        let mut subs = self.streams[stream].subs.iter().copied();
-        subs.find(|sub| self.subs[*sub].consumer == consumer)
+        let mut subs = self.subs.siblings(self.streams[stream].subs);
+        subs.find(|sub| self.subs.consumer_of(*sub) == consumer)
     }
 
     /// Sets a subscription to a checkpoint. What it has with callbacks ends unheard.
     pub(super) fn resume_from(&mut self, mut sub: SubscriptionKey, checkpoint: &Checkpoint) {
-        let state = &self.subs[sub];
+        let state = self.subs.at(sub);
         if state.cursor.unacknowledged() > 0 || state.is_recalling() || !state.feed.is_idle() {
             sub = self.renew(sub);
         }
-        self.subs[sub].resume(checkpoint, self.now_ms);
+        self.subs.at_mut(sub).resume(checkpoint, self.now_ms);
         self.rescan(sub);
     }
 }

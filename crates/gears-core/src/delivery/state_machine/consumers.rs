@@ -13,7 +13,8 @@ use super::super::policy::OnFailure;
 use super::super::spread::{Percentiles, RecentSpreads, Spread};
 use super::super::standings::Standings;
 use super::super::stats::Stats;
-use super::super::subscription::{Recall, Subscription};
+use super::super::subscription::Recall;
+use super::super::subscriptions::Seen;
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::{Delivery, RegisteredConsumer};
 
@@ -29,7 +30,7 @@ pub struct StreamView<'a> {
     spread: Option<&'a Spread>,
     /// How it stands.
     pub state: State,
-    state_of: &'a Subscription,
+    state_of: Seen<'a>,
     now_ms: u64,
     refusal: Option<&'a Refusal>,
 }
@@ -124,7 +125,7 @@ impl Delivery {
         });
         let spec = &self.consumers[consumer].spec;
         self.prefixes.insert(&spec.prefix, spec.exact, consumer);
-        self.epoch += 1;
+        self.begin_epoch();
         consumer
     }
 
@@ -133,7 +134,7 @@ impl Delivery {
     pub fn suspend_consumer(&mut self, key: ConsumerKey) {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.suspended = true;
-            for sub in consumer.subs.subs().collect::<Vec<_>>() {
+            for sub in self.subs_of(key) {
                 self.recall(sub, Recall::Upgrade);
                 self.schedule(sub);
             }
@@ -162,10 +163,9 @@ impl Delivery {
         if !waits {
             consumer.delivery_state.until_ms = 0;
         }
-        let subs: Vec<_> = consumer.subs.subs().collect();
-        for sub in subs {
+        for sub in self.subs_of(key) {
             self.recall(sub, Recall::Upgrade);
-            let state = &mut self.subs[sub];
+            let state = self.subs.at_mut(sub);
             state.uncommitted_slots = 0;
             state.end_refusal();
             state.forget_count();
@@ -173,13 +173,18 @@ impl Delivery {
                 state.delivery_state.end_pause();
             }
             self.sift(sub);
-            let state = &mut self.subs[sub];
+            let state = self.subs.at_mut(sub);
             if !state.is_recalling() {
                 state.adopt(&self.consumers[key].spec);
             }
-            self.queue_trim(self.subs[sub].stream);
+            self.queue_trim(self.subs.stream_of(sub));
             self.schedule(sub);
         }
+    }
+
+    /// Streams are to be matched anew.
+    fn begin_epoch(&mut self) {
+        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
     }
 
     /// Removes a consumer with all it knows. Its callbacks that are running end unheard, what waits
@@ -190,13 +195,11 @@ impl Delivery {
         };
         let spec = &consumer.spec;
         self.prefixes.remove(&spec.prefix, spec.exact, key);
-        self.epoch += 1;
+        self.begin_epoch();
         for sub in self.subs_of(key) {
-            let stream = self.subs[sub].stream;
+            let stream = self.subs.stream_of(sub);
             self.drop_subscription(sub);
-            let state = &mut self.streams[stream];
-            state.subs.retain(|one| *one != sub);
-            if state.subs.is_empty() {
+            if self.streams[stream].subs.is_empty() {
                 self.untrack(stream);
             } else {
                 self.queue_trim(stream);
@@ -216,8 +219,8 @@ impl Delivery {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.totals.clear();
             consumer.recent = RecentSpreads::default();
-            for sub in consumer.subs.subs() {
-                self.subs[sub].tally.clear();
+            for sub in self.subs_of(key) {
+                self.subs.at_mut(sub).tally.clear();
             }
         }
     }
@@ -228,12 +231,12 @@ impl Delivery {
             .get(key)
             .into_iter()
             .flat_map(|consumer| consumer.subs.subs().rev())
-            .map(|sub| self.view(sub))
+            .map(|at| self.view(self.subs.key_at(at)))
     }
 
     pub(super) fn view(&self, sub: SubscriptionKey) -> StreamView<'_> {
         let key = sub;
-        let sub = &self.subs[key];
+        let sub = self.subs.at(key);
         let stream = &self.streams[sub.stream];
         StreamView {
             db: stream.db,

@@ -24,8 +24,8 @@ impl Delivery {
 
     fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
         let stream = self.names.get(key, &self.streams)?;
-        let mut subs = self.streams[stream].subs.iter().copied();
-        subs.find(|sub| self.subs[*sub].consumer == consumer)
+        let mut subs = self.subs.siblings(self.streams[stream].subs);
+        subs.find(|sub| self.subs.consumer_of(*sub) == consumer)
     }
 
     /// Dispatches nothing more of a stream, or of any stream of a consumer. What is with
@@ -43,8 +43,8 @@ impl Delivery {
         });
         if key.is_none() {
             for sub in self.subs_of(consumer) {
-                if self.subs[sub].delivery_state.aborted.is_some() {
-                    self.subs[sub].delivery_state.aborted = None;
+                if self.subs.at(sub).delivery_state.aborted.is_some() {
+                    self.subs.at_mut(sub).delivery_state.aborted = None;
                     self.queue_commit(sub);
                     self.rescan(sub);
                 }
@@ -67,7 +67,7 @@ impl Delivery {
         let Some(sub) = self.find(consumer, key) else {
             return;
         };
-        let mut delivery_state = (*self.subs[sub].delivery_state).clone();
+        let mut delivery_state = (*self.subs.at(sub).delivery_state).clone();
         delivery_state.until_ms = 0;
         delivery_state.tried.clear();
         let checkpoint = Checkpoint {
@@ -93,7 +93,8 @@ impl Delivery {
         };
         let policy = self.consumers[consumer].spec.policy.clone();
         let db = key.db;
-        let (Some(batcher), Some(policy)) = (self.subs[sub].feed.batcher_mut(), policy) else {
+        let (Some(batcher), Some(policy)) = (self.subs.at_mut(sub).feed.batcher_mut(), policy)
+        else {
             return 0;
         };
         let unread_new = dead_letters
@@ -115,7 +116,7 @@ impl Delivery {
         dead_letter: EntryId,
     ) -> bool {
         let state = self.find(consumer, key).and_then(|sub| self.subs.get(sub));
-        let batcher = state.and_then(|state| state.feed.batcher());
+        let batcher = state.as_ref().and_then(|state| state.feed.batcher());
         batcher.is_some_and(|batcher| batcher.is_redriven(dead_letter))
     }
 
@@ -131,7 +132,10 @@ impl Delivery {
 
     pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
         let consumer = self.consumers.get(consumer);
-        consumer.map_or_else(Vec::new, |one| one.subs.subs().collect())
+        consumer.map_or_else(Vec::new, |one| {
+            let subs = one.subs.subs();
+            subs.map(|at| self.subs.key_at(at)).collect()
+        })
     }
 
     fn change_state(
@@ -144,7 +148,7 @@ impl Delivery {
             let Some(sub) = self.find(consumer, key) else {
                 return;
             };
-            let delivery_state = &mut self.subs[sub].delivery_state;
+            let delivery_state = &mut self.subs.at_mut(sub).delivery_state;
             let was_final = delivery_state.is_final();
             change(&mut *delivery_state);
             self.queue_commit(sub);
@@ -159,8 +163,7 @@ impl Delivery {
             (was_final, self.subs_of(consumer))
         };
         for sub in subs {
-            let state = &self.subs[sub];
-            let is_final = state.delivery_state.is_final()
+            let is_final = self.subs.at(sub).delivery_state.is_final()
                 || self.consumers[consumer].delivery_state.is_final();
             if is_final {
                 // Also what waits beside the callback: it will be read again.

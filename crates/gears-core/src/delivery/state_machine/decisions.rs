@@ -60,10 +60,10 @@ impl Delivery {
             if !self.is_runnable(sub) {
                 continue;
             }
-            if self.subs[sub].is_start_unresolved() {
+            if self.subs.at(sub).is_start_unresolved() {
                 return Some(Dispatch::Read(self.read_request(sub)?));
             }
-            if self.subs[sub].feed.is_batched() {
+            if self.subs.at(sub).feed.is_batched() {
                 match self.next_step(sub) {
                     Some(step) => return Some(step),
                     None => continue,
@@ -98,12 +98,13 @@ impl Delivery {
         let subs = &self.subs;
         self.start_unresolved.retain(|sub| {
             subs.get(*sub)
-                .is_some_and(Subscription::is_start_unresolved)
+                .is_some_and(|state| state.is_start_unresolved())
         });
         let stream = self.names.get(key, &self.streams)?;
         let mut unresolved = self.start_unresolved.iter().copied();
-        let sub = unresolved.find(|sub| self.subs[*sub].stream == stream)?;
-        Some(self.request(sub, &self.subs[sub], 0))
+        let sub = unresolved
+            .find(|sub| self.subs.contains_key(*sub) && self.subs.stream_of(*sub) == stream)?;
+        Some(self.request(sub, &self.subs.at(sub), 0))
     }
 
     /// What a consumer may read now; `None` where it is at the end or has no room.
@@ -113,17 +114,17 @@ impl Delivery {
         }
         let state = self.subs.get(sub)?;
         if state.is_start_unresolved() {
-            return Some(self.request(sub, state, 0));
+            return Some(self.request(sub, &state, 0));
         }
         let consumer = &self.consumers[state.consumer];
-        if consumer.suspended || state.is_recalling() || self.is_blocked(state) {
+        if consumer.suspended || state.is_recalling() || self.is_blocked(&state) {
             return None;
         }
         let max = state.room(consumer.feed_context(sub, self.now_ms));
         if max == 0 {
             return None;
         }
-        Some(self.request(sub, state, max))
+        Some(self.request(sub, &state, max))
     }
 
     fn request(&self, sub: SubscriptionKey, state: &Subscription, max: usize) -> ReadRequest {
@@ -149,16 +150,17 @@ impl Delivery {
             let Some(stream) = self.streams.get_mut(key) else {
                 continue;
             };
-            stream.trim_queued = false;
-            if !self.is_active() {
+            // Its key may have been that of another, whose trim this was.
+            let is_queued = std::mem::take(&mut stream.trim_queued);
+            if !is_queued || !self.is_active() {
                 continue;
             }
             self.refresh(key);
             let stream = &self.streams[key];
             let mut wanted = false;
             let mut to = TrimBound::Everything;
-            for sub in &stream.subs {
-                let sub = &self.subs[*sub];
+            for sub in self.subs.siblings(stream.subs) {
+                let sub = self.subs.at(sub);
                 wanted |= self.consumers[sub.consumer].spec.trim;
                 to = to.min(sub.cursor.trim_bound());
             }

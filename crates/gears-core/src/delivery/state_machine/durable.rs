@@ -33,7 +33,7 @@ impl Delivery {
 
     /// Has the progress of a subscription committed.
     pub(super) fn queue_commit(&mut self, sub: SubscriptionKey) {
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         if state.lists.enter(List::Progress) {
             self.progress.push_back(sub);
         }
@@ -64,9 +64,9 @@ impl Delivery {
             }
             // Where it begins is known soon, and committed then.
             if !self.is_active() {
-                self.subs[sub].missed_commit = true;
-            } else if !self.subs[sub].is_start_unresolved() {
-                let state = &self.subs[sub];
+                self.subs.at_mut(sub).missed_commit = true;
+            } else if !self.subs.at(sub).is_start_unresolved() {
+                let state = self.subs.at(sub);
                 let stream = &self.streams[state.stream];
                 return Some(Progress {
                     consumer,
@@ -85,8 +85,8 @@ impl Delivery {
             return None;
         }
         while let Some(mut dead_letter) = self.dead_letters.pop_front() {
-            if let Some(state) = self.subs.get(dead_letter.sub) {
-                let stream = &self.streams[state.stream];
+            if self.subs.contains_key(dead_letter.sub) {
+                let stream = &self.streams[self.subs.stream_of(dead_letter.sub)];
                 dead_letter.db = stream.db;
                 dead_letter.stream = Arc::clone(&stream.name);
                 return Some(dead_letter);

@@ -40,10 +40,11 @@ impl Delivery {
         if is_gone {
             self.queue_commit(sub);
         }
-        let state = &self.subs[sub];
+        let state = self.subs.at(sub);
         if state.cursor.unacknowledged() == 0 {
             // What held back a trim may be gone.
-            self.queue_trim(state.stream);
+            let stream = state.stream;
+            self.queue_trim(stream);
         }
         self.schedule(sub);
     }
@@ -78,7 +79,7 @@ impl Delivery {
     }
 
     pub(super) fn after_finish(&mut self, sub: SubscriptionKey, is_on_old_code: bool) {
-        let stream = self.subs[sub].stream;
+        let stream = self.subs.stream_of(sub);
         if is_on_old_code {
             self.tell_window(sub);
         }
@@ -88,7 +89,7 @@ impl Delivery {
 
     /// The prefetch queue has another window.
     pub(super) fn tell_window(&mut self, sub: SubscriptionKey) {
-        let state = &self.subs[sub];
+        let state = self.subs.at(sub);
         let consumer = state.consumer;
         let window = state.prefetch_window(self.consumers[consumer].spec.window);
         self.control_messages.push_back(ControlMessage::Window {

@@ -64,7 +64,7 @@ impl Delivery {
         took: Duration,
         now_ms: u64,
     ) {
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         let totals = &mut self.consumers[state.consumer].totals;
         totals.note_error(Arc::clone(&failure.error));
         state.tally.note_error(Arc::clone(&failure.error));
@@ -76,7 +76,7 @@ impl Delivery {
             load.tried.first_ms = now_ms.saturating_sub(took);
         }
         load.tried.attempts = load.tried.attempts.saturating_add(1);
-        let consumer = self.subs[sub].consumer;
+        let consumer = self.subs.consumer_of(sub);
         let policy = self.policy(consumer);
         let scope = policy.scope;
         match fate(policy, &load, failure, now_ms) {
@@ -97,7 +97,7 @@ impl Delivery {
             Fate::Stop => {
                 self.requeue(sub, load);
                 let delivery_state = match scope {
-                    Scope::Stream => &mut *self.subs[sub].delivery_state,
+                    Scope::Stream => &mut *self.subs.at_mut(sub).delivery_state,
                     Scope::Consumer => &mut self.consumers[consumer].delivery_state,
                 };
                 delivery_state.aborted = Some(Arc::clone(&failure.error));
@@ -111,12 +111,12 @@ impl Delivery {
     /// any are left.
     pub(super) fn requeue(&mut self, sub: SubscriptionKey, mut load: Load) -> bool {
         let mut unwanted = Vec::new();
-        if let Some(filter) = &self.policy(self.subs[sub].consumer).filter {
+        if let Some(filter) = &self.policy(self.subs.consumer_of(sub)).filter {
             load.sift(filter, &mut unwanted);
         }
         self.pass_over(sub, &unwanted);
         let is_left = !load.entries.is_empty();
-        if let Some(batcher) = self.subs[sub].feed.batcher_mut() {
+        if let Some(batcher) = self.subs.at_mut(sub).feed.batcher_mut() {
             batcher.requeue(load);
         }
         is_left
@@ -124,7 +124,7 @@ impl Delivery {
 
     /// The consumer has another filter, which holds for what comes again, too.
     pub(super) fn sift(&mut self, sub: SubscriptionKey) {
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         let policy = self.consumers[state.consumer].spec.policy.as_deref();
         let filter = policy.and_then(|policy| policy.filter.as_ref());
         let (Some(filter), Some(batcher)) = (filter, state.feed.batcher_mut()) else {
@@ -144,7 +144,7 @@ impl Delivery {
         if unwanted.is_empty() {
             return;
         }
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         for id in unwanted {
             state.cursor.note_finished(*id);
         }
@@ -158,8 +158,8 @@ impl Delivery {
     /// Nothing is dispatched until then.
     fn wait(&mut self, sub: SubscriptionKey, scope: Scope, until_ms: u64) {
         let delivery_state = match scope {
-            Scope::Stream => &mut *self.subs[sub].delivery_state,
-            Scope::Consumer => &mut self.consumers[self.subs[sub].consumer].delivery_state,
+            Scope::Stream => &mut *self.subs.at_mut(sub).delivery_state,
+            Scope::Consumer => &mut self.consumers[self.subs.consumer_of(sub)].delivery_state,
         };
         delivery_state.until_ms = delivery_state.until_ms.max(until_ms);
         self.after_state_change(sub, scope);
@@ -169,14 +169,14 @@ impl Delivery {
     /// meanwhile.
     fn after_state_change(&mut self, sub: SubscriptionKey, scope: Scope) {
         if scope == Scope::Stream {
-            self.subs[sub].put_back();
+            self.subs.at_mut(sub).put_back();
             return;
         }
-        let consumer = self.subs[sub].consumer;
+        let consumer = self.subs.consumer_of(sub);
         self.queue_consumer_state(consumer);
-        let subs: Vec<_> = self.consumers[consumer].subs.subs().collect();
+        let subs = self.subs_of(consumer);
         for sub in subs {
-            self.subs[sub].put_back();
+            self.subs.at_mut(sub).put_back();
             self.schedule(sub);
         }
     }
@@ -190,13 +190,12 @@ impl Delivery {
         took: Duration,
         now_ms: u64,
     ) {
-        let state = &self.subs[sub];
-        let consumer = state.consumer;
-        let stream = &self.streams[state.stream];
+        let consumer = self.subs.consumer_of(sub);
+        let stream = &self.streams[self.subs.stream_of(sub)];
         let (db, name) = (stream.db, Arc::clone(&stream.name));
         let to = self.policy(consumer).dead_letter.clone();
         let is_redriven = !load.dead_letters.is_empty();
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         let consumer_state = &mut self.consumers[consumer];
         consumer_state.totals.given_up += load.entries.len() as u64;
         state.tally.note_given_up(load.entries.len() as u64);

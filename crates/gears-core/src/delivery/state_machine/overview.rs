@@ -15,6 +15,8 @@ use super::Delivery;
 const MANY: usize = 128;
 /// How many are noted at a fact: more than one fact changes, but for those that change all.
 const AT_A_FACT: usize = 2 * MANY;
+/// How many are noted each time that the time is told, for those after which no fact comes.
+const IN_TIME: usize = 1024;
 /// How many are noted before somebody looks. What changes more of them at once, like another role
 /// of the server, is seen a little later, so that a look at it holds up nobody.
 const AT_A_LOOK: usize = 8192;
@@ -55,7 +57,8 @@ impl Delivery {
         };
         let aborted = standings.last_aborted();
         let aborted = aborted.and_then(|place| consumer.subs.get(place));
-        let aborted = aborted.and_then(|sub| self.subs[sub].delivery_state.aborted.as_ref());
+        let aborted = aborted.map(|at| self.subs.key_at(at));
+        let aborted = aborted.and_then(|sub| self.subs.at(sub).delivery_state.aborted.clone());
         Some(Overview {
             spec: &consumer.spec,
             state,
@@ -63,12 +66,7 @@ impl Delivery {
             streams: consumer.subs.len(),
             in_flight: standings.in_flight(),
             totals: &consumer.totals,
-            aborted: consumer
-                .delivery_state
-                .aborted
-                .as_ref()
-                .or(aborted)
-                .cloned(),
+            aborted: consumer.delivery_state.aborted.clone().or(aborted),
             is_failing: standings.is_failing(),
         })
     }
@@ -77,6 +75,13 @@ impl Delivery {
     pub(super) fn note_standings_if_many(&mut self) {
         if self.subs.changed_count() >= MANY {
             self.note_some(AT_A_FACT);
+        }
+    }
+
+    /// The same, however long no fact comes.
+    pub(super) fn note_standings_in_time(&mut self) {
+        if self.subs.changed_count() >= MANY {
+            self.note_some(IN_TIME);
         }
     }
 

@@ -84,9 +84,12 @@ impl Delivery {
             return Box::new(std::iter::empty());
         };
         let below = |place: u64| if place == 0 { u64::MAX } else { place };
-        let at = |place: u64| Some((place, consumer.subs.get(place)?));
+        let at = |place: u64| Some((place, self.subs.key_at(consumer.subs.get(place)?)));
         match choice {
-            Choice::Before(place) => Box::new(consumer.subs.below(..below(place))),
+            Choice::Before(place) => {
+                let subs = consumer.subs.below(..below(place));
+                Box::new(subs.map(|(place, at)| (place, self.subs.key_at(at))))
+            }
             Choice::Held(state, place) => {
                 let places = consumer.standings.held(state, below(place));
                 let state_of = move |sub: SubscriptionKey| self.view(sub).state;
@@ -96,7 +99,7 @@ impl Delivery {
             }
             Choice::Behind => {
                 let subs = consumer.standings.furthest_behind();
-                Box::new(subs.map(|sub| (self.subs[sub].discovered, sub)))
+                Box::new(subs.map(|sub| (self.subs.at(sub).discovered, sub)))
             }
         }
     }

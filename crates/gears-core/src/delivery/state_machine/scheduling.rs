@@ -62,7 +62,7 @@ impl Delivery {
             && self
                 .subs
                 .get(sub)
-                .is_some_and(|state| !state.is_recalling() && !self.is_blocked(state))
+                .is_some_and(|state| !state.is_recalling() && !self.is_blocked(&state))
     }
 
     /// Whether nothing of a stream can be dispatched now.
@@ -74,7 +74,7 @@ impl Delivery {
     }
 
     pub(super) fn is_runnable(&self, sub: SubscriptionKey) -> bool {
-        let state = &self.subs[sub];
+        let state = &*self.subs.at(sub);
         let consumer = &self.consumers[state.consumer];
         if state.is_start_unresolved() {
             // Nothing keeps it from that: what is added from now on is not to be left out.
@@ -95,8 +95,7 @@ impl Delivery {
 
     /// What a stream can do says how far others of its consumer may be read.
     pub(super) fn schedule_next_in_order(&mut self, sub: SubscriptionKey) {
-        let state = &self.subs[sub];
-        let consumer = state.consumer;
+        let consumer = self.subs.consumer_of(sub);
         if self.consumers[consumer].order.is_alone(sub) {
             return;
         }
@@ -112,7 +111,7 @@ impl Delivery {
 
     /// Says in the order of its consumer's streams whether this one is open.
     pub(super) fn note_open(&mut self, consumer: ConsumerKey, sub: SubscriptionKey) {
-        let is_open = self.is_open(&self.subs[sub]);
+        let is_open = self.is_open(&self.subs.at(sub));
         self.consumers[consumer].order.set_open(sub, is_open);
     }
 
@@ -133,7 +132,7 @@ impl Delivery {
             return;
         }
         let is_urgent = self.urgent.contains(sub);
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         if !is_urgent && state.lists.enter(List::Ready) {
             self.ready.push_back(sub);
         }
@@ -141,10 +140,10 @@ impl Delivery {
 
     /// Nothing is known of what the stream holds behind the cursor.
     pub(super) fn rescan(&mut self, sub: SubscriptionKey) {
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         self.consumers[state.consumer].order.forget(sub);
         state.rescan();
-        self.queue_trim(self.subs[sub].stream);
+        self.queue_trim(self.subs.stream_of(sub));
         self.schedule(sub);
     }
 
@@ -157,7 +156,7 @@ impl Delivery {
     }
 
     pub(super) fn recall(&mut self, sub: SubscriptionKey, why: Recall) {
-        let state = &mut self.subs[sub];
+        let state = self.subs.at_mut(sub);
         // What is read again was added before what is counted.
         self.consumers[state.consumer].order.forget(sub);
         if state.is_recalling() {

@@ -16,7 +16,7 @@ impl Delivery {
         for sub in subs {
             if primary {
                 self.rescan(sub);
-                if std::mem::take(&mut self.subs[sub].missed_commit) {
+                if std::mem::take(&mut self.subs.at_mut(sub).missed_commit) {
                     self.queue_commit(sub);
                 }
             } else {

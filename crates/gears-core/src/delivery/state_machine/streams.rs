@@ -8,8 +8,10 @@ use super::super::event::{ControlMessage, KeyRef};
 use super::super::id::EntryId;
 use super::super::names::swapped;
 use super::super::subscription::{Recall, Subscription};
+use super::super::subscriptions::Subscriptions;
+use super::super::tracked::{TrackedStream, Trimmed};
 use super::super::{StreamKey, SubscriptionKey};
-use super::{Delivery, TrackedStream, Trimmed};
+use super::Delivery;
 
 impl Delivery {
     /// A stream was touched, and `appended` entries were added to it.
@@ -20,10 +22,10 @@ impl Delivery {
             None => return,
         };
         self.refresh(stream);
-        // By index: scheduling needs the whole core, and the list does not change meanwhile.
-        for at in 0..self.streams[stream].subs.len() {
-            let sub = self.streams[stream].subs[at];
-            let state = &mut self.subs[sub];
+        let mut next = self.subs.first(self.streams[stream].subs);
+        while let Some(sub) = next {
+            next = self.subs.next(sub);
+            let state = self.subs.at_mut(sub);
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
             state.note_added(appended, policy, self.now_ms);
             let is_batched = state.feed.is_batched();
@@ -32,7 +34,7 @@ impl Delivery {
                     self.urgent.push(sub, appended);
                 }
             } else if appended > 0 && !is_batched {
-                let consumer = self.subs[sub].consumer;
+                let consumer = self.subs.consumer_of(sub);
                 if let Some(other) = self.consumers[consumer].order.push(sub, appended) {
                     self.note_open(consumer, other);
                 }
@@ -57,25 +59,14 @@ impl Delivery {
         state.name = Arc::clone(&name);
         // Consumers that match only the new name join when it is matched again.
         state.matched_at = 0;
-        let mut leave = Vec::new();
-        state.subs.retain(|sub| {
-            let stays = self.consumers[self.subs[*sub].consumer].spec.matches(&name);
-            if !stays {
-                leave.push(*sub);
-            }
-            stays
-        });
         self.names.insert(stream, &self.streams);
-        for sub in leave {
-            self.drop_subscription(sub);
-        }
-        for sub in &self.streams[stream].subs {
-            let state = &self.subs[*sub];
-            if state.has_delivered() {
-                self.control_messages.push_back(ControlMessage::Moved {
-                    consumer: state.consumer,
-                    sub: *sub,
-                });
+        for sub in self.subs_to(stream) {
+            let consumer = self.subs.consumer_of(sub);
+            if !self.consumers[consumer].spec.matches(&name) {
+                self.drop_subscription(sub);
+            } else if self.subs.at(sub).has_delivered() {
+                self.control_messages
+                    .push_back(ControlMessage::Moved { consumer, sub });
             }
         }
         self.touched(to, 0);
@@ -92,14 +83,13 @@ impl Delivery {
             return;
         };
         self.streams[stream].trimmed = Trimmed::NOTHING;
-        for at in 0..self.streams[stream].subs.len() {
-            let sub = self.streams[stream].subs[at];
-            if self.subs[sub].cursor.read() <= last {
+        for sub in self.subs_to(stream) {
+            if self.subs.at(sub).cursor.read() <= last {
                 continue;
             }
             // What waits beside the callback may be of IDs that come again.
             self.recall(sub, Recall::Demotion);
-            self.subs[sub].rewind(last);
+            self.subs.at_mut(sub).rewind(last);
             self.schedule(sub);
         }
     }
@@ -115,8 +105,9 @@ impl Delivery {
             deletions.db = swapped(deletions.db, a, b);
         }
         for sub in self.subs.keys().collect::<Vec<_>>() {
-            if self.subs[sub].feed.is_batched()
-                && let Some(batcher) = self.subs[sub].feed.batcher_mut()
+            // Nothing of one at rest is in a database.
+            if !self.subs.at(sub).feed.is_idle()
+                && let Some(batcher) = self.subs.at_mut(sub).feed.batcher_mut()
             {
                 batcher.swapped(a, b);
             }
@@ -135,14 +126,7 @@ impl Delivery {
 
     pub(super) fn track(&mut self, key: KeyRef<'_>) -> StreamKey {
         let name: Arc<[u8]> = key.name.into();
-        let stream = self.streams.insert(TrackedStream {
-            db: key.db,
-            name,
-            subs: SmallVec::new(),
-            matched_at: 0,
-            trimmed: Trimmed::NOTHING,
-            trim_queued: false,
-        });
+        let stream = self.streams.insert(TrackedStream::new(key.db, name));
         self.names.insert(stream, &self.streams);
         stream
     }
@@ -156,24 +140,24 @@ impl Delivery {
         stream.matched_at = self.epoch;
         let name = Arc::clone(&stream.name);
         for consumer in self.prefixes.matching(&name) {
-            let known = stream
-                .subs
-                .iter()
-                .any(|sub| self.subs[*sub].consumer == consumer);
-            if !known {
-                self.discovered += 1;
-                let spec = &self.consumers[consumer].spec;
-                let sub = Subscription::new(consumer, key, self.discovered, spec);
-                let sub = self.subs.insert(sub);
-                if self.subs[sub].is_start_unresolved() {
+            let is_new = {
+                let mut known = self.subs.siblings(stream.subs);
+                known.all(|sub| self.subs.consumer_of(sub) != consumer)
+            };
+            if is_new {
+                let state = &mut self.consumers[consumer];
+                let place = state.subs.next();
+                let sub = Subscription::new(consumer, key, place, &state.spec);
+                let is_start_unresolved = sub.is_start_unresolved();
+                let sub = self.subs.insert(sub, &mut stream.subs);
+                if is_start_unresolved {
                     self.start_unresolved.push(sub);
                 }
-                stream.subs.push(sub);
-                self.consumers[consumer].subs.insert(self.discovered, sub);
+                state.subs.insert(place, Subscriptions::place(sub));
             }
         }
-        for at in 0..self.streams[key].subs.len() {
-            self.schedule(self.streams[key].subs[at]);
+        for sub in self.subs_to(key) {
+            self.schedule(sub);
         }
     }
 
@@ -193,49 +177,55 @@ impl Delivery {
     }
 
     pub(super) fn drop_stream(&mut self, stream: StreamKey) {
-        for sub in std::mem::take(&mut self.streams[stream].subs) {
+        for sub in self.subs_to(stream) {
             self.drop_subscription(sub);
         }
         self.untrack(stream);
     }
 
     pub(super) fn drop_subscription(&mut self, sub: SubscriptionKey) {
-        if let Some(state) = self.subs.remove(sub) {
-            let consumer = &mut self.consumers[state.consumer];
-            consumer.subs.remove(state.discovered);
-            consumer.standings.remove(sub);
-            consumer.order.forget(sub);
-            if let Some(first) = consumer.order.first() {
-                self.schedule_one(first);
-            }
-            if state.timer_ms > 0 {
-                self.timers.remove(&(state.timer_ms, sub));
-            }
-            if state.has_delivered() {
-                self.control_messages.push_back(ControlMessage::Drop {
-                    consumer: state.consumer,
-                    sub,
-                });
-            }
+        let stream = self.subs.stream_of(sub);
+        if let Some(state) = self.subs.remove(sub, &mut self.streams[stream].subs) {
+            self.consumers[state.consumer].subs.remove(state.discovered);
+            self.end_subscription(sub, &state);
         }
+    }
+
+    /// Nothing is to be done any more in the name of a subscription.
+    fn end_subscription(&mut self, sub: SubscriptionKey, state: &Subscription) {
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.standings.remove(sub);
+        consumer.order.forget(sub);
+        if let Some(first) = consumer.order.first() {
+            self.schedule_one(first);
+        }
+        if state.timer_ms > 0 {
+            self.timers.remove(&(state.timer_ms, sub));
+        }
+        if state.has_delivered() {
+            self.control_messages.push_back(ControlMessage::Drop {
+                consumer: state.consumer,
+                sub,
+            });
+        }
+    }
+
+    /// The subscriptions to a stream, in the order in which they came.
+    fn subs_to(&self, stream: StreamKey) -> SmallVec<[SubscriptionKey; 8]> {
+        self.subs.siblings(self.streams[stream].subs).collect()
     }
 
     /// Gives a subscription another name, so that reports about what it had with callbacks find
     /// nothing. Its counters and its place in the list stay.
     pub(super) fn renew(&mut self, old: SubscriptionKey) -> SubscriptionKey {
-        let state = &self.subs[old];
+        let state = self.subs.at(old);
         let (consumer, stream, discovered) = (state.consumer, state.stream, state.discovered);
         let spec = &self.consumers[consumer].spec;
         let mut unread_new = Subscription::new(consumer, stream, discovered, spec);
         unread_new.tally = state.tally.clone();
-        self.drop_subscription(old);
-        let sub = self.subs.insert(unread_new);
-        self.consumers[consumer].subs.insert(discovered, sub);
+        let (sub, ended) = self.subs.replace(old, unread_new);
+        self.end_subscription(old, &ended);
         self.consumers[consumer].recent.rename(old, sub);
-        let list = &mut self.streams[stream].subs;
-        if let Some(at) = list.iter().position(|one| *one == old) {
-            list[at] = sub;
-        }
         sub
     }
 
