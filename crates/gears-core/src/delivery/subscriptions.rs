@@ -86,7 +86,7 @@ pub(super) struct Subscriptions {
 /// A subscription to look at.
 pub(super) enum Seen<'a> {
     Whole(&'a Subscription),
-    Unpacked(Subscription),
+    Unpacked(Box<Subscription>),
 }
 
 impl Deref for Seen<'_> {
@@ -241,7 +241,7 @@ impl Subscriptions {
         let slot = self.slot(key)?;
         Some(match &slot.body {
             Body::Whole(sub) => Seen::Whole(sub),
-            Body::Packed(packed) => Seen::Unpacked(self.unpack(place(key), slot, packed)),
+            Body::Packed(packed) => self.copy(place(key), slot, packed),
         })
     }
 
@@ -278,7 +278,7 @@ impl Subscriptions {
     #[inline]
     pub(super) fn get_mut(&mut self, key: SubscriptionKey) -> Option<&mut Subscription> {
         if let Body::Packed(_) = self.slot(key)?.body {
-            self.make_whole(place(key));
+            return self.unpack_mut(key);
         }
         let Body::Whole(sub) = &mut self.all.get_mut(place(key))?.body else {
             return None;
@@ -367,6 +367,12 @@ impl Subscriptions {
         }
     }
 
+    #[cold]
+    fn unpack_mut(&mut self, key: SubscriptionKey) -> Option<&mut Subscription> {
+        self.make_whole(place(key));
+        self.get_mut(key)
+    }
+
     fn make_whole(&mut self, at: u32) {
         let slot = &self.all[at];
         let Body::Packed(packed) = &slot.body else {
@@ -376,6 +382,11 @@ impl Subscriptions {
         self.all[at].body = Body::Whole(sub);
         self.whole += 1;
         self.forget_error(at);
+    }
+
+    #[cold]
+    fn copy(&self, at: u32, slot: &Slot, packed: &Packed) -> Seen<'_> {
+        Seen::Unpacked(Box::new(self.unpack(at, slot, packed)))
     }
 
     fn unpack(&self, at: u32, slot: &Slot, packed: &Packed) -> Subscription {
