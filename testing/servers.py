@@ -24,6 +24,7 @@ enable-debug-command yes
 enable-module-command yes
 """
 
+
 class V8:
     """The flags for V8 that servers get: the tests must hold with those of ``V8_FLAGS`` too, as ``stress-scavenge=10``."""
 

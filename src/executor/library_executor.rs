@@ -169,7 +169,7 @@ impl LibraryExecutor {
         // Mostly there is nothing to start: a worker woken for that would be in the main thread's
         // way, which has replies to send.
         if has_ready {
-            self.queue();
+            self.wake_worker();
         }
     }
 
@@ -196,14 +196,9 @@ impl LibraryExecutor {
         self.queue.lock().push_task(Task::Function(call));
         let are_few = self.waiting() < CALLS_AT_ONCE;
         if !are_few {
-            self.queue();
+            self.wake_worker();
         }
         are_few
-    }
-
-    /// Has a worker look what there is to do.
-    pub(crate) fn wake_worker(self: &Arc<Self>) {
-        self.queue();
     }
 
     /// Tells that a client that waited is gone.
@@ -242,7 +237,7 @@ impl LibraryExecutor {
             self.send_completions();
             if self.lingering.lock().is_some() {
                 // A worker ends that.
-                self.queue();
+                self.wake_worker();
             }
         }
         is_over
@@ -259,7 +254,7 @@ impl LibraryExecutor {
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut TaskQueue)) {
         change(&mut self.queue.lock());
-        self.queue();
+        self.wake_worker();
     }
 
     /// Sends what came of entries to the main thread.
@@ -275,8 +270,9 @@ impl LibraryExecutor {
         self.shared.completions.wake();
     }
 
-    /// Puts the library into the workers' queue, unless it is there.
-    fn queue(self: &Arc<Self>) {
+    /// Has a worker look what there is to do: puts the library into the workers' queue, unless it is
+    /// there.
+    pub(crate) fn wake_worker(self: &Arc<Self>) {
         self.asked.store(true, Ordering::SeqCst);
         if !self.queued.swap(true, Ordering::SeqCst) {
             self.shared
@@ -294,13 +290,13 @@ impl LibraryExecutor {
                 .is_some_and(|queue| queue.has_pending())
         };
         if self.slot.program.wants_pump() || has_pending() {
-            self.queue();
+            self.wake_worker();
         }
     }
 
     /// Has a worker resume the continuations that can run.
     pub(crate) fn resume_continuations(self: &Arc<Self>) {
-        self.queue();
+        self.wake_worker();
     }
 
     // --- the main thread --------------------------------------------------------------------------
@@ -339,7 +335,7 @@ impl LibraryExecutor {
             queue.has_ready()
         };
         if has_ready {
-            self.queue();
+            self.wake_worker();
         }
         has_ready || self.queued.load(Ordering::SeqCst)
     }

@@ -82,8 +82,8 @@ impl Callees {
         registry: &RefCell<Registry>,
     ) -> Result<Rc<Callee>, String> {
         let mut kept = self.kept.borrow_mut();
-        let known = kept.iter().flatten();
-        if let Some(callee) = known.into_iter().find(|one| one.is(library, function)) {
+        let mut known = kept.iter().flatten();
+        if let Some(callee) = known.find(|one| one.is(library, function)) {
             return Ok(Rc::clone(callee));
         }
         let found = Rc::new(Callee::look_up(library, function, &registry.borrow())?);

@@ -237,12 +237,7 @@ impl Server for ExecutionUnit {
             read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
             return Ok(());
         }
-        let mut arguments: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        let mut all = command.iter();
-        all.next();
-        for argument in all {
-            arguments.push(argument);
-        }
+        let arguments: SmallVec<[&[u8]; 8]> = command.iter().skip(1).collect();
         match stream {
             None => self.run(name, &arguments, read),
             Some(stream) => self.run(name, &arguments, &mut |reply| {

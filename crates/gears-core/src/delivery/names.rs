@@ -4,10 +4,11 @@
 
 use std::hash::BuildHasher;
 
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
 use super::StreamKey;
 use super::event::KeyRef;
 use super::tracked::{TrackedStream, TrackedStreams};
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 /// The keys of the tracked streams, by database and name.
 #[derive(Debug, Default)]

@@ -202,6 +202,13 @@ impl Subscriptions {
         all.map(|(at, slot)| key_of(at, slot.version))
     }
 
+    /// Those that are not packed.
+    pub(super) fn whole(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+        let is_whole = |(_, slot): &(u32, &Slot)| matches!(slot.body, Body::Whole(_));
+        let whole = self.all.iter().filter(is_whole);
+        whole.map(|(at, slot)| key_of(at, slot.version))
+    }
+
     #[inline]
     fn slot(&self, key: SubscriptionKey) -> Option<&Slot> {
         let slot = self.all.get(place(key))?;

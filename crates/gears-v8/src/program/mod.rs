@@ -152,9 +152,9 @@ impl Program for V8Program {
         if !self.ran.load(Ordering::Relaxed) {
             self.ran.store(true, Ordering::Relaxed);
         }
-        let mut names = self.names.lock().take().unwrap_or_default();
         self.with_scope(|scope| {
             let (functions, limits) = (&self.functions, &self.isolate_limits);
+            let mut names = self.names.lock().take().unwrap_or_default();
             work(&mut V8Session::new(
                 scope,
                 &self.helpers,
@@ -163,8 +163,10 @@ impl Program for V8Program {
                 &mut names,
                 &self.ran,
             ));
+            // Here, where the isolate is locked: a session that came while this one had given it up
+            // may have left others, whose handles end now.
+            *self.names.lock() = Some(names);
         });
-        *self.names.lock() = Some(names);
     }
 
     fn keep_entered(&self) -> Box<dyn KeptEntered> {

@@ -102,8 +102,7 @@ impl Delivery {
         });
         let stream = self.names.get(key, &self.streams)?;
         let mut unresolved = self.start_unresolved.iter().copied();
-        let sub = unresolved
-            .find(|sub| self.subs.contains_key(*sub) && self.subs.stream_of(*sub) == stream)?;
+        let sub = unresolved.find(|sub| self.subs.stream_of(*sub) == stream)?;
         Some(self.request(sub, &self.subs.at(sub), 0))
     }
 

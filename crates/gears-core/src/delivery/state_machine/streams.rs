@@ -104,8 +104,8 @@ impl Delivery {
         for deletions in &mut self.deletions {
             deletions.db = swapped(deletions.db, a, b);
         }
-        for sub in self.subs.keys().collect::<Vec<_>>() {
-            // Nothing of one at rest is in a database.
+        // Nothing of one that is packed is in a database, nor of one on whose way nothing is.
+        for sub in self.subs.whole().collect::<Vec<_>>() {
             if !self.subs.at(sub).feed.is_idle()
                 && let Some(batcher) = self.subs.at_mut(sub).feed.batcher_mut()
             {
