@@ -10,7 +10,7 @@ use super::super::names::swapped;
 use super::super::subscription::{Recall, Subscription};
 use super::super::subscriptions::Subscriptions;
 use super::super::tracked::{TrackedStream, Trimmed};
-use super::super::{StreamKey, SubscriptionKey};
+use super::super::{ConsumerKey, StreamKey, SubscriptionKey};
 use super::Delivery;
 
 impl Delivery {
@@ -139,12 +139,13 @@ impl Delivery {
         }
         stream.matched_at = self.epoch;
         let name = Arc::clone(&stream.name);
+        // In order: there may be thousands, and each that matches is looked for.
+        let known = self.subs.siblings(stream.subs);
+        let mut known: SmallVec<[ConsumerKey; 8]> =
+            known.map(|sub| self.subs.consumer_of(sub)).collect();
+        known.sort_unstable();
         for consumer in self.prefixes.matching(&name) {
-            let is_new = {
-                let mut known = self.subs.siblings(stream.subs);
-                known.all(|sub| self.subs.consumer_of(sub) != consumer)
-            };
-            if is_new {
+            if known.binary_search(&consumer).is_err() {
                 let state = &mut self.consumers[consumer];
                 let place = state.subs.next();
                 let sub = Subscription::new(consumer, key, place, &state.spec);

@@ -332,3 +332,20 @@ fn what_was_not_committed_on_a_replica_is_committed_when_it_is_promoted() {
     assert_eq!(progress.checkpoint.position, id(1));
     assert_eq!(core.next_progress(), None);
 }
+
+/// Each is matched when there are all those before it: together that is work for the square of
+/// their number, and once it was for the cube, which took a start of the server half a minute.
+#[test]
+fn thousands_of_consumers_that_come_back_one_by_one_each_know_their_stream_once() {
+    let mut core = Delivery::new(true);
+    let mut consumers = Vec::new();
+    for seq in 1..=3000 {
+        let consumer = core.add_consumer(spec(Mode::Async, 1));
+        resume(&mut core, consumer, &checkpoint(seq, &[]));
+        consumers.push(consumer);
+    }
+    for (consumer, seq) in consumers.into_iter().zip(1..) {
+        let positions = core.streams_of(consumer).map(|stream| stream.position());
+        assert_eq!(positions.collect::<Vec<_>>(), [id(seq)]);
+    }
+}
