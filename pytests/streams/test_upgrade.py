@@ -137,6 +137,19 @@ def test_what_the_old_code_cannot_finish_is_handed_to_the_new_code(server, mode,
     assert server.run("EXISTS", "dead") == 0
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_new_code_without_options_goes_on_after_what_is_left_of_code_that_had_some(server, mode):
+    server.load(consumer(callback=STUCK[mode], trim=True, options={"on_failure": "retry"}))
+    server.add("stream", *range(6))
+    server.wait_message("old start ")
+    server.upgrade(consumer(callback=TAKES[mode], trim=True))
+    server.wait(lambda: len(server.seen("new")) == 6, lambda: server.seen("new"))
+    server.wait(lambda: server.run("XLEN", "stream") == 0)
+    server.add("stream", *range(6, 12))
+    server.wait(lambda: len(server.seen("new")) == 12, lambda: server.seen("new"))
+    assert server.seen("new") == [f"stream {number}" for number in range(12)]
+
+
 def test_nothing_is_trimmed_that_the_new_code_has_not_finished_either(server):
     server.load(consumer(callback=STUCK["async"], trim=True))
     ids = server.add("stream", 1, 2)

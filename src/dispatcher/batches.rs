@@ -71,7 +71,8 @@ impl BatchDispatch {
             background: (!is_sync).then(|| Arc::clone(&binding.credentials)),
         };
         if !is_sync {
-            binding.executor.send_batch(call);
+            let window = self.core.inspect(|delivery| delivery.prefetch_window(sub));
+            binding.executor.send_batch(call, window);
             return;
         }
         let patience = deadline.latest.saturating_duration_since(self.core.now());

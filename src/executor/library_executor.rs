@@ -122,9 +122,9 @@ impl LibraryExecutor {
         self.change(|queue| queue.push_records(records));
     }
 
-    /// Has a batch delivered to an async callback.
-    pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask) {
-        self.change(|queue| queue.push_task(Task::Batch(call)));
+    /// Has a batch delivered to an async callback, of which no more than `window` may be with it.
+    pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask, window: usize) {
+        self.change(|queue| queue.push_batch(call, window));
     }
 
     /// Tells that events wait for an async trigger.

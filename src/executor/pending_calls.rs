@@ -33,7 +33,7 @@ pub(super) enum InFlight {
 }
 
 impl InFlight {
-    fn sub(self) -> SubscriptionKey {
+    pub(super) fn sub(self) -> SubscriptionKey {
         let (Self::Entry(sub, _) | Self::Batch(sub, _)) = self;
         sub
     }
@@ -66,8 +66,14 @@ enum PendingCall {
     Function(Box<dyn Responder>),
 }
 
-/// A subscription whose callback is done with an entry, so that a place in its window is free.
-pub(super) type FreePlace = Option<SubscriptionKey>;
+/// A callback is done with what it was given.
+pub(super) struct Done {
+    pub(super) in_flight: InFlight,
+    /// Whether its place in the window is taken until that is committed.
+    pub(super) holds: bool,
+    /// Whether it failed.
+    pub(super) failed: bool,
+}
 
 /// A library's calls that run, and those whose promise is not settled, by token.
 pub(super) struct PendingCalls {
@@ -142,7 +148,7 @@ impl PendingCalls {
         outcome: Outcome,
         clock: &Clock,
         now: Instant,
-    ) -> FreePlace {
+    ) -> Option<Done> {
         let running = self.running.iter();
         let at = running
             .enumerate()
@@ -152,9 +158,10 @@ impl PendingCalls {
         self.running.swap_remove(at);
         let (since, locks) = (start.began, start.locks);
         if let Outcome::Pending = outcome {
-            if let InFlight::Entry(sub, id) = in_flight {
-                self.completions.push(Event::Started { sub, id });
-            }
+            self.completions.push(match in_flight {
+                InFlight::Entry(sub, id) => Event::Started { sub, id },
+                InFlight::Batch(sub, batch) => Event::Begun { sub, batch },
+            });
             let pending = PendingCall::InFlight {
                 in_flight,
                 since,
@@ -163,7 +170,7 @@ impl PendingCalls {
             self.pending.insert(start.token, pending);
             return None;
         }
-        self.finish(in_flight, since, locks, outcome, (clock, now))
+        Some(self.finish(in_flight, since, locks, outcome, (clock, now)))
     }
 
     fn finish(
@@ -173,13 +180,14 @@ impl PendingCalls {
         locks: Option<u64>,
         outcome: Outcome,
         (clock, now): (&Clock, Instant),
-    ) -> FreePlace {
+    ) -> Done {
         let uncommitted = locks.is_some_and(|locks| self.locks.load(Ordering::Relaxed) != locks);
         let took = now.saturating_duration_since(since);
         let now_ms = clock.wall_ms(now);
-        match in_flight {
+        let failed = match in_flight {
             InFlight::Entry(sub, id) => {
                 let error = self.error_of(outcome);
+                let failed = error.is_some();
                 self.completions.push(Event::Finished {
                     sub,
                     id,
@@ -188,10 +196,11 @@ impl PendingCalls {
                     error,
                     uncommitted,
                 });
-                (!uncommitted).then_some(sub)
+                failed
             }
             InFlight::Batch(sub, batch) => {
                 let end = self.end_of(outcome);
+                let failed = end.is_failure();
                 self.completions.push(Event::Ended {
                     sub,
                     batch,
@@ -200,8 +209,13 @@ impl PendingCalls {
                     now_ms,
                     uncommitted,
                 });
-                None
+                failed
             }
+        };
+        Done {
+            in_flight,
+            holds: uncommitted,
+            failed,
         }
     }
 
@@ -271,13 +285,13 @@ impl PendingCalls {
         outcome: Outcome,
         clock: &Clock,
         now: Instant,
-    ) -> FreePlace {
+    ) -> Option<Done> {
         let pending = self.pending.remove(&token)?;
         self.end(pending, outcome, clock, now)
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.
-    pub(super) fn fail(&mut self, error: &ScriptError, clock: &Clock) -> Vec<SubscriptionKey> {
+    pub(super) fn fail(&mut self, error: &ScriptError, clock: &Clock) -> Vec<Done> {
         let now = Instant::now();
         let pending = std::mem::take(&mut self.pending);
         let ends = pending.into_values();
@@ -291,13 +305,13 @@ impl PendingCalls {
         outcome: Outcome,
         clock: &Clock,
         now: Instant,
-    ) -> FreePlace {
+    ) -> Option<Done> {
         match pending {
             PendingCall::InFlight {
                 in_flight,
                 since,
                 locks,
-            } => return self.finish(in_flight, since, locks, outcome, (clock, now)),
+            } => return Some(self.finish(in_flight, since, locks, outcome, (clock, now))),
             PendingCall::Trigger { state, since } => state.end(since, self.error_of(outcome)),
             PendingCall::Function(responder) => responder.answer(self.reply_of(outcome)),
         }

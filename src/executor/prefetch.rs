@@ -1,5 +1,6 @@
 //! The prefetch queues of a library: entries that were read beyond what its callbacks have, one
-//! queue for each subscription.
+//! queue for each subscription. For a consumer with a policy they hold batches that the core put
+//! together.
 //!
 //! Those of sync and of async consumers lie side by side: a promise of the one may be settled by a
 //! callback of the other. Only those of async consumers are ever *ready*, for a worker.
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use gears_core::delivery::{
-    EntryId, Item, Mode, PrefetchQueue, RecordBatch, SHARE, SubscriptionKey,
+    BatchQueue, EntryId, Item, Mode, PrefetchQueue, RecordBatch, SHARE, SubscriptionKey, Terms,
 };
 use gears_v8::ports::Credentials;
 
-use super::task::CallbackTarget;
+use super::task::{BatchTask, CallbackTarget};
 
 /// Prefetch queues below which sweeping is not worth it.
 const SWEEP_MIN: usize = 64;
@@ -35,9 +36,60 @@ pub(crate) struct PrefetchedRecords<'a> {
     pub batch: RecordBatch,
 }
 
+/// What waits of one subscription.
+enum Waiting {
+    Entries(PrefetchQueue<Item>),
+    Batches(BatchQueue<BatchTask>),
+}
+
+impl Waiting {
+    /// Its queue of entries. The core goes from batches to entries, for code without a policy, when
+    /// nothing of the subscription is on its way: what is here then holds nothing.
+    fn entries(&mut self, window: usize) -> &mut PrefetchQueue<Item> {
+        if let Self::Batches(_) = self {
+            *self = Self::Entries(PrefetchQueue::new(window));
+        }
+        match self {
+            Self::Entries(queue) => {
+                queue.set_window(window);
+                queue
+            }
+            Self::Batches(_) => unreachable!("it was just replaced"),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Entries(queue) => queue.is_ready(),
+            Self::Batches(queue) => queue.is_ready(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Entries(queue) => queue.is_idle(),
+            Self::Batches(queue) => queue.is_idle(),
+        }
+    }
+
+    fn set_window(&mut self, window: usize) {
+        match self {
+            Self::Entries(queue) => queue.set_window(window),
+            Self::Batches(queue) => queue.set_window(window),
+        }
+    }
+
+    fn release(&mut self, places: usize) {
+        match self {
+            Self::Entries(queue) => (0..places).for_each(|_| queue.finish()),
+            Self::Batches(queue) => queue.release(places),
+        }
+    }
+}
+
 /// The prefetch queue of one subscription, and what its calls need.
 struct StreamPrefetch {
-    queue: PrefetchQueue<Item>,
+    queue: Waiting,
     target: CallbackTarget,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
@@ -56,6 +108,43 @@ impl StreamPrefetch {
             self.stream = Arc::clone(stream);
             self.background = background.cloned();
         }
+        if let Waiting::Batches(batches) = &mut self.queue {
+            for task in batches.waiting_mut() {
+                task.stream = Arc::clone(stream);
+                task.background = background.cloned();
+            }
+        }
+    }
+}
+
+/// What was taken out of a prefetch queue for its callback.
+pub(super) enum Taken {
+    /// An entry.
+    Entry(PrefetchedEntry),
+    /// A batch.
+    Batch(Box<BatchTask>),
+}
+
+/// What was dropped from a prefetch queue.
+#[derive(Default)]
+pub(super) struct Dropped {
+    pub(super) entries: Vec<EntryId>,
+    /// By their numbers.
+    pub(super) batches: Vec<u64>,
+}
+
+impl Dropped {
+    fn of(batches: VecDeque<BatchTask>) -> Self {
+        let numbers = batches.into_iter().map(|task| task.batch.number);
+        Self {
+            entries: Vec::new(),
+            batches: numbers.collect(),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len() + self.batches.len()
     }
 }
 
@@ -97,7 +186,7 @@ impl PrefetchQueues {
             batch,
         } = records;
         let prefetch = self.queues.entry(sub).or_insert_with(|| StreamPrefetch {
-            queue: PrefetchQueue::new(window),
+            queue: Waiting::Entries(PrefetchQueue::new(window)),
             target: target.clone(),
             stream: Arc::clone(stream),
             background: background.cloned(),
@@ -105,12 +194,54 @@ impl PrefetchQueues {
             in_ready: false,
             share: SHARE,
         });
-        prefetch.queue.set_window(window);
         prefetch.relocate(stream, background);
+        let queue = prefetch.queue.entries(window);
         for item in Item::all(batch) {
-            prefetch.queue.push(item);
+            queue.push(item);
         }
         self.make_ready(sub);
+    }
+
+    /// Puts a batch beside its callback; false if it has to go back.
+    pub(super) fn push_batch(&mut self, task: BatchTask, window: usize) -> bool {
+        let sub = task.sub;
+        let terms = Terms::from(&task.batch);
+        let prefetch = self.queues.entry(sub).or_insert_with(|| StreamPrefetch {
+            queue: Waiting::Batches(BatchQueue::new(window, &terms)),
+            target: task.target.clone(),
+            stream: Arc::clone(&task.stream),
+            background: task.background.clone(),
+            started: EntryId::ZERO,
+            in_ready: false,
+            share: SHARE,
+        });
+        prefetch.queue.set_window(window);
+        let is_taken = match &mut prefetch.queue {
+            Waiting::Batches(queue) => queue.push(terms, task),
+            Waiting::Entries(_) => false,
+        };
+        self.make_ready(sub);
+        is_taken
+    }
+
+    /// A callback is done with a batch, which holds its place until that is committed or not. Gives
+    /// what goes back for its failure.
+    pub(super) fn finish_batch(
+        &mut self,
+        sub: SubscriptionKey,
+        number: u64,
+        holds: bool,
+        failed: bool,
+    ) -> Dropped {
+        match self
+            .queues
+            .get_mut(&sub)
+            .map(|prefetch| &mut prefetch.queue)
+        {
+            Some(Waiting::Batches(queue)) => Dropped::of(queue.finish(number, holds, failed)),
+            // A sync callback has its batches from the core.
+            _ => Dropped::default(),
+        }
     }
 
     /// What waits of a stream has this place now.
@@ -179,17 +310,22 @@ impl PrefetchQueues {
         self.make_ready(sub);
     }
 
-    /// Takes the next entry out, if the window has room.
-    pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<PrefetchedEntry> {
+    /// Takes what is next out, if the window has room.
+    pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<Taken> {
         let prefetch = self.queues.get_mut(&sub)?;
-        let item = prefetch.queue.start()?;
-        prefetch.started = prefetch.started.max(item.id());
-        Some(PrefetchedEntry {
-            item,
-            target: prefetch.target.clone(),
-            background: prefetch.background.clone(),
-            stream: Arc::clone(&prefetch.stream),
-        })
+        match &mut prefetch.queue {
+            Waiting::Batches(queue) => Some(Taken::Batch(Box::new(queue.start()?))),
+            Waiting::Entries(queue) => {
+                let item = queue.start()?;
+                prefetch.started = prefetch.started.max(item.id());
+                Some(Taken::Entry(PrefetchedEntry {
+                    item,
+                    target: prefetch.target.clone(),
+                    background: prefetch.background.clone(),
+                    stream: Arc::clone(&prefetch.stream),
+                }))
+            }
+        }
     }
 
     /// The last entry that was taken out of a prefetch queue.
@@ -201,16 +337,24 @@ impl PrefetchQueues {
     /// So many places in a window are free again.
     pub(super) fn release(&mut self, sub: SubscriptionKey, places: usize) {
         if let Some(prefetch) = self.queues.get_mut(&sub) {
-            (0..places).for_each(|_| prefetch.queue.finish());
+            prefetch.queue.release(places);
         }
     }
 
     /// Drops what waits in a prefetch queue.
-    pub(super) fn clear(&mut self, sub: SubscriptionKey) -> Vec<EntryId> {
-        let prefetch = self.queues.get_mut(&sub);
-        let waiting = prefetch.map(|prefetch| prefetch.queue.take_waiting());
-        let waiting = waiting.unwrap_or_default().into_iter();
-        waiting.map(|item| item.id()).collect()
+    pub(super) fn clear(&mut self, sub: SubscriptionKey) -> Dropped {
+        match self
+            .queues
+            .get_mut(&sub)
+            .map(|prefetch| &mut prefetch.queue)
+        {
+            None => Dropped::default(),
+            Some(Waiting::Batches(queue)) => Dropped::of(queue.take_waiting()),
+            Some(Waiting::Entries(queue)) => Dropped {
+                entries: queue.take_waiting().iter().map(Item::id).collect(),
+                batches: Vec::new(),
+            },
+        }
     }
 
     /// The subscriptions that have one.

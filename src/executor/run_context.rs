@@ -13,8 +13,10 @@ use gears_v8::ports::{
 
 use super::completions::{Clock, Completion};
 use super::library_executor::LibraryExecutor;
+use super::pending_calls::CallStart;
 use super::prefetch::PrefetchedRecords;
 use super::task::{BatchTask, FunctionCall, Responder};
+use super::task_queue::Started;
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
 /// An entered library with what its calls need: session, server, executor, clock.
@@ -71,16 +73,20 @@ impl<'a> RunContext<'a> {
         into.append(self.executor.queue.lock().completions());
     }
 
-    /// Starts the next entry of a prefetch queue and runs it as far as it goes. `began` is the
-    /// current time; gives the time after the call, or `None` where nothing was started. `begin` is
-    /// told of the entry just before.
+    /// Starts the next entry or batch of a prefetch queue and runs it as far as it goes. `began` is
+    /// the current time; gives the time after the call, or `None` where nothing was started. `begin`
+    /// is told of an entry just before.
     pub(crate) fn run_entry(
         &mut self,
         sub: SubscriptionKey,
         began: Instant,
         begin: &mut dyn FnMut(EntryId),
     ) -> Option<Instant> {
-        let started = self.executor.queue.lock().start_entry(sub, began)?;
+        let started = self.executor.queue.lock().start(sub, began)?;
+        let started = match started {
+            Started::Entry(started) => started,
+            Started::Batch(task, call) => return Some(self.call_batch(&task, &call)),
+        };
         begin(started.id());
         let entry = &started.entry;
         let call = Call {
@@ -106,7 +112,13 @@ impl<'a> RunContext<'a> {
 
     /// Gives a batch to its callback, which runs as far as it goes.
     pub(crate) fn run_batch(&mut self, task: &BatchTask) {
-        let start = self.executor.queue.lock().start_batch(task);
+        let began = Instant::now();
+        let start = self.executor.queue.lock().start_batch(task, began);
+        self.call_batch(task, &start);
+    }
+
+    /// Gives the time after the call.
+    fn call_batch(&mut self, task: &BatchTask, start: &CallStart) -> Instant {
         let callback = task.target.callback;
         let (background, stream) = (task.background.as_ref(), &*task.stream);
         let token = start.token;
@@ -135,12 +147,14 @@ impl<'a> RunContext<'a> {
         };
         self.executor.slot.note_run();
         let killed = outcome.killed();
+        let now = Instant::now();
         let clock = self.clock();
         self.executor
             .queue
             .lock()
-            .note_batch(task, &start, outcome, &clock);
+            .note_batch(task, start, outcome, &clock, now);
         self.end_run(killed);
+        now
     }
 
     // --- events of keys ---------------------------------------------------------------------------

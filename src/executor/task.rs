@@ -53,8 +53,6 @@ pub(crate) struct BatchTask {
 
 /// What waits in a library's queue.
 pub(crate) enum Task {
-    /// Entries of a stream consumer with a policy.
-    Batch(BatchTask),
     /// The next event of a trigger.
     Trigger(TriggerCall),
     /// An event of a trigger.

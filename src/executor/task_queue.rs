@@ -16,17 +16,25 @@ use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
 
 use super::completions::{Clock, Completion};
-use super::pending_calls::{CallStart, InFlight, PendingCalls};
-use super::prefetch::{PrefetchQueues, PrefetchedEntry, PrefetchedRecords};
+use super::pending_calls::{CallStart, Done, InFlight, PendingCalls};
+use super::prefetch::{Dropped, PrefetchQueues, PrefetchedEntry, PrefetchedRecords, Taken};
 use super::task::{BatchTask, Responder, Task};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
 /// What is to be done next.
 pub(super) enum NextTask {
-    /// An entry of this prefetch queue.
+    /// An entry or a batch of this prefetch queue.
     Entry(SubscriptionKey),
     /// The first of the queue.
     Task,
+}
+
+/// What is delivered.
+pub(super) enum Started {
+    /// An entry.
+    Entry(StartedEntry),
+    /// A batch, and its call.
+    Batch(Box<BatchTask>, CallStart),
 }
 
 /// An entry that is delivered.
@@ -191,14 +199,26 @@ impl TaskQueue {
         credentials: &Arc<Credentials>,
     ) {
         self.prefetches.relocate(sub, stream, credentials);
-        for task in &mut self.tasks {
-            if let Task::Batch(call) = task
-                && call.sub == sub
-            {
-                call.stream = Arc::clone(stream);
-                call.background = call.background.as_ref().map(|_| Arc::clone(credentials));
-            }
+    }
+
+    /// Puts a batch beside its callback, unless it was dispatched without knowing of a failure.
+    pub(super) fn push_batch(&mut self, task: BatchTask, window: usize) {
+        let (sub, batch) = (task.sub, task.batch.number);
+        if self.prefetches.push_batch(task, window) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.return_batches(sub, [batch]);
         }
+    }
+
+    /// Reports batches that were not started.
+    fn return_batches(&mut self, sub: SubscriptionKey, batches: impl IntoIterator<Item = u64>) {
+        let returned = batches.into_iter().map(|batch| Event::Returned {
+            sub,
+            batch,
+            yields: false,
+        });
+        self.calls.completions.extend(returned);
     }
 
     pub(super) fn set_window(&mut self, sub: SubscriptionKey, window: usize) {
@@ -224,38 +244,20 @@ impl TaskQueue {
 
     /// Drops what waits of a subscription, and reports that behind all that was started before.
     pub(super) fn recall(&mut self, sub: SubscriptionKey) {
-        let back = self.take_batches(sub).into_iter();
-        let returned = back.map(|batch| Event::Returned {
-            sub,
-            batch,
-            yields: false,
-        });
-        self.calls.completions.extend(returned);
         // Of prefetch queues that were forgotten all is reported.
         let started = self.prefetches.started(sub);
-        let back = self.clear_prefetch(sub);
+        let dropped = self.clear_prefetch(sub);
+        self.return_batches(sub, dropped.batches);
+        let back = dropped.entries;
         let recalled = Event::Recalled { sub, started, back };
         self.calls.completions.push(recalled);
     }
 
     /// Drops what waits in a prefetch queue.
-    fn clear_prefetch(&mut self, sub: SubscriptionKey) -> Vec<EntryId> {
-        let waiting = self.prefetches.clear(sub);
-        self.waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
-        waiting
-    }
-
-    /// Drops the batches of a subscription that wait; their numbers.
-    fn take_batches(&mut self, sub: SubscriptionKey) -> Vec<u64> {
-        let mut numbers = Vec::new();
-        self.retain_tasks(|task| match task {
-            Task::Batch(call) if call.sub == sub => {
-                numbers.push(call.batch.number);
-                false
-            }
-            _ => true,
-        });
-        numbers
+    fn clear_prefetch(&mut self, sub: SubscriptionKey) -> Dropped {
+        let dropped = self.prefetches.clear(sub);
+        self.waiting.fetch_sub(dropped.count(), Ordering::Relaxed);
+        dropped
     }
 
     /// Drops what waits in any prefetch queue.
@@ -269,7 +271,6 @@ impl TaskQueue {
     pub(super) fn drop_prefetch(&mut self, sub: SubscriptionKey) {
         self.clear_prefetch(sub);
         self.prefetches.remove(sub);
-        self.take_batches(sub);
         self.calls.remove(sub);
     }
 
@@ -280,21 +281,24 @@ impl TaskQueue {
 
     // --- calls ------------------------------------------------------------------------------------
 
-    /// Starts the next entry of a prefetch queue, if its window has room. `began` is the time.
-    pub(super) fn start_entry(
-        &mut self,
-        sub: SubscriptionKey,
-        began: Instant,
-    ) -> Option<StartedEntry> {
-        let entry = self.prefetches.start(sub)?;
+    /// Starts what is next in a prefetch queue, if its window has room. `began` is the time.
+    pub(super) fn start(&mut self, sub: SubscriptionKey, began: Instant) -> Option<Started> {
+        let taken = self.prefetches.start(sub)?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let entry = match taken {
+            Taken::Entry(entry) => entry,
+            Taken::Batch(task) => {
+                let call = self.start_batch(&task, began);
+                return Some(Started::Batch(task, call));
+            }
+        };
         let in_flight = InFlight::Entry(sub, entry.item.id());
         let is_async = entry.target.mode == Mode::Async;
-        Some(StartedEntry {
+        Some(Started::Entry(StartedEntry {
             call: self.calls.start(in_flight, is_async, began),
             in_flight,
             entry,
-        })
+        }))
     }
 
     /// Takes note of how the call with an entry ended, at `now`.
@@ -306,20 +310,35 @@ impl TaskQueue {
         now: Instant,
     ) {
         let (in_flight, call) = (started.in_flight, &started.call);
-        let free = self
+        let done = self
             .calls
             .note_outcome(in_flight, call, outcome, clock, now);
-        if let Some(sub) = free {
+        if let Some(done) = done {
             // Whoever runs it goes on with it.
-            self.prefetches.release(sub, 1);
+            self.end(&done);
+        }
+    }
+
+    /// Takes a call out of its prefetch queue that its callback is done with.
+    fn end(&mut self, done: &Done) {
+        match done.in_flight {
+            InFlight::Entry(sub, _) => self.prefetches.release(sub, usize::from(!done.holds)),
+            InFlight::Batch(sub, number) => {
+                let dropped = self
+                    .prefetches
+                    .finish_batch(sub, number, done.holds, done.failed);
+                self.waiting.fetch_sub(dropped.count(), Ordering::Relaxed);
+                // Behind the failure that they come back for.
+                self.return_batches(sub, dropped.batches);
+            }
         }
     }
 
     /// A batch is delivered.
-    pub(super) fn start_batch(&mut self, task: &BatchTask) -> CallStart {
+    pub(super) fn start_batch(&mut self, task: &BatchTask, began: Instant) -> CallStart {
         let in_flight = InFlight::Batch(task.sub, task.batch.number);
         let is_async = task.target.mode == Mode::Async;
-        self.calls.start(in_flight, is_async, Instant::now())
+        self.calls.start(in_flight, is_async, began)
     }
 
     /// Takes note of how the call with a batch ended.
@@ -329,11 +348,15 @@ impl TaskQueue {
         call: &CallStart,
         outcome: Outcome,
         clock: &Clock,
+        now: Instant,
     ) {
         let in_flight = InFlight::Batch(task.sub, task.batch.number);
-        let now = Instant::now();
-        self.calls
+        let done = self
+            .calls
             .note_outcome(in_flight, call, outcome, clock, now);
+        if let Some(done) = done {
+            self.end(&done);
+        }
     }
 
     /// Takes note of how the call with an event of a key ended.
@@ -368,11 +391,11 @@ impl TaskQueue {
     pub(super) fn note_results(&mut self, results: &mut RunResults, clock: &Clock) {
         let now = Instant::now();
         for settled in results.settled.drain(..) {
-            let free = self
+            let done = self
                 .calls
                 .settle(settled.token, settled.outcome, clock, now);
-            if let Some(sub) = free {
-                self.release(sub, 1);
+            if let Some(done) = done {
+                self.end_pending(&done);
             }
         }
         for _ in 0..std::mem::take(&mut results.tasks) {
@@ -387,8 +410,14 @@ impl TaskQueue {
 
     /// Ends every call whose promise is pending: nothing can settle it any more.
     pub(super) fn fail_pending(&mut self, error: &ScriptError, clock: &Clock) {
-        for sub in self.calls.fail(error, clock) {
-            self.release(sub, 1);
+        for done in self.calls.fail(error, clock) {
+            self.end_pending(&done);
         }
+    }
+
+    /// The same for a call whose promise was pending: nobody is at its prefetch queue.
+    fn end_pending(&mut self, done: &Done) {
+        self.end(done);
+        self.prefetches.make_ready(done.in_flight.sub());
     }
 }

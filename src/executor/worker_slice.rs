@@ -113,7 +113,6 @@ fn run_ready(executor: &LibraryExecutor, run: &mut RunContext<'_>, end: Instant)
 fn run_task(executor: &LibraryExecutor, run: &mut RunContext<'_>) -> Option<Instant> {
     let task = executor.queue.lock().take_task()?;
     match task {
-        Task::Batch(task) => run.run_batch(&task),
         Task::Trigger(call) => {
             let trigger_event = executor.queue.lock().take_trigger_event(&call);
             if let Some(trigger_event) = trigger_event {

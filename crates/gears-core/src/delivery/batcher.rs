@@ -12,11 +12,17 @@
 //! go before everything that waits, in the order of their entries, and with the same entries.
 //!
 //! Entries with an equal value of the policy's `order_by` field are in one *group*: of a group no
-//! two batches are in flight at once, and none is in flight before what was added earlier.
+//! two batches are with the callback at once, and none is before what was added earlier.
+//!
+//! *In flight* is what was dispatched. For an async consumer that is more than the window: it waits
+//! in a [batch queue](super::batch_queue) beside the callback, which keeps the window and the groups,
+//! so that no place in the window is empty for the time of a round trip.
 //!
 //! Invariants: `waiting` and `requeued` ascend; no entry is in two places; a group is in `busy` as
-//! long as a batch with one of its entries is in flight.
+//! long as a batch with one of its entries is in flight. A batch of several entries is in flight
+//! with nothing before it of its groups.
 
+mod busy;
 mod load;
 
 use std::collections::VecDeque;
@@ -28,8 +34,9 @@ use super::arrivals::Arrivals;
 use super::filter::Filter;
 use super::id::EntryId;
 use super::names::swapped;
-use super::policy::Policy;
+use super::policy::{OnFailure, Policy};
 use super::record::Item;
+use busy::Busy;
 use load::{group_of, take_free};
 
 pub use load::Tried;
@@ -53,6 +60,12 @@ pub struct Batch {
     pub items: SmallVec<[Item; 1]>,
     /// Whether they were dispatched before, and may be deleted from the stream by now.
     pub is_redelivery: bool,
+    /// The groups of the entries, each once: of none are two batches with the callback at once.
+    pub groups: SmallVec<[u64; 1]>,
+    /// Whether nothing that was dispatched before that is known may begin after it failed.
+    pub stops: bool,
+    /// How many batches of the subscription are known to have failed.
+    pub failures: u64,
 }
 
 #[derive(Debug)]
@@ -67,9 +80,12 @@ struct Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now<'a> {
     pub(super) policy: &'a Policy,
-    /// Batches that may be in flight beside those that are.
+    /// Batches that may be in flight beside those that are, as long as none of them waits there
+    /// for another of its group.
     pub(super) free: usize,
-    /// Entries that are worth reading beyond the window.
+    /// Batches that may be in flight beside those that are, whatever they wait for there.
+    pub(super) further: usize,
+    /// Entries that are worth reading beyond these.
     pub(super) ahead: usize,
     /// Unix milliseconds.
     pub(super) ms: u64,
@@ -89,7 +105,21 @@ pub(super) struct Batcher {
     /// Entries of dead letters.
     redriven: VecDeque<Load>,
     in_flight_attempts: HashMap<u64, Load>,
-    busy: HashSet<u64>,
+    busy: Busy,
+    /// Whether everything that waits was found to be of busy groups, and none is free since.
+    is_stuck: bool,
+    /// The last entry that is known to have been with the callback.
+    begun: EntryId,
+    /// Batches up to this number are with the code of an earlier upgrade.
+    on_old_code: u64,
+    /// How many there are of these.
+    with_old_code: usize,
+    /// Batches that are done, and whose places beside the callback are taken until that is committed.
+    held: usize,
+    /// Batches that failed so far.
+    failures: u64,
+    /// Batches that ended well since one failed.
+    calm: usize,
     /// Whether what waits was there before anybody listened: it is dispatched to its end, be
     /// the last batch full or not.
     pub(super) draining: bool,
@@ -108,6 +138,7 @@ impl Batcher {
         let group = group_of(&item, policy);
         let since_ms = self.arrivals.take(item.id()).unwrap_or(now_ms);
         self.waiting_bytes += bytes;
+        self.is_stuck = false;
         let id = item.id();
         let one = Waiting {
             entry: Entry { item, group },
@@ -141,7 +172,7 @@ impl Batcher {
         };
         let ahead = ahead.min(AHEAD_MAX);
         // A window of large entries is not copied before its time: two batches do.
-        let batches = now.free.max(1).saturating_add(1);
+        let batches = now.free.max(now.further).max(1).saturating_add(1);
         let wanted = batches.saturating_mul(batch).saturating_add(ahead);
         if self.waiting_bytes >= 2 * BATCH_BYTES {
             return 0;
@@ -207,6 +238,13 @@ impl Batcher {
             redriven,
             in_flight_attempts,
             busy,
+            is_stuck: _,
+            begun: _,
+            on_old_code: _,
+            with_old_code,
+            held,
+            failures,
+            calm: _,
             draining: _,
             arrivals,
             cut,
@@ -216,15 +254,29 @@ impl Batcher {
             && redriven.is_empty()
             && in_flight_attempts.is_empty()
             && busy.is_empty()
+            && *with_old_code == 0
+            && *held == 0
+            // Who keeps the batch queue counts them too.
+            && *failures == 0
             && arrivals.is_empty()
             && *cut == 0
     }
 
     // --- batches --------------------------------------------------------------------------------
 
-    /// Whether [`Batcher::release`] may have something to give. Groups are not looked at.
+    /// Whether [`Batcher::release`] may have something to give. Groups are not looked at, but for
+    /// what is known of them.
     pub(super) fn is_ready(&self, now: Now<'_>) -> bool {
-        now.free > 0 && (!self.requeued.is_empty() || !self.redriven.is_empty() || self.is_due(now))
+        let has_room = now.free > 0 || now.further > 0;
+        let may_take = !self.is_stuck || Self::queues(now);
+        let comes_again = !(self.requeued.is_empty() && self.redriven.is_empty());
+        has_room && (comes_again || (may_take && self.is_due(now)))
+    }
+
+    /// Whether what is dispatched now may wait for its group beside the callback. A batch of
+    /// several entries would keep several groups waiting.
+    fn queues(now: Now<'_>) -> bool {
+        now.further > 0 && now.policy.batch.unwrap_or(1) == 1
     }
 
     /// Whether entries can be counted without reading them: a batch is read when it is full, or
@@ -283,7 +335,7 @@ impl Batcher {
     /// for these.
     pub(super) fn due_ms(&self, policy: &Policy) -> Option<u64> {
         let behind = self.requeued_groups();
-        let is_free = |group| !self.busy.contains(group) && !behind.contains(group);
+        let is_free = |group: &u64| !self.busy.contains(*group) && !behind.contains(group);
         let mut waiting = self.waiting.iter();
         let first = if self.waiting.is_empty() {
             self.arrivals.first_ms()?
@@ -315,12 +367,16 @@ impl Batcher {
             let rest = load.split_at(most);
             self.requeue(rest);
         }
-        self.busy.extend(load.groups());
+        let groups = load.distinct_groups();
+        self.busy.hold(&groups);
         let items = load.entries.iter().map(|entry| entry.item.clone());
         let batch = Batch {
             number,
             items: items.collect(),
             is_redelivery,
+            groups,
+            stops: now.policy.on_failure != OnFailure::Continue,
+            failures: self.failures,
         };
         self.in_flight_attempts.insert(number, load);
         Some(batch)
@@ -330,6 +386,7 @@ impl Batcher {
     fn take(&mut self, now: Now<'_>) -> Option<Load> {
         let most = now.policy.batch.unwrap_or(1);
         let wanted = self.wanted(now.policy);
+        let queues = Self::queues(now);
         // Mostly they are those in front.
         let mut skipped = self.requeued_groups();
         let mut places: SmallVec<[usize; 16]> = SmallVec::new();
@@ -338,7 +395,8 @@ impl Batcher {
         let mut differs = false;
         for (at, one) in self.waiting.iter().enumerate() {
             let group = one.entry.group;
-            if group.is_some_and(|group| self.busy.contains(&group) || skipped.contains(&group)) {
+            let is_busy = |group| !queues && self.busy.contains(group);
+            if group.is_some_and(|group| is_busy(group) || skipped.contains(&group)) {
                 skipped.extend(group);
                 continue;
             }
@@ -354,7 +412,11 @@ impl Batcher {
                 break;
             }
         }
-        let first = &self.waiting[*places.first()?];
+        let Some(first) = places.first() else {
+            self.is_stuck = true;
+            return None;
+        };
+        let first = &self.waiting[*first];
         let (is_full, is_large) = (places.len() >= wanted, bytes >= BATCH_BYTES);
         if !(is_full || is_large || differs || self.is_over(first, now)) {
             // Groups that are busy keep it from being full.
@@ -368,6 +430,7 @@ impl Batcher {
             tried: tried.unwrap_or_default(),
             dead_letters: Vec::new(),
             from: None,
+            has_begun: false,
         };
         let in_front = places.last() == Some(&(places.len() - 1));
         if in_front {
@@ -394,13 +457,14 @@ impl Batcher {
         let Some(load) = self.in_flight_attempts.get_mut(&number) else {
             return true;
         };
-        for group in load.groups() {
-            self.busy.remove(&group);
-        }
+        let before = load.distinct_groups();
         load.entries
             .retain(|entry| ids.binary_search(&entry.item.id()).is_err());
-        self.busy.extend(load.groups());
-        !load.entries.is_empty()
+        let is_left = !load.entries.is_empty();
+        self.busy.hold(&load.distinct_groups());
+        let is_free = self.busy.release(&before);
+        self.is_stuck &= !is_free;
+        is_left
     }
 
     /// Groups with entries that come again: those that wait are behind them.
@@ -408,13 +472,66 @@ impl Batcher {
         self.requeued.iter().flat_map(Load::groups).collect()
     }
 
-    /// A batch does not are in flight any more.
+    /// A batch is with the callback.
+    pub(super) fn note_begun(&mut self, number: u64) {
+        if let Some(load) = self.in_flight_attempts.get_mut(&number) {
+            load.has_begun = true;
+            self.begun = self.begun.max(load.last_of_stream());
+        }
+    }
+
+    /// A batch is not in flight any more.
     pub(super) fn complete(&mut self, number: u64) -> Option<Load> {
         let load = self.in_flight_attempts.remove(&number)?;
-        for group in load.groups() {
-            self.busy.remove(&group);
-        }
+        self.with_old_code -= usize::from(number <= self.on_old_code);
+        let is_free = self.busy.release(&load.distinct_groups());
+        self.is_stuck &= !is_free;
         Some(load)
+    }
+
+    // --- what runs ahead ------------------------------------------------------------------------
+
+    /// How many batches beyond the window may wait beside the callback, where so many entries are
+    /// worth that. A failure has them come back, so it takes as many that end well before there are
+    /// as many again. Places of earlier code are known here alone.
+    pub(super) fn ahead(&self, entries: usize, policy: &Policy) -> usize {
+        if self.with_old_code > 0 {
+            return 0;
+        }
+        let most = entries.min(AHEAD_MAX) / policy.batch.unwrap_or(1);
+        most.min(self.calm)
+    }
+
+    /// A call with a batch ended, with a failure or without.
+    pub(super) fn note_call(&mut self, failed: bool) {
+        if failed {
+            self.failures += 1;
+            self.calm = 0;
+        } else {
+            self.calm = self.calm.saturating_add(1);
+        }
+    }
+
+    /// Whether one ever ended with a failure: who keeps the batch queue remembers that.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// What is in flight is with earlier code from now on.
+    pub(super) fn begin_new_code(&mut self) {
+        self.on_old_code = self.in_flight_attempts.keys().copied().max().unwrap_or(0);
+        self.with_old_code = self.in_flight_attempts.len();
+        self.held = 0;
+    }
+
+    /// A batch is done whose place is taken until that is committed.
+    pub(super) fn note_held(&mut self, number: u64) {
+        self.held += usize::from(number > self.on_old_code);
+    }
+
+    /// Places of such batches, which are free now.
+    pub(super) fn take_held(&mut self) -> usize {
+        std::mem::take(&mut self.held)
     }
 
     /// Has a batch redelivered, before everything that waits.
@@ -434,6 +551,7 @@ impl Batcher {
             load.sift(filter, &mut unwanted);
         }
         self.requeued.retain(|load| !load.entries.is_empty());
+        self.is_stuck = false;
         // Without its first entry a batch may belong elsewhere.
         self.requeued.make_contiguous().sort_by_key(Load::first);
         unwanted
@@ -444,6 +562,8 @@ impl Batcher {
         self.put_back(last, &mut Vec::new());
         self.arrivals.rewind(last);
         self.cut = 0;
+        self.is_stuck = false;
+        self.begun = self.begun.min(last);
         for load in &mut self.requeued {
             load.entries.retain(|entry| entry.item.id() <= last);
         }
@@ -464,6 +584,7 @@ impl Batcher {
                 tried: Tried::default(),
                 dead_letters: vec![dead_letter],
                 from: policy.dead_letter.clone().map(|from| (db, from)),
+                has_begun: false,
             });
         }
     }
@@ -484,21 +605,48 @@ impl Batcher {
         self.in_flight_attempts.len()
     }
 
+    /// How many batches in flight wait for no other of their group.
+    pub(super) fn lanes(&self) -> usize {
+        self.in_flight_attempts.len() - self.busy.behind()
+    }
+
+    /// Bytes of the entries that wait in the core.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// How many entries are with the callback.
     pub(super) fn entries_in_flight(&self) -> usize {
         let loads = self.in_flight_attempts.values();
-        loads.map(|load| load.entries.len()).sum()
+        let begun = loads.filter(|load| load.has_begun);
+        begun.map(|load| load.entries.len()).sum()
     }
 
     /// IDs with the callback, ascending.
     pub(super) fn in_flight(&self) -> Vec<EntryId> {
-        let mut ids: Vec<_> = self
-            .in_flight_attempts
-            .values()
-            .flat_map(Load::ids)
-            .collect();
+        self.dispatched(|load| load.has_begun)
+    }
+
+    /// IDs with the callback or beside it, ascending.
+    pub(super) fn beside(&self) -> Vec<EntryId> {
+        self.dispatched(|_| true)
+    }
+
+    fn dispatched(&self, is_wanted: impl Fn(&Load) -> bool) -> Vec<EntryId> {
+        let loads = self.in_flight_attempts.values();
+        let loads = loads.filter(|load| is_wanted(load));
+        let mut ids: Vec<_> = loads.flat_map(Load::ids).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Where it is enough to resume, if that is before the last entry that was dispatched: what is
+    /// behind never was with the callback.
+    pub(super) fn begun(&self) -> Option<EntryId> {
+        let loads = self.requeued.iter().chain(self.in_flight_attempts.values());
+        let waiting = loads.filter(|load| !load.has_begun && load.dead_letters.is_empty());
+        let first = waiting.map(Load::first).min()?;
+        Some(self.begun.max(first.before()))
     }
 
     /// IDs that come again, ascending.
@@ -506,6 +654,12 @@ impl Batcher {
         let mut ids: Vec<_> = self.requeued.iter().flat_map(Load::ids).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Those of them that were with the callback before.
+    pub(super) fn requeued_again(&self) -> impl Iterator<Item = EntryId> + '_ {
+        let loads = self.requeued.iter().filter(|load| load.has_begun);
+        loads.flat_map(Load::ids)
     }
 
     /// Whether a dead letter is being redelivered.

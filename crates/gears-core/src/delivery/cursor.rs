@@ -114,9 +114,10 @@ impl Cursor {
     }
 
     /// What would have to be known to go on from here: entries that were read and not started
-    /// are as good as not read.
-    pub(super) fn checkpoint(&self) -> Checkpoint {
-        let position = self.position();
+    /// are as good as not read. So are those behind `begun`: they may have been dispatched, and
+    /// none of them was with the callback.
+    pub(super) fn checkpoint_up_to(&self, begun: EntryId) -> Checkpoint {
+        let position = self.position_up_to(begun);
         let open = self
             .unfinished()
             .unacknowledged
@@ -159,10 +160,10 @@ impl Cursor {
     }
 
     /// The last ID handed to a callback, before the restart if not since then; 0-0 where there
-    /// was none.
+    /// was none. Nothing behind `begun` was with the callback, though it may have been dispatched.
     #[must_use]
-    pub(super) fn position(&self) -> EntryId {
-        self.started().max(self.unfinished().resumed)
+    pub(super) fn position_up_to(&self, begun: EntryId) -> EntryId {
+        self.started().min(begun).max(self.unfinished().resumed)
     }
 
     /// Entries read and not finished, started or not.

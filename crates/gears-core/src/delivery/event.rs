@@ -84,6 +84,13 @@ pub enum Event<'a> {
         /// The entry that it begins behind.
         position: EntryId,
     },
+    /// The callback has a batch, and is not done with it yet. Not told where it is done at once.
+    Begun {
+        /// The subscription.
+        sub: SubscriptionKey,
+        /// The batch's number.
+        batch: u64,
+    },
     /// The callback is done with a batch.
     Ended {
         /// The subscription.
@@ -266,7 +273,9 @@ pub struct ReadRequest {
 pub enum Dispatch {
     /// Read, report [`Event::Read`], and put the entries into the callback's prefetch queue.
     Read(ReadRequest),
-    /// Give a batch to the callback, and report [`Event::Ended`] or [`Event::Returned`].
+    /// Give a batch to the callback, and report [`Event::Ended`] or [`Event::Returned`]. A sync one
+    /// gets it here and now; an async one from its [batch queue](super::BatchQueue), which keeps the
+    /// window, and what was promised of groups and failures.
     Deliver {
         /// For whom.
         sub: SubscriptionKey,
@@ -366,7 +375,7 @@ pub enum ControlMessage {
         /// Which.
         sub: SubscriptionKey,
     },
-    /// Places of the window that were taken are free.
+    /// Places of the window that were taken until a commit are free.
     SlotsReleased {
         /// Whose prefetch queue.
         consumer: ConsumerKey,

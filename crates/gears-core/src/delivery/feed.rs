@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Prefetch  read ──> prefetch queue beside the callback, which keeps the window
-//! Batched   read ──> batcher in the core ──> batch for the callback
+//! Batched   read ──> batcher in the core ──> batch for a sync callback
+//!                                        └─> batch queue beside an async one, which keeps the window
 //! ```
 //!
 //! Consumers without a policy have the first, which costs the core nothing per entry but its place
@@ -13,7 +14,7 @@ use super::READ_BYTES;
 use super::batcher::{Batch, Batcher, Now, Tried};
 use super::consumer::{ConsumerSpec, Mode};
 use super::id::EntryId;
-use super::policy::Policy;
+use super::policy::{OnFailure, Policy, Scope};
 use super::subscription::{FeedContext, Phase, Subscription};
 
 /// Entries one read gives at most. One iterator costs about as much as reading a dozen entries.
@@ -249,7 +250,7 @@ impl Subscription {
     }
 
     fn batcher_room(&self, batched: &Batched, context: FeedContext<'_>) -> usize {
-        let now = self.now(context);
+        let now = self.now(&batched.batcher, context);
         let is_countable = batched.is_count_exact
             && Batcher::counts(now.policy)
             && !self.cursor.has_redeliveries();
@@ -269,7 +270,10 @@ impl Subscription {
             }
             Feed::Batched(batched) => {
                 self.phase == Phase::Running
-                    && (batched.batcher.is_ready(self.now(context)) || self.room(context) > 0)
+                    && (batched
+                        .batcher
+                        .is_ready(self.now(&batched.batcher, context))
+                        || self.room(context) > 0)
             }
         }
     }
@@ -284,20 +288,38 @@ impl Subscription {
         }
     }
 
-    /// How many batches may be dispatched beside those that are.
-    fn free(&self, window: usize) -> usize {
-        let in_flight = self.feed.batcher().map_or(0, Batcher::in_flight_count);
-        self.prefetch_window(window)
-            .saturating_sub(in_flight)
-            .saturating_sub(self.uncommitted_slots as usize)
+    /// How many batches beyond the window may wait beside the callback, where so many entries are
+    /// worth that.
+    fn batches_ahead(&self, batcher: &Batcher, entries: usize, spec: &ConsumerSpec) -> usize {
+        let policy = spec.policy();
+        // What fails elsewhere is not known beside this stream's callback.
+        let stops_others =
+            policy.scope == Scope::Consumer && policy.on_failure != OnFailure::Continue;
+        let bytes = self.cursor.unacknowledged_bytes();
+        if spec.mode == Mode::Sync
+            || stops_others
+            || self.prefetch_window(spec.window) < spec.window
+            || bytes.saturating_sub(batcher.waiting_bytes()) >= READ_BYTES
+        {
+            return 0;
+        }
+        batcher.ahead(entries, policy)
     }
 
     /// What its batcher has to know to go on.
-    pub(super) fn now<'a>(&self, context: FeedContext<'a>) -> Now<'a> {
+    pub(super) fn now<'a>(&self, batcher: &Batcher, context: FeedContext<'a>) -> Now<'a> {
+        let spec = context.spec;
+        let policy = context.policy();
+        let window = self.prefetch_window(spec.window);
+        let room = window.saturating_sub(self.uncommitted_slots as usize);
+        let entries = self.ahead(spec.window);
+        let ahead = self.batches_ahead(batcher, entries.min(context.ahead), spec);
+        let further = if ahead > 0 { room + ahead } else { 0 };
         Now {
-            policy: context.policy(),
-            free: self.free(context.spec.window),
-            ahead: self.ahead(context.spec.window),
+            policy,
+            free: room.saturating_sub(batcher.lanes()),
+            further: further.saturating_sub(batcher.in_flight_count()),
+            ahead: entries.saturating_sub(ahead.saturating_mul(policy.batch.unwrap_or(1))),
             ms: context.now_ms,
             at_end: self.is_at_end(),
             reads_on: false,
@@ -314,9 +336,13 @@ impl Subscription {
         let reads_on = Batcher::counts(context.policy()) && self.room(context) > 0;
         let now = Now {
             reads_on,
-            ..self.now(context)
+            ..self.now(self.feed.batcher()?, context)
         };
-        let batch = self.feed.batcher_mut()?.release(number, now)?;
+        let batcher = self.feed.batcher_mut()?;
+        let batch = batcher.release(number, now)?;
+        if context.spec.mode == Mode::Sync {
+            batcher.note_begun(number);
+        }
         if let Some(last) = batch.items.last() {
             self.cursor.note_started(last.id());
         }
@@ -400,10 +426,10 @@ impl Subscription {
             Feed::Prefetch => self.cursor.redeliveries().collect(),
             Feed::Batched(batched) => {
                 // What is committed as pending: a replica that is promoted dispatches the same.
-                let mut ids = self.cursor.checkpoint().pending;
-                let in_flight = batched.batcher.in_flight();
-                ids.retain(|id| in_flight.binary_search(id).is_err());
-                ids.extend(batched.batcher.requeued());
+                let mut ids = self.position().pending;
+                let beside = batched.batcher.beside();
+                ids.retain(|id| beside.binary_search(id).is_err());
+                ids.extend(batched.batcher.requeued_again());
                 ids
             }
         };

@@ -31,6 +31,7 @@
 
 mod arrival_order;
 mod arrivals;
+mod batch_queue;
 mod batcher;
 mod checkpoint;
 mod consumer;
@@ -60,6 +61,7 @@ mod tally;
 mod tracked;
 mod urgent;
 
+pub use batch_queue::{BatchQueue, Terms};
 pub use batcher::{Batch, Tried};
 pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};

@@ -48,7 +48,7 @@ use super::subscription::{FeedContext, Subscription};
 use super::subscriptions::Subscriptions;
 use super::tracked::TrackedStreams;
 use super::urgent::Urgent;
-use super::{ConsumerKey, StreamKey, SubscriptionKey};
+use super::{ConsumerKey, SHARE, StreamKey, SubscriptionKey};
 
 pub use consumers::StreamView;
 pub(super) use memory::shrink;
@@ -96,6 +96,12 @@ impl RegisteredConsumer {
         FeedContext {
             spec: &self.spec,
             allowance: allowance.unwrap_or(u64::MAX),
+            // Callbacks do not get through all streams alike: none is to be far ahead of the others.
+            ahead: if self.subs.len() > 1 {
+                SHARE
+            } else {
+                usize::MAX
+            },
             now_ms,
         }
     }
@@ -192,6 +198,7 @@ impl Delivery {
             Event::Read { sub, entries, end } => self.read(sub, entries, end),
             Event::Fetched { sub, batch, end } => self.fetched(sub, batch, end),
             Event::StartResolved { sub, position } => self.start_resolved(sub, position),
+            Event::Begun { sub, batch } => self.begun(sub, batch),
             Event::Ended {
                 sub,
                 batch,

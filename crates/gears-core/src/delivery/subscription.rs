@@ -4,6 +4,7 @@
 //! them rest. So what one at rest does not have lies elsewhere, behind a pointer; a test says how
 //! large it is.
 
+use super::batcher::Batcher;
 use super::checkpoint::Checkpoint;
 use super::consumer::ConsumerSpec;
 use super::cursor::{Cursor, Reach};
@@ -88,6 +89,8 @@ pub(super) struct FeedContext<'a> {
     pub(super) spec: &'a ConsumerSpec,
     /// How many entries may be read before another stream is read.
     pub(super) allowance: u64,
+    /// How many entries of one stream may run ahead of its window, for a consumer with a policy.
+    pub(super) ahead: usize,
     /// Unix milliseconds.
     pub(super) now_ms: u64,
 }
@@ -206,7 +209,10 @@ impl Subscription {
 
     /// Whether something of it may lie beside a callback, or be with it.
     pub(super) fn has_delivered(&self) -> bool {
-        self.cursor.unacknowledged() > 0 || self.uncommitted_slots > 0 || !self.feed.is_idle()
+        self.cursor.unacknowledged() > 0
+            || self.uncommitted_slots > 0
+            || !self.feed.is_idle()
+            || self.feed.batcher().is_some_and(Batcher::has_failed)
     }
 
     // --- the window -----------------------------------------------------------------------------
@@ -241,8 +247,26 @@ impl Subscription {
         delivery_state.tried.sort_unstable_by_key(|(id, _)| *id);
         Checkpoint {
             delivery_state: delivery_state.recorded(now_ms),
-            ..self.cursor.checkpoint()
+            ..self.position()
         }
+    }
+
+    /// Where it would have to go on: what waits beside the callback, and never was with it, is as
+    /// good as not read.
+    pub(super) fn position(&self) -> Checkpoint {
+        self.cursor.checkpoint_up_to(self.begun_bound())
+    }
+
+    /// The last entry that was with the callback, before a restart if not since then; 0-0 where
+    /// there was none.
+    pub(super) fn last_begun(&self) -> EntryId {
+        self.cursor.position_up_to(self.begun_bound())
+    }
+
+    /// What is behind this entry never was with the callback.
+    fn begun_bound(&self) -> EntryId {
+        let batcher = self.feed.batcher();
+        batcher.and_then(Batcher::begun).unwrap_or(EntryId::MAX)
     }
 
     /// Goes on from a checkpoint. Nothing is with a callback.

@@ -1,13 +1,13 @@
 //! Everything around the delivery core: the event loop, the workers, the server's commands.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::{
-    Batch, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter, DeadLetterDeletion,
-    Delivery, DeliveryState, Dispatch, Durable, EntryId, Event, Item, Mode, Reach, ReadRequest,
-    Refusal, SubscriptionKey,
+    Batch, BatchQueue, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter,
+    DeadLetterDeletion, Delivery, DeliveryState, Dispatch, Durable, End, EntryId, Event, Item,
+    Mode, Reach, ReadRequest, Refusal, SubscriptionKey, Terms,
 };
 
 use crate::interest::Load;
@@ -34,6 +34,8 @@ pub(crate) struct Tick {
     pub(crate) outcomes: Vec<Option<Outcome>>,
     /// How many of them find their library busy.
     pub(crate) stalls: usize,
+    /// Whether what workers report is heard of at the end only.
+    pub(crate) is_deaf: bool,
 }
 
 impl Tick {
@@ -46,6 +48,7 @@ impl Tick {
             dead_letters: Vec::new(),
             outcomes: Vec::new(),
             stalls: 0,
+            is_deaf: false,
         }
     }
 }
@@ -53,10 +56,31 @@ impl Tick {
 /// A batch on its way to a callback, or with it.
 #[derive(Debug)]
 struct Job {
-    sub: SubscriptionKey,
+    /// The window of its code.
+    window: usize,
+    place: Place,
     batch: Batch,
     since_ms: u64,
-    started: bool,
+    /// How many failures were known when it was dispatched.
+    knew: u64,
+}
+
+/// Where batches wait: those of a subscription with one code of its consumer.
+type Place = (SubscriptionKey, usize);
+
+/// What a worker reports.
+#[derive(Debug)]
+enum Report {
+    Ended {
+        job: (SubscriptionKey, u64),
+        end: End,
+        took_ms: u64,
+        uncommitted: bool,
+        /// Where it keeps others from beginning.
+        stops: Option<Place>,
+    },
+    Begun(SubscriptionKey, u64),
+    Returned(SubscriptionKey, u64),
 }
 
 /// The server around the delivery core, as a simulation.
@@ -66,8 +90,19 @@ pub(crate) struct Driver {
     world: World,
     reference: Reference,
     keys: Vec<ConsumerKey>,
+    /// How often each consumer got new code.
+    codes: Vec<usize>,
+    /// What waits beside callbacks, in the order in which it came to be there.
+    queues: Vec<(Place, BatchQueue<Job>)>,
+    /// What callbacks have.
     jobs: Vec<Job>,
-    inbox: VecDeque<ControlMessage>,
+    /// What is to be done with the queues, each for one code.
+    inbox: VecDeque<(usize, ControlMessage)>,
+    reports: VecDeque<Report>,
+    /// How many batches failed that stop what was dispatched before that is known.
+    failures: HashMap<Place, u64>,
+    /// How many of these were heard of.
+    heard: HashMap<Place, u64>,
     stalled: Vec<SubscriptionKey>,
 }
 
@@ -81,10 +116,15 @@ impl Driver {
         Self {
             core,
             world: World::default(),
+            codes: vec![0; reference.specs().len()],
             reference,
             keys,
+            queues: Vec::new(),
             jobs: Vec::new(),
             inbox: VecDeque::new(),
+            reports: VecDeque::new(),
+            failures: HashMap::new(),
+            heard: HashMap::new(),
             stalled: Vec::new(),
         }
     }
@@ -95,6 +135,7 @@ impl Driver {
             check_overview(&mut self.core, *key);
             check_pages(&mut self.core, *key);
         }
+        self.check_positions();
         self.reference.check_awake(&self.core, &self.stalled);
     }
 
@@ -238,6 +279,9 @@ impl Driver {
         let consumer = self.consumer(which);
         self.core.change_consumer(self.keys[consumer], spec.clone());
         self.reference.changed(consumer, spec);
+        // What was decided so far is for who has the old code.
+        self.send_control_messages();
+        self.codes[consumer] += 1;
     }
 
     // ---- the server -------------------------------------------------------------------------
@@ -292,8 +336,12 @@ impl Driver {
                 states[consumer] = self.core.consumer_state_of(*key);
             }
         }
+        self.queues.clear();
         self.jobs.clear();
         self.inbox.clear();
+        self.reports.clear();
+        self.failures.clear();
+        self.heard.clear();
         self.stalled.clear();
         self.core = Delivery::new(true);
         let now_ms = self.reference.now_ms.saturating_add_signed(other_clock_ms);
@@ -322,14 +370,75 @@ impl Driver {
 
     // ---- workers ----------------------------------------------------------------------------
 
-    /// A worker begins with the batches at its front.
+    /// A worker begins with so many batches.
     pub(crate) fn start(&mut self, count: usize) {
-        let waiting = self.jobs.iter_mut().filter(|job| !job.started);
-        waiting.take(count).for_each(|job| job.started = true);
+        for _ in 0..count {
+            let mut queues = self.queues.iter_mut();
+            let Some(job) = queues.find_map(|(_, queue)| queue.start()) else {
+                return;
+            };
+            self.check_start(&job);
+            self.reports
+                .push_back(Report::Begun(job.place.0, job.batch.number));
+            self.jobs.push(job);
+        }
+    }
+
+    /// All that is promised of when a batch begins.
+    fn check_start(&mut self, job: &Job) {
+        let holds = |report: &&Report| matches!(report, Report::Ended { job: (sub, _), uncommitted: true, .. } if *sub == job.place.0);
+        let held = self.reports.iter().filter(holds).count();
+        let held = held + self.reference.uncommitted(job.place.0);
+        let out = self
+            .jobs
+            .iter()
+            .filter(|other| other.place.0 == job.place.0);
+        assert!(out.clone().count() + held < job.window, "window: {job:?}");
+        let failures = self.failures.get(&job.place).copied().unwrap_or(0);
+        assert_eq!(job.knew, failures, "what failed was to be first: {job:?}");
+        if self.reference.is_mixed(job.place.0) {
+            return;
+        }
+        let shares = |other: &Job| {
+            let mut groups = other.batch.groups.iter();
+            groups.any(|group| job.batch.groups.contains(group))
+        };
+        for other in out {
+            assert!(!shares(other), "a group is out twice: {job:?} {other:?}");
+        }
+        let mut queues = self.queues.iter_mut();
+        if let Some((_, queue)) = queues.find(|(place, _)| *place == job.place) {
+            for other in queue.waiting_mut() {
+                let is_earlier = other.batch.number < job.batch.number;
+                assert!(
+                    !(is_earlier && shares(other)),
+                    "{other:?} was first: {job:?}"
+                );
+            }
+        }
+    }
+
+    /// Puts a batch beside its callback.
+    fn send(&mut self, job: Job) {
+        let place = job.place;
+        let at = self.queues.iter().position(|(one, _)| *one == place);
+        let at = at.unwrap_or_else(|| {
+            let queue = BatchQueue::new(job.window, &Terms::from(&job.batch));
+            self.queues.push((place, queue));
+            self.queues.len() - 1
+        });
+        let number = job.batch.number;
+        if !self.queues[at].1.push(Terms::from(&job.batch), job) {
+            let back = Report::Returned(place.0, number);
+            self.reports.push_back(back);
+        }
     }
 
     /// The callback is done with one of the batches.
     pub(crate) fn end(&mut self, at: usize, outcome: Outcome, uncommitted: bool) {
+        if self.jobs.is_empty() {
+            self.start(1);
+        }
         if let Some(at) = at.checked_rem(self.jobs.len()) {
             let job = self.jobs.remove(at);
             self.end_job(&job, outcome, uncommitted);
@@ -338,41 +447,92 @@ impl Driver {
 
     /// Code that was replaced gives up one of the batches that it began with.
     pub(crate) fn abandon(&mut self, at: usize) {
-        if let Some(at) = at.checked_rem(self.jobs.len())
-            && self.jobs[at].started
-        {
+        if let Some(at) = at.checked_rem(self.jobs.len()) {
             let job = self.jobs.remove(at);
-            self.give_back(job.sub, job.batch.number, false);
+            let number = job.batch.number;
+            if let Some(queue) = self.queue(job.place) {
+                let back = queue.finish(number, false, false);
+                assert!(back.is_empty(), "nothing failed");
+            }
+            self.reports
+                .push_back(Report::Returned(job.place.0, number));
         }
     }
 
     fn end_job(&mut self, job: &Job, outcome: Outcome, uncommitted: bool) {
         let ids: Vec<_> = job.batch.items.iter().map(Item::id).collect();
         let end = outcome.end(&ids);
-        let now_ms = self.reference.now_ms;
-        let took_ms = now_ms - job.since_ms;
-        self.reference
-            .ended(job.sub, job.batch.number, &end, took_ms, uncommitted);
-        self.core.on(Event::Ended {
-            sub: job.sub,
-            batch: job.batch.number,
+        let failed = end.is_failure();
+        let stops = (failed && job.batch.stops).then_some(job.place);
+        if let Some(place) = stops {
+            *self.failures.entry(place).or_default() += 1;
+        }
+        self.reports.push_back(Report::Ended {
+            job: (job.place.0, job.batch.number),
             end,
-            took: Duration::from_millis(took_ms),
-            now_ms,
+            took_ms: self.reference.now_ms - job.since_ms,
             uncommitted,
+            stops,
         });
+        let number = job.batch.number;
+        if let Some(queue) = self.queue(job.place) {
+            let back = queue.finish(number, uncommitted, failed);
+            let back = back.into_iter();
+            let back = back.map(|job| Report::Returned(job.place.0, job.batch.number));
+            self.reports.extend(back);
+        }
+    }
+
+    fn queue(&mut self, place: Place) -> Option<&mut BatchQueue<Job>> {
+        let mut queues = self.queues.iter_mut();
+        let found = queues.find(|(one, _)| *one == place);
+        found.map(|(_, queue)| queue)
+    }
+
+    /// The main thread hears what workers reported.
+    pub(crate) fn hear(&mut self) {
+        while let Some(report) = self.reports.pop_front() {
+            match report {
+                Report::Begun(sub, batch) => self.core.on(Event::Begun { sub, batch }),
+                Report::Returned(sub, batch) => self.give_back(sub, batch, false),
+                Report::Ended {
+                    job: (sub, batch),
+                    end,
+                    took_ms,
+                    uncommitted,
+                    stops,
+                } => {
+                    if let Some(place) = stops {
+                        *self.heard.entry(place).or_default() += 1;
+                    }
+                    self.reference.ended(sub, batch, &end, took_ms, uncommitted);
+                    self.core.on(Event::Ended {
+                        sub,
+                        batch,
+                        end,
+                        took: Duration::from_millis(took_ms),
+                        now_ms: self.reference.now_ms,
+                        uncommitted,
+                    });
+                }
+            }
+        }
     }
 
     /// A worker takes note of what it was told.
     pub(crate) fn receive(&mut self, count: usize) {
         for _ in 0..count {
-            match self.inbox.pop_front() {
-                Some(ControlMessage::Recall { sub, .. }) => {
-                    let of_it = |job: &mut Job| job.sub == sub && !job.started;
-                    let back: Vec<_> = self.jobs.extract_if(.., of_it).collect();
-                    for job in back {
-                        self.give_back(sub, job.batch.number, false);
+            let Some((code, message)) = self.inbox.pop_front() else {
+                return;
+            };
+            match message {
+                ControlMessage::Recall { sub, .. } => {
+                    for (_, queue) in self.queues.iter_mut().filter(|((one, _), _)| *one == sub) {
+                        let back = queue.take_waiting().into_iter();
+                        let back = back.map(|job| Report::Returned(sub, job.batch.number));
+                        self.reports.extend(back);
                     }
+                    self.hear();
                     self.reference.recalled(sub);
                     let started = EntryId::ZERO;
                     self.core.on(Event::Recalled {
@@ -381,10 +541,15 @@ impl Driver {
                         back: Vec::new(),
                     });
                 }
-                Some(ControlMessage::Drop { sub, .. }) => {
-                    self.jobs.retain(|job| job.sub != sub || job.started);
+                ControlMessage::Drop { sub, .. } => {
+                    self.queues.retain(|((one, _), _)| *one != sub);
                 }
-                _ => {}
+                ControlMessage::SlotsReleased { sub, places, .. } => {
+                    if let Some(queue) = self.queue((sub, code)) {
+                        queue.release(places);
+                    }
+                }
+                ControlMessage::Window { .. } | ControlMessage::Moved { .. } => {}
             }
         }
     }
@@ -396,10 +561,17 @@ impl Driver {
 
     fn send_control_messages(&mut self) {
         while let Some(message) = self.core.next_control_message() {
+            let (ControlMessage::Drop { consumer, .. }
+            | ControlMessage::Recall { consumer, .. }
+            | ControlMessage::Window { consumer, .. }
+            | ControlMessage::Moved { consumer, .. }
+            | ControlMessage::SlotsReleased { consumer, .. }) = message;
             if let ControlMessage::Recall { sub, .. } = message {
                 self.reference.recall_asked(sub);
             }
-            self.inbox.push_back(message);
+            let consumer = self.keys.iter().position(|key| *key == consumer);
+            let code = self.codes[consumer.expect("it is there")];
+            self.inbox.push_back((code, message));
         }
     }
 
@@ -408,6 +580,9 @@ impl Driver {
     pub(crate) fn tick(&mut self, tick: &Tick) {
         let mut outcomes: VecDeque<_> = tick.outcomes.iter().copied().collect();
         let mut stalls = tick.stalls;
+        if !tick.is_deaf {
+            self.hear();
+        }
         self.pass_time(0);
         for sub in std::mem::take(&mut self.stalled) {
             self.core.on(Event::Yielded(sub));
@@ -429,6 +604,7 @@ impl Driver {
         if !self.reference.primary {
             assert!(self.core.next_durable().is_none(), "on record on a replica");
             self.reference.nothing_is_recorded();
+            self.hear();
             return;
         }
         if let Some(records) = tick.records {
@@ -442,6 +618,7 @@ impl Driver {
             self.reference.trimmed(stream, trim.to);
             self.world.trim(stream, trim.to);
         }
+        self.hear();
     }
 
     /// Writes what is to be written, until so much progress is.
@@ -533,25 +710,27 @@ impl Driver {
                 let consumer = consumer.expect("it is there");
                 let stream = self.world.stream_at(db, &name);
                 self.reference.dispatch(consumer, stream, sub, &batch);
+                let place = (sub, self.codes[consumer]);
                 let job = Job {
-                    sub,
+                    window: self.reference.spec(consumer).window,
+                    place,
                     batch,
                     since_ms: self.reference.now_ms,
-                    started: false,
+                    knew: self.heard.get(&place).copied().unwrap_or(0),
                 };
                 if self.reference.spec(consumer).mode == Mode::Async {
-                    self.jobs.push(job);
+                    self.send(job);
                 } else if *stalls > 0 {
                     *stalls -= 1;
                     self.give_back(sub, job.batch.number, true);
                     self.stalled.push(sub);
                 } else if let Some(outcome) = outcomes.pop_front().unwrap_or(Some(Outcome::Well)) {
                     self.end_job(&job, outcome, false);
+                    self.hear();
                 } else {
-                    self.jobs.push(Job {
-                        started: true,
-                        ..job
-                    });
+                    self.reports
+                        .push_back(Report::Begun(job.place.0, job.batch.number));
+                    self.jobs.push(job);
                 }
             }
         }
@@ -597,6 +776,7 @@ impl Driver {
 
     /// Ends a sequence: everything that can go on does, every callback ends well.
     pub(crate) fn finish(&mut self) {
+        self.hear();
         self.change_role(true);
         self.refuse(None);
         for which in 0..u8::try_from(self.keys.len()).expect("two at most") {
@@ -614,9 +794,11 @@ impl Driver {
             self.send_control_messages();
             self.receive(self.inbox.len());
             self.tick(&Tick::full());
+            self.start(usize::MAX);
             for job in std::mem::take(&mut self.jobs) {
                 self.end_job(&job, Outcome::Well, true);
             }
+            self.hear();
             self.check();
             let rests = self.inbox.is_empty() && self.stalled.is_empty();
             if rests && !self.core.has_work() && !self.pass_to_next() {
@@ -627,6 +809,20 @@ impl Driver {
             }
         }
         panic!("it does not come to rest");
+    }
+
+    /// What is shown of a stream is what a dump would know of it: a replica shows the same.
+    fn check_positions(&self) {
+        for key in &self.keys {
+            for view in self.core.streams_of(*key) {
+                assert_eq!(
+                    view.position(),
+                    view.checkpoint().position,
+                    "{:?}",
+                    view.name
+                );
+            }
+        }
     }
 
     /// Where nothing is left to do, what a dump would know is what was committed: replicas know

@@ -324,15 +324,20 @@ impl Interest {
     }
 
     /// A batch is dispatched. All the promises about what it may be.
-    pub(crate) fn dispatch(&mut self, batch: &Batch, policy: &Policy, window: usize, now_ms: u64) {
+    pub(crate) fn dispatch(
+        &mut self,
+        batch: &Batch,
+        policy: &Policy,
+        window: Option<usize>,
+        now_ms: u64,
+    ) {
         let ids: &[EntryId] = &batch.items.iter().map(Item::id).collect::<Vec<_>>();
-        assert!(
-            self.flying.len() + self.uncommitted < window,
-            "window: {self:?}"
-        );
+        let taken = self.flying.len() + self.uncommitted;
+        assert!(window.is_none_or(|window| taken < window), "{self:?}");
         assert!(!self.recalled, "entries are being taken back");
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-        let load = self.take(ids, batch.is_redelivery, policy, now_ms);
+        let runs_ahead = window.is_none() && policy.batch.unwrap_or(1) == 1;
+        let load = self.take(ids, batch.is_redelivery, policy, (runs_ahead, now_ms));
         if load.dead_letter.is_none() {
             self.set(ids, Place::Out);
         }
@@ -359,7 +364,13 @@ impl Interest {
         }
     }
 
-    fn take(&mut self, ids: &[EntryId], is_redelivery: bool, policy: &Policy, now_ms: u64) -> Load {
+    fn take(
+        &mut self,
+        ids: &[EntryId],
+        is_redelivery: bool,
+        policy: &Policy,
+        (runs_ahead, now_ms): (bool, u64),
+    ) -> Load {
         if self.mixed {
             // Which of them is first depends on a field that does not order any more.
             let is_it = |load: &Load| load.dead_letter.is_none() == is_redelivery;
@@ -387,10 +398,15 @@ impl Interest {
             assert_eq!(load.ids, ids, "redriven before what waits: {self:?}");
             return load;
         }
-        self.take_waiting(ids, policy, now_ms)
+        self.take_waiting(ids, policy, (runs_ahead, now_ms))
     }
 
-    fn take_waiting(&mut self, ids: &[EntryId], policy: &Policy, now_ms: u64) -> Load {
+    fn take_waiting(
+        &mut self,
+        ids: &[EntryId],
+        policy: &Policy,
+        (runs_ahead, now_ms): (bool, u64),
+    ) -> Load {
         let most = policy.batch.unwrap_or(1);
         assert!(!ids.is_empty() && ids.len() <= most, "{ids:?}");
         let known: Vec<_> = ids.iter().map(|id| &self.entries[id]).collect();
@@ -405,7 +421,7 @@ impl Interest {
             tried: known[0].tried,
             dead_letter: None,
         };
-        self.check_order(&load, policy);
+        self.check_order(&load, policy, runs_ahead);
         let bytes: usize = known.iter().map(|known| known.entry.bytes).sum();
         let is_large = bytes + ids.len() * 100 >= 1 << 20;
         let first = known[0];
@@ -430,11 +446,13 @@ impl Interest {
     }
 
     /// Nothing is dispatched before what was added earlier, but for what its group keeps.
-    fn check_order(&self, load: &Load, policy: &Policy) {
+    fn check_order(&self, load: &Load, policy: &Policy, runs_ahead: bool) {
         if self.mixed {
             return;
         }
-        assert!(self.is_free(load), "values are out already: {self:?}");
+        // What runs ahead waits for its value beside the callback.
+        let is_free = runs_ahead || self.is_free(load);
+        assert!(is_free, "values are out already: {self:?}");
         let ordered = policy.order_by.is_some();
         let behind = |list: &[Load], group| list.iter().any(|load| load.groups.contains(&group));
         let mut waiting: Vec<u8> = Vec::new();
@@ -507,7 +525,14 @@ impl Interest {
     /// core asked for in so many milliseconds.
     pub(crate) fn check_awake(&self, policy: &Policy, window: usize, now_ms: u64, asked_ms: u64) {
         assert!(self.unplaced.is_none(), "nobody asks where it begins");
-        if self.flying.len() + self.uncommitted >= window || self.mixed {
+        // Those that wait for their value take no place.
+        let mut firsts = self.flying.values().enumerate();
+        let behind = |(at, load): (usize, &Load)| {
+            let mut before = self.flying.values().take(at).flat_map(|load| &load.groups);
+            before.any(|group| load.groups.contains(group))
+        };
+        let lanes = firsts.by_ref().filter(|one| !behind(*one)).count();
+        if lanes + self.uncommitted >= window || self.mixed {
             return;
         }
         let lists: [Vec<&Load>; 2] = [self.again.iter().collect(), self.redriven.iter().collect()];

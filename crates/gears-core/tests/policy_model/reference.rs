@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gears_core::delivery::{
-    Batch, Checkpoint, ConsumerSpec, DeadLetter, Delivery, DeliveryState, End, EntryId, OnFailure,
-    Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
+    Batch, Checkpoint, ConsumerSpec, DeadLetter, Delivery, DeliveryState, End, EntryId, Mode,
+    OnFailure, Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
 };
 
 use crate::driver::redriven;
@@ -440,11 +440,14 @@ impl Reference {
         let now_ms = self.now_ms;
         assert!(!self.is_blocked(consumer), "the consumer is blocked");
         let policy = Arc::clone(&self.consumers[consumer].policy);
+        let is_async = self.consumers[consumer].spec.mode == Mode::Async;
         let window = self.consumers[consumer].spec.window;
         let interest = self.find(consumer, stream).expect("it is there");
         assert!(!interest.is_blocked(now_ms), "it is blocked: {interest:?}");
         assert!(interest.sub.is_none() || interest.sub == Some(sub));
         interest.sub = Some(sub);
+        // What runs ahead of the window waits beside the callback.
+        let window = (!is_async).then_some(window);
         interest.dispatch(batch, &policy, window, now_ms);
         for item in &batch.items {
             let known = interest.entries.get(&item.id());
@@ -464,6 +467,19 @@ impl Reference {
         {
             interest.requeue(load, &self.consumers[interest.consumer].spec);
         }
+    }
+
+    /// How many places of a subscription are taken until the next commit.
+    pub(crate) fn uncommitted(&self, sub: SubscriptionKey) -> usize {
+        let mut interests = self.interests.iter();
+        let interest = interests.find(|one| one.sub == Some(sub));
+        interest.map_or(0, |interest| interest.uncommitted)
+    }
+
+    /// Whether the field that orders changed while something was under way.
+    pub(crate) fn is_mixed(&self, sub: SubscriptionKey) -> bool {
+        let mut interests = self.interests.iter();
+        interests.any(|one| one.sub == Some(sub) && one.mixed)
     }
 
     pub(crate) fn recall_asked(&mut self, sub: SubscriptionKey) {

@@ -11,6 +11,7 @@ use super::super::filter::Filter;
 use super::super::id::EntryId;
 use super::super::policy::Policy;
 use super::super::record::Item;
+use super::busy::Busy;
 
 /// What was tried with an entry so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(in super::super) struct Load {
     pub(in super::super) dead_letters: Vec<EntryId>,
     /// The stream of these dead letters, with its database.
     pub(in super::super) from: Option<(i32, Arc<[u8]>)>,
+    /// Whether it is known to have been with the callback. Until then it may only wait beside it.
+    pub(in super::super) has_begun: bool,
 }
 
 impl Load {
@@ -44,6 +47,12 @@ impl Load {
         self.entries
             .first()
             .map_or(EntryId::ZERO, |entry| entry.item.id())
+    }
+
+    /// The last ID, if it is of the stream and not of dead letters.
+    pub(super) fn last_of_stream(&self) -> EntryId {
+        let last = self.entries.last().filter(|_| self.dead_letters.is_empty());
+        last.map_or(EntryId::ZERO, |entry| entry.item.id())
     }
 
     pub(in super::super) fn ids(&self) -> impl Iterator<Item = EntryId> + '_ {
@@ -68,6 +77,14 @@ impl Load {
         self.entries.iter().filter_map(|entry| entry.group)
     }
 
+    /// Its groups, each once.
+    pub(super) fn distinct_groups(&self) -> SmallVec<[u64; 1]> {
+        let mut groups: SmallVec<[u64; 1]> = self.groups().collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
     /// Takes the second half of the entries, which are at least two.
     pub(in super::super) fn split(&mut self) -> Self {
         self.split_at(self.entries.len() / 2)
@@ -79,6 +96,7 @@ impl Load {
             tried: self.tried,
             dead_letters: Vec::new(),
             from: None,
+            has_begun: self.has_begun,
         }
     }
 }
@@ -92,11 +110,11 @@ pub(super) fn group_of(item: &Item, policy: &Policy) -> Option<u64> {
 }
 
 /// Takes the first batch whose groups are free, and have nothing before it.
-pub(super) fn take_free(loads: &mut VecDeque<Load>, busy: &HashSet<u64>) -> Option<Load> {
+pub(super) fn take_free(loads: &mut VecDeque<Load>, busy: &Busy) -> Option<Load> {
     let mut skipped: HashSet<u64> = HashSet::new();
     let at = loads.iter().position(|load| {
         let mut groups = load.groups();
-        let waits = groups.any(|group| busy.contains(&group) || skipped.contains(&group));
+        let waits = groups.any(|group| busy.contains(group) || skipped.contains(&group));
         if waits {
             skipped.extend(load.groups());
         }

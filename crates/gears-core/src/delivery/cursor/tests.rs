@@ -68,7 +68,7 @@ fn what_nobody_wanted_before_entries_that_are_put_back_is_not_read_again() {
     let mut cursor = cursor(1..=1);
     cursor.note_skipped(id(2));
     cursor.note_started(id(1));
-    assert_eq!(cursor.checkpoint(), checkpoint(2, &[1]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(2, &[1]));
     cursor.note_read(&[(id(3), 10)]);
     cursor.note_skipped(id(4));
     cursor.note_read(&[(id(5), 10)]);
@@ -103,21 +103,27 @@ fn what_is_lost_is_redelivered_before_what_is_behind_and_counts_as_not_started_u
     assert!(cursor.lose(id(2)));
     assert!(!cursor.lose(id(2)) && !cursor.lose(id(9)));
     assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
-    assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(3, &[2, 3])
+    );
     assert_eq!(cursor.in_flight().collect::<Vec<_>>(), [id(3)]);
     assert_eq!(cursor.reach(), Reach::Only(id(2)));
     assert!(cursor.note_read(&[(id(2), 10)]));
     assert_eq!(cursor.reach(), Reach::Behind(id(4)));
     assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (1, 1));
     assert_eq!(cursor.redeliveries().collect::<Vec<_>>(), [id(2)]);
-    assert_eq!(cursor.checkpoint(), checkpoint(3, &[2, 3]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(3, &[2, 3])
+    );
     cursor.note_started(id(2));
     assert_eq!((cursor.in_flight_count(), cursor.kept_up_to(id(3))), (2, 1));
     assert!(cursor.is_lost(id(2)) && !cursor.is_lost(id(3)));
     cursor.forget_losses();
     assert_eq!(cursor.kept_up_to(id(3)), 2);
     assert!(cursor.note_finished(id(2)) && cursor.note_finished(id(3)));
-    assert_eq!(cursor.checkpoint(), checkpoint(3, &[]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(3, &[]));
 }
 
 #[test]
@@ -126,7 +132,7 @@ fn what_is_lost_and_gone_from_the_stream_is_done() {
     cursor.note_started(id(2));
     assert!(cursor.lose(id(1)));
     assert!(cursor.note_read(&[]));
-    assert_eq!(cursor.checkpoint(), checkpoint(2, &[2]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(2, &[2]));
     assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
 }
 
@@ -143,25 +149,28 @@ fn a_checkpoint_names_what_was_started_and_not_finished_and_nothing_that_only_wa
     cursor.note_started(id(4));
     assert!(cursor.note_finished(id(1)));
     assert!(cursor.note_finished(id(3)));
-    assert_eq!(cursor.checkpoint(), checkpoint(4, &[2, 4]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(4, &[2, 4])
+    );
 }
 
 #[test]
 fn what_was_pending_at_a_checkpoint_is_read_again_one_by_one_and_then_what_is_behind() {
     let mut cursor = Cursor::resume(&checkpoint(4, &[2, 4]));
-    assert_eq!(cursor.position(), id(4));
+    assert_eq!(cursor.position_up_to(EntryId::MAX), id(4));
     assert_eq!(cursor.trim_bound(), TrimBound::Below(id(2)));
     assert_eq!(cursor.reach(), Reach::Only(id(2)));
     assert!(cursor.note_read(&[(id(2), 1)]));
     assert_eq!(cursor.reach(), Reach::Only(id(4)));
     assert!(cursor.note_read(&[]), "4 was deleted");
     assert_eq!(cursor.reach(), Reach::Behind(id(4)));
-    assert_eq!(cursor.checkpoint(), checkpoint(4, &[2]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(4, &[2]));
     cursor.note_read(&[(id(5), 1)]);
     assert!(cursor.note_finished(id(2)));
-    assert_eq!(cursor.checkpoint(), checkpoint(4, &[]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(4, &[]));
     assert!(cursor.note_finished(id(5)));
-    assert_eq!(cursor.checkpoint(), checkpoint(5, &[]));
+    assert_eq!(cursor.checkpoint_up_to(EntryId::MAX), checkpoint(5, &[]));
 }
 
 #[test]
@@ -175,18 +184,27 @@ fn what_was_to_be_redelivered_and_is_put_back_is_still_to_be_redelivered_and_not
     cursor.put_back_waiting();
     assert_eq!(cursor.reach(), Reach::Only(id(5)));
     assert_eq!((cursor.read(), cursor.unacknowledged_bytes()), (id(9), 1));
-    assert_eq!(cursor.checkpoint(), checkpoint(9, &[2, 5, 7]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(9, &[2, 5, 7])
+    );
 }
 
 #[test]
 fn setting_the_last_id_back_forgets_what_was_to_be_redelivered_above_it() {
     let mut cursor = Cursor::resume(&checkpoint(9, &[2, 5, 7]));
     cursor.rewind(id(5));
-    assert_eq!(cursor.checkpoint(), checkpoint(5, &[2, 5]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(5, &[2, 5])
+    );
 }
 
 #[test]
 fn a_checkpoint_that_is_out_of_order_does_no_harm() {
     let cursor = Cursor::resume(&checkpoint(4, &[3, 2, 9, 3, 4]));
-    assert_eq!(cursor.checkpoint(), checkpoint(4, &[3, 4]));
+    assert_eq!(
+        cursor.checkpoint_up_to(EntryId::MAX),
+        checkpoint(4, &[3, 4])
+    );
 }

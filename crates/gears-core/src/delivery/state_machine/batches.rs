@@ -147,8 +147,8 @@ impl Delivery {
             state.tail.unread_new = 0;
         }
         state.end_drain();
-        let now = state.now(context);
-        let is_due = state.feed.batcher().is_some_and(|one| one.is_due(now));
+        let batcher = state.feed.batcher();
+        let is_due = batcher.is_some_and(|one| one.is_due(state.now(one, context)));
         if end && Batcher::counts(policy) && !is_due {
             // It waits in the stream.
             state.put_back();
@@ -184,6 +184,15 @@ impl Delivery {
         self.schedule(sub);
     }
 
+    /// A callback has a batch, and is not done with it yet.
+    pub(super) fn begun(&mut self, sub: SubscriptionKey, number: u64) {
+        if let Some(state) = self.subs.get_mut(sub)
+            && let Some(batcher) = state.feed.batcher_mut()
+        {
+            batcher.note_begun(number);
+        }
+    }
+
     /// A callback is done with a batch.
     pub(super) fn ended(
         &mut self,
@@ -194,6 +203,13 @@ impl Delivery {
         now_ms: u64,
         uncommitted: bool,
     ) {
+        if let Some(state) = self.subs.get_mut(sub)
+            && let Some(batcher) = state.feed.batcher_mut()
+        {
+            // Whoever has the batch queue counts alike, whatever is known of the batch here.
+            batcher.note_call(end.is_failure());
+            batcher.note_begun(number);
+        }
         let Some((_, mut load)) = self.complete(sub, number) else {
             return;
         };
@@ -202,6 +218,9 @@ impl Delivery {
         let end = end.checked(&load);
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
+            if let Some(batcher) = state.feed.batcher_mut() {
+                batcher.note_held(number);
+            }
         }
         consumer.totals.note_call(!matches!(end, End::Done));
         state.tally.note_call(!matches!(end, End::Done));
@@ -369,6 +388,16 @@ impl Delivery {
 }
 
 impl End {
+    /// Whether the callback did not end well with all of the batch.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Done => false,
+            Self::Partly { failed, .. } => !failed.is_empty(),
+            Self::Failed(_) => true,
+        }
+    }
+
     /// What a callback said of single entries counts if they were delivered to it. Sorts them.
     fn checked(self, load: &Load) -> Self {
         match self {

@@ -40,7 +40,7 @@ impl StreamView<'_> {
     /// was none.
     #[must_use]
     pub fn position(&self) -> EntryId {
-        self.state_of.cursor.position()
+        self.state_of.last_begun()
     }
 
     /// Entries with the callback now, ascending.
@@ -167,6 +167,9 @@ impl Delivery {
             self.recall(sub, Recall::Upgrade);
             let state = self.subs.at_mut(sub);
             state.uncommitted_slots = 0;
+            if let Some(batcher) = state.feed.batcher_mut() {
+                batcher.begin_new_code();
+            }
             state.end_refusal();
             state.forget_count();
             if !waits {

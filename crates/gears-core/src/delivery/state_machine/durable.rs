@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::batcher::Batcher;
 use super::super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::super::delivery_state::DeliveryState;
 use super::super::event::{ControlMessage, Durable, Progress};
@@ -51,10 +52,14 @@ impl Delivery {
             state.tidy();
             let consumer = state.consumer;
             let places = std::mem::take(&mut state.uncommitted_slots) as usize;
-            if places > 0 && state.feed.is_batched() {
+            // Of batches those of earlier code are known here alone.
+            let beside = state.feed.batcher_mut().map(Batcher::take_held);
+            if places > 0 && beside.is_some() {
                 state.adopt(&self.consumers[consumer].spec);
                 self.schedule(sub);
-            } else if places > 0 {
+            }
+            let places = beside.unwrap_or(places);
+            if places > 0 {
                 self.control_messages
                     .push_back(ControlMessage::SlotsReleased {
                         consumer,
