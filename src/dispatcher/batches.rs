@@ -126,7 +126,7 @@ impl BatchDispatch {
         let mut completions = Vec::new();
         library.enter(server, |run| {
             run.run_batch(call);
-            run.take_completions(&mut completions);
+            run.with_completions(|news| completions.append(news));
         });
         // A pause begins with the failure, not with the tick.
         self.core.set_time();

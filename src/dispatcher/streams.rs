@@ -151,7 +151,6 @@ impl SyncRun<'_> {
     fn run(&self, context: &mut RunContext<'_>) {
         let core = &self.dispatch.core;
         context.set_window(self.sub, self.prefetch_window());
-        let mut completions = Vec::new();
         let mut started = 0;
         let mut now = core.now();
         let mut begin = |id| self.begin(id);
@@ -168,8 +167,7 @@ impl SyncRun<'_> {
             now = after;
             core.note_now(now);
             started += 1;
-            context.take_completions(&mut completions);
-            core.tell(&mut completions);
+            context.with_completions(|completions| core.tell(completions));
         }
     }
 

@@ -68,9 +68,9 @@ impl<'a> RunContext<'a> {
         self.executor.queue.lock().push_records(records);
     }
 
-    /// What came of entries, to be told to the delivery core now: is appended.
-    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) {
-        into.append(self.executor.queue.lock().completions());
+    /// Gives what came of entries to `take`, which takes it out and tells the delivery core.
+    pub(crate) fn with_completions(&self, take: impl FnOnce(&mut Vec<Completion>)) {
+        take(self.executor.queue.lock().completions());
     }
 
     /// Starts the next entry or batch of a prefetch queue and runs it as far as it goes. `began` is

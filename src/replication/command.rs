@@ -13,7 +13,6 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
-use std::io::Write;
 
 use thiserror::Error;
 
@@ -22,7 +21,6 @@ use gears_core::snapshot::{
     LibrarySnapshot, SnapshotError, decode_delivery_state, decode_pending, encode_delivery_state,
     encode_pending,
 };
-use gears_v8::ports::Arguments;
 
 /// What the module's commands to itself begin with.
 pub(crate) const NAME: &str = "_rg_internals";
@@ -97,41 +95,50 @@ pub(crate) enum DecodeError {
 }
 
 impl<'a> ReplicatedCommand<'a> {
-    /// The arguments behind [`COMMAND`].
-    pub(crate) fn encode(&self) -> Arguments {
+    /// Gives the arguments behind [`COMMAND`] to `send`.
+    pub(crate) fn with_arguments<R>(&self, send: impl FnOnce(&[&[u8]]) -> R) -> R {
         match self {
-            Self::Library(snapshot) => Arguments::of([LIBRARY.as_bytes(), &snapshot.encode()]),
-            Self::Deletion { library } => Arguments::of([DELETE.as_bytes(), library]),
+            Self::Library(snapshot) => send(&[LIBRARY.as_bytes(), &snapshot.encode()]),
+            Self::Deletion { library } => send(&[DELETE.as_bytes(), library]),
             Self::Cursor {
                 library,
                 consumer,
                 stream,
                 checkpoint,
             } => {
-                let mut arguments = Arguments::of([CURSOR.as_bytes(), library, consumer, stream]);
-                arguments.push_with(|bytes| {
-                    // Writing to memory does not fail.
-                    let _ = write!(bytes, "{}", checkpoint.position);
-                });
-                arguments.push(&encode_pending(checkpoint));
-                // Usually the stream is just running, and the argument is left out.
+                let position = checkpoint.position.text();
+                let pending = encode_pending(checkpoint);
                 let delivery_state = encode_delivery_state(&checkpoint.delivery_state);
-                if !delivery_state.is_empty() {
-                    arguments.push(&delivery_state);
+                let arguments = [
+                    CURSOR.as_bytes(),
+                    library,
+                    consumer,
+                    stream,
+                    position.as_bytes(),
+                    &pending,
+                    &delivery_state,
+                ];
+                match &arguments {
+                    // Usually the stream is just running, and the argument is left out.
+                    [arguments @ .., b""] => send(arguments),
+                    arguments => send(arguments),
                 }
-                arguments
             }
             Self::ConsumerState {
                 library,
                 consumer,
                 delivery_state,
-            } => Arguments::of([
-                HOLD.as_bytes(),
-                library,
-                consumer,
-                &encode_delivery_state(delivery_state),
-            ]),
+            } => {
+                let delivery_state = encode_delivery_state(delivery_state);
+                send(&[HOLD.as_bytes(), library, consumer, &delivery_state])
+            }
         }
+    }
+
+    /// The arguments behind [`COMMAND`].
+    #[cfg(test)]
+    pub(crate) fn encode(&self) -> gears_v8::ports::Arguments {
+        self.with_arguments(|arguments| gears_v8::ports::Arguments::of(arguments.iter().copied()))
     }
 
     /// Reads the arguments behind [`COMMAND`].

@@ -126,10 +126,11 @@ static LAST_SENT: LastStrings = LastStrings::new();
 
 impl ReplicationLink for Context {
     fn send(&self, command: &ReplicatedCommand<'_>, target: PropagationTarget) {
-        let arguments = command.encode();
         let log_only = target == PropagationTarget::LogOnly;
-        LAST_SENT.with(arguments.iter(), |arguments| {
-            self.replicate_arguments(replication::COMMAND, arguments, log_only);
+        command.with_arguments(|arguments| {
+            LAST_SENT.with(arguments.iter().copied(), |arguments| {
+                self.replicate_arguments(replication::COMMAND, arguments, log_only);
+            });
         });
     }
 

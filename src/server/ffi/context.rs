@@ -30,6 +30,9 @@ pub(super) fn detached() -> *mut RedisModuleCtx {
     DETACHED.load(Ordering::Acquire)
 }
 
+/// How many arguments a checkpoint has, which is sent more often than anything else.
+const CHECKPOINT: usize = 6;
+
 impl Context {
     pub(crate) fn from_raw(context: *mut RedisModuleCtx) -> Self {
         Self(context)
@@ -94,15 +97,34 @@ impl Context {
         arguments: &[RedisString],
         log_only: bool,
     ) {
-        let format = if log_only { c"vR" } else { c"v" };
-        let pointers: SmallVec<[*mut RedisModuleString; 8]> =
-            arguments.iter().map(|argument| argument.inner).collect();
-        // SAFETY: the context is live; the format says what follows: a list with its length, of
-        // strings that live until this function ends. The server keeps its own references.
+        let (context, name) = (self.0, name.as_ptr());
+        // SAFETY: the context is live; the format says what follows: strings, or a list of them with
+        // its length, that live until this function ends. The server keeps its own references.
         unsafe {
-            api!(RedisModule_Replicate)(
-                self.0,
-                name.as_ptr(),
+            let replicate = api!(RedisModule_Replicate);
+            if let (Ok(all), false) = (<&[RedisString; CHECKPOINT]>::try_from(arguments), log_only)
+            {
+                // The server makes room for as many arguments as the format has letters: for a list
+                // it has to ask for memory once more.
+                replicate(
+                    context,
+                    name,
+                    c"ssssss".as_ptr(),
+                    all[0].inner,
+                    all[1].inner,
+                    all[2].inner,
+                    all[3].inner,
+                    all[4].inner,
+                    all[5].inner,
+                );
+                return;
+            }
+            let format = if log_only { c"vR" } else { c"v" };
+            let pointers: SmallVec<[*mut RedisModuleString; 8]> =
+                arguments.iter().map(|argument| argument.inner).collect();
+            replicate(
+                context,
+                name,
                 format.as_ptr(),
                 pointers.as_ptr(),
                 pointers.len(),

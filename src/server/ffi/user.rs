@@ -5,7 +5,10 @@ use redis_module::raw::RedisModuleUser;
 use super::api;
 use super::constants::OK;
 use super::context::Context;
-use super::string::{owned, string};
+use super::string::{LastStrings, owned, string};
+
+/// The name of the user that was looked for last: consumers mostly have one owner.
+static LAST_NAME: LastStrings = LastStrings::new();
 
 /// A user that exists.
 pub(crate) struct User(*mut RedisModuleUser);
@@ -18,11 +21,13 @@ impl User {
 
     /// The user of this name. The server's lock is held, as for all calls of this folder.
     pub(crate) fn find(name: &str) -> Option<Self> {
-        let name = string(name.as_bytes());
-        // SAFETY: the name is a live string.
-        let user = unsafe { api!(RedisModule_GetModuleUserFromUserName)(name.inner) };
+        let user = LAST_NAME.with([name.as_bytes()].into_iter(), |names| {
+            let name = names.first()?;
+            // SAFETY: the name is a live string.
+            Some(unsafe { api!(RedisModule_GetModuleUserFromUserName)(name.inner) })
+        });
         // Not made before it is known to be one: dropping frees it.
-        (!user.is_null()).then(|| Self(user))
+        user.filter(|user| !user.is_null()).map(Self)
     }
 
     /// Whether the user may log in. The server has no other way to ask than its description,

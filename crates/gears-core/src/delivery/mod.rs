@@ -73,7 +73,7 @@ pub use event::{
     Trim,
 };
 pub use filter::{Condition, Filter};
-pub use id::EntryId;
+pub use id::{EntryId, EntryIdText};
 pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
