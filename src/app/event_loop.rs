@@ -118,6 +118,7 @@ impl App {
     fn deliver(&self, context: &Context) {
         if !self.is_active() {
             self.dispatcher.catch_up();
+            self.dispatcher.sweep();
             self.dispatcher.triggers.resume_workers();
             return;
         }

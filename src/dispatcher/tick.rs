@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gears_core::delivery::{Delivery, Dispatch, EntryId, Event, KeyRef};
 
@@ -31,6 +31,12 @@ use super::streams::StreamDispatch;
 use super::sync_calls::SyncCalls;
 use super::triggers::TriggerDispatch;
 use crate::executor::{Completions, LibraryExecutor, MainThreadExecutor};
+
+/// Time that a tick gives to changes of many streams.
+const SWEEP: Duration = Duration::from_millis(1);
+
+/// Streams that such a change goes through before the clock is asked again.
+const SWEEP_STEPS: usize = 64;
 
 /// How far a tick may go.
 #[derive(Clone, Copy, Debug)]
@@ -247,7 +253,7 @@ impl Dispatcher {
 
     // --- the tick ---------------------------------------------------------------------------------
 
-    /// One tick: completions, triggers, dispatch, commits, control messages, trims.
+    /// One tick: completions, changes of many streams, triggers, dispatch, commits, control messages, trims.
     pub(crate) fn tick(&self, streams: &dyn Streams, limits: TickLimits) {
         self.catch_up();
         if !limits.only_urgent {
@@ -255,6 +261,9 @@ impl Dispatcher {
             self.refusals.forget();
         }
         self.refusals.ask(streams, self.has_calls());
+        if !limits.only_urgent {
+            self.sweep();
+        }
         let start = self.core.now();
         let deadline = Deadline {
             end: start + limits.budget,
@@ -343,6 +352,21 @@ impl Dispatcher {
     pub(crate) fn commit(&self, streams: &dyn Streams) {
         self.sync_calls.note_commit();
         self.commits.write(streams);
+    }
+
+    /// Goes on with what changed for many streams. Part of every tick that is not urgent; alone
+    /// where there is none, on a replica.
+    pub(crate) fn sweep(&self) {
+        if !self.core.inspect(Delivery::is_sweeping) {
+            return;
+        }
+        let end = Instant::now() + SWEEP;
+        while self.update(|core| core.sweep(SWEEP_STEPS)) {
+            if Instant::now() >= end {
+                self.wake();
+                break;
+            }
+        }
     }
 
     /// Makes sure that another tick comes soon.

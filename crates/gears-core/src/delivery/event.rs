@@ -199,6 +199,44 @@ pub enum Event<'a> {
     Yielded(SubscriptionKey),
 }
 
+impl Event<'_> {
+    /// The subscription that it reports of, if it is a report.
+    pub(super) fn sub(&self) -> Option<SubscriptionKey> {
+        match self {
+            Self::Read { sub, .. }
+            | Self::Fetched { sub, .. }
+            | Self::StartResolved { sub, .. }
+            | Self::Begun { sub, .. }
+            | Self::Ended { sub, .. }
+            | Self::Returned { sub, .. }
+            | Self::Gone { sub, .. }
+            | Self::DeadLetterWritten(DeadLetter { sub, .. })
+            | Self::DeadLetterRefused {
+                dead_letter: DeadLetter { sub, .. },
+                ..
+            }
+            | Self::Started { sub, .. }
+            | Self::Finished { sub, .. }
+            | Self::Recalled { sub, .. }
+            | Self::Abandoned { sub, .. }
+            | Self::Refused { sub, .. }
+            | Self::Yielded(sub) => Some(*sub),
+            Self::Appended(_)
+            | Self::Found(_)
+            | Self::Removed(_)
+            | Self::Replaced(_)
+            | Self::Moved { .. }
+            | Self::Rewound { .. }
+            | Self::Swapped(..)
+            | Self::Flushed(_)
+            | Self::RoleChanged { .. }
+            | Self::Loading(_)
+            | Self::WritesRefused(_)
+            | Self::Resumed { .. } => None,
+        }
+    }
+}
+
 /// That the server refuses what clients write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

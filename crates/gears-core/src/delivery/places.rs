@@ -36,6 +36,14 @@ impl Chunk {
         self.taken[(at / u64::BITS) as usize] ^= 1 << (at % u64::BITS);
     }
 
+    /// The first one at a place of the chunk or behind it.
+    fn first_from(&self, at: u32) -> Option<(u64, u32)> {
+        let next = at + (self.taken() >> at).trailing_zeros();
+        let (before, is_taken) = (next < CHUNK).then(|| self.find(next))?;
+        let place = self.number * u64::from(CHUNK) + u64::from(next);
+        is_taken.then(|| (place, self.subs[before]))
+    }
+
     /// All with their places, the last one first.
     fn last_first(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         let taken = self.taken();
@@ -139,6 +147,21 @@ impl Places {
             .flat_map(Chunk::last_first)
             .skip_while(move |(place, _)| *place >= places.end)
     }
+
+    /// The first one at a place or behind it.
+    pub(super) fn at_or_behind(&self, place: u64) -> Option<(u64, u32)> {
+        let (number, at) = parts(place);
+        let from = self.chunks.partition_point(|one| one.number < number);
+        let chunk = self.chunks.get(from)?;
+        let within = if chunk.number == number { at } else { 0 };
+        let next = || self.chunks.get(from + 1)?.first_from(0);
+        chunk.first_from(within).or_else(next)
+    }
+
+    /// The one at the last place.
+    pub(super) fn last(&self) -> Option<(u64, u32)> {
+        self.chunks.last()?.last_first().next()
+    }
 }
 
 fn parts(place: u64) -> (u64, u32) {
@@ -187,7 +210,11 @@ mod tests {
                 let expected = wanted.range(..end).rev();
                 prop_assert_eq!(below, expected.map(|(place, sub)| (*place, *sub)).collect::<Vec<_>>());
                 prop_assert_eq!(places.get(end), wanted.get(&end).copied());
+                let next = wanted.range(end..).next();
+                prop_assert_eq!(places.at_or_behind(end), next.map(|(place, sub)| (*place, *sub)));
             }
+            let last = wanted.last_key_value();
+            prop_assert_eq!(places.last(), last.map(|(place, sub)| (*place, *sub)));
             prop_assert!(places.chunks.iter().all(|chunk| !chunk.subs.is_empty()));
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Standing {
     pub(super) until_ms: u64,
     /// Whether the last thing that happened was an error.
     pub(super) failing: bool,
+    /// Whether entries of it are on their way: read, and not done.
+    pub(super) out: bool,
 }
 
 /// What only an order can end.
@@ -47,6 +49,7 @@ pub(super) struct Standings {
     waiting: BTreeSet<u64>,
     paused: BTreeSet<u64>,
     aborted: BTreeSet<u64>,
+    out: BTreeSet<u64>,
 }
 
 /// Room that is kept for streams that leave their rest.
@@ -76,6 +79,9 @@ impl Standings {
             Some(Stopped::Aborted) => self.aborted.insert(place),
             None => false,
         };
+        if standing.out {
+            self.out.insert(place);
+        }
         self.known.insert(sub, (place, standing));
     }
 
@@ -93,6 +99,7 @@ impl Standings {
         self.waiting.remove(&place);
         self.paused.remove(&place);
         self.aborted.remove(&place);
+        self.out.remove(&place);
         if self.known.capacity() / 8 > self.known.len().max(KEPT) {
             self.known.shrink_to(KEPT);
         }
@@ -149,6 +156,13 @@ impl Standings {
         };
         let below = places.map(|places| places.range(..below).rev());
         below.into_iter().flatten().copied()
+    }
+
+    /// The places of the streams of which entries are on their way, or that wait or stopped for a
+    /// failure: all of which something has to be taken back at once when much changes.
+    pub(super) fn engaged(&self) -> BTreeSet<u64> {
+        let engaged = self.out.iter().chain(&self.waiting).chain(&self.aborted);
+        engaged.copied().collect()
     }
 
     /// The streams that are behind, the one that is furthest behind first.

@@ -2,7 +2,8 @@
 //!
 //! Streams learn their consumers lazily: each carries the *epoch* of the set of consumers it was
 //! matched against, and is matched again before the next decision about it. So registering a
-//! consumer costs nothing per stream, and still no trim overlooks it.
+//! consumer costs nothing per stream, and still no trim overlooks it. Likewise they learn what
+//! became of their consumers, and of the server: see [`sweep`].
 //!
 //! Here are the state and what each fact changes, by name; beside it, one file each, what comes
 //! of entries, consumers, streams and the server, and the decisions.
@@ -23,6 +24,7 @@ mod policy_tests;
 mod scheduling;
 mod server;
 mod streams;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +52,8 @@ use super::tracked::TrackedStreams;
 use super::urgent::Urgent;
 use super::{ConsumerKey, SHARE, StreamKey, SubscriptionKey};
 
+use sweep::Sweep;
+
 pub use consumers::StreamView;
 pub(super) use memory::shrink;
 pub use overview::Overview;
@@ -64,6 +68,12 @@ struct RegisteredConsumer {
     order: ArrivalOrder,
     /// Whether it has no code to run, and waits for some.
     suspended: bool,
+    /// Whether it was removed, and only its subscriptions are left.
+    leaving: bool,
+    /// The epoch in which it got its code.
+    recoded_at: u32,
+    /// The epoch since which nothing is known of what its streams hold.
+    rescanned_at: u32,
     /// Why nothing is dispatched of any stream.
     delivery_state: DeliveryState,
     /// What was counted of all streams, those that are gone included.
@@ -115,8 +125,10 @@ pub struct Delivery {
     subs: Subscriptions,
     names: Names,
     prefixes: PrefixIndex<ConsumerKey>,
-    /// Of the set of consumers; 0 is of none.
+    /// Of the set of consumers and of what became of them; 0 is of none.
     epoch: u32,
+    /// Changes that not all streams know of.
+    sweeps: VecDeque<Sweep>,
     primary: bool,
     loading: bool,
     /// Why nothing can be written now.
@@ -153,6 +165,7 @@ impl Delivery {
             names: Names::default(),
             prefixes: PrefixIndex::default(),
             epoch: 0,
+            sweeps: VecDeque::new(),
             primary,
             loading: false,
             refusal: None,
@@ -175,6 +188,9 @@ impl Delivery {
     /// Takes note of a fact. Facts about subscriptions that are no more are ignored.
     pub fn on(&mut self, event: Event<'_>) {
         self.note_standings_if_many();
+        if self.is_sweeping() && event.sub().is_some_and(|sub| self.is_leaving(sub)) {
+            return;
+        }
         match event {
             Event::Appended(key) => self.touched(key, 1),
             Event::Found(key) => self.touched(key, 0),

@@ -197,6 +197,7 @@ impl Subscriptions {
         self.slot(key).is_some()
     }
 
+    #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
         let all = self.all.iter();
         all.map(|(at, slot)| key_of(at, slot.version))

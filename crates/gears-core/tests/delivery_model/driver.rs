@@ -45,6 +45,8 @@ pub(crate) struct Tick {
     pub(crate) callbacks: Vec<Callback>,
     /// How many runs of sync callbacks find their library busy: they are for the next tick.
     pub(crate) stalls: usize,
+    /// How far a change of many streams goes on.
+    pub(crate) sweep: usize,
 }
 
 impl Tick {
@@ -58,6 +60,7 @@ impl Tick {
             read_limit: usize::MAX,
             callbacks: Vec::new(),
             stalls: 0,
+            sweep: usize::MAX,
         }
     }
 }
@@ -126,6 +129,7 @@ impl Driver {
         let spec = ConsumerSpec::new(&prefix, window, trim, mode);
         self.core.change_consumer(key, spec.clone());
         self.reference.change_consumer(key, spec, self.numbers + 1);
+        self.reference.learn(&self.world, &self.core);
         // Notices name a consumer, not its code: up to here they are for the old one.
         self.send_control_messages();
         if let Some(at) = self.current_code(key) {
@@ -140,6 +144,7 @@ impl Driver {
         };
         self.core.remove_consumer(key);
         self.reference.remove_consumer(key);
+        self.reference.learn(&self.world, &self.core);
         self.send_control_messages();
         for code in self.codes.iter_mut().filter(|code| code.consumer == key) {
             while code.current && code.receive() {}
@@ -270,6 +275,7 @@ impl Driver {
     pub(crate) fn change_role(&mut self, primary: bool) {
         self.core.on(Event::RoleChanged { primary });
         self.reference.role_changed(primary);
+        self.reference.learn(&self.world, &self.core);
     }
 
     /// The server refuses writes, or takes them again.
@@ -281,6 +287,7 @@ impl Driver {
         if refusal.as_ref() != self.core.refusal() {
             self.core.on(Event::WritesRefused(refusal));
             self.reference.writes_refused(refused);
+            self.reference.learn(&self.world, &self.core);
         }
     }
 
@@ -291,6 +298,7 @@ impl Driver {
         }
         self.reference.loading = loading;
         self.core.on(Event::Loading(loading));
+        self.reference.learn(&self.world, &self.core);
     }
 
     /// The process is gone with all that it had in memory, and another goes on from what is on
@@ -390,6 +398,12 @@ impl Driver {
     /// What is at rest is put away.
     pub(crate) fn pack(&mut self) {
         self.core.pack();
+    }
+
+    /// A change of many streams goes on.
+    pub(crate) fn sweep(&mut self, most: usize) {
+        self.core.sweep(most);
+        self.reference.learn(&self.world, &self.core);
     }
 
     // ---- workers --------------------------------------------------------------------------
@@ -559,6 +573,7 @@ impl Driver {
         self.callbacks = tick.callbacks.iter().rev().copied().collect();
         self.read_limit = tick.read_limit.max(1);
         self.stalls = tick.stalls;
+        self.sweep(tick.sweep);
         for sub in std::mem::take(&mut self.stalled) {
             self.core.on(Event::Yielded(sub));
         }
@@ -574,6 +589,7 @@ impl Driver {
             self.carry_out(dispatch, tick.budget);
         }
         assert!(!self.core.has_urgent(), "something urgent is left");
+        self.reference.learn(&self.world, &self.core);
         self.reference.check_urgent_done(&self.world);
         self.world.end_tick();
         for dispatches in 0..tick.dispatches {
@@ -583,6 +599,7 @@ impl Driver {
             };
             self.carry_out(dispatch, tick.budget);
         }
+        self.reference.learn(&self.world, &self.core);
         self.commit(tick.records);
         self.send_control_messages();
         for _ in 0..tick.trims {
@@ -605,13 +622,13 @@ impl Driver {
     fn commit(&mut self, records: usize) {
         for _ in 0..records {
             let durable = self.core.next_durable();
+            self.reference.learn(&self.world, &self.core);
             let Some(Durable::Progress(progress)) = durable else {
                 if !self.reference.is_active() {
                     self.reference.nothing_is_recorded();
                 }
                 return;
             };
-            self.reference.learn(&self.world, &self.core);
             self.reference.check_progress(&self.world, &progress);
         }
     }
@@ -647,6 +664,7 @@ impl Driver {
     }
 
     fn carry_out(&mut self, dispatch: Dispatch, budget: u64) {
+        self.reference.learn(&self.world, &self.core);
         match dispatch {
             Dispatch::Read(request) => {
                 let at = self.current_code(request.consumer).expect("it has code");

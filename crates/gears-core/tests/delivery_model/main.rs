@@ -31,6 +31,8 @@
 //! * What a sync consumer must be given before the tick ends was added in this tick; a sync
 //!   consumer that had nothing to do is given what a client adds before that client's reply.
 //! * Reports for subscriptions that are no more change nothing.
+//! * A change of all streams of a consumer holds for all of them at once, however far the core has
+//!   come with carrying it out.
 //! * What is committed claims as done just what was reported as done. A server that goes on
 //!   from there gives everything else again, and nothing of that.
 //! * Entries with a callback, and entries that are done, may have written and are not committed
@@ -87,6 +89,7 @@ enum Action {
     Follow(u8, StaticKey, usize, u8),
     Found(StaticKey),
     Scan,
+    Sweep(usize),
     Tick(Tick),
     Receive(u8, u8),
     Start(u8, u8, u8),
@@ -129,6 +132,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Follow(which, key, at, pending) => driver.follow(which, key, at, pending),
         Action::Found(key) => driver.found(key),
         Action::Scan => driver.scan(),
+        Action::Sweep(most) => driver.sweep(most),
         Action::Tick(ref tick) => driver.tick(tick),
         Action::Receive(which, count) => driver.receive(which, count),
         Action::Start(which, prefetch, count) => driver.start(which, prefetch, count),
@@ -195,9 +199,9 @@ fn callback(names: &'static [&'static [u8]]) -> impl Strategy<Value = Callback> 
 fn tick(names: &'static [&'static [u8]]) -> impl Strategy<Value = Tick> {
     let callbacks = prop::collection::vec(callback(names), 0..3);
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
-    let decisions = (0usize..5, 0usize..4, 0usize..3);
+    let decisions = (0usize..5, 0usize..4, 0usize..3, 0usize..3);
     (decisions, 0u64..4, 1usize..9, callbacks, stalls).prop_map(
-        |((dispatches, records, trims), budget, read_limit, callbacks, stalls)| Tick {
+        |((dispatches, records, trims, sweep), budget, read_limit, callbacks, stalls)| Tick {
             dispatches,
             records,
             trims,
@@ -205,6 +209,7 @@ fn tick(names: &'static [&'static [u8]]) -> impl Strategy<Value = Tick> {
             read_limit,
             callbacks,
             stalls,
+            sweep,
         },
     )
 }
@@ -263,6 +268,7 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
             .prop_map(|(which, key, at, pending)| Action::Follow(which, key, at, pending)),
         3 => key().prop_map(Action::Found),
         1 => Just(Action::Scan),
+        3 => (1usize..4).prop_map(Action::Sweep),
         30 => tick(names).prop_map(Action::Tick),
         18 => (any::<u8>(), 1u8..4).prop_map(|(which, count)| Action::Receive(which, count)),
         18 => any3.clone().prop_map(|(which, prefetch, count)| Action::Start(which, prefetch, count)),

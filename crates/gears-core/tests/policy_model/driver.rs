@@ -36,6 +36,8 @@ pub(crate) struct Tick {
     pub(crate) stalls: usize,
     /// Whether what workers report is heard of at the end only.
     pub(crate) is_deaf: bool,
+    /// How far a change of many streams goes on.
+    pub(crate) sweep: usize,
 }
 
 impl Tick {
@@ -49,6 +51,7 @@ impl Tick {
             outcomes: Vec::new(),
             stalls: 0,
             is_deaf: false,
+            sweep: usize::MAX,
         }
     }
 }
@@ -584,6 +587,7 @@ impl Driver {
             self.hear();
         }
         self.pass_time(0);
+        self.core.sweep(tick.sweep);
         for sub in std::mem::take(&mut self.stalled) {
             self.core.on(Event::Yielded(sub));
         }

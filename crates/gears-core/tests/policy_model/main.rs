@@ -207,9 +207,10 @@ fn tick() -> impl Strategy<Value = Tick> {
     let dead_letters = prop::collection::vec(prop::bool::weighted(0.7), 0..4);
     let outcomes = prop::collection::vec(prop::option::weighted(0.8, outcome()), 0..6);
     let stalls = prop_oneof![9 => Just(0usize), 1 => 1usize..3];
-    let limits = (0usize..12, 1usize..9, 0usize..3, any::<bool>());
+    let limits = (0usize..12, 1usize..9, 0usize..3, any::<bool>(), 0usize..3);
     (limits, records, dead_letters, outcomes, stalls).prop_map(
-        |((dispatches, read_limit, trims, is_deaf), records, dead_letters, outcomes, stalls)| {
+        |(limits, records, dead_letters, outcomes, stalls)| {
+            let (dispatches, read_limit, trims, is_deaf, sweep) = limits;
             Tick {
                 dispatches,
                 read_limit,
@@ -219,6 +220,7 @@ fn tick() -> impl Strategy<Value = Tick> {
                 outcomes,
                 stalls,
                 is_deaf,
+                sweep,
             }
         },
     )

@@ -26,12 +26,13 @@ impl Delivery {
         consumer: ConsumerKey,
         key: KeyRef<'_>,
     ) -> Option<SubscriptionKey> {
-        if !self.consumers.get(consumer)?.spec.matches(key.name) {
+        if !self.there(consumer)?.spec.matches(key.name) {
             return None;
         }
-        let stream = self.names.get(key, &self.streams);
-        let stream = stream.unwrap_or_else(|| self.track(key));
-        self.refresh(stream);
+        let stream = match self.current_stream(key) {
+            Some(stream) => stream,
+            None => self.track(key),
+        };
         let mut subs = self.subs.siblings(self.streams[stream].subs);
         subs.find(|sub| self.subs.consumer_of(*sub) == consumer)
     }

@@ -109,6 +109,12 @@ impl StreamView<'_> {
     }
 }
 
+/// Whether a consumer waits before it tries again what failed.
+fn waits_for_retries(spec: &ConsumerSpec) -> bool {
+    let policy = spec.policy.as_ref();
+    policy.is_some_and(|policy| policy.on_failure == OnFailure::Retry)
+}
+
 impl Delivery {
     /// Adds a consumer. It starts at the beginning of each stream that it matches; the owner
     /// tells of those that are there by [`Event::Found`].
@@ -118,6 +124,9 @@ impl Delivery {
             subs: Places::default(),
             order: ArrivalOrder::default(),
             suspended: false,
+            leaving: false,
+            recoded_at: 0,
+            rescanned_at: 0,
             delivery_state: DeliveryState::default(),
             totals: Stats::default(),
             recent: RecentSpreads::default(),
@@ -134,10 +143,7 @@ impl Delivery {
     pub fn suspend_consumer(&mut self, key: ConsumerKey) {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.suspended = true;
-            for sub in self.subs_of(key) {
-                self.recall(sub, Recall::Upgrade);
-                self.schedule(sub);
-            }
+            self.recall_all(key, Recall::Upgrade);
         }
     }
 
@@ -154,67 +160,55 @@ impl Delivery {
             ..spec
         };
         consumer.suspended = false;
-        let on_failure = consumer
-            .spec
-            .policy
-            .as_ref()
-            .map(|policy| policy.on_failure);
-        let waits = on_failure == Some(OnFailure::Retry);
-        if !waits {
+        if !waits_for_retries(&consumer.spec) {
             consumer.delivery_state.until_ms = 0;
         }
-        for sub in self.subs_of(key) {
-            self.recall(sub, Recall::Upgrade);
-            let state = self.subs.at_mut(sub);
-            state.uncommitted_slots = 0;
-            if let Some(batcher) = state.feed.batcher_mut() {
-                batcher.begin_new_code();
-            }
-            state.end_refusal();
-            state.forget_count();
-            if !waits {
-                state.delivery_state.end_pause();
-            }
-            self.sift(sub);
-            let state = self.subs.at_mut(sub);
-            if !state.is_recalling() {
-                state.adopt(&self.consumers[key].spec);
-            }
-            self.queue_trim(self.subs.stream_of(sub));
-            self.schedule(sub);
-        }
+        self.begin_epoch();
+        let consumer = &mut self.consumers[key];
+        consumer.recoded_at = self.epoch;
+        consumer.order = ArrivalOrder::default();
+        self.start_sweep(key);
     }
 
-    /// Streams are to be matched anew.
-    fn begin_epoch(&mut self) {
-        self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+    /// A subscription of a consumer that has new code.
+    pub(super) fn adopt_code(&mut self, sub: SubscriptionKey) {
+        self.recall(sub, Recall::Upgrade);
+        let state = self.subs.at_mut(sub);
+        let consumer = state.consumer;
+        state.uncommitted_slots = 0;
+        if let Some(batcher) = state.feed.batcher_mut() {
+            batcher.begin_new_code();
+        }
+        state.end_refusal();
+        state.forget_count();
+        if !waits_for_retries(&self.consumers[consumer].spec) {
+            state.delivery_state.end_pause();
+        }
+        self.sift(sub);
+        let state = self.subs.at_mut(sub);
+        if !state.is_recalling() {
+            state.adopt(&self.consumers[consumer].spec);
+        }
+        self.queue_trim(self.subs.stream_of(sub));
     }
 
     /// Removes a consumer with all it knows. Its callbacks that are running end unheard, what waits
     /// beside them is dropped.
     pub fn remove_consumer(&mut self, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get(key) else {
+        let Some(consumer) = self.consumers.get_mut(key).filter(|one| !one.leaving) else {
             return;
         };
+        consumer.leaving = true;
         let spec = &consumer.spec;
         self.prefixes.remove(&spec.prefix, spec.exact, key);
         self.begin_epoch();
-        for sub in self.subs_of(key) {
-            let stream = self.subs.stream_of(sub);
-            self.drop_subscription(sub);
-            if self.streams[stream].subs.is_empty() {
-                self.untrack(stream);
-            } else {
-                self.queue_trim(stream);
-            }
-        }
-        self.consumers.remove(key);
+        self.start_sweep(key);
     }
 
     /// What a consumer asked for.
     #[must_use]
     pub fn spec(&self, key: ConsumerKey) -> Option<&ConsumerSpec> {
-        self.consumers.get(key).map(|consumer| &consumer.spec)
+        self.there(key).map(|consumer| &consumer.spec)
     }
 
     /// Counts anew for a consumer.
@@ -222,7 +216,8 @@ impl Delivery {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.totals.clear();
             consumer.recent = RecentSpreads::default();
-            for sub in self.subs_of(key) {
+            for at in consumer.subs.subs() {
+                let sub = self.subs.key_at(at);
                 self.subs.at_mut(sub).tally.clear();
             }
         }
@@ -230,8 +225,7 @@ impl Delivery {
 
     /// The streams a consumer knows, the latest discovered first.
     pub fn streams_of(&self, key: ConsumerKey) -> impl Iterator<Item = StreamView<'_>> {
-        self.consumers
-            .get(key)
+        self.there(key)
             .into_iter()
             .flat_map(|consumer| consumer.subs.subs().rev())
             .map(|at| self.view(self.subs.key_at(at)))
@@ -273,6 +267,11 @@ impl Delivery {
     /// How many streams a consumer knows.
     #[must_use]
     pub fn stream_count(&self, key: ConsumerKey) -> usize {
-        self.consumers.get(key).map_or(0, |one| one.subs.len())
+        self.there(key).map_or(0, |one| one.subs.len())
+    }
+
+    /// A consumer that was not removed.
+    pub(super) fn there(&self, key: ConsumerKey) -> Option<&RegisteredConsumer> {
+        self.consumers.get(key).filter(|one| !one.leaving)
     }
 }

@@ -22,6 +22,12 @@ impl Delivery {
         self.find(consumer, key).map(|sub| self.view(sub))
     }
 
+    /// A consumer's subscription to a stream, brought up to date.
+    fn find_current(&mut self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
+        let sub = self.find(consumer, key)?;
+        self.catch_up(sub).then_some(sub)
+    }
+
     fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
         let stream = self.names.get(key, &self.streams)?;
         let mut subs = self.subs.siblings(self.streams[stream].subs);
@@ -42,7 +48,7 @@ impl Delivery {
             delivery_state.aborted = None;
         });
         if key.is_none() {
-            for sub in self.subs_of(consumer) {
+            for sub in self.engaged(consumer) {
                 if self.subs.at(sub).delivery_state.aborted.is_some() {
                     self.subs.at_mut(sub).delivery_state.aborted = None;
                     self.queue_commit(sub);
@@ -64,7 +70,7 @@ impl Delivery {
 
     /// Moves the cursor behind an entry, whatever was done. What is with callbacks ends unheard.
     pub fn seek(&mut self, consumer: ConsumerKey, key: KeyRef<'_>, position: EntryId) {
-        let Some(sub) = self.find(consumer, key) else {
+        let Some(sub) = self.find_current(consumer, key) else {
             return;
         };
         let mut delivery_state = (*self.subs.at(sub).delivery_state).clone();
@@ -88,7 +94,7 @@ impl Delivery {
         key: KeyRef<'_>,
         dead_letters: Vec<(EntryId, Item)>,
     ) -> usize {
-        let Some(sub) = self.find(consumer, key) else {
+        let Some(sub) = self.find_current(consumer, key) else {
             return 0;
         };
         let policy = self.consumers[consumer].spec.policy.clone();
@@ -124,18 +130,8 @@ impl Delivery {
     pub fn set_consumer_state(&mut self, consumer: ConsumerKey, delivery_state: &DeliveryState) {
         if self.consumers.contains_key(consumer) {
             self.consumers[consumer].delivery_state = delivery_state.resumed(self.now_ms);
-            for sub in self.subs_of(consumer) {
-                self.schedule(sub);
-            }
+            self.schedule_all(consumer);
         }
-    }
-
-    pub(super) fn subs_of(&self, consumer: ConsumerKey) -> Vec<SubscriptionKey> {
-        let consumer = self.consumers.get(consumer);
-        consumer.map_or_else(Vec::new, |one| {
-            let subs = one.subs.subs();
-            subs.map(|at| self.subs.key_at(at)).collect()
-        })
     }
 
     fn change_state(
@@ -144,36 +140,58 @@ impl Delivery {
         key: Option<KeyRef<'_>>,
         change: impl FnOnce(&mut DeliveryState),
     ) {
-        let (was_final, subs) = if let Some(key) = key {
-            let Some(sub) = self.find(consumer, key) else {
-                return;
-            };
-            let delivery_state = &mut self.subs.at_mut(sub).delivery_state;
-            let was_final = delivery_state.is_final();
-            change(&mut *delivery_state);
-            self.queue_commit(sub);
-            (was_final, vec![sub])
+        if let Some(key) = key {
+            self.change_stream_state(consumer, key, change);
         } else {
-            let Some(state) = self.consumers.get_mut(consumer) else {
-                return;
-            };
-            let was_final = state.delivery_state.is_final();
-            change(&mut state.delivery_state);
-            self.queue_consumer_state(consumer);
-            (was_final, self.subs_of(consumer))
+            self.change_consumer_state(consumer, change);
+        }
+    }
+
+    fn change_stream_state(
+        &mut self,
+        consumer: ConsumerKey,
+        key: KeyRef<'_>,
+        change: impl FnOnce(&mut DeliveryState),
+    ) {
+        let Some(sub) = self.find_current(consumer, key) else {
+            return;
         };
-        for sub in subs {
-            let is_final = self.subs.at(sub).delivery_state.is_final()
-                || self.consumers[consumer].delivery_state.is_final();
-            if is_final {
-                // Also what waits beside the callback: it will be read again.
-                self.recall(sub, Recall::Demotion);
-                self.schedule(sub);
-            } else if was_final {
-                self.rescan(sub);
-            } else {
-                self.schedule(sub);
-            }
+        let delivery_state = &mut self.subs.at_mut(sub).delivery_state;
+        let was_final = delivery_state.is_final();
+        change(&mut *delivery_state);
+        self.queue_commit(sub);
+        let is_final = self.subs.at(sub).delivery_state.is_final()
+            || self.consumers[consumer].delivery_state.is_final();
+        if is_final {
+            // Also what waits beside the callback: it will be read again.
+            self.recall(sub, Recall::Demotion);
+            self.schedule(sub);
+        } else if was_final {
+            self.rescan(sub);
+        } else {
+            self.schedule(sub);
+        }
+    }
+
+    fn change_consumer_state(
+        &mut self,
+        consumer: ConsumerKey,
+        change: impl FnOnce(&mut DeliveryState),
+    ) {
+        let Some(state) = self.consumers.get_mut(consumer) else {
+            return;
+        };
+        let was_final = state.delivery_state.is_final();
+        change(&mut state.delivery_state);
+        let is_final = state.delivery_state.is_final();
+        self.queue_consumer_state(consumer);
+        if is_final {
+            // Also what waits beside the callback: it will be read again.
+            self.recall_all(consumer, Recall::Demotion);
+        } else if was_final {
+            self.rescan_all(consumer);
+        } else {
+            self.schedule_all(consumer);
         }
     }
 }

@@ -14,6 +14,7 @@ impl Delivery {
     /// must be given before the writers of this tick get their replies.
     pub fn next_dispatch(&mut self, only_urgent: bool) -> Option<Dispatch> {
         while let Some((sub, count)) = self.urgent.pop() {
+            self.catch_up(sub);
             let Some(state) = self.subs.get(sub) else {
                 continue;
             };
@@ -52,6 +53,7 @@ impl Delivery {
             return None;
         }
         while let Some(sub) = self.ready.pop_front() {
+            self.catch_up(sub);
             let Some(state) = self.subs.get_mut(sub) else {
                 continue;
             };
@@ -154,7 +156,9 @@ impl Delivery {
             if !is_queued || !self.is_active() {
                 continue;
             }
-            self.refresh(key);
+            if !self.refresh(key) {
+                continue;
+            }
             let stream = &self.streams[key];
             let mut wanted = false;
             let mut to = TrimBound::Everything;

@@ -45,6 +45,7 @@ impl Delivery {
     /// places that waited for that.
     pub(super) fn next_progress(&mut self) -> Option<Progress> {
         while let Some(sub) = self.progress.pop_front() {
+            self.catch_up(sub);
             let Some(state) = self.subs.get_mut(sub) else {
                 continue;
             };
@@ -115,7 +116,7 @@ impl Delivery {
             return None;
         }
         while let Some(consumer) = self.consumer_states.pop_front() {
-            if let Some(state) = self.consumers.get(consumer) {
+            if let Some(state) = self.there(consumer) {
                 return Some((consumer, state.delivery_state.clone().recorded(self.now_ms)));
             }
         }

@@ -174,11 +174,10 @@ impl Delivery {
         }
         let consumer = self.subs.consumer_of(sub);
         self.queue_consumer_state(consumer);
-        let subs = self.subs_of(consumer);
-        for sub in subs {
+        for sub in self.engaged(consumer) {
             self.subs.at_mut(sub).put_back();
-            self.schedule(sub);
         }
+        self.schedule_all(consumer);
     }
 
     /// The entries are given up: done, or to become dead letters first.

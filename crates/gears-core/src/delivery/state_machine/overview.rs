@@ -46,7 +46,7 @@ impl Delivery {
     /// How it stands with a consumer as a whole.
     pub fn overview(&mut self, key: ConsumerKey) -> Option<Overview<'_>> {
         self.note_standings();
-        let consumer = self.consumers.get(key)?;
+        let consumer = self.there(key)?;
         let standings = &consumer.standings;
         let state = match consumer.delivery_state.state(self.now_ms) {
             State::Running => match standings.worst(self.now_ms) {
@@ -90,6 +90,11 @@ impl Delivery {
         self.note_some(AT_A_LOOK);
     }
 
+    /// Notes how it stands with all that has changed.
+    pub(super) fn note_all_standings(&mut self) {
+        self.note_some(usize::MAX);
+    }
+
     fn note_some(&mut self, most: usize) {
         for _ in 0..most {
             let Some((key, sub)) = self.subs.pop_changed() else {
@@ -123,6 +128,7 @@ impl Subscription {
             stopped,
             until_ms: if stopped.is_none() { state.until_ms } else { 0 },
             failing: self.tally.is_failing(),
+            out: self.has_delivered(),
         }
     }
 
@@ -155,6 +161,10 @@ mod tests {
         }
         core.on(Event::RoleChanged { primary: false });
         core.on(Event::RoleChanged { primary: true });
+        // As it was where all of them changed at once.
+        for sub in core.subs.keys().collect::<Vec<_>>() {
+            core.subs.get_mut(sub);
+        }
         for looks in 1..=3 {
             core.overview(consumer);
             let left = core.subs.changed_count();

@@ -80,7 +80,7 @@ impl Delivery {
         key: ConsumerKey,
         choice: Choice,
     ) -> Box<dyn Iterator<Item = (u64, SubscriptionKey)> + '_> {
-        let Some(consumer) = self.consumers.get(key) else {
+        let Some(consumer) = self.there(key) else {
             return Box::new(std::iter::empty());
         };
         let below = |place: u64| if place == 0 { u64::MAX } else { place };

@@ -12,6 +12,7 @@ impl Delivery {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.has_dispatches()
+            || (self.is_active() && self.is_sweeping())
             || (self.is_active()
                 && !(self.progress.is_empty()
                     && self.consumer_states.is_empty()
@@ -69,6 +70,7 @@ impl Delivery {
     pub(super) fn is_blocked(&self, state: &Subscription) -> bool {
         let consumer = &self.consumers[state.consumer];
         self.refusal.is_some()
+            || consumer.leaving
             || state.delivery_state.blocks(self.now_ms)
             || consumer.delivery_state.blocks(self.now_ms)
     }
@@ -78,7 +80,7 @@ impl Delivery {
         let consumer = &self.consumers[state.consumer];
         if state.is_start_unresolved() {
             // Nothing keeps it from that: what is added from now on is not to be left out.
-            return self.is_active();
+            return self.is_active() && !consumer.leaving;
         }
         if !self.is_active() || consumer.suspended || self.is_blocked(state) {
             return false;

@@ -12,16 +12,11 @@ impl Delivery {
         self.primary = primary;
         // What the server refuses in its new role has to be told anew.
         self.refusal = None;
-        let subs: Vec<_> = self.subs.keys().collect();
-        for sub in subs {
+        for consumer in self.all_consumers() {
             if primary {
-                self.rescan(sub);
-                if std::mem::take(&mut self.subs.at_mut(sub).missed_commit) {
-                    self.queue_commit(sub);
-                }
+                self.rescan_all(consumer);
             } else {
-                self.recall(sub, Recall::Demotion);
-                self.schedule(sub);
+                self.recall_all(consumer, Recall::Demotion);
             }
         }
     }
@@ -33,9 +28,8 @@ impl Delivery {
             self.flushed(None);
         }
         self.loading = loading;
-        let subs: Vec<_> = self.subs.keys().collect();
-        for sub in subs {
-            self.rescan(sub);
+        for consumer in self.all_consumers() {
+            self.rescan_all(consumer);
         }
     }
 
@@ -47,12 +41,12 @@ impl Delivery {
         if was_refused == self.refusal.is_some() {
             return;
         }
-        let subs: Vec<_> = self.subs.keys().collect();
-        for sub in subs {
+        for consumer in self.all_consumers() {
             if self.refusal.is_some() {
-                self.recall(sub, Recall::Demotion);
+                self.recall_all(consumer, Recall::Demotion);
+            } else {
+                self.schedule_all(consumer);
             }
-            self.schedule(sub);
         }
     }
 

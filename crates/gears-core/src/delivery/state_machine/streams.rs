@@ -16,12 +16,11 @@ use super::Delivery;
 impl Delivery {
     /// A stream was touched, and `appended` entries were added to it.
     pub(super) fn touched(&mut self, key: KeyRef<'_>, appended: u64) {
-        let stream = match self.names.get(key, &self.streams) {
+        let stream = match self.current_stream(key) {
             Some(stream) => stream,
             None if self.prefixes.matches(key.name) => self.track(key),
             None => return,
         };
-        self.refresh(stream);
         let mut next = self.subs.first(self.streams[stream].subs);
         while let Some(sub) = next {
             next = self.subs.next(sub);
@@ -48,7 +47,7 @@ impl Delivery {
             return;
         }
         self.drop_named(to);
-        let Some(stream) = self.names.get(from, &self.streams) else {
+        let Some(stream) = self.current_stream(from) else {
             self.touched(to, 0);
             return;
         };
@@ -57,8 +56,6 @@ impl Delivery {
         let state = &mut self.streams[stream];
         state.db = to.db;
         state.name = Arc::clone(&name);
-        // Consumers that match only the new name join when it is matched again.
-        state.matched_at = 0;
         self.names.insert(stream, &self.streams);
         for sub in self.subs_to(stream) {
             let consumer = self.subs.consumer_of(sub);
@@ -69,6 +66,8 @@ impl Delivery {
                     .push_back(ControlMessage::Moved { consumer, sub });
             }
         }
+        // Consumers that match only the new name join.
+        self.subscribe_matching(stream);
         self.touched(to, 0);
         if self.streams[stream].subs.is_empty() {
             self.untrack(stream);
@@ -79,7 +78,7 @@ impl Delivery {
 
     /// The last ID of a stream was set back.
     pub(super) fn rewound(&mut self, key: KeyRef<'_>, last: EntryId) {
-        let Some(stream) = self.names.get(key, &self.streams) else {
+        let Some(stream) = self.current_stream(key) else {
             return;
         };
         self.streams[stream].trimmed = Trimmed::NOTHING;
@@ -124,20 +123,49 @@ impl Delivery {
         }
     }
 
+    /// Tracks a stream that some consumer wants.
     pub(super) fn track(&mut self, key: KeyRef<'_>) -> StreamKey {
         let name: Arc<[u8]> = key.name.into();
         let stream = self.streams.insert(TrackedStream::new(key.db, name));
         self.names.insert(stream, &self.streams);
+        self.refresh(stream);
         stream
     }
 
-    /// Subscribes the consumers that match a stream and do not know it yet.
-    pub(super) fn refresh(&mut self, key: StreamKey) {
+    /// Brings a stream up to date: tells its subscriptions what became of their consumers and of the
+    /// server, and subscribes the consumers that match it and do not know it yet. False where nobody
+    /// wants it any more, and it is forgotten.
+    pub(super) fn refresh(&mut self, key: StreamKey) -> bool {
         let stream = &mut self.streams[key];
-        if stream.matched_at == self.epoch {
-            return;
+        let seen = std::mem::replace(&mut stream.matched_at, self.epoch);
+        if seen == self.epoch {
+            return true;
         }
-        stream.matched_at = self.epoch;
+        if self.is_sweeping() && seen > 0 {
+            for sub in self.subs_to(key) {
+                self.carry_over(sub, seen);
+            }
+            if self.streams[key].subs.is_empty() {
+                self.untrack(key);
+                return false;
+            }
+        }
+        self.subscribe_matching(key);
+        for sub in self.subs_to(key) {
+            self.schedule(sub);
+        }
+        true
+    }
+
+    /// The stream of this name, brought up to date.
+    pub(super) fn current_stream(&mut self, key: KeyRef<'_>) -> Option<StreamKey> {
+        let stream = self.names.get(key, &self.streams)?;
+        self.refresh(stream).then_some(stream)
+    }
+
+    /// Subscribes the consumers that match a stream and do not know it yet.
+    fn subscribe_matching(&mut self, key: StreamKey) {
+        let stream = &mut self.streams[key];
         let name = Arc::clone(&stream.name);
         // In order: there may be thousands, and each that matches is looked for.
         let known = self.subs.siblings(stream.subs);
@@ -156,9 +184,6 @@ impl Delivery {
                 }
                 state.subs.insert(place, Subscriptions::place(sub));
             }
-        }
-        for sub in self.subs_to(key) {
-            self.schedule(sub);
         }
     }
 

@@ -72,6 +72,7 @@ fn what_was_added_while_a_replica_is_backlog_and_not_work_of_the_turn_that_promo
     core.add_consumer(spec(Mode::Sync, 1));
     core.on(Event::Appended(KEY));
     core.on(Event::RoleChanged { primary: true });
+    core.sweep(usize::MAX);
     assert_backlog(&mut core);
 }
 
@@ -80,6 +81,7 @@ fn what_was_added_while_a_consumer_could_not_run_is_backlog_when_it_can() {
     let (mut core, consumer) = core(Mode::Async, 1);
     core.on(Event::Appended(KEY));
     core.change_consumer(consumer, spec(Mode::Sync, 1));
+    core.sweep(usize::MAX);
     assert_backlog(&mut core);
 }
 
@@ -242,6 +244,7 @@ fn a_consumer_without_code_is_given_nothing_and_holds_back_trims() {
     assert_eq!(core.next_dispatch(false), None);
     assert_eq!(core.next_trim(), None);
     core.change_consumer(consumer, spec(Mode::Sync, 1));
+    core.sweep(usize::MAX);
     assert_backlog(&mut core);
 }
 
@@ -328,6 +331,7 @@ fn what_was_not_committed_on_a_replica_is_committed_when_it_is_promoted() {
     core.on(Event::RoleChanged { primary: false });
     assert_eq!(core.next_progress(), None);
     core.on(Event::RoleChanged { primary: true });
+    core.sweep(usize::MAX);
     let progress = core.next_progress().expect("it missed a commit");
     assert_eq!(progress.checkpoint.position, id(1));
     assert_eq!(core.next_progress(), None);
