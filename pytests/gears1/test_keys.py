@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from testing.gears1 import MODES, counts, execute, logged, registration, wait_among, wait_counts, wait_logged
+from testing.gears1 import MODES, execute, logged, registration, wait_among, wait_counts, wait_logged
 from testing.libraries import function
 
 NOTE = "foreach(x => log(`${x.event} ${x.key}`))"
@@ -108,7 +108,7 @@ def test_for_what_is_async_nobody_waits(server, mode):
     assert execute(server, code) == "OK"
     assert server.run("SET", "a:1", 1)
     wait_logged(server, "begin a:1")
-    assert counts(server, "gears:1") == [1, 0, 0, 0]
+    wait_counts(server, 1, 0, 0, 0, name="gears:1")
     server.run("SET", "go", 1)
     wait_logged(server, "begin a:1", "end a:1")
     wait_counts(server, 1, 1, 0, 0, name="gears:1")
@@ -184,7 +184,7 @@ def test_event_types_are_a_white_list(server):
     server.run("LPOP", "l")
     server.run("LPUSH", "l", 1)
     wait_logged(server, "rpush l", "lpush l", "lpush l")
-    assert counts(server) == [3, 3, 0, 0]
+    wait_counts(server, 3, 3, 0, 0)
     assert registration(server)["args"]["eventTypes"] == ["lpush", "rpush"]
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from testing.gears1 import (
     MODES,
-    counts,
     execute,
     logged,
     registration,
@@ -87,7 +86,7 @@ def test_only_streams_trigger(server):
     server.run("RPUSH", "b", 1)
     server.add("s", 1)
     wait_logged(server, 1)
-    assert counts(server) == [1, 1, 0, 0]
+    wait_counts(server, 1, 1, 0, 0)
 
 
 def test_data_that_is_there_before_is_processed_in_order(server):
@@ -137,7 +136,7 @@ def test_for_what_is_async_nobody_waits_and_one_entry_is_in_work_at_a_time(serve
     assert execute(server, code) == "OK"
     server.add("s", 1, 2)
     wait_logged(server, "begin 1")
-    server.wait(lambda: counts(server, "gears:1") == [1, 0, 0, 0], lambda: counts(server, "gears:1"))
+    wait_counts(server, 1, 0, 0, 0, name="gears:1")
     assert server.run("XLEN", "s") == 2
     server.add("go", 1)
     wait_logged(server, "begin 1", "end 1", "begin 2")
