@@ -215,6 +215,49 @@ def test_a_result_is_sent_in_both_protocols(server, wires, value):
     assert in_all_ways(server, wires, value, TAGGED) == always(*RESULTS[value])
 
 
+# What a library makes of the `OK` of a command, and how that is sent.
+CHANGED = {
+    "ok": same(b"+OK\r\n"),
+    "[ok, ok]": same(b"*2\r\n+OK\r\n+OK\r\n"),
+    "Object.freeze(ok)": same(b"+OK\r\n"),
+    "Object.assign(ok, { more: 1 })": same(b"+OK\r\n"),
+    "Object.assign(ok, { __reply_type: 'text' })": text_reply("OK"),
+    "Object.assign(ok, { __reply_type: 'big_number' })": text_reply("OK"),
+    "Object.assign(ok, { __reply_type: new String('status') })": text_reply("OK"),
+    "(delete ok.__reply_type, ok)": text_reply("OK"),
+    "Object.defineProperty(ok, '__reply_type', { get() { return 'text'; } })": text_reply("OK"),
+    "Object.assign(ok, { toString() { return 'own'; } })": same(b"+own\r\n"),
+    "Object.assign(ok, { toString: undefined, valueOf() { return 'own'; } })": same(b"+own\r\n"),
+    "Object.assign(ok, { [Symbol.toPrimitive]() { return 'own'; } })": same(b"+own\r\n"),
+    "Object.assign(ok, { toString() { throw new Error('by toString'); } })": same(b"-Error: by toString\r\n"),
+    "Object.defineProperty(ok, 'toString', { get() { throw new Error('by a getter'); } })": same(
+        b"-Error: by a getter\r\n"
+    ),
+    "Object.setPrototypeOf(ok, { toString() { return 'own'; } })": same(b"+own\r\n"),
+    "new String(ok)": text_reply("OK"),
+    "new Proxy(ok, {}).__reply_type": text_reply("status"),
+}
+
+
+@pytest.mark.parametrize("value", CHANGED)
+def test_an_ok_is_sent_as_what_the_library_made_of_it(server, wires, value):
+    made = f"(ok => {value})(client.call('set', 'key', 'value'))"
+    assert in_all_ways(server, wires, made) == always(*CHANGED[value])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "String.prototype.toString = () => 'own'",
+        "String.prototype[Symbol.toPrimitive] = () => 'own'",
+        "Object.prototype[Symbol.toPrimitive] = () => 'own'",
+    ],
+)
+def test_an_ok_is_read_as_the_library_has_string_objects_read(server, wires, change):
+    code = f"client => {{ {change}; return client.call('set', 'key', 'value'); }}"
+    assert both(server, wires, code) == [wire("+own"), wire("+own")]
+
+
 def test_a_function_that_returns_nothing_gives_null(server, wires):
     assert in_all_ways(server, wires, "(() => {})()") == always("$-1", "_")
     assert both(server, wires, "() => {}") == [wire("$-1"), wire("_")]

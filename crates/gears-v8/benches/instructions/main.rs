@@ -38,7 +38,7 @@ type Make = fn() -> Step;
 
 /// The cases. Where several entries go together, benches/instructions.txt still has the figure for
 /// all of them.
-const CASES: [(&str, Make); 15] = [
+const CASES: [(&str, Make); 16] = [
     ("core_sync", || core::sync(1)),
     ("core_sync_3_consumers", || core::sync(3)),
     ("core_async_16", || core::asynchronous(16)),
@@ -52,6 +52,7 @@ const CASES: [(&str, Make); 15] = [
     ("script_function", || {
         script::function("(client, a, b) => a")
     }),
+    ("script_function_ok", || script::function(SET)),
     ("entry_sync", || entry::sync("() => {}")),
     ("entry_sync_record", || entry::sync(RECORD)),
     ("entry_sync_incr", || entry::sync(INCR)),
@@ -62,6 +63,7 @@ const CASES: [(&str, Make); 15] = [
 const RECORD: &str = "(client, data) => { data.record; }";
 const RECORD_RAW: &str = "(client, data) => { data.record_raw; }";
 const INCR: &str = "client => { client.call('INCR', 'counter'); }";
+const SET: &str = "(client, key, value) => client.call('SET', key, value)";
 const LRANGE: &str = "client => { client.call('LRANGE', 'list', '0', '-1'); }";
 
 /// What is counted.

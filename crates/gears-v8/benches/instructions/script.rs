@@ -17,7 +17,7 @@ use super::Step;
 /// V8 gets a limit that it never reaches, however slowly it is run.
 static ENGINE: LazyLock<V8Engine> = LazyLock::new(|| common::engine(3_600_000));
 
-/// A server that knows two answers.
+/// A server that knows three answers.
 pub(super) struct Canned;
 
 impl Server for Canned {
@@ -32,6 +32,7 @@ impl Server for Canned {
                 "$5\r\nvalue\r\n$5\r\nvalue\r\n$5\r\nvalue\r\n$5\r\nvalue\r\n$5\r\nvalue\r\n"
             )
             .as_bytes(),
+            Some(b"SET") => b"+OK\r\n",
             _ => b":1234567\r\n",
         });
         Ok(())

@@ -40,6 +40,11 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
             .create_data_property(scope, key.into(), function.into())
             .or_thrown()?;
     }
+    let ok = v8::Symbol::new(scope, None);
+    let key = text::short(scope, "ok");
+    native
+        .create_data_property(scope, key.into(), ok.into())
+        .or_thrown()?;
     let nothing = v8::undefined(scope).into();
     let made = maker.call(scope, nothing, &[native.into()]).or_thrown()?;
     let made = v8::Local::<v8::Object>::try_from(made).ok().or_thrown()?;
@@ -57,6 +62,7 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
     };
     let small = [0, 1].map(|number| v8::BigInt::new_from_i64(scope, number));
     let helpers = Helpers {
+        ok: v8::Global::new(scope, ok),
         small: small.map(|number| v8::Global::new(scope, number)),
         reply_type: name(b"__reply_type")?,
         status: name(b"status")?,

@@ -41,11 +41,22 @@ pub(crate) fn reply(
         // Such a value runs no code, and nothing throws.
         return reply.map_err(|problem| problem.describe(None));
     }
+    if is_ok(scope, value) {
+        return Ok(Reply::Simple("OK".into()));
+    }
     v8::tc_scope!(let scope, scope);
     writer.value(scope, value, 0).map_err(|problem| {
         let thrown = scope.exception();
         problem.describe(thrown.map(|exception| text::describe(scope, exception)))
     })
+}
+
+/// Whether the bootstrap gave its symbol for an `OK` that a command replied.
+fn is_ok(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> bool {
+    let Ok(symbol) = v8::Local::<v8::Symbol>::try_from(value) else {
+        return false;
+    };
+    run::helpers(scope).is_some_and(|helpers| v8::Local::new(scope, &helpers.ok) == symbol)
 }
 
 enum Problem {

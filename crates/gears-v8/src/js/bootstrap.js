@@ -6,7 +6,7 @@
   "use strict";
   const {
     unpack, call, call_raw, call_either, may_block, credentials, lock, begin, is_async_function, current, set_current,
-    make_gears, note_timer,
+    make_gears, note_timer, ok,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
   // iterates, spreads or assigns where a prototype has a say.
@@ -155,6 +155,25 @@
     return tagged;
   };
 
+  // "+OK", what most commands that write reply. The engine gives and takes the symbol `ok` for it: to make such an
+  // object through V8's API, and to read it there, takes ten times as long.
+  const { toString: text_of } = Text.prototype;
+  const { toPrimitive: to_primitive } = Symbol;
+  class Ok extends Returned {
+    #made_here;
+    __reply_type = "status";
+    constructor() {
+      super(new Text("OK"));
+    }
+    // Whether it still says "OK" to who reads it as any other `String` object: the library may have changed that.
+    static is(value) {
+      return #made_here in value && value[to_primitive] === undefined && value.toString === text_of &&
+        value.__reply_type === "status";
+    }
+  }
+  const reply_of = (reply) => (reply === ok ? new Ok() : reply);
+  const result_of = (value) => (typeof value === "object" && value !== null && Ok.is(value) ? ok : value);
+
   // --- clients -------------------------------------------------------------------------------
 
   // The client of the sync code that runs now: no other may be used.
@@ -193,15 +212,15 @@
       // The usual numbers one by one: that makes no array, and spreads none.
       switch (command.length) {
         case 1:
-          return call(command[0]);
+          return reply_of(call(command[0]));
         case 2:
-          return call(command[0], command[1]);
+          return reply_of(call(command[0], command[1]));
         case 3:
-          return call(command[0], command[1], command[2]);
+          return reply_of(call(command[0], command[1], command[2]));
         case 4:
-          return call(command[0], command[1], command[2], command[3]);
+          return reply_of(call(command[0], command[1], command[2], command[3]));
         default:
-          return apply(call, undefined, command);
+          return reply_of(apply(call, undefined, command));
       }
     }
     call_raw(...command) {
@@ -320,12 +339,15 @@
       open = null;
       return apply_to(callback, client, count, first, second, third);
     }
+    let result;
     open = client = new Client();
     try {
-      return apply_to(callback, client, count, first, second, third);
+      result = apply_to(callback, client, count, first, second, third);
     } finally {
       open = null;
     }
+    // Behind that: reading it may run code of the library.
+    return result_of(result);
   };
   const run_task = (job) => {
     open = null;

@@ -29,6 +29,8 @@ pub(crate) struct Helpers {
     pub(crate) reply_type: v8::Global<v8::String>,
     /// `"status"`, what it holds most often.
     pub(crate) status: v8::Global<v8::String>,
+    /// `ok`: what the bootstrap is given, and gives, for the reply `+OK`.
+    pub(crate) ok: v8::Global<v8::Symbol>,
     /// 0 and 1, which many commands reply.
     pub(crate) small: [v8::Global<v8::BigInt>; 2],
     /// `allocate(length)`: an `ArrayBuffer`.

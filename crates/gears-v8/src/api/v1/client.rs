@@ -28,6 +28,9 @@ callback!(set_current_entry => set_current);
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
 
+/// The reply that the bootstrap makes the value of.
+const OK: &[u8] = b"+OK\r\n";
+
 /// Bytes of a command's arguments that are taken between two checks whether the run is being ended.
 const CHECK_EVERY: usize = 256 << 10;
 
@@ -79,7 +82,7 @@ pub(crate) fn functions<'s>(
 
 // --- commands ------------------------------------------------------------------------------------
 
-/// `call(name, ...arguments)`
+/// `call(name, ...arguments)`: the symbol `ok` stands for the reply `+OK`.
 fn call<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
@@ -163,6 +166,10 @@ fn run_command<'s>(
             if reply.len() > memory / REPLY_SHARE {
                 let message = "The reply does not fit into the library's memory";
                 return text::throw(scope, message);
+            }
+            if form == StringForm::Text && reply == OK {
+                let ok = v8::Local::new(scope, &call_context.helpers().ok);
+                return result.set(ok.into());
             }
             let mut maker = Maker {
                 helpers: call_context.helpers(),
