@@ -10,6 +10,7 @@ help: ## this list
 run: ## start a server with the module and show the quick start; PORT=, REDIS_SERVER=
 	@scripts/setup run
 	@scripts/cargo build --release
+	@scripts/python-runtime optional
 	@scripts/run
 
 test: ## every test, on every server there is; REDIS_SERVER=, PYTEST_ARGS=
@@ -23,6 +24,7 @@ check: lint ## what a change should pass before all else: lints, Rust tests, flo
 build: ## target/release/libredisgears.so
 	@scripts/setup build
 	@scripts/cargo build --release
+	@scripts/python-runtime optional
 
 lint: ## formatting, clippy and ruff, warnings as errors
 	@scripts/setup lint
@@ -46,16 +48,19 @@ instructions: ## the instructions that hot paths take, against those kept; CASES
 soak: ## half an hour of mixed load; SOAK_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
+	@scripts/python-runtime
 	@target/venv/bin/python -m soak.run $(SOAK_ARGS)
 
 chaos: ## SIGKILL 700 times, a quarter of an hour; CHAOS_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
+	@scripts/python-runtime
 	@target/venv/bin/python -m chaos.run $(CHAOS_ARGS)
 
 fuzz: ## random operations for half an hour, and new cases for the models; FUZZ_ARGS=, REDIS_SERVER=
 	@scripts/setup test
 	@scripts/cargo build --release
+	@scripts/python-runtime
 	@target/venv/bin/python -m fuzz.run $(FUZZ_ARGS)
 	@PROPTEST_RNG_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') PROPTEST_CASES=$${PROPTEST_CASES:-20000} \
 	  scripts/cargo test --release -p gears-core --test delivery_model --test policy_model
@@ -67,6 +72,7 @@ fuzz-asan: ## random operations under AddressSanitizer; FUZZ_ARGS=, REDIS_SERVER
 adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 	@scripts/setup test
 	@scripts/cargo build --release
+	@scripts/python-runtime
 	@target/venv/bin/python -m pytest pytests/adversary $(PYTEST_ARGS)
 
 sanitize: ## the Rust tests under AddressSanitizer

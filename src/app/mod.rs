@@ -5,6 +5,7 @@ mod event_loop;
 mod hooks;
 mod slices;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,12 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::{Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool};
 use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
 use crate::replication::{self, Rewrite};
-use crate::server::{Context, GlobalLock, RedisLocked, Settings, v8_flags, wake_main_thread};
+use crate::server::{
+    Context, GlobalLock, RedisLocked, Settings, own_file, python_folder, v8_flags, wake_main_thread,
+};
 use gears_core::delivery::{Event, KeyRef};
-use gears_v8::ports::{Executions, Registered};
-use gears_v8::{Protection, V8Engine, initialize};
+use gears_v8::ports::{Engine, Executions, Registered};
+use gears_v8::{Protection, PythonRuntime, V8Engine, initialize};
 
 pub(crate) use hooks::AppHooks;
 pub(crate) use slices::Steps;
@@ -48,6 +51,14 @@ pub(crate) struct App {
 
 static APP: RedisLocked<App> = RedisLocked::new();
 
+/// The folder of Python's runtime: the one that was named, else the one beside the module.
+fn python_runtime() -> PathBuf {
+    python_folder().unwrap_or_else(|| {
+        let module = own_file().unwrap_or_default();
+        module.with_file_name("python")
+    })
+}
+
 impl App {
     /// Sets everything up: V8 first, then the threads that will run its code.
     ///
@@ -62,6 +73,7 @@ impl App {
         ));
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
         let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
+        let python = engine.python(PythonRuntime::new(python_runtime()));
         let pool = Pool::start(settings.threads).map_err(no_thread)?;
         let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
         let main_thread = Rc::<MainThreadExecutor>::default();
@@ -76,8 +88,8 @@ impl App {
             pool,
             lock: Arc::new(GlobalLock { completions }),
         };
-        let libraries = Libraries::new(Rc::clone(&dispatcher), vec![Box::new(engine)], shared);
-        let libraries = Rc::new(libraries);
+        let engines: Vec<Box<dyn Engine>> = vec![Box::new(engine), Box::new(python)];
+        let libraries = Rc::new(Libraries::new(Rc::clone(&dispatcher), engines, shared));
         let calls = FunctionCalls::new(
             Rc::clone(&libraries),
             Rc::clone(&main_thread),

@@ -80,6 +80,7 @@ pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
 pub(crate) use ffi::alloc::ServerAllocator;
 pub(crate) use ffi::command::{Arg, ArgKind, Command, Keys, register as register_commands};
 pub(crate) use ffi::event_loop::wake_main_thread;
+pub(crate) use ffi::own_file::own_file;
 pub(crate) use ffi::redis_locked::RedisLocked;
 pub(crate) use hooks::Hooks;
 pub(crate) use info::{InfoField, InfoSection, register as register_info};
@@ -91,8 +92,8 @@ pub(crate) use run_command::{
 };
 pub(crate) use scan::Scan;
 pub(crate) use settings::{
-    Settings, apply_arguments, change as change_setting, debug_is_enabled, read as read_setting,
-    register as register_settings, v8_flags,
+    Settings, apply_arguments, change as change_setting, debug_is_enabled, python_folder,
+    read as read_setting, register as register_settings, v8_flags,
 };
 pub(crate) use snapshots::register as register_dumps;
 pub(crate) use user::{is_admin, may_call};

@@ -8,7 +8,8 @@
 //! api/       what scripts see: the `redis` object, clients, options, GearsBuilder
 //! js/        the JavaScript part of that
 //! program/   a library's isolate and context, and calls of its callbacks
-//! engine     the engine named `js`: one program per library
+//! engine     the engines named `js` and `py`: one program per library
+//! py/        what of Python libraries is JavaScript and Python
 //! ```
 //!
 //! Each knows those above it, and none below.
@@ -23,5 +24,6 @@ pub mod ports;
 mod program;
 mod runtime;
 
+pub use api::python::PythonRuntime;
 pub use engine::V8Engine;
 pub use runtime::platform::{Protection, initialize};

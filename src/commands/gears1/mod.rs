@@ -1,7 +1,7 @@
 //! The commands of `RedisGears` 1, with its replies.
 
+mod execute;
 mod executions;
-mod jsexecute;
 mod registrations;
 
 use crate::server::Command;
@@ -10,7 +10,7 @@ use super::COMMAND;
 
 /// All of them.
 pub(super) fn commands() -> impl Iterator<Item = &'static Command> {
-    [&jsexecute::JSEXECUTE]
+    [&execute::JSEXECUTE, &execute::PYEXECUTE]
         .into_iter()
         .chain(&registrations::COMMANDS)
         .chain(&executions::COMMANDS)

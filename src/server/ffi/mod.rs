@@ -21,6 +21,7 @@
 //! key           keys that are open             panics on types that it does not know
 //! log           the server's log               takes the message for a format
 //! notifications key events                     panics on names that are not UTF-8
+//! own_file      the module's own file          (the operating system's)
 //! redis_locked  values under the lock          asks for a context at each use
 //! reply         sending replies                panics on a NUL in a text; no RESP3 of RESP2 clients
 //! reply_parts   replies, a part at a time      has none for clients that wait
@@ -55,6 +56,7 @@ pub(super) mod info_reply;
 pub(super) mod key;
 pub(super) mod log;
 pub(super) mod notifications;
+pub(super) mod own_file;
 pub(super) mod redis_locked;
 pub(super) mod reply;
 pub(super) mod reply_parts;

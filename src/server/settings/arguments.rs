@@ -1,6 +1,7 @@
-//! Arguments of the module: settings by their names, which win over the configuration file, and one
-//! for tests.
+//! Arguments of the module: settings by their names, which win over the configuration file, the folder of
+//! Python's runtime, and one for tests.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::debug_is_enabled;
@@ -10,6 +11,15 @@ use super::list::ALL;
 /// server takes for options of its own. For tests: with some of them V8 does what it should not.
 const V8_FLAGS: &str = "v8-flags";
 static FLAGS_FOR_V8: OnceLock<String> = OnceLock::new();
+
+/// The module argument that names the folder of Python's runtime.
+const PYTHON_RUNTIME: &str = "python-runtime";
+static PYTHON_FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// The folder of Python's runtime, from a module argument.
+pub(crate) fn python_folder() -> Option<PathBuf> {
+    PYTHON_FOLDER.get().cloned()
+}
 
 /// Flags for V8, from a module argument.
 pub(crate) fn v8_flags() -> &'static str {
@@ -34,6 +44,11 @@ pub(crate) fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
                 .filter(|flag| !flag.is_empty());
             let words: Vec<_> = words.map(|flag| format!("--{flag}")).collect();
             flags = Some(words.join(" "));
+            continue;
+        }
+        if name.eq_ignore_ascii_case(PYTHON_RUNTIME) {
+            // The module is loaded once.
+            let _ = PYTHON_FOLDER.set(PathBuf::from(&*value));
             continue;
         }
         let setting = ALL

@@ -20,7 +20,7 @@ use list::{
 };
 use setting::{Setting, SettingValues};
 
-pub(crate) use arguments::{apply_arguments, v8_flags};
+pub(crate) use arguments::{apply_arguments, python_folder, v8_flags};
 
 /// The settings, as the rest of the module uses them. Changes show in what is shared.
 #[derive(Clone, Debug)]

@@ -6,9 +6,12 @@
 // consumer like any other, whose callback has records flow through the steps, and a run is an async
 // function. While a run reads, it has the server's lock for a page of a scan, or for some values, at a time;
 // steps run outside of it.
-(function (native, processing) {
+//
+// What records, operators and errors are is a matter of the library's language: `dialect` has what is not
+// JavaScript's way.
+(function (native, processing, dialect) {
   "use strict";
-  const { step, operators, flow, drive_now, drive, text_of, error_text, is_function } = processing;
+  const { step, flow, drive_now, drive } = processing;
   const { atomic: lock, is_async_function, is_locked, execute: command } = native;
   // Kept here, since the library may replace the globals.
   const { isArray } = Array;
@@ -46,13 +49,36 @@
     }
     return is_nested ? { key, id, value: fields } : fields;
   };
+  const same = (value) => value;
+  const rethrow = (error) => {
+    throw error;
+  };
+  const javascript = {
+    operators: processing.operators,
+    text_of: processing.text_of,
+    error_text: processing.error_text,
+    is_function: processing.is_function,
+    entry,
+    event: (key, event) => ({ key, event }),
+    valued_event: (key, value, type, event) => ({ key, value, type, event }),
+    name: same,
+    // What a run replies of its results, and what it gives to the script itself.
+    reply_of: same,
+    outcome_of: same,
+    // Has the engine see an error of a step.
+    raise: rethrow,
+    hook: (f) => f,
+  };
+  const { operators, text_of, error_text, is_function, entry: make_entry, event: make_event, valued_event, name: make_name,
+    reply_of, outcome_of, raise, hook: make_plain_hook } = { ...javascript, ...dialect };
+
   const of_entry = ({ recordFormat }) => (data) =>
-    entry(recordFormat, data.stream_name ?? data.stream_name_raw, `${data.id[0]}-${data.id[1]}`, data.record, data);
+    make_entry(recordFormat, data.stream_name ?? data.stream_name_raw, `${data.id[0]}-${data.id[1]}`, data.record, data);
   const of_event = ({ readValue = true }) => (data) => {
     const key = data.key ?? data.key_raw;
     const { event, type } = data;
-    if (!readValue) return { key, event };
-    return { key, value: type === "string" ? data.value ?? data.value_raw : data.value, type, event };
+    if (!readValue) return make_event(key, event);
+    return valued_event(key, type === "string" ? data.value ?? data.value_raw : data.value, type, event);
   };
 
   // --- reading -------------------------------------------------------------------------------
@@ -107,24 +133,20 @@
     module: () => null,
     empty: () => null,
   };
-  const read_key = (key) => {
+  const read_key = (key, must_exist) => {
     const name = Text(command(["TYPE", key]));
     const type = name === "none" ? "empty" : name in VALUES ? name : "module";
-    return { key, value: VALUES[type](key), type, event: null };
+    return must_exist && type === "empty" ? undefined : valued_event(key, VALUES[type](key), type, null);
   };
   const read_keys = (pattern, { noScan = false, readValue = true }) => {
-    const read = readValue ? read_key : (key) => ({ key, event: null });
+    const read = (key) => (readValue ? read_key(key, !noScan) : make_event(key, null));
     if (noScan) return once(() => [read(pattern)]);
     // One that went away since the SCAN was not found.
-    const read_found = (key) => {
-      const record = read(key);
-      return record.type === "empty" ? undefined : record;
-    };
-    return scan(pattern, SCANNED, readValue ? AT_ONCE : SCANNED, read_found);
+    return scan(pattern, SCANNED, readValue ? AT_ONCE : SCANNED, read);
   };
   const read_names = (pattern, { noScan = false, count = SCANNED }) => {
-    if (!noScan) return scan(pattern, count, SCANNED, (name) => name);
-    return once(() => (Numeric(command(["EXISTS", pattern])) > 0 ? [pattern] : []));
+    if (!noScan) return scan(pattern, count, SCANNED, make_name);
+    return once(() => (Numeric(command(["EXISTS", pattern])) > 0 ? [make_name(pattern)] : []));
   };
   const read_stream = (key, { fromId = "0-0", recordFormat }) => {
     let last = fromId;
@@ -135,7 +157,7 @@
       return page.map(([id, words]) => {
         const pairs = [];
         for (let at = 0; at < words.length; at += 2) pairs.push([words[at], words[at + 1]]);
-        return entry(recordFormat, key, id, pairs);
+        return make_entry(recordFormat, key, id, pairs);
       });
     };
   };
@@ -172,7 +194,7 @@
   const is_text = (value) => typeof value === "string";
   const text = [is_text, "a string"];
   const flag = [(value) => typeof value === "boolean", "a boolean"];
-  const callable = [is_function, "a function"];
+  const callable = [(value) => is_function(value), "a function"];
   const one_of = (...words) => [(value) => words.includes(value), `one of ${words.join(", ")}`];
   const whole = (least, most) =>
     [(value) => isInteger(value) && value >= least && value <= most, `a whole number between ${least} and ${most}`];
@@ -267,16 +289,19 @@
       return (_client, data) => {
         const errors = [];
         drive_now(begin(data, errors));
-        if (errors.length > 0) throw errors[0];
+        if (errors.length > 0) raise(errors[0]);
       };
     }
     return async (_client, data) => {
       const errors = [];
       await drive(begin(data, errors));
-      if (errors.length > 0) throw errors[0];
+      if (errors.length > 0) raise(errors[0]);
     };
   };
-  const make_hook = (f) => (is_async_function(f) ? async () => f() : () => f());
+  const make_hook = (given) => {
+    const f = make_plain_hook(given);
+    return is_async_function(f) ? async () => f() : () => f();
+  };
   const is_taken = (error) => error instanceof Error && error.message.endsWith("already exists");
 
   const CAMEL_CASE = ["flatMap", "forEach", "localGroupBy", "groupBy", "batchGroupBy", "aggregateBy", "countBy"];
@@ -373,8 +398,8 @@
         const promise = new Later((settle) => (resolve = settle));
         native.schedule(async (_client, id) => {
           const outcome = await execution(id);
-          resolve(outcome);
-          return outcome;
+          resolve(outcome_of(outcome));
+          return [reply_of(outcome[0]), outcome[1]];
         }, described);
         is_scheduled = true;
         return promise;
@@ -383,8 +408,8 @@
       const id = native.execution_begin(described);
       const observed = async () => {
         const outcome = await execution(id);
-        native.execution_end(id, outcome[0], outcome[1]);
-        return outcome;
+        native.execution_end(id, reply_of(outcome[0]), outcome[1]);
+        return outcome_of(outcome);
       };
       return observed();
     }

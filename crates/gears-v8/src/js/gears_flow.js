@@ -305,5 +305,5 @@
       yielded = failed ? flow.throw(value) : flow.next(value);
     }
   };
-  return { step, operators, flow, drive_now, drive, text_of, error_text, is_function };
+  return { step, group, fold, operators, flow, drive_now, drive, text_of, error_text, is_function };
 })

@@ -34,6 +34,7 @@ use crate::ports::{
     Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
 };
 
+use crate::api::python::{self, PythonRuntime};
 use crate::api::v1;
 use crate::api::v1::loading::Loading;
 use crate::api::{bootstrap, guards};
@@ -45,9 +46,22 @@ use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
+/// What a library is written in.
+pub(crate) enum Language {
+    JavaScript,
+    Python(Arc<PythonRuntime>),
+}
+
+/// A library's top level, compiled.
+enum TopLevel {
+    Script(v8::Global<v8::Script>),
+    /// What Python's translator made of it.
+    Function(v8::Global<v8::Function>),
+}
+
 /// A library's isolate and context, compiled, with the callbacks it registered.
 pub(crate) struct V8Program {
-    script: Option<v8::Global<v8::Script>>,
+    top_level: Option<TopLevel>,
     /// What the library registered, by [`crate::ports::CallbackId`].
     functions: Vec<v8::Global<v8::Function>>,
     /// The functions through which it is called.
@@ -69,6 +83,7 @@ pub(crate) struct V8Program {
 impl V8Program {
     pub(crate) fn compile(
         source: &Source<'_>,
+        language: &Language,
         isolate_limits: Arc<IsolateLimits>,
         executions: Arc<dyn Executions>,
     ) -> Result<Self, ScriptError> {
@@ -77,14 +92,14 @@ impl V8Program {
         isolate_limits.timer.attach(isolate.thread_safe_handle());
         isolate_limits.timer.set_restoring(source.restored);
         isolate_limits.timer.start(true);
-        let built = build(&isolate, source);
+        let built = build(&isolate, source, language, &isolate_limits);
         let ended = isolate_limits.timer.stop();
-        let (context, script, helpers) = match ended {
+        let (context, top_level, helpers) = match ended {
             Some(reason) => return Err(ScriptError::new(reason.describe())),
             None => built?,
         };
         Ok(Self {
-            script: Some(script),
+            top_level: Some(top_level),
             functions: Vec::new(),
             helpers,
             context,
@@ -124,8 +139,8 @@ impl V8Program {
 
 impl Program for V8Program {
     fn evaluate(&mut self) -> Result<Registrations, ScriptError> {
-        let script = self
-            .script
+        let top_level = self
+            .top_level
             .take()
             .ok_or_else(|| ScriptError::new("the library was evaluated before"))?;
         let (result, loading) = self.with_scope(|scope| {
@@ -135,8 +150,7 @@ impl Program for V8Program {
             });
             // Loading happens on the main thread: the limit is that of code that holds its lock.
             let result = run::watched_with_lock(scope, &self.isolate_limits, |scope| {
-                let script = v8::Local::new(scope, script);
-                run_script(scope, script)
+                run_top_level(scope, &top_level)
             });
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
             self.isolate_limits.measure(scope);
@@ -229,13 +243,14 @@ fn new_isolate(
     unsafe { isolate.try_into_shared() }.map_err(|error| ScriptError::new(error.to_string()))
 }
 
-type Built = (
-    v8::Global<v8::Context>,
-    v8::Global<v8::Script>,
-    Arc<Helpers>,
-);
+type Built = (v8::Global<v8::Context>, TopLevel, Arc<Helpers>);
 
-fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, ScriptError> {
+fn build(
+    isolate: &v8::SharedIsolate,
+    source: &Source<'_>,
+    language: &Language,
+    isolate_limits: &IsolateLimits,
+) -> Result<Built, ScriptError> {
     let mut locker = isolate.lock();
     v8::scope!(let scope, &mut *locker);
     let context = v8::Context::new(scope, v8::ContextOptions::default());
@@ -244,21 +259,41 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
     let built = (|| {
         // Before the guards: the module's own code needs none.
         bootstrap::install(scope)?;
+        if let Language::Python(runtime) = language {
+            // How long that takes is nothing that the library could help.
+            let paused = isolate_limits.timer.pause();
+            let loaded = python::load(scope, runtime);
+            if let Some(paused) = paused {
+                isolate_limits.timer.resume(paused);
+            }
+            loaded?;
+        }
         guards::install(scope)?;
         guards::bound_code_of_texts(scope);
         v1::install(scope, source.config)?;
         let code = v8::String::new(scope, source.code).or_thrown()?;
-        let script = text::compile(scope, source.library, code)?;
+        let top_level = match language {
+            Language::JavaScript => {
+                let script = text::compile(scope, source.library, code)?;
+                TopLevel::Script(v8::Global::new(scope, script))
+            }
+            Language::Python(_) => {
+                let function = compile_python(scope, code, source.library)?;
+                TopLevel::Function(v8::Global::new(scope, function))
+            }
+        };
         Ok((
             v8::Global::new(scope, context),
-            v8::Global::new(scope, script),
+            top_level,
             run::helpers(scope).or_thrown()?,
         ))
     })();
     built.map_err(|Thrown| {
-        let line = scope
+        // Python's translator says it in the text.
+        let message = scope
             .message()
-            .and_then(|message| message.get_line_number(scope));
+            .filter(|_| matches!(language, Language::JavaScript));
+        let line = message.and_then(|message| message.get_line_number(scope));
         let mut error = match scope.exception() {
             Some(exception) => text::describe(scope, exception),
             None => ScriptError::new("the library does not fit into its memory"),
@@ -270,10 +305,31 @@ fn build(isolate: &v8::SharedIsolate, source: &Source<'_>) -> Result<Built, Scri
     })
 }
 
+fn compile_python<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    code: v8::Local<'s, v8::String>,
+    library: &str,
+) -> Result<v8::Local<'s, v8::Function>, Thrown> {
+    let nothing = v8::undefined(scope).into();
+    let library = v8::String::new(scope, library).or_thrown()?;
+    let function = python::compiler(scope)?
+        .call(scope, nothing, &[code.into(), library.into()])
+        .or_thrown()?;
+    v8::Local::<v8::Function>::try_from(function)
+        .ok()
+        .or_thrown()
+}
+
 /// Runs the top level and what it left to be done at once.
-fn run_script(scope: &mut v8::PinScope, script: v8::Local<v8::Script>) -> Result<(), ScriptError> {
+fn run_top_level(scope: &mut v8::PinScope, top_level: &TopLevel) -> Result<(), ScriptError> {
     v8::tc_scope!(let scope, scope);
-    let value = script.run(scope);
+    let value = match top_level {
+        TopLevel::Script(script) => v8::Local::new(scope, script).run(scope),
+        TopLevel::Function(function) => {
+            let nothing = v8::undefined(scope).into();
+            v8::Local::new(scope, function).call(scope, nothing, &[])
+        }
+    };
     scope.perform_microtask_checkpoint();
     let Some(value) = value else {
         return Err(match scope.exception() {

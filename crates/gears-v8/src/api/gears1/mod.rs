@@ -30,7 +30,8 @@ callback!(begin_entry => execution_begin);
 callback!(is_aborted_entry => execution_is_aborted);
 callback!(end_entry => execution_end);
 
-/// `make()`: the globals as properties of an object.
+/// `make([dialect])`: the globals as properties of an object. `dialect(processing)` gives what is special in a
+/// language other than JavaScript.
 pub(crate) fn maker<'s>(
     scope: &mut v8::PinScope<'s, '_>,
 ) -> Result<v8::Local<'s, v8::Function>, Thrown> {
@@ -39,23 +40,30 @@ pub(crate) fn maker<'s>(
 
 fn make<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    _args: &v8::FunctionCallbackArguments<'s>,
+    args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
     // Where it throws, so does who touched the global.
-    if let Ok(globals) = build(scope) {
+    if let Ok(globals) = build(scope, args.get(0)) {
         result.set(globals);
     }
 }
 
-fn build<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Thrown> {
-    let native = native(scope)?;
+fn build<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    dialect: v8::Local<'s, v8::Value>,
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
+    let native = native(scope)?.into();
     let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
     let flow = evaluate(scope, FLOW)?
         .call(scope, nothing, &[])
         .or_thrown()?;
+    let dialect = match v8::Local::<v8::Function>::try_from(dialect) {
+        Ok(dialect) => dialect.call(scope, nothing, &[flow]).or_thrown()?,
+        Err(_) => nothing,
+    };
     evaluate(scope, BUILDER)?
-        .call(scope, nothing, &[native, flow])
+        .call(scope, nothing, &[native, flow, dialect])
         .or_thrown()
 }
 
@@ -71,7 +79,9 @@ fn evaluate<'s>(
 }
 
 /// What the JavaScript is made of.
-fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Thrown> {
+pub(crate) fn native<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+) -> Result<v8::Local<'s, v8::Object>, Thrown> {
     let helpers = run::helpers(scope).or_thrown()?;
     let global = scope.get_current_context().global(scope);
     let key = text::short(scope, "redis");
@@ -122,7 +132,7 @@ fn native<'s>(scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Valu
             .create_data_property(scope, key.into(), function.into())
             .or_thrown()?;
     }
-    Ok(native.into())
+    Ok(native)
 }
 
 /// `metadata(description, mode)`: what the next registration says of itself.

@@ -1,5 +1,5 @@
-//! `RG.JSEXECUTE code [UNBLOCKING] [ID id] [UPGRADE]`: runs a script once, as `RG.PYEXECUTE` did in
-//! `RedisGears` 1.
+//! `RG.JSEXECUTE` and `RG.PYEXECUTE code [UNBLOCKING] [ID id] [UPGRADE]`: run a script once, as the
+//! latter did in `RedisGears` 1.
 //!
 //! A script that registers something stays as a library of that name. A script that starts a run
 //! over the data set lives until the run has ended.
@@ -17,7 +17,17 @@ use crate::commands::{READ_ONLY, entry, text, token, user_of, waiting_command};
 
 pub(super) static JSEXECUTE: Command = Command {
     name: "rg.jsexecute",
-    entry: entry!(waiting_command, run),
+    entry: entry!(waiting_command, run_javascript),
+    ..EXECUTE
+};
+
+pub(super) static PYEXECUTE: Command = Command {
+    name: "rg.pyexecute",
+    entry: entry!(waiting_command, run_python),
+    ..EXECUTE
+};
+
+const EXECUTE: Command = Command {
     flags: "deny-oom deny-script may-replicate",
     summary: "Runs a script once; what it registers stays",
     complexity: "Depends on the script",
@@ -45,17 +55,32 @@ struct ScriptOptions<'a> {
     id: Option<&'a str>,
 }
 
+fn run_javascript(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+    run(app, context, "js", arguments)
+}
+
+fn run_python(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
+    run(app, context, "py", arguments)
+}
+
 /// `None` if the client waits for the reply.
-fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
-    match execute(app, context, arguments) {
+fn run(app: &App, context: &Context, engine: &str, arguments: &[&[u8]]) -> Option<Reply> {
+    match execute(app, context, engine, arguments) {
         Ok(reply) => reply,
         Err(error) => Some(Reply::Error(error)),
     }
 }
 
-fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<Reply>, String> {
+fn execute(
+    app: &App,
+    context: &Context,
+    engine: &str,
+    arguments: &[&[u8]],
+) -> Result<Option<Reply>, String> {
     let [code, options @ ..] = arguments else {
-        return Err("ERR wrong number of arguments for 'rg.jsexecute' command".into());
+        return Err(format!(
+            "ERR wrong number of arguments for 'rg.{engine}execute' command"
+        ));
     };
     if !context.state().is_primary {
         return Err(READ_ONLY.into());
@@ -64,7 +89,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
         return Err(CANNOT_WAIT.into());
     }
     let options = parse(options)?;
-    let code = named(code, &options)?;
+    let code = named(code, engine, &options)?;
     let user = user_of(context);
     let request = LoadRequest {
         code: &code,
@@ -89,7 +114,7 @@ fn execute(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Option<R
 }
 
 /// The text with a first line that names it: a script that stays is restored from its text alone.
-fn named(code: &[u8], options: &ScriptOptions<'_>) -> Result<String, String> {
+fn named(code: &[u8], engine: &str, options: &ScriptOptions<'_>) -> Result<String, String> {
     let code = std::str::from_utf8(code).map_err(|_| "lib code must be a valid string")?;
     let has_name = code.starts_with("#!");
     if has_name && options.id.is_some() {
@@ -102,7 +127,7 @@ fn named(code: &[u8], options: &ScriptOptions<'_>) -> Result<String, String> {
         return Ok(code.to_owned());
     }
     let id = options.id.map_or_else(random_name, str::to_owned);
-    Ok(format!("#!js name={id}\n{code}"))
+    Ok(format!("#!{engine} name={id}\n{code}"))
 }
 
 /// A run over the data set that a script asked for.

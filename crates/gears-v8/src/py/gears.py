@@ -1,0 +1,102 @@
+# What scripts find as built-in names, GearsBuilder among them, and the module redisgears. What is done with their
+# arguments is in host.js, the module _gears.
+import _gears
+
+
+class GearsBuilder:
+    def __init__(self, reader='KeysReader', defaultArg='*', desc=None):
+        self.__plan = _gears.plan(reader, defaultArg, desc)
+
+    def __step(self, name, *args):
+        _gears.step(self.__plan, name, args)
+        return self
+
+    def map(self, f):
+        return self.__step('map', f)
+
+    def filter(self, f):
+        return self.__step('filter', f)
+
+    def flatmap(self, f):
+        return self.__step('flatmap', f)
+
+    def foreach(self, f):
+        return self.__step('foreach', f)
+
+    def limit(self, length, start=0):
+        return self.__step('limit', length, start)
+
+    def accumulate(self, accumulator):
+        return self.__step('accumulate', accumulator)
+
+    def localgroupby(self, extractor, reducer):
+        return self.__step('localgroupby', extractor, reducer)
+
+    def groupby(self, extractor, reducer):
+        return self.__step('groupby', extractor, reducer)
+
+    def batchgroupby(self, extractor, reducer):
+        return self.__step('batchgroupby', extractor, reducer)
+
+    def repartition(self, extractor):
+        return self.__step('repartition', extractor)
+
+    def collect(self):
+        return self.__step('collect')
+
+    def aggregate(self, zero, seqOp, combOp):
+        return self.__step('aggregate', zero, seqOp, combOp)
+
+    def aggregateby(self, extractor, zero, seqOp, combOp):
+        return self.__step('aggregateby', extractor, zero, seqOp, combOp)
+
+    def count(self):
+        return self.__step('count')
+
+    def countby(self, extractor=None):
+        return self.__step('countby', extractor)
+
+    def sort(self, reverse=True):
+        return self.__step('sort', reverse)
+
+    def distinct(self):
+        return self.__step('distinct')
+
+    def avg(self, extractor=None):
+        return self.__step('avg', extractor)
+
+    def run(self, *args, **kwargs):
+        return _gears.run(self.__plan, args, kwargs)
+
+    def register(self, *args, **kwargs):
+        return _gears.register(self.__plan, args, kwargs)
+
+
+GB = GearsBuilder
+
+
+class error(Exception):
+    """What a command replied, where that is an error."""
+
+
+_gears.set_error(error)
+
+
+def execute(command, *args):
+    return _gears.execute(command, args)
+
+
+def log(message, level='notice'):
+    _gears.log(message, level)
+
+
+def hashtag():
+    return _gears.hashtag()
+
+
+def gearsConfigGet(key, default=None):
+    return _gears.config_get(key, default)
+
+
+def configGet(key):
+    return _gears.config_get(key, None)

@@ -1,0 +1,277 @@
+// Python libraries: they are translated by Brython, whose global `__BRYTHON__` is there, and see what gears.py
+// defines. Gives the function that compiles one.
+(function (native, values, steps, surface) {
+  "use strict";
+  const $B = __BRYTHON__;
+  const _b_ = $B.builtins;
+  const { None } = _b_;
+  const { of_reply, of_argument, str, dict_of } = values;
+  const { FUTURE, outside, call, is_callable, make_operators } = steps;
+  const { is_async_function } = native;
+  const { isArray } = Array;
+  const Text = String;
+  const Failure = Error;
+
+  // --- modules -------------------------------------------------------------------------------------
+
+  // Of the standard library, those that are installed beside the module: read when they are imported.
+  const REFUSED = {
+    __proto__: null,
+    threading: "libraries have no threads", _thread: "libraries have no threads", multiprocessing: "libraries have no processes",
+    subprocess: "libraries have no processes", socket: "libraries have no sockets", _socket: "libraries have no sockets",
+    ssl: "libraries have no sockets", select: "libraries have no sockets", selectors: "libraries have no sockets",
+    browser: "there is no browser", javascript: "libraries see Python alone",
+  };
+  const LIBRARY_FILES = "VFS.";
+  const find_module = (name) => native.module(name);
+  const finder = $B.finders.VFS;
+  const files = new Proxy({}, {
+    get: (_, name) => (typeof name === "string" ? find_module(name) : undefined),
+    has: (_, name) => typeof name === "string" && find_module(name) !== undefined,
+    getOwnPropertyDescriptor: (_, name) => {
+      const value = typeof name === "string" ? find_module(name) : undefined;
+      return value && { value, configurable: true, enumerable: false, writable: false };
+    },
+  });
+  $B.use_VFS = true;
+  $B.VFS = files;
+  $B.stdlib_module_names = [];
+  $B.make_import_paths = (filename) => {
+    $B.import_info[filename] = { meta_path: [finder], path_hooks: [], path: [] };
+  };
+  const import_any = $B.$__import__;
+  $B.$__import__ = (name, ...more) => {
+    const importer = $B.frame_obj?.frame.__file__ ?? "";
+    const reason = REFUSED[name.split(".")[0]];
+    if (reason !== undefined && !importer.startsWith(LIBRARY_FILES)) {
+      $B.RAISE(_b_.ImportError, `module '${name}' cannot be used: ${reason}`);
+    }
+    return import_any(name, ...more);
+  };
+  const add_module = (name, contents) => {
+    const module = $B.module.$factory(name);
+    for (const key of Object.keys(contents)) $B.module_setattr(module, key, contents[key]);
+    $B.imported[name] = module;
+    return module;
+  };
+
+  // --- errors --------------------------------------------------------------------------------------
+
+  const traceback = (error) => {
+    try {
+      return outside(() => $B.error_trace($B.exception(error)));
+    } catch {
+      try {
+        return Text(error);
+      } catch {
+        return "an exception that has no text";
+      }
+    }
+  };
+  // As the engine tells it: the text, and no stack of JavaScript.
+  class PythonError extends Failure {
+    toString() {
+      return this.message;
+    }
+  }
+  const to_error = (error) => {
+    const made = new PythonError(traceback(error));
+    made.stack = "";
+    return made;
+  };
+  const rethrow = (error) => {
+    throw to_error(error);
+  };
+  let error_class = _b_.Exception;
+  // What the module's own JavaScript throws is an error of Python's where Python can see it.
+  const guarded = (work) => {
+    const frames = $B.frame_obj;
+    try {
+      return work();
+    } catch (error) {
+      $B.frame_obj = frames;
+      if (error?.ob_type !== undefined) throw error;
+      const type = error instanceof TypeError ? _b_.TypeError : error_class;
+      throw $B.$call(type, Text(error?.message ?? error));
+    } finally {
+      // A thread may have come while this one waited for the server.
+      $B.frame_obj = frames;
+    }
+  };
+
+  // --- the log -------------------------------------------------------------------------------------
+
+  const LINE_MAX = 64 * 1024;
+  const make_output = (level) => {
+    const Output = $B.make_type("output");
+    let line = "";
+    const write = (_, text) => {
+      const lines = (line + str(text)).split("\n");
+      line = lines.pop();
+      if (line.length > LINE_MAX) {
+        lines.push(line);
+        line = "";
+      }
+      for (const one of lines) native.redis_log(one, level);
+      return str(text).length;
+    };
+    Output.tp_funcs = { write, flush: () => None };
+    Output.tp_methods = ["write", "flush"];
+    $B.set_func_names(Output, "sys");
+    $B.finalize_type(Output);
+    const output = { ob_type: Output };
+    $B.init_dict(output);
+    return output;
+  };
+  $B.module_setattr($B.imported._sys, "stdout", make_output("notice"));
+  $B.module_setattr($B.imported._sys, "stderr", make_output("warning"));
+
+  // --- GearsBuilder --------------------------------------------------------------------------------
+
+  const dialect = (processing) => ({
+    operators: make_operators(processing),
+    text_of: (value) => (typeof value === "string" ? value : outside(() => str(value))),
+    error_text: traceback,
+    is_function: is_callable,
+    entry: values.entry,
+    event: values.event,
+    valued_event: values.valued_event,
+    name: values.text_or_bytes,
+    reply_of: (results) => outside(() => results.map(values.to_reply)),
+    outcome_of: ([results, errors]) => $B.$list([$B.$list([...results]), $B.$list([...errors])]),
+    raise: rethrow,
+    hook: (f) => {
+      const called = call(f);
+      const run = () => {
+        try {
+          return called();
+        } catch (error) {
+          return rethrow(error);
+        }
+      };
+      return f.$is_async ? async () => { await run(); } : run;
+    },
+  });
+  const gears = { __proto__: null };
+  const builder = () => (gears.made ??= native.make_gears(dialect));
+
+  // Names of what is given by position, behind the prefix, as each release has them.
+  const BY_POSITION = {
+    __proto__: null,
+    KeysReader: ["mode", "eventTypes", "keyTypes", "OnRegistered"],
+    StreamReader: ["mode", "batch", "duration", "onRegistered", "onFailedPolicy", "onFailedRetryInterval"],
+    nested: ["convertToStr", "collect"],
+  };
+  const LISTS = ["eventTypes", "keyTypes"];
+  const to_option = (name, value) => {
+    if (value === None) return undefined;
+    if (LISTS.includes(name) && !$B.is_str(value)) return [...$B.make_js_iterator(value)].map(str);
+    const type = $B.get_class(value);
+    if (type === _b_.float) return value.value;
+    return $B.is_str(value) ? str(value) : value;
+  };
+  const to_options = (kwargs) => {
+    const options = {};
+    for (const { key, value } of _b_.dict.$iter_items(kwargs)) options[key] = to_option(key, value);
+    return options;
+  };
+  const take = (operator, args, names, kwargs) => {
+    if (args.length > names.length) {
+      $B.RAISE(_b_.TypeError, `${operator}() takes at most ${names.length} arguments by position, ${args.length} were given`);
+    }
+    const options = to_options(kwargs);
+    args.forEach((value, at) => {
+      const name = names[at];
+      if (name in options) $B.RAISE(_b_.TypeError, `${operator}() got multiple values for argument '${name}'`);
+      options[name] = to_option(name, value);
+    });
+    return options;
+  };
+
+  const functions = {
+    plan: (reader, argument, description) =>
+      guarded(() => {
+        const { GearsBuilder } = builder();
+        const plan = { ob_type: Plan, reader: to_option("", reader) };
+        plan.builder = new GearsBuilder(plan.reader, to_option("", argument), to_option("", description));
+        return plan;
+      }),
+    step: (plan, name, args) => guarded(() => (plan.builder[name](...args), None)),
+    run: (plan, args, kwargs) =>
+      guarded(() => {
+        const options = take("run", args, ["arg", "convertToStr", "collect"], kwargs);
+        const argument = options.arg;
+        delete options.arg;
+        const promise = plan.builder.run(argument, { convertToStr: true, ...options });
+        return native.is_loading() ? None : awaitable(promise);
+      }),
+    register: (plan, args, kwargs) =>
+      guarded(() => {
+        const names = typeof args[1] === "boolean" ? BY_POSITION.nested : BY_POSITION[plan.reader] ?? [];
+        const options = take("register", args, ["regex", ...names], kwargs);
+        plan.builder.register(undefined, options);
+        return None;
+      }),
+    execute: (command, args) =>
+      guarded(() => {
+        if (!$B.is_str(command)) $B.RAISE(_b_.TypeError, "the first argument of execute must be a string");
+        return of_reply(native.execute([str(command), ...args.map(of_argument)]));
+      }),
+    log: (message, level) => {
+      if (!$B.is_str(message)) $B.RAISE(_b_.TypeError, "the first argument of log must be a string");
+      return guarded(() => (builder().log(str(message), str(level)), None));
+    },
+    hashtag: () => guarded(() => builder().hashtag() ?? None),
+    config_get: (key, missing) => guarded(() => builder().gearsConfigGet(key, null) ?? missing),
+    set_error: (type) => ((error_class = type), None),
+  };
+  const Plan = $B.make_type("plan");
+  $B.set_func_names(Plan, "_gears");
+  $B.finalize_type(Plan);
+  const Awaitable = $B.make_type("future");
+  $B.set_func_names(Awaitable, "_gears");
+  $B.finalize_type(Awaitable);
+  const awaitable = (promise) => ({ ob_type: Awaitable, [FUTURE]: promise, then: (...args) => promise.then(...args) });
+
+  add_module("_gears", functions);
+
+  // --- libraries -----------------------------------------------------------------------------------
+
+  const compile_module = (code, name, file) => {
+    $B.file_cache[file] = code;
+    $B.url2name[file] = name;
+    $B.make_import_paths(file);
+    const module = $B.module.$factory(name);
+    $B.imported[name] = module;
+    const translated = $B.py2js({ src: code, filename: file }, name, name, $B.builtins_scope).to_js();
+    return new Function(`${translated}\nreturn locals`);
+  };
+
+  const define_surface = () => {
+    const names = compile_module(surface, "redisgears", "redisgears.py")();
+    const shown = ["GearsBuilder", "GB", "execute", "log", "hashtag", "gearsConfigGet", "configGet"];
+    for (const name of shown) _b_[name] = names[name];
+    const { execute, log, hashtag, gearsConfigGet, error } = names;
+    add_module("redisgears", { executeCommand: execute, log, getMyHashTag: hashtag, config_get: gearsConfigGet, error });
+  };
+
+  // Translates a library; what it gives runs it.
+  const compile = (code, library) => {
+    try {
+      return outside(() => {
+        define_surface();
+        const run = compile_module(code, "script", library);
+        return () => {
+          try {
+            outside(run);
+          } catch (error) {
+            rethrow(error);
+          }
+        };
+      });
+    } catch (error) {
+      return rethrow(error);
+    }
+  };
+  return compile;
+})
