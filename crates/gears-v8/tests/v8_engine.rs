@@ -452,3 +452,43 @@ fn a_program_runs_on_whichever_thread_enters_it() {
     }
     std::thread::spawn(move || drop(program)).join().unwrap();
 }
+
+#[test]
+fn calls_of_one_stay_leave_no_handles_behind() {
+    // All of them together do not fit into the library's memory.
+    let (program, registrations) = consumer("() => new Array(1000000).fill(0)");
+    let kept = program.keep_entered();
+    for _ in 0..200 {
+        let outcome = call(&*program, &registrations, &[]);
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+    drop(kept);
+}
+
+#[test]
+fn a_program_that_was_kept_entered_runs_on_the_next_thread() {
+    let (program, registrations) =
+        consumer("(client, data) => { if (data.record.length) for (;;); }");
+    let stay = || {
+        let kept = program.keep_entered();
+        let parts: [&[&[u8]]; 3] = [&[], &[b"f", b"v"], &[]];
+        let outcomes = parts.map(|parts| call(program.as_ref(), &registrations, parts));
+        drop(kept);
+        assert!(
+            matches!(
+                outcomes,
+                [Outcome::Done(_), Outcome::Killed(_), Outcome::Done(_)]
+            ),
+            "{outcomes:?}"
+        );
+    };
+    stay();
+    std::thread::scope(|scope| {
+        scope.spawn(stay).join().unwrap();
+    });
+    stay();
+    assert!(matches!(
+        call(program.as_ref(), &registrations, &[]),
+        Outcome::Done(_)
+    ));
+}

@@ -9,6 +9,7 @@
 //! session  what a program that is entered does: each call is a watched run
 //! records, trigger_events, invoke
 //!          calls of stream consumers, triggers, functions: what they are given
+//! kept     an isolate that a thread keeps entered
 //! entered  what the calls of one session have in common
 //! names    names that come again, from session to session
 //! outcome  what comes of a call, at once or by its promise
@@ -18,15 +19,15 @@
 pub(crate) mod debug;
 mod entered;
 mod invoke;
+mod kept;
 mod names;
 mod outcome;
 mod records;
 mod session;
 mod trigger_events;
 
-use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -41,6 +42,7 @@ use crate::api::{bootstrap, guards};
 use crate::limits::isolate_limits;
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::program::entered::V8Session;
+use crate::program::kept::{EnteredIsolate, KeptContext};
 use crate::program::names::KeptNames;
 use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, RunState};
@@ -76,8 +78,7 @@ pub(crate) struct V8Program {
     one_shot: bool,
     /// Promises that V8 settles when their time has come.
     timers: Arc<AtomicUsize>,
-    /// The isolate's address, while the thread that may enter keeps it entered; else null.
-    kept: Arc<AtomicPtr<c_void>>,
+    kept: Arc<KeptContext>,
 }
 
 impl V8Program {
@@ -115,22 +116,13 @@ impl V8Program {
 
     /// Locks and enters the isolate and its context for `work`.
     fn with_scope<R>(&self, work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
-        let kept = self.kept.load(Ordering::Acquire);
-        if !kept.is_null() {
-            // SAFETY: the isolate is locked and entered: only one thread at a time may enter the
-            // program, and it is the one that keeps it.
-            let mut isolate = unsafe { v8::Isolate::from_raw_ptr(kept.cast()) };
-            return self.with_isolate(&mut isolate, work);
-        }
-        self.with_isolate(&mut self.isolate.lock(), work)
-    }
-
-    fn with_isolate<R>(
-        &self,
-        isolate: &mut v8::Isolate,
-        work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R,
-    ) -> R {
-        v8::scope!(let scope, isolate);
+        // SAFETY: only one thread at a time may enter the program: the one that keeps it, if one does.
+        let work = match unsafe { self.kept.with(work) } {
+            Ok(result) => return result,
+            Err(work) => work,
+        };
+        let mut locker = self.isolate.lock();
+        v8::scope!(let scope, &mut *locker);
         let context = v8::Local::new(scope, &self.context);
         let scope = &mut v8::ContextScope::new(scope, context);
         work(scope)
@@ -184,17 +176,9 @@ impl Program for V8Program {
     }
 
     fn keep_entered(&self) -> Box<dyn KeptEntered> {
-        let locker = self.isolate.lock();
-        // SAFETY: the pointer is one, and is used only while the isolate is kept.
-        let isolate = unsafe {
-            std::mem::transmute::<v8::UnsafeRawIsolatePtr, *mut c_void>(locker.as_raw_isolate_ptr())
-        };
-        self.kept.store(isolate, Ordering::Release);
-        Box::new(EnteredIsolate {
-            kept: Arc::clone(&self.kept),
-            // SAFETY: the caller lets go of it before the program and its isolate end.
-            _locker: unsafe { std::mem::transmute::<v8::Locker<'_>, v8::Locker<'static>>(locker) },
-        })
+        // SAFETY: the caller lets go of it before the program and its isolate end, on this thread,
+        // and in no session.
+        Box::new(unsafe { EnteredIsolate::new(&self.isolate, &self.context, &self.kept) })
     }
 
     fn wants_pump(&self) -> bool {
@@ -207,20 +191,6 @@ impl Program for V8Program {
 
     fn memory(&self) -> MemoryUse {
         self.isolate_limits.memory_use()
-    }
-}
-
-/// See [`Program::keep_entered`].
-struct EnteredIsolate {
-    kept: Arc<AtomicPtr<c_void>>,
-    _locker: v8::Locker<'static>,
-}
-
-impl KeptEntered for EnteredIsolate {}
-
-impl Drop for EnteredIsolate {
-    fn drop(&mut self) {
-        self.kept.store(std::ptr::null_mut(), Ordering::Release);
     }
 }
 
