@@ -15,6 +15,13 @@ use gears_core::delivery::{Delivery, KeyRef};
 /// long at most; and a backlog moves on once per tick, so shorter slices would waste more of it.
 const SLICE: Duration = Duration::from_millis(2);
 
+/// The same while all streams are searched for, or something changed for all of them: there is work for
+/// seconds then, and other clients are not to notice.
+const SHORT_SLICE: Duration = Duration::from_millis(1);
+
+/// Of that, what a search for streams gets; what it finds gets the rest.
+const SCAN: Duration = Duration::from_micros(250);
+
 /// How often workers are checked: stuck ones are relieved, and the engine's own tasks are
 /// pumped.
 const WORKER_CHECK: Duration = Duration::from_millis(50);
@@ -38,7 +45,8 @@ impl EventLoop {
         self.scan.borrow_mut().request();
     }
 
-    /// Databases were swapped: streams that the search has still to find may be where it has been.
+    /// Databases were swapped: streams that a search which is going on has still to find may be where
+    /// it has been. Where none is, all are known.
     pub(super) fn swapped(&self) {
         let mut scan = self.scan.borrow_mut();
         if scan.is_pending() {
@@ -122,17 +130,26 @@ impl App {
             self.dispatcher.triggers.resume_workers();
             return;
         }
+        let start = Instant::now();
         let scanning = self.event_loop.scan.borrow().is_pending();
         if scanning {
-            // A scan gets half a slice; what it finds gets the rest.
-            let end = Instant::now() + SLICE / 2;
+            let end = start + SCAN;
             let mut scan = self.event_loop.scan.borrow_mut();
             let found = |key: KeyRef<'_>| self.found(context, key);
             if scan.advance(context, end, found) {
                 self.dispatcher.wake();
             }
         }
-        self.dispatcher.tick(context, self.limits(false));
+        let slice = if scanning || self.dispatcher.inspect(Delivery::is_sweeping) {
+            SHORT_SLICE
+        } else {
+            SLICE
+        };
+        let limits = TickLimits {
+            budget: slice.saturating_sub(start.elapsed()),
+            ..self.limits(false)
+        };
+        self.dispatcher.tick(context, limits);
         self.set_timer(context);
     }
 

@@ -32,8 +32,8 @@ use super::sync_calls::SyncCalls;
 use super::triggers::TriggerDispatch;
 use crate::executor::{Completions, LibraryExecutor, MainThreadExecutor};
 
-/// Time that a tick gives to changes of many streams.
-const SWEEP: Duration = Duration::from_millis(1);
+/// Time of its budget that a tick gives to changes of many streams.
+const SWEEP: Duration = Duration::from_micros(250);
 
 /// Streams that such a change goes through before the clock is asked again.
 const SWEEP_STEPS: usize = 64;
@@ -261,10 +261,10 @@ impl Dispatcher {
             self.refusals.forget();
         }
         self.refusals.ask(streams, self.has_calls());
+        let start = self.core.now();
         if !limits.only_urgent {
             self.sweep();
         }
-        let start = self.core.now();
         let deadline = Deadline {
             end: start + limits.budget,
             latest: start + limits.script_budget.saturating_sub(self.urgent_time.get()),

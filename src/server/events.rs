@@ -71,8 +71,6 @@ fn tell(hooks: &dyn Hooks, context: &Context, event: ServerEvent) {
         }
         ServerEvent::Swapped(first, second) => {
             hooks.on_event(Event::Swapped(first, second));
-            // A scan that is going on may have passed the one and not the other.
-            hooks.rescan();
         }
         ServerEvent::Forked => hooks.on_fork(context),
         // It may be read into this process again (`DEBUG RELOAD`), or by its successor

@@ -10,18 +10,13 @@
 //! Only what the core was told of is counted. Where it is not known what a stream holds, its order
 //! is forgotten: then it neither waits for others nor has them wait.
 
-use std::collections::{BTreeSet, VecDeque};
-
-use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::feed::READ_BATCH;
 use super::{SHARE, SubscriptionKey};
 
 /// Runs of one stream that are kept apart; what comes then joins the last.
 const RUNS_MAX: usize = 4096;
-
-/// Streams whose memory is kept.
-const KEPT: usize = 256;
 
 /// Entries of one stream that were added about at once.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +40,7 @@ struct Unread {
 pub(super) struct ArrivalOrder {
     /// The number of the last run.
     last: u64,
-    unread: HashMap<SubscriptionKey, Unread>,
+    unread: BTreeMap<SubscriptionKey, Unread>,
     /// The first run of each stream that is open.
     open: BTreeSet<(u64, SubscriptionKey)>,
 }
@@ -99,7 +94,6 @@ impl ArrivalOrder {
         }
         if after.is_none() {
             self.unread.remove(&sub);
-            self.shrink();
         }
     }
 
@@ -107,14 +101,6 @@ impl ArrivalOrder {
     pub(super) fn forget(&mut self, sub: SubscriptionKey) {
         self.set_open(sub, false);
         self.unread.remove(&sub);
-        self.shrink();
-    }
-
-    /// Gives memory back that most is not used of.
-    fn shrink(&mut self) {
-        if self.unread.capacity() / 8 > self.unread.len().max(KEPT) {
-            self.unread.shrink_to(KEPT);
-        }
     }
 
     /// Whether anything is known of a stream.

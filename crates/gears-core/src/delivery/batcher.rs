@@ -33,7 +33,6 @@ use smallvec::SmallVec;
 use super::arrivals::Arrivals;
 use super::filter::Filter;
 use super::id::EntryId;
-use super::names::swapped;
 use super::policy::{OnFailure, Policy};
 use super::record::Item;
 use busy::Busy;
@@ -574,7 +573,7 @@ impl Batcher {
     pub(super) fn redrive(
         &mut self,
         items: impl Iterator<Item = (EntryId, Item)>,
-        db: i32,
+        home: i32,
         policy: &Policy,
     ) {
         for (dead_letter, item) in items {
@@ -583,19 +582,9 @@ impl Batcher {
                 entries: SmallVec::from_elem(Entry { item, group }, 1),
                 tried: Tried::default(),
                 dead_letters: vec![dead_letter],
-                from: policy.dead_letter.clone().map(|from| (db, from)),
+                from: policy.dead_letter.clone().map(|from| (home, from)),
                 has_begun: false,
             });
-        }
-    }
-
-    /// Two databases changed places.
-    pub(super) fn swapped(&mut self, a: i32, b: i32) {
-        let loads = self.requeued.iter_mut().chain(&mut self.redriven);
-        for load in loads.chain(self.in_flight_attempts.values_mut()) {
-            if let Some((db, _)) = &mut load.from {
-                *db = swapped(*db, a, b);
-            }
         }
     }
 

@@ -36,8 +36,10 @@ mod batcher;
 mod checkpoint;
 mod consumer;
 mod cursor;
+mod databases;
 mod dead_letter;
 mod delivery_state;
+mod discarded;
 mod event;
 mod feed;
 mod filter;
@@ -66,6 +68,7 @@ pub use batcher::{Batch, Tried};
 pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Reach, TrimBound};
+pub use databases::Databases;
 pub use dead_letter::{DeadLetter, DeadLetterDeletion};
 pub use delivery_state::{DeliveryState, State};
 pub use event::{

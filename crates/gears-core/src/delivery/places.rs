@@ -7,6 +7,8 @@
 
 use std::ops::RangeTo;
 
+use super::discarded::Discarded;
+
 /// Places of a chunk.
 const CHUNK: u32 = 128;
 
@@ -131,6 +133,12 @@ impl Places {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Forgets all. No place of theirs is given out again.
+    pub(super) fn discard(&mut self, discarded: &mut Discarded) {
+        self.len = 0;
+        discarded.add(std::mem::take(&mut self.chunks));
     }
 
     /// All, the first place first.

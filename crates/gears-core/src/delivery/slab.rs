@@ -93,6 +93,12 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// All values, the last place first: a chunk is freed with the last of its values.
+    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
+        let chunks = self.chunks.into_iter();
+        chunks.flat_map(|chunk| chunk.values).flatten()
+    }
+
     #[inline]
     pub(super) fn get(&self, place: u32) -> Option<&T> {
         let (number, at) = parts(place);

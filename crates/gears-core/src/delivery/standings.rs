@@ -3,12 +3,11 @@
 //! Most streams of a consumer are at rest: everything is done, nothing holds them up. Of these
 //! nothing is kept here. The others are counted, and listed by what somebody may ask for.
 
-use std::collections::BTreeSet;
-
-use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::SubscriptionKey;
 use super::delivery_state::State;
+use super::discarded::Discarded;
 
 /// How it stands with one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub(super) enum Stopped {
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     /// Those that are not at rest, each with its place in the consumer's list.
-    known: HashMap<SubscriptionKey, (u64, Standing)>,
+    known: BTreeMap<SubscriptionKey, (u64, Standing)>,
     in_flight: usize,
     failing: usize,
     /// Who is behind, the one that is furthest behind first.
@@ -51,9 +50,6 @@ pub(super) struct Standings {
     aborted: BTreeSet<u64>,
     out: BTreeSet<u64>,
 }
-
-/// Room that is kept for streams that leave their rest.
-const KEPT: usize = 256;
 
 impl Standings {
     /// Takes note of how it stands with a stream now.
@@ -100,9 +96,6 @@ impl Standings {
         self.paused.remove(&place);
         self.aborted.remove(&place);
         self.out.remove(&place);
-        if self.known.capacity() / 8 > self.known.len().max(KEPT) {
-            self.known.shrink_to(KEPT);
-        }
     }
 
     /// How it stood with a stream when that was last noted.
@@ -119,6 +112,14 @@ impl Standings {
     /// Whether the last thing that happened to some stream was an error.
     pub(super) fn is_failing(&self) -> bool {
         self.failing > 0
+    }
+
+    /// Whatever happened to some stream is not looked at any more.
+    pub(super) fn clear_failing(&mut self) {
+        self.failing = 0;
+        for (_, standing) in self.known.values_mut() {
+            standing.failing = false;
+        }
     }
 
     /// How it stands with the stream that is worst off: a pause of single streams does not count.
@@ -163,6 +164,21 @@ impl Standings {
     pub(super) fn engaged(&self) -> BTreeSet<u64> {
         let engaged = self.out.iter().chain(&self.waiting).chain(&self.aborted);
         engaged.copied().collect()
+    }
+
+    /// The places of the streams of which entries are on their way.
+    pub(super) fn out(&self) -> impl Iterator<Item = u64> + '_ {
+        self.out.iter().copied()
+    }
+
+    /// Forgets all of them.
+    pub(super) fn discard(self, discarded: &mut Discarded) {
+        discarded.add(self.known);
+        discarded.add(self.behind);
+        discarded.add(self.until);
+        for places in [self.waiting, self.paused, self.aborted, self.out] {
+            discarded.add(places);
+        }
     }
 
     /// The streams that are behind, the one that is furthest behind first.

@@ -38,6 +38,7 @@ use super::arrival_order::ArrivalOrder;
 use super::consumer::{ConsumerSpec, Mode};
 use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
+use super::discarded::Discarded;
 use super::event::{ControlMessage, Event, KeyRef, Refusal};
 use super::id::EntryId;
 use super::names::Names;
@@ -74,6 +75,8 @@ struct RegisteredConsumer {
     recoded_at: u32,
     /// The epoch since which nothing is known of what its streams hold.
     rescanned_at: u32,
+    /// The epoch since which it counts anew.
+    cleared_at: u32,
     /// Why nothing is dispatched of any stream.
     delivery_state: DeliveryState,
     /// What was counted of all streams, those that are gone included.
@@ -129,6 +132,8 @@ pub struct Delivery {
     epoch: u32,
     /// Changes that not all streams know of.
     sweeps: VecDeque<Sweep>,
+    /// What is left in memory of streams that are forgotten.
+    discarded: Discarded,
     primary: bool,
     loading: bool,
     /// Why nothing can be written now.
@@ -166,6 +171,7 @@ impl Delivery {
             prefixes: PrefixIndex::default(),
             epoch: 0,
             sweeps: VecDeque::new(),
+            discarded: Discarded::default(),
             primary,
             loading: false,
             refusal: None,
@@ -299,7 +305,7 @@ impl Delivery {
             return None;
         }
         let stream = &self.streams[self.subs.stream_of(sub)];
-        Some((stream.db, Arc::clone(&stream.name)))
+        Some((self.names.db(stream.home), Arc::clone(&stream.name)))
     }
 
     /// The window of a subscription's prefetch queue.

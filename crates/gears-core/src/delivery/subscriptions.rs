@@ -4,13 +4,14 @@
 //! [`Packed`] when it was not changed for as long as [`KEPT_WHOLE`] others came to rest, and made
 //! whole again when it is to be changed. Whoever only looks at it is given a copy ([`Seen`]).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use slotmap::{Key, KeyData};
 
+use super::discarded::Discarded;
 use super::packed::Packed;
 use super::slab::Slab;
 use super::state_machine::shrink;
@@ -78,7 +79,7 @@ pub(super) struct Subscriptions {
     /// Consumers by place.
     consumers: Vec<ConsumerKey>,
     /// Errors of those that are packed and had one.
-    errors: HashMap<u32, Arc<str>>,
+    errors: BTreeMap<u32, Arc<str>>,
     /// What these errors say, each once.
     texts: HashSet<Arc<str>>,
 }
@@ -203,13 +204,6 @@ impl Subscriptions {
         all.map(|(at, slot)| key_of(at, slot.version))
     }
 
-    /// Those that are not packed.
-    pub(super) fn whole(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
-        let is_whole = |(_, slot): &(u32, &Slot)| matches!(slot.body, Body::Whole(_));
-        let whole = self.all.iter().filter(is_whole);
-        whole.map(|(at, slot)| key_of(at, slot.version))
-    }
-
     #[inline]
     fn slot(&self, key: SubscriptionKey) -> Option<&Slot> {
         let slot = self.all.get(place(key))?;
@@ -324,6 +318,18 @@ impl Subscriptions {
         Some((key, Some(sub)))
     }
 
+    /// Forgets all of them. No key of theirs is given out again.
+    pub(super) fn discard(&mut self, discarded: &mut Discarded) {
+        let empty = Self {
+            version: self.version,
+            consumers: self.consumers.clone(),
+            ..Self::default()
+        };
+        let Self { all, errors, .. } = std::mem::replace(self, empty);
+        discarded.add(all.into_values());
+        discarded.add(errors);
+    }
+
     /// Gives back what a change of many has left.
     pub(super) fn give_back(&mut self) {
         shrink(&mut self.changed);
@@ -403,8 +409,7 @@ impl Subscriptions {
     }
 
     fn forget_error(&mut self, at: u32) {
-        if !self.errors.is_empty() && self.errors.remove(&at).is_some() && self.errors.is_empty() {
-            self.errors.shrink_to(0);
+        if self.errors.remove(&at).is_some() && self.errors.is_empty() {
             self.texts.clear();
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::StreamKey;
 use super::cursor::TrimBound;
+use super::discarded::Discarded;
 use super::id::EntryId;
 use super::slab::Slab;
 use super::subscriptions::Siblings;
@@ -12,7 +13,8 @@ use super::subscriptions::Siblings;
 /// A stream that some consumer matches.
 #[derive(Debug)]
 pub(super) struct TrackedStream {
-    pub(super) db: i32,
+    /// The home of its database.
+    pub(super) home: i32,
     pub(super) name: Arc<[u8]>,
     pub(super) subs: Siblings,
     /// The epoch of the consumers that it was matched against; 0 for none.
@@ -22,9 +24,9 @@ pub(super) struct TrackedStream {
 }
 
 impl TrackedStream {
-    pub(super) fn new(db: i32, name: Arc<[u8]>) -> Self {
+    pub(super) fn new(home: i32, name: Arc<[u8]>) -> Self {
         Self {
-            db,
+            home,
             name,
             subs: Siblings::default(),
             matched_at: 0,
@@ -79,6 +81,11 @@ impl TrackedStreams {
 
     pub(super) fn get_mut(&mut self, StreamKey(place): StreamKey) -> Option<&mut TrackedStream> {
         self.0.get_mut(place)
+    }
+
+    /// Forgets all of them.
+    pub(super) fn discard(&mut self, discarded: &mut Discarded) {
+        discarded.add(std::mem::take(&mut self.0).into_values());
     }
 
     pub(super) fn len(&self) -> usize {

@@ -264,11 +264,11 @@ impl Delivery {
         let consumer = self.subs.consumer_of(sub);
         let stream = &self.streams[self.subs.stream_of(sub)];
         // The dead letters stay where they are, wherever the stream is moved.
-        if let Some((db, from)) = from {
+        if let Some((home, from)) = from {
             let stream = Arc::clone(&stream.name);
             self.deletions.push_back(DeadLetterDeletion {
                 consumer,
-                db,
+                db: self.names.db(home),
                 stream,
                 from,
                 dead_letters,

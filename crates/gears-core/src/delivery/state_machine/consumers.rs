@@ -75,7 +75,7 @@ impl StreamView<'_> {
     #[must_use]
     pub fn last_error(&self) -> Option<&Arc<str>> {
         let refused = self.refusal.map(|refusal| &refusal.error);
-        refused.or(self.state_of.tally.last_error())
+        refused.or(self.stats.last_error.as_ref())
     }
 
     /// Why nothing is dispatched.
@@ -127,6 +127,7 @@ impl Delivery {
             leaving: false,
             recoded_at: 0,
             rescanned_at: 0,
+            cleared_at: 0,
             delivery_state: DeliveryState::default(),
             totals: Stats::default(),
             recent: RecentSpreads::default(),
@@ -213,14 +214,17 @@ impl Delivery {
 
     /// Counts anew for a consumer.
     pub fn clear_stats(&mut self, key: ConsumerKey) {
-        if let Some(consumer) = self.consumers.get_mut(key) {
-            consumer.totals.clear();
-            consumer.recent = RecentSpreads::default();
-            for at in consumer.subs.subs() {
-                let sub = self.subs.key_at(at);
-                self.subs.at_mut(sub).tally.clear();
-            }
+        if self.there(key).is_none() {
+            return;
         }
+        self.note_all_standings();
+        self.begin_epoch();
+        let consumer = &mut self.consumers[key];
+        consumer.totals.clear();
+        consumer.recent = RecentSpreads::default();
+        consumer.standings.clear_failing();
+        consumer.cleared_at = self.epoch;
+        self.start_sweep(key);
     }
 
     /// The streams a consumer knows, the latest discovered first.
@@ -235,11 +239,17 @@ impl Delivery {
         let key = sub;
         let sub = self.subs.at(key);
         let stream = &self.streams[sub.stream];
+        let consumer = &self.consumers[sub.consumer];
+        let is_cleared = stream.matched_at < consumer.cleared_at;
         StreamView {
-            db: stream.db,
+            db: self.names.db(stream.home),
             name: &stream.name,
-            stats: sub.tally.stats(),
-            spread: self.consumers[sub.consumer].recent.get(key),
+            stats: if is_cleared {
+                Stats::default()
+            } else {
+                sub.tally.stats()
+            },
+            spread: consumer.recent.get(key),
             state: self.or_refused(sub.delivery_state.state(self.now_ms)),
             state_of: sub,
             now_ms: self.now_ms,

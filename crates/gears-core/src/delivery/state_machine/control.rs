@@ -98,7 +98,7 @@ impl Delivery {
             return 0;
         };
         let policy = self.consumers[consumer].spec.policy.clone();
-        let db = key.db;
+        let home = self.names.home(key.db);
         let (Some(batcher), Some(policy)) = (self.subs.at_mut(sub).feed.batcher_mut(), policy)
         else {
             return 0;
@@ -108,7 +108,7 @@ impl Delivery {
             .filter(|(id, _)| !batcher.is_redriven(*id));
         let unread_new: Vec<_> = unread_new.collect();
         let count = unread_new.len();
-        batcher.redrive(unread_new.into_iter(), db, &policy);
+        batcher.redrive(unread_new.into_iter(), home, &policy);
         self.schedule(sub);
         count
     }

@@ -9,9 +9,14 @@ use super::super::subscription::{List, Subscription};
 use super::super::{SHARE, SubscriptionKey};
 use super::Delivery;
 
+/// Streams that are passed by for one answer, as nothing can be done about them any more: a million may
+/// have been ready when their consumer was paused.
+const PASSED_BY: usize = 1024;
+
 impl Delivery {
     /// The next thing to dispatch, in fair order. With `only_urgent`, only what a sync consumer
-    /// must be given before the writers of this tick get their replies.
+    /// must be given before the writers of this tick get their replies. `None` also where much was
+    /// passed by, and more may come: see [`Self::has_dispatches`].
     pub fn next_dispatch(&mut self, only_urgent: bool) -> Option<Dispatch> {
         while let Some((sub, count)) = self.urgent.pop() {
             self.catch_up(sub);
@@ -52,7 +57,8 @@ impl Delivery {
         if only_urgent {
             return None;
         }
-        while let Some(sub) = self.ready.pop_front() {
+        for _ in 0..PASSED_BY {
+            let sub = self.ready.pop_front()?;
             self.catch_up(sub);
             let Some(state) = self.subs.get_mut(sub) else {
                 continue;
@@ -133,7 +139,7 @@ impl Delivery {
         ReadRequest {
             sub,
             consumer: state.consumer,
-            db: stream.db,
+            db: self.names.db(stream.home),
             name: Arc::clone(&stream.name),
             reach: state.reach(),
             max,
@@ -142,12 +148,14 @@ impl Delivery {
         }
     }
 
-    /// The next stream to trim. Each comes once, however many entries were finished.
+    /// The next stream to trim. Each comes once, however many entries were finished. `None` also
+    /// where much was passed by, and more may come.
     pub fn next_trim(&mut self) -> Option<Trim> {
         if self.is_active() && !self.may_trim() {
             return None;
         }
-        while let Some(key) = self.trims.pop_front() {
+        for _ in 0..PASSED_BY {
+            let key = self.trims.pop_front()?;
             let Some(stream) = self.streams.get_mut(key) else {
                 continue;
             };
@@ -171,7 +179,7 @@ impl Delivery {
                 let stream = &mut self.streams[key];
                 stream.trimmed = to.into();
                 return Some(Trim {
-                    db: stream.db,
+                    db: self.names.db(stream.home),
                     name: Arc::clone(&stream.name),
                     to,
                 });

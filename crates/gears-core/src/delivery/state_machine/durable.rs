@@ -76,7 +76,7 @@ impl Delivery {
                 let stream = &self.streams[state.stream];
                 return Some(Progress {
                     consumer,
-                    db: stream.db,
+                    db: self.names.db(stream.home),
                     name: Arc::clone(&stream.name),
                     checkpoint: state.checkpoint(self.now_ms),
                 });
@@ -93,7 +93,7 @@ impl Delivery {
         while let Some(mut dead_letter) = self.dead_letters.pop_front() {
             if self.subs.contains_key(dead_letter.sub) {
                 let stream = &self.streams[self.subs.stream_of(dead_letter.sub)];
-                dead_letter.db = stream.db;
+                dead_letter.db = self.names.db(stream.home);
                 dead_letter.stream = Arc::clone(&stream.name);
                 return Some(dead_letter);
             }

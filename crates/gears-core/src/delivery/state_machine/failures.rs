@@ -191,7 +191,7 @@ impl Delivery {
     ) {
         let consumer = self.subs.consumer_of(sub);
         let stream = &self.streams[self.subs.stream_of(sub)];
-        let (db, name) = (stream.db, Arc::clone(&stream.name));
+        let (db, name) = (self.names.db(stream.home), Arc::clone(&stream.name));
         let to = self.policy(consumer).dead_letter.clone();
         let is_redriven = !load.dead_letters.is_empty();
         let state = self.subs.at_mut(sub);

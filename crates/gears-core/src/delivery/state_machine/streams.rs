@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::super::arrival_order::ArrivalOrder;
+use super::super::databases::swapped;
 use super::super::event::{ControlMessage, KeyRef};
 use super::super::id::EntryId;
-use super::super::names::swapped;
 use super::super::subscription::{Recall, Subscription};
 use super::super::subscriptions::Subscriptions;
 use super::super::tracked::{TrackedStream, Trimmed};
@@ -51,10 +52,11 @@ impl Delivery {
             self.touched(to, 0);
             return;
         };
-        self.names.remove(from, stream);
+        let home = self.names.home(to.db);
         let name: Arc<[u8]> = to.name.into();
         let state = &mut self.streams[stream];
-        state.db = to.db;
+        self.names.remove(state.home, &state.name, stream);
+        state.home = home;
         state.name = Arc::clone(&name);
         self.names.insert(stream, &self.streams);
         for sub in self.subs_to(stream) {
@@ -95,38 +97,54 @@ impl Delivery {
 
     pub(super) fn swapped(&mut self, a: i32, b: i32) {
         self.names.swap(a, b);
-        for db in [a, b] {
-            for stream in self.names.of_database(db) {
-                self.streams[stream].db = db;
-            }
-        }
         for deletions in &mut self.deletions {
             deletions.db = swapped(deletions.db, a, b);
-        }
-        // Nothing of one that is packed is in a database, nor of one on whose way nothing is.
-        for sub in self.subs.whole().collect::<Vec<_>>() {
-            if !self.subs.at(sub).feed.is_idle()
-                && let Some(batcher) = self.subs.at_mut(sub).feed.batcher_mut()
-            {
-                batcher.swapped(a, b);
-            }
         }
     }
 
     pub(super) fn flushed(&mut self, db: Option<i32>) {
-        let streams: Vec<_> = match db {
-            Some(db) => self.names.of_database(db),
-            None => self.streams.keys().collect(),
-        };
-        for stream in streams {
-            self.drop_stream(stream);
+        match db {
+            Some(db) if !self.names.are_all_in(db) => {
+                for stream in self.names.of_database(db) {
+                    self.drop_stream(stream);
+                }
+            }
+            _ => self.drop_all_streams(),
         }
+    }
+
+    /// Forgets all streams, of which there may be a million: what is known of them is put aside as a
+    /// whole, and freed later.
+    fn drop_all_streams(&mut self) {
+        self.note_all_standings();
+        for (consumer, state) in &mut self.consumers {
+            let standings = std::mem::take(&mut state.standings);
+            for place in standings.out() {
+                self.control_messages
+                    .extend(state.subs.get(place).map(|at| ControlMessage::Drop {
+                        consumer,
+                        sub: self.subs.key_at(at),
+                    }));
+            }
+            state.order = ArrivalOrder::default();
+            state.subs.discard(&mut self.discarded);
+            standings.discard(&mut self.discarded);
+        }
+        self.names.clear();
+        self.subs.discard(&mut self.discarded);
+        self.streams.discard(&mut self.discarded);
+        self.discarded.add(std::mem::take(&mut self.timers));
+        self.ready.clear();
+        self.progress.clear();
+        self.trims.clear();
     }
 
     /// Tracks a stream that some consumer wants.
     pub(super) fn track(&mut self, key: KeyRef<'_>) -> StreamKey {
         let name: Arc<[u8]> = key.name.into();
-        let stream = self.streams.insert(TrackedStream::new(key.db, name));
+        let stream = self
+            .streams
+            .insert(TrackedStream::new(self.names.home(key.db), name));
         self.names.insert(stream, &self.streams);
         self.refresh(stream);
         stream
@@ -150,8 +168,14 @@ impl Delivery {
                 return false;
             }
         }
-        self.subscribe_matching(key);
-        for sub in self.subs_to(key) {
+        let joined = self.subscribe_matching(key);
+        // Where nothing else changed than that consumers came, those that were there stay as they are.
+        let concerned = if self.is_sweeping() {
+            self.subs_to(key)
+        } else {
+            joined
+        };
+        for sub in concerned {
             self.schedule(sub);
         }
         true
@@ -163,8 +187,9 @@ impl Delivery {
         self.refresh(stream).then_some(stream)
     }
 
-    /// Subscribes the consumers that match a stream and do not know it yet.
-    fn subscribe_matching(&mut self, key: StreamKey) {
+    /// Subscribes the consumers that match a stream and do not know it yet; gives what came of it.
+    fn subscribe_matching(&mut self, key: StreamKey) -> SmallVec<[SubscriptionKey; 8]> {
+        let mut joined = SmallVec::new();
         let stream = &mut self.streams[key];
         let name = Arc::clone(&stream.name);
         // In order: there may be thousands, and each that matches is looked for.
@@ -183,8 +208,10 @@ impl Delivery {
                     self.start_unresolved.push(sub);
                 }
                 state.subs.insert(place, Subscriptions::place(sub));
+                joined.push(sub);
             }
         }
+        joined
     }
 
     pub(super) fn drop_named(&mut self, key: KeyRef<'_>) {
@@ -198,7 +225,7 @@ impl Delivery {
     pub fn tracked(&self) -> Vec<(i32, Arc<[u8]>)> {
         let streams = self.streams.values();
         streams
-            .map(|stream| (stream.db, Arc::clone(&stream.name)))
+            .map(|stream| (self.names.db(stream.home), Arc::clone(&stream.name)))
             .collect()
     }
 
@@ -257,11 +284,7 @@ impl Delivery {
 
     pub(super) fn untrack(&mut self, stream: StreamKey) {
         if let Some(state) = self.streams.remove(stream) {
-            let name = KeyRef {
-                db: state.db,
-                name: &state.name,
-            };
-            self.names.remove(name, stream);
+            self.names.remove(state.home, &state.name, stream);
         }
     }
 }

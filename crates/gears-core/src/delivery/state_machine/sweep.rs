@@ -26,7 +26,9 @@ impl Delivery {
     pub fn sweep(&mut self, most: usize) -> bool {
         for _ in 0..most {
             let Some(Sweep { consumer, next }) = self.sweeps.front_mut() else {
-                return false;
+                // A part is much to free, so whoever asks may look at the clock.
+                self.discarded.free_part();
+                break;
             };
             let key = *consumer;
             let consumer = &self.consumers[key];
@@ -47,13 +49,14 @@ impl Delivery {
                 self.sweeps.pop_front();
             }
         }
-        !self.sweeps.is_empty()
+        self.is_sweeping()
     }
 
-    /// Whether something changed for many streams, and not all of them know.
+    /// Whether something changed for many streams, and not all of them know; or what is left of
+    /// many is still to be freed.
     #[must_use]
     pub fn is_sweeping(&self) -> bool {
-        !self.sweeps.is_empty()
+        !(self.sweeps.is_empty() && self.discarded.is_empty())
     }
 
     /// Streams are to be brought up to date. When the epochs are used up, all of them are at once,
@@ -64,6 +67,7 @@ impl Delivery {
             for consumer in self.consumers.values_mut() {
                 consumer.recoded_at = 0;
                 consumer.rescanned_at = 0;
+                consumer.cleared_at = 0;
             }
             for stream in self.streams.keys().collect::<Vec<_>>() {
                 self.streams[stream].matched_at = 1;
@@ -145,12 +149,16 @@ impl Delivery {
         let stream = self.subs.stream_of(sub);
         let consumer = &self.consumers[self.subs.consumer_of(sub)];
         let is_rescanned = seen < consumer.rescanned_at;
+        let is_cleared = seen < consumer.cleared_at;
         if consumer.leaving {
             self.drop_subscription(sub);
             if !self.streams[stream].subs.is_empty() {
                 self.queue_trim(stream);
             }
             return;
+        }
+        if is_cleared {
+            self.subs.at_mut(sub).tally.clear();
         }
         if seen < consumer.recoded_at {
             self.adopt_code(sub);
@@ -201,5 +209,107 @@ mod tests {
             assert_eq!((core.subs.len(), core.streams.keys().count()), (0, 0));
             assert!(!core.is_sweeping());
         }
+    }
+
+    /// A core whose one consumer knows so many streams, each with a failure.
+    fn failing(mode: Mode, streams: usize) -> (Delivery, ConsumerKey) {
+        let mut core = Delivery::new(true);
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 1, false, mode));
+        for number in 0..streams {
+            let name = format!("s{number}").into_bytes();
+            core.on(Event::Appended(KeyRef { db: 0, name: &name }));
+        }
+        for sub in core.subs.keys().collect::<Vec<_>>() {
+            core.on(Event::Refused {
+                sub,
+                error: "no".into(),
+            });
+        }
+        (core, consumer)
+    }
+
+    #[test]
+    fn all_streams_are_forgotten_at_once_and_freed_a_part_at_a_time() {
+        const STREAMS: usize = 10_000;
+        for db in [None, Some(0)] {
+            let (mut core, consumer) = failing(Mode::Async, STREAMS);
+            core.pack();
+            assert!(core.streams_bytes() > 100 * STREAMS);
+            core.on(Event::Flushed(db));
+            assert!(core.is_sweeping(), "memory is left");
+            assert_eq!((core.stream_count(consumer), core.streams_bytes()), (0, 0));
+            assert_eq!((core.tracked().len(), core.next_dispatch(false)), (0, None));
+            let overview = core.overview(consumer).expect("it is there");
+            assert_eq!((overview.streams, overview.is_failing), (0, false));
+            // What comes meanwhile is not what is freed.
+            let again = KeyRef { db: 0, name: b"s1" };
+            core.on(Event::Appended(again));
+            let parts = (0..STREAMS).take_while(|_| core.sweep(64)).count();
+            assert!(parts > STREAMS / 4096, "{parts}");
+            assert_eq!(core.stream_count(consumer), 1);
+            assert!(core.has_dispatches() && core.is_tracked(again));
+        }
+    }
+
+    #[test]
+    fn streams_of_other_databases_stay_when_one_is_flushed_wherever_they_were_put() {
+        let (mut core, consumer) = failing(Mode::Async, 3);
+        core.on(Event::Appended(KeyRef { db: 1, name: b"s9" }));
+        core.on(Event::Swapped(0, 1));
+        core.on(Event::Swapped(0, 2));
+        core.on(Event::Flushed(Some(1)));
+        assert_eq!(core.stream_count(consumer), 1);
+        assert!(core.is_tracked(KeyRef { db: 2, name: b"s9" }));
+        assert!(!core.is_tracked(KeyRef { db: 0, name: b"s9" }));
+        core.on(Event::Flushed(Some(2)));
+        assert_eq!(core.stream_count(consumer), 0);
+    }
+
+    #[test]
+    fn what_was_counted_of_all_streams_is_gone_at_once() {
+        let (mut core, consumer) = failing(Mode::Async, 3);
+        core.clear_stats(consumer);
+        for swept in [false, true] {
+            assert_eq!(core.is_sweeping(), !swept);
+            assert!(!core.overview(consumer).expect("it is there").is_failing);
+            let streams: Vec<_> = core.streams_of(consumer).collect();
+            assert_eq!(streams.len(), 3);
+            for stream in streams {
+                assert_eq!((stream.stats.failing, stream.last_error()), (false, None));
+            }
+            core.sweep(usize::MAX);
+        }
+        let first = core.subs.keys().next().expect("it is there");
+        core.on(Event::Refused {
+            sub: first,
+            error: "again".into(),
+        });
+        assert!(core.overview(consumer).expect("it is there").is_failing);
+    }
+
+    #[test]
+    fn a_million_streams_that_are_not_ready_any_more_are_passed_by_a_part_at_a_time() {
+        const STREAMS: usize = 5000;
+        let mut core = Delivery::new(true);
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 1, false, Mode::Async));
+        let goes_on = core.add_consumer(ConsumerSpec::new(b"t", 1, false, Mode::Async));
+        for number in 0..STREAMS {
+            let name = format!("s{number}").into_bytes();
+            core.on(Event::Appended(KeyRef { db: 0, name: &name }));
+        }
+        core.on(Event::Appended(KeyRef { db: 0, name: b"t" }));
+        core.pause(consumer, None);
+        let mut answers = 0;
+        let next = loop {
+            assert!(core.has_dispatches());
+            answers += 1;
+            if let Some(next) = core.next_dispatch(false) {
+                break next;
+            }
+        };
+        assert!(answers > 2, "{answers}");
+        assert!(
+            matches!(next, super::super::super::Dispatch::Read(one) if one.consumer == goes_on)
+        );
     }
 }
