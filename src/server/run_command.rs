@@ -79,19 +79,27 @@ pub(crate) fn run_command(
     argc: c_int,
     handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
 ) -> c_int {
+    run(&Context::from_raw(context), argv, argc, handler)
+}
+
+fn run(
+    context: &Context,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
+) -> c_int {
     let mut has_panicked = false;
     let waits = blocked::notes_waiting(|| {
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let context = Context::from_raw(context);
             if !is_free_main_thread() {
-                reply::send(&Reply::error(NOT_HERE), &context);
+                reply::send(&Reply::error(NOT_HERE), context);
                 return;
             }
-            snapshots::make_known(&context);
+            snapshots::make_known(context);
             // SAFETY: the server gives `argc` strings, which live as long as the command runs.
             let arguments = unsafe { arguments(argv, argc) };
-            if let Some(answer) = handler(&context, &arguments) {
-                reply::send(&answer, &context);
+            if let Some(answer) = handler(context, &arguments) {
+                reply::send(&answer, context);
             }
         }));
         has_panicked = done.is_err();
@@ -101,7 +109,7 @@ pub(crate) fn run_command(
         // A client that waits was answered when the panic dropped what was to answer it.
         if !waits {
             let error = Reply::error("ERR internal error, see the server's log");
-            reply::send(&error, &Context::from_raw(context));
+            reply::send(&error, context);
         }
     }
     OK
@@ -118,7 +126,13 @@ pub(crate) fn run_keyed_command(
 ) -> c_int {
     let request = Context::from_raw(context);
     if !request.asks_for_keys() {
-        return run_command(context, argv, argc, handler);
+        let behind = usize::try_from(count_at + 1).unwrap_or(usize::MAX);
+        // SAFETY: the server gives `argc` strings, which live as long as the command runs.
+        let request = unsafe {
+            let all = std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0));
+            Context::of_command(context, all.get(behind..).unwrap_or(&[]))
+        };
+        return run(&request, argv, argc, handler);
     }
     guard::run("the search for keys", || {
         // SAFETY: the server gives `argc` strings, which live as long as this call.

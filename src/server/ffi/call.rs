@@ -1,8 +1,8 @@
 //! Calling commands of the server.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
-use redis_module::raw::RedisModuleCallReply;
+use redis_module::raw::{RedisModuleCallReply, RedisModuleString};
 
 use super::api;
 use super::constants::REPLY_ERROR;
@@ -12,7 +12,13 @@ use super::string::string;
 /// How a command is called: the format of the call by the number of its arguments. The last one is
 /// for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallOptions(&'static [&'static CStr; BUFFERS_MAX + 2]);
+pub(crate) struct CallOptions(&'static Formats);
+
+/// By the number of arguments; behind them, those of a lent string and what follows it.
+type Formats = [&'static CStr; LENT + BUFFERS_MAX];
+
+/// The place of the format of one lent string.
+const LENT: usize = BUFFERS_MAX + 2;
 
 /// Arguments that the server takes as bytes, one by one, and makes its strings of: that costs it
 /// less than a list of strings that are ours.
@@ -20,7 +26,7 @@ const BUFFERS_MAX: usize = 4;
 
 impl CallOptions {
     /// See [`call_options`].
-    pub(crate) const fn new(formats: &'static [&'static CStr; BUFFERS_MAX + 2]) -> Self {
+    pub(crate) const fn new(formats: &'static Formats) -> Self {
         let mut rest = formats[0].to_bytes();
         while let [letter, behind @ ..] = rest {
             assert!(
@@ -55,6 +61,10 @@ macro_rules! call_options {
             c_literal(concat!($letters, "bbb\0")),
             c_literal(concat!($letters, "bbbb\0")),
             c_literal(concat!($letters, "v\0")),
+            c_literal(concat!($letters, "s\0")),
+            c_literal(concat!($letters, "sb\0")),
+            c_literal(concat!($letters, "sbb\0")),
+            c_literal(concat!($letters, "sbbb\0")),
         ]);
         OPTIONS
     }};
@@ -124,6 +134,10 @@ impl Drop for CallReply {
 
 impl Context {
     /// Calls a command; nothing where the server refuses to, and does not say so in a reply.
+    ///
+    /// The first argument, mostly a key, goes to the server as the string that it lent for the command
+    /// that is run, if it is one of these: it makes none of the bytes. Others do not, since the server
+    /// keeps a value that is a string of somebody else's as it is, and not as a number.
     pub(crate) fn call(
         &self,
         command: &CStr,
@@ -131,6 +145,13 @@ impl Context {
         arguments: &[&[u8]],
     ) -> Option<CallReply> {
         let (context, command) = (self.as_ptr(), command.as_ptr());
+        if let [first, rest @ ..] = arguments
+            && rest.len() < BUFFERS_MAX
+            && let Some(first) = self.strings().find(first)
+        {
+            let format = options.0[LENT + rest.len()];
+            return self.call_with_lent(command, format, first, rest);
+        }
         let format = options.0[arguments.len().min(BUFFERS_MAX + 1)].as_ptr();
         // SAFETY: the context is live; the format says how many pairs of a start and a length
         // follow, of bytes that live until this function ends.
@@ -177,6 +198,50 @@ impl Context {
                     let list: Vec<_> = strings.iter().map(|string| string.inner).collect();
                     call(context, command, format, list.as_ptr(), list.len())
                 }
+            }
+        };
+        (!reply.is_null()).then(|| CallReply(reply))
+    }
+
+    /// The same with a string that the server lent, and fewer than [`BUFFERS_MAX`] others behind it.
+    fn call_with_lent(
+        &self,
+        command: *const c_char,
+        format: &CStr,
+        first: *mut RedisModuleString,
+        rest: &[&[u8]],
+    ) -> Option<CallReply> {
+        let (context, format) = (self.as_ptr(), format.as_ptr());
+        // SAFETY: as in `call`; the string is live, and the server keeps it for itself where it has
+        // to.
+        let reply = unsafe {
+            let call = api!(RedisModule_Call);
+            match *rest {
+                [] => call(context, command, format, first),
+                [a] => call(context, command, format, first, a.as_ptr(), a.len()),
+                [a, b] => call(
+                    context,
+                    command,
+                    format,
+                    first,
+                    a.as_ptr(),
+                    a.len(),
+                    b.as_ptr(),
+                    b.len(),
+                ),
+                [a, b, c] => call(
+                    context,
+                    command,
+                    format,
+                    first,
+                    a.as_ptr(),
+                    a.len(),
+                    b.as_ptr(),
+                    b.len(),
+                    c.as_ptr(),
+                    c.len(),
+                ),
+                _ => return None,
             }
         };
         (!reply.is_null()).then(|| CallReply(reply))

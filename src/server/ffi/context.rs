@@ -13,14 +13,44 @@ use smallvec::SmallVec;
 
 use super::api;
 use super::constants::{CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, MODULE_OPTIONS, OK};
-use super::string::owned;
+use super::string::{StringRef, owned};
 
 /// Characters of a server's name in a cluster.
 const SHARD_ID: usize = 40;
 
 /// The server's context of the call that is going on, or the detached one.
 #[derive(Clone, Debug)]
-pub(crate) struct Context(*mut RedisModuleCtx);
+pub(crate) struct Context(*mut RedisModuleCtx, CommandStrings);
+
+/// The first keys and arguments of the command that is run: strings that the server lends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandStrings {
+    first: *const *mut RedisModuleString,
+    count: usize,
+}
+
+impl CommandStrings {
+    /// How many are looked at: a script mostly names its first key.
+    const LOOKED_AT: usize = 3;
+
+    /// None.
+    const NONE: Self = Self {
+        first: std::ptr::null(),
+        count: 0,
+    };
+
+    /// The one with these bytes.
+    pub(super) fn find(&self, bytes: &[u8]) -> Option<*mut RedisModuleString> {
+        if self.count == 0 {
+            return None;
+        }
+        // SAFETY: `Context::of_command` was given them, and they live as long as the context.
+        let strings = unsafe { std::slice::from_raw_parts(self.first, self.count) };
+        // SAFETY: as above.
+        let is_it = |string: &&*mut _| unsafe { StringRef::from_raw(**string) }.bytes() == bytes;
+        strings.iter().find(is_it).copied()
+    }
+}
 
 /// The context of no call; null while the module is not loaded.
 static DETACHED: AtomicPtr<RedisModuleCtx> = AtomicPtr::new(null_mut());
@@ -35,7 +65,27 @@ const CHECKPOINT: usize = 6;
 
 impl Context {
     pub(crate) fn from_raw(context: *mut RedisModuleCtx) -> Self {
-        Self(context)
+        Self(context, CommandStrings::NONE)
+    }
+
+    /// The context of a command with these strings behind its number of keys.
+    ///
+    /// # Safety
+    /// They must be live strings, and stay so as long as the context and its clones are used.
+    pub(in crate::server) unsafe fn of_command(
+        context: *mut RedisModuleCtx,
+        strings: &[*mut RedisModuleString],
+    ) -> Self {
+        let strings = CommandStrings {
+            first: strings.as_ptr(),
+            count: strings.len().min(CommandStrings::LOOKED_AT),
+        };
+        Self(context, strings)
+    }
+
+    /// The strings of the command that is run, if there are any to be lent.
+    pub(super) fn strings(&self) -> CommandStrings {
+        self.1
     }
 
     pub(super) fn as_ptr(&self) -> *mut RedisModuleCtx {
@@ -50,7 +100,7 @@ impl Context {
     /// A context of no client that lives while the module is loaded, for commands under the
     /// server's lock.
     pub(crate) fn detached() -> Self {
-        Self(detached())
+        Self::from_raw(detached())
     }
 
     /// Makes what [`Context::detached`] gives.
