@@ -87,6 +87,8 @@ pub(crate) struct RunTimer {
     before_ms: AtomicU64,
     /// Whether the library is being loaded as it was kept, and has more time for that.
     restoring: AtomicBool,
+    /// Milliseconds that the run may take beyond the limit, for what is the module's own doing.
+    more_ms: AtomicU64,
     /// When it began or was continued, by the watchdog's own clock.
     began_ms: AtomicU64,
     ended: AtomicU8,
@@ -105,6 +107,11 @@ impl RunTimer {
     /// Whether the library is being loaded as it was kept.
     pub(crate) fn set_restoring(&self, restoring: bool) {
         self.restoring.store(restoring, Ordering::SeqCst);
+    }
+
+    /// Gives the run so many milliseconds beyond the limit, instead of what it was given before.
+    pub(crate) fn set_more_time(&self, more_ms: u64) {
+        self.more_ms.store(more_ms, Ordering::SeqCst);
     }
 
     /// The library whose runs these are.
@@ -273,6 +280,7 @@ impl Watchdog {
             locked: AtomicBool::new(false),
             before_ms: AtomicU64::new(0),
             restoring: AtomicBool::new(false),
+            more_ms: AtomicU64::new(0),
             began_ms: AtomicU64::new(0),
             ended: AtomicU8::new(0),
             ending: Mutex::new(()),
@@ -393,7 +401,8 @@ fn judge(one: &mut Seen, timer: &RunTimer, now: u64, limits: &Limits) {
     } else {
         (&limits.unlocked_ms, "in the background")
     };
-    let limit = limit.load(Ordering::Relaxed);
+    let more_ms = timer.more_ms.load(Ordering::SeqCst);
+    let limit = limit.load(Ordering::Relaxed).saturating_add(more_ms);
     let seen = now.saturating_sub(one.since_ms);
     let took = seen.saturating_add(timer.before_ms.load(Ordering::SeqCst));
     if took < limit {

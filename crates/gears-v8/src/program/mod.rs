@@ -145,6 +145,9 @@ impl Program for V8Program {
                 run_top_level(scope, &top_level)
             });
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
+            if matches!(top_level, TopLevel::Function(_)) {
+                python::keep_code(scope);
+            }
             self.isolate_limits.measure(scope);
             (result.and_then(|result| result), loading)
         });
@@ -230,13 +233,7 @@ fn build(
         // Before the guards: the module's own code needs none.
         bootstrap::install(scope)?;
         if let Language::Python(runtime) = language {
-            // How long that takes is nothing that the library could help.
-            let paused = isolate_limits.timer.pause();
-            let loaded = python::load(scope, runtime);
-            if let Some(paused) = paused {
-                isolate_limits.timer.resume(paused);
-            }
-            loaded?;
+            unwatched(isolate_limits, || python::load(scope, runtime))?;
         }
         guards::install(scope)?;
         guards::bound_code_of_texts(scope);
@@ -248,7 +245,8 @@ fn build(
                 TopLevel::Script(v8::Global::new(scope, script))
             }
             Language::Python(_) => {
-                let function = compile_python(scope, code, source.library)?;
+                let compiler = unwatched(isolate_limits, || python::compiler(scope))?;
+                let function = compile_python(scope, compiler, code, source.library)?;
                 TopLevel::Function(v8::Global::new(scope, function))
             }
         };
@@ -275,14 +273,25 @@ fn build(
     })
 }
 
+/// Does what takes its time through no fault of the library's.
+fn unwatched<R>(isolate_limits: &IsolateLimits, work: impl FnOnce() -> R) -> R {
+    let paused = isolate_limits.timer.pause();
+    let result = work();
+    if let Some(paused) = paused {
+        isolate_limits.timer.resume(paused);
+    }
+    result
+}
+
 fn compile_python<'s>(
     scope: &mut v8::PinScope<'s, '_>,
+    compiler: v8::Local<'s, v8::Function>,
     code: v8::Local<'s, v8::String>,
     library: &str,
 ) -> Result<v8::Local<'s, v8::Function>, Thrown> {
     let nothing = v8::undefined(scope).into();
     let library = v8::String::new(scope, library).or_thrown()?;
-    let function = python::compiler(scope)?
+    let function = compiler
         .call(scope, nothing, &[code.into(), library.into()])
         .or_thrown()?;
     v8::Local::<v8::Function>::try_from(function)

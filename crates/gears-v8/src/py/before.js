@@ -10,7 +10,6 @@
     process: { release: { name: "node" } },
     module: {},
     location: { href: "", origin: "", pathname: "" },
-    navigator: { userLanguage: "en" },
     document: {
       getElementsByTagName: () => [],
       querySelectorAll: () => [],
@@ -27,12 +26,14 @@
       }
     },
   };
-  // It asks of each value whether it is one of these.
+  // It asks of each value whether it is one of the first three.
   const kept = {
     __proto__: null,
     Event: class Event {},
     Node: class Node {},
     SVGElement: class SVGElement {},
+    // Some modules ask what machine this is.
+    navigator: { userLanguage: "en", userAgent: "", platform: "Linux" },
     // Random numbers begin with these.
     crypto: {
       getRandomValues(numbers) {

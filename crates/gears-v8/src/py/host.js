@@ -14,27 +14,64 @@
 
   // --- modules -------------------------------------------------------------------------------------
 
-  // Of the standard library, those that are installed beside the module: read when they are imported.
+  // What libraries are refused, and why.
   const REFUSED = {
     __proto__: null,
     threading: "libraries have no threads", _thread: "libraries have no threads", multiprocessing: "libraries have no processes",
     subprocess: "libraries have no processes", socket: "libraries have no sockets", _socket: "libraries have no sockets",
     ssl: "libraries have no sockets", select: "libraries have no sockets", selectors: "libraries have no sockets",
-    browser: "there is no browser", javascript: "libraries see Python alone",
+    browser: "there is no browser", interpreter: "there is no browser", _ajax: "there is no browser",
+    javascript: "libraries see Python alone",
   };
-  const LIBRARY_FILES = "VFS.";
-  const find_module = (name) => native.module(name);
-  const finder = $B.finders.VFS;
-  const files = new Proxy({}, {
-    get: (_, name) => (typeof name === "string" ? find_module(name) : undefined),
-    has: (_, name) => typeof name === "string" && find_module(name) !== undefined,
-    getOwnPropertyDescriptor: (_, name) => {
-      const value = typeof name === "string" ? find_module(name) : undefined;
-      return value && { value, configurable: true, enumerable: false, writable: false };
+  // Those of the standard library are installed beside the module, translated, and are run when they are imported.
+  const FILES = "VFS.";
+  const Finder = $B.make_type("finder");
+  const Loader = $B.make_type("loader");
+  const loader = { ob_type: Loader };
+  Finder.tp_funcs = {
+    find_spec(_, name) {
+      const found = native.module(name);
+      if (found === undefined) return None;
+      const is_package = found[1];
+      return $B.ModuleSpec.$factory({
+        name, loader, origin: "redisgears", cached: None, has_location: false,
+        submodule_search_locations: is_package ? $B.$list([]) : None,
+        loader_state: None,
+        parent: is_package ? name : name.split(".").slice(0, -1).join("."),
+      });
     },
-  });
-  $B.use_VFS = true;
-  $B.VFS = files;
+  };
+  Finder.tp_methods = ["find_spec"];
+  Loader.tp_funcs = {
+    create_module: () => None,
+    exec_module(_, module) {
+      const name = $B.module_getattr(module, "__name__");
+      const [kind, is_package] = native.module(name);
+      const file = `${FILES}${name}${is_package ? "/__init__.py" : kind}`;
+      module.$is_package = is_package;
+      $B.module_setattr(module, "__file__", file);
+      $B.url2name[file] = name;
+      if (kind === ".js") {
+        native.run_module(name);
+        // Makes a module of what the script has put among those that are imported.
+        $B.run_js("", file, module);
+        return None;
+      }
+      const names = native.importing(() => native.run_module(name)());
+      for (const key of Object.keys(names)) $B.module_setattr(module, key, names[key]);
+      if (name === "time") $B.module_setattr(module, "sleep", sleep);
+      $B.module_setattr(module, "__initializing__", false);
+      return None;
+    },
+  };
+  Loader.tp_methods = ["create_module", "exec_module"];
+  for (const type of [Finder, Loader]) {
+    $B.set_func_names(type, "importlib");
+    $B.finalize_type(type);
+  }
+  $B.init_dict(loader);
+  const finder = { ob_type: Finder };
+  $B.init_dict(finder);
   $B.stdlib_module_names = [];
   $B.make_import_paths = (filename) => {
     $B.import_info[filename] = { meta_path: [finder], path_hooks: [], path: [] };
@@ -43,10 +80,19 @@
   $B.$__import__ = (name, ...more) => {
     const importer = $B.frame_obj?.frame.__file__ ?? "";
     const reason = REFUSED[name.split(".")[0]];
-    if (reason !== undefined && !importer.startsWith(LIBRARY_FILES)) {
+    if (reason !== undefined && !importer.startsWith(FILES)) {
       $B.RAISE(_b_.ImportError, `module '${name}' cannot be used: ${reason}`);
     }
-    return import_any(name, ...more);
+    try {
+      return import_any(name, ...more);
+    } catch (error) {
+      const missing = error.ob_type === _b_.ModuleNotFoundError ? error.args[0] : undefined;
+      if (missing === name || name.startsWith(`${missing}.`)) {
+        error.args = $B.fast_tuple([`No module named '${missing}'`]);
+        error.$suggestion = None;
+      }
+      throw error;
+    }
   };
   const add_module = (name, contents) => {
     const module = $B.module.$factory(name);
@@ -55,9 +101,21 @@
     return module;
   };
 
+  // What would be asked of the machine.
+  const refuse = (what, type, reason) => () => $B.RAISE(type, `${what} cannot be used: ${reason}`);
+  _b_.open = refuse("open", _b_.OSError, "libraries have no files");
+  _b_.input = refuse("input", _b_.EOFError, "libraries have no terminal");
+  for (const name of ["open", "input"]) {
+    _b_[name].ob_type = $B.builtin_function_or_method;
+    _b_[name].$function_infos = ["builtins", name, name];
+  }
+  const sleep = refuse("time.sleep", _b_.RuntimeError, "it would hold up the server, or all else that the library does");
+
   // --- errors --------------------------------------------------------------------------------------
 
+  const is_too_deep = (error) => error instanceof RangeError && Text(error.message).includes("call stack");
   const traceback = (error) => {
+    if (is_too_deep(error)) return "RecursionError: maximum recursion depth exceeded";
     try {
       return outside(() => $B.error_trace($B.exception(error)));
     } catch {
@@ -91,6 +149,7 @@
     } catch (error) {
       $B.frame_obj = frames;
       if (error?.ob_type !== undefined) throw error;
+      if (is_too_deep(error)) throw $B.$call(_b_.RecursionError, "maximum recursion depth exceeded");
       const type = error instanceof TypeError ? _b_.TypeError : error_class;
       throw $B.$call(type, Text(error?.message ?? error));
     } finally {
@@ -237,30 +296,38 @@
 
   // --- libraries -----------------------------------------------------------------------------------
 
-  const compile_module = (code, name, file) => {
-    $B.file_cache[file] = code;
+  const translate = (code, name, file) => {
     $B.url2name[file] = name;
     $B.make_import_paths(file);
-    const module = $B.module.$factory(name);
-    $B.imported[name] = module;
-    const translated = $B.py2js({ src: code, filename: file }, name, name, $B.builtins_scope).to_js();
-    return new Function(`${translated}\nreturn locals`);
+    $B.imported[name] = $B.module.$factory(name);
+    return `${$B.py2js({ src: code, filename: file }, name, name, $B.builtins_scope).to_js()}\nreturn locals`;
   };
 
   const define_surface = () => {
-    const names = compile_module(surface, "redisgears", "redisgears.py")();
+    const name = "redisgears";
+    const file = "redisgears.py";
+    let run = native.translated();
+    if (run === undefined) {
+      run = native.translated(`(function () {\n${translate(surface, name, file)}\n})`);
+    } else {
+      $B.url2name[file] = name;
+      $B.imported[name] = $B.module.$factory(name);
+    }
+    const names = run();
     const shown = ["GearsBuilder", "GB", "execute", "log", "hashtag", "gearsConfigGet", "configGet"];
     for (const name of shown) _b_[name] = names[name];
     const { execute, log, hashtag, gearsConfigGet, error } = names;
     add_module("redisgears", { executeCommand: execute, log, getMyHashTag: hashtag, config_get: gearsConfigGet, error });
   };
 
+  outside(define_surface);
+
   // Translates a library; what it gives runs it.
   const compile = (code, library) => {
     try {
       return outside(() => {
-        define_surface();
-        const run = compile_module(code, "script", library);
+        $B.file_cache[library] = code;
+        const run = new Function(translate(code, "script", library));
         return () => {
           try {
             outside(run);

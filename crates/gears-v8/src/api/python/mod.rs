@@ -7,15 +7,21 @@
 mod runtime;
 
 pub use runtime::PythonRuntime;
+pub(crate) use runtime::keep_code;
 
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use crate::api::gears1;
 use crate::runtime::callback::callback;
+use crate::runtime::run;
 use crate::runtime::text::{self, OrThrown, Thrown};
 use runtime::{TRANSLATOR, Text};
 
 callback!(module_entry => module);
+callback!(run_module_entry => run_module);
+callback!(translated_entry => translated);
+callback!(importing_entry => importing);
 
 /// A script of the module's own.
 struct Own {
@@ -39,6 +45,12 @@ static VALUES: Own = own!("values.js");
 static OPERATORS: Own = own!("operators.js");
 static HOST: Own = own!("host.js");
 static SURFACE: Own = own!("gears.py");
+
+/// Under which name the runtime has what was made of it.
+const TRANSLATED_SURFACE: &str = "<redisgears>/gears.py.js";
+
+/// What all imports of a library may take beyond its limits.
+const IMPORTS_MAX: Duration = Duration::from_secs(3);
 
 /// Characters of a module's name.
 const NAME_MAX: usize = 256;
@@ -109,6 +121,18 @@ pub(crate) fn compiler<'s>(
             "module",
             v8::Function::new(scope, module_entry).or_thrown()?,
         ),
+        (
+            "run_module",
+            v8::Function::new(scope, run_module_entry).or_thrown()?,
+        ),
+        (
+            "importing",
+            v8::Function::new(scope, importing_entry).or_thrown()?,
+        ),
+        (
+            "translated",
+            v8::Function::new(scope, translated_entry).or_thrown()?,
+        ),
         ("make_gears", gears1::maker(scope)?),
     ];
     for (name, function) in own {
@@ -139,42 +163,129 @@ pub(crate) fn compiler<'s>(
         .or_thrown()
 }
 
-/// `module(name)`: a module of the standard library as Brython has it, `[kind, text, imports, is_package]`;
-/// undefined where there is none.
+/// What a module of this name may be: the end of its file's name, its kind, whether it is a package.
+const KINDS: [(&str, &str, bool); 3] = [
+    (".py.js", ".py", false),
+    (".js", ".js", false),
+    (".__init__.py.js", ".py", true),
+];
+
+/// A module of the standard library, by the name in a function's first argument.
+fn find(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+) -> Option<(&'static Text, String, &'static str, bool)> {
+    let name = v8::Local::<v8::String>::try_from(args.get(0)).ok()?;
+    let name = text::to_rust(scope, name, NAME_MAX);
+    // It becomes a part of a path.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if !name.bytes().all(is_plain) {
+        return None;
+    }
+    let runtime = scope.get_slot::<Arc<PythonRuntime>>()?;
+    KINDS.iter().find_map(|(ending, kind, is_package)| {
+        let file = format!("modules/{name}{ending}");
+        let text = runtime.file(&file)?;
+        Some((text, file, *kind, *is_package))
+    })
+}
+
+/// `module(name)`: `[kind, is_package]` of a module of the standard library, undefined where there is none.
 fn module<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let Ok(name) = v8::Local::<v8::String>::try_from(args.get(0)) else {
+    if let Some((_, _, kind, is_package)) = find(scope, args) {
+        let parts: [v8::Local<v8::Value>; 2] = [
+            text::short(scope, kind).into(),
+            v8::Boolean::new(scope, is_package).into(),
+        ];
+        result.set(v8::Array::new_with_elements(scope, &parts).into());
+    }
+}
+
+/// `run_module(name)`: runs the script of a module, and gives what that gives.
+fn run_module<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let Some((text, file, ..)) = find(scope, args) else {
         return;
     };
-    let name = text::to_rust(scope, name, NAME_MAX);
-    // It becomes a part of a path.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if !name.bytes().all(is_plain) {
-        return;
+    // Where it throws, so does who imports it.
+    if let Ok(value) = text.run(scope, &file) {
+        result.set(value);
     }
+}
+
+/// Time that a library has spent with imports.
+#[derive(Default)]
+struct ImportTime {
+    spent: Duration,
+    /// Whether an import is going on, of which others are a part.
+    is_running: bool,
+}
+
+/// `importing(work)`: calls it, and has its time not count against the library's limit, up to [`IMPORTS_MAX`]
+/// for all imports of a library: these modules are the module's own, but may run what the library has put
+/// into them.
+fn importing<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let Ok(work) = v8::Local::<v8::Function>::try_from(args.get(0)) else {
+        return;
+    };
+    let nothing: v8::Local<v8::Value> = v8::undefined(scope).into();
+    let mut time = scope.remove_slot::<ImportTime>().unwrap_or_default();
+    let left = IMPORTS_MAX.saturating_sub(time.spent);
+    let isolate_limits = run::isolate_limits(scope).filter(|_| !time.is_running && !left.is_zero());
+    let began = Instant::now();
+    let paused = isolate_limits.as_ref().and_then(|limits| {
+        let paused = limits.timer.pause()?;
+        limits
+            .timer
+            .set_more_time(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        limits.timer.resume(paused);
+        Some(paused)
+    });
+    let was_running = std::mem::replace(&mut time.is_running, true);
+    scope.set_slot(time);
+    let returned = work.call(scope, nothing, &[]);
+    let mut time = scope.remove_slot::<ImportTime>().unwrap_or_default();
+    time.is_running = was_running;
+    if let (Some(limits), Some(paused)) = (isolate_limits, paused) {
+        time.spent += began.elapsed();
+        if limits.timer.pause().is_some() {
+            limits.timer.resume(paused);
+        }
+        limits.timer.set_more_time(0);
+    }
+    scope.set_slot(time);
+    if let Some(returned) = returned {
+        result.set(returned);
+    }
+}
+
+/// `translated([text])`: what the surface is in JavaScript: keeps that for other libraries, or runs what was
+/// kept; undefined where nothing was.
+fn translated<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'s, v8::Value>,
+) {
     let Some(runtime) = scope.get_slot::<Arc<PythonRuntime>>().cloned() else {
         return;
     };
-    for (ending, kind, is_package) in [
-        (".py", ".py", false),
-        (".js", ".js", false),
-        (".__init__.py", ".py", true),
-    ] {
-        let Some(found) = runtime.file(&format!("modules/{name}{ending}")) else {
-            continue;
-        };
-        let Ok(found) = found.string(scope) else {
-            return;
-        };
-        let parts: [v8::Local<v8::Value>; 4] = [
-            text::short(scope, kind).into(),
-            found.into(),
-            v8::Array::new(scope, 0).into(),
-            v8::Boolean::new(scope, is_package).into(),
-        ];
-        return result.set(v8::Array::new_with_elements(scope, &parts).into());
+    if let Ok(text) = v8::Local::<v8::String>::try_from(args.get(0)) {
+        runtime.keep(TRANSLATED_SURFACE, &text.to_rust_string_lossy(scope));
+    }
+    if let Some(text) = runtime.file(TRANSLATED_SURFACE)
+        && let Ok(value) = text.run(scope, TRANSLATED_SURFACE)
+    {
+        result.set(value);
     }
 }

@@ -60,7 +60,7 @@ impl PythonRuntime {
         ))
     }
 
-    /// A file of the runtime; `None` where there is none that can be read.
+    /// A file of the runtime, or what was kept under that name; `None` where there is none that can be read.
     pub(crate) fn file(&self, name: &str) -> Option<&'static Text> {
         let mut texts = self.texts.lock();
         if let Some(text) = texts.get(name) {
@@ -69,6 +69,14 @@ impl PythonRuntime {
         let text = Text::lasting(&std::fs::read_to_string(self.folder.join(name)).ok()?);
         texts.insert(name.to_owned(), text);
         Some(text)
+    }
+
+    /// Keeps a text that was made from others, for all libraries; the first one stays.
+    pub(crate) fn keep(&self, name: &str, text: &str) {
+        let mut texts = self.texts.lock();
+        if !texts.contains_key(name) {
+            texts.insert(name.to_owned(), Text::lasting(text));
+        }
     }
 }
 
@@ -148,13 +156,35 @@ impl Text {
             .bind_to_current_context(scope)
             .run(scope)
             .or_thrown()?;
-        if self.code.get().is_none()
-            && let Some(code) = unbound.create_code_cache()
-        {
-            // Behind the run, so that the functions that it called are in it.
-            let _ = self.code.set(code.to_vec().into_boxed_slice());
+        if self.code.get().is_none() {
+            let unbound = v8::Global::new(scope, unbound);
+            match scope.get_slot_mut::<Uncached>() {
+                Some(uncached) => uncached.0.push((self, unbound)),
+                None => {
+                    scope.set_slot(Uncached(vec![(self, unbound)]));
+                }
+            }
         }
         Ok(value)
+    }
+}
+
+/// Scripts that an isolate has run and whose code nobody has kept yet.
+struct Uncached(Vec<(&'static Text, v8::Global<v8::UnboundScript>)>);
+
+/// Keeps the code of the scripts that the isolate has run, for other libraries. It holds the functions that
+/// were called so far.
+pub(crate) fn keep_code(scope: &mut v8::PinScope) {
+    for (text, unbound) in scope
+        .remove_slot::<Uncached>()
+        .map_or(Vec::new(), |all| all.0)
+    {
+        let unbound = v8::Local::new(scope, unbound);
+        if text.code.get().is_none()
+            && let Some(code) = unbound.create_code_cache()
+        {
+            let _ = text.code.set(code.to_vec().into_boxed_slice());
+        }
     }
 }
 
