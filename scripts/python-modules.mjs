@@ -2,16 +2,13 @@
 // JavaScript stays as it is. One in Python is translated here, once, which takes far longer than to run it: its file,
 // modules/NAME.py.js, or NAME.__init__.py.js where it is a package, gives a function that runs the module.
 // Usage: node scripts/python-modules.mjs PACKAGE TARGET
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createContext, runInContext, runInNewContext } from "node:vm";
+import { own_modules, patched } from "./python-patches.mjs";
 
 const [source, target] = process.argv.slice(2);
 const here = (name) => new URL(name, import.meta.url);
-
-// What is wrong in texts that a script cannot reach later.
-const patches = here("python-patches.mjs");
-const { patched } = existsSync(patches) ? await import(patches) : { patched: (_, text) => text };
 
 // What makes no sense inside a server: the browser's modules, what shows windows, tests.
 const LEFT_OUT = /^(browser|_webworker|_webcomponent|_svg|_ajax|turtle|webbrowser|test|unittest\.test|site-packages|idlelib|_pyrepl|interpreter|antigravity)(\.|$)/;
@@ -21,6 +18,7 @@ runInNewContext(readFileSync(join(source, "brython_stdlib.js"), "utf8"), {
   __BRYTHON__: { update_VFS: (modules) => Object.assign(taken, modules) },
 });
 delete taken.$timestamp;
+own_modules(taken);
 
 // The text with one of its parts, which must be there once, replaced.
 function replaced(text, part, other) {

@@ -40,7 +40,16 @@ macro_rules! own {
 
 static BEFORE: Own = own!("before.js");
 /// What Brython does otherwise than Python, in this order.
-static MENDS: [Own; 0] = [];
+static MENDS: [Own; 8] = [
+    own!("mends_00_tools.js"),
+    own!("mends_10_dict.js"),
+    own!("mends_20_numbers.js"),
+    own!("mends_21_format.js"),
+    own!("mends_30_errors.js"),
+    own!("mends_40_text.js"),
+    own!("mends_50_bytes.js"),
+    own!("mends_60_objects.js"),
+];
 static VALUES: Own = own!("values.js");
 static OPERATORS: Own = own!("operators.js");
 static HOST: Own = own!("host.js");

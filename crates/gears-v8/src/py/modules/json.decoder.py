@@ -1,0 +1,2 @@
+"""Texts to values of Python."""
+from json import JSONDecoder, JSONDecodeError

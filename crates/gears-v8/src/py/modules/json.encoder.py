@@ -1,0 +1,2 @@
+"""Values of Python to texts."""
+from json import JSONEncoder
