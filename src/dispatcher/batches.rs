@@ -1,7 +1,6 @@
 //! Consumers with a policy: batches to their callbacks.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use gears_core::delivery::{Batch, ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey};
 use gears_v8::ports::Server;
@@ -12,7 +11,7 @@ use super::delivery_core::DeliveryCore;
 use super::refusals::Refusals;
 use super::stream_access::Streams;
 use super::sync_calls::SyncCalls;
-use crate::executor::{BatchTask, EnteredLibrary};
+use crate::executor::{BatchTask, EnteredLibrary, PrefetchedBatches};
 
 /// Carries out the core's decisions for consumers with a policy.
 /// Used by the main thread only.
@@ -24,7 +23,8 @@ pub(super) struct BatchDispatch {
 }
 
 impl BatchDispatch {
-    /// Gives a batch to its callback: a sync one here and now, an async one on a worker.
+    /// Gives a batch to its callback: a sync one here and now; an async one on a worker, together with
+    /// those that can go there now.
     pub(super) fn deliver(
         &self,
         streams: &dyn Streams,
@@ -55,26 +55,34 @@ impl BatchDispatch {
         if !self.consumers.authorize(streams, sub, &binding, &stream) {
             return give_back();
         }
-        if batch.is_redelivery {
-            self.remove_deleted(streams, sub, db, &stream, &mut batch);
-            if batch.items.is_empty() {
-                return;
-            }
+        if binding.target.mode == Mode::Async {
+            let mut batches = vec![batch];
+            self.core
+                .update(|delivery| delivery.add_batches(sub, &mut batches));
+            batches.retain_mut(|batch| self.is_left(streams, sub, db, &stream, batch));
+            let window = self.core.inspect(|delivery| delivery.prefetch_window(sub));
+            binding.executor.send_batches(PrefetchedBatches {
+                sub,
+                target: &binding.target,
+                as_batch: binding.as_batch,
+                stream: &stream,
+                background: &binding.credentials,
+                window,
+                batches,
+            });
+            return;
         }
-        let is_sync = binding.target.mode == Mode::Sync;
+        if !self.is_left(streams, sub, db, &stream, &mut batch) {
+            return;
+        }
         let call = BatchTask {
             sub,
             batch,
             target: binding.target.clone(),
             as_batch: binding.as_batch,
             stream,
-            background: (!is_sync).then(|| Arc::clone(&binding.credentials)),
+            background: None,
         };
-        if !is_sync {
-            let window = self.core.inspect(|delivery| delivery.prefetch_window(sub));
-            binding.executor.send_batch(call, window);
-            return;
-        }
         let patience = deadline.latest.saturating_duration_since(self.core.now());
         if patience.is_zero() {
             // Scripts have held up this iteration for long enough.
@@ -94,19 +102,22 @@ impl BatchDispatch {
     }
 
     /// Takes those entries out of a batch that were deleted since it was put together: they hold
-    /// nothing up.
-    fn remove_deleted(
+    /// nothing up. Gives whether any are left.
+    fn is_left(
         &self,
         streams: &dyn Streams,
         sub: SubscriptionKey,
         db: i32,
         stream: &[u8],
         batch: &mut Batch,
-    ) {
+    ) -> bool {
+        if !batch.is_redelivery {
+            return true;
+        }
         let mut ids = batch.items.iter().map(Item::id);
         let gone = streams.missing(db, stream, &mut ids);
         if gone.is_empty() {
-            return;
+            return true;
         }
         batch
             .items
@@ -116,6 +127,7 @@ impl BatchDispatch {
             batch: batch.number,
             ids: gone,
         });
+        !batch.items.is_empty()
     }
 
     fn run(&self, library: &EnteredLibrary<'_>, server: &dyn Server, db: i32, call: &BatchTask) {

@@ -18,8 +18,8 @@ use gears_v8::ports::{Credentials, KeptEntered, MemoryUse, Program, Reply, Scrip
 
 use super::completions::{Clock, Completions};
 use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock};
-use super::prefetch::PrefetchedRecords;
-use super::task::{BatchTask, FunctionCall, Task};
+use super::prefetch::{PrefetchedBatches, PrefetchedRecords};
+use super::task::{FunctionCall, Task};
 use super::task_queue::TaskQueue;
 use super::trigger_task::{TriggerCall, TriggerEvent};
 use super::worker_pool::{Pool, Runnable};
@@ -122,9 +122,9 @@ impl LibraryExecutor {
         self.change(|queue| queue.push_records(records));
     }
 
-    /// Has a batch delivered to an async callback, of which no more than `window` may be with it.
-    pub(crate) fn send_batch(self: &Arc<Self>, call: BatchTask, window: usize) {
-        self.change(|queue| queue.push_batch(call, window));
+    /// Has batches delivered to an async callback.
+    pub(crate) fn send_batches(self: &Arc<Self>, batches: PrefetchedBatches<'_>) {
+        self.change(|queue| queue.push_batches(batches));
     }
 
     /// Tells that events wait for an async trigger.

@@ -42,7 +42,7 @@ pub(crate) use isolate_slot::NoLock;
 pub(crate) use isolate_slot::ServerLock;
 pub(crate) use library_executor::{ExecutorShared, LibraryExecutor};
 pub(crate) use main_thread::{Called, MainThreadExecutor};
-pub(crate) use prefetch::PrefetchedRecords;
+pub(crate) use prefetch::{PrefetchedBatches, PrefetchedRecords};
 pub(crate) use run_context::RunContext;
 pub(crate) use task::{BatchTask, CallbackTarget, FunctionCall, Responder};
 pub(crate) use trigger_task::{TriggerCall, TriggerEvent, TriggerState, in_db};

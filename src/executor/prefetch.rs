@@ -11,7 +11,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use gears_core::delivery::{
-    BatchQueue, EntryId, Item, Mode, PrefetchQueue, RecordBatch, SHARE, SubscriptionKey, Terms,
+    Batch, BatchQueue, EntryId, Item, Mode, PrefetchQueue, RecordBatch, SHARE, SubscriptionKey,
+    Terms,
 };
 use gears_v8::ports::Credentials;
 
@@ -36,10 +37,28 @@ pub(crate) struct PrefetchedRecords<'a> {
     pub batch: RecordBatch,
 }
 
+/// Batches for the batch queue of an async consumer's subscription.
+pub(crate) struct PrefetchedBatches<'a> {
+    /// For whom.
+    pub sub: SubscriptionKey,
+    /// What they are given to.
+    pub target: &'a CallbackTarget,
+    /// Whether the callback gets arrays.
+    pub as_batch: bool,
+    /// Name of the stream.
+    pub stream: &'a Arc<[u8]>,
+    /// What the callback acts with.
+    pub background: &'a Arc<Credentials>,
+    /// How many may be with the callback at once.
+    pub window: usize,
+    /// The batches.
+    pub batches: Vec<Batch>,
+}
+
 /// What waits of one subscription.
 enum Waiting {
     Entries(PrefetchQueue<Item>),
-    Batches(BatchQueue<BatchTask>),
+    Batches(BatchQueue<Batch>),
 }
 
 impl Waiting {
@@ -91,6 +110,8 @@ impl Waiting {
 struct StreamPrefetch {
     queue: Waiting,
     target: CallbackTarget,
+    /// Whether the callback gets arrays.
+    as_batch: bool,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
     background: Option<Arc<Credentials>>,
@@ -106,13 +127,11 @@ impl StreamPrefetch {
     fn relocate(&mut self, stream: &Arc<[u8]>, background: Option<&Arc<Credentials>>) {
         if !Arc::ptr_eq(&self.stream, stream) {
             self.stream = Arc::clone(stream);
-            self.background = background.cloned();
         }
-        if let Waiting::Batches(batches) = &mut self.queue {
-            for task in batches.waiting_mut() {
-                task.stream = Arc::clone(stream);
-                task.background = background.cloned();
-            }
+        // Another database may have a stream of that name.
+        let before = self.background.as_ref().map(Arc::as_ptr);
+        if before != background.map(Arc::as_ptr) {
+            self.background = background.cloned();
         }
     }
 }
@@ -122,7 +141,7 @@ pub(super) enum Taken {
     /// An entry.
     Entry(PrefetchedEntry),
     /// A batch.
-    Batch(Box<BatchTask>),
+    Batch(BatchTask),
 }
 
 /// What was dropped from a prefetch queue.
@@ -134,8 +153,8 @@ pub(super) struct Dropped {
 }
 
 impl Dropped {
-    fn of(batches: VecDeque<BatchTask>) -> Self {
-        let numbers = batches.into_iter().map(|task| task.batch.number);
+    fn of(batches: VecDeque<Batch>) -> Self {
+        let numbers = batches.into_iter().map(|batch| batch.number);
         Self {
             entries: Vec::new(),
             batches: numbers.collect(),
@@ -188,6 +207,7 @@ impl PrefetchQueues {
         let prefetch = self.queues.entry(sub).or_insert_with(|| StreamPrefetch {
             queue: Waiting::Entries(PrefetchQueue::new(window)),
             target: target.clone(),
+            as_batch: false,
             stream: Arc::clone(stream),
             background: background.cloned(),
             started: EntryId::ZERO,
@@ -202,26 +222,45 @@ impl PrefetchQueues {
         self.make_ready(sub);
     }
 
-    /// Puts a batch beside its callback; false if it has to go back.
-    pub(super) fn push_batch(&mut self, task: BatchTask, window: usize) -> bool {
-        let sub = task.sub;
-        let terms = Terms::from(&task.batch);
+    /// Puts batches beside their callback; gives the numbers of those that have to go back.
+    pub(super) fn push_batches(&mut self, batches: PrefetchedBatches<'_>) -> Vec<u64> {
+        let PrefetchedBatches {
+            sub,
+            target,
+            as_batch,
+            stream,
+            background,
+            window,
+            batches,
+        } = batches;
+        let Some(first) = batches.first() else {
+            return Vec::new();
+        };
         let prefetch = self.queues.entry(sub).or_insert_with(|| StreamPrefetch {
-            queue: Waiting::Batches(BatchQueue::new(window, &terms)),
-            target: task.target.clone(),
-            stream: Arc::clone(&task.stream),
-            background: task.background.clone(),
+            queue: Waiting::Batches(BatchQueue::new(window, &Terms::from(first))),
+            target: target.clone(),
+            as_batch,
+            stream: Arc::clone(stream),
+            background: Some(Arc::clone(background)),
             started: EntryId::ZERO,
             in_ready: false,
             share: SHARE,
         });
+        prefetch.relocate(stream, Some(background));
         prefetch.queue.set_window(window);
-        let is_taken = match &mut prefetch.queue {
-            Waiting::Batches(queue) => queue.push(terms, task),
-            Waiting::Entries(_) => false,
-        };
+        let mut refused = Vec::new();
+        for batch in batches {
+            let number = batch.number;
+            let is_taken = match &mut prefetch.queue {
+                Waiting::Batches(queue) => queue.push(Terms::from(&batch), batch),
+                Waiting::Entries(_) => false,
+            };
+            if !is_taken {
+                refused.push(number);
+            }
+        }
         self.make_ready(sub);
-        is_taken
+        refused
     }
 
     /// A callback is done with a batch, which holds its place until that is committed or not. Gives
@@ -314,7 +353,14 @@ impl PrefetchQueues {
     pub(super) fn start(&mut self, sub: SubscriptionKey) -> Option<Taken> {
         let prefetch = self.queues.get_mut(&sub)?;
         match &mut prefetch.queue {
-            Waiting::Batches(queue) => Some(Taken::Batch(Box::new(queue.start()?))),
+            Waiting::Batches(queue) => Some(Taken::Batch(BatchTask {
+                sub,
+                batch: queue.start()?,
+                target: prefetch.target.clone(),
+                as_batch: prefetch.as_batch,
+                stream: Arc::clone(&prefetch.stream),
+                background: prefetch.background.clone(),
+            })),
             Waiting::Entries(queue) => {
                 let item = queue.start()?;
                 prefetch.started = prefetch.started.max(item.id());

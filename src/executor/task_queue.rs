@@ -17,7 +17,9 @@ use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
 
 use super::completions::{Clock, Completion};
 use super::pending_calls::{CallStart, Done, InFlight, PendingCalls};
-use super::prefetch::{Dropped, PrefetchQueues, PrefetchedEntry, PrefetchedRecords, Taken};
+use super::prefetch::{
+    Dropped, PrefetchQueues, PrefetchedBatches, PrefetchedEntry, PrefetchedRecords, Taken,
+};
 use super::task::{BatchTask, Responder, Task};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
@@ -34,7 +36,7 @@ pub(super) enum Started {
     /// An entry.
     Entry(StartedEntry),
     /// A batch, and its call.
-    Batch(Box<BatchTask>, CallStart),
+    Batch(BatchTask, CallStart),
 }
 
 /// An entry that is delivered.
@@ -201,14 +203,14 @@ impl TaskQueue {
         self.prefetches.relocate(sub, stream, credentials);
     }
 
-    /// Puts a batch beside its callback, unless it was dispatched without knowing of a failure.
-    pub(super) fn push_batch(&mut self, task: BatchTask, window: usize) {
-        let (sub, batch) = (task.sub, task.batch.number);
-        if self.prefetches.push_batch(task, window) {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.return_batches(sub, [batch]);
-        }
+    /// Puts batches beside their callback, but for those that were dispatched without knowing of a
+    /// failure.
+    pub(super) fn push_batches(&mut self, batches: PrefetchedBatches<'_>) {
+        let (sub, count) = (batches.sub, batches.batches.len());
+        let refused = self.prefetches.push_batches(batches);
+        self.waiting
+            .fetch_add(count - refused.len(), Ordering::Relaxed);
+        self.return_batches(sub, refused);
     }
 
     /// Reports batches that were not started.

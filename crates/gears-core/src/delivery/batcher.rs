@@ -333,6 +333,10 @@ impl Batcher {
     /// When what waits will make up a batch by itself. What is behind others of its group waits
     /// for these.
     pub(super) fn due_ms(&self, policy: &Policy) -> Option<u64> {
+        if policy.duration_ms == 0 {
+            // What waits is not gone through for nothing.
+            return None;
+        }
         let behind = self.requeued_groups();
         let is_free = |group: &u64| !self.busy.contains(*group) && !behind.contains(group);
         let mut waiting = self.waiting.iter();
@@ -343,7 +347,7 @@ impl Batcher {
                 .find(|one| one.entry.group.as_ref().is_none_or(is_free))?
                 .since_ms
         };
-        (policy.duration_ms > 0).then(|| first.saturating_add(policy.duration_ms))
+        Some(first.saturating_add(policy.duration_ms))
     }
 
     /// The next batch, which is in flight from now on.
@@ -387,7 +391,7 @@ impl Batcher {
         let wanted = self.wanted(now.policy);
         let queues = Self::queues(now);
         // Mostly they are those in front.
-        let mut skipped = self.requeued_groups();
+        let mut skipped = (!self.requeued.is_empty()).then(|| self.requeued_groups());
         let mut places: SmallVec<[usize; 16]> = SmallVec::new();
         let mut bytes = 0;
         let mut tried = None;
@@ -395,8 +399,9 @@ impl Batcher {
         for (at, one) in self.waiting.iter().enumerate() {
             let group = one.entry.group;
             let is_busy = |group| !queues && self.busy.contains(group);
-            if group.is_some_and(|group| is_busy(group) || skipped.contains(&group)) {
-                skipped.extend(group);
+            let is_behind = |group| skipped.as_ref().is_some_and(|one| one.contains(&group));
+            if group.is_some_and(|group| is_busy(group) || is_behind(group)) {
+                skipped.get_or_insert_default().extend(group);
                 continue;
             }
             // What was tried differs from what was not: its attempts are its own.
@@ -479,6 +484,16 @@ impl Batcher {
         }
     }
 
+    /// The callback is done with a batch, with a failure or without.
+    pub(super) fn end(&mut self, number: u64, failed: bool) -> Option<Load> {
+        // Whoever has the batch queue counts alike, whatever is known of the batch here.
+        self.note_call(failed);
+        let mut load = self.complete(number)?;
+        load.has_begun = true;
+        self.begun = self.begun.max(load.last_of_stream());
+        Some(load)
+    }
+
     /// A batch is not in flight any more.
     pub(super) fn complete(&mut self, number: u64) -> Option<Load> {
         let load = self.in_flight_attempts.remove(&number)?;
@@ -501,8 +516,7 @@ impl Batcher {
         most.min(self.calm)
     }
 
-    /// A call with a batch ended, with a failure or without.
-    pub(super) fn note_call(&mut self, failed: bool) {
+    fn note_call(&mut self, failed: bool) {
         if failed {
             self.failures += 1;
             self.calm = 0;

@@ -157,7 +157,7 @@ impl Item {
     /// Its ID.
     #[must_use]
     pub fn id(&self) -> EntryId {
-        self.record().id
+        self.batch.records[self.at].0
     }
 }
 

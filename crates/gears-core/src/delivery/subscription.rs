@@ -73,6 +73,10 @@ impl Lists {
         is_new
     }
 
+    pub(super) fn contains(self, list: List) -> bool {
+        self.0 & list as u8 != 0
+    }
+
     pub(super) fn is_in_none(self) -> bool {
         self.0 == 0
     }

@@ -107,6 +107,8 @@ pub(crate) struct Driver {
     /// How many of these were heard of.
     heard: HashMap<Place, u64>,
     stalled: Vec<SubscriptionKey>,
+    /// Whether batches that can go together went so the last time.
+    go_together: bool,
 }
 
 impl Driver {
@@ -129,6 +131,7 @@ impl Driver {
             failures: HashMap::new(),
             heard: HashMap::new(),
             stalled: Vec::new(),
+            go_together: false,
         }
     }
 
@@ -583,6 +586,7 @@ impl Driver {
     pub(crate) fn tick(&mut self, tick: &Tick) {
         let mut outcomes: VecDeque<_> = tick.outcomes.iter().copied().collect();
         let mut stalls = tick.stalls;
+        let limit = tick.read_limit;
         if !tick.is_deaf {
             self.hear();
         }
@@ -595,7 +599,7 @@ impl Driver {
         while let Some(dispatch) = self.core.next_dispatch(true) {
             count += 1;
             assert!(count < TICKS_TO_REST, "a tick does not end");
-            self.carry_out(dispatch, tick.read_limit, &mut outcomes, &mut stalls);
+            self.carry_out(dispatch, limit, &mut outcomes, &mut stalls);
         }
         assert!(!self.core.has_urgent());
         for count in 0..tick.dispatches {
@@ -603,7 +607,7 @@ impl Driver {
             let Some(dispatch) = self.core.next_dispatch(false) else {
                 break;
             };
-            self.carry_out(dispatch, tick.read_limit, &mut outcomes, &mut stalls);
+            self.carry_out(dispatch, limit, &mut outcomes, &mut stalls);
         }
         if !self.reference.primary {
             assert!(self.core.next_durable().is_none(), "on record on a replica");
@@ -709,36 +713,55 @@ impl Driver {
                 consumer,
                 batch,
             } => {
-                let (db, name) = self.core.stream_of(sub).expect("it is there");
-                let consumer = self.keys.iter().position(|key| *key == consumer);
-                let consumer = consumer.expect("it is there");
-                let stream = self.world.stream_at(db, &name);
-                self.reference.dispatch(consumer, stream, sub, &batch);
-                let place = (sub, self.codes[consumer]);
-                let job = Job {
-                    window: self.reference.spec(consumer).window,
-                    place,
-                    batch,
-                    since_ms: self.reference.now_ms,
-                    knew: self.heard.get(&place).copied().unwrap_or(0),
-                };
-                if self.reference.spec(consumer).mode == Mode::Async {
-                    self.send(job);
-                } else if *stalls > 0 {
-                    *stalls -= 1;
-                    self.give_back(sub, job.batch.number, true);
-                    self.stalled.push(sub);
-                } else if let Some(outcome) = outcomes.pop_front().unwrap_or(Some(Outcome::Well)) {
-                    self.end_job(&job, outcome, false);
-                    self.hear();
-                } else {
-                    self.reports
-                        .push_back(Report::Begun(job.place.0, job.batch.number));
-                    self.jobs.push(job);
+                let mut batches = vec![batch];
+                // Every other time, those that can go together do.
+                self.go_together = !self.go_together;
+                if self.go_together {
+                    self.core.add_batches(sub, &mut batches);
+                }
+                for batch in batches {
+                    self.deliver(sub, consumer, batch, outcomes, stalls);
                 }
             }
         }
         self.send_control_messages();
+    }
+
+    fn deliver(
+        &mut self,
+        sub: SubscriptionKey,
+        consumer: ConsumerKey,
+        batch: Batch,
+        outcomes: &mut VecDeque<Option<Outcome>>,
+        stalls: &mut usize,
+    ) {
+        let (db, name) = self.core.stream_of(sub).expect("it is there");
+        let consumer = self.keys.iter().position(|key| *key == consumer);
+        let consumer = consumer.expect("it is there");
+        let stream = self.world.stream_at(db, &name);
+        self.reference.dispatch(consumer, stream, sub, &batch);
+        let place = (sub, self.codes[consumer]);
+        let job = Job {
+            window: self.reference.spec(consumer).window,
+            place,
+            batch,
+            since_ms: self.reference.now_ms,
+            knew: self.heard.get(&place).copied().unwrap_or(0),
+        };
+        if self.reference.spec(consumer).mode == Mode::Async {
+            self.send(job);
+        } else if *stalls > 0 {
+            *stalls -= 1;
+            self.give_back(sub, job.batch.number, true);
+            self.stalled.push(sub);
+        } else if let Some(outcome) = outcomes.pop_front().unwrap_or(Some(Outcome::Well)) {
+            self.end_job(&job, outcome, false);
+            self.hear();
+        } else {
+            self.reports
+                .push_back(Report::Begun(job.place.0, job.batch.number));
+            self.jobs.push(job);
+        }
     }
 
     fn read(&mut self, request: &ReadRequest, limit: usize) {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::batcher::{Batcher, Entry, Load};
+use super::super::batcher::{Batch, Batcher, Entry, Load};
 use super::super::checkpoint::Checkpoint;
 use super::super::cursor::Reach;
 use super::super::dead_letter::DeadLetterDeletion;
 use super::super::event::{Dispatch, End, Failure};
-use super::super::feed::Feed;
+use super::super::feed::{Feed, READ_BATCH};
 use super::super::id::EntryId;
 use super::super::policy::Policy;
 use super::super::record::{Item, RecordBatch};
 use super::super::subscription::{Phase, Recall, Subscription};
-use super::super::{ConsumerKey, SubscriptionKey};
+use super::super::{ConsumerKey, SHARE, SubscriptionKey};
 use super::Delivery;
 
 impl Delivery {
@@ -59,13 +59,8 @@ impl Delivery {
     }
 
     fn step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
-        let number = self.batches + 1;
-        let now_ms = self.now_ms;
-        let state = self.subs.get_mut(sub)?;
-        let consumer = state.consumer;
-        let context = self.consumers[consumer].feed_context(sub, now_ms);
-        if let Some(batch) = state.release(number, context) {
-            self.batches = number;
+        if let Some(batch) = self.release(sub) {
+            let consumer = self.subs.consumer_of(sub);
             return Some(Dispatch::Deliver {
                 sub,
                 consumer,
@@ -73,6 +68,34 @@ impl Delivery {
             });
         }
         self.read_request(sub).map(Dispatch::Read)
+    }
+
+    fn release(&mut self, sub: SubscriptionKey) -> Option<Batch> {
+        let number = self.batches + 1;
+        let state = self.subs.get_mut(sub)?;
+        let context = self.consumers[state.consumer].feed_context(sub, self.now_ms);
+        let batch = state.release(number, context)?;
+        self.batches = number;
+        Some(batch)
+    }
+
+    /// Adds to a batch that was dispatched to an async consumer those that can go with it: to send
+    /// them one by one takes longer than to put them together. While other streams wait, they have no
+    /// more entries than their share.
+    pub fn add_batches(&mut self, sub: SubscriptionKey, batches: &mut Vec<Batch>) {
+        if !self.subs.contains_key(sub) || self.is_sync(sub) || !self.is_runnable(sub) {
+            return;
+        }
+        let others_wait = self.ready.iter().any(|other| *other != sub);
+        let most = if others_wait { SHARE } else { READ_BATCH };
+        let mut entries: usize = batches.iter().map(|batch| batch.items.len()).sum();
+        while entries < most {
+            let Some(batch) = self.release(sub) else {
+                break;
+            };
+            entries += batch.items.len();
+            batches.push(batch);
+        }
     }
 
     /// Entries were read.
@@ -203,17 +226,14 @@ impl Delivery {
         now_ms: u64,
         uncommitted: bool,
     ) {
-        if let Some(state) = self.subs.get_mut(sub)
-            && let Some(batcher) = state.feed.batcher_mut()
-        {
-            // Whoever has the batch queue counts alike, whatever is known of the batch here.
-            batcher.note_call(end.is_failure());
-            batcher.note_begun(number);
-        }
-        let Some((_, mut load)) = self.complete(sub, number) else {
+        let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
-        let state = self.subs.at_mut(sub);
+        let batcher = state.feed.batcher_mut();
+        let Some(mut load) = batcher.and_then(|batcher| batcher.end(number, end.is_failure()))
+        else {
+            return;
+        };
         let consumer = &mut self.consumers[state.consumer];
         let end = end.checked(&load);
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {

@@ -66,6 +66,8 @@ impl Delivery {
             state.lists.leave(List::Ready);
             let consumer = state.consumer;
             if !self.is_runnable(sub) {
+                // Nobody may have looked since it could go on.
+                self.set_timer(sub);
                 continue;
             }
             if self.subs.at(sub).is_start_unresolved() {

@@ -2,6 +2,7 @@
 
 mod durations;
 mod filters;
+mod together;
 
 use super::super::Reach;
 use super::super::batcher::{Batch, Tried};

@@ -127,6 +127,11 @@ impl Delivery {
     }
 
     pub(super) fn schedule_one(&mut self, sub: SubscriptionKey) {
+        if self.subs.at(sub).lists.contains(List::Ready) && !self.urgent.contains(sub) {
+            // When its turn comes it is looked at in any case: what came of many entries is told one
+            // by one before that.
+            return;
+        }
         if !self.is_runnable(sub) {
             // No writer waits for what cannot be run in its tick.
             self.urgent.forget(sub);
