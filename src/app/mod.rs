@@ -5,6 +5,7 @@ mod event_loop;
 mod hooks;
 mod slices;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) calls: Rc<FunctionCalls>,
     /// Knows the runs over the data set.
     pub(crate) executions: Arc<ExecutionLog>,
+    /// The most memory that was seen to be taken by libraries in Python.
+    pub(crate) python_peak: Cell<usize>,
     /// Has the settings.
     pub(crate) settings: Settings,
     /// Knows which isolate slot the main thread is in.
@@ -101,6 +104,7 @@ impl App {
             dispatcher,
             calls,
             executions,
+            python_peak: Cell::default(),
             settings,
             main_thread,
             event_loop: EventLoop::default(),

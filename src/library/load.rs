@@ -153,7 +153,8 @@ impl Libraries {
         let mut registry = self.change();
         // Evaluating enters the new isolate, and V8 lets a thread be in one isolate at a time.
         self.dispatcher.leave_isolate();
-        let mut staged = self.stage(engine, name, request, registry.get(name))?;
+        let own_text = prologue.own_text(request.code);
+        let mut staged = self.stage(engine, name, own_text, request, registry.get(name))?;
         self.listen(key_events, &staged.registrations)
             .map_err(LoadError::Refused)?;
 
@@ -225,12 +226,13 @@ impl Libraries {
         &self,
         engine: &dyn Engine,
         name: &str,
+        code: &str,
         request: &LoadRequest<'_>,
         old: Option<&Library>,
     ) -> Result<Staged, LoadError> {
         let source = Source {
             library: name,
-            code: request.code,
+            code,
             config: request.config,
             one_shot: request.kind != SourceKind::Library,
             restored: matches!(request.kind, SourceKind::Restored { .. }),

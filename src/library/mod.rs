@@ -24,4 +24,5 @@ mod swap;
 pub(crate) use callees::Callee;
 pub(crate) use libraries::{EventSubscriptions, KeyEvents, Libraries, Remainder};
 pub(crate) use load::{LoadError, LoadRequest, LoadedSource, SourceKind};
+pub(crate) use prologue::{Prologue, ScriptSession};
 pub(crate) use registry::{Library, LibraryConsumer, LibraryStatus, Registry};

@@ -88,6 +88,13 @@ impl Engine for V8Engine {
         )?))
     }
 
+    fn has_module(&self, name: &str) -> bool {
+        match &self.language {
+            Language::JavaScript => false,
+            Language::Python(runtime) => runtime.has_module(name),
+        }
+    }
+
     fn debug(&self, arguments: &[&[u8]]) -> Result<Reply, String> {
         self.common.programs.lock().debug(arguments)
     }

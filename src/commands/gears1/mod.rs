@@ -3,6 +3,7 @@
 mod execute;
 mod executions;
 mod registrations;
+mod sessions;
 
 use crate::server::Command;
 
@@ -14,6 +15,7 @@ pub(super) fn commands() -> impl Iterator<Item = &'static Command> {
         .into_iter()
         .chain(&registrations::COMMANDS)
         .chain(&executions::COMMANDS)
+        .chain(&sessions::COMMANDS)
 }
 
 /// Defaults for their descriptions.

@@ -123,6 +123,23 @@ fn dump_all(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     Reply::Array(described.collect())
 }
 
+/// The IDs of a library's registrations.
+pub(super) fn ids_of(shard: &str, registry: &Registry, library: &str) -> Vec<Reply> {
+    let of_it = all(shard, registry).filter(|one| one.library == library);
+    of_it.map(|one| Reply::text(one.id)).collect()
+}
+
+/// The same, with all there is to say of them.
+pub(super) fn describe_those_of(
+    app: &App,
+    shard: &str,
+    registry: &Registry,
+    library: &str,
+) -> Vec<Reply> {
+    let of_it = all(shard, registry).filter(|one| one.library == library);
+    of_it.filter_map(|one| describe(app, &one)).collect()
+}
+
 fn describe(app: &App, one: &Registration<'_>) -> Option<Reply> {
     let described = |metadata: &Metadata| {
         let text = metadata.description.as_deref();

@@ -30,6 +30,11 @@ pub trait Engine: Send + Sync {
     /// What the compiler says, or that there is no memory for another library.
     fn compile(&self, source: &Source<'_>) -> Result<Box<dyn Program>, ScriptError>;
 
+    /// Whether libraries can import a module of this name without bringing it along.
+    fn has_module(&self, _name: &str) -> bool {
+        false
+    }
+
     /// What `RG.FUNCTION DEBUG <engine> ...` asks for.
     ///
     /// # Errors

@@ -86,6 +86,63 @@ def execute(command, *args):
     return _gears.execute(command, args)
 
 
+class Atomic:
+    def __enter__(self):
+        _gears.enter_atomic()
+        return self
+
+    def __exit__(self, *about):
+        _gears.leave_atomic()
+        return False
+
+
+def atomic():
+    return Atomic()
+
+
+def isInAtomicBlock():
+    return _gears.is_in_atomic()
+
+
+def gearsFuture():
+    return _gears.future()
+
+
+def createFuture():
+    return _gears.future()
+
+
+def setFutureResults(future, value):
+    future.continueRun(value)
+
+
+def setFutureException(future, error):
+    future.continueFailed(error)
+
+
+def isAsyncAllow():
+    return _gears.may_wait()
+
+
+async def _run(coroutine, future, delay):
+    try:
+        if delay > 0:
+            await _gears.pause(delay)
+        value = await coroutine
+    except Exception as error:
+        if future is None:
+            log(f'a coroutine failed: {error!r}', 'warning')
+        else:
+            future.continueFailed(error)
+    else:
+        if future is not None:
+            future.continueRun(value)
+
+
+def runCoroutine(coroutine, f=None, delay=0):
+    _gears.start(_run(coroutine, f, delay))
+
+
 def log(message, level='notice'):
     _gears.log(message, level)
 

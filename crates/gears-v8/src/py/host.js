@@ -1,6 +1,6 @@
 // Python libraries: they are translated by Brython, whose global `__BRYTHON__` is there, and see what gears.py
 // defines. Gives the function that compiles one.
-(function (native, values, steps, surface) {
+(function (native, values, steps, make_atomic, surface) {
   "use strict";
   const $B = __BRYTHON__;
   const _b_ = $B.builtins;
@@ -8,7 +8,7 @@
   const { of_reply, of_argument, str, dict_of } = values;
   const { FUTURE, outside, call, is_callable, make_operators } = steps;
   const { is_async_function } = native;
-  const { isArray } = Array;
+  const { waitAsync } = Atomics;
   const Text = String;
   const Failure = Error;
 
@@ -140,6 +140,9 @@
   const rethrow = (error) => {
     throw to_error(error);
   };
+  const rethrow_plainly = (error) => {
+    throw error;
+  };
   let error_class = _b_.Exception;
   // What the module's own JavaScript throws is an error of Python's where Python can see it.
   const guarded = (work) => {
@@ -157,6 +160,8 @@
       $B.frame_obj = frames;
     }
   };
+
+  const atomic = make_atomic($B, native, (error) => guarded(() => rethrow_plainly(error)));
 
   // --- the log -------------------------------------------------------------------------------------
 
@@ -283,6 +288,14 @@
     hashtag: () => guarded(() => builder().hashtag() ?? None),
     config_get: (key, missing) => guarded(() => builder().gearsConfigGet(key, null) ?? missing),
     set_error: (type) => ((error_class = type), None),
+    enter_atomic: () => (atomic.enter(), None),
+    leave_atomic: () => (atomic.leave(), None),
+    is_in_atomic: () => atomic.is_inside(),
+    future: () => make_future(),
+    may_wait: () => !native.is_locked(),
+    pause: (seconds) => awaitable(pause($B.get_class(seconds) === _b_.float ? seconds.value : Number(seconds))),
+    // Whatever becomes of it, it says itself.
+    start: (coroutine) => ($B.promise(coroutine).catch(() => {}), None),
   };
   const Plan = $B.make_type("plan");
   $B.set_func_names(Plan, "_gears");
@@ -291,6 +304,43 @@
   $B.set_func_names(Awaitable, "_gears");
   $B.finalize_type(Awaitable);
   const awaitable = (promise) => ({ ob_type: Awaitable, [FUTURE]: promise, then: (...args) => promise.then(...args) });
+
+  // --- what a step waits for -----------------------------------------------------------------------
+
+  const pause = (seconds) => {
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    return waitAsync(nobody, 0, 0, seconds * 1000).value;
+  };
+  // One that nobody has any more would never be settled.
+  const forgotten = new FinalizationRegistry((reject) =>
+    outside(() => reject($B.$call(error_class, "the future was dropped before it was continued"))));
+  const Future = $B.make_type("GearsFuture");
+  const continued = (future, how) => {
+    if (future.settle === undefined) throw $B.$call(error_class, "the future was continued before");
+    const settle = future.settle[how];
+    future.settle = undefined;
+    forgotten.unregister(future);
+    return settle;
+  };
+  Future.tp_funcs = {
+    continueRun: (future, value) => (continued(future, 0)(value), None),
+    continueFailed(future, error) {
+      const is_error = $B.$isinstance(error, _b_.BaseException);
+      continued(future, 1)(is_error ? error : $B.$call(error_class, str(error)));
+      return None;
+    },
+  };
+  Future.tp_methods = ["continueRun", "continueFailed"];
+  $B.set_func_names(Future, "redisgears");
+  $B.finalize_type(Future);
+  const make_future = () => {
+    let settle;
+    const promise = new Promise((...both) => (settle = both));
+    const future = { ob_type: Future, [FUTURE]: promise, settle, then: (...args) => promise.then(...args) };
+    $B.init_dict(future);
+    forgotten.register(future, settle[1], future);
+    return future;
+  };
 
   add_module("_gears", functions);
 
@@ -314,10 +364,16 @@
       $B.imported[name] = $B.module.$factory(name);
     }
     const names = run();
-    const shown = ["GearsBuilder", "GB", "execute", "log", "hashtag", "gearsConfigGet", "configGet"];
+    const shown = [
+      "GearsBuilder", "GB", "execute", "atomic", "log", "hashtag", "gearsConfigGet", "configGet", "gearsFuture", "createFuture",
+      "setFutureResults", "setFutureException", "runCoroutine", "isAsyncAllow", "isInAtomicBlock",
+    ];
     for (const name of shown) _b_[name] = names[name];
-    const { execute, log, hashtag, gearsConfigGet, error } = names;
-    add_module("redisgears", { executeCommand: execute, log, getMyHashTag: hashtag, config_get: gearsConfigGet, error });
+    const { execute, atomic, log, hashtag, gearsConfigGet, gearsFuture, isInAtomicBlock, error } = names;
+    add_module("redisgears", {
+      executeCommand: execute, atomicCtx: atomic, log, getMyHashTag: hashtag, config_get: gearsConfigGet, gearsFuture,
+      isInAtomicBlock, error,
+    });
   };
 
   outside(define_surface);

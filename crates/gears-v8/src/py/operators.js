@@ -11,6 +11,7 @@
   // A coroutine runs when somebody waits for it. A future is waited for.
   const FUTURE = Symbol("future");
   const settled = (value) => {
+    if (value === null) return value;
     if (value.ob_type === $B.coroutine) return $B.promise(value);
     return value[FUTURE] ?? value;
   };

@@ -16,7 +16,7 @@ use crate::api::gears1;
 use crate::runtime::callback::callback;
 use crate::runtime::run;
 use crate::runtime::text::{self, OrThrown, Thrown};
-use runtime::{TRANSLATOR, Text};
+use runtime::{KINDS, TRANSLATOR, Text, is_plain};
 
 callback!(module_entry => module);
 callback!(run_module_entry => run_module);
@@ -52,6 +52,7 @@ static MENDS: [Own; 8] = [
 ];
 static VALUES: Own = own!("values.js");
 static OPERATORS: Own = own!("operators.js");
+static ATOMIC: Own = own!("atomic.js");
 static HOST: Own = own!("host.js");
 static SURFACE: Own = own!("gears.py");
 
@@ -158,26 +159,20 @@ pub(crate) fn compiler<'s>(
         .function(scope)?
         .call(scope, nothing, &[brython, values])
         .or_thrown()?;
+    let atomic = ATOMIC.function(scope)?.into();
     let surface = SURFACE.text.string(scope)?;
     let compile = HOST
         .function(scope)?
         .call(
             scope,
             nothing,
-            &[native.into(), values, operators, surface.into()],
+            &[native.into(), values, operators, atomic, surface.into()],
         )
         .or_thrown()?;
     v8::Local::<v8::Function>::try_from(compile)
         .ok()
         .or_thrown()
 }
-
-/// What a module of this name may be: the end of its file's name, its kind, whether it is a package.
-const KINDS: [(&str, &str, bool); 3] = [
-    (".py.js", ".py", false),
-    (".js", ".js", false),
-    (".__init__.py.js", ".py", true),
-];
 
 /// A module of the standard library, by the name in a function's first argument.
 fn find(
@@ -186,9 +181,7 @@ fn find(
 ) -> Option<(&'static Text, String, &'static str, bool)> {
     let name = v8::Local::<v8::String>::try_from(args.get(0)).ok()?;
     let name = text::to_rust(scope, name, NAME_MAX);
-    // It becomes a part of a path.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if !name.bytes().all(is_plain) {
+    if !is_plain(&name) {
         return None;
     }
     let runtime = scope.get_slot::<Arc<PythonRuntime>>()?;

@@ -15,6 +15,19 @@ use crate::runtime::text::{OrThrown, Thrown};
 /// The translator of Python to JavaScript.
 pub(crate) const TRANSLATOR: &str = "brython.js";
 
+/// What a module may be: the end of its file's name, its kind, whether it is a package.
+pub(crate) const KINDS: [(&str, &str, bool); 3] = [
+    (".py.js", ".py", false),
+    (".js", ".js", false),
+    (".__init__.py.js", ".py", true),
+];
+
+/// Whether a module may be called so. The name becomes a part of a path.
+pub(crate) fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_plain)
+}
+
 /// Where Python's runtime is, and what of it was read.
 #[derive(Debug)]
 pub struct PythonRuntime {
@@ -69,6 +82,15 @@ impl PythonRuntime {
         let text = Text::lasting(&std::fs::read_to_string(self.folder.join(name)).ok()?);
         texts.insert(name.to_owned(), text);
         Some(text)
+    }
+
+    /// Whether there is a module of this name; nothing of it is read.
+    pub(crate) fn has_module(&self, name: &str) -> bool {
+        let is_there = |file: String| self.folder.join(file).is_file();
+        is_plain(name)
+            && KINDS
+                .iter()
+                .any(|(ending, ..)| is_there(format!("modules/{name}{ending}")))
     }
 
     /// Keeps a text that was made from others, for all libraries; the first one stays.
