@@ -52,8 +52,6 @@ const PATCHES = [
     ["brython.js", "function basic_cmp(a,b){return $B.rich_comp(\"__lt__\",a,b)?-1:\n$B.rich_comp('__eq__',a,b)? 0 :1}", "function basic_cmp(a,b){return $B.rich_comp(\"__lt__\",a,b)?-1:\n$B.rich_comp('__lt__',b,a)? 1 :0}"],
     // `math.lcm` called what is no function.
     ["math", "a = $B.$getattr(product, \"__floordiv__\")(gcd)", "a = $B.rich_op('__floordiv__', product, gcd)"],
-    // A queue with `maxlen` could not be made.
-    ["_collections", "self=object.__new__(cls,*args,**kw)\n  self.clear()", "self=object.__new__(cls)\n  self.clear()"],
     // `super()` looks the class up by its name.
     ["_pydatetime", "del IsoCalendarDate", ""],
     // There is no `crypto` inside a server.
@@ -69,6 +67,35 @@ const PATCHES = [
     ["brython.js", "return Object.is(self.value,0)? \"0x0.0p0\" :\"-0x0.0p0\"", "return Object.is(self.value,0)? \"0x0.0p+0\" :\"-0x0.0p+0\""],
     // `float` of a text with characters beyond U+FFFF.
     ["brython.js", "var original_value=value\nif(typeof value==\"number\"){return fast_float(value)}", "if(value instanceof String){value=value.valueOf()}\nvar original_value=value\nif(typeof value==\"number\"){return fast_float(value)}"],
+    // `f'{x=!s}'` showed the text that follows it.
+    ["brython.js", "debug_metadata=conversion.metadata}else if(format){debug_end_line=format.result.lineno\ndebug_end_offset=format.result.col_offset+1\ndebug_metadata=format.metadata}else{", "debug_metadata=conversion.metadata\nfor(var depth=0,at=debug_metadata.length-1;at >=0;at--){if(')]}'.includes(debug_metadata[at])){depth++}else if('([{'.includes(debug_metadata[at])&& depth--==0){debug_metadata=debug_metadata.slice(at+1)\nbreak}}}else if(format){debug_end_line=format.result.lineno\ndebug_end_offset=format.result.col_offset+1\ndebug_metadata=format.metadata}else{"],
+    // Unpacking says what cannot be unpacked, and how many values it needs.
+    ["brython.js", "var t=_b_.list.$factory(obj),right_length=t.length,left_length", "if($B.$getattr($B.get_class(obj),'__iter__',$B.NULL)===$B.NULL && $B.$getattr($B.get_class(obj),'__getitem__',$B.NULL)===$B.NULL){$B.set_inum(inum)\n$B.RAISE(_b_.TypeError,`cannot unpack non-iterable ${$B.class_name(obj)} object`)}\nvar t=_b_.list.$factory(obj),right_length=t.length,left_length"],
+    ["brython.js", "`${left_length}, got ${right_length})`)\nthrow exc}\nif((! has_starred)", "`${has_starred ? nb_targets-1 :left_length}, got ${right_length})`)\nthrow exc}\nif((! has_starred)"],
+    ["brython.js", "value=$B.$getitem($.$args,pos)}else{", "if(pos >=$.$args.length){$B.RAISE(_b_.IndexError,`Replacement index ${pos} out of range for positional args tuple`)}\nvalue=$B.$getitem($.$args,pos)}else{"],
+    // Complex numbers are divided as CPython divides them.
+    ["brython.js", "var _num=x.real.value*y.real.value+\nx.imag.value*y.imag.value,_div=y.real.value*y.real.value+\ny.imag.value*y.imag.value\nvar _num2=x.imag.value*y.real.value-\nx.real.value*y.imag.value\nreturn make_complex($B.fast_float(_num/_div),$B.fast_float(_num2/_div))}", "var a=x.real.value,b=x.imag.value,c=y.real.value,d=y.imag.value\nif(Math.abs(c)>=Math.abs(d)){var ratio=d/c,denom=c+d*ratio\nreturn make_complex($B.fast_float((a+b*ratio)/denom),$B.fast_float((b-a*ratio)/denom))}\nvar ratio=c/d,denom=c*ratio+d\nreturn make_complex($B.fast_float((a*ratio+b)/denom),$B.fast_float((b*ratio-a)/denom))}"],
+    // A set that grows while it is walked.
+    ["brython.js", "set_iterator.tp_iternext=function*(self){for(var item of self.it){if(self.so.$version !=self.version){$B.RAISE(_b_.RuntimeError,\"Set changed size during iteration\")}\nyield item}}", "set_iterator.tp_iternext=function*(self){var step=self.it.next()\nif(self.so.$used !==self.size){$B.RAISE(_b_.RuntimeError,\"Set changed size during iteration\")}\nif(! step.done){yield step.value}}"],
+    ["brython.js", "$B.RAISE(_b_.ImportError,\"cannot import name '\"+name+\"'\")}}}}", "$B.RAISE(_b_.ImportError,\"cannot import name '\"+name+\"' from '\"+mod_name+\"'\")}}}}"],
+    // There is no `btoa` inside a server.
+    ["_binascii", "var res = btoa(s)", "var digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', res = ''\n        for (let at = 0; at < s.length; at += 3) {\n            const bits = s.charCodeAt(at) << 16 | (s.charCodeAt(at + 1) || 0) << 8 | (s.charCodeAt(at + 2) || 0)\n            res += digits[bits >> 18] + digits[bits >> 12 & 63] + (at + 1 < s.length ? digits[bits >> 6 & 63] : '=') + (at + 2 < s.length ? digits[bits & 63] : '=')\n        }"],
+    // A queue without `index` and `insert`, that could not be made with `maxlen`.
+    ["_collections", "class deque:\n", "from _deque import deque\nclass _linked_deque:\n"],
+    ["_struct", "'p':{'size':1,'alignment':0,'pack':None,'unpack':None},", "'p':{'size':1,'alignment':0,'pack':None,'unpack':None},\n'?':{'size':1,'alignment':0,'pack':lambda number,size,endian:b'\\x01' if number else b'\\x00','unpack':lambda data,index,size,endian:data[index]!=0},"],
+    ["annotationlib", "print('NotImplementedError for format')", "pass"],
+    ["_strptime", "time._STRUCT_TM_ITEMS", "9"],
+    ["brython.js", "_b_.set.tp_iter=function(self){return{\nob_type:set_iterator,so:self,it:set_iter(self),version:self.$version}}", "_b_.set.tp_iter=function(self){return{\nob_type:set_iterator,so:self,it:set_iter(self),version:self.$version,size:self.$used}}"],
+    // Items of bytes are numbers already.
+    ["binascii", "crc=crc_32_tab[(crc ^int(ord(c)))&0xff]^(crc >>8)", "crc=crc_32_tab[(crc ^c)&0xff]^(crc >>8)"],
+    ["binascii", "crc=((crc <<8)&0xff00)^crctab_hqx[((crc >>8)&0xff)^ord(c)]", "crc=((crc <<8)&0xff00)^crctab_hqx[((crc >>8)&0xff)^c]"],
+    // Small numbers stand in sets in their order, not in that of their texts.
+    ["brython.js", "function*set_iter(so){var ordered_keys=Object.keys(so.$store).sort()", "function*set_iter(so){var ordered_keys=Object.keys(so.$store)"],
+    // `self` is not there.
+    ["_io_classes", "        self.$text_pos++", "        _self.$text_pos++"],
+    // Built-in names that were added later were not found behind `import *`.
+    ["brython.js", "if(builtins_scope.locals.has(name)){return _b_[name]}\nthrow $B.name_error(name)}", "if(Object.hasOwn(_b_,name)){return _b_[name]}\nthrow $B.name_error(name)}"],
+    ["brython.js", "if(builtins_scope.locals.has(name)){return _b_[name]}\n$B.set_inum(inum)", "if(Object.hasOwn(_b_,name)){return _b_[name]}\n$B.set_inum(inum)"],
 ];
 
 /** The text of `brython.js`, or of a module named like `collections`, with what is mended in it. */

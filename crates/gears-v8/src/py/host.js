@@ -383,7 +383,7 @@
     try {
       return outside(() => {
         $B.file_cache[library] = code;
-        const run = new Function(translate(code, "script", library));
+        const run = new Function(translate(code, "__main__", library));
         return () => {
           try {
             outside(run);

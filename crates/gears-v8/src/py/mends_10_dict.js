@@ -541,6 +541,24 @@
 
     $B.dict_get = dict.tp_funcs.get;
 
+    $B.mend.slots(dict, {
+        tp_init() {
+            const { self, args, kw } = $B.args("dict", 1, { self: null }, arguments, null, "args", "kw");
+            if (args.length > 1) {
+                $B.RAISE(_b_.TypeError, `dict expected at most 1 argument, got ${args.length}`);
+            }
+            if (args.length === 1) {
+                for (const { key, value } of pairs_of(args[0])) {
+                    dict.$setitem(self, key, value);
+                }
+            }
+            for (const { key, value } of iterate(kw)) {
+                dict.$setitem(self, key, value);
+            }
+            return NONE;
+        },
+    });
+
     /** Views: what they show, in the order of the dictionary. */
     const shown = {
         dict_keys: ({ key }) => key,

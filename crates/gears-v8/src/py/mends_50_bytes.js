@@ -490,6 +490,16 @@
         copy: (self) => make_of(bytearray, self.source.slice()),
     });
     // An array of its own for each: what is changed here must not change there.
+    const original_bytes_new = bytes.tp_new;
+    $B.mend.slots(bytes, {
+        tp_new(cls, args, kw) {
+            const made = original_bytes_new(cls, args, kw);
+            if (Array.isArray(made.source) && args.length > 0 && made.source === args[0]?.source) {
+                made.source = made.source.slice();
+            }
+            return made;
+        },
+    });
     const original_new = bytearray.tp_new;
     $B.mend.slots(bytearray, {
         tp_new(cls, args, kw) {
