@@ -16,10 +16,6 @@ WRONG = {
         ["RG.JSEXECUTE", "1", "REQUIREMENTS", "numpy"],
         "ERR Unknown arguments were given: REQUIREMENTS",
     ),
-    "JSEXECUTE with requirements": (
-        ["RG.JSEXECUTE", "1", "REQUIREMENTS", "json"],
-        "ERR Unknown arguments were given: REQUIREMENTS",
-    ),
     "JSEXECUTE with bytes as an option": (["RG.JSEXECUTE", "1", b"\xff\x00"], "ERR Unknown arguments were given: "),
     "JSEXECUTE without an ID": (["RG.JSEXECUTE", "1", "ID"], "ERR the ID must be of letters, digits, '_' and '-'"),
     "JSEXECUTE with an empty ID": (["RG.JSEXECUTE", "1", "ID", ""], "ERR the ID must be of letters"),
