@@ -610,4 +610,13 @@
     }
     $B.mend.slots($B.dict_keys, { tp_richcompare: compare_views });
     $B.mend.slots($B.dict_items, { tp_richcompare: compare_views });
+
+    // A generator is in step with the frames of its caller only where its own __next__ is called.
+    const init = dict.tp_init;
+    dict.tp_init = function (self, first) {
+        if (arguments.length === 2 && $B.exact_type(first, $B.generator)) {
+            return init(self, $B.$list([...$B.make_js_iterator(first)]));
+        }
+        return init.apply(this, arguments);
+    };
 })(__BRYTHON__);
