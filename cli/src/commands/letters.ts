@@ -1,0 +1,72 @@
+/** `gears letters`: the dead letters of a consumer, one by one or by their errors. */
+
+import { withServer, type Address } from '../connection.js';
+import { plural } from '../difference.js';
+import { byError, letters as read, type Letter, type Wanted } from '../letters.js';
+import { shorten, table, visible, type Output } from '../output.js';
+
+export interface LettersOptions extends Address {
+    readonly stream?: string;
+    readonly error?: string;
+    readonly count: number;
+    readonly summary?: boolean;
+}
+
+export async function letters(
+    library: string,
+    consumer: string,
+    options: LettersOptions,
+    output: Output,
+): Promise<void> {
+    await withServer(options, async redis => {
+        const found: Letter[] = [];
+        let more = false;
+        for await (const letter of read(redis, library, consumer, wanted(options))) {
+            if (options.summary !== true && found.length === options.count) {
+                more = true;
+                break;
+            }
+            found.push(letter);
+        }
+        if (options.summary === true) {
+            const groups = byError(found);
+            output.result({ library, consumer, letters: found.length, errors: groups }, () =>
+                found.length === 0
+                    ? 'No dead letters'
+                    : table(
+                          ['LETTERS', 'STREAMS', 'ERROR'],
+                          groups.map(group => [group.letters, group.streams, group.error]),
+                      ),
+            );
+            return;
+        }
+        output.result({ library, consumer, letters: found, more }, () => lines(found));
+        if (more && !output.json) {
+            output.note(`There are more than ${plural(options.count, 'letter')}: --count shows more of them`);
+        }
+    });
+}
+
+export function wanted(options: { stream?: string; error?: string }): Wanted {
+    return {
+        ...(options.stream === undefined ? {} : { stream: Buffer.from(options.stream) }),
+        ...(options.error === undefined ? {} : { error: options.error }),
+    };
+}
+
+function lines(found: readonly Letter[]): string {
+    if (found.length === 0) {
+        return 'No dead letters';
+    }
+    return table(
+        ['STREAM', 'ID', 'ATTEMPTS', 'GIVEN UP', 'ERROR', 'FIELDS'],
+        found.map(letter => [
+            visible(letter.stream),
+            letter.id,
+            letter.attempts,
+            new Date(letter.last_time).toISOString(),
+            shorten(letter.error, 80),
+            shorten(letter.fields.map(([name, value]) => `${visible(name)}=${visible(value)}`).join(' '), 120),
+        ]),
+    );
+}

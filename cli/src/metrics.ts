@@ -1,0 +1,159 @@
+/** Figures of the module as metrics for Prometheus. What they are is read anew for each scrape. */
+
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { Redis } from 'ioredis';
+import { Fields } from './replies.js';
+import {
+    consumerFigures,
+    libraries,
+    moduleInfo,
+    streamsBehind,
+    type ConsumerFigures,
+    type LibraryState,
+} from './server.js';
+
+/** Everything that one scrape reads. */
+export interface Snapshot {
+    readonly memory: ReadonlyMap<string, string>;
+    readonly libraries: readonly LibraryState[];
+    /** `used_heap`, `used_buffers` and `memory_limit`, by the library's name as INFO writes it. */
+    readonly heaps: ReadonlyMap<string, Fields>;
+    readonly consumers: readonly (ConsumerFigures & { readonly behind_ms: number })[];
+    /** Consumers beyond the most that are shown. */
+    readonly left_out: number;
+}
+
+const STATES = ['running', 'waiting', 'paused', 'aborted', 'refused', 'quarantined'];
+
+/** Reads the figures of at most so many consumers. */
+export async function snapshot(redis: Redis, mostConsumers: number): Promise<Snapshot> {
+    const [memory, ofLibraries, all] = await Promise.all([
+        moduleInfo(redis, 'memory'),
+        moduleInfo(redis, 'libraries'),
+        libraries(redis),
+    ]);
+    const named = all.flatMap(library => library.consumers.map(({ name }) => [library.name, name] as const));
+    const shown = named.slice(0, mostConsumers);
+    const consumers = [];
+    for (const [library, consumer] of shown) {
+        const [figures, [furthest]] = await Promise.all([
+            consumerFigures(redis, library, consumer),
+            streamsBehind(redis, library, consumer, 1),
+        ]);
+        consumers.push({ ...figures, behind_ms: furthest?.behind_ms ?? 0 });
+    }
+    const heaps = new Map<string, Fields>();
+    for (const [name, value] of ofLibraries) {
+        heaps.set(name.replace(/^library_/, ''), new Fields(value.split(',').flatMap(pair => pair.split('='))));
+    }
+    return { memory, libraries: all, heaps, consumers, left_out: named.length - shown.length };
+}
+
+/** A library's name as INFO writes it. */
+export function infoName(name: string): string {
+    return name.replace(/[^A-Za-z0-9\-_.]/gu, '_');
+}
+
+/** A registry with what a snapshot says; without one, with the word that the server is not there. */
+export function metrics(figures: Snapshot | null, scrapeSeconds: number): Registry {
+    const registry = new Registry();
+    const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]): Gauge<L> =>
+        new Gauge({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
+    const counter = <L extends string>(name: string, help: string, ...labelNames: L[]): Counter<L> =>
+        new Counter({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
+
+    gauge('up', 'Whether the server answered with the module.').set(figures === null ? 0 : 1);
+    gauge('scrape_duration_seconds', 'How long reading the figures took.').set(scrapeSeconds);
+    if (figures === null) {
+        return registry;
+    }
+
+    const memory = (name: string): number => Number(figures.memory.get(name) ?? 0);
+    gauge('memory_used_bytes', 'Heaps and array buffers of all libraries.').set(memory('used_by_libraries'));
+    gauge('memory_limit_bytes', 'The setting v8-maxmemory.').set(memory('limit_of_libraries'));
+    gauge('streams_memory_bytes', 'Memory that the streams take which consumers know.').set(memory('streams_bytes'));
+    gauge('consumers_left_out', 'Consumers that are not shown, because there are too many.').set(figures.left_out);
+
+    ofLibraries(figures, gauge);
+    ofConsumers(figures, gauge, counter);
+    ofTriggers(figures, gauge, counter);
+    return registry;
+}
+
+type MakeGauge = <L extends string>(name: string, help: string, ...labelNames: L[]) => Gauge<L>;
+type MakeCounter = <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>;
+
+function ofLibraries(figures: Snapshot, gauge: MakeGauge): void {
+    const quarantined = gauge('library_quarantined', 'Whether the library is kept but cannot be loaded.', 'library');
+    const pending = gauge('library_pending_jobs', 'Entries, calls and background parts that have not begun.', 'library');
+    const heap = gauge('library_heap_bytes', 'Heap after the last garbage collection.', 'library');
+    const buffers = gauge('library_buffers_bytes', 'Array buffers.', 'library');
+    const limit = gauge('library_memory_limit_bytes', 'The setting library-maxmemory as of the load.', 'library');
+    for (const library of figures.libraries) {
+        const labels = { library: library.name };
+        quarantined.set(labels, library.quarantine === null ? 0 : 1);
+        pending.set(labels, library.pending_jobs);
+        const fields = figures.heaps.get(infoName(library.name));
+        if (fields !== undefined) {
+            heap.set(labels, fields.number('used_heap'));
+            buffers.set(labels, fields.number('used_buffers'));
+            limit.set(labels, fields.number('memory_limit'));
+        }
+    }
+}
+
+function ofConsumers(figures: Snapshot, gauge: MakeGauge, counter: MakeCounter): void {
+    const of = ['library', 'consumer'] as const;
+    const counters = [
+        ['processed', counter('consumer_processed_total', 'Entries that are done, given-up ones included.', ...of)],
+        ['attempts', counter('consumer_attempts_total', 'Calls of the callback that ended.', ...of)],
+        ['failures', counter('consumer_failures_total', 'Calls of the callback that failed.', ...of)],
+        ['given_up', counter('consumer_given_up_total', 'Entries that were given up.', ...of)],
+        ['dead_letters', counter('consumer_dead_letters_total', 'Entries added to the dead letter stream.', ...of)],
+        ['filtered', counter('consumer_filtered_total', 'Entries that did not match the filter.', ...of)],
+    ] as const;
+    const streams = gauge('consumer_streams', 'Streams that the consumer knows.', ...of);
+    const inFlight = gauge('consumer_in_flight', 'Entries that are with the callback.', ...of);
+    const behind = gauge('consumer_behind_seconds', 'How long the stream furthest behind has been behind.', ...of);
+    const state = gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', ...of, 'state');
+    const lag = gauge('consumer_lag_seconds', "From the time in an entry's ID to its end.", ...of, 'quantile');
+    const processing = gauge('consumer_processing_seconds', 'From the delivery to the end.', ...of, 'quantile');
+    for (const each of figures.consumers) {
+        const labels = { library: each.library, consumer: each.consumer };
+        for (const [field, metric] of counters) {
+            metric.inc(labels, each[field]);
+        }
+        streams.set(labels, each.streams);
+        inFlight.set(labels, each.in_flight);
+        behind.set(labels, each.behind_ms / 1000);
+        for (const one of new Set([...STATES, each.state])) {
+            state.set({ ...labels, state: one }, one === each.state ? 1 : 0);
+        }
+        lag.set({ ...labels, quantile: '0.5' }, each.lag_ms_p50 / 1000);
+        lag.set({ ...labels, quantile: '0.99' }, each.lag_ms_p99 / 1000);
+        processing.set({ ...labels, quantile: '0.5' }, each.processing_ms_p50 / 1000);
+        processing.set({ ...labels, quantile: '0.99' }, each.processing_ms_p99 / 1000);
+    }
+}
+
+function ofTriggers(figures: Snapshot, gauge: MakeGauge, counter: MakeCounter): void {
+    const of = ['library', 'trigger'] as const;
+    const counters = [
+        ['triggered', counter('trigger_triggered_total', 'Events that passed the filters.', ...of)],
+        ['finished', counter('trigger_finished_total', 'Events that are done, failed ones included.', ...of)],
+        ['failed', counter('trigger_failed_total', 'Events that failed.', ...of)],
+        ['dropped', counter('trigger_dropped_total', 'Events that found no room.', ...of)],
+    ] as const;
+    const seconds = counter('trigger_seconds_total', 'From each event to the end of its callback, summed.', ...of);
+    const waiting = gauge('trigger_waiting', 'Events that wait for the callback.', ...of);
+    for (const library of figures.libraries) {
+        for (const trigger of library.triggers) {
+            const labels = { library: library.name, trigger: trigger.name };
+            for (const [field, metric] of counters) {
+                metric.inc(labels, trigger[field]);
+            }
+            seconds.inc(labels, trigger.total_ms / 1000);
+            waiting.set(labels, trigger.waiting);
+        }
+    }
+}

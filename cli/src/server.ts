@@ -1,0 +1,208 @@
+/** What the module tells of its libraries: its replies, with types. */
+
+import type { Redis } from 'ioredis';
+import { Failure } from './failure.js';
+import { Fields, type Reply } from './replies.js';
+
+export interface FunctionState {
+    readonly name: string;
+    readonly flags: readonly string[];
+}
+
+export interface ConsumerState {
+    readonly name: string;
+    readonly prefix: string;
+    readonly window: number;
+    readonly trim: boolean;
+    /** How many streams it knows. */
+    readonly streams: number;
+    /** Those that were given and differ from the defaults. */
+    readonly options: Readonly<Record<string, Reply>>;
+}
+
+export interface TriggerState {
+    readonly name: string;
+    readonly triggered: number;
+    readonly finished: number;
+    readonly failed: number;
+    readonly dropped: number;
+    readonly waiting: number;
+    /** Milliseconds of all its events, from each to the end of its callback. */
+    readonly total_ms: number;
+    readonly last_error: string | null;
+}
+
+export interface LibraryState {
+    readonly name: string;
+    readonly engine: string;
+    readonly owner: string;
+    /** The JSON text given with CONFIG. */
+    readonly config: string | null;
+    readonly quarantine: string | null;
+    readonly pending_jobs: number;
+    readonly functions: readonly FunctionState[];
+    readonly consumers: readonly ConsumerState[];
+    readonly triggers: readonly TriggerState[];
+}
+
+/** How a consumer is doing: what RG.CONSUMER INFO says. */
+export interface ConsumerFigures {
+    readonly library: string;
+    readonly consumer: string;
+    readonly state: string;
+    readonly error: string | null;
+    readonly dead_letter: Buffer | null;
+    readonly streams: number;
+    readonly processed: number;
+    readonly in_flight: number;
+    readonly attempts: number;
+    readonly failures: number;
+    readonly given_up: number;
+    readonly dead_letters: number;
+    readonly filtered: number;
+    readonly lag_ms_p50: number;
+    readonly lag_ms_p99: number;
+    readonly processing_ms_p50: number;
+    readonly processing_ms_p99: number;
+}
+
+export interface StreamState {
+    readonly name: string;
+    readonly db: number;
+    readonly state: string;
+    readonly position: string;
+    readonly pending: number;
+    readonly behind_ms: number;
+    readonly processed: number;
+    readonly last_error: string | null;
+}
+
+/** The libraries, or those of these names. */
+export async function libraries(redis: Redis, ...names: string[]): Promise<LibraryState[]> {
+    const of = names.flatMap(name => ['LIBRARY', name]);
+    // Level 1: from level 2 on the reply has every stream, and there may be very many.
+    const reply = (await call(redis, 'RG.FUNCTION', 'LIST', ...of, 'v')) as Reply[];
+    return reply.map(each => library(new Fields(each)));
+}
+
+function library(fields: Fields): LibraryState {
+    return {
+        name: fields.text('name'),
+        engine: fields.text('engine'),
+        owner: fields.text('user'),
+        config: fields.has('configuration') ? fields.text('configuration') : null,
+        quarantine: fields.error('quarantine'),
+        pending_jobs: fields.number('pending_jobs'),
+        functions: fields
+            .records('functions')
+            .map(each => ({ name: each.text('name'), flags: each.list('flags').map(String) })),
+        consumers: fields.records('stream_consumers').map(each => ({
+            name: each.text('name'),
+            prefix: each.text('prefix'),
+            window: each.number('window'),
+            trim: each.text('trim') === 'enabled',
+            streams: each.number('num_streams'),
+            options: Object.fromEntries(new Fields(each.raw('options')).entries()),
+        })),
+        triggers: fields.records('notifications_consumers').map(each => ({
+            name: each.text('name'),
+            triggered: each.number('num_triggered'),
+            finished: each.number('num_finished'),
+            failed: each.number('num_failed'),
+            dropped: each.number('num_dropped'),
+            waiting: each.number('num_waiting'),
+            // The spelling is the module's.
+            total_ms: each.number('total_exection_time'),
+            last_error: each.error('last_error'),
+        })),
+    };
+}
+
+/** How a consumer is doing. */
+export async function consumerFigures(redis: Redis, library: string, consumer: string): Promise<ConsumerFigures> {
+    // As bytes: the key of a stream need not be UTF-8.
+    const fields = new Fields((await callBytes(redis, 'RG.CONSUMER', 'INFO', library, consumer)) as Reply);
+    const deadLetter = new Fields(fields.raw('options')).raw('dead_letter');
+    return {
+        library,
+        consumer,
+        state: fields.text('state'),
+        error: fields.error('error'),
+        dead_letter: Buffer.isBuffer(deadLetter) ? deadLetter : null,
+        streams: fields.number('streams'),
+        processed: fields.number('processed'),
+        in_flight: fields.number('in_flight'),
+        attempts: fields.number('attempts'),
+        failures: fields.number('failures'),
+        given_up: fields.number('given_up'),
+        dead_letters: fields.number('dead_letters'),
+        filtered: fields.number('filtered'),
+        lag_ms_p50: fields.number('lag_ms_p50'),
+        lag_ms_p99: fields.number('lag_ms_p99'),
+        processing_ms_p50: fields.number('processing_ms_p50'),
+        processing_ms_p99: fields.number('processing_ms_p99'),
+    };
+}
+
+/** So many of a consumer's streams: those that are furthest behind, the furthest first. */
+export async function streamsBehind(
+    redis: Redis,
+    library: string,
+    consumer: string,
+    count: number,
+): Promise<StreamState[]> {
+    const reply = await call(redis, 'RG.CONSUMER', 'STREAMS', library, consumer, 'BYLAG', 'COUNT', count);
+    const streams = (reply as [string, Reply[]])[1];
+    return streams.map(each => {
+        const fields = new Fields(each);
+        return {
+            name: fields.text('name'),
+            db: fields.number('db'),
+            state: fields.text('state'),
+            position: fields.text('position'),
+            pending: fields.number('pending'),
+            behind_ms: fields.number('behind_ms'),
+            processed: fields.number('processed'),
+            last_error: fields.error('last_error'),
+        };
+    });
+}
+
+/** The fields of one section of INFO that belong to the module, without its name in front. */
+export async function moduleInfo(redis: Redis, section: string): Promise<Map<string, string>> {
+    const text = (await call(redis, 'INFO', `redisgears_2_${section}`)) as string;
+    const fields = new Map<string, string>();
+    for (const line of text.split(/\r?\n/)) {
+        const colon = line.indexOf(':');
+        if (colon > 0 && !line.startsWith('#')) {
+            fields.set(line.slice(0, colon).replace(/^redisgears_2_/, ''), line.slice(colon + 1));
+        }
+    }
+    return fields;
+}
+
+/** Sends a command. What the server refuses is an error of the user's, and so has no stack. */
+export async function call(redis: Redis, command: string, ...args: (string | Buffer | number)[]): Promise<unknown> {
+    return refusable(redis.call(command, ...args), command);
+}
+
+/** The same, for a reply as bytes. */
+export async function callBytes(
+    redis: Redis,
+    command: string,
+    ...args: (string | Buffer | number)[]
+): Promise<unknown> {
+    return refusable(redis.callBuffer(command, ...args), command);
+}
+
+async function refusable(reply: Promise<unknown>, command: string): Promise<unknown> {
+    try {
+        return await reply;
+    } catch (error) {
+        if (error instanceof Error && error.name === 'ReplyError') {
+            const missing = /unknown command/i.test(error.message) && command.startsWith('RG.');
+            throw new Failure(missing ? 'the server has no module redisgears_2' : error.message);
+        }
+        throw error;
+    }
+}

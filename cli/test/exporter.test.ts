@@ -1,0 +1,146 @@
+/** The exporter's figures, against those of INFO. */
+
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
+import { after, before, test } from 'node:test';
+import { connect } from '../src/connection.js';
+import { LocalServer } from '../src/local_server.js';
+import { moduleInfo } from '../src/server.js';
+import { eventually } from '../src/testing.js';
+import { gears, start } from './gears.js';
+
+const LIBRARY = `#!js name=lib
+redis.register_stream_consumer('book', 's:', 1, false, (c, data) => {
+    if (data.record[0][0] === 'bad') {
+        throw new Error('bad');
+    }
+}, { dead_letter: 'dead' });
+redis.register_stream_consumer('a "quoted"\\\\name', 'q:', 1, false, () => {});
+redis.register_notifications_consumer('note', 'k:', () => {});
+redis.register_function('f', () => 1);`;
+
+let server: LocalServer;
+let redis: Awaited<ReturnType<typeof connect>>;
+const running: ChildProcess[] = [];
+before(async () => {
+    server = await LocalServer.start();
+    redis = await connect({ url: server.url });
+    await redis.call('RG.FUNCTION', 'LOAD', LIBRARY);
+    await redis.xadd('s:1', '*', 'good', '1');
+    await redis.xadd('s:1', '*', 'bad', '1');
+    await redis.set('k:1', 'a');
+    await eventually(async () => (await info('consumers', 'consumer_lib_book')).get('processed') === 2);
+});
+after(async () => {
+    running.forEach(child => child.kill('SIGKILL'));
+    redis?.disconnect();
+    await server?.stop();
+});
+
+/** The numbers of one line of INFO. */
+async function info(section: string, line: string): Promise<Map<string, number>> {
+    const text = (await moduleInfo(redis, section)).get(line) ?? '';
+    return new Map(text.split(',').map(pair => [pair.split('=')[0] ?? '', Number(pair.split('=')[1])]));
+}
+
+/** An exporter's URL and process. */
+async function serve(...args: string[]): Promise<{ url: string; child: ChildProcess }> {
+    const child = start(['exporter', '--port', '0', '--json', ...args]);
+    running.push(child);
+    const line = await new Promise<string>((resolve, reject) => {
+        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
+        child.once('exit', code => reject(new Error(`it ended with ${code}`)));
+    });
+    return { url: JSON.parse(line).url, child };
+}
+
+/** The samples by name and labels, as they are written. */
+async function scrape(url: string): Promise<Map<string, number>> {
+    const response = await fetch(url);
+    assert.equal(response.status, 200);
+    assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+    const lines = (await response.text()).split('\n').filter(line => line !== '' && !line.startsWith('#'));
+    return new Map(lines.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]));
+}
+
+test("the figures are INFO's", async () => {
+    const { url, child } = await serve('--url', server.url);
+    const samples = await eventually(async () => {
+        const found = await scrape(url);
+        return found.get('redisgears_up') === 1 && found;
+    });
+    const book = await info('consumers', 'consumer_lib_book');
+    const labels = '{library="lib",consumer="book"}';
+    for (const name of ['processed', 'attempts', 'failures', 'given_up', 'dead_letters', 'filtered']) {
+        assert.equal(samples.get(`redisgears_consumer_${name}_total${labels}`), book.get(name), name);
+    }
+    assert.equal(samples.get(`redisgears_consumer_given_up_total${labels}`), 1);
+    assert.equal(samples.get(`redisgears_consumer_streams${labels}`), book.get('streams'));
+    assert.equal(samples.get(`redisgears_consumer_in_flight${labels}`), 0);
+    assert.equal(samples.get(`redisgears_consumer_behind_seconds${labels}`), 0);
+    const state = (which: string) => samples.get(`redisgears_consumer_state{library="lib",consumer="book",state="${which}"}`);
+    assert.deepEqual([state('running'), state('aborted')], [1, 0]);
+    const note = await info('triggers', 'trigger_lib_note');
+    assert.equal(note.get('triggered'), 1);
+    assert.equal(samples.get('redisgears_trigger_triggered_total{library="lib",trigger="note"}'), 1);
+    assert.equal(samples.get('redisgears_trigger_dropped_total{library="lib",trigger="note"}'), 0);
+    const lib = await info('libraries', 'library_lib');
+    assert.equal(samples.get('redisgears_library_heap_bytes{library="lib"}'), lib.get('used_heap'));
+    assert.equal(samples.get('redisgears_library_quarantined{library="lib"}'), 0);
+    assert.equal(samples.get('redisgears_memory_limit_bytes'), 2 * 1024 ** 3);
+    assert.ok(samples.has('redisgears_consumer_processed_total{library="lib",consumer="a \\"quoted\\"\\\\name"}'));
+    assert.equal((await fetch(url.replace('/metrics', '/'))).status, 404);
+
+    child.kill('SIGTERM');
+    assert.equal(await new Promise(resolve => child.once('exit', resolve)), 0);
+});
+
+test('a consumer that stands still is seen by its state and by how long it is behind', async () => {
+    const { url } = await serve('--url', server.url);
+    await redis.call('RG.CONSUMER', 'PAUSE', 'lib', 'book');
+    await redis.xadd('s:1', '*', 'good', '2');
+    await eventually(async () => {
+        const samples = await scrape(url);
+        const state = samples.get('redisgears_consumer_state{library="lib",consumer="book",state="paused"}');
+        const behind = samples.get('redisgears_consumer_behind_seconds{library="lib",consumer="book"}') ?? 0;
+        return state === 1 && behind > 0;
+    });
+    await redis.call('RG.CONSUMER', 'RESUME', 'lib', 'book');
+});
+
+test('more consumers than wanted are counted alone', async () => {
+    const { url } = await serve('--url', server.url, '--most-consumers', '1');
+    const samples = await eventually(async () => {
+        const found = await scrape(url);
+        return found.get('redisgears_up') === 1 && found;
+    });
+    assert.equal(samples.get('redisgears_consumers_left_out'), 1);
+    assert.equal([...samples.keys()].filter(name => name.startsWith('redisgears_consumer_streams')).length, 1);
+});
+
+test('a server that is gone is down, and up again when it is back', async () => {
+    const port = await new Promise<number>(resolve => {
+        const probe = createServer().listen(0, '127.0.0.1', () => {
+            const { port } = probe.address() as { port: number };
+            probe.close(() => resolve(port));
+        });
+    });
+    const { url } = await serve('--url', `redis://127.0.0.1:${port}`);
+    const up = async () => (await scrape(url)).get('redisgears_up');
+    assert.equal(await up(), 0);
+    const second = await LocalServer.start({}, '--port', String(port), '--bind', '127.0.0.1');
+    try {
+        await eventually(async () => (await up()) === 1, { timeoutMs: 10_000 });
+    } finally {
+        await second.stop();
+    }
+    await eventually(async () => (await up()) === 0);
+});
+
+test('a port that is taken is an error', async () => {
+    const { url } = await serve('--url', server.url);
+    const again = await gears(['exporter', '--url', server.url, '--port', new URL(url).port]);
+    assert.equal(again.code, 2);
+    assert.match(again.stderr, /EADDRINUSE/);
+});

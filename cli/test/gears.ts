@@ -1,0 +1,70 @@
+/** What the tests share: the command as a process, folders, and small libraries. */
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { packageFile } from '../src/package.js';
+
+export interface Outcome {
+    readonly code: number | null;
+    readonly stdout: string;
+    readonly stderr: string;
+    /** The standard output, read as JSON. */
+    readonly json: any;
+}
+
+const main = packageFile('dist/src/main.js');
+
+/** The environment without what would name another server. */
+function environment(more: Record<string, string>): NodeJS.ProcessEnv {
+    const { GEARS_URL: _, REDIS_URL: __, ...rest } = process.env;
+    return { ...rest, ...more };
+}
+
+/** Runs `gears`, in that folder, to its end. */
+export async function gears(
+    args: readonly string[],
+    options: { cwd?: string; environment?: Record<string, string> } = {},
+): Promise<Outcome> {
+    const child = start(args, options);
+    let [stdout, stderr] = ['', ''];
+    child.stdout?.on('data', (data: Buffer) => (stdout += data.toString()));
+    child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
+    const code = await new Promise<number | null>(resolve => child.once('close', resolve));
+    return {
+        code,
+        stdout,
+        stderr,
+        get json() {
+            return JSON.parse(stdout);
+        },
+    };
+}
+
+/** Starts `gears`, for a command that serves until it is ended. */
+export function start(
+    args: readonly string[],
+    options: { cwd?: string; environment?: Record<string, string> } = {},
+): ChildProcess {
+    return spawn(process.execPath, [main, ...args], {
+        cwd: options.cwd ?? tmpdir(),
+        env: environment(options.environment ?? {}),
+        stdio: ['ignore', 'pipe', 'pipe'],
+    });
+}
+
+/** A folder that goes when the file's tests are over. */
+export function folder(): string {
+    const path = mkdtempSync(join(tmpdir(), 'gears-test-'));
+    after(() => rmSync(path, { recursive: true, force: true }));
+    return path;
+}
+
+/** A script with that top level, as a file. */
+export function script(where: string, name: string, body: string): string {
+    const path = join(where, `${name}.js`);
+    writeFileSync(path, `#!js name=${name}\n${body}\n`);
+    return path;
+}

@@ -1,0 +1,153 @@
+/** Dead letters: shown, summed up, and delivered once more. */
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { connect } from '../src/connection.js';
+import { LocalServer } from '../src/local_server.js';
+import { consumerFigures } from '../src/server.js';
+import { eventually } from '../src/testing.js';
+import { gears } from './gears.js';
+
+// An entry fails with its field `error` unless the key `healed` is there, and for good where it says so.
+const LIBRARY = `#!js name=lib
+function book(client, data) {
+    const fields = new Map(data.record);
+    const healed = client.call('EXISTS', 'healed') === 1n && !fields.has('hopeless');
+    if (fields.has('error') && !healed) {
+        throw fields.get('error');
+    }
+}
+redis.register_stream_consumer('book', 's:', 1, false, book, { dead_letter: 'dead' });
+redis.register_stream_consumer('other', 's:', 1, false, book, { dead_letter: 'dead' });
+redis.register_stream_consumer('plain', 's:', 1, false, () => {});`;
+
+let server: LocalServer;
+let redis: Awaited<ReturnType<typeof connect>>;
+before(async () => {
+    server = await LocalServer.start();
+    redis = await connect({ url: server.url });
+});
+after(async () => {
+    redis?.disconnect();
+    await server?.stop();
+});
+beforeEach(async () => {
+    await redis.flushall();
+    await redis.call('RG.FUNCTION', 'LOAD', 'UPGRADE', LIBRARY);
+});
+
+function run(command: string, ...args: string[]) {
+    return gears([command, 'lib', ...args, '--url', server.url]);
+}
+
+/** Adds entries that fail, and waits for their letters, of both consumers. */
+async function fail(stream: string | Buffer, ...errors: string[]): Promise<void> {
+    const length = await redis.xlen('dead');
+    for (const error of errors) {
+        await redis.xadd(stream, '*', 'error', error, ...(error.startsWith('hopeless') ? ['hopeless', '1'] : []));
+    }
+    await eventually(async () => (await redis.xlen('dead')) === length + 2 * errors.length);
+}
+
+test('letters are shown with the entry that was given up', async () => {
+    await fail('s:1', 'first', 'second');
+    const shown = await run('letters', 'book', '--json');
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.equal(shown.json.more, false);
+    const [letter, ...more] = shown.json.letters;
+    assert.equal(more.length, 1);
+    assert.deepEqual([letter.stream, letter.attempts, letter.error], ['s:1', 1, 'first']);
+    assert.deepEqual(letter.fields, [['error', 'first']]);
+    assert.equal(letter.id, (await redis.xrange('s:1', '-', '+'))[0]?.[0]);
+    assert.match((await run('letters', 'book')).stdout, /^STREAM .*\ns:1 .* first +error=first\n/);
+});
+
+test('letters are chosen by stream and by error, and summed up by error', async () => {
+    await fail('s:1', 'busy', 'hopeless 1');
+    await fail('s:2', 'busy');
+    const of = async (...args: string[]) => (await run('letters', 'book', '--json', ...args)).json.letters.length;
+    assert.equal(await of(), 3);
+    assert.equal(await of('--stream', 's:1'), 2);
+    assert.equal(await of('--error', 'hopeless*'), 1);
+    assert.equal(await of('--error', 'hopeless'), 0);
+    assert.equal(await of('--count', '2'), 2);
+    assert.deepEqual((await run('letters', 'book', '--summary', '--json')).json.errors, [
+        { error: 'busy', letters: 2, streams: 2 },
+        { error: 'hopeless 1', letters: 1, streams: 1 },
+    ]);
+});
+
+test('more letters than a page holds are all found', async () => {
+    await fail('s:1', ...Array.from({ length: 600 }, (_, index) => `error ${index}`));
+    const all = await run('letters', 'book', '--count', '10000', '--json');
+    assert.deepEqual(
+        all.json.letters.map((letter: { error: string }) => letter.error),
+        Array.from({ length: 600 }, (_, index) => `error ${index}`),
+    );
+});
+
+test('a redrive reports what succeeded and what failed again, of every stream', async () => {
+    await fail('s:1', 'busy', 'hopeless', 'busy');
+    await fail('s:2', 'busy');
+    await redis.set('healed', '1');
+    const driven = await run('redrive', 'book', '--json');
+    assert.equal(driven.code, 1);
+    assert.match(driven.stderr, /some letters failed again/);
+    assert.deepEqual(driven.json.streams, [
+        { stream: 's:1', delivered: 3, succeeded: 2, failed: 1, open: 0 },
+        { stream: 's:2', delivered: 1, succeeded: 1, failed: 0, open: 0 },
+    ]);
+    const left = (await run('letters', 'book', '--json')).json.letters;
+    assert.deepEqual(left.map((letter: { error: string }) => letter.error), ['hopeless']);
+    // Those of the other consumer lie in the same stream, and stay.
+    assert.equal((await run('letters', 'other', '--json')).json.letters.length, 4);
+});
+
+test('a redrive of one stream leaves the others, and takes so many', async () => {
+    await fail('s:1', 'busy', 'busy', 'busy');
+    await fail('s:2', 'busy');
+    await redis.set('healed', '1');
+    const driven = await run('redrive', 'book', '--stream', 's:1', '--count', '2', '--json');
+    assert.equal(driven.code, 0, driven.stderr);
+    assert.deepEqual(driven.json.streams, [{ stream: 's:1', delivered: 2, succeeded: 2, failed: 0, open: 0 }]);
+    assert.equal((await run('letters', 'book', '--json')).json.letters.length, 2);
+});
+
+test('a stream whose name is not UTF-8 is redriven too', async () => {
+    await fail(Buffer.from([0x73, 0x3a, 0xff]), 'busy');
+    await redis.set('healed', '1');
+    const driven = await run('redrive', 'book', '--json');
+    assert.equal(driven.code, 0, driven.stderr);
+    assert.deepEqual(driven.json.streams, [{ stream: 's:\\xff', delivered: 1, succeeded: 1, failed: 0, open: 0 }]);
+});
+
+test('a redrive that has not ended in time says so', async () => {
+    await fail('s:1', 'busy');
+    await redis.set('healed', '1');
+    await redis.call('RG.CONSUMER', 'PAUSE', 'lib', 'book');
+    const driven = await run('redrive', 'book', '--wait', '1', '--json');
+    assert.equal(driven.code, 1);
+    assert.match(driven.stderr, /not all have ended after 1 seconds/);
+    assert.equal(driven.json.streams[0].open, 1);
+    const at_once = await run('redrive', 'book', '--wait', '0', '--json');
+    assert.equal(at_once.code, 0);
+    await redis.call('RG.CONSUMER', 'RESUME', 'lib', 'book');
+    await eventually(async () => (await run('letters', 'book', '--json')).json.letters.length === 0);
+});
+
+test('without letters, without a dead letter stream and without a consumer it says so', async () => {
+    await redis.xadd('s:1', '*', 'a', '1');
+    await eventually(async () => (await consumerFigures(redis, 'lib', 'book')).streams === 1);
+    assert.match((await run('letters', 'book')).stdout, /^No dead letters$/m);
+    const none = await run('redrive', 'book');
+    assert.deepEqual([none.code, none.stdout], [0, 'No dead letters\n']);
+    const unknown = await run('redrive', 'book', '--stream', 's:nosuch');
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.stderr, /knows no stream 's:nosuch'/);
+    const plain = await run('letters', 'plain');
+    assert.equal(plain.code, 1);
+    assert.match(plain.stderr, /has no option dead_letter/);
+    const nobody = await run('letters', 'nobody');
+    assert.equal(nobody.code, 1);
+    assert.match(nobody.stderr, /has no stream consumer 'nobody'/);
+});
