@@ -10,8 +10,8 @@ import { own_modules, patched } from "./python-patches.mjs";
 const [source, target] = process.argv.slice(2);
 const here = (name) => new URL(name, import.meta.url);
 
-// What makes no sense inside a server: the browser's modules, what shows windows, tests.
-const LEFT_OUT = /^(browser|_webworker|_webcomponent|_svg|_ajax|turtle|webbrowser|test|unittest\.test|site-packages|idlelib|_pyrepl|interpreter|antigravity)(\.|$)/;
+// What makes no sense inside a server: the browser's modules, what shows windows, tests, what fetches its tables.
+const LEFT_OUT = /^(browser|_webworker|_webcomponent|_svg|_ajax|turtle|webbrowser|test|unittest\.test|site-packages|idlelib|_pyrepl|interpreter|antigravity|unicodedata)(\.|$)/;
 
 const taken = {};
 runInNewContext(readFileSync(join(source, "brython_stdlib.js"), "utf8"), {

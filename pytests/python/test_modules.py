@@ -4,6 +4,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from testing.python import execute
+from testing.servers import TIMEOUT
 
 MODULES = [
     "bisect", "collections", "contextlib", "copy", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq", "itertools",
@@ -34,7 +35,7 @@ def test_modules_of_the_standard_library_are_there(server, name):
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("how", ["import {}", "from {} import x", "__import__('{}')", "import json\nimport {} as y"])
 def test_what_libraries_have_not_is_refused_with_the_reason(server, name, how):
-    with pytest.raises(ResponseError, match=rf"ImportError: module '{name}' cannot be used: {REFUSED[name]}"):
+    with pytest.raises(ResponseError, match=rf"ImportError: module '{name}' cannot be used: {REFUSED[name]}$"):
         execute(server, how.format(name))
 
 
@@ -81,6 +82,43 @@ def test_what_would_be_asked_of_the_machine_is_refused_with_the_reason(server, c
 def test_source_that_is_nested_too_deeply_is_refused(server):
     with pytest.raises(ResponseError, match="RecursionError|SyntaxError: too many nested parentheses"):
         execute(server, "x = " + "(" * 50_000 + ")" * 50_000)
+
+
+def test_a_script_that_is_too_large_is_refused(server):
+    with pytest.raises(ResponseError, match="MemoryError: the script is too large: translated it has [0-9]+ characters"):
+        with server.setting(TIMEOUT, 20_000):
+            execute(server, "x = 1\n" * 30_000)
+
+
+def test_what_is_wrong_is_told_however_long_the_line_is(server):
+    with pytest.raises(ResponseError, match="line 2 .*SyntaxError: .*parenthesis|unmatched"):
+        execute(server, "x = 1\n" + "]" * 10_000)
+    with pytest.raises(ResponseError, match="ValueError: " + "a" * 1000):
+        execute(server, "raise ValueError('a' * 100_000)")
+
+
+def test_what_is_no_python_is_a_syntax_error(server):
+    for code in ["const a = () => { return 1; };", "function f() {}", "let x = 1;", "x = {", "def", "'", "\x00", "print 'a'"]:
+        with pytest.raises(ResponseError, match="SyntaxError: "):
+            execute(server, code)
+
+
+def test_what_contains_itself_can_be_printed(server):
+    execute(server, "d = {'a': 1}\nd['d'] = d\nl = [d]\nd['l'] = l\nlog(str(d))\nlog(repr({'d': {}, 'e': {}}))")
+    assert server.messages("GEARS: ") == ["{'a': 1, 'd': {...}, 'l': [{...}]}", "{'d': {}, 'e': {}}"]
+    code = """
+class Bad:
+    def __repr__(self):
+        raise ValueError('no')
+d = {'bad': Bad()}
+for _ in range(2):
+    try:
+        repr(d)
+    except ValueError as error:
+        log(str(error))
+"""
+    execute(server, code)
+    assert server.messages("GEARS: ")[-2:] == ["no", "no"]
 
 
 def test_errors_have_pythons_lines(server):

@@ -82,8 +82,7 @@ class error(Exception):
 _gears.set_error(error)
 
 
-def execute(command, *args):
-    return _gears.execute(command, args)
+execute = _gears.execute
 
 
 class Atomic:

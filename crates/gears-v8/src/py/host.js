@@ -8,9 +8,13 @@
   const { of_reply, of_argument, str, dict_of } = values;
   const { FUTURE, outside, call, is_callable, make_operators } = steps;
   const { is_async_function } = native;
+  const { isArray } = Array;
   const { waitAsync } = Atomics;
   const Text = String;
   const Failure = Error;
+
+  // Of code that is made of a text, as guards.rs bounds it.
+  const CODE_MAX = 2 ** 21;
 
   // --- modules -------------------------------------------------------------------------------------
 
@@ -81,7 +85,9 @@
     const importer = $B.frame_obj?.frame.__file__ ?? "";
     const reason = REFUSED[name.split(".")[0]];
     if (reason !== undefined && !importer.startsWith(FILES)) {
-      $B.RAISE(_b_.ImportError, `module '${name}' cannot be used: ${reason}`);
+      const refused = $B.EXC(_b_.ImportError, `module '${name}' cannot be used: ${reason}`);
+      refused.$suggestion = None;
+      throw refused;
     }
     try {
       return import_any(name, ...more);
@@ -114,16 +120,34 @@
   // --- errors --------------------------------------------------------------------------------------
 
   const is_too_deep = (error) => error instanceof RangeError && Text(error.message).includes("call stack");
+  // A line of the script may be of any length, and there may be any number of them: what matters are both ends.
+  const LINE_SHOWN = 160;
+  const TEXT_SHOWN = 3500;
+  const shortened = (text) => {
+    const lines = text.split("\n").map((line, at, all) =>
+      line.length > LINE_SHOWN && at < all.length - 1 ? `${line.slice(0, LINE_SHOWN)}...` : line);
+    const short = lines.join("\n");
+    if (short.length <= TEXT_SHOWN) return short;
+    const last = lines.at(-1).slice(0, TEXT_SHOWN / 2);
+    return `${short.slice(0, TEXT_SHOWN / 2)}\n...\n${last}`;
+  };
+  // Where Brython cannot tell of an error, or has trouble with it.
+  const plainly = (error) => {
+    try {
+      if (error?.ob_type === undefined) return Text(error);
+      const [message, place] = error.args ?? [];
+      const line = isArray(place) ? ` (line ${place[1]})` : "";
+      return `${$B.class_name(error)}: ${typeof message === "string" ? message : _b_.str.$factory(error)}${line}`;
+    } catch {
+      return "an exception that has no text";
+    }
+  };
   const traceback = (error) => {
     if (is_too_deep(error)) return "RecursionError: maximum recursion depth exceeded";
     try {
-      return outside(() => $B.error_trace($B.exception(error)));
+      return shortened(outside(() => $B.error_trace($B.exception(error))).trimStart());
     } catch {
-      try {
-        return Text(error);
-      } catch {
-        return "an exception that has no text";
-      }
+      return shortened(plainly(error));
     }
   };
   // As the engine tells it: the text, and no stack of JavaScript.
@@ -145,16 +169,19 @@
   };
   let error_class = _b_.Exception;
   // What the module's own JavaScript throws is an error of Python's where Python can see it.
+  const fail = (error) => {
+    if (error?.ob_type !== undefined) throw error;
+    if (is_too_deep(error)) throw $B.$call(_b_.RecursionError, "maximum recursion depth exceeded");
+    const type = error instanceof TypeError ? _b_.TypeError : error_class;
+    throw $B.$call(type, Text(error?.message ?? error));
+  };
   const guarded = (work) => {
     const frames = $B.frame_obj;
     try {
       return work();
     } catch (error) {
       $B.frame_obj = frames;
-      if (error?.ob_type !== undefined) throw error;
-      if (is_too_deep(error)) throw $B.$call(_b_.RecursionError, "maximum recursion depth exceeded");
-      const type = error instanceof TypeError ? _b_.TypeError : error_class;
-      throw $B.$call(type, Text(error?.message ?? error));
+      return fail(error);
     } finally {
       // A thread may have come while this one waited for the server.
       $B.frame_obj = frames;
@@ -252,6 +279,27 @@
     return options;
   };
 
+  // Called for every record, so it is JavaScript as a whole.
+  const execute = (...words) => {
+    if (words.length === 0 || !$B.is_str(words[0])) {
+      $B.RAISE(_b_.TypeError, "the first argument of execute must be a string");
+    }
+    const frames = $B.frame_obj;
+    try {
+      words[0] = str(words[0]);
+      for (let at = 1; at < words.length; at++) words[at] = of_argument(words[at]);
+      return of_reply(native.execute(words));
+    } catch (error) {
+      $B.frame_obj = frames;
+      return fail(error);
+    } finally {
+      // A thread may have come while this one waited for the server.
+      $B.frame_obj = frames;
+    }
+  };
+  execute.ob_type = $B.builtin_function_or_method;
+  execute.$function_infos = ["redisgears", "execute", "execute"];
+
   const functions = {
     plan: (reader, argument, description) =>
       guarded(() => {
@@ -276,11 +324,7 @@
         plan.builder.register(undefined, options);
         return None;
       }),
-    execute: (command, args) =>
-      guarded(() => {
-        if (!$B.is_str(command)) $B.RAISE(_b_.TypeError, "the first argument of execute must be a string");
-        return of_reply(native.execute([str(command), ...args.map(of_argument)]));
-      }),
+    execute,
     log: (message, level) => {
       if (!$B.is_str(message)) $B.RAISE(_b_.TypeError, "the first argument of log must be a string");
       return guarded(() => (builder().log(str(message), str(level)), None));
@@ -383,7 +427,11 @@
     try {
       return outside(() => {
         $B.file_cache[library] = code;
-        const run = new Function(translate(code, "__main__", library));
+        const translated = translate(code, "__main__", library);
+        if (translated.length > CODE_MAX) {
+          $B.RAISE(_b_.MemoryError, `the script is too large: translated it has ${translated.length} characters, of ${CODE_MAX} at most`);
+        }
+        const run = new Function(translated);
         return () => {
           try {
             outside(run);
