@@ -85,9 +85,8 @@ def test_source_that_is_nested_too_deeply_is_refused(server):
 
 
 def test_a_script_that_is_too_large_is_refused(server):
-    with pytest.raises(ResponseError, match="MemoryError: the script is too large: translated it has [0-9]+ characters"):
-        with server.setting(TIMEOUT, 20_000):
-            execute(server, "x = 1\n" * 30_000)
+    with pytest.raises(ResponseError, match="MemoryError: the script is too large: translated it has [0-9]+ characters"), server.setting(TIMEOUT, 20_000):
+        execute(server, "x = 1\n" * 30_000)
 
 
 def test_what_is_wrong_is_told_however_long_the_line_is(server):
