@@ -94,8 +94,6 @@ class Soak:
         # Of the checks; there once the server runs.
         self.client = None
         self.replica = None
-        if options.replica:
-            self.replica = self._start(options.module, "--replicaof", f"127.0.0.1 {self.server.port}", name="replica")
 
     def _start(self, module, *more, name="primary"):
         directory = self._directory / name
@@ -121,12 +119,13 @@ class Soak:
     def run(self):
         """All of it; gives the lines of the summary."""
         with self.server:
-            if self.replica is None:
-                lines, digest = self._work()
-            else:
-                with self.replica:
+            if self._options.replica:
+                primary = ("--replicaof", f"127.0.0.1 {self.port}")
+                with self._start(self._options.module, *primary, name="replica") as self.replica:
                     lines, digest = self._work()
                     self._compare_replica(digest)
+            else:
+                lines, digest = self._work()
         if digest:
             self._compare_file(digest)
         return lines
