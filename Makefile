@@ -77,6 +77,7 @@ adversary: ## hostile scripts, several minutes; REDIS_SERVER=, PYTEST_ARGS=
 
 sanitize: ## the Rust tests under AddressSanitizer
 	@scripts/setup test
+	@scripts/python-runtime
 	@scripts/sanitize
 
 servers: ## fetch Redis 8.0, 8.6 and Valkey 9, for make test and REDIS_SERVER=

@@ -2,7 +2,7 @@
 // JavaScript stays as it is. One in Python is translated here, once, which takes far longer than to run it: its file,
 // modules/NAME.py.js, or NAME.__init__.py.js where it is a package, gives a function that runs the module.
 // Usage: node scripts/python-modules.mjs PACKAGE TARGET
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createContext, runInContext, runInNewContext } from "node:vm";
 import { own_modules, patched } from "./python-patches.mjs";
@@ -31,6 +31,8 @@ function replaced(text, part, other) {
 let brython = patched("brython.js", readFileSync(join(source, "brython.js"), "utf8"));
 brython = replaced(brython, "_b_.__BRYTHON__=__BRYTHON__", "$B.$itself=__BRYTHON__");
 writeFileSync(join(target, "brython.js"), brython);
+// They say whose work it is, and under which license.
+for (const name of ["package.json", "README.md"]) copyFileSync(join(source, name), join(target, name));
 
 const context = createContext(Object.create(null));
 const before = readFileSync(here("../crates/gears-v8/src/py/before.js"), "utf8");
