@@ -236,6 +236,30 @@ def test_log_takes_a_level(server):
             execute(server, wrong)
 
 
+REFUSED = {
+    "GB('CommandReader')": "CommandReader is not there: scripts cannot stand in front of commands",
+    "GB('PythonReader')": "PythonReader is not there: it may read without an end",
+    "registerTE(1, print)": "registerTE is not there: the server has no time events",
+    "override_reply('x')": "override_reply is not there: scripts cannot stand in front of commands",
+    "get_command()": "get_command is not there",
+    "call_next('x')": "call_next is not there",
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_what_there_is_not_is_refused_by_name_with_the_reason(server, call):
+    with pytest.raises(ResponseError, match=f"NotImplementedError: {REFUSED[call]}"):
+        execute(server, call)
+    with pytest.raises(ResponseError, match="ImportError: cannot import name 'nosuch' from 'redisgears'$"):
+        execute(server, "from redisgears import nosuch")
+
+
+def test_a_flat_error_is_told_as_it_is(server):
+    assert failure(server, "def f(x):\n    flat_error('just this')") == "just this"
+    with pytest.raises(ResponseError, match="^just this$"):
+        execute(server, "flat_error('just this')")
+
+
 def test_hashtag_and_configuration(server):
     assert run(server, "def f(x):\n    return repr([hashtag(), configGet('x'), gearsConfigGet('x', 5)])") == "['06S', None, 5]"
     code = "#!py name=lib\nlog(repr([configGet('a'), gearsConfigGet('b', 'none'), gearsConfigGet('c', 'none')]))\nGB().register('x')"

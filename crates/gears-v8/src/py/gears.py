@@ -79,7 +79,30 @@ class error(Exception):
     """What a command replied, where that is an error."""
 
 
-_gears.set_error(error)
+class FlatError(error):
+    """One of whose traceback nothing is told."""
+
+
+_gears.set_errors(error, FlatError)
+
+
+def flat_error(message):
+    raise FlatError(message)
+
+
+def registerTE(*args):
+    raise NotImplementedError('registerTE is not there: the server has no time events for scripts')
+
+
+def _no_command(name):
+    def refuse(*args):
+        raise NotImplementedError(f'{name} is not there: scripts cannot stand in front of commands')
+    return refuse
+
+
+override_reply = _no_command('override_reply')
+get_command = _no_command('get_command')
+call_next = _no_command('call_next')
 
 
 execute = _gears.execute

@@ -145,7 +145,10 @@
   const traceback = (error) => {
     if (is_too_deep(error)) return "RecursionError: maximum recursion depth exceeded";
     try {
-      return shortened(outside(() => $B.error_trace($B.exception(error))).trimStart());
+      if (error?.ob_type === flat_class && flat_class !== undefined) return shortened(outside(() => str(error)));
+      const text = outside(() => $B.error_trace($B.exception(error)));
+      // Brython suggests what it has not found.
+      return shortened(text.replace(". Did you mean: 'undefined'?", "").trimStart());
     } catch {
       return shortened(plainly(error));
     }
@@ -168,6 +171,7 @@
     throw error;
   };
   let error_class = _b_.Exception;
+  let flat_class;
   // What the module's own JavaScript throws is an error of Python's where Python can see it.
   const fail = (error) => {
     if (error?.ob_type !== undefined) throw error;
@@ -300,9 +304,16 @@
   execute.ob_type = $B.builtin_function_or_method;
   execute.$function_infos = ["redisgears", "execute", "execute"];
 
+  const NO_READERS = {
+    __proto__: null,
+    CommandReader: "scripts cannot stand in front of commands; functions of libraries in JavaScript are called with RG.FCALL",
+    PythonReader: "it may read without an end; a run may begin with any other reader, and give what it likes with flatmap",
+  };
   const functions = {
     plan: (reader, argument, description) =>
       guarded(() => {
+        const reason = NO_READERS[str(reader)];
+        if (reason !== undefined) $B.RAISE(_b_.NotImplementedError, `${str(reader)} is not there: ${reason}`);
         const { GearsBuilder } = builder();
         const plan = { ob_type: Plan, reader: to_option("", reader) };
         plan.builder = new GearsBuilder(plan.reader, to_option("", argument), to_option("", description));
@@ -331,7 +342,11 @@
     },
     hashtag: () => guarded(() => builder().hashtag() ?? None),
     config_get: (key, missing) => guarded(() => builder().gearsConfigGet(key, null) ?? missing),
-    set_error: (type) => ((error_class = type), None),
+    set_errors(type, flat) {
+      error_class = type;
+      flat_class = flat;
+      return None;
+    },
     enter_atomic: () => (atomic.enter(), None),
     leave_atomic: () => (atomic.leave(), None),
     is_in_atomic: () => atomic.is_inside(),
@@ -410,7 +425,7 @@
     const names = run();
     const shown = [
       "GearsBuilder", "GB", "execute", "atomic", "log", "hashtag", "gearsConfigGet", "configGet", "gearsFuture", "createFuture",
-      "setFutureResults", "setFutureException", "runCoroutine", "isAsyncAllow", "isInAtomicBlock",
+      "flat_error", "registerTE", "override_reply", "get_command", "call_next", "setFutureResults", "setFutureException", "runCoroutine", "isAsyncAllow", "isInAtomicBlock",
     ];
     for (const name of shown) _b_[name] = names[name];
     const { execute, atomic, log, hashtag, gearsConfigGet, gearsFuture, isInAtomicBlock, error } = names;
