@@ -18,6 +18,7 @@ REFUSED = {
     "subprocess": "libraries have no processes",
     "socket": "libraries have no sockets",
     "ssl": "libraries have no sockets",
+    "asyncio": "there is no loop to run; steps and gearsFuture are awaited without it",
     "browser": "there is no browser",
     "browser.ajax": "there is no browser",
     "interpreter": "there is no browser",

@@ -23,6 +23,7 @@
     __proto__: null,
     threading: "libraries have no threads", _thread: "libraries have no threads", multiprocessing: "libraries have no processes",
     subprocess: "libraries have no processes", socket: "libraries have no sockets", _socket: "libraries have no sockets",
+    asyncio: "there is no loop to run; steps and gearsFuture are awaited without it",
     ssl: "libraries have no sockets", select: "libraries have no sockets", selectors: "libraries have no sockets",
     browser: "there is no browser", interpreter: "there is no browser", _ajax: "there is no browser",
     javascript: "libraries see Python alone",
