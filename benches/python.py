@@ -154,7 +154,7 @@ def measure_load(options: argparse.Namespace) -> list[Figure]:
 def measure_idle(options: argparse.Namespace) -> list[Figure]:
     """What a server takes that has the module, and no Python: until its first reply, and of memory."""
     figures = []
-    for module in options.modules or [options.module]:
+    for module in map(Path.resolve, options.modules or [options.module]):
         starts, sizes = [], []
         for _ in range(max(options.rounds, 5)):
             start = time.perf_counter()

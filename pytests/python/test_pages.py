@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from redis import ResponseError
 
 from testing.gears1 import registration, wait_registration
 from testing.launch import REPOSITORY
@@ -68,3 +69,31 @@ def test_the_gear_that_is_moved_runs_as_it_was(server):
     server.run("XADD", "order:1", "*", "item", "c")
     wait_registration(server, "orders", status="WAITING_FOR_RETRY_ON_FAILURE")
     assert "Exception: no weight" in registration(server, "orders")["lastError"]
+
+
+REFUSED = {
+    "GB('CommandReader').register(trigger='x')": "CommandReader is not there: scripts cannot stand in front of commands",
+    "GB().register('x', trigger='x')": "the argument trigger is not there: functions of libraries in JavaScript",
+    "GB().register('x', commands=['set'])": "the argument commands is not there: scripts cannot stand in front",
+    "GB().register(hook='set')": "the argument hook is not there: scripts cannot stand in front of commands",
+    "GB('PythonReader').run()": "PythonReader is not there: it may read without an end",
+    "override_reply('x')": "override_reply is not there: scripts cannot stand in front of commands",
+    "get_command()": "get_command is not there: scripts cannot stand in front of commands",
+    "call_next('x')": "call_next is not there: scripts cannot stand in front of commands",
+    "registerTE(1, lambda: 1)": "registerTE is not there: the server has no time events",
+    "import threading": "'threading' cannot be used: libraries have no threads",
+    "import subprocess": "'subprocess' cannot be used: libraries have no processes",
+    "import socket": "'socket' cannot be used: libraries have no sockets",
+    "import browser": "'browser' cannot be used: there is no browser",
+    "import javascript": "'javascript' cannot be used: libraries see Python alone",
+    "open('x')": "open cannot be used: libraries have no files",
+    "input()": "input cannot be used: libraries have no terminal",
+    "import time; time.sleep(1)": "time.sleep cannot be used: it would hold up the server",
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_is_refused_is_named_with_the_reason(server, code):
+    with pytest.raises(ResponseError, match=re.escape(REFUSED[code])):
+        server.run("RG.PYEXECUTE", code)
+    assert server.libraries() == []

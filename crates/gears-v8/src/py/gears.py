@@ -2,6 +2,15 @@
 # arguments is in host.js, the module _gears.
 import _gears
 
+NO_HOOKS = 'scripts cannot stand in front of commands'
+# Arguments of register that RedisGears 1 has and this module has not, with the reason.
+REFUSED_ARGUMENTS = {
+    'commands': NO_HOOKS,
+    'hook': NO_HOOKS,
+    'keyprefix': NO_HOOKS,
+    'trigger': 'functions of libraries in JavaScript are called with RG.FCALL',
+}
+
 
 class GearsBuilder:
     def __init__(self, reader='KeysReader', defaultArg='*', desc=None):
@@ -69,6 +78,9 @@ class GearsBuilder:
         return _gears.run(self.__plan, args, kwargs)
 
     def register(self, *args, **kwargs):
+        for name in kwargs:
+            if name in REFUSED_ARGUMENTS:
+                raise NotImplementedError(f'the argument {name} is not there: {REFUSED_ARGUMENTS[name]}')
         return _gears.register(self.__plan, args, kwargs)
 
 
