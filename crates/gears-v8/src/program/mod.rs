@@ -147,6 +147,8 @@ impl Program for V8Program {
             let loading = scope.remove_slot::<Loading>().unwrap_or_default();
             if matches!(top_level, TopLevel::Function(_)) {
                 python::keep_code(scope);
+                // What the translator has left: half of what the library would keep of the machine's memory.
+                scope.low_memory_notification();
             }
             self.isolate_limits.measure(scope);
             (result.and_then(|result| result), loading)
