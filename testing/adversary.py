@@ -14,6 +14,7 @@ import pytest
 from redis import ResponseError
 
 from testing.libraries import consumer
+from testing.servers import V8
 from testing.waits import eventually
 
 LIMITED = "library-maxmemory 64mb"
@@ -85,7 +86,7 @@ class Hostile:
         """Sets both limits of time."""
         self.server.set_timeout(milliseconds)
         self.server.run("CONFIG", "SET", "redisgears_2.background-timeout", milliseconds)
-        self.patience = IN_LONG_TIME if milliseconds == LONG_MS else IN_TIME
+        self.patience = (IN_LONG_TIME if milliseconds == LONG_MS else IN_TIME) * V8.slowness()
 
     def memory(self):
         """Bytes that are resident, without what the server's allocator only keeps for later."""

@@ -12,9 +12,16 @@ KNOWN = {
     "async functions run to their end": "their coroutines are promises, which cannot be driven by hand",
 }
 
+# How long a script may take, which is not what is tested here: a hundred expressions take a quarter of a second.
+SCRIPT_MS = 10_000
 # Expressions in a script, and scripts.
 CHUNK = 100
 CHUNKS = 30
+
+
+@pytest.fixture(autouse=True)
+def time_for_scripts(server):
+    server.set_timeout(SCRIPT_MS)
 
 
 def parameters():
