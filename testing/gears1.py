@@ -36,17 +36,24 @@ DENY = "GearsBuilder().foreach(x => execute('del', x['key'])).register()"
 KEEP = "GearsBuilder('StreamReader').foreach(x => execute('set', x['streamId'], JSON.stringify(x))).register('s1')"
 
 
-def execute(node, code, *options, client=None):
+# Of each language its command, and what the first line of its libraries begins with.
+JAVASCRIPT = ("RG.JSEXECUTE", "#!js")
+PYTHON = ("RG.PYEXECUTE", "#!py")
+
+
+def execute(node, code, *options, client=None, language=JAVASCRIPT):
     """Runs a script."""
-    return (client or node.client).execute_command("RG.JSEXECUTE", code, *options)
+    command, _ = language
+    return (client or node.client).execute_command(command, code, *options)
 
 
-def bring(node, way, code, name="gears"):
-    """Has a script register what it does, in one of the two ways there are."""
-    if way == "RG.JSEXECUTE":
-        assert execute(node, code, "ID", name) == "OK"
+def bring(node, way, code, name="gears", language=JAVASCRIPT):
+    """Has a script register what it does: by the command of its language, or as a library."""
+    command, prologue = language
+    if way == command:
+        assert execute(node, code, "ID", name, language=language) == "OK"
     else:
-        assert node.run("RG.FUNCTION", "LOAD", f"#!js name={name}\n{code}") == "OK"
+        assert node.run("RG.FUNCTION", "LOAD", f"{prologue} name={name}\n{code}") == "OK"
 
 
 def logged(node, start=""):

@@ -1,14 +1,8 @@
 """Scripts in Python."""
 
+from functools import partial
 
-def execute(node, code, *options, client=None):
-    """Runs a script."""
-    return (client or node.client).execute_command("RG.PYEXECUTE", code, *options)
+from testing import gears1
 
-
-def bring(node, way, code, name="gears"):
-    """Has a script register what it does, in one of the two ways there are."""
-    if way == "RG.PYEXECUTE":
-        assert execute(node, code, "ID", name) == "OK"
-    else:
-        assert node.run("RG.FUNCTION", "LOAD", f"#!py name={name}\n{code}") == "OK"
+execute = partial(gears1.execute, language=gears1.PYTHON)
+bring = partial(gears1.bring, language=gears1.PYTHON)

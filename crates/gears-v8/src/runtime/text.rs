@@ -113,14 +113,13 @@ pub(crate) fn throw_type_error(scope: &v8::PinScope, message: &str) {
     scope.throw_exception(error);
 }
 
-/// Compiles a script; `name` is what stacks call it.
-pub(crate) fn compile<'s>(
+/// Where a script is from; `name` is what stacks call it.
+pub(crate) fn origin<'s>(
     scope: &v8::PinScope<'s, '_>,
     name: &str,
-    source: v8::Local<v8::String>,
-) -> Result<v8::Local<'s, v8::Script>, Thrown> {
+) -> Result<v8::ScriptOrigin<'s>, Thrown> {
     let name = v8::String::new(scope, name).or_thrown()?;
-    let origin = v8::ScriptOrigin::new(
+    Ok(v8::ScriptOrigin::new(
         scope,
         name.into(),
         0,
@@ -132,6 +131,15 @@ pub(crate) fn compile<'s>(
         false,
         false,
         None,
-    );
+    ))
+}
+
+/// Compiles a script; `name` is what stacks call it.
+pub(crate) fn compile<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    name: &str,
+    source: v8::Local<v8::String>,
+) -> Result<v8::Local<'s, v8::Script>, Thrown> {
+    let origin = origin(scope, name)?;
     v8::Script::compile(scope, source, Some(&origin)).or_thrown()
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::runtime::text::{OrThrown, Thrown};
+use crate::runtime::text::{OrThrown, Thrown, origin};
 
 /// The translator of Python to JavaScript.
 pub(crate) const TRANSLATOR: &str = "brython.js";
@@ -138,20 +138,7 @@ impl Text {
         scope: &mut v8::PinScope<'s, '_>,
         name: &str,
     ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
-        let name = v8::String::new(scope, name).or_thrown()?;
-        let origin = v8::ScriptOrigin::new(
-            scope,
-            name.into(),
-            0,
-            0,
-            false,
-            0,
-            None,
-            false,
-            false,
-            false,
-            None,
-        );
+        let origin = origin(scope, name)?;
         let text = self.string(scope)?;
         let (mut source, options) = match self.code.get() {
             Some(code) => (
