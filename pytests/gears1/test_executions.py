@@ -191,9 +191,12 @@ def test_a_run_can_be_aborted_while_its_client_waits(server, code):
 
 def test_an_aborted_run_reads_and_processes_nothing_more(server):
     fill(server, "a:", 5000)
-    step = "foreach(async x => { execute('INCR', 'count'); log('begun'); await null; })"
+    # No step ends before the key is there, so that the run cannot end before it is aborted.
+    waits = "while (execute('EXISTS', 'go') == 0) await null;"
+    step = f"foreach(async x => {{ execute('INCR', 'count'); log('begun'); {waits} }})"
     identity = begin(server, f"GB().{step}.run('a:*')")
-    server.run("RG.ABORTEXECUTION", identity)
+    assert server.run("RG.ABORTEXECUTION", identity) == "OK"
+    server.run("SET", "go", 1)
     server.load(function("f", "async () => GB('ShardsIDReader').run()"))
     server.call("f")
 
