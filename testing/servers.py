@@ -25,6 +25,10 @@ enable-module-command yes
 """
 
 
+# How lines begin that say who changed what.
+AUDIT = r"audit: [A-Z ]+ by user "
+
+
 class V8:
     """The flags for V8 that servers get: the tests must hold with those of ``V8_FLAGS`` too, as ``stress-scavenge=10``."""
 
@@ -316,9 +320,13 @@ class Server:
         return before
 
     def messages(self, start="", log=None):
-        """Messages of the module and its libraries with that start, which is cut off."""
-        pattern = rf"^\d+:.*? <redisgears_2> {re.escape(start)}(.*)$"
+        """Messages of the module and its libraries with that start, which is cut off; ``audits`` has the others."""
+        pattern = rf"^\d+:.*? <redisgears_2> (?!{AUDIT}){re.escape(start)}(.*)$"
         return re.findall(pattern, self.log_text() if log is None else log, re.MULTILINE)
+
+    def audits(self):
+        """What the log says of who changed what."""
+        return re.findall(rf"^\d+:.*? \* <redisgears_2> ({AUDIT}.*)$", self.log_text(), re.MULTILINE)
 
     def seen(self, tag=""):
         """What ``saw`` logged: "<stream> <value>" per entry."""

@@ -19,9 +19,11 @@ use crate::executor::{Completions, ExecutionLog, ExecutorShared, MainThreadExecu
 use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{
-    Context, GlobalLock, RedisLocked, Settings, own_file, python_folder, v8_flags, wake_main_thread,
+    Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
+    wake_main_thread,
 };
 use gears_core::delivery::{Event, KeyRef};
+use gears_core::quoted;
 use gears_v8::ports::{Engine, Executions, Registered};
 use gears_v8::{Protection, PythonRuntime, V8Engine, initialize};
 
@@ -144,6 +146,11 @@ impl App {
         request: &LoadRequest<'_>,
     ) -> Result<LoadedSource, LoadError> {
         let loaded = self.libraries.load(context, request)?;
+        if let Some(change) = &loaded.change {
+            let what = if change.is_upgrade { "UPGRADE" } else { "LOAD" };
+            let (name, change) = (quoted(loaded.name.as_bytes()), &change.description);
+            audit(context, what, format_args!("library {name}: {change}"));
+        }
         if loaded.stays {
             replication::send_library(context, &self.libraries, &loaded.name);
             if loaded.has_new {
@@ -159,6 +166,8 @@ impl App {
         let deleted = self.libraries.delete(library);
         if deleted {
             replication::send_deletion(context, library);
+            let library = quoted(library.as_bytes());
+            audit(context, "DEL", format_args!("library {library}"));
         }
         deleted
     }
@@ -170,13 +179,23 @@ impl App {
         library: &str,
         registered: &Registered,
     ) -> bool {
-        match self.libraries.unregister(library, registered) {
+        let rest = match self.libraries.unregister(library, registered) {
             Some(Remainder::Library) => {
                 replication::send_library(context, &self.libraries, library);
+                ""
             }
-            Some(Remainder::Nothing) => replication::send_deletion(context, library),
+            Some(Remainder::Nothing) => {
+                replication::send_deletion(context, library);
+                ", and with it the library"
+            }
             None => return false,
-        }
+        };
+        let (what, name) = match registered {
+            Registered::Consumer(name) => ("consumer", name),
+            Registered::Trigger(name) => ("trigger", name),
+        };
+        let name = quoted(format!("{library}/{name}").as_bytes());
+        audit(context, "UNREGISTER", format_args!("{what} {name}{rest}"));
         true
     }
 

@@ -2,7 +2,8 @@
 //! `RedisGears` 2 had them. `CONFIG GET redisgears_2.*` shows the same settings.
 
 use crate::app::App;
-use crate::server::{Command, Context, change_setting, read_setting};
+use crate::server::{Command, Context, audit, change_setting, read_setting};
+use gears_core::quoted;
 use gears_v8::ports::Reply;
 
 use super::{COMMAND, CONTAINER, entry, help_of, subcommand, text, wrong_arity};
@@ -58,7 +59,7 @@ fn get(_app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     read_setting(&String::from_utf8_lossy(name)).map_or_else(Reply::Error, Reply::text)
 }
 
-fn set(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
+fn set(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let [name, value] = arguments else {
         return wrong_arity("rg.config|set");
     };
@@ -69,6 +70,8 @@ fn set(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     match change_setting(&name, &value) {
         Ok(()) => {
             app.settings.refresh();
+            let value = quoted(value.as_bytes());
+            audit(context, "CONFIG SET", format_args!("{name} {value}"));
             Reply::OK
         }
         Err(error) => Reply::Error(error),

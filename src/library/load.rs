@@ -15,6 +15,7 @@ use gears_v8::ports::{
 };
 
 use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
+use super::outline;
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Library, LibraryStatus, exclude};
 use super::swap::Swap;
@@ -58,10 +59,21 @@ pub(crate) struct LoadedSource {
     pub name: String,
     /// Whether it is a library now. Scripts without registrations are not.
     pub stays: bool,
+    /// What is another now, in words, for the log; `None` for a script that does not stay.
+    pub change: Option<Change>,
     /// Whether it has new consumers, which may want streams that exist already.
     pub has_new: bool,
     /// The run over the data set that a script asked for, and where to run it.
     pub scheduled: Option<(Arc<LibraryExecutor>, Scheduled)>,
+}
+
+/// What a load has changed.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Whether there was a library of that name.
+    pub is_upgrade: bool,
+    /// What it has now, or what is another than before.
+    pub description: String,
 }
 
 /// Why a library was not loaded.
@@ -166,6 +178,7 @@ impl Libraries {
             return Ok(LoadedSource {
                 name: name.to_owned(),
                 stays: false,
+                change: None,
                 has_new: false,
                 scheduled,
             });
@@ -181,6 +194,10 @@ impl Libraries {
             library: name.into(),
             executor: &executor,
             user: &user,
+        };
+        let change = Change {
+            is_upgrade: old.is_some(),
+            description: outline::describe(old.as_ref(), engine, request, &staged.registrations),
         };
         let live = swap.run(old, staged.registrations);
         registry.insert(
@@ -200,6 +217,7 @@ impl Libraries {
         Ok(LoadedSource {
             name: name.to_owned(),
             stays: true,
+            change: Some(change),
             has_new,
             scheduled,
         })

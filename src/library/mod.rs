@@ -15,6 +15,7 @@
 mod callees;
 mod libraries;
 mod load;
+mod outline;
 mod prologue;
 mod registry;
 mod restore;

@@ -23,6 +23,7 @@
 //!   dead_letters       dead letters
 //!   scan               finding the streams that are there already
 //!   settings           module configs and module arguments
+//!   audit              who changed what, in that log
 //!   log                the server's log for `log::info!` and friends
 //! threads
 //!   main_thread        whether this is the main thread, and free
@@ -45,6 +46,7 @@
 //! other folder knows a version.
 
 mod admission;
+mod audit;
 mod blocked;
 mod context;
 mod dead_letters;
@@ -74,6 +76,7 @@ mod suppress_triggers;
 mod timer;
 mod user;
 
+pub(crate) use audit::audit;
 pub(crate) use blocked::{BlockedClient, PartedAnswer, ReplyParts};
 pub(crate) use context::{Context, NoWait, is_paused, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};

@@ -6,5 +6,8 @@
 
 pub mod delivery;
 pub mod glob;
+mod quoted;
 pub mod snapshot;
 pub mod triggers;
+
+pub use quoted::quoted;

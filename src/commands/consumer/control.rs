@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
-use crate::server::{Arg, ArgKind, Command, Context, Keys};
+use crate::server::{Arg, ArgKind, Command, Context, Keys, audit};
 use gears_core::delivery::{Delivery, EntryId, KeyRef};
+use gears_core::quoted;
 use gears_v8::ports::Reply;
 
 /// Dead letters that one REDRIVE delivers again, without COUNT.
@@ -138,6 +139,7 @@ fn pause(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             let key = target.key_ref(context);
             app.dispatcher
                 .update(|delivery| delivery.pause(target.consumer, key));
+            audit(context, "PAUSE", target);
             Ok(Reply::OK)
         },
     )
@@ -154,6 +156,7 @@ fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             let key = target.key_ref(context);
             app.dispatcher
                 .update(|delivery| delivery.resume(target.consumer, key));
+            audit(context, "RESUME", target);
             Ok(Reply::OK)
         },
     )
@@ -170,6 +173,7 @@ fn retry(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             nothing_more(rest)?;
             app.dispatcher
                 .update(|delivery| delivery.retry_now(target.consumer, key));
+            audit(context, "RETRY", target);
             Ok(Reply::OK)
         },
     )
@@ -204,6 +208,8 @@ fn seek(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             };
             app.dispatcher
                 .update(|delivery| delivery.seek(target.consumer, key, position));
+            let place = quoted(place);
+            audit(context, "SEEK", format_args!("{target}, to {place}"));
             Ok(Reply::OK)
         },
     )
@@ -249,6 +255,11 @@ fn redrive(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             let count = app
                 .dispatcher
                 .update(|delivery| delivery.redrive(consumer, key, dead_letters));
+            audit(
+                context,
+                "REDRIVE",
+                format_args!("{target}, {count} letters"),
+            );
             Ok(Reply::count(count))
         },
     )

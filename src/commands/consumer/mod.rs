@@ -4,10 +4,13 @@ mod control;
 mod info;
 mod streams;
 
+use std::fmt;
+
 use crate::app::App;
 use crate::dispatcher::ConsumerName;
 use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::delivery::{ConsumerKey, KeyRef};
+use gears_core::quoted;
 use gears_v8::ports::Reply;
 
 use super::{CONTAINER, entry, help_of, subcommand, text, wrong_arity};
@@ -156,6 +159,18 @@ impl<'a> NamedConsumer<'a> {
             app.found(context, key);
         }
         knows()
+    }
+}
+
+/// As lines of the log name it.
+impl fmt::Display for NamedConsumer<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{}/{}", self.name.library, self.name.consumer);
+        write!(to, "consumer {}", quoted(name.as_bytes()))?;
+        match self.key {
+            Some(key) => write!(to, ", stream {}", quoted(key)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,9 +7,10 @@
 use crate::app::App;
 use crate::dispatcher::TriggerView;
 use crate::library::Registry;
-use crate::server::{Arg, Command, Context};
+use crate::server::{Arg, Command, Context, audit};
 use crate::stats::{event_types, key_types, mode_name};
 use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State};
+use gears_core::quoted;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
 
@@ -276,14 +277,16 @@ fn of_trigger(view: &TriggerView) -> Reply {
 
 // --- changes -------------------------------------------------------------------------------------
 
-/// Finds registrations by their IDs; an error if one of them is unknown.
-fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<What>, Reply> {
+/// Finds registrations by their IDs, with the names of library and consumer or trigger; an error if
+/// one of them is unknown.
+fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<(What, String)>, Reply> {
     let (registry, shard) = (app.libraries.all(), context.shard_id());
     ids.iter()
         .map(|id| {
             let mut known = all(&shard, &registry);
             let found = known.find(|one| one.id.as_bytes() == *id);
-            found.map(|one| one.what).ok_or_else(|| {
+            let found = found.map(|one| (one.what, format!("{}/{}", one.library, one.name)));
+            found.ok_or_else(|| {
                 let id = String::from_utf8_lossy(id);
                 Reply::error(format!("ERR execution {id} is not registered"))
             })
@@ -296,7 +299,7 @@ fn pause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
         app,
         context,
         ids,
-        "rg.pauseregistrations",
+        ("rg.pauseregistrations", "PAUSE"),
         |delivery, key| {
             delivery.pause(key, None);
         },
@@ -308,7 +311,7 @@ fn unpause(app: &App, context: &Context, ids: &[&[u8]]) -> Reply {
         app,
         context,
         ids,
-        "rg.unpauseregistrations",
+        ("rg.unpauseregistrations", "RESUME"),
         |delivery, key| {
             delivery.resume(key, None);
         },
@@ -319,7 +322,7 @@ fn change(
     app: &App,
     context: &Context,
     ids: &[&[u8]],
-    command: &str,
+    (command, word): (&str, &str),
     work: impl Fn(&mut Delivery, ConsumerKey),
 ) -> Reply {
     if !context.state().is_primary {
@@ -333,19 +336,26 @@ fn change(
         Err(error) => return error,
     };
     let mut keys = Vec::new();
-    for what in found {
+    for (what, name) in found {
         match what {
-            What::Consumer(key) => keys.push(key),
+            What::Consumer(key) => keys.push((key, name)),
             What::Trigger(_) => {
                 return Reply::error("ERR Reader KeysReader does not support pause/unpause");
             }
         }
     }
     app.change_consumers(context, || {
-        for key in keys {
-            app.dispatcher.update(|delivery| work(delivery, key));
+        for (key, _) in &keys {
+            app.dispatcher.update(|delivery| work(delivery, *key));
         }
     });
+    for (_, name) in &keys {
+        audit(
+            context,
+            word,
+            format_args!("consumer {}", quoted(name.as_bytes())),
+        );
+    }
     Reply::OK
 }
 

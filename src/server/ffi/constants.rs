@@ -15,6 +15,7 @@ pub(crate) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 pub(crate) const API_VERSION: c_int = raw::REDISMODULE_APIVER_1 as c_int;
 pub(crate) const CLIENT_INFO_VERSION: u64 = raw::REDISMODULE_CLIENTINFO_VERSION as u64;
 pub(crate) const CLIENT_IS_SUBSCRIBED: u64 = raw::REDISMODULE_CLIENTINFO_FLAG_PUBSUB as u64;
+pub(crate) const CLIENT_IS_LOCAL: u64 = raw::REDISMODULE_CLIENTINFO_FLAG_UNIXSOCKET as u64;
 pub(crate) const TYPE_METHODS: u64 = raw::REDISMODULE_TYPE_METHOD_VERSION as u64;
 pub(crate) const AUX_BEFORE_KEYS: c_int = raw::REDISMODULE_AUX_BEFORE_RDB as c_int;
 /// Failed reads of a dump are ours to handle; and keys that were opened for writing were not

@@ -3,7 +3,7 @@
 //! A [`Context`] is only handed out while its thread holds the server's lock, which is what makes
 //! its methods safe to call.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -12,7 +12,9 @@ use redis_module::{ContextFlags, RedisString};
 use smallvec::SmallVec;
 
 use super::api;
-use super::constants::{CLIENT_INFO_VERSION, CLIENT_IS_SUBSCRIBED, MODULE_OPTIONS, OK};
+use super::constants::{
+    CLIENT_INFO_VERSION, CLIENT_IS_LOCAL, CLIENT_IS_SUBSCRIBED, MODULE_OPTIONS, OK,
+};
 use super::string::{StringRef, owned};
 
 /// Characters of a server's name in a cluster.
@@ -21,6 +23,17 @@ const SHARD_ID: usize = 40;
 /// The server's context of the call that is going on, or the detached one.
 #[derive(Clone, Debug)]
 pub(crate) struct Context(*mut RedisModuleCtx, CommandStrings);
+
+/// A client that has a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Its number, as `CLIENT LIST` has it.
+    pub(crate) id: u64,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    /// Whether it came through a Unix socket, and has no address that tells.
+    pub(crate) is_local: bool,
+}
 
 /// The first keys and arguments of the command that is run: strings that the server lends.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +141,24 @@ impl Context {
 
     /// Whether the client of the command is subscribed to channels.
     pub(crate) fn is_subscribed(&self) -> bool {
+        self.client_info()
+            .is_some_and(|info| info.flags & CLIENT_IS_SUBSCRIBED != 0)
+    }
+
+    /// The client of the command; `None` for commands that come from no connection.
+    pub(crate) fn client(&self) -> Option<Client> {
+        let info = self.client_info()?;
+        let address = info.addr.map(c_char::cast_unsigned);
+        let address = CStr::from_bytes_until_nul(&address).ok()?;
+        Some(Client {
+            id: info.id,
+            address: address.to_string_lossy().into_owned(),
+            port: info.port,
+            is_local: info.flags & CLIENT_IS_LOCAL != 0,
+        })
+    }
+
+    fn client_info(&self) -> Option<raw::RedisModuleClientInfoV1> {
         // SAFETY: a plain structure, in which zero is nothing; the version says which.
         let mut info: raw::RedisModuleClientInfoV1 = unsafe { std::mem::zeroed() };
         info.version = CLIENT_INFO_VERSION;
@@ -136,7 +167,7 @@ impl Context {
             let client = api!(RedisModule_GetClientId)(self.0);
             api!(RedisModule_GetClientInfoById)((&raw mut info).cast(), client)
         };
-        found == OK && info.flags & CLIENT_IS_SUBSCRIBED != 0
+        (found == OK).then_some(info)
     }
 
     /// Sends a command on, to the append-only file and, unless `log_only`, to the replicas, in the
