@@ -2,8 +2,12 @@
 //!
 //! What is in one says the delivery core. It is written in the name of the library's owner.
 
+use std::sync::Arc;
+
 use crate::dispatcher::ConsumerName;
-use gears_core::delivery::{DeadLetter, DeadLetterDeletion, EntryId, Item, RecordBatch};
+use gears_core::delivery::{
+    DeadLetter, DeadLetterDeletion, EntryId, Item, Letter, Record, RecordBatch,
+};
 use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Server};
 
@@ -57,6 +61,42 @@ fn run(credentials: &Credentials, arguments: &Arguments) -> Result<(), String> {
 }
 
 impl Context {
+    /// Looks at the entries of a stream of the selected database behind an ID, the oldest first,
+    /// until `look` has seen enough, which gives whether to go on. The ID of the last one then;
+    /// `None` where no more are left. `look` must not run commands.
+    pub(crate) fn look_through(
+        &self,
+        stream: &[u8],
+        after: EntryId,
+        look: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Option<EntryId> {
+        let key = self.open_stream(stream)?;
+        let entries = StreamEntries::behind(&key, after, Direction::Forward)?;
+        let mut batch = RecordBatch::default();
+        let mut enough = None;
+        // Looking for one more tells whether there is more.
+        while let Some((id, fields)) = entries.next() {
+            if enough.is_some() {
+                return enough;
+            }
+            batch.clear();
+            entries.read_fields(id, fields, &mut batch);
+            if !look(batch.get(0)) {
+                enough = Some(id);
+            }
+        }
+        None
+    }
+
+    /// Where dead letters about a stream go whose consumer has them go there. In a cluster that
+    /// is not known without the stream.
+    pub(crate) fn letter_stream(&self, to: &Arc<[u8]>, stream: Option<&[u8]>) -> Option<Arc<[u8]>> {
+        match stream {
+            Some(stream) => Some(stream_for(self, to, stream).into()),
+            None => (!self.is_in_cluster()).then(|| Arc::clone(to)),
+        }
+    }
+
     /// The entries of a stream that are dead letters of a consumer, with the IDs of these,
     /// oldest first; those that are not `wanted` are left out.
     pub(crate) fn dead_letters(
@@ -67,24 +107,22 @@ impl Context {
         most: usize,
         wanted: &dyn Fn(EntryId) -> bool,
     ) -> Vec<(EntryId, Item)> {
-        let Some(key) = self.open_stream(&stream_for(self, to, stream)) else {
-            return Vec::new();
-        };
-        let Some(entries) = StreamEntries::behind(&key, EntryId::ZERO, Direction::Forward) else {
-            return Vec::new();
-        };
         let mut found = Vec::new();
-        while found.len() < most
-            && let Some((dead_letter, fields)) = entries.next()
-        {
-            let mut batch = RecordBatch::default();
-            entries.read_fields(dead_letter, fields, &mut batch);
-            let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
-            let item = DeadLetter::entry_of(batch.get(0), library, name, stream);
-            if let Some(item) = item.filter(|_| wanted(dead_letter)) {
-                found.push((dead_letter, item));
+        let to = stream_for(self, to, stream);
+        self.look_through(&to, EntryId::ZERO, &mut |record| {
+            let letter = Letter::of(record).filter(|letter| {
+                letter.library == consumer.library.as_bytes()
+                    && letter.consumer == consumer.consumer.as_bytes()
+                    && letter.stream == stream
+                    && wanted(letter.letter)
+            });
+            if let Some(letter) = letter
+                && let Some(item) = letter.entry()
+            {
+                found.push((letter.letter, item));
             }
-        }
+            found.len() < most
+        });
         found
     }
 }

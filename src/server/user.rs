@@ -33,6 +33,26 @@ pub(crate) fn may_call(user: &str, names: &[&[u8]], arguments: &[&[u8]]) -> Resu
     ))
 }
 
+/// Whether that user may run a command on a key now.
+///
+/// # Errors
+/// With what the user lacks: the command, or the key.
+pub(crate) fn demand(user: &str, command: &[&[u8]], key: &[u8]) -> Result<(), String> {
+    let lacks = |what: &str| Err(format!("NOPERM User '{user}' {what}"));
+    let Some(found) = User::find_enabled(user) else {
+        return lacks("does not exist, or is disabled");
+    };
+    if found.may_run(command) {
+        return Ok(());
+    }
+    let name = command.first().map(|name| String::from_utf8_lossy(name));
+    let name = name.unwrap_or_default();
+    let key = String::from_utf8_lossy(key);
+    lacks(&format!(
+        "has no permissions to run '{name}' on the key '{key}'"
+    ))
+}
+
 /// Whether that user administers the server. Servers do not tell a user's categories: who may
 /// change users, which is of `@admin` on all of them, may become any of them anyway.
 pub(crate) fn is_admin(user: &str) -> bool {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, nothing_more};
+use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, id, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
 use crate::server::{Arg, ArgKind, Command, Context, Keys, audit};
@@ -197,14 +197,7 @@ fn seek(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             } else if place.eq_ignore_ascii_case(b"latest") {
                 context.last_id(key.name).unwrap_or(EntryId::ZERO)
             } else {
-                let id = std::str::from_utf8(place)
-                    .ok()
-                    .and_then(EntryId::parse_part);
-                let id = id.ok_or_else(|| {
-                    let shown = String::from_utf8_lossy(place);
-                    Reply::error(format!("ERR invalid stream ID '{shown}'"))
-                })?;
-                id.before()
+                id(place)?.before()
             };
             app.dispatcher
                 .update(|delivery| delivery.seek(target.consumer, key, position));
@@ -226,14 +219,7 @@ fn redrive(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             let most = match rest {
                 [] => REDRIVE_DEFAULT,
                 [keyword, count] if keyword.eq_ignore_ascii_case(b"count") => {
-                    let count = std::str::from_utf8(count)
-                        .ok()
-                        .and_then(|text| text.parse().ok());
-                    count
-                        .filter(|count| (1..=REDRIVE_MAX).contains(count))
-                        .ok_or_else(|| {
-                            Reply::error(format!("ERR COUNT must be between 1 and {REDRIVE_MAX}"))
-                        })?
+                    super::count(count, REDRIVE_MAX)?
                 }
                 _ => return Err(Reply::error("ERR syntax error")),
             };

@@ -2,6 +2,7 @@
 
 mod control;
 mod info;
+mod letters;
 mod streams;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 use crate::app::App;
 use crate::dispatcher::ConsumerName;
 use crate::server::{Arg, ArgKind, Command, Context};
-use gears_core::delivery::{ConsumerKey, KeyRef};
+use gears_core::delivery::{ConsumerKey, EntryId, KeyRef, Letter};
 use gears_core::quoted;
 use gears_v8::ports::Reply;
 
@@ -28,6 +29,7 @@ pub(super) static RG_CONSUMER: Command = Command {
         control::SEEK,
         control::RETRY,
         control::REDRIVE,
+        letters::LETTERS,
         info::INFO,
         streams::STREAMS,
         Command {
@@ -76,6 +78,22 @@ impl<'a> NamedConsumer<'a> {
         arguments: &'w [&'a [u8]],
         subcommand: &str,
     ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
+        let (target, rest) = Self::parse_names(app, arguments, subcommand)?;
+        if let Some(key) = target.key_ref(context)
+            && !target.knows(app, context, key)
+        {
+            return Err(target.unknown(key));
+        }
+        Ok((target, rest))
+    }
+
+    /// The same for a stream that may be gone, of which only letters are left. The keyword is
+    /// taken nowhere else: the server takes the first one for that of the key that it checks.
+    fn parse_names<'w>(
+        app: &App,
+        arguments: &'w [&'a [u8]],
+        subcommand: &str,
+    ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
         let (mut target, rest) = Self::parse_name(app, arguments, subcommand)?;
         let (key, rest) = match rest {
             [keyword, key, rest @ ..] if keyword.eq_ignore_ascii_case(b"stream") => {
@@ -87,12 +105,14 @@ impl<'a> NamedConsumer<'a> {
             rest => (None, rest),
         };
         target.key = key;
-        if let Some(key) = target.key_ref(context)
-            && !target.knows(app, context, key)
-        {
-            return Err(target.unknown(key));
-        }
         Ok((target, rest))
+    }
+
+    /// Whether a dead letter is of this consumer, and of the stream if one is named.
+    fn is_about(&self, letter: &Letter<'_>) -> bool {
+        letter.library == self.name.library.as_bytes()
+            && letter.consumer == self.name.consumer.as_bytes()
+            && self.key.is_none_or(|key| key == letter.stream)
     }
 
     /// Reads `library consumer`; also returns the arguments behind that.
@@ -180,4 +200,26 @@ fn nothing_more(rest: &[&[u8]]) -> Result<(), Reply> {
     } else {
         Err(Reply::error("ERR syntax error"))
     }
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(text).ok().filter(|_| digits)?;
+    text.parse().ok()
+}
+
+/// The value of COUNT.
+fn count(text: &[u8], most: usize) -> Result<usize, Reply> {
+    let count = number(text).and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| (1..=most).contains(count));
+    count.ok_or_else(|| Reply::error(format!("ERR COUNT must be between 1 and {most}")))
+}
+
+/// An ID of a stream's entry.
+fn id(text: &[u8]) -> Result<EntryId, Reply> {
+    let id = std::str::from_utf8(text).ok();
+    id.and_then(EntryId::parse_part).ok_or_else(|| {
+        let shown = String::from_utf8_lossy(text);
+        Reply::error(format!("ERR invalid stream ID '{shown}'"))
+    })
 }

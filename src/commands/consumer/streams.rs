@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CATEGORIES, NamedConsumer};
+use super::{CATEGORIES, NamedConsumer, count, number};
 use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text, token};
 use crate::server::{Arg, ArgKind, Command, Context};
@@ -158,11 +158,7 @@ fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Wanted<'a>, Reply> {
             let cursor = number(value).ok_or_else(|| Reply::error("ERR invalid cursor"))?;
             wanted.cursor = Some(cursor);
         } else if keyword.eq_ignore_ascii_case(b"count") {
-            let count = number(value).and_then(|count| usize::try_from(count).ok());
-            let count = count.filter(|count| (1..=COUNT_MAX).contains(count));
-            wanted.count = count.ok_or_else(|| {
-                Reply::error(format!("ERR COUNT must be between 1 and {COUNT_MAX}"))
-            })?;
+            wanted.count = count(value, COUNT_MAX)?;
         } else if keyword.eq_ignore_ascii_case(b"match") {
             wanted.pattern = Some(value);
         } else if keyword.eq_ignore_ascii_case(b"state") {
@@ -175,12 +171,6 @@ fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Wanted<'a>, Reply> {
         return Err(Reply::error("ERR BYLAG takes no CURSOR"));
     }
     Ok(wanted)
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(text).ok().filter(|_| digits)?;
-    text.parse().ok()
 }
 
 fn state(name: &[u8]) -> Result<State, Reply> {

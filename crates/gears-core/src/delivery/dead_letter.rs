@@ -1,12 +1,14 @@
 //! Dead letters: entries that were given up, in a stream of their own.
 //!
 //! A dead letter has eight fields of ours, always the same and in the same order, and behind them
-//! those of the entry.
+//! those of the entry. One that was redriven in vain has a ninth, before the error: there no field
+//! of an entry can be taken for it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::id::EntryId;
-use super::record::{Item, Record, RecordBatch};
+use super::record::{Item, Parts, Record, RecordBatch};
 use super::{ConsumerKey, SubscriptionKey};
 
 /// The names of our fields.
@@ -16,10 +18,13 @@ const FIELDS: [&[u8]; 8] = [
     b"stream",
     b"id",
     b"attempts",
-    b"error",
+    ERROR,
     b"first_time",
     b"last_time",
 ];
+const ERROR: &[u8] = b"error";
+/// How often a dead letter was redriven in vain, if it was.
+const REDRIVES: &[u8] = b"redrives";
 /// Bytes of an error that are kept.
 const ERROR_MAX: usize = 4096;
 
@@ -86,31 +91,91 @@ impl DeadLetter {
         }
         self.item.record().parts().for_each(part);
     }
+}
 
-    /// The entry that a dead letter is about, if it is one of that consumer and stream.
+/// A dead letter as it lies in its stream.
+#[derive(Clone, Debug)]
+pub struct Letter<'a> {
+    /// Its own ID.
+    pub letter: EntryId,
+    /// The library of the consumer that gave the entry up.
+    pub library: &'a [u8],
+    /// The consumer's name there.
+    pub consumer: &'a [u8],
+    /// The stream of the entry.
+    pub stream: &'a [u8],
+    /// The ID of the entry.
+    pub id: EntryId,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// How often it was redriven in vain.
+    pub redrives: u32,
+    /// What went wrong the last time.
+    pub error: &'a [u8],
+    /// When the first attempt began, Unix milliseconds.
+    pub first_ms: u64,
+    /// When the last one ended, Unix milliseconds.
+    pub last_ms: u64,
+    /// The entry's fields and values in turn.
+    pub fields: Parts<'a>,
+}
+
+impl<'a> Letter<'a> {
+    /// Reads one; `None` where the entry is none. Numbers that somebody spoiled are 0.
     #[must_use]
-    pub fn entry_of(
-        record: Record<'_>,
-        library: &[u8],
-        consumer: &[u8],
-        stream: &[u8],
-    ) -> Option<Item> {
+    pub fn of(record: Record<'a>) -> Option<Self> {
         let mut parts = record.parts();
+        let mut redrives = 0;
         let mut values: [&[u8]; 8] = [b""; 8];
         for (name, value) in FIELDS.iter().zip(&mut values) {
-            if parts.next()? != *name {
+            let mut field = parts.next()?;
+            if *name == ERROR && field == REDRIVES {
+                redrives = number(parts.next()?);
+                field = parts.next()?;
+            }
+            if field != *name {
                 return None;
             }
             *value = parts.next()?;
         }
-        if values[..3] != [library, consumer, stream] {
-            return None;
-        }
+        let [
+            library,
+            consumer,
+            stream,
+            id,
+            attempts,
+            error,
+            first_ms,
+            last_ms,
+        ] = values;
+        Some(Self {
+            letter: record.id,
+            library,
+            consumer,
+            stream,
+            id: EntryId::parse(std::str::from_utf8(id).ok()?)?,
+            attempts: number(attempts),
+            redrives,
+            error,
+            first_ms: number(first_ms),
+            last_ms: number(last_ms),
+            fields: parts,
+        })
+    }
+
+    /// The entry that it is about.
+    #[must_use]
+    pub fn entry(&self) -> Option<Item> {
         let mut entry = RecordBatch::default();
-        entry.begin(EntryId::parse(std::str::from_utf8(values[3]).ok()?)?);
-        parts.for_each(|part| entry.push(part));
+        entry.begin(self.id);
+        self.fields.clone().for_each(|part| entry.push(part));
         Item::all(entry).next()
     }
+}
+
+fn number<T: FromStr + Default>(text: &[u8]) -> T {
+    let text = std::str::from_utf8(text).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -118,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_entry_comes_out_again_for_its_consumer_and_stream_alone() {
+    fn what_is_written_comes_out_again() {
         let mut entry = RecordBatch::default();
         entry.begin(EntryId::new(7, 1));
         entry.push(b"field");
@@ -141,15 +206,50 @@ mod tests {
         let record = written.get(0);
         assert_eq!(record.value(b"id"), Some(&b"7-1"[..]));
         assert_eq!(record.value(b"error").map(<[u8]>::len), Some(ERROR_MAX));
-        let found = DeadLetter::entry_of(record, b"lib", b"c", b"orders");
-        assert_eq!(found, Some(dead_letter.item));
-        for (library, consumer, stream) in [
-            (&b"other"[..], &b"c"[..], &b"orders"[..]),
-            (b"lib", b"other", b"orders"),
-            (b"lib", b"c", b"other"),
+        let letter = Letter::of(record).expect("it is one");
+        assert_eq!(letter.letter, EntryId::new(9, 0));
+        assert_eq!(
+            (letter.library, letter.consumer, letter.stream),
+            (&b"lib"[..], &b"c"[..], &b"orders"[..])
+        );
+        assert_eq!((letter.attempts, letter.redrives), (3, 0));
+        assert_eq!((letter.first_ms, letter.last_ms), (1000, 2000));
+        assert_eq!(letter.entry(), Some(dead_letter.item));
+    }
+
+    fn record(parts: &[&str]) -> RecordBatch {
+        let mut batch = RecordBatch::default();
+        batch.begin(EntryId::new(9, 0));
+        for part in parts {
+            batch.push(part.as_bytes());
+        }
+        batch
+    }
+
+    #[test]
+    fn a_field_of_an_entry_is_not_taken_for_how_often_it_was_redriven() {
+        let front = "library lib consumer c stream s id 7-1 attempts 3";
+        let rest = "error e first_time 1 last_time 2 redrives 9";
+        for (middle, redrives) in [("", 0), ("redrives 4 ", 4)] {
+            let text = format!("{front} {middle}{rest}");
+            let batch = record(&text.split(' ').collect::<Vec<_>>());
+            let letter = Letter::of(batch.get(0)).expect("it is one");
+            assert_eq!(letter.redrives, redrives);
+            assert_eq!(letter.fields.collect::<Vec<_>>(), [&b"redrives"[..], b"9"]);
+        }
+    }
+
+    #[test]
+    fn what_has_other_fields_is_no_dead_letter() {
+        for text in [
+            "",
+            "library lib consumer c stream s id 7-1 attempts 3 error e first_time 1",
+            "library lib consumer c stream s id seven attempts 3 error e first_time 1 last_time 2",
+            "consumer c library lib stream s id 7-1 attempts 3 error e first_time 1 last_time 2",
+            "library lib consumer c stream s id 7-1 attempts 3 error e redrives 4 first_time 1 last_time 2",
         ] {
-            let found = DeadLetter::entry_of(record, library, consumer, stream);
-            assert_eq!(found, None);
+            let batch = record(&text.split(' ').collect::<Vec<_>>());
+            assert!(Letter::of(batch.get(0)).is_none(), "{text}");
         }
     }
 }

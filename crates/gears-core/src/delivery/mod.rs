@@ -69,7 +69,7 @@ pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Reach, TrimBound};
 pub use databases::Databases;
-pub use dead_letter::{DeadLetter, DeadLetterDeletion};
+pub use dead_letter::{DeadLetter, DeadLetterDeletion, Letter};
 pub use delivery_state::{DeliveryState, State};
 pub use event::{
     ControlMessage, Dispatch, Durable, End, Event, Failure, KeyRef, Progress, ReadRequest, Refusal,
