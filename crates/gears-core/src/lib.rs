@@ -9,5 +9,6 @@ pub mod glob;
 mod quoted;
 pub mod snapshot;
 pub mod triggers;
+pub mod window;
 
 pub use quoted::quoted;
