@@ -29,6 +29,8 @@ export interface Wanted {
 
 /** How many entries are read at a time. */
 const PAGE = 500;
+/** Where a letter that was redriven in vain says how often. */
+const REDRIVES_AT = 5;
 /** Fields that the module writes in front of the entry's. */
 const HEAD = ['library', 'consumer', 'stream', 'id', 'attempts', 'error', 'first_time', 'last_time'];
 
@@ -73,6 +75,10 @@ export async function* letters(
 /** An entry of a dead letter stream; null if it is not one of that consumer's letters. */
 export function parse(id: string, fields: readonly Reply[], library: string, consumer: string): Letter | null {
     const at = (index: number): Buffer => Buffer.from((fields[2 * index + 1] ?? '') as Buffer);
+    if (String(fields[2 * REDRIVES_AT]) === 'redrives') {
+        // One that was redriven in vain has a field more.
+        fields = fields.toSpliced(2 * REDRIVES_AT, 2);
+    }
     if (!HEAD.every((name, index) => String(fields[2 * index]) === name)) {
         return null;
     }

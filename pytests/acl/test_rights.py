@@ -151,6 +151,7 @@ ORDERS = {
     "SEEK": ["STREAM", "stream:1", "earliest"],
     "RETRY": ["STREAM", "stream:1"],
     "REDRIVE": ["STREAM", "stream:1", "COUNT", 10],
+    "DROP": ["STREAM", "stream:1", "ALL"],
     "LETTERS": ["STREAM", "stream:1", "COUNT", 10],
     "INFO": ["STREAM", "stream:1"],
 }
@@ -169,7 +170,7 @@ def load_consumer(server):
 def test_who_names_a_stream_needs_the_right_to_it(server, people, word):
     load_consumer(server)
     order = ["RG.CONSUMER", word, "lib", "c", *ORDERS[word]]
-    anna = people.make("anna", "+rg.consumer", "+xrange", "%R~dead", "~other:*")
+    anna = people.make("anna", "+rg.consumer", "+xrange", "+xdel", "~dead", "~other:*")
     with pytest.raises(ResponseError, match="(?i)noperm|no permissions"):
         anna.execute_command(*order)
     people.change("anna", "%R~stream:*")

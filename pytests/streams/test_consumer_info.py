@@ -246,7 +246,8 @@ def section(server, name="consumer"):
 def test_the_servers_info_has_a_line_for_each_consumer(server):
     options = {"on_failure": "retry", "retry_interval": AN_HOUR, "max_attempts": 2, "dead_letter": "dead"}
     server.load(*policy(attempting(**options), attempting(name="second", prefix="second", on_failure="abort")))
-    expected = ["streams", *COUNTERS, *TIMES, "state"]
+    redrives = [f"redrives_{name}" for name in ("waiting", "running", "ok", "failed")]
+    expected = ["streams", *COUNTERS, *TIMES, "state", *redrives]
     assert list(section(server)) == expected
     assert (section(server)["streams"], section(server)["state"]) == (0, 0)
     make_fail(server, 1)

@@ -30,7 +30,7 @@ WRONG = {
     "an unknown subcommand": (["NOSUCH", "lib", "consumer"], "(?i:unknown subcommand)"),
     **{f"{word} alone": ([word], arity(word)) for word in WORDS},
     **{f"{word} without a consumer": ([word, "lib"], arity(word)) for word in WORDS},
-    **{f"{word} without a stream": ([word, "lib", "consumer"], arity(word)) for word in ("seek", "retry", "redrive")},
+    **{f"{word} without a stream": ([word, "lib", "consumer"], arity(word)) for word in ("seek", "retry")},
     "seek without a place": (["seek", "lib", "consumer", *STREAM], arity("seek")),
     **{
         f"{word} in no library": ([word, "x", "consumer", *more], "no such library 'x'")
@@ -125,7 +125,7 @@ def test_help_has_a_line_for_each_subcommand(server):
     lines = server.run("RG.CONSUMER", "HELP")
     assert all(isinstance(line, str) for line in lines)
     text = "\n".join(lines)
-    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "REDRIVE", "LETTERS", "INFO", "STREAMS", "HELP", "STREAM", "COUNT"):
+    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "REDRIVE", "REDRIVES", "LETTERS", "DROP", "INFO", "STREAMS", "HELP", "STREAM", "COUNT"):
         assert word in text
 
 

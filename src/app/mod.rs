@@ -22,7 +22,7 @@ use crate::server::{
     Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
     wake_main_thread,
 };
-use gears_core::delivery::{Event, KeyRef};
+use gears_core::delivery::{ConsumerKey, Event, KeyRef};
 use gears_core::quoted;
 use gears_v8::ports::{Engine, Executions, Registered};
 use gears_v8::{Protection, PythonRuntime, V8Engine, initialize};
@@ -215,6 +215,21 @@ impl App {
     pub(crate) fn found(&self, context: &Context, key: KeyRef<'_>) {
         self.dispatcher.on(Event::Found(key));
         self.dispatcher.place(context, key);
+    }
+
+    /// Whether a consumer knows a stream. One that nobody has told of yet is told of here.
+    pub(crate) fn knows(&self, context: &Context, consumer: ConsumerKey, key: KeyRef<'_>) -> bool {
+        let knows = || {
+            self.dispatcher
+                .inspect(|delivery| delivery.knows(consumer, key))
+        };
+        if knows() {
+            return true;
+        }
+        if context.is_stream(key.name) {
+            self.found(context, key);
+        }
+        knows()
     }
 
     /// Has all streams searched for, from the beginning.

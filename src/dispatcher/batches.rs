@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use gears_core::delivery::{Batch, ConsumerKey, Event, Item, KeyRef, Mode, SubscriptionKey};
+use gears_core::delivery::{
+    Batch, ConsumerKey, Event, Item, KeyRef, LetterRequest, Mode, SubscriptionKey,
+};
 use gears_v8::ports::Server;
 
 use super::consumers::Consumers;
@@ -99,6 +101,20 @@ impl BatchDispatch {
             self.core.look();
             give_back();
         }
+    }
+
+    /// Reads dead letters that are redriven.
+    pub(super) fn read_letters(&self, streams: &dyn Streams, request: &LetterRequest) {
+        let name = self.consumers.name(request.consumer);
+        let (looked_for, found) = match name {
+            Some(name) => streams.read_letters(&name, request),
+            None => (request.letters.len(), Vec::new()),
+        };
+        self.core.on(Event::LettersRead {
+            sub: request.sub,
+            looked_for,
+            found,
+        });
     }
 
     /// Takes those entries out of a batch that were deleted since it was put together: they hold

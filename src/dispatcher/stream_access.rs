@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gears_core::delivery::{
-    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, ReadRequest, RecordBatch,
-    Refusal, Trim,
+    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, LetterRequest, Progress,
+    ReadRequest, RecordBatch, Refusal, Trim,
 };
 use gears_v8::ports::{Credentials, Server};
 
@@ -66,6 +66,14 @@ pub(crate) trait Streams {
         consumer: &ConsumerName,
         dead_letter: &DeadLetter,
     ) -> Result<(), String>;
+
+    /// Reads dead letters of a consumer: how many were looked for, from the first on, at least one;
+    /// and those of them that are there.
+    fn read_letters(
+        &self,
+        consumer: &ConsumerName,
+        request: &LetterRequest,
+    ) -> (usize, Vec<FoundLetter>);
 
     /// Deletes dead letters, here and on the replicas.
     fn delete_dead_letters(&self, credentials: &Credentials, deletions: &DeadLetterDeletion);

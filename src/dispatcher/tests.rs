@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use gears_core::delivery::{
     ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter, DeadLetterDeletion, DeliveryState,
-    EntryId, Event, KeyRef, Mode, Progress, Reach, ReadRequest, RecordBatch, Refusal,
-    SubscriptionKey, Trim,
+    EntryId, Event, FoundLetter, KeyRef, LetterRequest, Mode, Progress, Reach, ReadRequest,
+    RecordBatch, Refusal, SubscriptionKey, Trim,
 };
 use gears_v8::ports::{
     Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
@@ -220,6 +220,10 @@ impl Streams for World {
         _: &DeadLetter,
     ) -> Result<(), String> {
         Ok(())
+    }
+
+    fn read_letters(&self, _: &ConsumerName, _: &LetterRequest) -> (usize, Vec<FoundLetter>) {
+        (1, Vec::new())
     }
 
     fn delete_dead_letters(&self, _: &Credentials, _: &DeadLetterDeletion) {}

@@ -328,6 +328,7 @@ impl Dispatcher {
     fn carry_out(&self, streams: &dyn Streams, dispatch: Dispatch, deadline: Deadline) {
         match dispatch {
             Dispatch::Read(request) => self.streams.read_ahead(streams, &request),
+            Dispatch::ReadLetters(request) => self.batches.read_letters(streams, &request),
             Dispatch::Run {
                 sub,
                 consumer,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::dispatcher::ConsumerName;
 use gears_core::delivery::{
-    DeadLetter, DeadLetterDeletion, EntryId, Item, Letter, Record, RecordBatch,
+    DeadLetter, DeadLetterDeletion, EntryId, FoundLetter, Letter, LetterRequest, READ_BYTES,
+    Record, RecordBatch,
 };
 use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Server};
@@ -15,6 +16,7 @@ use super::context::Context;
 use super::execution_unit::ExecutionUnit;
 use super::ffi::stream::{Direction, StreamEntries};
 use super::slots::tag_of;
+use super::user::demand;
 
 /// Writes a dead letter.
 pub(super) fn write_dead_letter(
@@ -23,14 +25,27 @@ pub(super) fn write_dead_letter(
     consumer: &ConsumerName,
     dead_letter: &DeadLetter,
 ) -> Result<(), String> {
+    let refused = |error| {
+        let id = dead_letter.item.id();
+        format!("the dead letter of {id} cannot be written: {error}")
+    };
+    if let Some(old) = &dead_letter.replaces {
+        let from = stream_for(context, &old.from, &dead_letter.stream);
+        let is_there =
+            context.select(old.db) && context.look_at(&from, old.letter, &mut |_| true).is_some();
+        if !is_there {
+            // Somebody deleted it meanwhile.
+            return Ok(());
+        }
+        // Neither both of them nor none.
+        let id = old.letter.to_string();
+        demand(&credentials.user, &[b"XDEL", &from, id.as_bytes()], &from).map_err(refused)?;
+    }
     let to = stream_for(context, &dead_letter.to, &dead_letter.stream);
     let mut arguments = Arguments::of([b"XADD", &to[..], b"*"]);
     let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
     dead_letter.for_each_part(library, name, |part| arguments.push(part));
-    run(credentials, &arguments).map_err(|error| {
-        let id = dead_letter.item.id();
-        format!("the dead letter of {id} cannot be written: {error}")
-    })
+    run(credentials, &arguments).map_err(refused)
 }
 
 /// Deletes dead letters.
@@ -97,34 +112,61 @@ impl Context {
         }
     }
 
-    /// The entries of a stream that are dead letters of a consumer, with the IDs of these,
-    /// oldest first; those that are not `wanted` are left out.
-    pub(crate) fn dead_letters(
+    /// Looks at one entry of a stream of the selected database; what `look` gave, if it is there.
+    pub(crate) fn look_at(
         &self,
-        to: &[u8],
-        consumer: &ConsumerName,
         stream: &[u8],
-        most: usize,
-        wanted: &dyn Fn(EntryId) -> bool,
-    ) -> Vec<(EntryId, Item)> {
-        let mut found = Vec::new();
-        let to = stream_for(self, to, stream);
-        self.look_through(&to, EntryId::ZERO, &mut |record| {
+        id: EntryId,
+        look: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Option<bool> {
+        let key = self.open_stream(stream)?;
+        let entries = StreamEntries::only(&key, id)?;
+        let (id, fields) = entries.next()?;
+        let mut batch = RecordBatch::default();
+        entries.read_fields(id, fields, &mut batch);
+        Some(look(batch.get(0)))
+    }
+}
+
+/// Reads dead letters of a consumer that are to be redriven, as far as a read goes: how many were
+/// looked for, and those that are there.
+pub(super) fn read_letters(
+    context: &Context,
+    consumer: &ConsumerName,
+    request: &LetterRequest,
+) -> (usize, Vec<FoundLetter>) {
+    if !context.select(request.db) {
+        return (request.letters.len(), Vec::new());
+    }
+    let from = stream_for(context, &request.from, &request.stream);
+    let (mut looked_for, mut bytes) = (0, 0);
+    let mut found = Vec::new();
+    for id in &request.letters {
+        if bytes >= READ_BYTES {
+            break;
+        }
+        looked_for += 1;
+        context.look_at(&from, *id, &mut |record| {
             let letter = Letter::of(record).filter(|letter| {
                 letter.library == consumer.library.as_bytes()
                     && letter.consumer == consumer.consumer.as_bytes()
-                    && letter.stream == stream
-                    && wanted(letter.letter)
             });
             if let Some(letter) = letter
                 && let Some(item) = letter.entry()
             {
-                found.push((letter.letter, item));
+                bytes += record.packed().len();
+                found.push(FoundLetter {
+                    letter: letter.letter,
+                    item,
+                    attempts: letter.attempts,
+                    first_ms: letter.first_ms,
+                    redrives: letter.redrives,
+                });
             }
-            found.len() < most
+            true
         });
-        found
     }
+    (looked_for, found)
 }
 
 /// Where dead letters about a stream go: in a cluster into a stream of the same slot.

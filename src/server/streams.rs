@@ -6,8 +6,8 @@ use std::cell::Cell;
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
 use gears_core::delivery::{
-    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, Progress, READ_BYTES, Reach,
-    ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
+    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, LetterRequest, Progress,
+    READ_BYTES, Reach, ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
 use gears_core::triggers::KeyType;
 use gears_v8::ports::{Credentials, Server};
@@ -195,6 +195,14 @@ impl Streams for Context {
         dead_letter: &DeadLetter,
     ) -> Result<(), String> {
         dead_letters::write_dead_letter(self, credentials, consumer, dead_letter)
+    }
+
+    fn read_letters(
+        &self,
+        consumer: &ConsumerName,
+        request: &LetterRequest,
+    ) -> (usize, Vec<FoundLetter>) {
+        dead_letters::read_letters(self, consumer, request)
     }
 
     fn delete_dead_letters(&self, credentials: &Credentials, deletions: &DeadLetterDeletion) {

@@ -2,7 +2,7 @@
 
 use crate::library::Registry;
 use crate::server::InfoField;
-use gears_core::delivery::{Delivery, EntryId, Percentiles, State, Stats, StreamView};
+use gears_core::delivery::{ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView};
 use gears_v8::ports::Reply;
 
 /// Counters that LIST shows only for consumers with options.
@@ -61,6 +61,7 @@ pub(super) fn of_consumers(registry: &Registry, delivery: &mut Delivery) -> Vec<
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, consumer) in &one.consumers {
+            let redriven = redriven(delivery, consumer.key);
             let Some(overview) = delivery.overview(consumer.key) else {
                 continue;
             };
@@ -88,6 +89,7 @@ pub(super) fn of_consumers(registry: &Registry, delivery: &mut Delivery) -> Vec<
                 State::Refused => 4,
             };
             numbers.push(("state", state));
+            numbers.extend(redriven);
             fields.push(InfoField::Numbers(
                 format!("consumer_{library}_{name}"),
                 numbers,
@@ -95,6 +97,22 @@ pub(super) fn of_consumers(registry: &Registry, delivery: &mut Delivery) -> Vec<
         }
     }
     fields
+}
+
+/// What becomes of dead letters that were redriven.
+fn redriven(delivery: &mut Delivery, consumer: ConsumerKey) -> [(&'static str, u64); 4] {
+    let view = delivery.redrives(consumer);
+    let numbers = view.map_or([0; 4], |view| {
+        let (waiting, running) = (view.waiting as u64, view.running as u64);
+        [waiting, running, view.done.ok, view.done.failed]
+    });
+    let [waiting, running, ok, failed] = numbers;
+    [
+        ("redrives_waiting", waiting),
+        ("redrives_running", running),
+        ("redrives_ok", ok),
+        ("redrives_failed", failed),
+    ]
 }
 
 pub(crate) fn state(state: State) -> Reply {

@@ -57,7 +57,7 @@ export async function redrive(
         report(runs, library, consumer, output);
         const open = runs.some(run => !isSettled(run));
         if (runs.some(run => run.failed > 0)) {
-            throw new Failure('some letters failed again: they stay');
+            throw new Failure('some letters failed again: they are at the end, with the new error');
         }
         if (open && options.wait > 0) {
             throw new Failure(`not all have ended after ${options.wait} seconds`);
@@ -96,10 +96,11 @@ async function givenUp(redis: Redis, library: string, consumer: string, stream: 
     return new Fields(reply as Reply).number('given_up');
 }
 
-/** Counts what has become of a stream's letters: of one that succeeded nothing is left. */
+/**
+ * Counts what has become of a stream's letters: nothing is left of one that succeeded, and another is at the end in
+ * place of one that failed again.
+ */
 async function look(redis: Redis, library: string, consumer: string, key: Buffer, run: Run): Promise<void> {
-    // Before the letters are counted: one that fails meanwhile is seen next time.
-    const failed = (await givenUp(redis, library, consumer, run.stream)) - run.givenUpBefore;
     const first = run.letters[0];
     const last = run.letters.at(-1);
     if (first === undefined || last === undefined) {
@@ -115,9 +116,12 @@ async function look(redis: Redis, library: string, consumer: string, key: Buffer
         }
         from = `(${end}`;
     }
-    run.succeeded = run.letters.filter(letter => !left.has(letter)).length;
-    // Entries that the stream brought meanwhile may have been given up too.
-    run.failed = Math.min(failed, run.delivered - Math.min(run.succeeded, run.delivered));
+    const ended = run.letters.filter(letter => !left.has(letter)).length;
+    // Behind the letters: of all that have ended it is known how. Entries that the stream brought meanwhile may have
+    // been given up too.
+    const failed = (await givenUp(redis, library, consumer, run.stream)) - run.givenUpBefore;
+    run.failed = Math.min(failed, ended);
+    run.succeeded = ended - run.failed;
 }
 
 function report(runs: readonly Run[], library: string, consumer: string, output: Output): void {

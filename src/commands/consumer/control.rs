@@ -1,20 +1,14 @@
-//! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`, `REDRIVE`.
+//! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`.
 //!
 //! What a command changes is committed right after it: the new state, not the change.
-
-use std::sync::Arc;
 
 use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, id, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
-use crate::server::{Arg, ArgKind, Command, Context, Keys, audit};
-use gears_core::delivery::{Delivery, EntryId, KeyRef};
+use crate::server::{Command, Context, Keys, audit};
+use gears_core::delivery::{EntryId, KeyRef};
 use gears_core::quoted;
 use gears_v8::ports::Reply;
-
-/// Dead letters that one REDRIVE delivers again, without COUNT.
-const REDRIVE_DEFAULT: usize = 100;
-const REDRIVE_MAX: usize = 10_000;
 
 pub(super) const PAUSE: Command = Command {
     name: "pause",
@@ -66,31 +60,7 @@ pub(super) const RETRY: Command = Command {
     ..CONTROL
 };
 
-pub(super) const REDRIVE: Command = Command {
-    name: "redrive",
-    entry: entry!(subcommand, redrive),
-    summary: "Hands dead letters to their stream consumer again",
-    complexity: "O(N) where N is the number of dead letters looked through",
-    args: &[
-        text("library"),
-        text("consumer"),
-        STREAM,
-        Arg {
-            name: "count",
-            token: Some("COUNT"),
-            kind: ArgKind::Number,
-            optional: true,
-            multiple: false,
-        },
-    ],
-    help: &[
-        "REDRIVE <library> <consumer> STREAM <key> [COUNT <n>]",
-        "    Hand the entries of the stream's dead letters to the consumer again, oldest first.",
-    ],
-    ..CONTROL
-};
-
-const CONTROL: Command = Command {
+pub(super) const CONTROL: Command = Command {
     flags: "write deny-script",
     categories: "write scripting slow",
     keys: Keys::Changed(STREAM_KEYWORD, STREAM_AT),
@@ -204,49 +174,6 @@ fn seek(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             let place = quoted(place);
             audit(context, "SEEK", format_args!("{target}, to {place}"));
             Ok(Reply::OK)
-        },
-    )
-}
-
-fn redrive(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
-    change(
-        app,
-        context,
-        arguments,
-        "rg.consumer|redrive",
-        |target, rest| {
-            let key = stream(target, context, rest, "rg.consumer|redrive")?;
-            let most = match rest {
-                [] => REDRIVE_DEFAULT,
-                [keyword, count] if keyword.eq_ignore_ascii_case(b"count") => {
-                    super::count(count, REDRIVE_MAX)?
-                }
-                _ => return Err(Reply::error("ERR syntax error")),
-            };
-            let consumer = target.consumer;
-            let to = app.dispatcher.inspect(|delivery| {
-                let policy = delivery.spec(consumer)?.policy.as_ref()?;
-                policy.dead_letter.as_ref().map(Arc::clone)
-            });
-            let to = to.ok_or_else(|| {
-                let name = &target.name.consumer;
-                Reply::error(format!("ERR consumer '{name}' has no dead letter stream"))
-            })?;
-            let is_new = |dead_letter| {
-                let is_redriven =
-                    |delivery: &Delivery| delivery.is_redriven(consumer, key, dead_letter);
-                !app.dispatcher.inspect(is_redriven)
-            };
-            let dead_letters = context.dead_letters(&to, &target.name, key.name, most, &is_new);
-            let count = app
-                .dispatcher
-                .update(|delivery| delivery.redrive(consumer, key, dead_letters));
-            audit(
-                context,
-                "REDRIVE",
-                format_args!("{target}, {count} letters"),
-            );
-            Ok(Reply::count(count))
         },
     )
 }

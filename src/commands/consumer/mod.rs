@@ -3,6 +3,8 @@
 mod control;
 mod info;
 mod letters;
+mod redrive;
+mod selection;
 mod streams;
 
 use std::fmt;
@@ -28,8 +30,10 @@ pub(super) static RG_CONSUMER: Command = Command {
         control::RESUME,
         control::SEEK,
         control::RETRY,
-        control::REDRIVE,
+        redrive::REDRIVE,
+        redrive::REDRIVES,
         letters::LETTERS,
+        redrive::DROP,
         info::INFO,
         streams::STREAMS,
         Command {
@@ -80,7 +84,7 @@ impl<'a> NamedConsumer<'a> {
     ) -> Result<(Self, &'w [&'a [u8]]), Reply> {
         let (target, rest) = Self::parse_names(app, arguments, subcommand)?;
         if let Some(key) = target.key_ref(context)
-            && !target.knows(app, context, key)
+            && !app.knows(context, target.consumer, key)
         {
             return Err(target.unknown(key));
         }
@@ -164,21 +168,6 @@ impl<'a> NamedConsumer<'a> {
     fn key_ref(&self, context: &Context) -> Option<KeyRef<'a>> {
         let db = context.db();
         self.key.map(|name| KeyRef { db, name })
-    }
-
-    /// Whether the consumer knows the stream. A stream that nobody has told of yet is told of here.
-    fn knows(&self, app: &App, context: &Context, key: KeyRef<'_>) -> bool {
-        let knows = || {
-            app.dispatcher
-                .inspect(|delivery| delivery.knows(self.consumer, key))
-        };
-        if knows() {
-            return true;
-        }
-        if context.is_stream(key.name) {
-            app.found(context, key);
-        }
-        knows()
     }
 }
 

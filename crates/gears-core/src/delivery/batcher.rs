@@ -35,6 +35,7 @@ use super::filter::Filter;
 use super::id::EntryId;
 use super::policy::{OnFailure, Policy};
 use super::record::Item;
+use super::redrives::{FoundLetter, LetterPlace, Redriven, StreamRedrives};
 use busy::Busy;
 use load::{group_of, take_free};
 
@@ -101,8 +102,8 @@ pub(super) struct Batcher {
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     requeued: VecDeque<Load>,
-    /// Entries of dead letters.
-    redriven: VecDeque<Load>,
+    /// Dead letters that are redriven, if any are.
+    redrives: Option<Box<StreamRedrives>>,
     in_flight_attempts: HashMap<u64, Load>,
     busy: Busy,
     /// Whether everything that waits was found to be of busy groups, and none is free since.
@@ -223,7 +224,7 @@ impl Batcher {
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
             && self.requeued.is_empty()
-            && self.redriven.is_empty()
+            && self.redrives.is_none()
             && self.in_flight_attempts.is_empty()
     }
 
@@ -234,7 +235,7 @@ impl Batcher {
             waiting,
             waiting_bytes: _,
             requeued,
-            redriven,
+            redrives,
             in_flight_attempts,
             busy,
             is_stuck: _,
@@ -250,7 +251,7 @@ impl Batcher {
         } = self;
         waiting.is_empty()
             && requeued.is_empty()
-            && redriven.is_empty()
+            && redrives.is_none()
             && in_flight_attempts.is_empty()
             && busy.is_empty()
             && *with_old_code == 0
@@ -268,7 +269,9 @@ impl Batcher {
     pub(super) fn is_ready(&self, now: Now<'_>) -> bool {
         let has_room = now.free > 0 || now.further > 0;
         let may_take = !self.is_stuck || Self::queues(now);
-        let comes_again = !(self.requeued.is_empty() && self.redriven.is_empty());
+        let redrives = self.redrives.as_ref();
+        let comes_again =
+            !self.requeued.is_empty() || redrives.is_some_and(|one| !one.read.is_empty());
         has_room && (comes_again || (may_take && self.is_due(now)))
     }
 
@@ -357,13 +360,16 @@ impl Batcher {
         }
         let before = take_free(&mut self.requeued, &self.busy);
         // The entries of dead letters may be gone from their stream: the dead letters hold them.
-        let is_redelivery = before
-            .as_ref()
-            .is_some_and(|load| load.dead_letters.is_empty());
-        let mut load = match before.or_else(|| take_free(&mut self.redriven, &self.busy)) {
+        let is_redelivery = before.as_ref().is_some_and(|load| load.letter.is_none());
+        let mut load = match before.or_else(|| self.take_redriven()) {
             Some(load) => load,
             None => self.take(now)?,
         };
+        if load.letter.is_none()
+            && let Some(redrives) = &mut self.redrives
+        {
+            redrives.note_other();
+        }
         let most = now.policy.batch.unwrap_or(1);
         if load.entries.len() > most {
             // The policy has changed.
@@ -432,8 +438,7 @@ impl Batcher {
         let mut load = Load {
             entries: SmallVec::new(),
             tried: tried.unwrap_or_default(),
-            dead_letters: Vec::new(),
-            from: None,
+            letter: None,
             has_begun: false,
         };
         let in_front = places.last() == Some(&(places.len() - 1));
@@ -578,28 +583,112 @@ impl Batcher {
         self.is_stuck = false;
         self.begun = self.begun.min(last);
         for load in &mut self.requeued {
-            load.entries.retain(|entry| entry.item.id() <= last);
+            let is_redriven = load.letter.is_some();
+            load.entries
+                .retain(|entry| is_redriven || entry.item.id() <= last);
         }
         self.requeued.retain(|load| !load.entries.is_empty());
     }
 
-    /// Entries from dead letters, to be dispatched behind what comes again.
-    pub(super) fn redrive(
+    // --- dead letters ---------------------------------------------------------------------------
+
+    /// Has the entries of dead letters dispatched, behind what comes again; how many that are not
+    /// on their way.
+    pub(super) fn redrive(&mut self, letters: &[EntryId], place: &LetterPlace) -> usize {
+        let redrives = self.redrives.get_or_insert_default();
+        let count = redrives.select(letters, place);
+        self.tidy_redrives();
+        count
+    }
+
+    /// Whether dead letters are to be read.
+    pub(super) fn wants_letters(&self) -> bool {
+        self.redrives.as_ref().is_some_and(|one| one.wants_read())
+    }
+
+    /// Which dead letters are to be read now; `at_once` where the stream's own entries do not wait.
+    pub(super) fn letters_to_read(&self, at_once: bool) -> Option<(LetterPlace, Vec<EntryId>)> {
+        let redrives = self.redrives.as_ref()?;
+        let is_time = at_once || redrives.is_next();
+        is_time.then(|| redrives.next_read()).flatten()
+    }
+
+    /// So many of those that were to be read were looked for, and these are there.
+    pub(super) fn note_letters(
         &mut self,
-        items: impl Iterator<Item = (EntryId, Item)>,
-        home: i32,
+        looked_for: usize,
+        found: Vec<FoundLetter>,
         policy: &Policy,
     ) {
-        for (dead_letter, item) in items {
-            let group = group_of(&item, policy);
-            self.redriven.push_back(Load {
+        let Some(redrives) = &mut self.redrives else {
+            return;
+        };
+        let mut found = found.into_iter().peekable();
+        for _ in 0..looked_for {
+            let Some((letter, place)) = redrives.take_selected() else {
+                break;
+            };
+            let Some(one) = found.next_if(|one| one.letter == letter) else {
+                // Somebody deleted it.
+                redrives.end(letter);
+                continue;
+            };
+            let group = group_of(&one.item, policy);
+            let item = one.item;
+            redrives.read.push_back(Load {
                 entries: SmallVec::from_elem(Entry { item, group }, 1),
                 tried: Tried::default(),
-                dead_letters: vec![dead_letter],
-                from: policy.dead_letter.clone().map(|from| (home, from)),
+                letter: Some(Box::new(Redriven {
+                    letter,
+                    place,
+                    attempts: one.attempts,
+                    first_ms: one.first_ms,
+                    redrives: one.redrives,
+                })),
                 has_begun: false,
             });
         }
+        self.tidy_redrives();
+    }
+
+    fn take_redriven(&mut self) -> Option<Load> {
+        let redrives = self.redrives.as_mut()?;
+        take_free(&mut redrives.read, &self.busy)
+    }
+
+    /// A dead letter is not on its way any more: it is deleted, or stays where it is.
+    pub(super) fn end_redrive(&mut self, letter: EntryId) {
+        if let Some(redrives) = &mut self.redrives {
+            redrives.end(letter);
+        }
+        self.tidy_redrives();
+    }
+
+    /// Dead letters that somebody deleted are not dispatched; what is with the callback ends.
+    pub(super) fn forget_letters(&mut self, home: i32, letters: &HashSet<EntryId>) {
+        if let Some(redrives) = &mut self.redrives {
+            redrives.forget(home, letters);
+            self.requeued.retain(|load| {
+                let gone = load.letter.as_ref().filter(|one| one.is_of(home, letters));
+                if let Some(gone) = gone {
+                    redrives.end(gone.letter);
+                }
+                gone.is_none()
+            });
+        }
+        self.tidy_redrives();
+    }
+
+    fn tidy_redrives(&mut self) {
+        self.redrives.take_if(|redrives| redrives.is_empty());
+    }
+
+    /// How many dead letters are on their way, and how many of these are with the callback.
+    pub(super) fn redrive_counts(&self) -> (usize, usize) {
+        let all = self.redrives.as_ref().map_or(0, |redrives| redrives.len());
+        let loads = self.in_flight_attempts.values();
+        let running = loads.filter(|load| load.has_begun && load.letter.is_some());
+        (all, running.count())
     }
 
     // --- what is to be seen ---------------------------------------------------------------------
@@ -647,7 +736,7 @@ impl Batcher {
     /// behind never was with the callback.
     pub(super) fn begun(&self) -> Option<EntryId> {
         let loads = self.requeued.iter().chain(self.in_flight_attempts.values());
-        let waiting = loads.filter(|load| !load.has_begun && load.dead_letters.is_empty());
+        let waiting = loads.filter(|load| !load.has_begun && load.letter.is_none());
         let first = waiting.map(Load::first).min()?;
         Some(self.begun.max(first.before()))
     }
@@ -667,17 +756,14 @@ impl Batcher {
 
     /// Whether a dead letter is being redelivered.
     pub(super) fn is_redriven(&self, dead_letter: EntryId) -> bool {
-        let loads = self.requeued.iter().chain(&self.redriven);
-        let loads = loads.chain(self.in_flight_attempts.values());
-        loads
-            .flat_map(|load| &load.dead_letters)
-            .any(|one| *one == dead_letter)
+        let redrives = self.redrives.as_ref();
+        redrives.is_some_and(|redrives| redrives.contains(dead_letter))
     }
 
     /// What was tried with entries that are not done, ascending.
     pub(super) fn tried(&self) -> Vec<(EntryId, Tried)> {
         let loads = self.requeued.iter().chain(self.in_flight_attempts.values());
-        let loads = loads.filter(|load| load.tried.attempts > 0 && load.dead_letters.is_empty());
+        let loads = loads.filter(|load| load.tried.attempts > 0 && load.letter.is_none());
         let mut tried: Vec<_> = loads
             .flat_map(|load| load.ids().map(|id| (id, load.tried)))
             .collect();

@@ -51,11 +51,30 @@ pub struct DeadLetter {
     pub first_ms: u64,
     /// When the last one ended, Unix milliseconds.
     pub last_ms: u64,
+    /// The dead letter that was redriven in vain: it is deleted as one with the writing of this one.
+    pub replaces: Option<Replaced>,
 }
 
-/// Dead letters whose entries are done after all, to be deleted.
+/// A dead letter in whose place comes another.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// Database of its stream.
+    pub db: i32,
+    /// The stream that it is in.
+    pub from: Arc<[u8]>,
+    /// Its ID.
+    pub letter: EntryId,
+    /// How often it was redriven in vain, this time included.
+    pub redrives: u32,
+    /// The handle of its database.
+    pub(super) home: i32,
+}
+
+/// Dead letters whose entries are done after all, or that others are in the place of, to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterDeletion {
+    /// Which subscription they were redriven for.
+    pub sub: SubscriptionKey,
     /// Whose.
     pub consumer: ConsumerKey,
     /// Database of the dead letters.
@@ -86,6 +105,12 @@ impl DeadLetter {
             last.as_bytes(),
         ];
         for (field, value) in FIELDS.iter().zip(values) {
+            if *field == ERROR
+                && let Some(replaced) = &self.replaces
+            {
+                part(REDRIVES);
+                part(replaced.redrives.to_string().as_bytes());
+            }
             part(field);
             part(value);
         }
@@ -199,6 +224,7 @@ mod tests {
             error: "x".repeat(2 * ERROR_MAX).into(),
             first_ms: 1000,
             last_ms: 2000,
+            replaces: None,
         };
         let mut written = RecordBatch::default();
         written.begin(EntryId::new(9, 0));
@@ -214,7 +240,23 @@ mod tests {
         );
         assert_eq!((letter.attempts, letter.redrives), (3, 0));
         assert_eq!((letter.first_ms, letter.last_ms), (1000, 2000));
-        assert_eq!(letter.entry(), Some(dead_letter.item));
+        assert_eq!(letter.entry(), Some(dead_letter.item.clone()));
+        let again = DeadLetter {
+            replaces: Some(Replaced {
+                db: 0,
+                from: b"dead"[..].into(),
+                letter: EntryId::new(9, 0),
+                redrives: 2,
+                home: 0,
+            }),
+            ..dead_letter
+        };
+        let mut written = RecordBatch::default();
+        written.begin(EntryId::new(10, 0));
+        again.for_each_part(b"lib", b"c", |part| written.push(part));
+        let letter = Letter::of(written.get(0)).expect("it is one");
+        assert_eq!((letter.attempts, letter.redrives), (3, 2));
+        assert_eq!(letter.entry(), Some(again.item));
     }
 
     fn record(parts: &[&str]) -> RecordBatch {

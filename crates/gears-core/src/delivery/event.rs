@@ -10,6 +10,7 @@ use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::id::EntryId;
 use super::record::RecordBatch;
+use super::redrives::{FoundLetter, LetterRequest};
 use super::{ConsumerKey, SubscriptionKey};
 
 /// A key in a database.
@@ -76,6 +77,15 @@ pub enum Event<'a> {
         batch: RecordBatch,
         /// Whether the stream holds nothing behind them.
         end: bool,
+    },
+    /// Dead letters were looked for as decided.
+    LettersRead {
+        /// For whom.
+        sub: SubscriptionKey,
+        /// How many were looked for, from the first on; at least one.
+        looked_for: usize,
+        /// Those of them that are there, in that order.
+        found: Vec<FoundLetter>,
     },
     /// The answer to [`Reach::Last`].
     StartResolved {
@@ -205,6 +215,7 @@ impl Event<'_> {
         match self {
             Self::Read { sub, .. }
             | Self::Fetched { sub, .. }
+            | Self::LettersRead { sub, .. }
             | Self::StartResolved { sub, .. }
             | Self::Begun { sub, .. }
             | Self::Ended { sub, .. }
@@ -311,6 +322,8 @@ pub struct ReadRequest {
 pub enum Dispatch {
     /// Read, report [`Event::Read`], and put the entries into the callback's prefetch queue.
     Read(ReadRequest),
+    /// Read these dead letters, and report [`Event::LettersRead`].
+    ReadLetters(LetterRequest),
     /// Give a batch to the callback, and report [`Event::Ended`] or [`Event::Returned`]. A sync one
     /// gets it here and now; an async one from its [batch queue](super::BatchQueue), which keeps the
     /// window, and what was promised of groups and failures.

@@ -273,7 +273,8 @@ impl Subscription {
                     && (batched
                         .batcher
                         .is_ready(self.now(&batched.batcher, context))
-                        || self.room(context) > 0)
+                        || self.room(context) > 0
+                        || batched.batcher.wants_letters())
             }
         }
     }

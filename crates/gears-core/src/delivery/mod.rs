@@ -40,6 +40,7 @@ mod databases;
 mod dead_letter;
 mod delivery_state;
 mod discarded;
+mod error_classes;
 mod event;
 mod feed;
 mod filter;
@@ -52,6 +53,7 @@ mod prefetch_queue;
 mod prefix;
 mod rare;
 mod record;
+mod redrives;
 mod slab;
 mod spread;
 mod standings;
@@ -69,8 +71,9 @@ pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};
 pub use cursor::{Reach, TrimBound};
 pub use databases::Databases;
-pub use dead_letter::{DeadLetter, DeadLetterDeletion, Letter};
+pub use dead_letter::{DeadLetter, DeadLetterDeletion, Letter, Replaced};
 pub use delivery_state::{DeliveryState, State};
+pub use error_classes::ErrorClasses;
 pub use event::{
     ControlMessage, Dispatch, Durable, End, Event, Failure, KeyRef, Progress, ReadRequest, Refusal,
     Trim,
@@ -81,6 +84,7 @@ pub use policy::{Backoff, OnFailure, Policy, Scope, Start};
 pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
+pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
 pub use spread::Percentiles;
 pub use state_machine::{Choice, Delivery, Overview, Page, Row, StreamView};
 pub use stats::Stats;

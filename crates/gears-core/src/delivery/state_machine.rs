@@ -21,6 +21,7 @@ mod overview;
 mod page;
 #[cfg(test)]
 mod policy_tests;
+mod redriving;
 mod scheduling;
 mod server;
 mod streams;
@@ -44,6 +45,7 @@ use super::id::EntryId;
 use super::names::Names;
 use super::places::Places;
 use super::prefix::PrefixIndex;
+use super::redrives::ConsumerRedrives;
 use super::spread::RecentSpreads;
 use super::standings::Standings;
 use super::stats::Stats;
@@ -85,6 +87,8 @@ struct RegisteredConsumer {
     recent: RecentSpreads,
     /// How it stands with its streams, as far as it was noted.
     standings: Standings,
+    /// Its dead letters that were redriven, if any were.
+    redrives: Option<Box<ConsumerRedrives>>,
 }
 
 impl RegisteredConsumer {
@@ -219,6 +223,11 @@ impl Delivery {
             } => self.resumed(consumer, key, checkpoint),
             Event::Read { sub, entries, end } => self.read(sub, entries, end),
             Event::Fetched { sub, batch, end } => self.fetched(sub, batch, end),
+            Event::LettersRead {
+                sub,
+                looked_for,
+                found,
+            } => self.letters_read(sub, looked_for, found),
             Event::StartResolved { sub, position } => self.start_resolved(sub, position),
             Event::Begun { sub, batch } => self.begun(sub, batch),
             Event::Ended {

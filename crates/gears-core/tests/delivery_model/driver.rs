@@ -671,7 +671,9 @@ impl Driver {
                 assert_eq!(self.codes[at].mode, Mode::Async, "read for a sync callback");
                 self.read(at, &request);
             }
-            Dispatch::Deliver { .. } => panic!("no consumer has a policy"),
+            Dispatch::Deliver { .. } | Dispatch::ReadLetters(_) => {
+                panic!("no consumer has a policy")
+            }
             Dispatch::Run {
                 sub,
                 consumer,

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use gears_core::delivery::{
     Batch, BatchQueue, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter,
-    DeadLetterDeletion, Delivery, DeliveryState, Dispatch, Durable, End, EntryId, Event, Item,
-    Mode, Reach, ReadRequest, Refusal, SubscriptionKey, Terms,
+    DeadLetterDeletion, Delivery, DeliveryState, Dispatch, Durable, End, EntryId, Event,
+    FoundLetter, Item, LetterRequest, Mode, Reach, ReadRequest, Refusal, SubscriptionKey, Terms,
 };
 
-use crate::interest::Load;
 use crate::outcome::Outcome;
 use crate::overview::{check_overview, check_pages};
 use crate::reference::Reference;
@@ -259,26 +258,42 @@ impl Driver {
             return;
         }
         let key = self.keys[consumer];
-        let mut dead_letters: Vec<(EntryId, Item)> = Vec::new();
-        let mut loads = Vec::new();
+        let mut letters: Vec<EntryId> = Vec::new();
+        let mut new = Vec::new();
         for dead_letter in &self.world.dead_letters {
             if (dead_letter.consumer, dead_letter.stream) == (consumer, stream)
                 && dead_letter.db == self.world.key(stream).db
-                && loads.len() < most
+                && new.len() < most
                 && !self.reference.is_deleted(dead_letter.id)
             {
-                let is_redriven =
-                    self.core
-                        .is_redriven(key, self.world.key(stream), dead_letter.id);
-                dead_letters.push((dead_letter.id, dead_letter.entry.item()));
+                let is_redriven = self
+                    .reference
+                    .is_on_its_way(consumer, stream, dead_letter.id);
+                let known = self
+                    .core
+                    .is_redriven(key, self.world.key(stream), dead_letter.id);
+                assert_eq!(known, is_redriven, "{dead_letter:?}");
+                letters.push(dead_letter.id);
                 if !is_redriven {
-                    loads.push((dead_letter.id, dead_letter.entry));
+                    new.push(dead_letter.id);
                 }
             }
         }
-        let count = self.core.redrive(key, self.world.key(stream), dead_letters);
-        assert_eq!(count, loads.len());
-        self.reference.redriven(consumer, stream, loads);
+        let count = self.core.redrive(key, self.world.key(stream), &letters);
+        assert_eq!(count, new.len());
+        self.reference.redriven(consumer, stream, &new);
+    }
+
+    /// Somebody deletes one of the dead letters.
+    pub(crate) fn drop_letter(&mut self, at: usize) {
+        let Some(at) = at.checked_rem(self.world.dead_letters.len()) else {
+            return;
+        };
+        let letter = self.world.dead_letters.remove(at);
+        let gone = [letter.id].into_iter().collect();
+        self.core
+            .forget_letters(self.keys[letter.consumer], letter.db, &gone);
+        self.reference.letter_dropped(letter.id);
     }
 
     pub(crate) fn change_consumer(&mut self, which: u8, spec: ConsumerSpec) {
@@ -670,14 +685,22 @@ impl Driver {
         let consumer = consumer.expect("it is there");
         let entry = self.reference.dead_letter(consumer, &dead_letter, written);
         let event = if written {
-            let id = self.world.number();
-            self.world.dead_letters.push(world::Letter {
-                id,
-                consumer,
-                stream: self.world.stream_at(dead_letter.db, &dead_letter.stream),
-                db: dead_letter.db,
-                entry,
-            });
+            let replaced = dead_letter.replaces.as_ref();
+            let mut letters = self.world.dead_letters.iter();
+            // What somebody deleted meanwhile does not come again.
+            if replaced.is_none_or(|old| letters.any(|one| one.is(old.letter, old.db))) {
+                let id = self.world.number();
+                self.world.dead_letters.push(world::Letter {
+                    id,
+                    consumer,
+                    stream: self.world.stream_at(dead_letter.db, &dead_letter.stream),
+                    db: dead_letter.db,
+                    entry,
+                    attempts: dead_letter.attempts,
+                    first_ms: dead_letter.first_ms,
+                    redrives: replaced.map_or(0, |old| old.redrives),
+                });
+            }
             Event::DeadLetterWritten(dead_letter)
         } else {
             let error = "the dead letter was refused".into();
@@ -690,11 +713,10 @@ impl Driver {
         assert_eq!(*deletion.from, *world::DEAD);
         for dead_letter in deletion.dead_letters {
             self.reference.deletions(dead_letter);
-            let before = self.world.dead_letters.len();
-            let is_it = |one: &world::Letter| (one.id, one.db) == (dead_letter, deletion.db);
-            self.world.dead_letters.retain(|one| !is_it(one));
-            let after = self.world.dead_letters.len();
-            assert_eq!(after + 1, before, "deleted elsewhere");
+            let letters = &mut self.world.dead_letters;
+            letters.retain(|one| !one.is(dead_letter, deletion.db));
+            let is_left = letters.iter().any(|one| one.id == dead_letter);
+            assert!(!is_left, "deleted elsewhere");
         }
     }
 
@@ -708,6 +730,7 @@ impl Driver {
         match dispatch {
             Dispatch::Read(request) => self.read(&request, limit),
             Dispatch::Run { .. } => panic!("every consumer has a policy"),
+            Dispatch::ReadLetters(request) => self.read_letters(request, limit),
             Dispatch::Deliver {
                 sub,
                 consumer,
@@ -762,6 +785,36 @@ impl Driver {
                 .push_back(Report::Begun(job.place.0, job.batch.number));
             self.jobs.push(job);
         }
+    }
+
+    fn read_letters(&mut self, request: LetterRequest, limit: usize) {
+        let sub = request.sub;
+        assert_eq!(*request.from, *world::DEAD);
+        let (db, name) = self.core.stream_of(sub).expect("it is there");
+        let stream = self.world.stream_at(db, &name);
+        let consumer = self.keys.iter().position(|key| *key == request.consumer);
+        let consumer = consumer.expect("it is there");
+        let mut asked = request.letters;
+        asked.truncate(limit);
+        let letters = asked.iter().filter_map(|id| {
+            let mut letters = self.world.dead_letters.iter();
+            letters.find(|one| one.is(*id, request.db)).copied()
+        });
+        let letters: Vec<_> = letters.collect();
+        self.reference
+            .letters_read(consumer, stream, &asked, &letters);
+        let found = letters.iter().map(|one| FoundLetter {
+            letter: one.id,
+            item: one.entry.item(),
+            attempts: one.attempts,
+            first_ms: one.first_ms,
+            redrives: one.redrives,
+        });
+        self.core.on(Event::LettersRead {
+            sub,
+            looked_for: asked.len(),
+            found: found.collect(),
+        });
     }
 
     fn read(&mut self, request: &ReadRequest, limit: usize) {
@@ -877,16 +930,6 @@ impl Driver {
                 );
             }
         }
-    }
-}
-
-/// Dead letters that are redelivered.
-pub(crate) fn redriven(dead_letter: EntryId, entry: Entry, ordered: bool) -> Load {
-    Load {
-        ids: vec![entry.id],
-        groups: entry.group.filter(|_| ordered).into_iter().collect(),
-        tried: gears_core::delivery::Tried::default(),
-        dead_letter: Some(dead_letter),
     }
 }
 

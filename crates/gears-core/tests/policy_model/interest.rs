@@ -8,7 +8,7 @@ use gears_core::delivery::{
 };
 
 use crate::reference::{LONGEST_PAUSE_MS, left};
-use crate::world::Entry;
+use crate::world::{self, Entry};
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) struct Load {
     pub(crate) groups: Vec<u8>,
     pub(crate) tried: Tried,
     /// The dead letter it comes from.
-    pub(crate) dead_letter: Option<EntryId>,
+    pub(crate) dead_letter: Option<world::Letter>,
 }
 
 /// The history of one stream for one consumer.
@@ -61,6 +61,8 @@ pub(crate) struct Interest {
     pub(crate) entries: BTreeMap<EntryId, Known>,
     pub(crate) flying: BTreeMap<u64, Load>,
     pub(crate) again: Vec<Load>,
+    /// Dead letters that are to be read.
+    pub(crate) selected: VecDeque<EntryId>,
     pub(crate) redriven: VecDeque<Load>,
     /// Places that are uncommitted for sure.
     pub(crate) uncommitted: usize,
@@ -110,6 +112,7 @@ impl Interest {
             entries: BTreeMap::new(),
             flying: BTreeMap::new(),
             again: Vec::new(),
+            selected: VecDeque::new(),
             redriven: VecDeque::new(),
             uncommitted: 0,
             recalled: false,
@@ -270,6 +273,7 @@ impl Interest {
         self.sub = None;
         self.flying.clear();
         self.again.clear();
+        self.selected.clear();
         self.redriven.clear();
         self.uncommitted = 0;
         self.recalled = false;
@@ -301,6 +305,22 @@ impl Interest {
         }
         self.backlog = false;
         self.look_again();
+    }
+
+    /// Whether a dead letter waits, or is with the callback.
+    pub(crate) fn has_letter(&self, letter: EntryId) -> bool {
+        let loads = self.again.iter().chain(&self.redriven);
+        let mut loads = loads.chain(self.flying.values());
+        let is_it = |load: &Load| load.dead_letter.is_some_and(|one| one.id == letter);
+        self.selected.contains(&letter) || loads.any(is_it)
+    }
+
+    /// Somebody deleted a dead letter.
+    pub(crate) fn drop_letter(&mut self, letter: EntryId) {
+        let is_left = |load: &Load| load.dead_letter.is_none_or(|one| one.id != letter);
+        self.selected.retain(|one| *one != letter);
+        self.redriven.retain(is_left);
+        self.again.retain(is_left);
     }
 
     /// Whether none of these values is with the callback.
@@ -525,6 +545,10 @@ impl Interest {
     /// core asked for in so many milliseconds.
     pub(crate) fn check_awake(&self, policy: &Policy, window: usize, now_ms: u64, asked_ms: u64) {
         assert!(self.unplaced.is_none(), "nobody asks where it begins");
+        assert!(
+            self.selected.is_empty() || !self.redriven.is_empty(),
+            "letters are forgotten: {self:?}"
+        );
         // Those that wait for their value take no place.
         let mut firsts = self.flying.values().enumerate();
         let behind = |(at, load): (usize, &Load)| {
@@ -566,7 +590,7 @@ impl Interest {
     pub(crate) fn check_complete(&self, policy: &Policy) {
         assert!(self.flying.is_empty() && self.again.is_empty(), "{self:?}");
         assert!(
-            self.redriven.is_empty() && self.uncommitted == 0,
+            self.selected.is_empty() && self.redriven.is_empty() && self.uncommitted == 0,
             "{self:?}"
         );
         let known = self.entries.values();

@@ -7,10 +7,9 @@ use gears_core::delivery::{
     OnFailure, Policy, Scope, Start, SubscriptionKey, Tried, TrimBound,
 };
 
-use crate::driver::redriven;
 use crate::interest::{Interest, Load, Place, accepts};
 use crate::outcome::{Fate, failed, fate};
-use crate::world::{Entry, NAMES, World, goes, stream_named};
+use crate::world::{Entry, Letter, NAMES, World, goes, stream_named};
 
 #[derive(Debug)]
 struct Consumer {
@@ -32,6 +31,8 @@ struct Due {
     error: Arc<str>,
     last_ms: u64,
     not_before_ms: u64,
+    /// The dead letter that it comes in the place of.
+    replaces: Option<Letter>,
 }
 
 /// The history of all that happened, and the checks of the promises against it.
@@ -214,17 +215,52 @@ impl Reference {
             .retain(|due| (due.consumer, due.stream) != (consumer, stream));
     }
 
-    pub(crate) fn redriven(
+    pub(crate) fn redriven(&mut self, consumer: usize, stream: usize, letters: &[EntryId]) {
+        if let Some(interest) = self.find(consumer, stream) {
+            interest.selected.extend(letters);
+        }
+    }
+
+    /// Whether a dead letter is on its way, or another comes in its place.
+    pub(crate) fn is_on_its_way(&self, consumer: usize, stream: usize, letter: EntryId) -> bool {
+        let mut interests = self.interests.iter();
+        let found = interests.find(|one| (one.consumer, one.stream) == (consumer, stream));
+        let is_replaced = self.due.iter().any(|due| {
+            let of = (due.consumer, due.stream) == (consumer, stream);
+            of && due.replaces.is_some_and(|one| one.id == letter)
+        });
+        is_replaced || found.is_some_and(|interest| interest.has_letter(letter))
+    }
+
+    /// Dead letters were looked for, and these are there.
+    pub(crate) fn letters_read(
         &mut self,
         consumer: usize,
         stream: usize,
-        dead_letters: Vec<(EntryId, Entry)>,
+        looked_for: &[EntryId],
+        found: &[Letter],
     ) {
+        assert!(self.primary && self.refused.is_none() && !self.is_blocked(consumer));
+        let now_ms = self.now_ms;
         let ordered = self.consumers[consumer].policy.order_by.is_some();
-        if let Some(interest) = self.find(consumer, stream) {
-            let loads = dead_letters.into_iter();
-            let loads = loads.map(|(dead_letter, entry)| redriven(dead_letter, entry, ordered));
-            interest.redriven.extend(loads);
+        let interest = self.find(consumer, stream).expect("it is there");
+        assert!(!interest.is_blocked(now_ms) && interest.redriven.is_empty());
+        for id in looked_for {
+            assert_eq!(interest.selected.pop_front(), Some(*id));
+        }
+        let loads = found.iter().map(|letter| Load {
+            ids: vec![letter.entry.id],
+            groups: letter.entry.group.filter(|_| ordered).into_iter().collect(),
+            tried: Tried::default(),
+            dead_letter: Some(*letter),
+        });
+        interest.redriven.extend(loads);
+    }
+
+    /// Somebody deleted a dead letter.
+    pub(crate) fn letter_dropped(&mut self, letter: EntryId) {
+        for interest in &mut self.interests {
+            interest.drop_letter(letter);
         }
     }
 
@@ -334,12 +370,13 @@ impl Reference {
         written: bool,
     ) -> Entry {
         let id = dead_letter.item.id();
+        let replaced = dead_letter.replaces.as_ref().map(|one| one.letter);
         let stream = stream_named(&dead_letter.stream);
         let now_ms = self.now_ms;
-        let at = self
-            .due
-            .iter()
-            .position(|due| (due.consumer, due.stream, due.id) == (consumer, stream, id));
+        let at = self.due.iter().position(|due| {
+            let replaces = due.replaces.map(|one| one.id);
+            (due.consumer, due.stream, due.id, replaces) == (consumer, stream, id, replaced)
+        });
         let at = at.expect("nobody gave it up");
         let due = &mut self.due[at];
         assert!(due.not_before_ms <= now_ms, "tried again too early");
@@ -349,10 +386,20 @@ impl Reference {
         };
         assert_eq!((tried, dead_letter.last_ms), (due.tried, due.last_ms));
         assert_eq!(dead_letter.error, due.error);
+        let old = due.replaces;
         if written {
             self.due.swap_remove(at);
         } else {
             due.not_before_ms = now_ms + 1000;
+        }
+        if let Some(old) = old {
+            let redrives = dead_letter.replaces.as_ref().map(|one| one.redrives);
+            assert_eq!(redrives, Some(old.redrives + 1));
+            assert!(old.entry.is(dead_letter.item.record()), "{dead_letter:?}");
+            if written {
+                self.deletions.push(old.id);
+            }
+            return old.entry;
         }
         let interest = self.find(consumer, stream).expect("it is there");
         let known = interest.entries.get_mut(&id).expect("it is there");
@@ -519,7 +566,7 @@ impl Reference {
         if load.dead_letter.is_none() {
             interest.set(&load.ids, Place::Done);
         } else if failure.is_none() {
-            self.deletions.extend(load.dead_letter);
+            self.deletions.extend(load.dead_letter.map(|one| one.id));
         }
         let Some(failure) = failure else {
             return;
@@ -539,14 +586,23 @@ impl Reference {
                 again.push((first.to_vec(), Tried::default()));
                 again.push((second.to_vec(), Tried::default()));
             }
-            Fate::Over if load.dead_letter.is_some() => {}
             Fate::Over if consumer.policy.dead_letter.is_none() => {
-                interest.set(&ids, Place::Done);
+                if load.dead_letter.is_none() {
+                    interest.set(&ids, Place::Done);
+                }
             }
             Fate::Over => {
-                interest.set(&ids, Place::GivenUp);
+                let replaces = load.dead_letter;
+                if let Some(old) = replaces {
+                    tried.attempts += old.attempts;
+                    tried.first_ms = old.first_ms;
+                } else {
+                    interest.set(&ids, Place::GivenUp);
+                }
                 for id in ids {
-                    if let Some(known) = interest.entries.get_mut(&id) {
+                    if let Some(known) = interest.entries.get_mut(&id)
+                        && replaces.is_none()
+                    {
                         known.tried = tried;
                     }
                     self.due.push(Due {
@@ -557,6 +613,7 @@ impl Reference {
                         error: Arc::clone(&failure.error),
                         last_ms: now_ms,
                         not_before_ms: 0,
+                        replaces,
                     });
                 }
                 return;

@@ -74,6 +74,16 @@ pub(crate) struct Letter {
     /// Where it lies.
     pub(crate) db: i32,
     pub(crate) entry: Entry,
+    pub(crate) attempts: u32,
+    pub(crate) first_ms: u64,
+    pub(crate) redrives: u32,
+}
+
+impl Letter {
+    /// Whether it is the one of that ID which lies there.
+    pub(crate) fn is(&self, id: EntryId, db: i32) -> bool {
+        (self.id, self.db) == (id, db)
+    }
 }
 
 /// The streams of the server, dead letters included.

@@ -183,7 +183,7 @@ pub(super) fn batches(entries: usize) -> Step {
                         uncommitted: false,
                     });
                 }
-                Dispatch::Run { .. } => panic!("{dispatch:?}"),
+                Dispatch::Run { .. } | Dispatch::ReadLetters(_) => panic!("{dispatch:?}"),
             }
         }
         assert_eq!((done, core.end_tick()), (entries, (1, 1)));

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use hashbrown::HashSet;
 use smallvec::SmallVec;
@@ -11,6 +10,7 @@ use super::super::filter::Filter;
 use super::super::id::EntryId;
 use super::super::policy::Policy;
 use super::super::record::Item;
+use super::super::redrives::Redriven;
 use super::busy::Busy;
 
 /// What was tried with an entry so far.
@@ -34,10 +34,8 @@ pub(in super::super) struct Entry {
 pub(in super::super) struct Load {
     pub(in super::super) entries: SmallVec<[Entry; 1]>,
     pub(in super::super) tried: Tried,
-    /// The dead letters that the entries come from, if they do.
-    pub(in super::super) dead_letters: Vec<EntryId>,
-    /// The stream of these dead letters, with its database.
-    pub(in super::super) from: Option<(i32, Arc<[u8]>)>,
+    /// The dead letter that its one entry comes from, if it does.
+    pub(in super::super) letter: Option<Box<Redriven>>,
     /// Whether it is known to have been with the callback. Until then it may only wait beside it.
     pub(in super::super) has_begun: bool,
 }
@@ -51,7 +49,7 @@ impl Load {
 
     /// The last ID, if it is of the stream and not of dead letters.
     pub(super) fn last_of_stream(&self) -> EntryId {
-        let last = self.entries.last().filter(|_| self.dead_letters.is_empty());
+        let last = self.entries.last().filter(|_| self.letter.is_none());
         last.map_or(EntryId::ZERO, |entry| entry.item.id())
     }
 
@@ -62,7 +60,7 @@ impl Load {
     /// Leaves out what a filter does not want, which is added to the others. Entries of dead
     /// letters stay: somebody asked for just these.
     pub(in super::super) fn sift(&mut self, filter: &Filter, unwanted: &mut Vec<EntryId>) {
-        if self.dead_letters.is_empty() {
+        if self.letter.is_none() {
             self.entries.retain(|entry| {
                 let is_wanted = filter.matches(entry.item.record());
                 if !is_wanted {
@@ -94,8 +92,7 @@ impl Load {
         Self {
             entries: self.entries.drain(at..).collect(),
             tried: self.tried,
-            dead_letters: Vec::new(),
-            from: None,
+            letter: None,
             has_begun: self.has_begun,
         }
     }

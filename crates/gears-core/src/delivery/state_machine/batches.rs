@@ -1,6 +1,5 @@
 //! Consumers with a policy: their entries become batches, which are dispatched and come back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -8,7 +7,6 @@ use smallvec::SmallVec;
 use super::super::batcher::{Batch, Batcher, Entry, Load};
 use super::super::checkpoint::Checkpoint;
 use super::super::cursor::Reach;
-use super::super::dead_letter::DeadLetterDeletion;
 use super::super::event::{Dispatch, End, Failure};
 use super::super::feed::{Feed, READ_BATCH};
 use super::super::id::EntryId;
@@ -26,7 +24,7 @@ impl Delivery {
     /// The next thing to do for a subscription of which writers of this tick wait for entries.
     pub(super) fn urgent_step(&mut self, sub: SubscriptionKey, count: u64) -> Option<Dispatch> {
         let can_run = self.is_sync(sub) && self.is_runnable(sub);
-        let step = can_run.then(|| self.step(sub)).flatten();
+        let step = can_run.then(|| self.step_in_stream(sub)).flatten();
         match &step {
             None => self.urgent.forget(sub),
             Some(Dispatch::Deliver { batch, .. }) => {
@@ -58,7 +56,15 @@ impl Delivery {
         step
     }
 
+    /// Dead letters that are redriven take turns with the stream's own entries.
     fn step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
+        let letters = self.letter_request(sub, false);
+        let step = letters.map(Dispatch::ReadLetters);
+        let step = step.or_else(|| self.step_in_stream(sub));
+        step.or_else(|| self.letter_request(sub, true).map(Dispatch::ReadLetters))
+    }
+
+    fn step_in_stream(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
         if let Some(batch) = self.release(sub) {
             let consumer = self.subs.consumer_of(sub);
             return Some(Dispatch::Deliver {
@@ -246,7 +252,7 @@ impl Delivery {
         state.tally.note_call(!matches!(end, End::Done));
         // Entries whose IDs came again since, or that were sought past, are not of this stream.
         let cursor = &state.cursor;
-        let is_redriven = !load.dead_letters.is_empty();
+        let is_redriven = load.letter.is_some();
         load.entries
             .retain(|entry| is_redriven || cursor.is_listed(entry.item.id()));
         let entries = std::mem::take(&mut load.entries);
@@ -265,35 +271,13 @@ impl Delivery {
         if let Some(failure) = end.failure() {
             // By the clock that pauses are measured with.
             self.fail(sub, load, &failure, took, self.now_ms);
-        } else if is_redriven {
-            self.delete_dead_letters(sub, load.dead_letters, load.from);
+        } else if let Some(letter) = load.letter {
+            self.redrive_done(sub, *letter);
         }
         self.subs.at_mut(sub).adopt(&self.consumers[consumer].spec);
         self.queue_commit(sub);
         self.queue_trim(stream);
         self.schedule(sub);
-    }
-
-    /// The dead letters of entries that are done after all.
-    fn delete_dead_letters(
-        &mut self,
-        sub: SubscriptionKey,
-        dead_letters: Vec<EntryId>,
-        from: Option<(i32, Arc<[u8]>)>,
-    ) {
-        let consumer = self.subs.consumer_of(sub);
-        let stream = &self.streams[self.subs.stream_of(sub)];
-        // The dead letters stay where they are, wherever the stream is moved.
-        if let Some((home, from)) = from {
-            let stream = Arc::clone(&stream.name);
-            self.deletions.push_back(DeadLetterDeletion {
-                consumer,
-                db: self.names.db(home),
-                stream,
-                from,
-                dead_letters,
-            });
-        }
     }
 
     /// A batch was not delivered to the callback.

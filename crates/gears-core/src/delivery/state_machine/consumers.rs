@@ -10,6 +10,7 @@ use super::super::event::Refusal;
 use super::super::id::EntryId;
 use super::super::places::Places;
 use super::super::policy::OnFailure;
+use super::super::redrives::Redrives;
 use super::super::spread::{Percentiles, RecentSpreads, Spread};
 use super::super::standings::Standings;
 use super::super::stats::Stats;
@@ -132,6 +133,7 @@ impl Delivery {
             totals: Stats::default(),
             recent: RecentSpreads::default(),
             standings: Standings::default(),
+            redrives: None,
         });
         let spec = &self.consumers[consumer].spec;
         self.prefixes.insert(&spec.prefix, spec.exact, consumer);
@@ -223,6 +225,9 @@ impl Delivery {
         consumer.totals.clear();
         consumer.recent = RecentSpreads::default();
         consumer.standings.clear_failing();
+        if let Some(redrives) = &mut consumer.redrives {
+            redrives.done = Redrives::default();
+        }
         consumer.cleared_at = self.epoch;
         self.start_sweep(key);
     }

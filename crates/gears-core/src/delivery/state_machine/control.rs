@@ -4,7 +4,6 @@ use super::super::checkpoint::Checkpoint;
 use super::super::delivery_state::DeliveryState;
 use super::super::event::KeyRef;
 use super::super::id::EntryId;
-use super::super::record::Item;
 use super::super::subscription::Recall;
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::{Delivery, StreamView};
@@ -23,12 +22,16 @@ impl Delivery {
     }
 
     /// A consumer's subscription to a stream, brought up to date.
-    fn find_current(&mut self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
+    pub(super) fn find_current(
+        &mut self,
+        consumer: ConsumerKey,
+        key: KeyRef<'_>,
+    ) -> Option<SubscriptionKey> {
         let sub = self.find(consumer, key)?;
         self.catch_up(sub).then_some(sub)
     }
 
-    fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
+    pub(super) fn find(&self, consumer: ConsumerKey, key: KeyRef<'_>) -> Option<SubscriptionKey> {
         let stream = self.names.get(key, &self.streams)?;
         let mut subs = self.subs.siblings(self.streams[stream].subs);
         subs.find(|sub| self.subs.consumer_of(*sub) == consumer)
@@ -85,45 +88,6 @@ impl Delivery {
         if let Some(sub) = self.find(consumer, key) {
             self.queue_commit(sub);
         }
-    }
-
-    /// Redelivers entries of dead letters; how many that are not on their way already.
-    pub fn redrive(
-        &mut self,
-        consumer: ConsumerKey,
-        key: KeyRef<'_>,
-        dead_letters: Vec<(EntryId, Item)>,
-    ) -> usize {
-        let Some(sub) = self.find_current(consumer, key) else {
-            return 0;
-        };
-        let policy = self.consumers[consumer].spec.policy.clone();
-        let home = self.names.home(key.db);
-        let (Some(batcher), Some(policy)) = (self.subs.at_mut(sub).feed.batcher_mut(), policy)
-        else {
-            return 0;
-        };
-        let unread_new = dead_letters
-            .into_iter()
-            .filter(|(id, _)| !batcher.is_redriven(*id));
-        let unread_new: Vec<_> = unread_new.collect();
-        let count = unread_new.len();
-        batcher.redrive(unread_new.into_iter(), home, &policy);
-        self.schedule(sub);
-        count
-    }
-
-    /// Whether a dead letter is on its way to the callback.
-    #[must_use]
-    pub fn is_redriven(
-        &self,
-        consumer: ConsumerKey,
-        key: KeyRef<'_>,
-        dead_letter: EntryId,
-    ) -> bool {
-        let state = self.find(consumer, key).and_then(|sub| self.subs.get(sub));
-        let batcher = state.as_ref().and_then(|state| state.feed.batcher());
-        batcher.is_some_and(|batcher| batcher.is_redriven(dead_letter))
     }
 
     /// Sets why nothing is dispatched of any stream of a consumer, as it was committed.

@@ -95,6 +95,9 @@ impl Delivery {
                 let stream = &self.streams[self.subs.stream_of(dead_letter.sub)];
                 dead_letter.db = self.names.db(stream.home);
                 dead_letter.stream = Arc::clone(&stream.name);
+                if let Some(replaced) = &mut dead_letter.replaces {
+                    replaced.db = self.names.db(replaced.home);
+                }
                 return Some(dead_letter);
             }
         }
@@ -106,7 +109,11 @@ impl Delivery {
         if !self.is_active() || self.refusal.is_some() {
             return None;
         }
-        self.deletions.pop_front()
+        let deletion = self.deletions.pop_front()?;
+        for letter in &deletion.dead_letters {
+            self.end_redrive(deletion.sub, *letter);
+        }
+        Some(deletion)
     }
 
     /// The next consumer whose delivery state is to be committed.

@@ -193,7 +193,8 @@ impl Delivery {
         let stream = &self.streams[self.subs.stream_of(sub)];
         let (db, name) = (self.names.db(stream.home), Arc::clone(&stream.name));
         let to = self.policy(consumer).dead_letter.clone();
-        let is_redriven = !load.dead_letters.is_empty();
+        let redriven = load.letter;
+        let mut ended = None;
         let state = self.subs.at_mut(sub);
         let consumer_state = &mut self.consumers[consumer];
         consumer_state.totals.given_up += load.entries.len() as u64;
@@ -202,17 +203,15 @@ impl Delivery {
             let id = entry.item.id();
             let error = Some(Arc::clone(&failure.error));
             consumer_state.note_finished((sub, state), id, took, now_ms, error);
-            if is_redriven {
-                // It has its dead letter.
-                continue;
-            }
             let Some(to) = &to else {
-                state.cursor.note_finished(id);
+                match &redriven {
+                    // Its dead letter stays where it is.
+                    Some(redriven) => ended = Some(redriven.letter),
+                    None => _ = state.cursor.note_finished(id),
+                }
                 continue;
             };
-            // Until the dead letter is written it may have to be redelivered, after a restart.
-            state.delivery_state.keep_tried(id, load.tried);
-            self.dead_letters.push_back(DeadLetter {
+            let mut dead_letter = DeadLetter {
                 sub,
                 consumer,
                 db,
@@ -223,13 +222,34 @@ impl Delivery {
                 error: Arc::clone(&failure.error),
                 first_ms: load.tried.first_ms,
                 last_ms: now_ms,
-            });
+                replaces: None,
+            };
+            match &redriven {
+                Some(redriven) => dead_letter.replace(redriven),
+                // Until the dead letter is written it may have to be redelivered, after a restart.
+                None => state.delivery_state.keep_tried(id, load.tried),
+            }
+            self.dead_letters.push_back(dead_letter);
+        }
+        if redriven.is_some() {
+            let done = &mut self.consumers[consumer]
+                .redrives
+                .get_or_insert_default()
+                .done;
+            done.note_failed(&failure.error, now_ms);
+        }
+        if let Some(letter) = ended {
+            self.end_redrive(sub, letter);
         }
     }
 
     /// A dead letter was written: its entry is done.
     pub(super) fn dead_letter_written(&mut self, dead_letter: &DeadLetter) {
         let sub = dead_letter.sub;
+        if let Some(replaced) = &dead_letter.replaces {
+            self.delete_dead_letter(sub, replaced.home, &replaced.from, replaced.letter);
+            return;
+        }
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };

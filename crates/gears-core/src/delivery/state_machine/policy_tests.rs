@@ -2,6 +2,7 @@
 
 mod durations;
 mod filters;
+mod redrives;
 mod together;
 
 use super::super::Reach;
@@ -11,6 +12,7 @@ use super::super::event::{Dispatch, End, Failure};
 use super::super::id::EntryId;
 use super::super::policy::{Backoff, OnFailure, Policy, Start};
 use super::super::record::{Item, RecordBatch};
+use super::super::redrives::FoundLetter;
 use super::*;
 
 const KEY: KeyRef<'static> = KeyRef {
@@ -70,6 +72,26 @@ fn fetch(core: &mut Delivery, entries: &[(u64, &str)]) -> SubscriptionKey {
     sub
 }
 
+/// Has these dead letters redriven, and read.
+fn redrive(core: &mut Delivery, consumer: ConsumerKey, letters: &[(u64, Item)]) {
+    let ids: Vec<_> = letters.iter().map(|(letter, _)| id(*letter)).collect();
+    assert_eq!(core.redrive(consumer, KEY, &ids), letters.len());
+    assert_eq!(core.redrive(consumer, KEY, &ids), 0);
+    let sub = core.find(consumer, KEY).expect("it knows the stream");
+    core.letters_read(sub, ids.len(), found(letters));
+}
+
+fn found(letters: &[(u64, Item)]) -> Vec<FoundLetter> {
+    let letters = letters.iter().map(|(letter, item)| FoundLetter {
+        letter: id(*letter),
+        item: item.clone(),
+        attempts: 3,
+        first_ms: 500,
+        redrives: 1,
+    });
+    letters.collect()
+}
+
 /// The batches that are dispatched, each with its IDs.
 fn batches(core: &mut Delivery) -> Vec<(u64, Vec<u64>)> {
     let mut batches = Vec::new();
@@ -81,6 +103,7 @@ fn batches(core: &mut Delivery) -> Vec<(u64, Vec<u64>)> {
                 core.on(Event::Fetched { sub, batch, end });
             }
             Dispatch::Run { .. } => panic!("it has a policy"),
+            Dispatch::ReadLetters(_) => panic!("none are redriven"),
         }
     }
     batches
@@ -200,7 +223,7 @@ fn a_dead_letter_is_not_redelivered_beside_an_entry_with_an_equal_value() {
     let sub = fetch(&mut core, &[(2, "a")]);
     assert_eq!(batches(&mut core), [(1, vec![2])]);
     let item = Item::all(batch(&[(1, "a")])).next().expect("one entry");
-    core.redrive(consumer, KEY, vec![(id(9), item)]);
+    redrive(&mut core, consumer, &[(9, item)]);
     assert_eq!(batches(&mut core), []);
     end(&mut core, sub, 1, End::Done, false);
     assert_eq!(batches(&mut core), [(2, vec![1])]);
@@ -211,7 +234,7 @@ fn a_dead_letter_is_deleted_where_it_came_from_whatever_the_policy_says_by_then(
     let (mut core, consumer) = core(1, policy(), 1);
     let sub = fetch(&mut core, &[]);
     let item = Item::all(batch(&[(1, "a")])).next().expect("one entry");
-    core.redrive(consumer, KEY, vec![(id(9), item)]);
+    redrive(&mut core, consumer, &[(9, item)]);
     assert_eq!(batches(&mut core), [(1, vec![1])]);
     core.change_consumer(consumer, spec(1, Policy::default()));
     end(&mut core, sub, 1, End::Done, false);

@@ -107,6 +107,7 @@ fn batches_in_time(policy: Policy, count: u64, bytes: usize) -> Vec<(u64, usize)
                     end(&mut core, sub, batch.number, End::Done, false);
                 }
                 Dispatch::Run { .. } => panic!("it has a policy"),
+                Dispatch::ReadLetters(_) => panic!("none are redriven"),
             }
         }
         match core.next_time() {

@@ -24,6 +24,7 @@ fn tick(core: &mut Delivery, stream: &[(u64, &str)], limit: usize, only_urgent: 
                 end(core, sub, batch.number, End::Done, false);
             }
             Dispatch::Run { .. } => panic!("it has a policy"),
+            Dispatch::ReadLetters(_) => panic!("none are redriven"),
         }
     }
     delivered
@@ -175,7 +176,7 @@ fn dead_letters_that_are_asked_for_come_whatever_the_filter() {
     fetch(&mut core, &[(1, "a")]);
     assert_eq!(batches(&mut core), []);
     let dead_letter = Item::all(batch(&[(1, "a")])).next().expect("one");
-    assert_eq!(core.redrive(consumer, KEY, vec![(id(9), dead_letter)]), 1);
+    redrive(&mut core, consumer, &[(9, dead_letter)]);
     let delivered = batches(&mut core);
     assert_eq!(delivered, [(1, vec![1])]);
 }
