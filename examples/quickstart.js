@@ -7,7 +7,7 @@
 //   redis-cli RG.FUNCTION LIST LIBRARY lib vvv
 //
 // Each entry gives one line of the server's log:
-//   ... <redisgears_2> {"id":["1657030402506","0"],"stream_name":"stream:1","record":[["foo1","bar1"]]}
+//   ... <redisgears_2> [lib/consumer] {"id":["1657030402506","0"],"stream_name":"stream:1","record":[["foo1","bar1"]]}
 
 redis.register_stream_consumer(
     "consumer", // the consumer's name, unique in this library

@@ -606,7 +606,8 @@ declare namespace RedisGears {
         readonly config: JsonObject;
 
         /**
-         * Writes a line into the server's log, marked `<redisgears_2>`. A long message takes several lines.
+         * Writes a line into the server's log, marked `<redisgears_2>`, with `[library/callback]` before the message
+         * (the setting `script-log-prefix`). A long message takes several lines.
          * Line breaks and other control characters are escaped.
          *
          * @param message - The text. What exceeds 65,536 UTF-16 code units is cut off.

@@ -25,6 +25,8 @@ enable-module-command yes
 """
 
 
+# How lines of scripts begin: with the names of library and callback.
+PLACE = r"\[[^]\n]*\] "
 # How lines begin that say who changed what.
 AUDIT = r"audit: [A-Z ]+ by user "
 
@@ -320,13 +322,19 @@ class Server:
         return before
 
     def messages(self, start="", log=None):
-        """Messages of the module and its libraries with that start, which is cut off; ``audits`` has the others."""
-        pattern = rf"^\d+:.*? <redisgears_2> (?!{AUDIT}){re.escape(start)}(.*)$"
+        """Messages of the module and its libraries with that start, which is cut off as is what scripts' lines begin
+        with; ``audits`` has the others."""
+        pattern = rf"^\d+:.*? <redisgears_2> (?!{AUDIT})(?:{PLACE})?{re.escape(start)}(.*)$"
         return re.findall(pattern, self.log_text() if log is None else log, re.MULTILINE)
 
     def audits(self):
         """What the log says of who changed what."""
         return re.findall(rf"^\d+:.*? \* <redisgears_2> ({AUDIT}.*)$", self.log_text(), re.MULTILINE)
+
+    def times_logged(self, text):
+        """How often something was said with that text: what came again within a second is a number behind it."""
+        lines = [line for line in self.log_text().splitlines() if text in line]
+        return sum(int(more[1]) if (more := re.search(r" \((\d+) more\)$", line)) else 1 for line in lines)
 
     def seen(self, tag=""):
         """What ``saw`` logged: "<stream> <value>" per entry."""

@@ -75,6 +75,14 @@ def test_every_entry_is_logged_as_documented(example):
 def test_the_log_line_has_the_servers_form_at_level_notice(example):
     server, _ = example
     line = next(line for line in server.log_text().splitlines() if '{"id"' in line)
+    assert re.fullmatch(r'\d+:M \d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3} \* <redisgears_2> \[lib/consumer\] \{"id":.*\}', line)
+
+
+def test_without_names_the_log_line_is_that_of_the_original_to_the_letter(server):
+    with server.setting("redisgears_2.script-log-prefix", "no"):
+        assert server.run("RG.FUNCTION", "LOAD", EXAMPLE) == "OK"
+        server.run("XADD", "stream:1", "*", "foo1", "bar1")
+    line = next(line for line in server.log_text().splitlines() if '{"id"' in line)
     assert re.fullmatch(r'\d+:M \d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3} \* <redisgears_2> \{"id":.*\}', line)
 
 

@@ -254,7 +254,7 @@ def test_messages_have_levels_and_show_as_the_server_is_told(server, loglevel):
         server.call("f")
     server.wait_message("end")
     shown = list(LEVELS)[list(LEVELS).index(loglevel) :]
-    lines = re.findall(r"(\S) <redisgears_2> level (\w+)", server.log_text())
+    lines = re.findall(r"(\S) <redisgears_2> \[lib/f\] level (\w+)", server.log_text())
     expected = [(LEVELS[name], name) for name in shown]
     assert lines == expected + ([("*", "none")] if loglevel != "warning" else [])
 

@@ -274,8 +274,8 @@ def test_atomic_takes_a_plain_function(server, argument, message):
 def test_log_writes_a_line_behind_gears(server):
     assert execute(server, "log('one'); log('two ä', 'warning'); log('three', undefined)") == "OK"
     assert server.messages() == ["GEARS: one", "GEARS: two ä", "GEARS: three"]
-    assert re.search(r"# <redisgears_2> GEARS: two", server.log_text())
-    assert re.search(r"\* <redisgears_2> GEARS: one", server.log_text())
+    assert re.search(r"# <redisgears_2> \[\w+\] GEARS: two", server.log_text())
+    assert re.search(r"\* <redisgears_2> \[\w+\] GEARS: one", server.log_text())
 
 
 def test_the_level_says_whether_a_line_is_written(server):

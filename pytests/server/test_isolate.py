@@ -187,7 +187,7 @@ def test_a_panic_on_the_main_thread_leaves_the_library_to_its_worker(server):
         pipeline.execute_command("RG.FCALL", "lib", "plain", 0)
         assert pipeline.execute() == ["OK", count]
         assert server.call("later") == count + 1
-    assert server.log_text().count("internal error in the event loop") == 10
+    server.wait(lambda: server.times_logged("internal error in the event loop") == 10, server.log_text)
 
 
 def test_a_command_that_panics_when_its_client_waits_is_answered_once(server):
@@ -200,7 +200,7 @@ def test_a_command_that_panics_when_its_client_waits_is_answered_once(server):
     # Here it cannot wait, and the command itself has to answer.
     [answered] = in_transaction(server, (*DEBUG, "panic_behind_wait"))
     assert "internal error" in str(answered)
-    assert server.log_text().count("internal error in a command") == 2
+    server.wait(lambda: server.times_logged("internal error in a command") == 2, server.log_text)
 
 
 def launch(directory, *arguments, limits=None):

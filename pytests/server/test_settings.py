@@ -20,6 +20,7 @@ SETTINGS = {
     "v8-maxmemory": str(2 << 30),
     "library-fatal-failure-policy": "abort",
     "error-verbosity": "1",
+    "script-log-prefix": "yes",
     "enable-debug-command": "no",
     "trigger-queue-length": "100000",
     "trigger-queue-memory": str(64 << 20),
@@ -36,11 +37,12 @@ CHANGES = {
     "v8-maxmemory": ("64mb", {"1mb": TOO_SMALL % (50 << 20), "2000gb": TOO_LARGE % (1 << 40), "many": NO_NUMBER}),
     "library-fatal-failure-policy": ("KILL", {"x": "Unknown configuration value '{}', options are abort, kill"}),
     "error-verbosity": ("2", {"0": TOO_SMALL % 1, "3": TOO_LARGE % 2, "x": NO_NUMBER}),
+    "script-log-prefix": ("NO", {"x": "Unknown configuration value '{}', options are no, yes", "": "Unknown configuration value '{}', options are no, yes"}),
     "trigger-queue-length": ("1", {"0": TOO_SMALL % 1, "100000001": TOO_LARGE % 10**8, "1k": NO_NUMBER}),
     "max-executions": ("0", {"-1": TOO_SMALL % 0, "1000001": TOO_LARGE % 10**6, "x": NO_NUMBER}),
     "trigger-queue-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "2000gb": TOO_LARGE % (1 << 40), "": NO_NUMBER}),
 }
-READ = {"64mb": str(64 << 20), "64kb": str(64 << 10), "KILL": "kill"}
+READ = {"64mb": str(64 << 20), "64kb": str(64 << 10), "KILL": "kill", "NO": "no"}
 ENDED = "Err Execution was terminated due to OOM or timeout"
 
 

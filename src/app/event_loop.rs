@@ -8,7 +8,7 @@ use super::App;
 use crate::dispatcher::TickLimits;
 use crate::executor::LibraryExecutor;
 use crate::library::Library;
-use crate::server::{Context, Scan, is_paused};
+use crate::server::{Context, Scan, is_paused, write_what_is_due};
 use gears_core::delivery::{Delivery, KeyRef};
 
 /// Time in which a tick of the event loop works on what is not urgent. Other clients wait that
@@ -76,6 +76,7 @@ impl App {
     pub(super) fn tick(&self, context: &Context) {
         assert!(!self.event_loop.panics.take(), "a panic was asked for");
         self.settings.refresh();
+        write_what_is_due();
         self.check_workers();
         if !is_paused() {
             self.rewrite.complete(context, &self.libraries);

@@ -20,7 +20,7 @@ use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder}
 use crate::replication::{self, Rewrite};
 use crate::server::{
     Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
-    wake_main_thread,
+    wake_main_thread, write_what_waits,
 };
 use gears_core::delivery::{ConsumerKey, Event, KeyRef};
 use gears_core::quoted;
@@ -145,6 +145,8 @@ impl App {
         context: &Context,
         request: &LoadRequest<'_>,
     ) -> Result<LoadedSource, LoadError> {
+        // Who loads other code is told at once what is wrong with that, too.
+        write_what_waits();
         let loaded = self.libraries.load(context, request)?;
         if let Some(change) = &loaded.change {
             let what = if change.is_upgrade { "UPGRADE" } else { "LOAD" };
@@ -165,6 +167,7 @@ impl App {
     pub(crate) fn delete(&self, context: &Context, library: &str) -> bool {
         let deleted = self.libraries.delete(library);
         if deleted {
+            write_what_waits();
             replication::send_deletion(context, library);
             let library = quoted(library.as_bytes());
             audit(context, "DEL", format_args!("library {library}"));

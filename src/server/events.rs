@@ -6,7 +6,7 @@ use super::context::Context;
 use super::ffi::events::{ServerEvent, ServerEventListener};
 use super::ffi::guard;
 use super::hooks::{HOOKS, Hooks};
-use super::{entry, gil, shutdown, snapshots};
+use super::{entry, gil, log, shutdown, snapshots};
 
 /// Has the module hear of them.
 ///
@@ -26,7 +26,10 @@ impl ServerEventListener for ServerEvents {
                 return;
             }
             ServerEvent::LoadingBegins | ServerEvent::LoadingEnds => make_known(context),
-            ServerEvent::Shutdown => shutdown::begin(),
+            ServerEvent::Shutdown => {
+                log::write_what_waits();
+                shutdown::begin();
+            }
             _ => {}
         }
         if let Some(hooks) = HOOKS.get() {

@@ -2,17 +2,33 @@
 //!
 //! The server cuts a line off after about 1000 bytes, so longer messages go on in further lines.
 //! Control characters are shown escaped: a message cannot forge a line of its own.
+//!
+//! Lines of scripts come with the names of library and callback before them, and all of them are
+//! written. Of the module's own warnings and errors, those that come again and again are written
+//! once a second: see [`Throttle`].
+
+mod throttle;
 
 use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use gears_v8::ports::SCRIPT_LOG;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::Mutex;
 
+use self::throttle::{Line, Throttle};
 use super::context::Context;
 use super::ffi::context::free_detached;
 use super::ffi::log::write_line;
+use super::settings;
 
 /// Bytes of a message per line.
 const LINE: usize = 1000;
+
+static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle::new());
+/// Whether the throttle may have something to say by and by.
+static WAITS: AtomicBool = AtomicBool::new(false);
 
 struct ServerLog;
 
@@ -28,7 +44,40 @@ pub(crate) fn install(context: &Context) {
 
 /// Ends the log, with the detached context.
 pub(super) fn remove() {
+    write_what_waits();
     free_detached();
+}
+
+/// Writes how often lines came that were not written, once that is due. Cheap enough for every tick
+/// of the event loop.
+pub(crate) fn write_what_is_due() {
+    if WAITS.load(Ordering::Relaxed) {
+        let mut throttle = THROTTLE.lock();
+        let lines = throttle.due(Instant::now());
+        WAITS.store(!throttle.is_empty(), Ordering::Relaxed);
+        drop(throttle);
+        lines.iter().for_each(write);
+    }
+}
+
+/// Writes that now, and takes every line for a new one from now on.
+pub(crate) fn write_what_waits() {
+    let lines = THROTTLE.lock().forget();
+    lines.iter().for_each(write);
+}
+
+fn write(line: &Line) {
+    let level = match line.level {
+        Level::Error | Level::Warn => c"warning",
+        Level::Info => c"notice",
+        Level::Debug => c"verbose",
+        Level::Trace => c"debug",
+    };
+    let text = escape(&line.text);
+    for part in lines(&text) {
+        // Escaping left no NUL.
+        write_line(level, &CString::new(part).unwrap_or_default());
+    }
 }
 
 impl Log for ServerLog {
@@ -37,17 +86,28 @@ impl Log for ServerLog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let level = match record.level() {
-            Level::Error | Level::Warn => c"warning",
-            Level::Info => c"notice",
-            Level::Debug => c"verbose",
-            Level::Trace => c"debug",
-        };
-        let text = escape(&record.args().to_string());
-        for line in lines(&text) {
-            // Escaping left no NUL.
-            write_line(level, &CString::new(line).unwrap_or_default());
+        let level = record.level();
+        if let Some(place) = record.target().strip_prefix(SCRIPT_LOG) {
+            let text = if settings::names_scripts_in_log() {
+                format!("[{place}] {}", record.args())
+            } else {
+                record.args().to_string()
+            };
+            return write(&Line { level, text });
         }
+        let text = record.args().to_string();
+        // Nobody waits for the throttle: in a child that the server forks, a lock that another
+        // thread held stays taken.
+        if level <= Level::Warn
+            && let Some(mut throttle) = THROTTLE.try_lock()
+        {
+            let origin = (record.file_static(), record.line());
+            let lines = throttle.admit(origin, level, text, Instant::now());
+            WAITS.store(true, Ordering::Relaxed);
+            drop(throttle);
+            return lines.iter().for_each(write);
+        }
+        write(&Line { level, text });
     }
 
     fn flush(&self) {}

@@ -56,6 +56,8 @@ pub(super) static ERROR_VERBOSITY: Setting = Setting::new(
     SettingValues::Number { min: 1, max: 2 },
     CONFIG_DEFAULT,
 );
+pub(super) static SCRIPT_LOG_PREFIX: Setting =
+    Setting::new("script-log-prefix", 1, NO_OR_YES, CONFIG_DEFAULT);
 pub(super) static ENABLE_DEBUG_COMMAND: Setting =
     Setting::new("enable-debug-command", 0, NO_OR_YES, CONFIG_FIXED);
 
@@ -88,7 +90,7 @@ pub(super) static MAX_EXECUTIONS: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 12] = [
+pub(super) static ALL: [&Setting; 13] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -97,6 +99,7 @@ pub(super) static ALL: [&Setting; 12] = [
     &V8_MAXMEMORY,
     &FATAL_FAILURE_POLICY,
     &ERROR_VERBOSITY,
+    &SCRIPT_LOG_PREFIX,
     &ENABLE_DEBUG_COMMAND,
     &TRIGGER_QUEUE_LENGTH,
     &TRIGGER_QUEUE_MEMORY,

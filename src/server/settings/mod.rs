@@ -16,7 +16,7 @@ use super::ffi::config;
 use list::{
     ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
     EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
-    TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    SCRIPT_LOG_PREFIX, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -95,6 +95,11 @@ impl Settings {
 /// Whether `RG.FUNCTION DEBUG` is for use.
 pub(crate) fn debug_is_enabled() -> bool {
     ENABLE_DEBUG_COMMAND.is_on()
+}
+
+/// Whether lines that scripts log begin with the names of library and callback.
+pub(super) fn names_scripts_in_log() -> bool {
+    SCRIPT_LOG_PREFIX.is_on()
 }
 
 fn find(name: &str) -> Result<&'static Setting, String> {

@@ -6,6 +6,7 @@
   "use strict";
   const {
     unpack, call, call_raw, call_either, may_block, credentials, lock, begin, is_async_function, current, set_current,
+    callback_at_hand,
     make_gears, note_timer, ok,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
@@ -240,10 +241,11 @@
       }
       check(this);
       const { user, db, flags } = credentials();
+      const callback = callback_at_hand();
       const client = new AsyncClient(KEY, user, db, flags);
       return new Later((resolve, reject) => {
         begin(() => {
-          set_current(user, db, flags);
+          set_current(user, db, flags, callback);
           try {
             resolve(work(client));
           } catch (error) {

@@ -19,6 +19,10 @@ pub use server::{Arguments, Credentials, Database, Flags, Server};
 use gears_core::delivery::{ConsumerSpec, EntryId, Item, Mode, Record};
 use gears_core::triggers::{KeyValue, TriggerSpec};
 
+/// How the targets of scripts' log lines begin; behind it stands `library/callback`, or `library`
+/// where no callback is at work.
+pub const SCRIPT_LOG: &str = "script:";
+
 /// Turns source text into programs.
 pub trait Engine: Send + Sync {
     /// The name a library's first line asks for.

@@ -35,6 +35,7 @@ pub(crate) struct V8Session<'a, 's, 'i> {
 
 struct AsyncClient<'s> {
     credentials: Arc<Credentials>,
+    callback: CallbackId,
     client: v8::Local<'s, v8::Value>,
     /// See [`continuation`].
     data: v8::Local<'s, v8::Value>,
@@ -80,22 +81,27 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         }
     }
 
-    /// The client an async callback gets; `undefined` for a sync one. What the run carries over
+    /// The client that an async callback gets; `undefined` for a sync one. What the run carries over
     /// every `await` begins with it.
     pub(crate) fn client(
         &mut self,
+        callback: CallbackId,
         credentials: Option<&Arc<Credentials>>,
     ) -> Option<v8::Local<'s, v8::Value>> {
         let Some(credentials) = credentials else {
-            continuation::clear(self.scope);
+            let data = continuation::data_of_callback(self.scope, callback);
+            self.scope.set_continuation_preserved_embedder_data(data);
             return Some(v8::undefined(self.scope).into());
         };
-        let known = self.client.as_ref();
-        if known.is_none_or(|known| !Arc::ptr_eq(&known.credentials, credentials)) {
+        let is_known = |known: &AsyncClient<'_>| {
+            Arc::ptr_eq(&known.credentials, credentials) && known.callback == callback
+        };
+        if !self.client.as_ref().is_some_and(is_known) {
             self.client = Some(AsyncClient {
                 credentials: Arc::clone(credentials),
+                callback,
                 client: self.make_client(credentials)?,
-                data: continuation::data_of(self.scope, credentials),
+                data: continuation::data_of(self.scope, credentials, Some(callback)),
             });
         }
         let known = self.client.as_ref()?;

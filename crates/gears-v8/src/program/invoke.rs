@@ -24,7 +24,7 @@ impl V8Session<'_, '_, '_> {
         let Some(callback) = self.callback(invocation.callback) else {
             return failed("the function is gone");
         };
-        let Some(client) = self.client(invocation.background) else {
+        let Some(client) = self.client(invocation.callback, invocation.background) else {
             return failed("The library has no memory left");
         };
         let helpers = self.helpers;

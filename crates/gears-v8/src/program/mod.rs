@@ -144,13 +144,14 @@ impl Program for V8Program {
             let result = run::watched_with_lock(scope, &self.isolate_limits, |scope| {
                 run_top_level(scope, &top_level)
             });
-            let loading = scope.remove_slot::<Loading>().unwrap_or_default();
+            let mut loading = scope.remove_slot::<Loading>().unwrap_or_default();
             if matches!(top_level, TopLevel::Function(_)) {
                 python::keep_code(scope);
                 // What the translator has left: half of what the library would keep of the machine's memory.
                 scope.low_memory_notification();
             }
             self.isolate_limits.measure(scope);
+            run::name_callbacks(scope, std::mem::take(&mut loading.names));
             (result.and_then(|result| result), loading)
         });
         self.isolate_limits.timer.set_restoring(false);

@@ -22,13 +22,13 @@ impl<'s> V8Session<'_, 's, '_> {
         callback: CallbackId,
         background: Option<&Arc<Credentials>>,
     ) -> Result<Common<'s>, Option<Outcome>> {
-        let Some(callback) = self.callback(callback) else {
+        let Some(function) = self.callback(callback) else {
             let error = ScriptError::new("the callback is gone");
             return Err(Some(Outcome::Failed(error)));
         };
         Ok(Common {
-            callback: callback.into(),
-            client: self.client(background).ok_or(None)?,
+            callback: function.into(),
+            client: self.client(callback, background).ok_or(None)?,
         })
     }
 

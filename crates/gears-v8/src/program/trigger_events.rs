@@ -90,7 +90,9 @@ impl<'s> V8Session<'_, 's, '_> {
         let Some(callback) = self.callback(call.callback) else {
             return Err(Outcome::Failed(ScriptError::new("the callback is gone")));
         };
-        let client = self.client(call.background).ok_or_else(too_large)?;
+        let client = self
+            .client(call.callback, call.background)
+            .ok_or_else(too_large)?;
         Ok([callback.into(), client])
     }
 }

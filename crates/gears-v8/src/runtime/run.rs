@@ -14,6 +14,7 @@ use crate::ports::{Arguments, Executions, Reply, RunResults, ScriptError, Server
 
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::command_names::{CommandName, CommandNames};
+use crate::runtime::continuation;
 use crate::runtime::helpers::Helpers;
 use crate::runtime::text;
 
@@ -44,6 +45,8 @@ pub(crate) struct RunState {
     executions: Arc<dyn Executions>,
     /// Runs over the data set that this library started and has not ended.
     running_executions: Vec<String>,
+    /// What callbacks are registered as, by [`CallbackId`].
+    callback_names: Vec<Box<str>>,
 }
 
 impl Drop for RunState {
@@ -71,6 +74,7 @@ impl RunState {
             isolate_limits,
             executions,
             running_executions: Vec::new(),
+            callback_names: Vec::new(),
             server: None,
             settled: Vec::new(),
             tasks: VecDeque::new(),
@@ -282,6 +286,26 @@ pub(crate) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply)
         state.running_executions.retain(|one| one != id);
         state.executions.end(id, outcome);
     }
+}
+
+/// Says what callbacks are registered as, in the order of their numbers.
+pub(crate) fn name_callbacks(isolate: &mut v8::Isolate, names: Vec<Box<str>>) {
+    if let Some(state) = state(isolate) {
+        state.callback_names = names;
+    }
+}
+
+/// Gives to `work` the names of the library and of the callback that the code at hand belongs to;
+/// the latter is empty where none is known.
+pub(crate) fn with_place<R>(
+    scope: &mut v8::PinScope,
+    work: impl FnOnce(&str, &str) -> R,
+) -> Option<R> {
+    let callback = continuation::callback(scope);
+    let state = state(scope)?;
+    let name = callback.and_then(|id| state.callback_names.get(id.0 as usize));
+    let library = state.isolate_limits.timer.library();
+    Some(work(library, name.map_or("", |name| name)))
 }
 
 /// The functions of the bootstrap.

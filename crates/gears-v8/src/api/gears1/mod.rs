@@ -186,7 +186,7 @@ fn schedule(
             "'run' can only be used in an async function, or at the top level of RG.JSEXECUTE",
         );
     };
-    let callback = loading.keep(function);
+    let callback = loading.keep("", function);
     loading.registrations.scheduled = Some(Scheduled { callback, plan });
 }
 

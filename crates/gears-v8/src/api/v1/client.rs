@@ -5,6 +5,7 @@
 
 use crate::api::v1::credentials;
 use crate::api::v1::lock::{self, NOT_LOCKED};
+use crate::ports::CallbackId;
 use crate::ports::resp::Reader;
 
 use crate::convert::from_js::{DETACHED, NotAnArgument, push_argument};
@@ -24,6 +25,7 @@ callback!(lock_entry => lock::lock);
 callback!(is_async_function_entry => is_async_function);
 callback!(current_entry => current);
 callback!(set_current_entry => set_current);
+callback!(callback_at_hand_entry => callback_at_hand);
 
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
@@ -44,7 +46,7 @@ pub(crate) fn async_function_test<'s>(
 /// The functions and what the bootstrap calls them.
 pub(crate) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 10], Thrown> {
+) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 11], Thrown> {
     Ok([
         ("call", v8::Function::new(scope, call_entry).or_thrown()?),
         (
@@ -76,6 +78,10 @@ pub(crate) fn functions<'s>(
         (
             "set_current",
             v8::Function::new(scope, set_current_entry).or_thrown()?,
+        ),
+        (
+            "callback_at_hand",
+            v8::Function::new(scope, callback_at_hand_entry).or_thrown()?,
         ),
     ])
 }
@@ -249,13 +255,27 @@ fn current<'s>(
     }
 }
 
-/// `set_current(user, db, flags)`
+/// `callback_at_hand()`: the number of the callback that the code at hand belongs to; undefined where
+/// that is not known.
+fn callback_at_hand(
+    scope: &mut v8::PinScope,
+    _args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    if let Some(callback) = continuation::callback(scope) {
+        result.set_uint32(callback.0);
+    }
+}
+
+/// `set_current(user, db, flags, callback)`
 fn set_current<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
     let credentials = credentials::of_arguments(scope, args);
-    let data = continuation::data_of(scope, &credentials);
+    let callback = v8::Local::<v8::Uint32>::try_from(args.get(3)).ok();
+    let callback = callback.map(|number| CallbackId(number.value()));
+    let data = continuation::data_of(scope, &credentials, callback);
     scope.set_continuation_preserved_embedder_data(data);
 }

@@ -16,6 +16,8 @@ use crate::ports::{CallbackId, Hook, Metadata, Registered, Registrations};
 pub(crate) struct Loading {
     pub(crate) registrations: Registrations,
     pub(crate) callbacks: Vec<v8::Global<v8::Function>>,
+    /// What they are registered as, in the same order; empty for one that has no name.
+    pub(crate) names: Vec<Box<str>>,
     /// What the next registration says of itself, beside its options.
     pub(crate) metadata: Option<Metadata>,
     /// Whether the top level is a script to be run once.
@@ -23,16 +25,17 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    /// Keeps a callback.
-    pub(crate) fn keep(&mut self, callback: v8::Global<v8::Function>) -> CallbackId {
+    /// Keeps a callback of what is registered under that name.
+    pub(crate) fn keep(&mut self, name: &str, callback: v8::Global<v8::Function>) -> CallbackId {
         self.callbacks.push(callback);
+        self.names.push(name.into());
         CallbackId(u32::try_from(self.callbacks.len() - 1).unwrap_or(u32::MAX))
     }
 
     /// Takes what goes with a registration beside what it is.
     pub(crate) fn note(&mut self, of: Registered, extras: KeptExtras) -> Metadata {
         if let Some((callback, mode)) = extras.on_registered {
-            let callback = self.keep(callback);
+            let callback = self.keep(of.name(), callback);
             self.registrations.hooks.push(Hook { of, callback, mode });
         }
         let mut metadata = self.metadata.take().unwrap_or_default();

@@ -27,8 +27,10 @@ mod register_trigger;
 pub(crate) mod registration;
 mod trigger_options;
 
+use crate::ports::SCRIPT_LOG;
 use crate::runtime::callback::callback;
 use crate::runtime::platform;
+use crate::runtime::run;
 use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// Characters of the name of a level.
@@ -105,7 +107,14 @@ fn log(
         let message = "Second argument to 'log' must be 'debug', 'verbose', 'notice' or 'warning'";
         return text::throw_type_error(scope, message);
     };
-    log::log!(level, "{}", text::to_rust(scope, message, LOG_MAX));
+    let message = text::to_rust(scope, message, LOG_MAX);
+    run::with_place(scope, |library, callback| {
+        let place = match callback {
+            "" => format!("{SCRIPT_LOG}{library}"),
+            callback => format!("{SCRIPT_LOG}{library}/{callback}"),
+        };
+        log::log!(target: &place, level, "{message}");
+    });
 }
 
 /// The server's levels, as the module's log knows them.

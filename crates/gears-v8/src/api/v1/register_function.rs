@@ -39,7 +39,7 @@ pub(crate) fn register_function(
         let message = format!("Function {} already exists", function.name);
         return text::throw(scope, &message);
     }
-    let callback = loading.keep(callback);
+    let callback = loading.keep(&function.name, callback);
     let function = Function {
         callback,
         ..function

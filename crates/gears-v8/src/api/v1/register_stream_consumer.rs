@@ -43,7 +43,7 @@ pub(crate) fn register_stream_consumer<'s>(
     if registered.iter().any(|other| other.name == consumer.name) {
         return text::throw(scope, "Stream registration already exists");
     }
-    let callback = loading.keep(callback);
+    let callback = loading.keep(&consumer.name, callback);
     let metadata = loading.note(Registered::Consumer(consumer.name.clone()), extras);
     let consumer = StreamConsumer {
         callback,

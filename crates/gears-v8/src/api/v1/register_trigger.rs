@@ -45,8 +45,8 @@ pub(crate) fn register_trigger<'s>(
     if registered.iter().any(|other| other.name == trigger.name) {
         return text::throw(scope, "Notification consumer already exists");
     }
-    let callback = loading.keep(callback);
-    let on_fired = on_fired.map(|function| loading.keep(function));
+    let callback = loading.keep(&trigger.name, callback);
+    let on_fired = on_fired.map(|function| loading.keep(&trigger.name, function));
     let metadata = loading.note(Registered::Trigger(trigger.name.clone()), extras);
     let mut trigger = KeySpaceTrigger {
         callback,
