@@ -151,6 +151,7 @@ ORDERS = {
     "SEEK": ["STREAM", "stream:1", "earliest"],
     "RETRY": ["STREAM", "stream:1"],
     "REDRIVE": ["STREAM", "stream:1", "COUNT", 10],
+    "SKIP": ["STREAM", "stream:1", "1-1"],
     "DROP": ["STREAM", "stream:1", "ALL"],
     "LETTERS": ["STREAM", "stream:1", "COUNT", 10],
     "INFO": ["STREAM", "stream:1"],
@@ -178,6 +179,10 @@ def test_who_names_a_stream_needs_the_right_to_it(server, people, word):
         with pytest.raises(ResponseError, match="(?i)noperm|no permissions"):
             anna.execute_command(*order)
         people.change("anna", "~stream:1")
+    if word == "SKIP":
+        with pytest.raises(ResponseError, match="does not stop the stream"):
+            anna.execute_command(*order)
+        return
     anna.execute_command(*order)
 
 

@@ -125,7 +125,7 @@ def test_help_has_a_line_for_each_subcommand(server):
     lines = server.run("RG.CONSUMER", "HELP")
     assert all(isinstance(line, str) for line in lines)
     text = "\n".join(lines)
-    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "REDRIVE", "REDRIVES", "LETTERS", "DROP", "INFO", "STREAMS", "HELP", "STREAM", "COUNT"):
+    for word in ("PAUSE", "RESUME", "SEEK", "RETRY", "SKIP", "REDRIVE", "REDRIVES", "LETTERS", "DROP", "INFO", "STREAMS", "HELP", "STREAM", "COUNT"):
         assert word in text
 
 

@@ -6,8 +6,8 @@ use std::cell::Cell;
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
 use gears_core::delivery::{
-    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, LetterRequest, Progress,
-    READ_BYTES, Reach, ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
+    DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, Item, LetterRequest,
+    Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
 };
 use gears_core::triggers::KeyType;
 use gears_v8::ports::{Credentials, Server};
@@ -241,6 +241,14 @@ impl Context {
             self.open_for_reading(StringRef::from(names.first()?))
         });
         key.filter(|key| key.key_type() == KeyType::Stream)
+    }
+
+    /// One entry of a stream of the selected database, if it is there.
+    pub(crate) fn entry(&self, name: &[u8], id: EntryId) -> Option<Item> {
+        let key = self.open_stream(name)?;
+        let mut batch = RecordBatch::default();
+        read_only(&key, id, &mut batch);
+        Item::all(batch).next()
     }
 
     /// The ID that the next entry of a stream of the selected database will be above.

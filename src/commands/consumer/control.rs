@@ -1,4 +1,4 @@
-//! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`.
+//! `RG.CONSUMER PAUSE`, `RESUME`, `SEEK`, `RETRY`, `SKIP`.
 //!
 //! What a command changes is committed right after it: the new state, not the change.
 
@@ -6,7 +6,7 @@ use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, id, no
 use crate::app::App;
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
 use crate::server::{Command, Context, Keys, audit};
-use gears_core::delivery::{EntryId, KeyRef};
+use gears_core::delivery::{EntryId, KeyRef, NoSkip};
 use gears_core::quoted;
 use gears_v8::ports::Reply;
 
@@ -56,6 +56,18 @@ pub(super) const RETRY: Command = Command {
     help: &[
         "RETRY <library> <consumer> STREAM <key>",
         "    Do not wait any longer for the retry of the stream.",
+    ],
+    ..CONTROL
+};
+
+pub(super) const SKIP: Command = Command {
+    name: "skip",
+    entry: entry!(subcommand, skip),
+    summary: "Has a stream consumer go on without an entry that stops it",
+    args: &[text("library"), text("consumer"), STREAM, text("id")],
+    help: &[
+        "SKIP <library> <consumer> STREAM <key> <id>",
+        "    Give up an entry that waits for a retry or stopped the stream, and go on.",
     ],
     ..CONTROL
 };
@@ -176,4 +188,32 @@ fn seek(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             Ok(Reply::OK)
         },
     )
+}
+
+fn skip(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    const NAME: &str = "rg.consumer|skip";
+    change(app, context, arguments, NAME, |target, rest| {
+        let key = stream(target, context, rest, NAME)?;
+        let id = match rest {
+            [id] => super::id(id)?,
+            [] => return Err(wrong_arity(NAME)),
+            _ => return Err(Reply::error("ERR syntax error")),
+        };
+        let item = context.entry(key.name, id);
+        let skipped = app.dispatcher.update(|delivery| {
+            let view = delivery.stream(target.consumer, key);
+            let error = view.as_ref().and_then(|view| view.last_error());
+            let error = error.map_or_else(|| "skipped".into(), |error| format!("skipped: {error}"));
+            delivery.skip(target.consumer, key, id, item, error.into())
+        });
+        skipped.map_err(|why| {
+            Reply::error(match why {
+                NoSkip::NotStopping => format!("ERR entry '{id}' does not stop the stream"),
+                NoSkip::Dispatched => format!("ERR entry '{id}' is with the callback"),
+                NoSkip::GivenUp => format!("ERR entry '{id}' is given up already"),
+            })
+        })?;
+        audit(context, "SKIP", format_args!("{target}, {id}"));
+        Ok(Reply::OK)
+    })
 }

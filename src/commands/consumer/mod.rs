@@ -30,6 +30,7 @@ pub(super) static RG_CONSUMER: Command = Command {
         control::RESUME,
         control::SEEK,
         control::RETRY,
+        control::SKIP,
         redrive::REDRIVE,
         redrive::REDRIVES,
         letters::LETTERS,

@@ -562,6 +562,47 @@ impl Batcher {
         self.requeued.insert(at, load);
     }
 
+    /// Takes one entry out of what comes again, with what was tried with it: out of its batch, or of
+    /// what waits if it was dispatched before, as all up to `resumed` was. One of a dead letter only
+    /// where the stream's own is not among them.
+    pub(super) fn take_again(&mut self, id: EntryId, resumed: EntryId) -> Option<Load> {
+        let has = |load: &Load| load.ids().any(|one| one == id);
+        let own = |load: &Load| load.letter.is_none() && has(load);
+        let at = self.requeued.iter().position(own);
+        let waiting = || {
+            let mut waiting = self.waiting.iter();
+            waiting.position(|one| one.entry.item.id() == id)
+        };
+        if at.is_none()
+            && let Some(at) = waiting()
+        {
+            let was_dispatched = self.waiting[at].tried.attempts > 0 || id <= resumed;
+            let one = was_dispatched.then(|| self.waiting.remove(at)).flatten()?;
+            self.waiting_bytes -= one.bytes;
+            self.is_stuck = false;
+            return Some(Load::of_one(one.entry.item, one.tried));
+        }
+        let at = at.or_else(|| self.requeued.iter().position(has))?;
+        let load = &mut self.requeued[at];
+        if load.entries.len() == 1 {
+            self.is_stuck = false;
+            return self.requeued.remove(at);
+        }
+        let place = load.ids().position(|one| one == id)?;
+        let entry = load.entries.remove(place);
+        let tried = load.tried;
+        self.is_stuck = false;
+        // Without its first entry a batch may belong elsewhere.
+        self.requeued.make_contiguous().sort_by_key(Load::first);
+        Some(Load::of_one(entry.item, tried))
+    }
+
+    /// Whether an entry is with the callback or beside it.
+    pub(super) fn is_dispatched(&self, id: EntryId) -> bool {
+        let mut loads = self.in_flight_attempts.values();
+        loads.any(|load| load.ids().any(|one| one == id))
+    }
+
     /// Leaves out of what comes again the entries that a filter does not want.
     pub(super) fn sift(&mut self, filter: &Filter) -> Vec<EntryId> {
         let mut unwanted = Vec::new();

@@ -342,6 +342,24 @@ impl Cursor {
         }
     }
 
+    /// What was dispatched before the restart comes up to this entry.
+    pub(super) fn resumed(&self) -> EntryId {
+        self.unfinished().resumed
+    }
+
+    /// Takes an entry out of those that are to be read again: it counts as read with so many bytes,
+    /// or as finished where it is gone from the stream. False where it is not among them.
+    pub(super) fn take_redelivery(&mut self, id: EntryId, bytes: Option<usize>) -> bool {
+        let Ok(at) = self.unfinished().redeliveries.binary_search(&id) else {
+            return false;
+        };
+        self.unfinished_mut().redeliveries.remove(at);
+        if let Some(bytes) = bytes {
+            self.push(id, bytes);
+        }
+        true
+    }
+
     /// Gives memory back that nothing is kept in.
     pub(super) fn tidy(&mut self) {
         let read = self.read;

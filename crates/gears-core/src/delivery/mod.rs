@@ -86,7 +86,7 @@ pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
 pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
 pub use spread::Percentiles;
-pub use state_machine::{Choice, Delivery, Overview, Page, Row, StreamView};
+pub use state_machine::{Choice, Delivery, NoSkip, Overview, Page, Row, StreamView};
 pub use stats::Stats;
 
 slotmap::new_key_type! {

@@ -24,6 +24,7 @@ mod policy_tests;
 mod redriving;
 mod scheduling;
 mod server;
+mod skipping;
 mod streams;
 mod sweep;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use consumers::StreamView;
 pub(super) use memory::shrink;
 pub use overview::Overview;
 pub use page::{Choice, Page, Row};
+pub use skipping::NoSkip;
 
 #[derive(Debug)]
 struct RegisteredConsumer {

@@ -284,12 +284,35 @@ impl Driver {
         self.reference.redriven(consumer, stream, &new);
     }
 
+    pub(crate) fn skip(&mut self, which: u8, stream: usize, at: usize) {
+        let consumer = self.consumer(which);
+        if !self.reference.primary {
+            return;
+        }
+        let ids = self.reference.skippable(consumer, stream);
+        let Some(at) = at.checked_rem(ids.len()) else {
+            return;
+        };
+        let id = ids[at];
+        let mut entries = self.world.entries(stream).iter();
+        let item = entries.find(|one| one.id == id).map(|one| one.item());
+        let (key, error) = (self.world.key(stream), text("skipped"));
+        let done = self
+            .core
+            .skip(self.keys[consumer], key, id, item, Arc::clone(&error));
+        let may = self.reference.skipped(consumer, stream, id, &error);
+        assert_eq!(done.is_ok(), may, "{id}: {done:?}");
+    }
+
     /// Somebody deletes one of the dead letters.
-    pub(crate) fn drop_letter(&mut self, at: usize) {
+    pub(crate) fn drop_letter(&mut self, at: usize, is_told: bool) {
         let Some(at) = at.checked_rem(self.world.dead_letters.len()) else {
             return;
         };
         let letter = self.world.dead_letters.remove(at);
+        if !is_told {
+            return;
+        }
         let gone = [letter.id].into_iter().collect();
         self.core
             .forget_letters(self.keys[letter.consumer], letter.db, &gone);
@@ -885,6 +908,7 @@ impl Driver {
                 self.reference.check_complete();
                 self.check_views();
                 self.check_committed();
+                self.check_redrives();
                 return;
             }
         }
@@ -916,6 +940,14 @@ impl Driver {
                     assert_eq!(now.position, recorded.position, "{consumer}, {stream}");
                 }
             }
+        }
+    }
+
+    /// No dead letter is taken for one that is on its way.
+    fn check_redrives(&mut self) {
+        for key in &self.keys {
+            let view = self.core.redrives(*key).expect("it is there");
+            assert_eq!((view.waiting, view.running), (0, 0));
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) enum Place {
     Done,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) entry: Entry,
     pub(crate) place: Place,
@@ -313,6 +313,40 @@ impl Interest {
         let mut loads = loads.chain(self.flying.values());
         let is_it = |load: &Load| load.dead_letter.is_some_and(|one| one.id == letter);
         self.selected.contains(&letter) || loads.any(is_it)
+    }
+
+    /// Somebody skips an entry; what was tried with it and the dead letter that it is from, if it
+    /// comes again.
+    pub(crate) fn skip(&mut self, id: EntryId) -> Option<(Tried, Option<world::Letter>)> {
+        let has = |load: &Load| load.ids.contains(&id);
+        let own = |load: &Load| load.dead_letter.is_none() && has(load);
+        let mut again = self.again.iter();
+        let known = self.entries.get(&id).copied();
+        let waits = known.filter(|known| known.place == Place::Free);
+        let waits = waits.filter(|known| known.tried.attempts > 0 || id <= self.begins_behind);
+        let own = again.position(own);
+        if own.is_none()
+            && let Some(known) = waits
+        {
+            return Some((known.tried, None));
+        }
+        let at = own.or_else(|| self.again.iter().position(has))?;
+        let (tried, letter) = (self.again[at].tried, self.again[at].dead_letter);
+        self.again[at].ids.retain(|one| *one != id);
+        if self.again[at].ids.is_empty() {
+            self.again.remove(at);
+        } else {
+            let groups = self.groups_of(&self.again[at].ids, &self.again[at]);
+            self.again[at].groups = groups;
+            self.again.sort_by_key(|load| load.ids[0]);
+        }
+        Some((tried, letter))
+    }
+
+    /// Whether an entry may be passed over without anybody noticing.
+    pub(crate) fn may_be_passed_over(&self, id: EntryId) -> bool {
+        let known = self.entries.get(&id);
+        known.is_some_and(|known| known.place == Place::Free && known.rejected)
     }
 
     /// Somebody deleted a dead letter.

@@ -27,6 +27,7 @@
 //!   over.
 //! * Entries with an equal value of the field that orders are never in two batches at once, and are
 //!   first dispatched in ID order; of others nothing is left out.
+//! * Somebody may skip what comes again: it is given up, and what it held up goes on. Nothing else is.
 //! * What is given up gets one dead letter, if the policy has a place for it, and is done when that
 //!   is written. A dead letter whose entry is done after all is deleted. For one that is redriven in
 //!   vain there is another with all that was tried, or none if somebody deleted it meanwhile.
@@ -85,7 +86,9 @@ enum Action {
     RetryNow(u8, usize),
     Seek(u8, usize, usize),
     Redrive(u8, usize, usize),
-    DropLetter(usize),
+    /// And whether the core is told of it.
+    DropLetter(usize, bool),
+    Skip(u8, usize, usize),
     Change(u8, ConsumerSpec),
     Role(bool),
     /// By so much the clock of the next server is ahead of what this one would have.
@@ -118,7 +121,8 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::RetryNow(which, stream) => driver.retry_now(which, stream),
         Action::Seek(which, stream, at) => driver.seek(which, stream, at),
         Action::Redrive(which, stream, most) => driver.redrive(which, stream, most),
-        Action::DropLetter(at) => driver.drop_letter(at),
+        Action::Skip(which, stream, at) => driver.skip(which, stream, at),
+        Action::DropLetter(at, is_told) => driver.drop_letter(at, is_told),
         Action::Change(which, ref spec) => driver.change_consumer(which, spec.clone()),
         Action::Refuse(refused) => driver.refuse(refused),
         Action::Role(primary) => driver.change_role(primary),
@@ -258,7 +262,10 @@ fn action(upheaval: u32) -> impl Strategy<Value = Action> {
             .prop_map(|(which, s, at)| Action::Seek(which, s, at)),
         4 => (any::<u8>(), stream(), 1usize..4)
             .prop_map(|(which, s, most)| Action::Redrive(which, s, most)),
-        1 => any::<usize>().prop_map(Action::DropLetter),
+        1 => (any::<usize>(), any::<bool>())
+            .prop_map(|(at, is_told)| Action::DropLetter(at, is_told)),
+        3 => (any::<u8>(), stream(), any::<usize>())
+            .prop_map(|(which, s, at)| Action::Skip(which, s, at)),
         upheaval => (any::<u8>(), spec()).prop_map(|(which, spec)| Action::Change(which, spec)),
         upheaval => prop::bool::weighted(0.7).prop_map(Action::Role),
         upheaval => (any::<bool>(), prop_oneof![Just(0i64), -5000i64..1000])

@@ -257,6 +257,92 @@ impl Reference {
         interest.redriven.extend(loads);
     }
 
+    /// The entries that somebody may skip, or try to.
+    pub(crate) fn skippable(&self, consumer: usize, stream: usize) -> Vec<EntryId> {
+        let mut interests = self.interests.iter();
+        let found = interests.find(|one| (one.consumer, one.stream) == (consumer, stream));
+        let Some(interest) = found else {
+            return Vec::new();
+        };
+        let again = interest.again.iter().flat_map(|load| &load.ids);
+        let mut ids: Vec<_> = again.chain(interest.entries.keys()).copied().collect();
+        ids.retain(|id| !interest.may_be_passed_over(*id));
+        // Those that come again more often than the others.
+        ids.extend_from_within(..interest.again.len());
+        ids
+    }
+
+    /// Somebody skips an entry; whether that can be.
+    pub(crate) fn skipped(
+        &mut self,
+        consumer: usize,
+        stream: usize,
+        id: EntryId,
+        error: &Arc<str>,
+    ) -> bool {
+        let now_ms = self.now_ms;
+        let of = |due: &Due| (due.consumer, due.stream, due.id) == (consumer, stream, id);
+        if self.due.iter().any(of) {
+            return false;
+        }
+        let policy = Arc::clone(&self.consumers[consumer].policy);
+        let Some(interest) = self.find(consumer, stream) else {
+            return false;
+        };
+        let Some((tried, replaces)) = interest.skip(id) else {
+            return false;
+        };
+        let place = match policy.dead_letter {
+            Some(_) => Place::GivenUp,
+            None => Place::Done,
+        };
+        let mut told = tried;
+        if told.attempts == 0 {
+            told.first_ms = now_ms;
+        }
+        if let Some(old) = replaces {
+            told.attempts += old.attempts;
+            told.first_ms = old.first_ms;
+        } else {
+            interest.set(&[id], place);
+            if let Some(known) = interest.entries.get_mut(&id) {
+                known.tried = tried;
+            }
+        }
+        let was_held = interest.aborted.take().is_some();
+        interest.until_ms = 0;
+        if was_held && !interest.paused {
+            interest.look_again();
+        }
+        interest.loosen();
+        if place == Place::GivenUp {
+            self.due.push(Due {
+                consumer,
+                stream,
+                id,
+                tried: told,
+                error: Arc::clone(error),
+                last_ms: now_ms,
+                not_before_ms: 0,
+                replaces,
+            });
+        }
+        if policy.scope == Scope::Consumer {
+            let state = &mut self.consumers[consumer];
+            let was_held = state.aborted.take().is_some();
+            state.until_ms = 0;
+            let is_paused = state.paused;
+            let interests = self.interests.iter_mut();
+            for interest in interests.filter(|one| one.consumer == consumer) {
+                if was_held && !is_paused && !interest.paused && interest.aborted.is_none() {
+                    interest.look_again();
+                }
+                interest.loosen();
+            }
+        }
+        true
+    }
+
     /// Somebody deleted a dead letter.
     pub(crate) fn letter_dropped(&mut self, letter: EntryId) {
         for interest in &mut self.interests {

@@ -41,6 +41,16 @@ pub(in super::super) struct Load {
 }
 
 impl Load {
+    /// One entry of the stream that was dispatched before.
+    pub(in super::super) fn of_one(item: Item, tried: Tried) -> Self {
+        Self {
+            entries: SmallVec::from_elem(Entry { item, group: None }, 1),
+            tried,
+            letter: None,
+            has_begun: true,
+        }
+    }
+
     pub(in super::super) fn first(&self) -> EntryId {
         self.entries
             .first()

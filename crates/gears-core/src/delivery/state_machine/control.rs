@@ -98,7 +98,7 @@ impl Delivery {
         }
     }
 
-    fn change_state(
+    pub(super) fn change_state(
         &mut self,
         consumer: ConsumerKey,
         key: Option<KeyRef<'_>>,

@@ -181,7 +181,7 @@ impl Delivery {
     }
 
     /// The entries are given up: done, or to become dead letters first.
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         sub: SubscriptionKey,
         load: Load,
@@ -220,7 +220,11 @@ impl Delivery {
                 item: entry.item,
                 attempts: load.tried.attempts,
                 error: Arc::clone(&failure.error),
-                first_ms: load.tried.first_ms,
+                first_ms: if load.tried.attempts > 0 {
+                    load.tried.first_ms
+                } else {
+                    now_ms
+                },
                 last_ms: now_ms,
                 replaces: None,
             };
