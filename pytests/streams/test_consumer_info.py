@@ -27,7 +27,8 @@ from testing.wire import Wire, type_name
 BY_HAND = {"on_failure": "retry", "retry_interval": AN_HOUR}
 COUNTERS = ["processed", "in_flight", "attempts", "failures", "given_up", "dead_letters", "filtered"]
 TIMES = ["lag_ms_p50", "lag_ms_p99", "processing_ms_p50", "processing_ms_p99"]
-OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state", "error", "streams", *COUNTERS, *TIMES]
+FIGURES = ["calls", "errors", "running", "duration_ms_p50", "duration_ms_p99", "duration_ms_max", "locked_ms", "bytes"]
+OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state", "error", "streams", *COUNTERS, *TIMES, *FIGURES]
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
 OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error"]
 

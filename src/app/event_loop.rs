@@ -85,6 +85,9 @@ impl App {
         self.calls.serve_waiting(context);
         self.calls.wake_workers();
         self.run_slices();
+        if let Some(longest_ms) = self.slow_log.take_longest_held() {
+            context.note_latency("redisgears-callback", longest_ms);
+        }
     }
 
     /// The tick after a command whose entries have to be processed before its client gets a reply.

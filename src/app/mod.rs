@@ -15,7 +15,9 @@ use self::event_loop::EventLoop;
 use self::slices::Slices;
 use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool};
+use crate::executor::{
+    Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool, SlowLog,
+};
 use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
 use crate::replication::{self, Rewrite};
 use crate::server::{
@@ -40,6 +42,8 @@ pub(crate) struct App {
     pub(crate) calls: Rc<FunctionCalls>,
     /// Knows the runs over the data set.
     pub(crate) executions: Arc<ExecutionLog>,
+    /// Keeps the calls that took long.
+    pub(crate) slow_log: Arc<SlowLog>,
     /// The most memory that was seen to be taken by libraries in Python.
     pub(crate) python_peak: Cell<usize>,
     /// Has the settings.
@@ -87,11 +91,13 @@ impl App {
             Arc::clone(&completions),
             Rc::clone(&main_thread),
         ));
+        let slow_log = SlowLog::new(Arc::clone(&settings.slow_log));
         let shared = ExecutorShared {
             verbosity: Arc::clone(&settings.verbosity),
             completions: Arc::clone(&completions),
             pool,
             lock: Arc::new(GlobalLock { completions }),
+            slow_log: Arc::clone(&slow_log),
         };
         let engines: Vec<Box<dyn Engine>> = vec![Box::new(engine), Box::new(python)];
         let libraries = Rc::new(Libraries::new(Rc::clone(&dispatcher), engines, shared));
@@ -106,6 +112,7 @@ impl App {
             dispatcher,
             calls,
             executions,
+            slow_log,
             python_peak: Cell::default(),
             settings,
             main_thread,

@@ -9,8 +9,11 @@ mod fcall;
 mod function;
 mod gears1;
 mod internals;
+mod slowlog;
+mod trigger;
 
 use crate::app::App;
+use crate::library::{Library, Registry};
 use crate::server::{Arg, ArgKind, Command, Context, Keys, register_commands};
 use gears_v8::ports::Reply;
 
@@ -22,6 +25,8 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
     let containers = [
         &function::RG_FUNCTION,
         &consumer::RG_CONSUMER,
+        &trigger::RG_TRIGGER,
+        &slowlog::RG_SLOWLOG,
         &config::RG_CONFIG,
         &internals::RG_INTERNALS,
     ];
@@ -152,6 +157,18 @@ fn help_of(container: &Command) -> Reply {
     let rest = container.subcommands.iter().flat_map(|one| one.help);
     let rest = rest.map(|line| Reply::text(*line));
     Reply::Array(std::iter::once(Reply::text(first)).chain(rest).collect())
+}
+
+/// A library by its name.
+///
+/// # Errors
+/// That there is none.
+fn find_library<'r>(registry: &'r Registry, name: &[u8]) -> Result<(&'r str, &'r Library), String> {
+    let known = std::str::from_utf8(name).ok();
+    let found = known.and_then(|name| registry.get_key_value(name));
+    found
+        .map(|(name, library)| (name.as_str(), library))
+        .ok_or_else(|| format!("ERR no such library '{}'", String::from_utf8_lossy(name)))
 }
 
 /// The user who sent the command; the default user if it came from no connection.

@@ -19,7 +19,9 @@ use gears_v8::ports::{
 
 use super::nesting::DEPTH_MAX;
 use super::{ConsumerCode, ConsumerName, Dispatcher, Streams, TickLimits};
-use crate::executor::{CallbackTarget, Completions, ExecutorShared, LibraryExecutor, NoLock, Pool};
+use crate::executor::{
+    CallbackTarget, Callbacks, Completions, ExecutorShared, LibraryExecutor, NoLock, Pool, SlowLog,
+};
 
 /// A library whose callbacks add an entry, each to the other of two streams.
 struct Chain;
@@ -232,7 +234,8 @@ impl Streams for World {
 }
 
 fn consume(world: &World, name: &str, shared: &ExecutorShared) -> Arc<LibraryExecutor> {
-    let executor = LibraryExecutor::new(name, Box::new(Chain), shared.clone());
+    let executor =
+        LibraryExecutor::new(name, Box::new(Chain), Callbacks::default(), shared.clone());
     let target = CallbackTarget {
         callback: CallbackId(0),
         mode: Mode::Sync,
@@ -257,6 +260,7 @@ fn shared() -> ExecutorShared {
         completions: Arc::new(Completions::new(Box::new(|| {}))),
         pool: Pool::start(1).expect("a thread"),
         lock: Arc::new(NoLock),
+        slow_log: SlowLog::new(Arc::default()),
     }
 }
 
@@ -289,7 +293,7 @@ fn a_chain_of_callbacks_is_no_longer_for_a_library_of_it_that_was_busy() {
 
 #[test]
 fn no_worker_is_woken_for_places_of_a_window_while_nothing_waits_for_them() {
-    let executor = LibraryExecutor::new("a", Box::new(Chain), shared());
+    let executor = LibraryExecutor::new("a", Box::new(Chain), Callbacks::default(), shared());
     let _here = executor.acquire_main(Duration::ZERO).expect("the gate");
     executor.carry_out(&ControlMessage::SlotsReleased {
         consumer: ConsumerKey::default(),

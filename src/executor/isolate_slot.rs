@@ -15,6 +15,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RawMutex};
 
 use gears_v8::ports::{Arguments, Credentials, Program, RunResults, Server};
 
+use super::slow_log::SlowLog;
+
 /// How long a worker stays out for calls that wait. The main thread is then at something long.
 const WAY_MAX: Duration = Duration::from_millis(20);
 
@@ -73,13 +75,21 @@ pub(crate) struct IsolateSlot {
     calls_made: Condvar,
     /// How often a worker's script took the server's lock.
     locks: Arc<AtomicU64>,
+    /// For how long workers' scripts had that lock altogether, in microseconds.
+    locked_us: AtomicU64,
+    /// What is told of times for which the lock was had.
+    slow_log: Arc<SlowLog>,
     /// Whether the library was deleted: its background parts get the server's lock no more.
     deleted: Arc<AtomicBool>,
     lock: Arc<dyn ServerLock>,
 }
 
 impl IsolateSlot {
-    pub(crate) fn new(program: Box<dyn Program>, lock: Arc<dyn ServerLock>) -> Self {
+    pub(crate) fn new(
+        program: Box<dyn Program>,
+        lock: Arc<dyn ServerLock>,
+        slow_log: Arc<SlowLog>,
+    ) -> Self {
         Self {
             program,
             gate: Arc::default(),
@@ -89,6 +99,8 @@ impl IsolateSlot {
             calls_wait: Mutex::new(false),
             calls_made: Condvar::new(),
             locks: Arc::default(),
+            locked_us: AtomicU64::new(0),
+            slow_log,
             deleted: Arc::default(),
             lock,
         }
@@ -97,6 +109,11 @@ impl IsolateSlot {
     /// How often a worker's script took the server's lock.
     pub(crate) fn locks(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.locks)
+    }
+
+    /// For how long workers' scripts had that lock altogether, in microseconds.
+    pub(super) fn locked_us(&self) -> u64 {
+        self.locked_us.load(Ordering::Relaxed)
     }
 
     /// Whether the main thread waits: a worker should leave soon.
@@ -197,6 +214,13 @@ impl IsolateSlot {
         }
     }
 
+    /// A worker's script had the server's lock for so long.
+    fn note_locked(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.locked_us.fetch_add(us, Ordering::Relaxed);
+        self.slow_log.note_held(took);
+    }
+
     fn enter_gate(&self) -> MutexGuard<'_, ()> {
         let guard = self.gate.lock();
         self.note_run();
@@ -244,11 +268,13 @@ impl Server for UnlockedServer<'_> {
             // Nobody can be there: the main thread only passes with the server's lock held.
             *self.guard.borrow_mut() = Some(self.slot.enter_gate());
             self.slot.locks.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
             if over.load(Ordering::Acquire) {
                 work(Err("Function were unregistered".into()));
             } else {
                 work(authorized);
             }
+            self.slot.note_locked(began.elapsed());
         });
     }
 }

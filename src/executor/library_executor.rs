@@ -16,9 +16,11 @@ use parking_lot::Mutex;
 use gears_core::delivery::{ControlMessage, SubscriptionKey};
 use gears_v8::ports::{Credentials, KeptEntered, MemoryUse, Program, Reply, ScriptError};
 
+use super::callbacks::Callbacks;
 use super::completions::{Clock, Completions};
 use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock};
 use super::prefetch::{PrefetchedBatches, PrefetchedRecords};
+use super::slow_log::SlowLog;
 use super::task::{FunctionCall, Task};
 use super::task_queue::TaskQueue;
 use super::trigger_task::{TriggerCall, TriggerEvent};
@@ -42,6 +44,8 @@ pub(crate) struct ExecutorShared {
     pub pool: Pool,
     /// How they get the server's lock.
     pub lock: Arc<dyn ServerLock>,
+    /// Where slow calls are kept.
+    pub slow_log: Arc<SlowLog>,
 }
 
 /// A live library at work: its program in an isolate slot, and its task queue.
@@ -49,6 +53,7 @@ pub(crate) struct LibraryExecutor {
     library: Arc<str>,
     pub(super) slot: IsolateSlot,
     pub(super) queue: Mutex<TaskQueue>,
+    callbacks: Callbacks,
     /// Whether it is in the pool's queue or with a worker.
     queued: AtomicBool,
     /// Whether there was something to do since its worker began the slice at hand. A worker that
@@ -80,10 +85,15 @@ impl LibraryExecutor {
     pub(crate) fn new(
         library: &str,
         program: Box<dyn Program>,
+        callbacks: Callbacks,
         shared: ExecutorShared,
     ) -> Arc<Self> {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let slot = IsolateSlot::new(program, Arc::clone(&shared.lock));
+        let slot = IsolateSlot::new(
+            program,
+            Arc::clone(&shared.lock),
+            Arc::clone(&shared.slow_log),
+        );
         Arc::new(Self {
             library: library.into(),
             queue: Mutex::new(TaskQueue::new(
@@ -92,6 +102,7 @@ impl LibraryExecutor {
                 Arc::clone(&shared.verbosity),
             )),
             slot,
+            callbacks,
             queued: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             shut_down_at: OnceLock::new(),
@@ -101,6 +112,12 @@ impl LibraryExecutor {
             last_worker: AtomicUsize::new(usize::MAX),
             shared,
         })
+    }
+
+    /// Its callbacks.
+    #[must_use]
+    pub(crate) fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
     }
 
     /// Entries, calls and background parts that wait for their beginning.

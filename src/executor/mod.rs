@@ -15,9 +15,11 @@
 //!  worker_pool ─> worker_slice ──┐                 ┌── entered_library <── main_thread
 //!                                v                 v
 //!                           run_context ─> library_executor ─> isolate_slot
-//!                                                 └─> task_queue ─> prefetch, task, pending_calls
+//!                                                 ├─> task_queue ─> prefetch, task, pending_calls
+//!                                                 └─> callbacks ─> slow_log
 //! ```
 
+mod callbacks;
 mod completions;
 mod entered_library;
 mod executions;
@@ -27,6 +29,7 @@ mod main_thread;
 mod pending_calls;
 mod prefetch;
 mod run_context;
+mod slow_log;
 mod task;
 mod task_queue;
 mod trigger_task;
@@ -34,6 +37,7 @@ mod waiting_calls;
 mod worker_pool;
 mod worker_slice;
 
+pub(crate) use callbacks::{CallbackFigures, CallbackKind, Callbacks};
 pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
 pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
@@ -44,6 +48,7 @@ pub(crate) use library_executor::{ExecutorShared, LibraryExecutor};
 pub(crate) use main_thread::{Called, MainThreadExecutor};
 pub(crate) use prefetch::{PrefetchedBatches, PrefetchedRecords};
 pub(crate) use run_context::RunContext;
+pub(crate) use slow_log::{SlowCall, SlowLog, SlowLogLimits};
 pub(crate) use task::{BatchTask, CallbackTarget, FunctionCall, Responder};
 pub(crate) use trigger_task::{TriggerCall, TriggerEvent, TriggerState, in_db};
 pub(crate) use waiting_calls::{CalledExecutor, WaitingCall, WaitingCalls};

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use gears_core::delivery::{End, EntryId, Event, Failure, SubscriptionKey};
 use gears_v8::ports::{Outcome, Reply, ScriptError};
 
+use super::callbacks::OngoingCall;
 use super::completions::{Clock, Completion};
 use super::task::Responder;
 use super::trigger_task::TriggerState;
@@ -51,8 +52,14 @@ impl InFlight {
     }
 }
 
-/// A call whose promise is not settled.
-enum PendingCall {
+/// A call whose promise is not settled, and how it is counted.
+struct PendingCall {
+    what: PendingKind,
+    ongoing: Option<OngoingCall>,
+}
+
+/// What such a call is of.
+enum PendingKind {
     InFlight {
         in_flight: InFlight,
         since: Instant,
@@ -146,8 +153,8 @@ impl PendingCalls {
         in_flight: InFlight,
         start: &CallStart,
         outcome: Outcome,
-        clock: &Clock,
-        now: Instant,
+        ongoing: Option<OngoingCall>,
+        (clock, now): (&Clock, Instant),
     ) -> Option<Done> {
         let running = self.running.iter();
         let at = running
@@ -162,11 +169,12 @@ impl PendingCalls {
                 InFlight::Entry(sub, id) => Event::Started { sub, id },
                 InFlight::Batch(sub, batch) => Event::Begun { sub, batch },
             });
-            let pending = PendingCall::InFlight {
+            let what = PendingKind::InFlight {
                 in_flight,
                 since,
                 locks,
             };
+            let pending = PendingCall { what, ongoing };
             self.pending.insert(start.token, pending);
             return None;
         }
@@ -223,7 +231,7 @@ impl PendingCalls {
     pub(super) fn remove(&mut self, sub: SubscriptionKey) {
         self.running.retain(|(_, in_flight)| in_flight.sub() != sub);
         self.pending.retain(|_, pending| {
-            !matches!(pending, PendingCall::InFlight { in_flight, .. } if in_flight.sub() == sub)
+            !matches!(pending.what, PendingKind::InFlight { in_flight, .. } if in_flight.sub() == sub)
         });
     }
 
@@ -233,7 +241,7 @@ impl PendingCalls {
         let before = self.completions.len();
         let completions = &mut self.completions;
         self.pending.retain(|_, pending| {
-            if let PendingCall::InFlight { in_flight, .. } = pending {
+            if let PendingKind::InFlight { in_flight, .. } = pending.what {
                 completions.push(in_flight.abandoned());
                 return false;
             }
@@ -255,24 +263,31 @@ impl PendingCalls {
         token: u64,
         since: Instant,
         outcome: Outcome,
+        ongoing: Option<OngoingCall>,
     ) {
         if let Outcome::Pending = outcome {
             let state = Arc::clone(state);
-            self.pending
-                .insert(token, PendingCall::Trigger { state, since });
+            let what = PendingKind::Trigger { state, since };
+            self.pending.insert(token, PendingCall { what, ongoing });
         } else {
             state.end(since, self.error_of(outcome));
         }
     }
 
     /// Has a function's caller wait for the promise.
-    pub(super) fn wait(&mut self, token: u64, responder: Box<dyn Responder>) {
-        self.pending.insert(token, PendingCall::Function(responder));
+    pub(super) fn wait(
+        &mut self,
+        token: u64,
+        responder: Box<dyn Responder>,
+        ongoing: Option<OngoingCall>,
+    ) {
+        let what = PendingKind::Function(responder);
+        self.pending.insert(token, PendingCall { what, ongoing });
     }
 
     /// Forgets calls nobody waits for any more.
     pub(super) fn forget_gone(&mut self) {
-        let is_gone = |pending: &PendingCall| matches!(pending, PendingCall::Function(responder) if responder.is_gone());
+        let is_gone = |pending: &PendingCall| matches!(&pending.what, PendingKind::Function(responder) if responder.is_gone());
         self.pending.retain(|_, pending| !is_gone(pending));
     }
 
@@ -306,14 +321,17 @@ impl PendingCalls {
         clock: &Clock,
         now: Instant,
     ) -> Option<Done> {
-        match pending {
-            PendingCall::InFlight {
+        if let Some(ongoing) = pending.ongoing {
+            ongoing.end(now, &outcome);
+        }
+        match pending.what {
+            PendingKind::InFlight {
                 in_flight,
                 since,
                 locks,
             } => return Some(self.finish(in_flight, since, locks, outcome, (clock, now))),
-            PendingCall::Trigger { state, since } => state.end(since, self.error_of(outcome)),
-            PendingCall::Function(responder) => responder.answer(self.reply_of(outcome)),
+            PendingKind::Trigger { state, since } => state.end(since, self.error_of(outcome)),
+            PendingKind::Function(responder) => responder.answer(self.reply_of(outcome)),
         }
         None
     }

@@ -5,16 +5,18 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gears_core::delivery::{EntryId, SubscriptionKey};
+use gears_core::delivery::{EntryId, Item, Record, SubscriptionKey};
 use gears_v8::ports::{
-    BatchCall, Call, Flags, Function, Invocation, Outcome, Reply, RetainedValue, RunResults,
-    ScriptError, Server, Session, TriggerEventCall,
+    BatchCall, Call, CallbackId, Flags, Function, Invocation, Outcome, Reply, RetainedValue,
+    RunResults, ScriptError, Server, Session, TriggerEventCall,
 };
 
+use super::callbacks::{Callback, CountedCall};
 use super::completions::{Clock, Completion};
 use super::library_executor::LibraryExecutor;
 use super::pending_calls::CallStart;
 use super::prefetch::PrefetchedRecords;
+use super::slow_log::CallSubject;
 use super::task::{BatchTask, FunctionCall, Responder};
 use super::task_queue::Started;
 use super::trigger_task::{TriggerCall, TriggerEvent};
@@ -45,6 +47,21 @@ impl<'a> RunContext<'a> {
             clock,
             has_results: false,
         }
+    }
+
+    fn callback(&self, id: CallbackId) -> Option<&'a Arc<Callback>> {
+        self.executor.callbacks().get(id)
+    }
+
+    /// A call begins that is counted.
+    fn count(
+        &self,
+        callback: Option<&'a Arc<Callback>>,
+        is_background: bool,
+        bytes: impl FnOnce() -> usize,
+        began: Instant,
+    ) -> CountedCall<'a> {
+        CountedCall::begin(callback, &self.executor.slot, is_background, bytes, began)
     }
 
     fn clock(&self) -> Clock {
@@ -89,6 +106,9 @@ impl<'a> RunContext<'a> {
         };
         begin(started.id());
         let entry = &started.entry;
+        let callback = self.callback(entry.target.callback);
+        let bytes = || bytes_of(entry.item.record());
+        let counted = self.count(callback, entry.background.is_some(), bytes, began);
         let call = Call {
             callback: entry.target.callback,
             background: entry.background.as_ref(),
@@ -100,13 +120,18 @@ impl<'a> RunContext<'a> {
         let outcome = self.session.call(&call, self.server);
         self.executor.slot.note_run();
         let now = Instant::now();
+        let subject = CallSubject {
+            key: Some(&entry.stream),
+            entry_id: Some(started.id()),
+        };
+        let ongoing = counted.end(now, &outcome, subject);
         let killed = outcome.killed();
         let clock = self.clock();
         self.executor
             .queue
             .lock()
-            .note_entry(&started, outcome, &clock, now);
-        self.end_run(killed);
+            .note_entry(&started, outcome, ongoing, (&clock, now));
+        self.end_run(killed, callback);
         Some(now)
     }
 
@@ -120,6 +145,10 @@ impl<'a> RunContext<'a> {
     /// Gives the time after the call.
     fn call_batch(&mut self, task: &BatchTask, start: &CallStart) -> Instant {
         let callback = task.target.callback;
+        let counts_for = self.callback(callback);
+        let items = &task.batch.items;
+        let bytes = || items.iter().map(|item| bytes_of(item.record())).sum();
+        let counted = self.count(counts_for, task.background.is_some(), bytes, start.began);
         let (background, stream) = (task.background.as_ref(), &*task.stream);
         let token = start.token;
         let outcome = match task.batch.items.as_slice() {
@@ -148,12 +177,17 @@ impl<'a> RunContext<'a> {
         self.executor.slot.note_run();
         let killed = outcome.killed();
         let now = Instant::now();
+        let subject = CallSubject {
+            key: Some(stream),
+            entry_id: items.first().map(Item::id),
+        };
+        let ongoing = counted.end(now, &outcome, subject);
         let clock = self.clock();
         self.executor
             .queue
             .lock()
-            .note_batch(task, start, outcome, &clock, now);
-        self.end_run(killed);
+            .note_batch(task, start, outcome, ongoing, (&clock, now));
+        self.end_run(killed, counts_for);
         now
     }
 
@@ -162,14 +196,27 @@ impl<'a> RunContext<'a> {
     /// Gives an event to a trigger's callback, which runs as far as it goes.
     pub(crate) fn run_trigger_event(&mut self, call: &TriggerCall, trigger_event: &TriggerEvent) {
         let token = self.executor.queue.lock().token();
+        let callback = self.callback(call.callback);
+        let is_background = call.background.is_some();
+        let counted = self.count(
+            callback,
+            is_background,
+            || trigger_event.bytes(),
+            Instant::now(),
+        );
         let (since, outcome) = call.run(trigger_event, self.session, self.server, token);
         self.executor.slot.note_run();
+        let subject = CallSubject {
+            key: Some(&trigger_event.key),
+            entry_id: None,
+        };
+        let ongoing = counted.end(Instant::now(), &outcome, subject);
         let killed = outcome.killed();
         self.executor
             .queue
             .lock()
-            .note_trigger(&call.state, token, since, outcome);
-        self.end_run(killed);
+            .note_trigger(&call.state, token, since, outcome, ongoing);
+        self.end_run(killed, callback);
     }
 
     /// Runs a pre-hook over an event.
@@ -179,7 +226,7 @@ impl<'a> RunContext<'a> {
     ) -> Result<RetainedValue, Arc<str>> {
         let result = self.session.run_pre_hook(call, self.server);
         let killed = result.as_ref().err().and_then(Outcome::killed);
-        self.end_run(killed);
+        self.end_run(killed, None);
         result.map_err(|outcome| match outcome {
             Outcome::Failed(error) | Outcome::Killed(error) => {
                 self.executor.queue.lock().text(&error).into()
@@ -231,7 +278,12 @@ impl<'a> RunContext<'a> {
         invocation: &Invocation<'_>,
         wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
     ) -> Option<Reply> {
+        let callback = self.callback(invocation.callback);
+        let bytes = || invocation.arguments.iter().map(|one| one.len()).sum();
+        let is_background = invocation.background.is_some();
+        let counted = self.count(callback, is_background, bytes, Instant::now());
         let outcome = self.session.invoke(invocation, self.server);
+        let ongoing = counted.end(Instant::now(), &outcome, CallSubject::default());
         let killed = outcome.killed();
         let queue = &self.executor.queue;
         let reply = match outcome {
@@ -243,34 +295,39 @@ impl<'a> RunContext<'a> {
             }
             Outcome::Pending => match wait() {
                 Ok(responder) => {
-                    queue.lock().wait(invocation.token, responder);
+                    queue.lock().wait(invocation.token, responder, ongoing);
                     None
                 }
                 Err(refused) => Some(refused),
             },
         };
-        self.end_run(killed);
+        self.end_run(killed, callback);
         reply
     }
 
     // --- what has no caller -----------------------------------------------------------------------
 
     /// Runs the background part that was started first.
-    pub(super) fn run_background(&mut self) {
+    pub(super) fn run_background(&mut self, callback: Option<&Arc<Callback>>) {
+        let slot = &self.executor.slot;
+        let before_us = slot.locked_us();
         let killed = self.session.run_task(self.server);
-        self.executor.slot.note_run();
-        self.end_run(killed);
+        slot.note_run();
+        if let Some(callback) = callback {
+            callback.note_locked(slot.locked_us().saturating_sub(before_us));
+        }
+        self.end_run(killed, callback);
     }
 
     /// Runs what the engine itself left to be done; see [`Session::pump`].
     pub(super) fn pump(&mut self) {
         let killed = self.session.pump(self.server);
-        self.end_run(killed);
+        self.end_run(killed, None);
     }
 
     /// Takes note of what came of a run beside its outcome. If it was ended from outside, what the
-    /// program had pending ends with it.
-    fn end_run(&mut self, killed: Option<ScriptError>) {
+    /// program had pending ends with it. Background parts that it began are those of `callback`.
+    fn end_run(&mut self, killed: Option<ScriptError>, callback: Option<&Arc<Callback>>) {
         if let Some(error) = killed {
             self.session.clear_tasks();
             self.executor.fail_pending_calls(&error, &self.clock());
@@ -283,8 +340,13 @@ impl<'a> RunContext<'a> {
             self.executor
                 .queue
                 .lock()
-                .note_results(&mut results, &clock);
+                .note_results(&mut results, callback, &clock);
             self.has_results = true;
         }
     }
+}
+
+/// Bytes of an entry's fields and values.
+fn bytes_of(record: Record<'_>) -> usize {
+    record.parts().map(<[u8]>::len).sum()
 }

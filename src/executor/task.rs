@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gears_core::delivery::{Batch, Mode, SubscriptionKey};
 use gears_v8::ports::{Arguments, CallbackId, Credentials, Reply};
 
+use super::callbacks::Callback;
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
 /// A consumer's callback.
@@ -59,6 +60,6 @@ pub(crate) enum Task {
     TriggerEvent(TriggerCall, TriggerEvent),
     /// A function to begin.
     Function(FunctionCall),
-    /// A background part that the engine keeps.
-    Background,
+    /// A background part that the engine keeps, and the callback that began it, where that is known.
+    Background(Option<Arc<Callback>>),
 }

@@ -15,6 +15,7 @@ use gears_core::delivery::{EntryId, Event, Mode, SubscriptionKey};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
 
+use super::callbacks::{Callback, OngoingCall};
 use super::completions::{Clock, Completion};
 use super::pending_calls::{CallStart, Done, InFlight, PendingCalls};
 use super::prefetch::{
@@ -162,7 +163,7 @@ impl TaskQueue {
 
     /// Forgets the background parts that wait.
     pub(super) fn clear_background(&mut self) {
-        self.retain_tasks(|task| !matches!(task, Task::Background));
+        self.retain_tasks(|task| !matches!(task, Task::Background(_)));
     }
 
     /// Forgets all tasks that wait; callers of functions get an error.
@@ -308,13 +309,13 @@ impl TaskQueue {
         &mut self,
         started: &StartedEntry,
         outcome: Outcome,
-        clock: &Clock,
-        now: Instant,
+        ongoing: Option<OngoingCall>,
+        at: (&Clock, Instant),
     ) {
         let (in_flight, call) = (started.in_flight, &started.call);
         let done = self
             .calls
-            .note_outcome(in_flight, call, outcome, clock, now);
+            .note_outcome(in_flight, call, outcome, ongoing, at);
         if let Some(done) = done {
             // Whoever runs it goes on with it.
             self.end(&done);
@@ -349,13 +350,13 @@ impl TaskQueue {
         task: &BatchTask,
         call: &CallStart,
         outcome: Outcome,
-        clock: &Clock,
-        now: Instant,
+        ongoing: Option<OngoingCall>,
+        at: (&Clock, Instant),
     ) {
         let in_flight = InFlight::Batch(task.sub, task.batch.number);
         let done = self
             .calls
-            .note_outcome(in_flight, call, outcome, clock, now);
+            .note_outcome(in_flight, call, outcome, ongoing, at);
         if let Some(done) = done {
             self.end(&done);
         }
@@ -368,13 +369,20 @@ impl TaskQueue {
         token: u64,
         since: Instant,
         outcome: Outcome,
+        ongoing: Option<OngoingCall>,
     ) {
-        self.calls.note_trigger(state, token, since, outcome);
+        self.calls
+            .note_trigger(state, token, since, outcome, ongoing);
     }
 
     /// Has a function's caller wait for the promise.
-    pub(super) fn wait(&mut self, token: u64, responder: Box<dyn Responder>) {
-        self.calls.wait(token, responder);
+    pub(super) fn wait(
+        &mut self,
+        token: u64,
+        responder: Box<dyn Responder>,
+        ongoing: Option<OngoingCall>,
+    ) {
+        self.calls.wait(token, responder, ongoing);
     }
 
     /// Forgets calls nobody waits for any more.
@@ -389,8 +397,14 @@ impl TaskQueue {
         &mut self.calls.completions
     }
 
-    /// Takes note of what came of runs beside their outcome.
-    pub(super) fn note_results(&mut self, results: &mut RunResults, clock: &Clock) {
+    /// Takes note of what came of runs beside their outcome. New background parts are those of
+    /// `callback`.
+    pub(super) fn note_results(
+        &mut self,
+        results: &mut RunResults,
+        callback: Option<&Arc<Callback>>,
+        clock: &Clock,
+    ) {
         let now = Instant::now();
         for settled in results.settled.drain(..) {
             let done = self
@@ -401,7 +415,7 @@ impl TaskQueue {
             }
         }
         for _ in 0..std::mem::take(&mut results.tasks) {
-            self.push_task(Task::Background);
+            self.push_task(Task::Background(callback.map(Arc::clone)));
         }
     }
 

@@ -26,6 +26,14 @@ pub(crate) struct TriggerEvent {
     pub(crate) since: Instant,
 }
 
+impl TriggerEvent {
+    /// Bytes of its key and value.
+    pub(super) fn bytes(&self) -> usize {
+        let value = self.value.as_ref();
+        self.key.len() + value.map_or(0, |value| value.packed().len())
+    }
+}
+
 /// What waits for a trigger and what is counted of it: used by the main thread and by a worker.
 #[derive(Default)]
 pub(crate) struct TriggerState {

@@ -44,7 +44,8 @@ impl Runnable for LibraryExecutor {
 /// Runs what is there to run; whether there is more.
 fn slice(executor: &LibraryExecutor) -> bool {
     let note_results = |results: &mut RunResults| {
-        executor.queue.lock().note_results(results, &Clock::start());
+        let clock = Clock::start();
+        executor.queue.lock().note_results(results, None, &clock);
         executor.send_completions();
     };
     let wake = || executor.shared.completions.wake();
@@ -125,7 +126,7 @@ fn run_task(executor: &LibraryExecutor, run: &mut RunContext<'_>) -> Option<Inst
                 run.run_trigger_event(&call, &trigger_event);
             }
         }
-        Task::Background => run.run_background(),
+        Task::Background(callback) => run.run_background(callback.as_ref()),
         Task::Function(call) => run.run_function(call),
     }
     Some(Instant::now())

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::executor::LibraryExecutor;
+use crate::executor::{Callbacks, LibraryExecutor};
 use gears_core::snapshot::Unregistered;
 use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
@@ -170,7 +171,14 @@ impl Libraries {
         self.listen(key_events, &staged.registrations)
             .map_err(LoadError::Refused)?;
 
-        let executor = LibraryExecutor::new(name, staged.program, self.shared.clone());
+        let replaced = registry.get(name).and_then(Library::executor);
+        let callbacks = Callbacks::of(
+            name,
+            &staged.registrations,
+            replaced.map(|replaced| replaced.callbacks()),
+            &self.shared.slow_log,
+        );
+        let executor = LibraryExecutor::new(name, staged.program, callbacks, self.shared.clone());
         let scheduled = staged.registrations.scheduled.take();
         let scheduled = scheduled.filter(|_| request.kind == SourceKind::Script);
         let scheduled = scheduled.map(|scheduled| (Arc::clone(&executor), scheduled));
@@ -262,9 +270,13 @@ impl Libraries {
         if old.is_some() && !request.upgrade {
             return Err(LoadError::Exists(name.to_owned()));
         }
-        let mut registrations = program
-            .evaluate()
-            .map_err(|error| LoadError::Evaluation(text(error)))?;
+        let began = Instant::now();
+        let evaluated = program.evaluate();
+        let stack = evaluated.as_ref().err();
+        let stack = stack.and_then(|error| error.stack.as_deref());
+        let slow_log = &self.shared.slow_log;
+        slow_log.note_load(name, began.elapsed(), stack);
+        let mut registrations = evaluated.map_err(|error| LoadError::Evaluation(text(error)))?;
         if registrations.is_empty() && request.kind == SourceKind::Library {
             return Err(LoadError::Nothing);
         }

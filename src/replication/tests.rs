@@ -15,7 +15,7 @@ use super::{
     take,
 };
 use crate::dispatcher::Dispatcher;
-use crate::executor::{Completions, ExecutorShared, NoLock, Pool};
+use crate::executor::{Completions, ExecutorShared, NoLock, Pool, SlowLog};
 use crate::library::{EventSubscriptions, KeyEvents, Libraries};
 
 /// A server's end of the link.
@@ -65,6 +65,7 @@ impl Node {
             completions: Arc::clone(&completions),
             pool: Pool::start(1).expect("a thread"),
             lock: Arc::new(NoLock),
+            slow_log: SlowLog::new(Arc::default()),
         };
         let dispatcher = Rc::new(Dispatcher::new(false, completions, Rc::default()));
         Self {

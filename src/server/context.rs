@@ -92,6 +92,16 @@ impl Context {
         self.db_of_key(name).unwrap_or_else(|| self.db())
     }
 
+    /// Tells the server's latency monitor that `event` held the server up for so long, if that is
+    /// long enough for it. The server itself would take any time while its monitor is off.
+    pub(crate) fn note_latency(&self, event: &str, ms: u64) {
+        let threshold = self.call_for_texts(c"CONFIG", &[b"GET", b"latency-monitor-threshold"]);
+        let threshold = threshold.get(1).and_then(|text| text.parse().ok());
+        if threshold.is_some_and(|threshold: u64| threshold > 0 && ms >= threshold) {
+            self.add_latency_sample(event, ms);
+        }
+    }
+
     /// Opens a key as [`Context::open_key`] does. That there is none is nobody's miss.
     pub(super) fn open_for_reading(&self, name: StringRef<'_>) -> Option<OpenKey> {
         let _suppressed = SuppressTriggers::begin();

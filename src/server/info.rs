@@ -18,6 +18,9 @@ pub(crate) enum InfoField {
     Number(&'static str, u64),
     /// Several numbers under a name that a user chose.
     Numbers(String, Vec<(&'static str, u64)>),
+    /// Several texts under a name that a user chose: numbers with a fraction, and words. They break no
+    /// line, and hold none of `,=`.
+    Texts(String, Vec<(&'static str, String)>),
 }
 
 /// Has the server ask [`super::Hooks::info`].
@@ -50,6 +53,7 @@ fn add(reply: &InfoReply, field: &InfoField) {
     match field {
         InfoField::Number(name, number) => reply.number(name, *number),
         InfoField::Numbers(name, numbers) => reply.numbers(&plain(name), numbers),
+        InfoField::Texts(name, texts) => reply.texts(&plain(name), texts),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The module's sections of the server's INFO.
 
-use super::{consumers, triggers};
+use super::{callbacks, consumers, triggers};
 use crate::calls::FunctionCalls;
 use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
@@ -30,6 +30,7 @@ pub(crate) fn sections(
         section("memory", memory),
         section("quarantine", vec![quarantine]),
         section("libraries", of_libraries.lines),
+        section("functions", callbacks::of_functions(&registry)),
         section("consumers", consumers),
         section("triggers", triggers::of_triggers(&registry, dispatcher)),
     ]

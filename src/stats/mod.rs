@@ -1,11 +1,13 @@
 //! Figures and states, as INFO, `RG.FUNCTION LIST`, `RG.CONSUMER INFO` and `RG.DUMPREGISTRATIONS` show
 //! them. What only one of these commands shows is in its own file.
 
+mod callbacks;
 mod consumers;
 mod info;
 mod options;
 mod triggers;
 
+pub(crate) use callbacks::{figures, figures_of};
 pub(crate) use consumers::{Counters, PERCENTILES, ids, percentiles, position, state};
 pub(crate) use info::{pending_jobs, sections};
 pub(crate) use options::{has_options, options};

@@ -1,6 +1,8 @@
 //! Figures of key-space triggers.
 
+use super::callbacks::{figures_as_text, figures_of};
 use crate::dispatcher::{Dispatcher, TriggerView};
+use crate::executor::CallbackKind;
 use crate::library::Registry;
 use crate::server::InfoField;
 use gears_core::delivery::Mode;
@@ -78,7 +80,7 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<I
             let Some(TriggerView { stats, waiting, .. }) = dispatcher.triggers.view(*key) else {
                 continue;
             };
-            let numbers = vec![
+            let numbers = [
                 ("triggered", stats.triggered),
                 ("finished", stats.finished),
                 ("failed", stats.failed),
@@ -86,9 +88,12 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<I
                 ("waiting", waiting as u64),
                 ("total_ms", stats.total_ms),
             ];
-            fields.push(InfoField::Numbers(
+            let numbers = numbers.map(|(name, number)| (name, number.to_string()));
+            let figures = figures_of(one, CallbackKind::Trigger, name);
+            let texts = numbers.into_iter().chain(figures_as_text(&figures));
+            fields.push(InfoField::Texts(
                 format!("trigger_{library}_{name}"),
-                numbers,
+                texts.collect(),
             ));
         }
     }

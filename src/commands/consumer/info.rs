@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, nothing_more};
 use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text};
+use crate::executor::{CallbackFigures, CallbackKind};
 use crate::server::{Command, Context, Keys};
 use crate::stats::{self, Counters, PERCENTILES};
 use gears_core::delivery::{
@@ -40,13 +41,15 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Err(error) => return error,
     };
     let registry = app.libraries.all();
-    let runs = registry
-        .get(&*target.name.library)
-        .is_some_and(|library| library.executor().is_some());
+    let library = registry.get(&*target.name.library);
+    let runs = library.is_some_and(|library| library.executor().is_some());
     let Some(key) = target.key_ref(context) else {
+        let figures = library.map_or_else(CallbackFigures::default, |library| {
+            stats::figures_of(library, CallbackKind::Consumer, &target.name.consumer)
+        });
         return app
             .dispatcher
-            .update(|delivery| of_consumer(&target, delivery, runs));
+            .update(|delivery| of_consumer(&target, delivery, runs, &figures));
     };
     let read = app
         .dispatcher
@@ -68,7 +71,12 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     })
 }
 
-fn of_consumer(target: &NamedConsumer<'_>, delivery: &mut Delivery, runs: bool) -> Reply {
+fn of_consumer(
+    target: &NamedConsumer<'_>,
+    delivery: &mut Delivery,
+    runs: bool,
+    figures: &CallbackFigures,
+) -> Reply {
     let refusal = delivery.refusal().map(|refusal| Arc::clone(&refusal.error));
     let Some(overview) = delivery.overview(target.consumer) else {
         return Reply::Null;
@@ -98,6 +106,7 @@ fn of_consumer(target: &NamedConsumer<'_>, delivery: &mut Delivery, runs: bool) 
     ];
     fields.extend(Counters::of(totals).fields());
     fields.extend(times(&totals.percentiles()));
+    fields.extend(stats::figures(figures));
     Reply::record(fields)
 }
 

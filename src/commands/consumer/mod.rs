@@ -16,7 +16,7 @@ use gears_core::delivery::{ConsumerKey, EntryId, KeyRef, Letter};
 use gears_core::quoted;
 use gears_v8::ports::Reply;
 
-use super::{CONTAINER, entry, help_of, subcommand, text, wrong_arity};
+use super::{CONTAINER, entry, find_library, help_of, subcommand, text, wrong_arity};
 
 /// ACL categories of the commands that only look.
 const CATEGORIES: &str = "scripting slow";
@@ -129,26 +129,19 @@ impl<'a> NamedConsumer<'a> {
         let [library, consumer, rest @ ..] = arguments else {
             return Err(wrong_arity(subcommand));
         };
-        let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let registry = app.libraries.all();
-        let known = std::str::from_utf8(library).ok();
-        let Some((library, known)) = known.and_then(|name| registry.get_key_value(name)) else {
-            return Err(Reply::error(format!(
-                "ERR no such library '{}'",
-                shown(library)
-            )));
-        };
+        let (library, known) = find_library(&registry, library).map_err(Reply::Error)?;
         let found = std::str::from_utf8(consumer).ok();
         let Some((consumer, found)) = found.and_then(|name| known.consumers.get_key_value(name))
         else {
             return Err(Reply::error(format!(
                 "ERR library '{library}' has no stream consumer '{}'",
-                shown(consumer)
+                String::from_utf8_lossy(consumer)
             )));
         };
         let target = Self {
             name: ConsumerName {
-                library: library.as_str().into(),
+                library: library.into(),
                 consumer: consumer.as_str().into(),
             },
             consumer: found.key,

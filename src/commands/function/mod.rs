@@ -2,6 +2,7 @@
 
 mod debug;
 mod del;
+mod info;
 mod list;
 mod load;
 mod shown;
@@ -22,6 +23,7 @@ pub(super) static RG_FUNCTION: Command = Command {
     subcommands: &[
         load::LOAD,
         list::LIST,
+        info::INFO,
         del::DEL,
         debug::DEBUG,
         Command {

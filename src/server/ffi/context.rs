@@ -15,7 +15,7 @@ use super::api;
 use super::constants::{
     CLIENT_INFO_VERSION, CLIENT_IS_LOCAL, CLIENT_IS_SUBSCRIBED, MODULE_OPTIONS, OK,
 };
-use super::string::{StringRef, owned};
+use super::string::{StringRef, c_text, owned};
 
 /// Characters of a server's name in a cluster.
 const SHARD_ID: usize = 40;
@@ -114,6 +114,15 @@ impl Context {
     /// server's lock.
     pub(crate) fn detached() -> Self {
         Self::from_raw(detached())
+    }
+
+    /// Adds a sample to the server's latency monitor, however short it is.
+    #[expect(clippy::unused_self, reason = "a context is had under the lock only")]
+    pub(in crate::server) fn add_latency_sample(&self, event: &str, ms: u64) {
+        let event = c_text(event);
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        // SAFETY: the server's lock is held; the text is copied.
+        unsafe { api!(RedisModule_LatencyAddSample)(event.as_ptr(), ms) };
     }
 
     /// Makes what [`Context::detached`] gives.

@@ -33,6 +33,22 @@ impl InfoReply {
         unsafe { api!(RedisModule_InfoAddFieldULongLong)(self.0, name.as_ptr(), number) };
     }
 
+    /// Writes several texts in one field.
+    pub(crate) fn texts(&self, name: &str, texts: &[(&str, String)]) {
+        let name = c_text(name);
+        // SAFETY: as above.
+        unsafe { api!(RedisModule_InfoBeginDictField)(self.0, name.as_ptr()) };
+        for (name, text) in texts {
+            let (name, text) = (c_text(name), c_text(text));
+            // SAFETY: as above.
+            unsafe {
+                api!(RedisModule_InfoAddFieldCString)(self.0, name.as_ptr(), text.as_ptr());
+            };
+        }
+        // SAFETY: as above.
+        unsafe { api!(RedisModule_InfoEndDictField)(self.0) };
+    }
+
     /// Writes several numbers in one field.
     pub(crate) fn numbers(&self, name: &str, numbers: &[(&str, u64)]) {
         let name = c_text(name);

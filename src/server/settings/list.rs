@@ -90,7 +90,26 @@ pub(super) static MAX_EXECUTIONS: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 13] = [
+pub(super) static SLOWLOG_THRESHOLD: Setting = Setting::new(
+    "slowlog-threshold",
+    100,
+    SettingValues::Number {
+        min: -1,
+        max: 1_000_000_000,
+    },
+    CONFIG_DEFAULT,
+);
+pub(super) static SLOWLOG_MAX_LEN: Setting = Setting::new(
+    "slowlog-max-len",
+    128,
+    SettingValues::Number {
+        min: 0,
+        max: 100_000,
+    },
+    CONFIG_DEFAULT,
+);
+
+pub(super) static ALL: [&Setting; 15] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -104,4 +123,6 @@ pub(super) static ALL: [&Setting; 13] = [
     &TRIGGER_QUEUE_LENGTH,
     &TRIGGER_QUEUE_MEMORY,
     &MAX_EXECUTIONS,
+    &SLOWLOG_THRESHOLD,
+    &SLOWLOG_MAX_LEN,
 ];

@@ -13,10 +13,12 @@ use gears_v8::ports::Limits;
 
 use super::context::Context;
 use super::ffi::config;
+use crate::executor::SlowLogLimits;
 use list::{
     ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
     EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
-    SCRIPT_LOG_PREFIX, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH,
+    TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -33,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) verbosity: Arc<AtomicU8>,
     /// Runs over the data set that are kept when they have ended.
     pub(crate) executions: Arc<AtomicUsize>,
+    /// Which slow calls are kept.
+    pub(crate) slow_log: Arc<SlowLogLimits>,
 }
 
 impl Settings {
@@ -50,6 +54,7 @@ impl Settings {
             }),
             verbosity: Arc::new(AtomicU8::new(1)),
             executions: Arc::default(),
+            slow_log: Arc::default(),
         };
         settings.refresh();
         settings
@@ -89,6 +94,9 @@ impl Settings {
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
         self.executions.store(amount(&MAX_EXECUTIONS), order);
+        let slow_log = &self.slow_log;
+        slow_log.threshold_ms.store(SLOWLOG_THRESHOLD.get(), order);
+        slow_log.max_len.store(amount(&SLOWLOG_MAX_LEN), order);
     }
 }
 

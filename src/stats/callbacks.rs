@@ -1,0 +1,74 @@
+//! Figures of callbacks: how often they were called, how long that took, and what of it held the
+//! server up.
+
+use crate::executor::{CallbackFigures, CallbackKind};
+use crate::library::{Library, Registry};
+use crate::server::InfoField;
+use gears_v8::ports::Reply;
+
+/// A figure.
+#[derive(Clone, Copy)]
+enum Figure {
+    Number(u64),
+    Milliseconds(f64),
+}
+
+fn named(figures: &CallbackFigures) -> [(&'static str, Figure); 8] {
+    let durations = figures.durations;
+    [
+        ("calls", Figure::Number(figures.calls)),
+        ("errors", Figure::Number(figures.errors)),
+        ("running", Figure::Number(figures.running)),
+        ("duration_ms_p50", Figure::Milliseconds(durations.p50_ms)),
+        ("duration_ms_p99", Figure::Milliseconds(durations.p99_ms)),
+        ("duration_ms_max", Figure::Milliseconds(durations.max_ms)),
+        ("locked_ms", Figure::Milliseconds(figures.locked_ms)),
+        ("bytes", Figure::Number(figures.bytes)),
+    ]
+}
+
+/// The figures of a callback; those of one that was never called where the library does not run.
+pub(crate) fn figures_of(library: &Library, kind: CallbackKind, name: &str) -> CallbackFigures {
+    let callbacks = library.executor().map(|executor| executor.callbacks());
+    let callback = callbacks.and_then(|callbacks| callbacks.find(kind, name));
+    callback.map_or_else(CallbackFigures::default, |callback| callback.figures())
+}
+
+/// Figures as fields of a reply.
+pub(crate) fn figures(figures: &CallbackFigures) -> impl Iterator<Item = (&'static str, Reply)> {
+    named(figures).into_iter().map(|(name, figure)| {
+        let value = match figure {
+            Figure::Number(number) => Reply::count(number),
+            Figure::Milliseconds(ms) => Reply::Double(ms),
+        };
+        (name, value)
+    })
+}
+
+/// The same as texts of a line of INFO.
+pub(super) fn figures_as_text(
+    figures: &CallbackFigures,
+) -> impl Iterator<Item = (&'static str, String)> {
+    named(figures).into_iter().map(|(name, figure)| {
+        let text = match figure {
+            Figure::Number(number) => number.to_string(),
+            Figure::Milliseconds(ms) => format!("{ms:.3}"),
+        };
+        (name, text)
+    })
+}
+
+/// One line per function, for INFO.
+pub(super) fn of_functions(registry: &Registry) -> Vec<InfoField> {
+    let mut fields = Vec::new();
+    for (library, one) in registry {
+        for name in one.functions.keys() {
+            let figures = figures_of(one, CallbackKind::Function, name);
+            fields.push(InfoField::Texts(
+                format!("function_{library}_{name}"),
+                figures_as_text(&figures).collect(),
+            ));
+        }
+    }
+    fields
+}
