@@ -48,12 +48,13 @@ def launch(
     configuration: str | None = None,
     settings: Sequence[str] = (),
     module: str | Path | None = None,
+    port: int | None = None,
 ) -> tuple[subprocess.Popen, int]:
-    """A new server in that directory, and its port; it need not answer yet.
+    """A new server in that directory, and its port, which is a free one if none is given; it need not answer yet.
 
     `settings` come in front of the module, `options` behind it: so they may begin with arguments of the module.
     """
-    port = free_port()
+    port = port or free_port()
     command = [
         program,
         *((configuration,) if configuration else ()),

@@ -97,7 +97,7 @@ class Server:
     """A server on a data directory that outlives it: it can be killed, and started again. If asked it has a replica.
 
     `options` are further words of its command line, behind the module and its arguments. The program and the module are
-    those of the environment unless others are named.
+    those of the environment unless others are named. With `fixed_port` it comes back under the port that it had.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Server:
         replica=False,
         program=REDIS_SERVER,
         module_file=MODULE,
+        fixed_port=None,
     ):
         self.directory = directory
         self.options = options
@@ -117,6 +118,7 @@ class Server:
         self._configuration = configuration
         self._program = program
         self._module_file = module_file
+        self._fixed_port = fixed_port
         self.log = directory / "server.log"
         # Where the tests' view of the log begins, and how many commands were served to mark a place in it.
         self.mark = self.served = 0
@@ -157,6 +159,7 @@ class Server:
             configuration=configuration_file(self.directory, self._configuration),
             settings=V8.settings() if module else (),
             module=self._module_file if module else None,
+            port=self._fixed_port,
         )
         self.client = self.connect()
 

@@ -48,6 +48,9 @@ pub(crate) trait KeyEvent {
     /// The key's value; `None` where it has more bytes than that.
     fn value(&self, most: usize) -> Option<KeyValue>;
 
+    /// Whether the key is this server's: in a cluster, a slot may be on its way here.
+    fn is_of_this_server(&self) -> bool;
+
     /// Whether there is such a user, who may log in.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ impl TriggerDispatch {
             .registered
             .borrow()
             .concerned(happened.event(), place.name, || happened.key_type());
-        if concerned.is_empty() {
+        if concerned.is_empty() || !happened.is_of_this_server() {
             return;
         }
         let since = Instant::now();

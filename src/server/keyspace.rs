@@ -252,6 +252,11 @@ impl KeyEvent for Happened<'_> {
         key_value::value_of(self.context, self.key, most)
     }
 
+    fn is_of_this_server(&self) -> bool {
+        // Who removes a key has had it; and in the middle of that no command may be run.
+        self.is_gone || self.context.has_slot_of(self.place.name)
+    }
+
     fn is_enabled(&self, user: &str) -> Result<(), String> {
         match User::find_enabled(user) {
             Some(_) => Ok(()),

@@ -17,6 +17,7 @@
 //!   facts              what the server refuses, and which faults it has
 //!   execution_unit     the server as scripts reach it while its lock is held
 //!   slots              whether the keys of a command are all in one slot of a cluster
+//!   ownership          whether a key is this server's, in a cluster
 //!   user               users, and what they may do
 //!   refusal            whether the server refuses what clients write
 //!   streams            reading, progress, trimming
@@ -64,6 +65,7 @@ mod keyspace;
 mod lock;
 mod log;
 mod main_thread;
+mod ownership;
 mod refusal;
 mod run_command;
 mod scan;

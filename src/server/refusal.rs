@@ -14,15 +14,13 @@ use gears_core::delivery::Refusal;
 use super::context::Context;
 use super::ffi::call::{CallOptions, call_options};
 use super::ffi::context::used_memory_ratio;
+use super::ownership::ELSEWHERE;
 use super::suppress_triggers::SuppressTriggers;
 
 /// How far a server that makes room by eviction may be beyond its limit before that counts as
 /// refusal. It evicts only when a client's command comes, so between two of them it is mostly a
 /// little beyond.
 const EVICTING: f32 = 1.05;
-
-/// What the server says of a key that another one of its cluster has: nothing about writes.
-const ELSEWHERE: &str = "non local key";
 
 /// What the command itself says on a thread of ours, where it is not only tried.
 const LET_THROUGH: &str = super::main_thread::NOT_HERE;
@@ -36,6 +34,7 @@ impl Context {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
     pub(crate) fn refusal(&self, key: &[u8]) -> Option<Refusal> {
         let said = self.ask(if can_try(self) { TRY } else { RUN }, key);
+        // That another server has the key says nothing about writes.
         let said = said.filter(|error| !error.contains(ELSEWHERE) && !error.ends_with(LET_THROUGH));
         if let Some(error) = said {
             return Some(Refusal {

@@ -9,7 +9,7 @@ use super::context::Context;
 const SLOTS: u16 = 16384;
 
 /// The slot of a key.
-fn slot_of(key: &[u8]) -> u16 {
+pub(super) fn slot_of(key: &[u8]) -> u16 {
     checksum(tag_of(key)) % SLOTS
 }
 

@@ -22,7 +22,7 @@ use super::ffi::string::{LastStrings, StringRef};
 use super::ffi::user::User;
 use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, lacks};
-use super::{admission, dead_letters};
+use super::{admission, dead_letters, slots};
 
 /// The name of the stream that was opened last: where entries are processed as they are added, the
 /// same stream is opened again and again.
@@ -51,6 +51,11 @@ impl Streams for Context {
         stream: &[u8],
         trims: bool,
     ) -> Result<(), String> {
+        if !self.has_slot_of(stream) {
+            // It is on its way here, or has gone.
+            let slot = slots::slot_of(stream);
+            return Err(format!("ERR slot {slot} is not served by this node"));
+        }
         let lacks = |what: &str| Err(lacks(&credentials.user, stream, what));
         let Some(user) = User::find_enabled(&credentials.user) else {
             return lacks(NO_USER);

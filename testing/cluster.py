@@ -1,0 +1,301 @@
+"""Clusters: primaries and replicas that know each other from their start, what may happen to them, and where keys are.
+
+The nodes begin with files that name them all, so that nobody has to introduce them: a cluster of three primaries and
+three replicas is up in about two seconds.
+"""
+
+import itertools
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from contextlib import contextmanager
+
+import redis
+from redis.cluster import RedisCluster
+
+from testing.launch import HOST
+from testing.servers import Server
+from testing.waits import DEADLINE, eventually
+
+SLOTS = 16384
+# The bus has a port that is so much higher.
+BUS = 10_000
+# Below the ports that systems give to clients, and so is the bus.
+PORTS = range(10_000, 22_768)
+# Milliseconds without an answer after which a node counts as failing.
+NODE_TIMEOUT = 2000
+
+# Seconds after which a failover that was asked for has come to nothing.
+FAILOVER = 6
+
+OPTIONS = (
+    *("--cluster-enabled", "yes"),
+    *("--cluster-node-timeout", str(NODE_TIMEOUT)),
+    # A replica that was stopped for long may still be the one that takes over.
+    *("--cluster-replica-validity-factor", "0"),
+    *("--repl-diskless-sync-delay", "0"),
+)
+
+
+def slot_of(key):
+    """The slot of a key."""
+    return redis.crc.key_slot(os.fsencode(key))
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_ports(count):
+    """So many ports that nobody listens on, whose bus ports are free too."""
+    found = []
+    while len(found) < count:
+        port = random.choice(PORTS)
+        if port not in found and _is_free(port) and _is_free(port + BUS):
+            found.append(port)
+    return found
+
+
+def _ranges(shards):
+    """The slots of each of so many shards, as equal ranges."""
+    bounds = [SLOTS * shard // shards for shard in range(shards + 1)]
+    return [(first, behind - 1) for first, behind in itertools.pairwise(bounds)]
+
+
+class Node(Server):
+    """One node; its identity, port and directory stay over restarts."""
+
+    def __init__(self, directory, identity, port, *options, table=None, **more):
+        self.identity = identity
+        if table is not None:
+            (directory / "nodes.conf").write_text(table)
+        super().__init__(directory, *OPTIONS, *options, fixed_port=port, **more)
+
+    def cluster(self, *arguments):
+        """A subcommand of CLUSTER."""
+        return self.run("CLUSTER", *arguments)
+
+    def state(self):
+        """What CLUSTER INFO says, by name."""
+        reply = self.cluster("INFO")
+        text = reply if isinstance(reply, str) else "\n".join(f"{name}:{value}" for name, value in reply.items())
+        return dict(line.strip().split(":", 1) for line in text.splitlines() if ":" in line)
+
+    def is_primary(self):
+        """Whether it takes itself for one."""
+        return self.run("ROLE")[0] == "master"
+
+    def key(self, start="key"):
+        """A key with that start whose slot it has."""
+        keys = (f"{start}{number}" for number in range(1 << 20))
+        return next(key for key in keys if self.owns(slot_of(key)))
+
+    def owns(self, slot):
+        """Whether it takes itself for the primary of that slot."""
+        return any(first <= slot <= last for first, last in self.slots())
+
+    def slots(self):
+        """Its slots, as ranges of the first and the last."""
+        for row in self.table():
+            if "myself" in row["flags"]:
+                return [_range(words) for words in row["slots"] if not words.startswith("[")]
+        return []
+
+    def table(self):
+        """What it knows of all nodes."""
+        reply = self.run("CLUSTER", "NODES")
+        if isinstance(reply, dict):
+            # The client has read it.
+            return [
+                {
+                    "id": row["node_id"],
+                    "address": address,
+                    "flags": row["flags"].split(","),
+                    "primary": row["master_id"],
+                    "slots": ["-".join(words) for words in row["slots"]],
+                }
+                for address, row in reply.items()
+            ]
+        rows = [line.split() for line in reply.splitlines()]
+        return [
+            {"id": row[0], "address": row[1], "flags": row[2].split(","), "primary": row[3], "slots": row[8:]}
+            for row in rows
+        ]
+
+    def suspend(self):
+        """It answers nobody until it is resumed."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    @contextmanager
+    def suspended(self):
+        self.suspend()
+        try:
+            yield
+        finally:
+            self.resume()
+
+
+def _range(words):
+    first, _, last = words.partition("-")
+    return int(first), int(last or first)
+
+
+class Cluster:
+    """So many shards, each with a primary and so many replicas."""
+
+    def __init__(self, make_directory, *options, shards=3, replicas=1, **more):
+        self._make_directory = make_directory
+        self._options = options
+        self._more = more
+        count = shards * (1 + replicas)
+        identities = [secrets.token_hex(20) for _ in range(count)]
+        ports = _free_ports(count)
+        lines = []
+        for number, (identity, port) in enumerate(zip(identities, ports, strict=True)):
+            if number < shards:
+                first, last = _ranges(shards)[number]
+                rest = f"master - 0 0 {number + 1} connected {first}-{last}"
+            else:
+                primary = number % shards
+                rest = f"slave {identities[primary]} 0 0 {primary + 1} connected"
+            lines.append((identity, f"{identity} {HOST}:{port}@{port + BUS} ", rest))
+        self.nodes = []
+        try:
+            for identity, port in zip(identities, ports, strict=True):
+                rows = [
+                    start + (f"myself,{rest}" if identity == name else rest) + "\n" for name, start, rest in lines
+                ]
+                table = "".join(rows) + f"vars currentEpoch {shards} lastVoteEpoch 0\n"
+                self.nodes.append(self._start(identity, port, table))
+            self.wait_ok()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _start(self, identity, port, table=None):
+        directory = self._make_directory()
+        return Node(directory, identity, port, *self._options, table=table, **self._more)
+
+    def add_node(self):
+        """A node without slots, which the others know."""
+        [port] = _free_ports(1)
+        node = self._start(None, port)
+        node.identity = node.cluster("MYID")
+        node.cluster("MEET", HOST, self.alive()[0].port)
+        self.nodes.append(node)
+
+        def met(one):
+            """Whether it knows all that it should: nodes that died stay in the tables."""
+            known = [row["id"] for row in one.table() if "handshake" not in row["flags"]]
+            return {node.identity for node in self.alive()} <= set(known)
+
+        self.wait(lambda: all(map(met, self.alive())), "they do not meet")
+        return node
+
+    def alive(self):
+        """The nodes whose process runs."""
+        return [node for node in self.nodes if node.is_alive()]
+
+    def primaries(self):
+        """Those of them that are primaries with slots."""
+        return [node for node in self.alive() if node.is_primary() and node.slots()]
+
+    def replicas_of(self, primary):
+        """Those of them that replicate it."""
+        return [
+            node
+            for node in self.alive()
+            for row in node.table()
+            if "myself" in row["flags"] and row["primary"] == primary.identity
+        ]
+
+    def owner(self, key):
+        """The primary that has a key's slot."""
+        slot = slot_of(key)
+        return next(node for node in self.primaries() if node.owns(slot))
+
+    def keys(self, start="key"):
+        """A key of each primary."""
+        return [node.key(start) for node in self.primaries()]
+
+    def client(self, **options):
+        """A client of the cluster, which finds the node of a key."""
+        node = self.primaries()[0]
+        return RedisCluster(host=HOST, port=node.port, decode_responses=True, **options)
+
+    def wait(self, check, what=None, deadline=DEADLINE):
+        """Polls until it holds; fails at once where a node died that nobody killed."""
+        return eventually(check, what, deadline)
+
+    def wait_ok(self):
+        """Waits until every node that runs takes the cluster for healthy, and replicas are in step."""
+
+        def is_ok(node):
+            state = node.state()
+            if state["cluster_state"] != "ok" or int(state["cluster_slots_ok"]) != SLOTS:
+                return False
+            return node.is_primary() or node.client.info("replication")["master_link_status"] == "up"
+
+        self.wait(lambda: all(map(is_ok, self.alive())), lambda: [node.state() for node in self.alive()])
+
+    def fail_over(self, primary):
+        """Has a replica take over from its primary, which lives; gives the replica."""
+        [replica, *_] = self.replicas_of(primary)
+        asked = 0
+
+        def took_over():
+            """Asks again where it came to nothing: others do not vote for it before they know the same of its slots."""
+            nonlocal asked
+            if not replica.is_primary() and time.monotonic() > asked + FAILOVER:
+                replica.cluster("FAILOVER")
+                asked = time.monotonic()
+            return replica.is_primary()
+
+        self.wait(took_over, "the replica does not take over")
+        self.wait(lambda: not primary.is_primary(), "the primary does not step back")
+        self.wait_ok()
+        return replica
+
+    def kill_primary(self, primary):
+        """Kills it, and waits until its replica is the primary; gives the replica."""
+        [replica, *_] = self.replicas_of(primary)
+        primary.kill()
+        self.wait(replica.is_primary, "the replica does not take over")
+        self.wait_ok()
+        return replica
+
+    def begin_move(self, slot, source, target):
+        """The slot is migrating there and importing here; no key has moved yet."""
+        target.cluster("SETSLOT", slot, "IMPORTING", source.identity)
+        source.cluster("SETSLOT", slot, "MIGRATING", target.identity)
+
+    def end_move(self, slot, target):
+        """All nodes learn who has the slot."""
+        for node in [target, *[node for node in self.primaries() if node is not target]]:
+            node.cluster("SETSLOT", slot, "NODE", target.identity)
+
+    def assert_alive(self):
+        """Fails with the end of a node's log where one died."""
+        for node in self.nodes:
+            node.assert_alive()
+
+    @property
+    def servers(self):
+        """Its nodes that run."""
+        return self.alive()
+
+    def kill(self):
+        """SIGKILL to all."""
+        for node in self.alive():
+            node.kill()
