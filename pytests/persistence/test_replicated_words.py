@@ -40,7 +40,7 @@ def test_libraries_progress_delivery_states_and_deletions_have_the_words_that_th
     commands = list(internal_commands(server))
     assert commands[0][0] == b"library" and len(commands[0]) == 2
     # The form's number, then the name and the code.
-    assert commands[0][1].startswith(b"\x04\x03lib") and code.encode() in commands[0][1]
+    assert commands[0][1].startswith(b"\x05\x03lib") and code.encode() in commands[0][1]
     assert commands[-1] == [b"delete", b"lib"]
     # The other consumer has entries released.
     between = [words for words in commands[1:-1] if words[1:3] == [b"lib", b"consumer"]]

@@ -26,6 +26,7 @@ use crate::server::{
 };
 use gears_core::delivery::{ConsumerKey, Event, KeyRef};
 use gears_core::quoted;
+use gears_core::snapshot::Paused;
 use gears_v8::ports::{Engine, Executions, Registered};
 use gears_v8::{Protection, PythonRuntime, V8Engine, initialize};
 
@@ -180,6 +181,30 @@ impl App {
             audit(context, "DEL", format_args!("library {library}"));
         }
         deleted
+    }
+
+    /// Pauses a function or trigger, or has it go on, here and on replicas; false if there is none of
+    /// that name.
+    pub(crate) fn set_paused(
+        &self,
+        context: &Context,
+        library: &str,
+        what: &Paused,
+        is_paused: bool,
+    ) -> bool {
+        if !self.libraries.set_paused(library, what, is_paused) {
+            return false;
+        }
+        replication::send_pause(context, library, what, is_paused);
+        let (kind, name) = match what {
+            Paused::Function(name) => ("function", name),
+            Paused::Trigger(name) => ("trigger", name),
+        };
+        let name = quoted(format!("{library}/{name}").as_bytes());
+        let word = if is_paused { "PAUSE" } else { "RESUME" };
+        audit(context, word, format_args!("{kind} {name}"));
+        self.dispatcher.wake();
+        true
     }
 
     /// Takes a registration away, here and on replicas; false if there is no such registration.

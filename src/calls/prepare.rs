@@ -27,6 +27,9 @@ pub(super) fn prepare<'a, 'b>(
     };
     let key_count = key_count(count)?;
     let callee = libraries.callee(library, function)?;
+    if callee.is_paused {
+        return Err(format!("ERR function '{}' is paused", callee.function.name));
+    }
     let flags = callee.function.flags;
     if !flags.contains(Flags::NO_WRITES) {
         let state = context.state();

@@ -1,7 +1,7 @@
 //! `_RG_INTERNALS`: see [`crate::replication`].
 
 use crate::app::App;
-use crate::replication::{self, CURSOR, DELETE, HOLD, LIBRARY, WRITES};
+use crate::replication::{self, CURSOR, DELETE, HOLD, LIBRARY, PAUSE, WRITES};
 use crate::server::{Arg, Command, Context};
 use gears_v8::ports::Reply;
 
@@ -50,6 +50,13 @@ pub(super) static RG_INTERNALS: Command = Command {
             summary: "Why nothing is handed over to a consumer",
             args: &[text("library"), text("consumer"), text("hold")],
             arity: 5,
+            ..INTERNAL
+        },
+        Command {
+            name: PAUSE,
+            summary: "Whether a function or trigger is paused",
+            args: &[text("library"), text("kind"), text("name"), text("state")],
+            arity: 6,
             ..INTERNAL
         },
         Command {

@@ -5,10 +5,13 @@ use crate::executor::CallbackKind;
 use crate::library::{Library, Registry};
 use crate::server::{Command, Context};
 use crate::stats;
+use gears_core::snapshot::Paused;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::Reply;
 
-use super::{COMMAND, CONTAINER, entry, find_library, help_of, subcommand, text, wrong_arity};
+use super::{
+    COMMAND, CONTAINER, READ_ONLY, entry, find_library, help_of, subcommand, text, wrong_arity,
+};
 
 /// ACL categories of the commands that only look.
 const CATEGORIES: &str = "scripting slow";
@@ -19,6 +22,8 @@ pub(super) static RG_TRIGGER: Command = Command {
     summary: "A container for commands about key-space triggers",
     subcommands: &[
         INFO,
+        PAUSE,
+        RESUME,
         Command {
             entry: entry!(subcommand, help),
             categories: CATEGORIES,
@@ -42,6 +47,66 @@ const INFO: Command = Command {
     ],
     ..COMMAND
 };
+
+const PAUSE: Command = Command {
+    name: "pause",
+    entry: entry!(subcommand, pause),
+    summary: "Hands no more events to a key-space trigger",
+    help: &[
+        "PAUSE <library> <trigger>",
+        "    Hand no more events to the trigger: they wait. What runs ends.",
+    ],
+    ..CONTROL
+};
+
+const RESUME: Command = Command {
+    name: "resume",
+    entry: entry!(subcommand, resume),
+    summary: "Hands events to a key-space trigger again",
+    complexity: "O(N) where N is the number of events that wait",
+    help: &[
+        "RESUME <library> <trigger>",
+        "    Go on, with the events that wait first.",
+    ],
+    ..CONTROL
+};
+
+const CONTROL: Command = Command {
+    flags: "write deny-script",
+    categories: "write scripting slow",
+    args: &[text("library"), text("trigger")],
+    ..COMMAND
+};
+
+fn pause(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    set(app, context, arguments, true)
+}
+
+fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    set(app, context, arguments, false)
+}
+
+fn set(app: &App, context: &Context, arguments: &[&[u8]], is_paused: bool) -> Reply {
+    let [library, trigger] = arguments else {
+        let name = if is_paused { "pause" } else { "resume" };
+        return wrong_arity(&format!("rg.trigger|{name}"));
+    };
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
+    let found = {
+        let registry = app.libraries.all();
+        let found = find(&registry, library, trigger);
+        found.map(|(name, _, trigger, _)| (name.to_owned(), trigger.to_owned()))
+    };
+    match found {
+        Ok((library, trigger)) => {
+            app.set_paused(context, &library, &Paused::Trigger(trigger), is_paused);
+            Reply::OK
+        }
+        Err(error) => Reply::Error(error),
+    }
+}
 
 fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     help_of(&RG_TRIGGER)
@@ -86,7 +151,7 @@ fn info(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
         ("mode", Reply::text(stats::mode_name(spec.mode))),
         ("event_types", stats::event_types(&spec)),
         ("key_types", stats::key_types(&spec)),
-        ("state", Reply::text("running")),
+        ("state", stats::running_or_paused(view.is_paused)),
         ("triggered", Reply::count(counted.triggered)),
         ("finished", Reply::count(counted.finished)),
         ("dropped", Reply::count(counted.dropped)),

@@ -135,6 +135,8 @@ pub(crate) struct TriggerView {
     pub stats: TriggerStats,
     /// Events that wait.
     pub waiting: usize,
+    /// Whether it is paused.
+    pub is_paused: bool,
 }
 
 /// The triggers, their code, and what the log was told of events they lost.

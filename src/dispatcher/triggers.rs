@@ -30,6 +30,7 @@ use crate::executor::{
 const EVENT_BYTES: usize = 160;
 
 const TOO_LARGE: &str = "the key's value is larger than trigger-queue-memory";
+const REPLACED: &str = "the code that it began with was replaced";
 const NO_ROOM: &str = "too many events wait (trigger-queue-length, trigger-queue-memory)";
 
 /// The main thread's side of triggers: takes key events, runs pre-hooks and sync callbacks.
@@ -78,6 +79,10 @@ impl TriggerDispatch {
         table.registered.borrow_mut().change(key, spec);
         let new = TriggerBinding::new(code, Arc::clone(&old.state));
         table.bindings.borrow_mut().insert(key, new);
+        if old.state.is_paused() {
+            // Nothing of it is due, and the old code is gone when it goes on.
+            return old.state.end_retained(REPLACED);
+        }
         match before {
             Mode::Sync => self.due.leave_to(key, &old),
             Mode::Async => {
@@ -94,6 +99,22 @@ impl TriggerDispatch {
                 self.due.remove_next(key);
                 self.due.note_ready(key);
             }
+        }
+    }
+
+    /// Pauses a trigger, or has it go on: what waits for it then comes behind what waits for others.
+    pub(crate) fn set_paused(&self, key: TriggerKey, is_paused: bool) {
+        let (Some(binding), Some(mode)) = (self.table.binding(key), self.table.mode(key)) else {
+            return;
+        };
+        let state = &binding.state;
+        if state.is_paused.swap(is_paused, Ordering::AcqRel) == is_paused {
+            return;
+        }
+        match mode {
+            _ if is_paused => self.due.remove_next(key),
+            Mode::Sync => self.due.push(key, state.waiting()),
+            Mode::Async => self.due.note_ready(key),
         }
     }
 
@@ -119,6 +140,7 @@ impl TriggerDispatch {
             metadata: binding.metadata.clone(),
             stats: backlog.stats.clone(),
             waiting: backlog.waiting(),
+            is_paused: binding.state.is_paused(),
         })
     }
 
@@ -239,6 +261,8 @@ impl TriggerDispatch {
         backlog.push(trigger_event, bytes);
         drop(backlog);
         match mode {
+            // It waits in the backlog alone.
+            _ if binding.state.is_paused() => {}
             Mode::Sync => self.due.push(key, 1),
             Mode::Async => self.due.note_ready(key),
         }

@@ -135,9 +135,9 @@ impl TaskQueue {
         }
     }
 
-    /// Takes the next event of a trigger, unless they are left to other code by now.
+    /// Takes the next event of a trigger, unless it is paused, or they are left to other code by now.
     pub(super) fn take_trigger_event(&self, call: &TriggerCall) -> Option<TriggerEvent> {
-        if self.has_left_triggers {
+        if self.has_left_triggers || call.state.is_paused() {
             return None;
         }
         call.state.take()

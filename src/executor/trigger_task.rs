@@ -40,6 +40,8 @@ pub(crate) struct TriggerState {
     pub(crate) backlog: Mutex<Backlog<TriggerEvent>>,
     /// Whether the trigger is there no more: nothing is started for it.
     pub(crate) is_removed: AtomicBool,
+    /// Whether the trigger is paused: events wait, and none is started.
+    pub(crate) is_paused: AtomicBool,
 }
 
 impl TriggerState {
@@ -60,6 +62,17 @@ impl TriggerState {
     pub(crate) fn end(&self, since: Instant, error: Option<Arc<str>>) {
         let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.backlog.lock().end(took, error);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire)
+    }
+
+    /// Ends the events with a retained value: nobody runs the code in whose memory it is.
+    pub(crate) fn end_retained(&self, error: &str) {
+        for trigger_event in self.take_retained() {
+            self.end(trigger_event.since, Some(error.into()));
+        }
     }
 
     pub(crate) fn is_removed(&self) -> bool {

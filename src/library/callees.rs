@@ -26,6 +26,8 @@ pub(crate) struct Callee {
     pub(crate) executor: Arc<LibraryExecutor>,
     /// The function.
     pub(crate) function: Arc<Function>,
+    /// Whether it is paused.
+    pub(crate) is_paused: bool,
 }
 
 impl Callee {
@@ -49,6 +51,7 @@ impl Callee {
                 return Err(format!("Err the library is in quarantine: {error}"));
             }
         };
+        let is_paused = library.is_paused_function(function_name);
         let function = library
             .functions
             .get(function_name)
@@ -58,6 +61,7 @@ impl Callee {
             name: function_name.to_owned(),
             executor: Arc::clone(executor),
             function: Arc::clone(function),
+            is_paused,
         })
     }
 }

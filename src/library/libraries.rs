@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dispatcher::Dispatcher;
 use crate::executor::{ExecutorShared, LibraryExecutor, Pool};
 use gears_core::delivery::ConsumerKey;
-use gears_core::snapshot::Unregistered;
+use gears_core::snapshot::{Paused, Unregistered};
 use gears_v8::ports::{Engine, Registered};
 
 use super::callees::{Callee, Callees};
@@ -144,6 +144,34 @@ impl Libraries {
         }
     }
 
+    /// Pauses a function or trigger, or has it go on; false if there is none of that name, but for a
+    /// library in quarantine, of which nobody knows what it has.
+    pub(crate) fn set_paused(&self, name: &str, what: &Paused, is_paused: bool) -> bool {
+        let mut registry = self.change();
+        let Some(library) = registry.get_mut(name) else {
+            return false;
+        };
+        let exists = match what {
+            Paused::Function(function) => library.functions.contains_key(function),
+            Paused::Trigger(trigger) => {
+                let key = library.triggers.get(trigger);
+                if let Some(key) = key {
+                    self.dispatcher.triggers.set_paused(*key, is_paused);
+                }
+                key.is_some()
+            }
+        };
+        if !exists && library.executor().is_some() {
+            return false;
+        }
+        if is_paused {
+            library.paused.insert(what.clone());
+        } else {
+            library.paused.remove(what);
+        }
+        true
+    }
+
     /// Takes a registration away from its library, until the library is upgraded; deletes the library
     /// if nothing is left. `None` if there is no such registration.
     pub(crate) fn unregister(&self, name: &str, registered: &Registered) -> Option<Remainder> {
@@ -162,6 +190,7 @@ impl Libraries {
                     let gone = library.triggers.remove(trigger)?;
                     self.dispatcher.hooks.remove(name, registered);
                     self.dispatcher.triggers.remove(gone);
+                    library.paused.remove(&Paused::Trigger(trigger.clone()));
                     let gone = Unregistered::Trigger(trigger.clone());
                     library.unregistered.push(gone);
                 }

@@ -3,6 +3,7 @@
 //! A library is staged as a whole before anything live is touched. If anything is wrong with it, the
 //! library that it should replace stays as it was, callbacks included.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::executor::{Callbacks, LibraryExecutor};
-use gears_core::snapshot::Unregistered;
+use gears_core::snapshot::{Paused, Unregistered};
 use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
 };
@@ -50,6 +51,8 @@ pub(crate) enum SourceKind<'a> {
     Restored {
         /// Registrations to leave out.
         unregistered: &'a [Unregistered],
+        /// What is paused.
+        paused: &'a [Paused],
     },
 }
 
@@ -122,9 +125,24 @@ pub(crate) enum LoadError {
 impl LoadRequest<'_> {
     fn unregistered(&self) -> &[Unregistered] {
         match self.kind {
-            SourceKind::Restored { unregistered } => unregistered,
+            SourceKind::Restored { unregistered, .. } => unregistered,
             SourceKind::Library | SourceKind::Script => &[],
         }
+    }
+
+    /// What of the new code is paused: what was, as far as it is still there.
+    fn paused(&self, old: Option<&Library>, new: &Registrations) -> BTreeSet<Paused> {
+        let mut paused = match self.kind {
+            SourceKind::Restored { paused, .. } => paused.iter().cloned().collect(),
+            SourceKind::Library | SourceKind::Script => {
+                old.map(|old| old.paused.clone()).unwrap_or_default()
+            }
+        };
+        paused.retain(|one| match one {
+            Paused::Function(name) => new.functions.iter().any(|new| new.name == *name),
+            Paused::Trigger(name) => new.triggers.iter().any(|new| new.name == *name),
+        });
+        paused
     }
 }
 
@@ -207,7 +225,12 @@ impl Libraries {
             is_upgrade: old.is_some(),
             description: outline::describe(old.as_ref(), engine, request, &staged.registrations),
         };
+        let paused = request.paused(old.as_ref(), &staged.registrations);
         let live = swap.run(old, staged.registrations);
+        for (trigger, key) in &live.triggers {
+            let is_paused = paused.contains(&Paused::Trigger(trigger.clone()));
+            self.dispatcher.triggers.set_paused(*key, is_paused);
+        }
         registry.insert(
             name.to_owned(),
             Library {
@@ -219,6 +242,7 @@ impl Libraries {
                 consumers: live.consumers,
                 triggers: live.triggers,
                 unregistered: request.unregistered().to_vec(),
+                paused,
                 status: LibraryStatus::Live(executor),
             },
         );

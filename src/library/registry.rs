@@ -1,11 +1,11 @@
 //! What is known of each library.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::executor::LibraryExecutor;
 use gears_core::delivery::ConsumerKey;
-use gears_core::snapshot::Unregistered;
+use gears_core::snapshot::{Paused, Unregistered};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Metadata, Registered, Registrations};
 
@@ -28,6 +28,8 @@ pub(crate) struct Library {
     pub triggers: BTreeMap<String, TriggerKey>,
     /// Registrations of its code that were taken away by name; an upgrade brings them back.
     pub unregistered: Vec<Unregistered>,
+    /// Its functions and triggers that are paused.
+    pub paused: BTreeSet<Paused>,
     /// Whether it runs.
     pub status: LibraryStatus,
 }
@@ -62,6 +64,13 @@ pub(super) fn exclude(gone: &Unregistered, registrations: &mut Registrations) {
 }
 
 impl Library {
+    /// Whether a function is paused.
+    #[must_use]
+    pub(crate) fn is_paused_function(&self, name: &str) -> bool {
+        let is_it = |one: &Paused| matches!(one, Paused::Function(paused) if paused == name);
+        self.paused.iter().any(is_it)
+    }
+
     /// Its executor; none in quarantine.
     #[must_use]
     pub(crate) fn executor(&self) -> Option<&Arc<LibraryExecutor>> {

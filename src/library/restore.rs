@@ -32,6 +32,7 @@ impl Libraries {
             user: &kept.user,
             kind: SourceKind::Restored {
                 unregistered: &kept.unregistered,
+                paused: &kept.paused,
             },
         };
         if let Err(error) = self.load_parsed(key_events, prologue.clone(), &request) {
@@ -74,6 +75,7 @@ impl Libraries {
                 consumers: BTreeMap::new(),
                 triggers: BTreeMap::new(),
                 unregistered: kept.unregistered.clone(),
+                paused: kept.paused.iter().cloned().collect(),
                 status: LibraryStatus::Quarantined {
                     error: "it was not loaded yet".into(),
                 },
@@ -112,6 +114,7 @@ impl Libraries {
         library.config.clone_from(&kept.config);
         library.code.clone_from(&kept.code);
         library.unregistered.clone_from(&kept.unregistered);
+        library.paused = kept.paused.iter().cloned().collect();
         library.functions.clear();
         for trigger in std::mem::take(&mut library.triggers).into_values() {
             dispatcher.triggers.remove(trigger);

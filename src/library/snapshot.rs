@@ -70,5 +70,6 @@ fn snapshot(name: &str, library: &Library, delivery: &Delivery) -> LibrarySnapsh
         user: library.user.to_string(),
         consumers: consumers.collect(),
         unregistered: library.unregistered.clone(),
+        paused: library.paused.iter().cloned().collect(),
     }
 }

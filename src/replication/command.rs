@@ -6,6 +6,7 @@
 //! _RG_INTERNALS cursor library consumer stream position pending [hold]
 //!                                                                  how far a consumer is in a stream
 //! _RG_INTERNALS hold library consumer hold                         the delivery state of a consumer
+//! _RG_INTERNALS pause library kind name state                      whether a function or trigger is paused
 //! ```
 //!
 //! Each says how things are, not how they changed: it may come twice. Append-only files of earlier
@@ -18,8 +19,8 @@ use thiserror::Error;
 
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
 use gears_core::snapshot::{
-    LibrarySnapshot, SnapshotError, decode_delivery_state, decode_pending, encode_delivery_state,
-    encode_pending,
+    LibrarySnapshot, Paused, SnapshotError, decode_delivery_state, decode_pending,
+    encode_delivery_state, encode_pending,
 };
 
 /// What the module's commands to itself begin with.
@@ -35,6 +36,8 @@ pub(crate) const DELETE: &str = "delete";
 pub(crate) const CURSOR: &str = "cursor";
 /// The subcommand of [`ReplicatedCommand::ConsumerState`].
 pub(crate) const HOLD: &str = "hold";
+/// The subcommand of [`ReplicatedCommand::Pause`].
+pub(crate) const PAUSE: &str = "pause";
 /// The subcommand that is never sent, and does nothing: the server is asked whether it would let it
 /// through, as any command that may write.
 pub(crate) const WRITES: &str = "writes";
@@ -69,6 +72,15 @@ pub(crate) enum ReplicatedCommand<'a> {
         /// The state, of no single stream.
         delivery_state: Cow<'a, DeliveryState>,
     },
+    /// Whether a function or trigger is paused.
+    Pause {
+        /// The library's name.
+        library: &'a [u8],
+        /// Which of them.
+        what: Paused,
+        /// Whether it is paused now.
+        is_paused: bool,
+    },
 }
 
 /// What is wrong with the arguments of a command.
@@ -92,6 +104,9 @@ pub(crate) enum DecodeError {
     /// A delivery state is damaged.
     #[error("ERR what holds it {0}")]
     DeliveryState(SnapshotError),
+    /// What is to be paused, or whether, is not known.
+    #[error("ERR it is not said what is paused")]
+    Pause,
 }
 
 impl<'a> ReplicatedCommand<'a> {
@@ -132,6 +147,18 @@ impl<'a> ReplicatedCommand<'a> {
                 let delivery_state = encode_delivery_state(delivery_state);
                 send(&[HOLD.as_bytes(), library, consumer, &delivery_state])
             }
+            Self::Pause {
+                library,
+                what,
+                is_paused,
+            } => {
+                let (kind, name) = match what {
+                    Paused::Function(name) => (FUNCTION, name),
+                    Paused::Trigger(name) => (TRIGGER, name),
+                };
+                let state: &[u8] = if *is_paused { b"1" } else { b"0" };
+                send(&[PAUSE.as_bytes(), library, kind, name.as_bytes(), state])
+            }
         }
     }
 
@@ -158,6 +185,8 @@ impl<'a> ReplicatedCommand<'a> {
             decode_cursor(arguments)
         } else if is(HOLD) {
             decode_consumer_state(arguments)
+        } else if is(PAUSE) {
+            decode_pause(arguments)
         } else {
             Err(DecodeError::Unknown)
         }
@@ -218,6 +247,32 @@ fn decode_consumer_state<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand
     })
 }
 
+/// The kinds in [`ReplicatedCommand::Pause`].
+const FUNCTION: &[u8] = b"function";
+const TRIGGER: &[u8] = b"trigger";
+
+fn decode_pause<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, DecodeError> {
+    let [library, kind, name, state] = *arguments else {
+        return Err(DecodeError::Arity(PAUSE));
+    };
+    let name = std::str::from_utf8(name).map_err(|_| DecodeError::Pause)?;
+    let what = match kind {
+        FUNCTION => Paused::Function(name.to_owned()),
+        TRIGGER => Paused::Trigger(name.to_owned()),
+        _ => return Err(DecodeError::Pause),
+    };
+    let is_paused = match state {
+        b"1" => true,
+        b"0" => false,
+        _ => return Err(DecodeError::Pause),
+    };
+    Ok(ReplicatedCommand::Pause {
+        library,
+        what,
+        is_paused,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +317,15 @@ mod tests {
             user: "anna".into(),
             consumers: Vec::new(),
             unregistered: Vec::new(),
+            paused: Vec::new(),
+        }
+    }
+
+    fn pause(what: Paused, is_paused: bool) -> ReplicatedCommand<'static> {
+        ReplicatedCommand::Pause {
+            library: b"lib",
+            what,
+            is_paused,
         }
     }
 
@@ -274,7 +338,7 @@ mod tests {
                 ReplicatedCommand::Library(Cow::Owned(library())),
                 vec![
                     b"library",
-                    b"\x04\x03lib\x0d#!js name=lib\x00\x04anna\x00\x00",
+                    b"\x05\x03lib\x0d#!js name=lib\x00\x04anna\x00\x00\x00",
                 ],
             ),
             (
@@ -315,6 +379,14 @@ mod tests {
             (
                 consumer_state(DeliveryState::default()),
                 vec![b"hold", b"lib", b"consumer", b""],
+            ),
+            (
+                pause(Paused::Function("f".into()), true),
+                vec![b"pause", b"lib", b"function", b"f", b"1"],
+            ),
+            (
+                pause(Paused::Trigger("t".into()), false),
+                vec![b"pause", b"lib", b"trigger", b"t", b"0"],
             ),
         ]
     }
@@ -372,6 +444,14 @@ mod tests {
         assert!(cursor(b"1-0", b"\xff", b"").starts_with("ERR the list of pending IDs "));
         assert!(cursor(b"1-0", b"", b"\xff").starts_with("ERR what holds it "));
         assert!(wrong(&[b"hold", b"lib", b"consumer", b"\xff"]).starts_with("ERR what holds it "));
+        for [kind, name, state] in [
+            [&b"consumer"[..], b"f", b"1"],
+            [b"function", b"\xff", b"1"],
+            [b"function", b"f", b"2"],
+        ] {
+            let said = wrong(&[b"pause", b"lib", kind, name, state]);
+            assert_eq!(said, "ERR it is not said what is paused");
+        }
         assert_eq!(
             wrong(&[b"writes", b""]),
             "ERR unknown subcommand of _rg_internals"

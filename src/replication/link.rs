@@ -9,6 +9,7 @@ use super::command::{DecodeError, ReplicatedCommand};
 use crate::dispatcher::Dispatcher;
 use crate::library::{KeyEvents, Libraries};
 use gears_core::delivery::{Event, KeyRef};
+use gears_core::snapshot::Paused;
 
 /// Where a replicated command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,21 @@ pub(crate) fn send_library(link: &dyn ReplicationLink, libraries: &Libraries, na
 pub(crate) fn send_deletion(link: &dyn ReplicationLink, library: &str) {
     let library = library.as_bytes();
     let command = ReplicatedCommand::Deletion { library };
+    link.send(&command, PropagationTarget::All);
+}
+
+/// Sends whether a function or trigger is paused.
+pub(crate) fn send_pause(
+    link: &dyn ReplicationLink,
+    library: &str,
+    what: &Paused,
+    is_paused: bool,
+) {
+    let command = ReplicatedCommand::Pause {
+        library: library.as_bytes(),
+        what: what.clone(),
+        is_paused,
+    };
     link.send(&command, PropagationTarget::All);
 }
 
@@ -123,6 +139,15 @@ fn apply(
         } => {
             if let Some(consumer) = libraries.consumer(library, consumer) {
                 dispatcher.consumers.set_state(consumer, delivery_state);
+            }
+        }
+        ReplicatedCommand::Pause {
+            library,
+            what,
+            is_paused,
+        } => {
+            if let Ok(name) = std::str::from_utf8(library) {
+                libraries.set_paused(name, what, *is_paused);
             }
         }
     }

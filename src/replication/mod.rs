@@ -15,6 +15,10 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use command::{COMMAND, CURSOR, DELETE, HOLD, LIBRARY, NAME, ReplicatedCommand, WRITES};
-pub(crate) use link::{PropagationTarget, ReplicationLink, send_deletion, send_library, take};
+pub(crate) use command::{
+    COMMAND, CURSOR, DELETE, HOLD, LIBRARY, NAME, PAUSE, ReplicatedCommand, WRITES,
+};
+pub(crate) use link::{
+    PropagationTarget, ReplicationLink, send_deletion, send_library, send_pause, take,
+};
 pub(crate) use rewrite::Rewrite;

@@ -112,6 +112,7 @@ fn library() -> LibrarySnapshot {
             streams: Vec::new(),
         }],
         unregistered: Vec::new(),
+        paused: Vec::new(),
     }
 }
 

@@ -58,15 +58,27 @@ pub(super) fn figures_as_text(
     })
 }
 
+/// The word for whether a function or trigger is paused.
+pub(super) fn running_or_paused_word(is_paused: bool) -> &'static str {
+    if is_paused { "paused" } else { "running" }
+}
+
+/// The same as a field of a reply.
+pub(crate) fn running_or_paused(is_paused: bool) -> Reply {
+    Reply::text(running_or_paused_word(is_paused))
+}
+
 /// One line per function, for INFO.
 pub(super) fn of_functions(registry: &Registry) -> Vec<InfoField> {
     let mut fields = Vec::new();
     for (library, one) in registry {
         for name in one.functions.keys() {
             let figures = figures_of(one, CallbackKind::Function, name);
+            let state = running_or_paused_word(one.is_paused_function(name)).to_owned();
+            let texts = figures_as_text(&figures).chain([("state", state)]);
             fields.push(InfoField::Texts(
                 format!("function_{library}_{name}"),
-                figures_as_text(&figures).collect(),
+                texts.collect(),
             ));
         }
     }

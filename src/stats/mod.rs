@@ -7,7 +7,7 @@ mod info;
 mod options;
 mod triggers;
 
-pub(crate) use callbacks::{figures, figures_of};
+pub(crate) use callbacks::{figures, figures_of, running_or_paused};
 pub(crate) use consumers::{Counters, PERCENTILES, ids, percentiles, position, state};
 pub(crate) use info::{pending_jobs, sections};
 pub(crate) use options::{has_options, options};

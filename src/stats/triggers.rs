@@ -1,6 +1,6 @@
 //! Figures of key-space triggers.
 
-use super::callbacks::{figures_as_text, figures_of};
+use super::callbacks::{figures_as_text, figures_of, running_or_paused_word};
 use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::executor::CallbackKind;
 use crate::library::Registry;
@@ -77,9 +77,10 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<I
     let mut fields = Vec::new();
     for (library, one) in registry {
         for (name, key) in &one.triggers {
-            let Some(TriggerView { stats, waiting, .. }) = dispatcher.triggers.view(*key) else {
+            let Some(view) = dispatcher.triggers.view(*key) else {
                 continue;
             };
+            let (stats, waiting) = (view.stats, view.waiting);
             let numbers = [
                 ("triggered", stats.triggered),
                 ("finished", stats.finished),
@@ -91,6 +92,8 @@ pub(super) fn of_triggers(registry: &Registry, dispatcher: &Dispatcher) -> Vec<I
             let numbers = numbers.map(|(name, number)| (name, number.to_string()));
             let figures = figures_of(one, CallbackKind::Trigger, name);
             let texts = numbers.into_iter().chain(figures_as_text(&figures));
+            let state = running_or_paused_word(view.is_paused).to_owned();
+            let texts = texts.chain([("state", state)]);
             fields.push(InfoField::Texts(
                 format!("trigger_{library}_{name}"),
                 texts.collect(),

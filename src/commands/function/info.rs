@@ -37,7 +37,7 @@ fn info(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
 ///
 /// # Errors
 /// Which of the two there is not.
-fn find<'r>(
+pub(super) fn find<'r>(
     registry: &'r Registry,
     library: &[u8],
     function: &[u8],
@@ -56,12 +56,13 @@ fn describe(name: &str, library: &Library, function: &Function) -> Reply {
     let flags = Flags::NAMES.iter();
     let flags = flags.filter(|(_, flag)| function.flags.contains(*flag));
     let flags = flags.map(|(name, _)| Reply::text(*name)).collect();
+    let is_paused = library.is_paused_function(&function.name);
     let mut fields = vec![
         ("name", Reply::text(function.name.as_str())),
         ("library", Reply::text(name)),
         ("mode", Reply::text(stats::mode_name(function.mode))),
         ("flags", Reply::Array(flags)),
-        ("state", Reply::text("running")),
+        ("state", stats::running_or_paused(is_paused)),
     ];
     let figures = stats::figures_of(library, CallbackKind::Function, &function.name);
     fields.extend(stats::figures(&figures));

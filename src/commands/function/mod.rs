@@ -1,5 +1,6 @@
 //! `RG.FUNCTION`: libraries.
 
+mod control;
 mod debug;
 mod del;
 mod info;
@@ -24,6 +25,8 @@ pub(super) static RG_FUNCTION: Command = Command {
         load::LOAD,
         list::LIST,
         info::INFO,
+        control::PAUSE,
+        control::RESUME,
         del::DEL,
         debug::DEBUG,
         Command {

@@ -10,10 +10,10 @@ use crate::delivery::{Checkpoint, DeliveryState, EntryId};
 
 use super::ids::{distances, ids};
 use super::library::{DeliveryStateFormat, LibrarySnapshot};
-use super::{format_v1, format_v2, format_v3};
+use super::{format_v1, format_v2, format_v3, format_v4};
 
 /// The form that this release writes.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// Why bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -43,6 +43,10 @@ impl LibrarySnapshot {
         match bytes {
             [VERSION, rest @ ..] => match postcard::take_from_bytes(rest) {
                 Ok((library, [])) => Ok(library),
+                _ => Err(SnapshotError::Damaged),
+            },
+            [4, rest @ ..] => match postcard::take_from_bytes::<format_v4::Library>(rest) {
+                Ok((library, [])) => Ok(library.into()),
                 _ => Err(SnapshotError::Damaged),
             },
             [3, rest @ ..] => match postcard::take_from_bytes::<format_v3::Library>(rest) {
@@ -114,7 +118,9 @@ pub fn decode_pending(bytes: &[u8]) -> Result<Vec<EntryId>, SnapshotError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::library::{ConsumerSnapshot, StartSnapshot, StreamSnapshot, Unregistered};
+    use super::super::library::{
+        ConsumerSnapshot, Paused, StartSnapshot, StreamSnapshot, Unregistered,
+    };
     use super::*;
     use crate::delivery::Tried;
     use proptest::prelude::*;
@@ -216,14 +222,21 @@ mod tests {
             ".{0,5}".prop_map(Unregistered::Trigger),
         ];
         let gone = prop::collection::vec(gone, 0..3);
+        let paused = prop_oneof![
+            ".{0,5}".prop_map(Paused::Function),
+            ".{0,5}".prop_map(Paused::Trigger),
+        ];
+        let paused = prop::collection::vec(paused, 0..3);
+        let gone = (gone, paused);
         (".{0,9}", ".{0,99}", config, ".{0,9}", consumers, gone).prop_map(
-            |(name, code, config, user, consumers, unregistered)| LibrarySnapshot {
+            |(name, code, config, user, consumers, (unregistered, paused))| LibrarySnapshot {
                 name,
                 code,
                 config,
                 user,
                 consumers,
                 unregistered,
+                paused,
             },
         )
     }
@@ -284,7 +297,7 @@ mod tests {
     #[test]
     fn form_1_is_still_read() {
         let dump = LibrarySnapshot::decode(include_bytes!("format-v1.bin")).unwrap();
-        let mut expected = example();
+        let mut expected = before_form_5();
         expected.unregistered.clear();
         for consumer in &mut expected.consumers {
             (consumer.exact, consumer.start) = (false, StartSnapshot::Earliest);
@@ -312,7 +325,7 @@ mod tests {
 
     /// The example without what form 4 added.
     fn before_form_4() -> LibrarySnapshot {
-        let mut dump = example();
+        let mut dump = before_form_5();
         for consumer in &mut dump.consumers {
             for stream in &mut consumer.streams {
                 stream.checkpoint.delivery_state.as_of_ms = 0;
@@ -333,14 +346,28 @@ mod tests {
     }
 
     #[test]
-    fn form_4_is_what_it_was() {
-        let bytes = include_bytes!("format-v4.bin");
+    fn form_4_is_still_read() {
+        let dump = LibrarySnapshot::decode(include_bytes!("format-v4.bin")).unwrap();
+        assert_eq!(dump, before_form_5());
+    }
+
+    /// The example without what form 5 added.
+    fn before_form_5() -> LibrarySnapshot {
+        LibrarySnapshot {
+            paused: Vec::new(),
+            ..example()
+        }
+    }
+
+    #[test]
+    fn form_5_is_what_it_was() {
+        let bytes = include_bytes!("format-v5.bin");
         let dump = LibrarySnapshot::decode(bytes).unwrap();
         assert_eq!(dump, example());
         assert_eq!(
             dump.encode(),
             bytes,
-            "form 4 has changed without another number"
+            "form 5 has changed without another number"
         );
     }
 
@@ -399,6 +426,7 @@ mod tests {
                 Unregistered::Consumer("gone".into()),
                 Unregistered::Trigger("ä".into()),
             ],
+            paused: vec![Paused::Function("f".into()), Paused::Trigger("ä".into())],
         }
     }
 
@@ -406,7 +434,7 @@ mod tests {
     #[test]
     #[ignore = "writes a file of the source"]
     fn write_the_example() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshot/format-v4.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshot/format-v5.bin");
         std::fs::write(path, example().encode()).unwrap();
     }
 }

@@ -23,6 +23,7 @@ impl From<Library> for LibrarySnapshot {
             user: form.user,
             consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: Vec::new(),
+            paused: Vec::new(),
         }
     }
 }

@@ -58,6 +58,7 @@ impl From<Library> for LibrarySnapshot {
             user: form.user,
             consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: form.unregistered,
+            paused: Vec::new(),
         }
     }
 }

@@ -22,6 +22,17 @@ pub struct LibrarySnapshot {
     pub consumers: Vec<ConsumerSnapshot>,
     /// What of its code is not live.
     pub unregistered: Vec<Unregistered>,
+    /// What of it is paused, beside its consumers, in order.
+    pub paused: Vec<Paused>,
+}
+
+/// A function or trigger that is paused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Paused {
+    /// A function of that name.
+    Function(String),
+    /// A key-space trigger of that name.
+    Trigger(String),
 }
 
 /// A registration that was taken away from its library.

@@ -16,6 +16,7 @@ mod codec;
 mod format_v1;
 mod format_v2;
 mod format_v3;
+mod format_v4;
 mod ids;
 mod library;
 
@@ -23,4 +24,6 @@ pub use codec::{
     SnapshotError, VERSION, decode_delivery_state, decode_pending, encode_delivery_state,
     encode_pending,
 };
-pub use library::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot, StreamSnapshot, Unregistered};
+pub use library::{
+    ConsumerSnapshot, LibrarySnapshot, Paused, StartSnapshot, StreamSnapshot, Unregistered,
+};
