@@ -28,9 +28,9 @@ BY_HAND = {"on_failure": "retry", "retry_interval": AN_HOUR}
 COUNTERS = ["processed", "in_flight", "attempts", "failures", "given_up", "dead_letters", "filtered"]
 TIMES = ["lag_ms_p50", "lag_ms_p99", "processing_ms_p50", "processing_ms_p99"]
 FIGURES = ["calls", "errors", "running", "duration_ms_p50", "duration_ms_p99", "duration_ms_max", "locked_ms", "bytes"]
-OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state", "error", "streams", *COUNTERS, *TIMES, *FIGURES]
+OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state", "error", "streams", *COUNTERS, *TIMES, *FIGURES, "last_error_stack"]
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
-OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error"]
+OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error", "last_error_stack"]
 
 # As RedisGears 2.0 has them, in its order.
 LISTED = ["name", "prefix", "window", "trim", "num_streams", "streams"]
@@ -206,7 +206,7 @@ def test_a_consumer_with_options_has_more_fields_behind_those(server):
     assert [name for name in found if name != "rows"] == [*LISTED, "options", "state"]
     assert fields(found["options"]) == {"batch": 1} | BY_HAND
     row = server.stream("stream")
-    assert list(row) == [*LISTED_STREAM, *MORE_OF_STREAM]
+    assert list(row) == [*LISTED_STREAM, *MORE_OF_STREAM, "last_error_stack"]
     assert row["state"] == "waiting"
     assert (row["failures"], row["given_up"], row["dead_letters"], row["filtered"]) == (1, 0, 0, 0)
     for name in MORE_OF_STREAM[-4:]:

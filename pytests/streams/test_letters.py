@@ -64,6 +64,7 @@ def test_a_letter_is_shown_with_what_went_wrong_and_the_entry(server):
     assert list(found) == [
         *("letter", "dead_letter_stream", "stream", "id", "error", "attempts", "time", "first_time", "redrives"),
         "fields",
+        "stack",
     ]
     assert found["letter"] == letter
     assert (found["dead_letter_stream"], found["stream"], found["id"]) == ("dead", "stream", "7-3")

@@ -156,12 +156,11 @@ fn info(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
         ("finished", Reply::count(counted.finished)),
         ("dropped", Reply::count(counted.dropped)),
         ("waiting", Reply::count(view.waiting)),
-        (
-            "last_error",
-            Reply::text(counted.last_error.as_deref().unwrap_or("None")),
-        ),
+        ("last_error", stats::error(counted.last_error.as_deref())),
     ];
     let figures = stats::figures_of(library, CallbackKind::Trigger, trigger);
     fields.extend(stats::figures(&figures));
+    let stack = stats::stack(counted.last_error.as_deref());
+    fields.push(("last_error_stack", stack));
     Reply::record(fields)
 }

@@ -1,13 +1,14 @@
 //! The calls of a library that are going on, and those whose promise is pending; and what came of
 //! them.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use hashbrown::HashMap;
 
-use gears_core::delivery::{End, EntryId, Event, Failure, SubscriptionKey};
+use gears_core::delivery::{End, EntryId, Event, Failure, SubscriptionKey, error_text};
 use gears_v8::ports::{Outcome, Reply, ScriptError};
 
 use super::callbacks::OngoingCall;
@@ -99,6 +100,8 @@ pub(super) struct PendingCalls {
     locks: Arc<AtomicU64>,
     /// How much of an error is told.
     verbosity: Arc<AtomicU8>,
+    /// The error that came last: a library mostly fails in one way, and each of many streams keeps it.
+    last_kept: RefCell<Arc<str>>,
 }
 
 impl PendingCalls {
@@ -110,12 +113,23 @@ impl PendingCalls {
             completions: Vec::new(),
             locks,
             verbosity,
+            last_kept: RefCell::new("".into()),
         }
     }
 
     /// The text of an error, as much of it as is told.
     pub(super) fn text(&self, error: &ScriptError) -> String {
         error.text(self.verbosity.load(Ordering::Relaxed))
+    }
+
+    /// The same as it is kept: with its place behind it, however much of it is told.
+    pub(super) fn kept(&self, error: &ScriptError) -> Arc<str> {
+        let text = error_text::join(self.text(error), error.stack.as_deref());
+        let mut last = self.last_kept.borrow_mut();
+        if **last != *text {
+            *last = text.into();
+        }
+        Arc::clone(&last)
     }
 
     /// A number for the next call.
@@ -355,7 +369,7 @@ impl PendingCalls {
                 error: error.into(),
             },
             Outcome::Failed(error) | Outcome::Killed(error) => End::Failed(Failure {
-                error: self.text(&error).into(),
+                error: self.kept(&error),
                 retry_after_ms: error.retry_after_ms,
                 fatal: error.fatal,
             }),
@@ -364,7 +378,7 @@ impl PendingCalls {
 
     fn error_of(&self, outcome: Outcome) -> Option<Arc<str>> {
         match outcome {
-            Outcome::Failed(error) | Outcome::Killed(error) => Some(self.text(&error).into()),
+            Outcome::Failed(error) | Outcome::Killed(error) => Some(self.kept(&error)),
             _ => None,
         }
     }

@@ -229,7 +229,7 @@ impl<'a> RunContext<'a> {
         self.end_run(killed, None);
         result.map_err(|outcome| match outcome {
             Outcome::Failed(error) | Outcome::Killed(error) => {
-                self.executor.queue.lock().text(&error).into()
+                self.executor.queue.lock().kept(&error)
             }
             _ => "on_trigger_fired did not run to its end".into(),
         })

@@ -91,6 +91,11 @@ impl TaskQueue {
         self.calls.text(error)
     }
 
+    /// The same as it is kept.
+    pub(super) fn kept(&self, error: &ScriptError) -> Arc<str> {
+        self.calls.kept(error)
+    }
+
     /// Whether there is something to start: an async entry, or a task.
     pub(super) fn has_ready(&self) -> bool {
         self.prefetches.has_ready() || !self.tasks.is_empty()

@@ -3,12 +3,14 @@
 
 mod callbacks;
 mod consumers;
+mod errors;
 mod info;
 mod options;
 mod triggers;
 
 pub(crate) use callbacks::{figures, figures_of, running_or_paused};
 pub(crate) use consumers::{Counters, PERCENTILES, ids, percentiles, position, state};
+pub(crate) use errors::{error, stack, stack_if_any};
 pub(crate) use info::{pending_jobs, sections};
 pub(crate) use options::{has_options, options};
 pub(crate) use triggers::{describe_trigger, event_types, key_types, mode_name};

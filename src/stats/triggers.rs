@@ -5,6 +5,8 @@ use crate::dispatcher::{Dispatcher, TriggerView};
 use crate::executor::CallbackKind;
 use crate::library::Registry;
 use crate::server::InfoField;
+
+use super::errors::{error, stack_if_any};
 use gears_core::delivery::Mode;
 use gears_core::triggers::{TriggerKey, TriggerSpec};
 use gears_v8::ports::Reply;
@@ -32,16 +34,14 @@ pub(crate) fn describe_trigger(
         ("num_finished", Reply::count(stats.finished)),
         ("num_success", Reply::count(succeeded)),
         ("num_failed", Reply::count(stats.failed)),
-        (
-            "last_error",
-            Reply::text(stats.last_error.as_deref().unwrap_or("None")),
-        ),
+        ("last_error", error(stats.last_error.as_deref())),
         ("last_exection_time", Reply::count(stats.last_ms)),
         ("total_exection_time", Reply::count(stats.total_ms)),
         ("avg_exection_time", Reply::Double(stats.average_ms())),
         ("num_dropped", Reply::count(stats.dropped)),
         ("num_waiting", Reply::count(waiting)),
     ];
+    fields.extend(stack_if_any(stats.last_error.as_deref()));
     if verbosity >= 2 {
         fields.extend([
             ("prefix", Reply::Bulk(spec.prefix.to_vec())),

@@ -88,6 +88,7 @@ fn of_consumer(
     } else {
         Reply::text("quarantined")
     };
+    let last_error_stack = stats::stack(totals.last_error.as_deref());
     let mut fields = vec![
         ("name", Reply::text(&*target.name.consumer)),
         ("library", Reply::text(&*target.name.library)),
@@ -99,7 +100,7 @@ fn of_consumer(
         ),
         ("options", stats::options(spec)),
         ("state", state),
-        ("error", Reply::text(error.as_deref().unwrap_or("None"))),
+        ("error", stats::error(error.as_deref())),
         ("streams", Reply::count(overview.streams)),
         ("processed", Reply::count(totals.finished)),
         ("in_flight", Reply::count(overview.in_flight)),
@@ -107,6 +108,7 @@ fn of_consumer(
     fields.extend(Counters::of(totals).fields());
     fields.extend(times(&totals.percentiles()));
     fields.extend(stats::figures(figures));
+    fields.push(("last_error_stack", last_error_stack));
     Reply::record(fields)
 }
 
@@ -139,11 +141,10 @@ fn of_stream(
     let attempts = Reply::Array(attempts.collect());
     let error = delivery_state.aborted.as_ref().or(of_all.aborted.as_ref());
     let error = error.or(refusal.map(|refusal| &refusal.error));
-    let error = error.map_or("None", |error| error);
     let mut fields = vec![
         ("name", Reply::Bulk(stream.name.to_vec())),
         ("state", stats::state(state)),
-        ("error", Reply::text(error)),
+        ("error", stats::error(error.map(|error| &**error))),
         ("retry_in_ms", Reply::count(until_ms.saturating_sub(now_ms))),
         ("position", stats::position(stream)),
         ("pending", stats::ids(pending)),
@@ -155,8 +156,9 @@ fn of_stream(
     ];
     fields.extend(Counters::of(stats).fields());
     fields.extend(times(&stream.percentiles()));
-    let last_error = stream.last_error().map_or("None", |error| error);
-    fields.push(("last_error", Reply::text(last_error)));
+    let last_error = stream.last_error().map(|error| &**error);
+    fields.push(("last_error", stats::error(last_error)));
+    fields.push(("last_error_stack", stats::stack(last_error)));
     Reply::record(fields)
 }
 

@@ -121,6 +121,13 @@ fn describe(letter: &Letter<'_>, from: &[u8]) -> Reply {
             "fields",
             Reply::Array(fields.map(|part| Reply::Bulk(part.to_vec())).collect()),
         ),
+        (
+            "stack",
+            match letter.stack {
+                Some(stack) => Reply::Bulk(stack.to_vec()),
+                None => Reply::text("None"),
+            },
+        ),
     ])
 }
 

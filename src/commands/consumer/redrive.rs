@@ -10,6 +10,7 @@ use crate::commands::{
     COMMAND, READ_ONLY, entry, subcommand, text, token, user_of, waiting_subcommand, wrong_arity,
 };
 use crate::server::{Arg, ArgKind, Command, Context, ExecutionUnit, audit, demand, is_paused};
+use crate::stats;
 use gears_core::delivery::{ConsumerKey, KeyRef};
 use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Database, Flags, Reply, Server};
@@ -204,10 +205,7 @@ fn redrives(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
             ("ok", Reply::count(done.ok)),
             ("failed", Reply::count(done.failed)),
             ("errors", Reply::Map(errors.collect())),
-            (
-                "last_error",
-                Reply::text(done.last_error.as_deref().unwrap_or("None")),
-            ),
+            ("last_error", stats::error(done.last_error.as_deref())),
             ("last_error_time", Reply::count(done.last_error_ms)),
         ])
     })

@@ -133,7 +133,7 @@ fn describe(row: &Row<'_>, now_ms: u64) -> Reply {
         ("processed", Reply::count(stream.stats.finished)),
         (
             "last_error",
-            Reply::text(stream.last_error().map_or("None", |error| error)),
+            stats::error(stream.last_error().map(|error| &**error)),
         ),
     ])
 }

@@ -298,7 +298,7 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
         ("id_to_read_from", stats::position(stream)),
         (
             "last_error",
-            Reply::text(stream.last_error().map_or("None", |error| error)),
+            stats::error(stream.last_error().map(|error| &**error)),
         ),
     ];
     if verbosity >= 3 {
@@ -315,6 +315,8 @@ fn describe_stream(stream: &StreamView<'_>, verbosity: u8, with_options: bool) -
     if stream.db != 0 {
         fields.push(("db", Reply::count(stream.db)));
     }
+    let last_error = stream.last_error().map(|error| &**error);
+    fields.extend(stats::stack_if_any(last_error));
     Reply::record(fields)
 }
 

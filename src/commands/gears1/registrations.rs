@@ -9,7 +9,9 @@ use crate::dispatcher::TriggerView;
 use crate::library::Registry;
 use crate::server::{Arg, Command, Context, audit};
 use crate::stats::{event_types, key_types, mode_name};
-use gears_core::delivery::{ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State};
+use gears_core::delivery::{
+    ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, error_text,
+};
 use gears_core::quoted;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Metadata, Registered, Reply};
@@ -184,7 +186,7 @@ fn of_consumer(key: ConsumerKey, metadata: &Metadata, delivery: &mut Delivery) -
     let overview = delivery.overview(key)?;
     let (spec, totals) = (overview.spec, overview.totals);
     let in_flight = overview.in_flight as u64;
-    let last_error = totals.last_error.as_deref();
+    let last_error = totals.last_error.as_deref().map(error_text::message);
     let last_error = last_error.filter(|_| overview.is_failing);
     Some(Reply::record(vec![
         ("mode", mode(metadata, spec.mode)),
@@ -251,7 +253,7 @@ fn status(state: State) -> &'static str {
 
 fn of_trigger(view: &TriggerView) -> Reply {
     let (spec, stats) = (&view.spec, &view.stats);
-    let error = stats.last_error.as_deref();
+    let error = stats.last_error.as_deref().map(error_text::message);
     let error = error.filter(|_| stats.failing || stats.dropped > 0);
     Reply::record(vec![
         ("mode", mode(&view.metadata, spec.mode)),

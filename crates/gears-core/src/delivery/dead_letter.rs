@@ -7,6 +7,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::error_text;
 use super::id::EntryId;
 use super::record::{Item, Parts, Record, RecordBatch};
 use super::{ConsumerKey, SubscriptionKey};
@@ -25,7 +26,10 @@ const FIELDS: [&[u8]; 8] = [
 const ERROR: &[u8] = b"error";
 /// How often a dead letter was redriven in vain, if it was.
 const REDRIVES: &[u8] = b"redrives";
-/// Bytes of an error that are kept.
+/// What is between an error and the stack of the script, in one field: a letter has as many fields with
+/// a stack as without. The frames of a stack are one line, and begin with `at`.
+const BEFORE_STACK: &[u8] = b"\n    ";
+/// Bytes of an error that are kept, without its stack.
 const ERROR_MAX: usize = 4096;
 
 /// An entry that is given up, to be written into a dead letter stream.
@@ -93,14 +97,19 @@ impl DeadLetter {
         let id = self.item.id().to_string();
         let numbers = [u64::from(self.attempts), self.first_ms, self.last_ms];
         let [attempts, first, last] = numbers.map(|number| number.to_string());
-        let error = self.error.as_bytes();
+        let message = error_text::message(&self.error).as_bytes();
+        let mut error = message[..message.len().min(ERROR_MAX)].to_vec();
+        if let Some(stack) = error_text::stack(&self.error) {
+            error.extend_from_slice(BEFORE_STACK);
+            error.extend_from_slice(stack.as_bytes());
+        }
         let values: [&[u8]; 8] = [
             library,
             consumer,
             &self.stream,
             id.as_bytes(),
             attempts.as_bytes(),
-            &error[..error.len().min(ERROR_MAX)],
+            &error,
             first.as_bytes(),
             last.as_bytes(),
         ];
@@ -137,6 +146,8 @@ pub struct Letter<'a> {
     pub redrives: u32,
     /// What went wrong the last time.
     pub error: &'a [u8],
+    /// Where, if that is known: frames of the script, separated by `|`.
+    pub stack: Option<&'a [u8]>,
     /// When the first attempt began, Unix milliseconds.
     pub first_ms: u64,
     /// When the last one ended, Unix milliseconds.
@@ -173,6 +184,7 @@ impl<'a> Letter<'a> {
             first_ms,
             last_ms,
         ] = values;
+        let (error, stack) = parted(error);
         Some(Self {
             letter: record.id,
             library,
@@ -182,6 +194,7 @@ impl<'a> Letter<'a> {
             attempts: number(attempts),
             redrives,
             error,
+            stack,
             first_ms: number(first_ms),
             last_ms: number(last_ms),
             fields: parts,
@@ -195,6 +208,16 @@ impl<'a> Letter<'a> {
         entry.begin(self.id);
         self.fields.clone().for_each(|part| entry.push(part));
         Item::all(entry).next()
+    }
+}
+
+/// An error without its stack, and that.
+fn parted(error: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let newline = error.iter().rposition(|byte| *byte == b'\n');
+    let (message, last_line) = error.split_at(newline.unwrap_or(error.len()));
+    match last_line.strip_prefix(BEFORE_STACK) {
+        Some(stack) if stack.starts_with(b"at ") => (message, Some(stack)),
+        _ => (error, None),
     }
 }
 
@@ -292,6 +315,42 @@ mod tests {
         ] {
             let batch = record(&text.split(' ').collect::<Vec<_>>());
             assert!(Letter::of(batch.get(0)).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_stack_comes_out_again_on_its_own() {
+        let at = &b"at f (lib:3:1)|at lib:9:1"[..];
+        for (error, message, stack) in [
+            ("no", "no", None),
+            ("a\n  File 1", "a\n  File 1", None),
+            ("no\u{1f}at f (lib:3:1)|at lib:9:1", "no", Some(at)),
+            (
+                "a\n    b\u{1f}at f (lib:3:1)|at lib:9:1",
+                "a\n    b",
+                Some(at),
+            ),
+        ] {
+            let mut entry = RecordBatch::default();
+            entry.begin(EntryId::new(7, 1));
+            let dead_letter = DeadLetter {
+                sub: SubscriptionKey::default(),
+                consumer: ConsumerKey::default(),
+                db: 0,
+                stream: b"orders"[..].into(),
+                to: b"dead"[..].into(),
+                item: Item::all(entry).next().expect("there is one"),
+                attempts: 1,
+                error: error.into(),
+                first_ms: 0,
+                last_ms: 0,
+                replaces: None,
+            };
+            let mut written = RecordBatch::default();
+            written.begin(EntryId::new(9, 0));
+            dead_letter.for_each_part(b"lib", b"c", |part| written.push(part));
+            let letter = Letter::of(written.get(0)).expect("it is one");
+            assert_eq!((letter.error, letter.stack), (message.as_bytes(), stack));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::error_text;
+
 /// Classes that are told apart. Which come first are.
 const CLASSES: usize = 16;
 /// Bytes of a class.
@@ -24,7 +26,7 @@ impl ErrorClasses {
 
     /// Counts an error.
     pub(super) fn note(&mut self, error: &str) {
-        let class = class_of(error);
+        let class = class_of(error_text::message(error));
         if let Some(count) = self.counts.get_mut(class) {
             *count += 1;
         } else if self.counts.len() < CLASSES && class != OTHER {

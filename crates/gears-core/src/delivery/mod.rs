@@ -41,6 +41,7 @@ mod dead_letter;
 mod delivery_state;
 mod discarded;
 mod error_classes;
+pub mod error_text;
 mod event;
 mod feed;
 mod filter;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::SubscriptionKey;
 use super::super::batcher::{Load, Tried};
 use super::super::dead_letter::DeadLetter;
+use super::super::error_text;
 use super::super::event::Failure;
 use super::super::id::EntryId;
 use super::super::policy::{OnFailure, Policy, Scope};
@@ -100,7 +101,8 @@ impl Delivery {
                     Scope::Stream => &mut *self.subs.at_mut(sub).delivery_state,
                     Scope::Consumer => &mut self.consumers[consumer].delivery_state,
                 };
-                delivery_state.aborted = Some(Arc::clone(&failure.error));
+                // It is kept with the data: the place is told as the last error's.
+                delivery_state.aborted = Some(error_text::message(&failure.error).into());
                 self.after_state_change(sub, scope);
             }
             Fate::Over => self.give_up(sub, load, failure, took, now_ms),
