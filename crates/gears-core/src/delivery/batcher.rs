@@ -491,8 +491,11 @@ impl Batcher {
 
     /// The callback is done with a batch, with a failure or without.
     pub(super) fn end(&mut self, number: u64, failed: bool) -> Option<Load> {
-        // Whoever has the batch queue counts alike, whatever is known of the batch here.
-        self.note_call(failed);
+        // Whoever has the batch queue counts alike, whatever is known of the batch here. That of earlier
+        // code is not the one that is there now.
+        if number > self.on_old_code {
+            self.note_call(failed);
+        }
         let mut load = self.complete(number)?;
         load.has_begun = true;
         self.begun = self.begun.max(load.last_of_stream());
@@ -545,6 +548,11 @@ impl Batcher {
     /// A batch is done whose place is taken until that is committed.
     pub(super) fn note_held(&mut self, number: u64) {
         self.held += usize::from(number > self.on_old_code);
+    }
+
+    /// How many such places there are.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Places of such batches, which are free now.

@@ -300,6 +300,8 @@ impl Subscription {
         if spec.mode == Mode::Sync
             || stops_others
             || self.prefetch_window(spec.window) < spec.window
+            // Places of earlier code, which who keeps the batch queue does not know of.
+            || self.uncommitted_slots as usize > batcher.held()
             || bytes.saturating_sub(batcher.waiting_bytes()) >= READ_BYTES
         {
             return 0;

@@ -443,3 +443,85 @@ fn an_entry_and_its_dead_letter_on_their_way_at_once_are_not_confused() {
     }
     driver.finish();
 }
+
+fn passing_over(window: usize, mode: Mode, on_failure: OnFailure) -> ConsumerSpec {
+    ConsumerSpec {
+        policy: Some(Arc::new(Policy {
+            on_failure,
+            backoff: Backoff::every(0),
+            ..Policy::default()
+        })),
+        ..ConsumerSpec::new(&b"s:"[..], window, false, mode)
+    }
+}
+
+fn plain(count: usize) -> Action {
+    Action::Add(0, vec![(None, false, 0); count])
+}
+
+fn short_tick(dispatches: usize, is_deaf: bool, sweep: usize) -> Action {
+    Action::Tick(Tick {
+        dispatches,
+        read_limit: 1,
+        records: None,
+        is_deaf,
+        sweep,
+        trims: if is_deaf { 0 } else { usize::MAX },
+        ..Tick::full()
+    })
+}
+
+fn check_sequence(spec: ConsumerSpec, actions: &[Action]) {
+    let mut driver = Driver::new(vec![spec]);
+    for action in actions {
+        carry_out(&mut driver, action);
+        driver.check();
+    }
+    driver.finish();
+}
+
+/// The core comes to new code a stream at a time, and may hear of the old one before that.
+#[test]
+fn what_replaced_code_holds_takes_no_place_of_the_new_one() {
+    let spec = |window, mode| passing_over(window, mode, OnFailure::Continue);
+    let all = usize::MAX;
+    let actions = [
+        Action::Change(0, spec(2, Mode::Async)),
+        plain(3),
+        short_tick(1, false, all),
+        plain(1),
+        Action::End(0, Outcome::Well, false),
+        short_tick(1, false, all),
+        Action::Start(1),
+        Action::Change(0, spec(1, Mode::Async)),
+        Action::Receive(1),
+        Action::End(0, Outcome::Well, true),
+        short_tick(2, false, all),
+        Action::End(0, Outcome::Well, false),
+    ];
+    check_sequence(spec(1, Mode::Sync), &actions);
+}
+
+/// What fails with replaced code is not counted beside the new one.
+#[test]
+fn a_failure_of_replaced_code_does_not_hide_one_of_the_new() {
+    let spec = |window, mode| passing_over(window, mode, OnFailure::Continue);
+    let all = usize::MAX;
+    let actions = [
+        plain(2),
+        Action::Change(0, spec(1, Mode::Async)),
+        plain(1),
+        short_tick(1, false, all),
+        short_tick(1, false, all),
+        Action::Change(0, passing_over(2, Mode::Async, OnFailure::Retry)),
+        Action::Start(1),
+        Action::Receive(1),
+        plain(1),
+        Action::End(0, Outcome::Throws, false),
+        short_tick(2, true, 0),
+        Action::End(0, Outcome::Stranger, false),
+        Action::End(0, Outcome::Well, false),
+        short_tick(1, true, 0),
+    ];
+    check_sequence(spec(1, Mode::Sync), &actions);
+}
