@@ -197,6 +197,19 @@ def test_an_error_of_a_slow_call_says_where_it_was_thrown(server, slow):
     assert "thrower (lib:" in slow()[0]["stack"]
 
 
+def test_code_that_was_ended_says_where_it_was(server, slow):
+    server.run("RG.CONFIG", "SET", "lock-redis-timeout", "100")
+    inner = "function inner() { for (;;); }"
+    try:
+        server.load(inner, function("f", "function outer() { inner(); }"), function("quick", "() => 1"))
+        refused(server.run, "RG.FCALL", "lib", "f", 0)
+        frames = [line.strip().split(" (")[0] for line in slow()[0]["stack"].splitlines()]
+        assert frames[:2] == ["at inner", "at outer"]
+    finally:
+        server.run("RG.CONFIG", "SET", "lock-redis-timeout", "500")
+    assert "terminated" not in str(server.run("RG.FCALL", "lib", "quick", 0))
+
+
 def test_no_more_are_kept_than_the_setting_says_and_none_where_it_is_off(server, slow):
     server.load(function("f"))
     server.run("RG.CONFIG", "SET", "slowlog-threshold", "0")
@@ -218,7 +231,7 @@ def test_the_log_names_callback_key_and_entry_of_what_was_ended(server):
         said = "consumer 'lib/consumer' was ended after "
         server.wait(lambda: any(said in line for line in server.messages()), "the log does not say it")
         [line] = [line for line in server.messages() if said in line]
-        assert f", key 'stream', ID {entry}" in line
+        assert f", key 'stream', ID {entry}, at spinner (lib:" in line
     finally:
         server.run("RG.CONFIG", "SET", "lock-redis-timeout", "500")
 

@@ -132,7 +132,10 @@ impl IsolateLimits {
         } else if self.raised.load(Ordering::Relaxed) {
             self.set_limit_back(isolate);
         }
-        reason.map(|reason| ScriptError::new(reason.describe()))
+        reason.map(|reason| ScriptError {
+            stack: self.timer.take_stack().filter(|_| reason == Reason::Time),
+            ..ScriptError::new(reason.describe())
+        })
     }
 
     fn set_limit_back(&self, isolate: &mut v8::Isolate) {

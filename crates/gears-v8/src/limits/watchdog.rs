@@ -16,6 +16,7 @@
 //! not hit a later run: it is asked for under a lock and only if the counter still stands where
 //! it stood, and [`RunTimer::stop`] takes back whatever was asked for until then.
 
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -51,6 +52,9 @@ impl Reason {
         }
     }
 }
+
+/// What V8 calls in the middle of a script, with the isolate that runs it.
+pub(crate) type Interrupt = unsafe extern "C" fn(v8::UnsafeRawIsolatePtr, *mut c_void);
 
 /// A run that is paused.
 #[derive(Clone, Copy, Debug)]
@@ -93,15 +97,38 @@ pub(crate) struct RunTimer {
     began_ms: AtomicU64,
     ended: AtomicU8,
     ending: Mutex<()>,
-    isolate: OnceLock<v8::IsolateHandle>,
+    isolate: OnceLock<(v8::IsolateHandle, Interrupt)>,
+    /// Where the run was that is being ended for its time.
+    stack: Mutex<Option<String>>,
     shared: Arc<Shared>,
 }
 
 impl RunTimer {
-    /// Names the isolate whose runs are watched.
-    pub(crate) fn attach(&self, isolate: v8::IsolateHandle) {
+    /// Names the isolate whose runs are watched, and what V8 is to call in the middle of one that is to
+    /// end: that calls [`RunTimer::end_at`].
+    pub(crate) fn attach(&self, isolate: v8::IsolateHandle, end_here: Interrupt) {
         // A second isolate would be a bug of the caller; the first stays.
-        let _ = self.isolate.set(isolate);
+        let _ = self.isolate.set((isolate, end_here));
+    }
+
+    /// Ends the calling thread's run, which is being ended for its time: there it is.
+    pub(crate) fn end_at(&self, stack: String) {
+        let _guard = self.ending.lock();
+        if self.ended.load(Ordering::SeqCst) == Reason::Time as u8 {
+            *self.stack.lock() = Some(stack);
+        }
+        self.terminate();
+    }
+
+    /// Where the run was that was ended last, for its time, if it has said so.
+    pub(crate) fn take_stack(&self) -> Option<String> {
+        self.stack.lock().take()
+    }
+
+    fn terminate(&self) {
+        if let Some((isolate, _)) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
     }
 
     /// Whether the library is being loaded as it was kept.
@@ -179,7 +206,7 @@ impl RunTimer {
             1 => Some(Reason::Time),
             _ => Some(Reason::Memory),
         };
-        if let Some(isolate) = self.isolate.get() {
+        if let Some((isolate, _)) = self.isolate.get() {
             isolate.cancel_terminate_execution();
         }
         reason
@@ -189,9 +216,7 @@ impl RunTimer {
     pub(crate) fn end_for_memory(&self) {
         let _guard = self.ending.lock();
         self.ended.store(Reason::Memory as u8, Ordering::SeqCst);
-        if let Some(isolate) = self.isolate.get() {
-            isolate.terminate_execution();
-        }
+        self.terminate();
     }
 
     /// Ends the calling thread's run: it took too long before.
@@ -204,9 +229,7 @@ impl RunTimer {
                 self.library
             );
         }
-        if let Some(isolate) = self.isolate.get() {
-            isolate.terminate_execution();
-        }
+        self.terminate();
     }
 
     /// Ends the run with this number, if it still runs; whether nothing ended it before. It is asked for
@@ -222,8 +245,13 @@ impl RunTimer {
             self.ended.store(before, Ordering::SeqCst);
             return false;
         }
-        if let Some(isolate) = self.isolate.get() {
-            isolate.terminate_execution();
+        if before != 0 {
+            self.terminate();
+        } else if let Some((isolate, end_here)) = self.isolate.get() {
+            // It is asked where it is, and ends itself. If it does not come to that, the next round
+            // ends it.
+            *self.stack.lock() = None;
+            isolate.request_interrupt(*end_here, std::ptr::null_mut());
         }
         before == 0
     }
@@ -285,6 +313,7 @@ impl Watchdog {
             ended: AtomicU8::new(0),
             ending: Mutex::new(()),
             isolate: OnceLock::new(),
+            stack: Mutex::new(None),
             shared: Arc::clone(&self.shared),
         });
         self.shared.timers.lock().push(Arc::downgrade(&timer));

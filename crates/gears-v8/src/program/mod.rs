@@ -45,6 +45,7 @@ use crate::program::entered::V8Session;
 use crate::program::kept::{EnteredIsolate, KeptContext};
 use crate::program::names::KeptNames;
 use crate::runtime::helpers::Helpers;
+use crate::runtime::place;
 use crate::runtime::run::{self, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
@@ -90,7 +91,8 @@ impl V8Program {
     ) -> Result<Self, ScriptError> {
         let timers = Arc::default();
         let isolate = new_isolate(&isolate_limits, executions, Arc::clone(&timers))?;
-        isolate_limits.timer.attach(isolate.thread_safe_handle());
+        let handle = isolate.thread_safe_handle();
+        isolate_limits.timer.attach(handle, place::end_here);
         isolate_limits.timer.set_restoring(source.restored);
         isolate_limits.timer.start(true);
         let built = build(&isolate, source, language, &isolate_limits);
@@ -231,6 +233,8 @@ fn build(
     v8::scope!(let scope, &mut *locker);
     let context = v8::Context::new(scope, v8::ContextOptions::default());
     let scope = &mut v8::ContextScope::new(scope, context);
+    let kept = v8::Global::new(scope, context);
+    run::set_context(scope, kept);
     v8::tc_scope!(let scope, scope);
     let built = (|| {
         // Before the guards: the module's own code needs none.

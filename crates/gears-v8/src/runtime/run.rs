@@ -42,6 +42,8 @@ pub(crate) struct RunState {
     /// Promises that V8 settles when their time has come.
     timers: Arc<AtomicUsize>,
     helpers: Option<Arc<Helpers>>,
+    /// The library's context, once there is one.
+    context: Option<v8::Global<v8::Context>>,
     executions: Arc<dyn Executions>,
     /// Runs over the data set that this library started and has not ended.
     running_executions: Vec<String>,
@@ -84,6 +86,7 @@ impl RunState {
             arguments: None,
             command_names: CommandNames::default(),
             helpers: None,
+            context: None,
         }
     }
 }
@@ -306,6 +309,18 @@ pub(crate) fn with_place<R>(
     let name = callback.and_then(|id| state.callback_names.get(id.0 as usize));
     let library = state.isolate_limits.timer.library();
     Some(work(library, name.map_or("", |name| name)))
+}
+
+/// The library's context.
+pub(crate) fn context(isolate: &mut v8::Isolate) -> Option<v8::Global<v8::Context>> {
+    state(isolate)?.context.clone()
+}
+
+/// Takes note of the library's context.
+pub(crate) fn set_context(isolate: &mut v8::Isolate, context: v8::Global<v8::Context>) {
+    if let Some(state) = state(isolate) {
+        state.context = Some(context);
+    }
 }
 
 /// The functions of the bootstrap.
