@@ -21,7 +21,7 @@ use super::ffi::string::string;
 use super::ffi::user::{ActingUser, User};
 use super::hooks::HOOKS;
 use super::suppress_triggers::SuppressTriggers;
-use super::{admission, slots};
+use super::{admission, denial, slots};
 
 /// Whether commands that are not for scripts may be called all the same: a debugging aid.
 static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
@@ -188,7 +188,22 @@ impl ExecutionUnit {
         let reply = self.context.call(name, self.options, arguments);
         drop(acting);
         let bytes = reply.as_ref().and_then(|reply| reply.protocol());
-        read(bytes.unwrap_or(NO_REPLY));
+        let bytes = bytes.unwrap_or(NO_REPLY);
+        // Most replies are no errors.
+        if bytes.first() == Some(&b'-')
+            && let Some(reply) = self.denial((name, arguments), bytes)
+        {
+            return read(&reply);
+        }
+        read(bytes);
+    }
+
+    /// What is replied where the user may not run that command, or not on those keys.
+    fn denial(&self, command: (&CStr, &[&[u8]]), reply: &[u8]) -> Option<Vec<u8>> {
+        match &self.credentials {
+            Some(credentials) => denial::reply(&self.context, &credentials.user, command, reply),
+            None => denial::reply(&self.context, &self.context.user()?, command, reply),
+        }
     }
 }
 

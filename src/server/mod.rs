@@ -16,6 +16,7 @@
 //!   context            what is asked of the server in the middle of a call
 //!   facts              what the server refuses, and which faults it has
 //!   execution_unit     the server as scripts reach it while its lock is held
+//!   denial             what they are told who may not run a command
 //!   slots              whether the keys of a command are all in one slot of a cluster
 //!   ownership          whether a key is this server's, in a cluster
 //!   user               users, and what they may do
@@ -51,6 +52,7 @@ mod audit;
 mod blocked;
 mod context;
 mod dead_letters;
+mod denial;
 mod entry;
 mod errand;
 mod events;

@@ -29,6 +29,7 @@ pub(crate) const OPEN_UNEXPIRED: c_int = raw::REDISMODULE_OPEN_KEY_NOEXPIRE as c
 pub(crate) const READ_UNNOTICED: c_int =
     raw::REDISMODULE_OPEN_KEY_NONOTIFY as c_int | raw::REDISMODULE_OPEN_KEY_NOSTATS as c_int;
 pub(crate) const KEY_ACCESS: c_int = raw::REDISMODULE_CMD_KEY_ACCESS as c_int;
+pub(crate) const KEY_UPDATE: c_int = raw::REDISMODULE_CMD_KEY_UPDATE as c_int;
 pub(crate) const KEY_DELETE: c_int = raw::REDISMODULE_CMD_KEY_DELETE as c_int;
 pub(crate) const ITERATE_BEHIND: c_int = raw::REDISMODULE_STREAM_ITERATOR_EXCLUSIVE as c_int;
 pub(crate) const ITERATE_BACKWARD: c_int = raw::REDISMODULE_STREAM_ITERATOR_REVERSE as c_int;
