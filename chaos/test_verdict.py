@@ -382,6 +382,21 @@ def test_dead_letter_that_is_redriven():
     assert f"1 dead letters are gone or were written again: {EVER}" in told
 
 
+def test_dead_letter_that_is_redriven_in_vain():
+    kind = KINDS["redriven"]
+    before, _, told = judge(kind, ALWAYS, Known(), failing("redriven"))
+    assert told == []
+    again = letter(kind, letter="9000-1", attempts="6", redrives="2")
+    seen = replace(failing("redriven", attempts={ONCE: 2, EVER: 6}, letters=[again]), handed=[EVER], acknowledged=[])
+    assert judge(kind, ALWAYS, before, seen)[2] == []
+    told = judge(kind, ALWAYS, before, replace(seen, letters=[again | {"attempts": "5"}]))[2]
+    assert f"1 dead letters tell of 5 attempts, not 6: {EVER}" in told
+    told = judge(kind, ALWAYS, before, replace(seen, letters=[letter(kind), again]))[2]
+    assert f"1 entries have several dead letters: {EVER}" in told
+    [told] = told_of("retry", letters=[letter(KINDS["retry"], attempts="6", redrives="1")], attempts={ONCE: 2, EVER: 6})[:1]
+    assert told == f"1 dead letters were redriven, which nobody asked for: {EVER}"
+
+
 def test_stopped():
     stopping = {"name": "stopping:1", "state": "aborted"}
     assert stopped([stopping, stopping | {"state": "running"}]) == ["stopping:1"]

@@ -11,7 +11,8 @@
     * an entry that always fails has one dead letter in the place of its effect, and no other entry has one; the letter
       says what it is about and how many attempts there were. Attempts that the kill interrupted do not count, those
       that had failed do; with a sync consumer as many were made as are counted
-    * a letter that is redriven with success is gone, and its entry has its effect; else it stays as it was
+    * a letter that is redriven with success is gone, and its entry has its effect; else another is in its place, which
+      tells of all attempts
     * a stream that stopped with a failure is stopped after the kill, and goes on with that entry when it is told to
     * a pause before a retry is as long as it has to be, also over a kill
     * where there is an order, effects come in it
@@ -38,7 +39,7 @@ EARLY = 2
 # What a letter has beside the fields of its entry.
 LETTERS_OWN = {
     *("library", "consumer", "stream", "id", "attempts", "error", "first_time", "last_time"),
-    *("letter", "to"),
+    *("redrives", "letter", "to"),
 }
 NO_ID = "0-0"
 HANDED = re.compile(r"> H (\S+) (\S+) (\d+-\d+)$")
@@ -302,7 +303,8 @@ def _wrong_letters(kind, rules, before, seen):
         now = {entry: {letter["letter"] for letter in letters} for entry, letters in about.items()}
         changed = {entry for entry, letter in before.letters.items() if letter not in now.get(entry, ())}
         if kind.command == REDRIVE:
-            changed -= seen.effects.keys()
+            # Another letter is in the place of one that was redriven in vain.
+            changed -= seen.effects.keys() | about.keys()
         yield "dead letters are gone or were written again", changed
     for entry, letters in about.items():
         for letter in letters:
@@ -323,12 +325,16 @@ def _wrong_fields(kind, letter, entry):
     if ERROR not in letter["error"]:
         yield f"dead letters have the error {letter['error']!r:.200}"
     attempts, first, last = (int(letter[name]) for name in ("attempts", "first_time", "last_time"))
-    wanted = 1 if letter.get("bad") == FATAL else kind.attempts
+    once = 1 if letter.get("bad") == FATAL else kind.attempts
+    redrives = int(letter.get("redrives", 0))
+    if redrives and kind.command != REDRIVE:
+        yield "dead letters were redriven, which nobody asked for"
+    wanted = once * (redrives + 1)
     if attempts != wanted:
         yield f"dead letters tell of {attempts} attempts, not {wanted}"
     if first < order(letter["id"])[0] - EARLY:
         yield "dead letters tell of an attempt before the entry came"
-    if last - first < (attempts - 1) * kind.pause - EARLY:
+    if last - first < (attempts - redrives - 1) * kind.pause - EARLY:
         yield "dead letters tell of pauses that are too short"
     if entry is not None and entry != {name: value for name, value in letter.items() if name not in LETTERS_OWN}:
         yield "dead letters do not have the fields of their entries"

@@ -11,13 +11,16 @@
 //   redis-cli DEL ledger:closed
 //   redis-cli RG.CONSUMER RETRY payments book STREAM payment:web
 //   redis-cli HGETALL ledger
-//   redis-cli XRANGE unbooked - +
+//   redis-cli RG.CONSUMER LETTERS payments book
 //
 // Before RETRY the stream is "waiting": the callback has said that 30 seconds are to pass. Then the
 // first payment is booked, and the second one is in the stream "unbooked", with its error. Payments
 // that were given up only because the ledger was closed for too long can be handed over once more:
 //
-//   redis-cli RG.CONSUMER REDRIVE payments book STREAM payment:web
+//   redis-cli RG.CONSUMER REDRIVE payments book ERROR '*ledger is closed*'
+//   redis-cli RG.CONSUMER REDRIVES payments book
+//
+// One that stops the stream is put aside with RG.CONSUMER SKIP, and RG.CONSUMER DROP deletes letters.
 
 redis.register_stream_consumer("book", "payment:", 1, false, function(client, data) {
     const fields = new Map(data.record);

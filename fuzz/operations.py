@@ -72,7 +72,7 @@ def _key(random):
 def _consumer(random, *words):
     name = random.choice(("c0", "c1", "c2"))
     stream = ("STREAM", random.choice(STREAMS))
-    if words[0] in {"PAUSE", "RESUME"} and random.random() < 0.5:
+    if words[0] in {"PAUSE", "RESUME", "REDRIVE", "LETTERS", "DROP"} and random.random() < 0.5:
         stream = ()
     return command("RG.CONSUMER", words[0], random.choice(LIBRARIES), name, *stream, *words[1:])
 
@@ -201,6 +201,10 @@ KINDS = {
     "seek": (lambda r: _consumer(r, "SEEK", r.choice(("earliest", "latest", "0-1", "1-1"))), 4),
     "retry now": (lambda random: _consumer(random, "RETRY"), 4),
     "redrive": (lambda random: _consumer(random, "REDRIVE", "COUNT", "10"), 5),
+    "redrive some": (lambda r: _consumer(r, "REDRIVE", *r.choice((("ERROR", "*e*"), ("FROM", "1-1"), ("ID", "1-1", "2-1")))), 2),
+    "letters": (lambda random: _consumer(random, "LETTERS", "ERROR", "*e*", "COUNT", "3"), 2),
+    "drop": (lambda r: _consumer(r, "DROP", *r.choice((("ALL", "COUNT", "2"), ("ERROR", "*e*")))), 1),
+    "skip": (lambda r: _consumer(r, "SKIP", r.choice(("1-1", "1-2", "2-1"))), 2),
     "consumer info": (lambda random: _consumer(random, "INFO"), 2),
     "unregister": (lambda r: {"do": "pick", "what": "registration", "words": ["RG.UNREGISTER"], "number": r.randrange(99)}, 3),
     "pause registration": (

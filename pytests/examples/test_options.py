@@ -142,7 +142,10 @@ def test_a_payment_that_was_given_up_is_booked_when_it_is_handed_over_once_more(
     assert "the ledger is closed" in dead_letter["error"]
 
     server.run("DEL", "ledger:closed")
-    assert server.run("RG.CONSUMER", "REDRIVE", *PAYMENT) == 1
+    consumer = PAYMENT[:2]
+    [letter] = server.run("RG.CONSUMER", "LETTERS", *consumer)[1]
+    assert fields(letter)["id"] == given_up
+    assert server.run("RG.CONSUMER", "REDRIVE", *consumer, "ERROR", "*ledger is closed*") == 1
     server.wait(lambda: server.run("XLEN", "unbooked") == 0, "the letter stays")
     assert server.run("HGETALL", "ledger") == {"anna": "100"}
 

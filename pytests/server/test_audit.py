@@ -70,6 +70,7 @@ def test_what_is_done_to_consumers_is_noted(server, audits):
     command(server, "SEEK", "STREAM", "stream", "latest")
     command(server, "RETRY", "STREAM", "stream")
     command(server, "REDRIVE", "STREAM", "stream")
+    command(server, "DROP", "ALL")
     here = "consumer 'lib/consumer', stream 'stream'"
     assert audits()[1:] == [
         "PAUSE consumer 'lib/consumer'",
@@ -78,7 +79,16 @@ def test_what_is_done_to_consumers_is_noted(server, audits):
         f"SEEK {here}, to 'latest'",
         f"RETRY {here}",
         f"REDRIVE {here}, 2 letters",
+        "DROP consumer 'lib/consumer', 2 letters",
     ]
+
+
+def test_an_entry_that_is_skipped_is_named(server, audits):
+    server.load(consumer(callback="() => { throw new Error('no'); }", options={"on_failure": "abort"}))
+    server.run("XADD", "stream", "7-1", "n", 1)
+    server.wait(lambda: server.stream("stream")["pending_ids"] == ["7-1"], lambda: server.stream("stream"))
+    command(server, "SKIP", "STREAM", "stream", "7-1")
+    assert audits()[1:] == ["SKIP consumer 'lib/consumer', stream 'stream', 7-1"]
 
 
 def test_what_is_done_to_registrations_is_noted(server, audits):
