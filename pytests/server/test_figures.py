@@ -112,6 +112,18 @@ def test_a_trigger_shows_its_events_and_the_figures_of_its_callback(server):
     assert (found["calls"], found["errors"], found["bytes"], found["last_error"]) == (2, 1, 10, "Error: no")
 
 
+def test_figures_of_registrations_are_reset_with_their_other_counters(server):
+    server.load(function("f"), consumer(), trigger())
+    server.run("RG.FCALL", "lib", "f", 0)
+    server.run("SET", "key", "a")
+    server.add("stream", 1)
+    server.wait(lambda: info_of_consumer(server)["calls"] == 1, "not processed")
+    server.run("RG.CLEARREGISTRATIONSSTATS")
+    for found in (info_of_consumer(server), of_trigger(server)):
+        assert [float(found[name]) for name in FIGURES] == [0] * len(FIGURES)
+    assert of_function(server)["calls"] == 1
+
+
 def test_info_has_a_line_for_each_function_and_trigger(server):
     server.load(function("f"), trigger())
     server.run("RG.FCALL", "lib", "f", 0, "abc")

@@ -94,6 +94,17 @@ impl Callback {
         }
     }
 
+    /// Counts anew. What runs still runs, and is counted as a call.
+    fn clear(&self) {
+        let mut counts = self.counts.lock();
+        let running = counts.running;
+        *counts = Counts {
+            calls: running,
+            running,
+            ..Counts::default()
+        };
+    }
+
     /// A background part of its had the server's lock for so long.
     pub(super) fn note_locked(&self, us: u64) {
         if us > 0 {
@@ -205,6 +216,13 @@ impl Callbacks {
     pub(crate) fn find(&self, kind: CallbackKind, name: &str) -> Option<&Arc<Callback>> {
         let mut all = self.0.iter().flatten();
         all.find(|one| one.kind == kind && *one.name == *name)
+    }
+
+    /// Counts anew for consumers and triggers.
+    pub(crate) fn clear_registrations(&self) {
+        let all = self.0.iter().flatten();
+        all.filter(|one| one.kind != CallbackKind::Function)
+            .for_each(|one| one.clear());
     }
 
     /// The callback of that number.

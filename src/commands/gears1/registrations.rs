@@ -372,6 +372,9 @@ fn clear_stats(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
         for trigger in library.triggers.values() {
             app.dispatcher.triggers.clear_stats(*trigger);
         }
+        if let Some(executor) = library.executor() {
+            executor.callbacks().clear_registrations();
+        }
     }
     Reply::OK
 }
