@@ -121,6 +121,9 @@ impl Window {
             .map(AsRef::as_ref)
             .filter(is_recent)
             .collect();
+        if recent.is_empty() {
+            return WindowSummary::default();
+        }
         let count_in = |bucket: usize| -> u64 {
             let counts = recent.iter().map(|slice| u64::from(slice.counts[bucket]));
             counts.sum()
