@@ -162,3 +162,22 @@ def test_the_name_of_a_session_need_not_be_text(server):
     server.wait(lambda: client.exists("expired") == 1, "nothing is written down")
     [(_, entry)] = client.xrange("expired")
     assert entry == {b"key": b"session:\xff"}
+
+
+# --- expired-values
+
+
+def test_values_of_sessions_that_expired_are_written_down_and_of_no_others(server):
+    load(server, "expired-values")
+    server.run("SET", "session:anna", "cart:17", "PX", 100)
+    server.run("SET", "session:bert", "cart:18", "PX", 100_000)
+    server.run("SET", "session:carl", "cart:19", "EX", 100)
+    server.run("SET", "session:dora", "cart:20", "EX", 100)
+    server.run("DEL", "session:bert")
+    server.run("PERSIST", "session:carl")
+    server.run("APPEND", "session:dora", "0")
+    server.run("PEXPIRE", "session:dora", 100)
+    server.wait(lambda: len(entries(server, "ended")) == 2, lambda: entries(server, "ended"))
+    found = sorted((entry["key"], entry["value"]) for _, entry in entries(server, "ended"))
+    assert found == [("session:anna", "cart:17"), ("session:dora", "cart:200")]
+    assert server.run("KEYS", "copy:*") == []
