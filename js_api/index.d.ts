@@ -153,6 +153,20 @@ declare namespace RedisGears {
         toString(): string;
     }
 
+    /** Options of `once`. */
+    interface OnceOptions {
+        /**
+         * How many of the highest IDs that are done stay known, for each consumer and stream: at least
+         * the consumer's window, with `batch` as many batches. 1 to 10,000,000. Default: 10,000.
+         */
+        readonly keep?: number;
+        /**
+         * What follows where it is not known any more: `"throw"` has the entry fail, `"run"` does it
+         * and notes nothing, `"skip"` leaves it. Default: `"throw"`.
+         */
+        readonly forgotten?: "throw" | "run" | "skip";
+    }
+
     /**
      * What plain code gets: the server's lock is held, so commands can be run, and nobody else runs
      * any before the code is done. It is good until the code it was given to returns, or comes to
@@ -173,6 +187,19 @@ declare namespace RedisGears {
 
         /** As `call`, but strings of the reply are given as bytes. */
         call_raw(command: string | String, ...args: Argument[]): RawReply;
+
+        /**
+         * Does something once for an entry, however often the entry is delivered: it notes in the data,
+         * in the same unit as what `work` writes, that it is done. See "Once, whatever comes again" in
+         * docs/stream-processing.md.
+         *
+         * @param record - The entry, as the callback was given it.
+         * @param work - A plain function; it is called unless it was done for that entry before.
+         * @returns What `work` gives; `undefined` where it was done before.
+         * @throws What `work` throws: then nothing is noted.
+         * @throws RedisError If it is not known any more whether that entry was done.
+         */
+        once<R>(record: StreamRecord, work: (client: Client) => R, options?: OnceOptions): R | undefined;
 
         /**
          * Whether the caller can be kept waiting: not in `MULTI ... EXEC`. Where it is false, a
@@ -206,6 +233,19 @@ declare namespace RedisGears {
          * @throws What `work` throws.
          */
         block<R>(work: (client: Client) => R): R;
+
+        /**
+         * Does something once for an entry, however often the entry is delivered: it notes in the data,
+         * in the same unit as what `work` writes, that it is done. See "Once, whatever comes again" in
+         * docs/stream-processing.md.
+         *
+         * @param record - The entry, as the callback was given it.
+         * @param work - A plain function; it is called with the lock, unless it was done for that entry before.
+         * @returns What `work` gives; `undefined` where it was done before.
+         * @throws What `work` throws: then nothing is noted.
+         * @throws RedisError If it is not known any more whether that entry was done.
+         */
+        once<R>(record: StreamRecord, work: (client: Client) => R, options?: OnceOptions): R | undefined;
     }
 
     /**

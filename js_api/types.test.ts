@@ -745,3 +745,20 @@ fetch("http://localhost");
 require("fs");
 // @ts-expect-error no process
 process.exit();
+
+// --- once ----------------------------------------------------------------------------------------
+
+redis.register_stream_consumer("c", "stream", 1, false, async (client: RedisGears.AsyncClient, data) => {
+    const added = client.once(data, (locked) => {
+        assert_type<Same<typeof locked, RedisGears.Client>>();
+        return 1;
+    }, { keep: 100, forgotten: "skip" });
+    assert_type<Same<typeof added, number | undefined>>();
+});
+redis.register_stream_consumer("c", "stream", 1, false, (client: RedisGears.Client, data) => {
+    client.once(data, (same) => same.call("INCR", "n"));
+    // @ts-expect-error the entry, not its ID
+    client.once(data.id, () => 1);
+    // @ts-expect-error no such choice
+    client.once(data, () => 1, { forgotten: "maybe" });
+});

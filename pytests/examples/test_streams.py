@@ -162,3 +162,15 @@ def test_the_enriched_stream_reaches_a_replica(pair):
     expected = entries(pair, "enriched:purchase:web")
     assert len(expected) == 1
     pair.wait(lambda: entries(pair.replica, "enriched:purchase:web") == expected, "the replica has no such entry")
+
+
+def test_once_bills_each_order_once_whatever_comes_again(server):
+    assert load(server, "once") == "billing"
+    for amount in [5, 7, "much"]:
+        server.run("XADD", "order:1", "*", "amount", amount)
+    server.wait(lambda: server.run("XLEN", "bad-orders") == 1, lambda: server.run("GET", "revenue"))
+    assert server.run("GET", "revenue") == "12"
+    server.run("RG.CONSUMER", "SEEK", "billing", "bill", "STREAM", "order:1", "earliest")
+    server.wait(lambda: server.run("XLEN", "bad-orders") == 2, lambda: server.run("GET", "revenue"))
+    assert server.run("GET", "revenue") == "12"
+    assert server.run("ZCARD", "rg.once:{order:1}:billing:bill") == 2

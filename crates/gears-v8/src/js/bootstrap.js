@@ -6,13 +6,13 @@
   "use strict";
   const {
     unpack, call, call_raw, call_either, may_block, credentials, lock, begin, is_async_function, current, set_current,
-    callback_at_hand,
+    callback_at_hand, place_at_hand,
     make_gears, note_timer, ok,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
   // iterates, spreads or assigns where a prototype has a say.
   const { freeze } = Object;
-  const { apply, defineProperty } = Reflect;
+  const { apply, defineProperty, ownKeys } = Reflect;
   const Later = Promise;
   const Text = String;
   const Number_of = Number;
@@ -51,7 +51,11 @@
       }
       return this.#raw;
     }
+    static is(value) {
+      return typeof value === "object" && value !== null && #name in value;
+    }
   }
+  const is_record = StreamRecord.is;
 
   // --- what happened to a key ------------------------------------------------------------------
 
@@ -186,6 +190,114 @@
   // Who has this may make clients: a library that could, could act as another user.
   const KEY = freeze({});
 
+  // --- what is done once -----------------------------------------------------------------------
+
+  // The IDs of entries that are done are members of a sorted set beside the data, by their milliseconds. When
+  // there are too many, the lowest are taken out, and the highest of those stays in front, behind a "<": up to
+  // there it is not known any more whether an entry is done.
+  const KEPT = 10_000;
+  const KEPT_MOST = 10_000_000;
+  const FORGOTTEN = "<";
+  // How many more may be there until some are taken out: all at once costs less.
+  const slack_of = (keep) => (keep >> 4) + 1;
+  const { indexOf: index_of, slice: slice_of } = Text.prototype;
+  const Whole = BigInt;
+  const { isSafeInteger: is_whole } = Number;
+  const HEX = "0123456789abcdef";
+  const hex_of = (buffer) => {
+    const bytes = new Bytes(buffer);
+    let text = "0x";
+    for (let at = 0; at < bytes.length; at++) text += HEX[bytes[at] >> 4] + HEX[bytes[at] & 15];
+    return text;
+  };
+  // In a cluster it lies where the stream lies: only what is between the first braces decides on that.
+  const once_key = (record) => {
+    const place = place_at_hand();
+    if (place === undefined) throw new Error("'once' can only be used while a stream consumer's callback runs");
+    const name = record.stream_name;
+    if (typeof name !== "string") return `rg.once:${hex_of(record.stream_name_raw)}:${place}`;
+    const left = apply(index_of, name, ["{"]);
+    const is_tagged = left >= 0 && apply(index_of, name, ["}", left]) > left + 1;
+    return `rg.once:${is_tagged ? name : `{${name}}`}:${place}`;
+  };
+  // Whether an ID, as it is written behind `from` characters, is above another one.
+  const is_above = (id, id_from, other, other_from) => {
+    const dash = apply(index_of, id, ["-"]);
+    const other_dash = apply(index_of, other, ["-"]);
+    const ms = Whole(apply(slice_of, id, [id_from, dash]));
+    const other_ms = Whole(apply(slice_of, other, [other_from, other_dash]));
+    if (ms !== other_ms) return ms > other_ms;
+    return Whole(apply(slice_of, id, [dash + 1])) > Whole(apply(slice_of, other, [other_dash + 1]));
+  };
+  const once_options = (options) => {
+    let keep = KEPT;
+    let forgotten = "throw";
+    if (options === undefined) return { keep, forgotten };
+    if (typeof options !== "object" || options === null) throw new TypeError("Third argument to 'once' must be an object");
+    const names = ownKeys(options);
+    for (let at = 0; at < names.length; at++) {
+      const value = options[names[at]];
+      switch (names[at]) {
+        case "keep":
+          if (!is_whole(value) || value < 1 || value > KEPT_MOST) {
+            throw new TypeError(`Option 'keep' of 'once' must be a whole number between 1 and ${KEPT_MOST}`);
+          }
+          keep = value;
+          break;
+        case "forgotten":
+          if (value !== "throw" && value !== "run" && value !== "skip") {
+            throw new TypeError("Option 'forgotten' of 'once' must be 'throw', 'run' or 'skip'");
+          }
+          forgotten = value;
+          break;
+        default:
+          throw new TypeError(`Unknown option '${Text(names[at])}' of 'once'`);
+      }
+    }
+    return { keep, forgotten };
+  };
+  const check_once = (record, work) => {
+    if (!is_record(record)) throw new TypeError("First argument to 'once' must be an entry that the callback was given");
+    if (typeof work !== "function" || is_async_function(work)) {
+      throw new TypeError("Second argument to 'once' must be a function that is not async");
+    }
+  };
+  const once = (client, record, work, options) => {
+    check_once(record, work);
+    const { keep, forgotten } = once_options(options);
+    const key = once_key(record);
+    const ms = record.id[0];
+    const id = `${ms}-${record.id[1]}`;
+    if (call("ZSCORE", key, id) !== null) return undefined;
+    const first = call("ZRANGE", key, 0, 0);
+    if (first.length === 1 && first[0][0] === FORGOTTEN && !is_above(id, 0, first[0], 1)) {
+      if (forgotten === "skip") return undefined;
+      // A note would take the place of one that is above it, and still known.
+      if (forgotten === "run") return work(client);
+      throw make_error(`ERR it is not known any more whether the entry ${id} was done: '${key}' begins behind ${apply(slice_of, first[0], [1])}`);
+    }
+    // Writes nothing; whoever may not write there hears of it before the work is done.
+    call("ZADD", key, "XX", ms, id);
+    const result = work(client);
+    check(client);
+    call("ZADD", key, ms, id);
+    const most = keep + slack_of(keep);
+    const count = Number_of(call("ZCARD", key));
+    if (count > most) {
+      const taken = call("ZPOPMIN", key, count - keep);
+      let highest = taken[0][0];
+      let from = highest[0] === FORGOTTEN ? 1 : 0;
+      for (let at = 1; at < taken.length; at++) {
+        if (is_above(taken[at][0], 0, highest, from)) {
+          highest = taken[at][0];
+          from = 0;
+        }
+      }
+      call("ZADD", key, "-inf", `${FORGOTTEN}${apply(slice_of, highest, [from])}`);
+    }
+    return result;
+  };
+
   class AsyncClient {
     #user;
     #db;
@@ -205,7 +317,12 @@
         open = null;
       }
     }
+    once(record, work, options) {
+      check_once(record, work);
+      return apply(block_of, this, [(client) => once(client, record, work, options)]);
+    }
   }
+  const block_of = AsyncClient.prototype.block;
 
   class Client {
     call(...command) {
@@ -227,6 +344,10 @@
     call_raw(...command) {
       check(this);
       return apply(call_raw, undefined, command);
+    }
+    once(record, work, options) {
+      check(this);
+      return once(this, record, work, options);
     }
     allow_block(...none) {
       if (none.length !== 0) throw new TypeError("Wrong number of arguments to 'allow_block' function");

@@ -26,6 +26,7 @@ callback!(is_async_function_entry => is_async_function);
 callback!(current_entry => current);
 callback!(set_current_entry => set_current);
 callback!(callback_at_hand_entry => callback_at_hand);
+callback!(place_at_hand_entry => place_at_hand);
 
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
@@ -46,7 +47,7 @@ pub(crate) fn async_function_test<'s>(
 /// The functions and what the bootstrap calls them.
 pub(crate) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 11], Thrown> {
+) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 12], Thrown> {
     Ok([
         ("call", v8::Function::new(scope, call_entry).or_thrown()?),
         (
@@ -82,6 +83,10 @@ pub(crate) fn functions<'s>(
         (
             "callback_at_hand",
             v8::Function::new(scope, callback_at_hand_entry).or_thrown()?,
+        ),
+        (
+            "place_at_hand",
+            v8::Function::new(scope, place_at_hand_entry).or_thrown()?,
         ),
     ])
 }
@@ -264,6 +269,25 @@ fn callback_at_hand(
 ) {
     if let Some(callback) = continuation::callback(scope) {
         result.set_uint32(callback.0);
+    }
+}
+
+/// `place_at_hand()`: the library and the callback that the code at hand belongs to, as a part of a
+/// key's name; undefined where the callback is not known. No two of them have the same.
+fn place_at_hand(
+    scope: &mut v8::PinScope,
+    _args: &v8::FunctionCallbackArguments,
+    mut result: v8::ReturnValue<v8::Value>,
+) {
+    let place = run::with_place(scope, |library, callback| {
+        let library = library.replace('%', "%25").replace(':', "%3A");
+        (!callback.is_empty()).then(|| format!("{library}:{callback}"))
+    });
+    if let Some(place) = place
+        .flatten()
+        .and_then(|place| v8::String::new(scope, &place))
+    {
+        result.set(place.into());
     }
 }
 
