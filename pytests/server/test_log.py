@@ -180,3 +180,11 @@ def test_lines_of_scripts_are_never_held_back(server):
     server.load(function("f", "() => { for (let n = 0; n < 500; n++) redis.log('same', 'warning'); }"))
     server.call("f")
     assert lines(server) == ["[lib/f] same"] * 500
+
+
+def test_dead_letters_that_are_written_are_counted(server):
+    server.load(consumer(callback="() => { throw new Error('no'); }", options={"dead_letter": "dead"}))
+    server.add("stream", *range(50))
+    line = "consumer 'lib/consumer' gave up an entry: its dead letter is in 'dead'"
+    assert lines(server)[0] == line
+    server.wait(lambda: server.times_logged(line) == 50, lambda: lines(server))

@@ -9,6 +9,7 @@ use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, EntryId, FoundLetter, Letter, LetterRequest, READ_BYTES,
     Record, RecordBatch,
 };
+use gears_core::quoted;
 use gears_v8::ports::resp::{Reader, RespItem};
 use gears_v8::ports::{Arguments, Credentials, Server};
 
@@ -45,7 +46,14 @@ pub(super) fn write_dead_letter(
     let mut arguments = Arguments::of([b"XADD", &to[..], b"*"]);
     let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
     dead_letter.for_each_part(library, name, |part| arguments.push(part));
-    run(credentials, &arguments).map_err(refused)
+    run(credentials, &arguments).map_err(refused)?;
+    // The same text for all of them, so that the log counts what it holds back.
+    log::warn!(
+        "consumer {} gave up an entry: its dead letter is in {}",
+        quoted(format!("{}/{}", consumer.library, consumer.consumer).as_bytes()),
+        quoted(&to)
+    );
+    Ok(())
 }
 
 /// Deletes dead letters.
