@@ -1,7 +1,7 @@
 # The project's commands. Each installs what it needs and this machine lacks (as root on Debian and Ubuntu), or says
 # what that is. The work is done by the scripts in scripts/.
 
-.PHONY: help run check test build lint format bench instructions soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
+.PHONY: help run check test build dist lint format bench instructions soak chaos fuzz fuzz-asan adversary sanitize servers v8-from-source clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -25,6 +25,12 @@ build: ## target/release/libredisgears.so
 	@scripts/setup build
 	@scripts/cargo build --release
 	@scripts/python-runtime optional
+
+dist: ## target/dist: archives, a Debian package, checksums
+	@scripts/setup dist
+	@scripts/cargo build --release
+	@scripts/python-runtime
+	@scripts/dist
 
 lint: ## formatting, clippy and ruff, warnings as errors
 	@scripts/setup lint
