@@ -4,6 +4,7 @@ import pytest
 
 from testing.libraries import consumer
 from testing.policies import AOF, command, info, wait_info
+from testing.replication import promote
 from testing.transactions import units_of
 
 COUNT = 200
@@ -98,6 +99,22 @@ def test_kills_in_between_leave_nothing_out_and_double_nothing(start_server, win
         server.restart()
     wait_info(server, "stream", state="running", pending=[], lag_entries=0)
     assert sorted(done(server)) == list(range(1, 3 * COUNT + 1))
+
+
+@pytest.mark.parametrize("window", [1, 16])
+def test_a_replica_that_takes_over_in_between_doubles_nothing(start_server, window):
+    primary, replica = start_server(), start_server()
+    replica.follow(primary)
+    load(primary, window=window, after="await null; for (let at = 0; at < 100000; at++) {}", on_failure="retry", retry_interval=0)
+    add(primary)
+    replica.wait(lambda: len(done(replica)) > 20, lambda: done(replica))
+    primary.kill()
+    promote(replica)
+    wait_info(replica, "stream", state="running", pending=[], lag_entries=0)
+    # What had not reached the replica, entries as well as effects, is not there.
+    there = [int(fields["n"]) for _, fields in replica.run("XRANGE", "stream", "-", "+")]
+    assert len(there) > 20
+    assert sorted(done(replica)) == there
 
 
 @pytest.mark.parametrize("forgotten", ["throw", "run", "skip"])
