@@ -291,3 +291,21 @@ def test_functions_of_a_library_do_not_act_as_its_owner(server, people):
     people.delete("owner")
     for way in WAYS:
         assert outcome(lambda way=way: call(user, way, "SET", "mine:1", "2")) == "ok"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("loss", ["resetkeys ~stream* ~mine:*", "resetkeys ~stream* ~mine:* %R~rg.once:*", "-zscore", "-zrange", "-zadd"])
+def test_an_owner_without_the_right_to_notes_of_once_hears_of_it_before_the_work_is_done(server, people, kind, loss):
+    work = "client.once(data, c => c.call('RPUSH', 'mine:done', value(data)));"
+    callback = {"sync": "(client, data) => { %s }", "async": "async (client, data) => { %s }"}[kind] % work
+    owner = people.make("owner", *OWNER, "~rg.once:*", "+rpush", "+zscore", "+zrange", "+zadd", "+zcard", "+zpopmin")
+    people.change("owner", *loss.split())
+    load_as(owner, consumer(callback=callback))
+    server.add("stream", 1)
+    server.wait_stream(total_record_processed=1)
+    assert re.search("permission", server.stream("stream")["last_error"])
+    assert server.run("EXISTS", "mine:done") == 0
+    people.change("owner", "~rg.once:*", "+zscore", "+zrange", "+zadd")
+    server.add("stream", 2)
+    server.wait_stream(total_record_processed=2)
+    assert server.run("LRANGE", "mine:done", 0, -1) == ["2"]
