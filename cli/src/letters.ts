@@ -2,8 +2,8 @@
 
 import type { Redis } from 'ioredis';
 import { Failure } from './failure.js';
-import type { Reply } from './replies.js';
-import { callBytes, consumerFigures } from './server.js';
+import { Fields, type Reply } from './replies.js';
+import { call, callBytes, consumerFigures } from './server.js';
 
 export interface Letter {
     /** Its ID in the dead letter stream. */
@@ -122,4 +122,69 @@ export function byError(all: readonly Letter[]): { error: string; letters: numbe
     return [...groups]
         .map(([error, group]) => ({ error, letters: group.letters, streams: group.streams.size }))
         .sort((a, b) => b.letters - a.letters);
+}
+
+/** A letter as the server shows it in pages. */
+export interface PagedLetter {
+    readonly letter: string;
+    readonly stream: Buffer;
+    readonly id: string;
+    readonly error: string;
+    /** Where in the code the last attempt failed; null where nobody knows. */
+    readonly stack: string | null;
+    readonly attempts: number;
+    /** How often it was redriven in vain. */
+    readonly redrives: number;
+    /** Unix milliseconds, of the last failure. */
+    readonly time: number;
+    readonly fields: readonly (readonly [Buffer, Buffer])[];
+}
+
+/** A page of a consumer's letters, the oldest first. The cursor is '0' where there is no next page. */
+export async function letterPage(
+    redis: Redis,
+    library: string,
+    consumer: string,
+    wanted: { readonly cursor: string; readonly count: number; readonly error?: string },
+): Promise<{ cursor: string; letters: PagedLetter[] }> {
+    const of = wanted.error === undefined ? [] : ['ERROR', wanted.error];
+    const args = ['LETTERS', library, consumer, ...of, 'CURSOR', wanted.cursor, 'COUNT', wanted.count];
+    const [cursor, letters] = (await callBytes(redis, 'RG.CONSUMER', ...args)) as [Buffer, Reply[]];
+    return {
+        cursor: cursor.toString(),
+        letters: letters.map(each => {
+            const fields = new Fields(each);
+            const own = fields.list('fields') as Buffer[];
+            return {
+                letter: fields.text('letter'),
+                stream: fields.bytes('stream'),
+                id: fields.text('id'),
+                error: fields.text('error'),
+                stack: fields.error('stack'),
+                attempts: fields.number('attempts'),
+                redrives: fields.number('redrives'),
+                time: fields.number('time'),
+                fields: own.flatMap((name, at): [Buffer, Buffer][] =>
+                    at % 2 === 0 ? [[name, own[at + 1] ?? Buffer.alloc(0)]] : [],
+                ),
+            };
+        }),
+    };
+}
+
+/** So many letters are redriven at once at most. */
+const MOST_REDRIVEN = 10_000;
+
+/** Hands letters to their consumer again: one, those whose error matches, or all. Gives how many. */
+export async function redriveSome(
+    redis: Redis,
+    library: string,
+    consumer: string,
+    wanted: { readonly error?: string; readonly letter?: string },
+): Promise<number> {
+    const which =
+        wanted.letter !== undefined
+            ? ['ID', wanted.letter]
+            : [...(wanted.error === undefined ? [] : ['ERROR', wanted.error]), 'COUNT', MOST_REDRIVEN];
+    return (await call(redis, 'RG.CONSUMER', 'REDRIVE', library, consumer, ...which)) as number;
 }

@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { build } from './commands/build.js';
+import { dashboard, type DashboardOptions } from './commands/dashboard.js';
 import { deploy, type DeployOptions } from './commands/deploy.js';
 import { exporter, type ExporterOptions } from './commands/exporter.js';
 import { init } from './commands/init.js';
@@ -104,6 +105,12 @@ serverCommand('exporter', 'serve figures for Prometheus')
     .option('--port <port>', 'the port; 0 takes a free one', whole(0, 65_535), 9121)
     .option('--most-consumers <n>', 'show at most so many consumers, and count the rest', whole(1, 100_000), 1000)
     .action((options: ExporterOptions & { json?: boolean }) => exporter(options, out(options)));
+
+serverCommand('dashboard', 'show in the browser how all stands; for you alone, on the loopback interface')
+    .option('--port <port>', 'the port; 0 takes a free one', whole(0, 65_535), 0)
+    .option('--interval <seconds>', 'how often to look', whole(1, 60), 2)
+    .option('--most-consumers <n>', 'show at most so many consumers', whole(1, 10_000), 500)
+    .action((options: DashboardOptions & { json?: boolean }) => dashboard(options, out(options)));
 
 async function main(): Promise<number> {
     const output = new Output(process.argv.includes('--json'));

@@ -1,61 +1,12 @@
 /** Figures of the module as metrics for Prometheus. What they are is read anew for each scrape. */
 
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Redis } from 'ioredis';
-import { Fields } from './replies.js';
-import {
-    consumerFigures,
-    libraries,
-    moduleInfo,
-    streamsBehind,
-    type ConsumerFigures,
-    type LibraryState,
-} from './server.js';
+import { infoName, type Standing } from './watch/standing.js';
 
-/** Everything that one scrape reads. */
-export interface Snapshot {
-    readonly memory: ReadonlyMap<string, string>;
-    readonly libraries: readonly LibraryState[];
-    /** `used_heap`, `used_buffers` and `memory_limit`, by the library's name as INFO writes it. */
-    readonly heaps: ReadonlyMap<string, Fields>;
-    readonly consumers: readonly (ConsumerFigures & { readonly behind_ms: number })[];
-    /** Consumers beyond the most that are shown. */
-    readonly left_out: number;
-}
-
-const STATES = ['running', 'waiting', 'paused', 'aborted', 'refused', 'quarantined'];
-
-/** Reads the figures of at most so many consumers. */
-export async function snapshot(redis: Redis, mostConsumers: number): Promise<Snapshot> {
-    const [memory, ofLibraries, all] = await Promise.all([
-        moduleInfo(redis, 'memory'),
-        moduleInfo(redis, 'libraries'),
-        libraries(redis),
-    ]);
-    const named = all.flatMap(library => library.consumers.map(({ name }) => [library.name, name] as const));
-    const shown = named.slice(0, mostConsumers);
-    const consumers = [];
-    for (const [library, consumer] of shown) {
-        const [figures, [furthest]] = await Promise.all([
-            consumerFigures(redis, library, consumer),
-            streamsBehind(redis, library, consumer, 1),
-        ]);
-        consumers.push({ ...figures, behind_ms: furthest?.behind_ms ?? 0 });
-    }
-    const heaps = new Map<string, Fields>();
-    for (const [name, value] of ofLibraries) {
-        heaps.set(name.replace(/^library_/, ''), new Fields(value.split(',').flatMap(pair => pair.split('='))));
-    }
-    return { memory, libraries: all, heaps, consumers, left_out: named.length - shown.length };
-}
-
-/** A library's name as INFO writes it. */
-export function infoName(name: string): string {
-    return name.replace(/[^A-Za-z0-9\-_.]/gu, '_');
-}
+const STATES = ['running', 'waiting', 'paused', 'aborted', 'refused', 'blocked', 'quarantined'];
 
 /** A registry with what a snapshot says; without one, with the word that the server is not there. */
-export function metrics(figures: Snapshot | null, scrapeSeconds: number): Registry {
+export function metrics(figures: Standing | null, scrapeSeconds: number): Registry {
     const registry = new Registry();
     const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]): Gauge<L> =>
         new Gauge({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
@@ -83,7 +34,7 @@ export function metrics(figures: Snapshot | null, scrapeSeconds: number): Regist
 type MakeGauge = <L extends string>(name: string, help: string, ...labelNames: L[]) => Gauge<L>;
 type MakeCounter = <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>;
 
-function ofLibraries(figures: Snapshot, gauge: MakeGauge): void {
+function ofLibraries(figures: Standing, gauge: MakeGauge): void {
     const quarantined = gauge('library_quarantined', 'Whether the library is kept but cannot be loaded.', 'library');
     const pending = gauge('library_pending_jobs', 'Entries, calls and background parts that have not begun.', 'library');
     const heap = gauge('library_heap_bytes', 'Heap after the last garbage collection.', 'library');
@@ -102,7 +53,7 @@ function ofLibraries(figures: Snapshot, gauge: MakeGauge): void {
     }
 }
 
-function ofConsumers(figures: Snapshot, gauge: MakeGauge, counter: MakeCounter): void {
+function ofConsumers(figures: Standing, gauge: MakeGauge, counter: MakeCounter): void {
     const of = ['library', 'consumer'] as const;
     const counters = [
         ['processed', counter('consumer_processed_total', 'Entries that are done, given-up ones included.', ...of)],
@@ -136,7 +87,7 @@ function ofConsumers(figures: Snapshot, gauge: MakeGauge, counter: MakeCounter):
     }
 }
 
-function ofTriggers(figures: Snapshot, gauge: MakeGauge, counter: MakeCounter): void {
+function ofTriggers(figures: Standing, gauge: MakeGauge, counter: MakeCounter): void {
     const of = ['library', 'trigger'] as const;
     const counters = [
         ['triggered', counter('trigger_triggered_total', 'Events that passed the filters.', ...of)],

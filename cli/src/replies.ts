@@ -33,6 +33,17 @@ export class Fields {
         return Number.isFinite(value) ? value : 0;
     }
 
+    /** A number that not every server tells. */
+    optional(name: string): number | null {
+        return this.has(name) ? this.number(name) : null;
+    }
+
+    /** A text as its bytes: it need not be UTF-8. */
+    bytes(name: string): Buffer {
+        const value = this.raw(name);
+        return Buffer.isBuffer(value) ? value : Buffer.from(this.text(name));
+    }
+
     /** What stands for "there is none" in the module's replies, as null. */
     error(name: string): string | null {
         const value = this.text(name);

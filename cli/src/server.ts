@@ -1,8 +1,10 @@
 /** What the module tells of its libraries: its replies, with types. */
 
 import type { Redis } from 'ioredis';
-import { Failure } from './failure.js';
+import { EXIT, Failure } from './failure.js';
 import { Fields, type Reply } from './replies.js';
+
+const NO_MODULE = 'the server has no module redisgears_2';
 
 export interface FunctionState {
     readonly name: string;
@@ -40,6 +42,10 @@ export interface LibraryState {
     readonly config: string | null;
     readonly quarantine: string | null;
     readonly pending_jobs: number;
+    /** Which text of this name it is, counted from 1; null where the server keeps no earlier ones. */
+    readonly version: number | null;
+    /** Unix milliseconds. */
+    readonly loaded_at: number | null;
     readonly functions: readonly FunctionState[];
     readonly consumers: readonly ConsumerState[];
     readonly triggers: readonly TriggerState[];
@@ -51,6 +57,8 @@ export interface ConsumerFigures {
     readonly consumer: string;
     readonly state: string;
     readonly error: string | null;
+    /** Why it is in that state, where the state alone does not say. */
+    readonly reason: string | null;
     readonly dead_letter: Buffer | null;
     readonly streams: number;
     readonly processed: number;
@@ -64,10 +72,59 @@ export interface ConsumerFigures {
     readonly lag_ms_p99: number;
     readonly processing_ms_p50: number;
     readonly processing_ms_p99: number;
+    readonly last_error: string | null;
+    /** Where in the code, a line for each frame. */
+    readonly last_error_stack: string | null;
+    readonly last_error_id: string | null;
+    /** Unix milliseconds; 0 if there was none. */
+    readonly last_error_time: number;
+    /** How often each class of errors came. */
+    readonly error_classes: Readonly<Record<string, number>>;
+    readonly blocked_streams: number;
+    /** Entries that are not done; null where the server does not tell. */
+    readonly backlog_entries: number | null;
+    readonly backlog_exact: boolean;
+    readonly oldest_pending_ms: number | null;
+    readonly lag_ms_max: number | null;
+    readonly processing_ms_max: number | null;
+    readonly redriven: number;
+    readonly calls: number | null;
+    readonly errors: number | null;
+    readonly running: number | null;
+    readonly duration_ms_p50: number | null;
+    readonly duration_ms_p99: number | null;
+    readonly duration_ms_max: number | null;
+    readonly locked_ms: number | null;
+    readonly bytes: number | null;
+}
+
+/** What the server itself says. */
+export interface ServerInfo {
+    readonly product: string;
+    readonly version: string;
+    readonly role: string;
+    readonly uptime_s: number;
+    readonly used_memory: number;
+    readonly clients: number;
+    readonly commands_per_second: number;
+}
+
+/** A callback that took long. */
+export interface SlowCall {
+    readonly id: number;
+    /** Unix milliseconds. */
+    readonly time: number;
+    readonly duration_ms: number;
+    readonly library: string;
+    readonly kind: string;
+    readonly callback: string;
+    readonly key: Buffer | null;
+    readonly entry_id: string | null;
+    readonly stack: string | null;
 }
 
 export interface StreamState {
-    readonly name: string;
+    readonly name: Buffer;
     readonly db: number;
     readonly state: string;
     readonly position: string;
@@ -93,6 +150,8 @@ function library(fields: Fields): LibraryState {
         config: fields.has('configuration') ? fields.text('configuration') : null,
         quarantine: fields.error('quarantine'),
         pending_jobs: fields.number('pending_jobs'),
+        version: fields.optional('version'),
+        loaded_at: fields.optional('loaded_at'),
         functions: fields
             .records('functions')
             .map(each => ({ name: each.text('name'), flags: each.list('flags').map(String) })),
@@ -141,6 +200,29 @@ export async function consumerFigures(redis: Redis, library: string, consumer: s
         lag_ms_p99: fields.number('lag_ms_p99'),
         processing_ms_p50: fields.number('processing_ms_p50'),
         processing_ms_p99: fields.number('processing_ms_p99'),
+        reason: fields.error('reason'),
+        last_error: fields.error('last_error'),
+        last_error_stack: fields.error('last_error_stack'),
+        last_error_id: fields.error('last_error_id'),
+        last_error_time: fields.number('last_error_time'),
+        error_classes: Object.fromEntries(
+            new Fields(fields.raw('error_classes')).entries().map(([name, count]) => [name, Number(count)]),
+        ),
+        blocked_streams: fields.number('blocked_streams'),
+        backlog_entries: fields.optional('backlog_entries'),
+        backlog_exact: fields.number('backlog_exact') === 1,
+        oldest_pending_ms: fields.optional('oldest_pending_ms'),
+        lag_ms_max: fields.optional('lag_ms_max'),
+        processing_ms_max: fields.optional('processing_ms_max'),
+        redriven: fields.number('redriven'),
+        calls: fields.optional('calls'),
+        errors: fields.optional('errors'),
+        running: fields.optional('running'),
+        duration_ms_p50: fields.optional('duration_ms_p50'),
+        duration_ms_p99: fields.optional('duration_ms_p99'),
+        duration_ms_max: fields.optional('duration_ms_max'),
+        locked_ms: fields.optional('locked_ms'),
+        bytes: fields.optional('bytes'),
     };
 }
 
@@ -151,12 +233,12 @@ export async function streamsBehind(
     consumer: string,
     count: number,
 ): Promise<StreamState[]> {
-    const reply = await call(redis, 'RG.CONSUMER', 'STREAMS', library, consumer, 'BYLAG', 'COUNT', count);
-    const streams = (reply as [string, Reply[]])[1];
+    const reply = await callBytes(redis, 'RG.CONSUMER', 'STREAMS', library, consumer, 'BYLAG', 'COUNT', count);
+    const streams = (reply as [Buffer, Reply[]])[1];
     return streams.map(each => {
         const fields = new Fields(each);
         return {
-            name: fields.text('name'),
+            name: fields.bytes('name'),
             db: fields.number('db'),
             state: fields.text('state'),
             position: fields.text('position'),
@@ -181,6 +263,61 @@ export async function moduleInfo(redis: Redis, section: string): Promise<Map<str
     return fields;
 }
 
+/** What the server itself says; null where the user may not ask. */
+export async function serverInfo(redis: Redis): Promise<ServerInfo | null> {
+    const fields = new Map<string, string>();
+    const sections = ['server', 'clients', 'memory', 'stats', 'replication'];
+    for (const text of await Promise.all(sections.map(section => redis.info(section).catch(() => '')))) {
+        for (const line of text.split(/\r?\n/)) {
+            const colon = line.indexOf(':');
+            fields.set(line.slice(0, Math.max(colon, 0)), line.slice(colon + 1));
+        }
+    }
+    const valkey = fields.get('valkey_version');
+    const version = valkey ?? fields.get('redis_version');
+    if (version === undefined) {
+        return null;
+    }
+    const number = (name: string): number => Number(fields.get(name) ?? 0);
+    return {
+        product: valkey === undefined ? 'Redis' : 'Valkey',
+        version,
+        role: fields.get('role') ?? '',
+        uptime_s: number('uptime_in_seconds'),
+        used_memory: number('used_memory'),
+        clients: number('connected_clients'),
+        commands_per_second: number('instantaneous_ops_per_sec'),
+    };
+}
+
+/** The callbacks that took long, the newest first; null where the server keeps no such log. */
+export async function slowCalls(redis: Redis, count: number): Promise<SlowCall[] | null> {
+    let reply: Reply[];
+    try {
+        reply = (await callBytes(redis, 'RG.SLOWLOG', 'GET', count)) as Reply[];
+    } catch (error) {
+        if (error instanceof Failure && error.exitCode === EXIT.failed && error.message === NO_MODULE) {
+            return null;
+        }
+        throw error;
+    }
+    return reply.map(each => {
+        const fields = new Fields(each);
+        const key = fields.raw('key');
+        return {
+            id: fields.number('id'),
+            time: fields.number('time'),
+            duration_ms: fields.number('duration_ms'),
+            library: fields.text('library'),
+            kind: fields.text('kind'),
+            callback: fields.text('callback'),
+            key: Buffer.isBuffer(key) && fields.error('key') !== null ? key : null,
+            entry_id: fields.error('entry_id'),
+            stack: fields.error('stack'),
+        };
+    });
+}
+
 /** Sends a command. What the server refuses is an error of the user's, and so has no stack. */
 export async function call(redis: Redis, command: string, ...args: (string | Buffer | number)[]): Promise<unknown> {
     return refusable(redis.call(command, ...args), command);
@@ -201,7 +338,7 @@ async function refusable(reply: Promise<unknown>, command: string): Promise<unkn
     } catch (error) {
         if (error instanceof Error && error.name === 'ReplyError') {
             const missing = /unknown command/i.test(error.message) && command.startsWith('RG.');
-            throw new Failure(missing ? 'the server has no module redisgears_2' : error.message);
+            throw new Failure(missing ? NO_MODULE : error.message);
         }
         throw error;
     }

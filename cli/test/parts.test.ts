@@ -122,6 +122,7 @@ test('options are compared in the form in which the server shows them', () => {
 
 const old: LibraryState = {
     name: 'lib', engine: 'js', owner: 'default', config: null, quarantine: null, pending_jobs: 0,
+    version: null, loaded_at: null,
     functions: [{ name: 'f', flags: [] }, { name: 'gone', flags: [] }],
     consumers: [
         { name: 'c', prefix: 's:', window: 1, trim: false, streams: 4, options: {} },

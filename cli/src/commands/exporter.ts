@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { connectionOptions, type Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
-import { metrics, snapshot, type Snapshot } from '../metrics.js';
+import { metrics } from '../metrics.js';
 import type { Output } from '../output.js';
+import { readStanding, type Standing } from '../watch/standing.js';
 
 export interface ExporterOptions extends Address {
     readonly host: string;
@@ -38,9 +39,9 @@ export async function exporter(options: ExporterOptions, output: Output): Promis
     let contentType = '';
     const scrape = async (): Promise<string> => {
         const start = performance.now();
-        let figures: Snapshot | null = null;
+        let figures: Standing | null = null;
         try {
-            figures = await snapshot(redis, options.mostConsumers);
+            figures = await readStanding(redis, options.mostConsumers);
             lastProblem = '';
         } catch (error) {
             problem(error);

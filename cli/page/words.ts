@@ -1,0 +1,56 @@
+/** Figures as people read them. */
+
+export function count(value: number | null | undefined): string {
+    if (value === null || value === undefined) {
+        return '–';
+    }
+    if (value >= 10_000_000) {
+        return `${(value / 1e6).toFixed(0)} M`;
+    }
+    return value >= 1_000_000 ? `${(value / 1e6).toFixed(1)} M` : Math.round(value).toLocaleString('en');
+}
+
+export function rate(value: number | null | undefined): string {
+    if (value === null || value === undefined) {
+        return '–';
+    }
+    return value > 0 && value < 10 ? value.toFixed(1) : count(value);
+}
+
+export function duration(ms: number | null | undefined): string {
+    if (ms === null || ms === undefined) {
+        return '–';
+    }
+    if (ms < 1) {
+        return ms === 0 ? '0' : `${ms.toPrecision(2)} ms`;
+    }
+    if (ms < 1000) {
+        return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+    }
+    const seconds = ms / 1000;
+    if (seconds < 120) {
+        return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+    }
+    const minutes = seconds / 60;
+    if (minutes < 120) {
+        return `${Math.round(minutes)} min`;
+    }
+    return minutes < 48 * 60 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1440)} d`;
+}
+
+export function bytes(value: number | null | undefined): string {
+    if (value === null || value === undefined) {
+        return '–';
+    }
+    const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+    let at = 0;
+    while (value >= 1024 && at < units.length - 1) {
+        value /= 1024;
+        at += 1;
+    }
+    return `${at === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
+}
+
+export function when(ms: number | null | undefined): string {
+    return ms ? new Date(ms).toLocaleString('sv') : '–';
+}
