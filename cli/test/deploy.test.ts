@@ -167,11 +167,13 @@ test('exit codes tell apart a wrong command line, and a server that is not there
 
 test("the log shows what scripts wrote, without the server's own lines", async () => {
     await deploy(script(where, 'lib', `redis.log('one \\u001b[2J'); redis.log('two', 'warning');${FUNCTION}`));
-    const shown = await gears(['logs', '--url', server.url, '-n', '2', '--json']);
+    const shown = await gears(['logs', '--url', server.url, '-n', '3', '--json']);
     const lines = shown.stdout.trim().split('\n').map(line => JSON.parse(line));
-    assert.deepEqual(lines.map(({ level, message }) => [level, message]), [
-        ['notice', 'one \\u{1b}[2J'], ['warning', 'two'],
+    assert.deepEqual(lines.slice(0, 2).map(({ level, message }) => [level, message]), [
+        ['notice', '[lib] one \\u{1b}[2J'], ['warning', '[lib] two'],
     ]);
-    const text = await gears(['logs', '--file', server.log, '-n', '2']);
-    assert.match(text.stdout, /notice  one \\u\{1b\}\[2J\n.* warning two\n$/);
+    assert.match(lines[2].message, /^audit: (LOAD|UPGRADE) by user 'default' .*: library 'lib'/);
+    assert.equal(lines.length, 3);
+    const text = await gears(['logs', '--file', server.log, '-n', '3']);
+    assert.match(text.stdout, /notice  \[lib\] one \\u\{1b\}\[2J\n.* warning \[lib\] two\n.* audit: .*\n$/);
 });
