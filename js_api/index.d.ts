@@ -109,6 +109,76 @@ declare namespace RedisGears {
         [name: string]: Reply;
     }
 
+    /**
+     * What {@link Client.call} gives for commands whose replies have the same type whatever their options are.
+     * `HGETALL` of a key that is not there gives an object without fields.
+     */
+    interface CommonReplies {
+        get: string | null;
+        getdel: string | null;
+        hget: string | null;
+        lindex: string | null;
+        rpoplpush: string | null;
+        lmove: string | null;
+        getex: string | null;
+        incrbyfloat: string;
+        hincrbyfloat: string;
+        getrange: string;
+        incr: bigint;
+        incrby: bigint;
+        decr: bigint;
+        decrby: bigint;
+        append: bigint;
+        strlen: bigint;
+        setnx: bigint;
+        del: bigint;
+        unlink: bigint;
+        exists: bigint;
+        expire: bigint;
+        pexpire: bigint;
+        persist: bigint;
+        ttl: bigint;
+        pttl: bigint;
+        hset: bigint;
+        hdel: bigint;
+        hexists: bigint;
+        hlen: bigint;
+        hincrby: bigint;
+        lpush: bigint;
+        rpush: bigint;
+        llen: bigint;
+        lrem: bigint;
+        sadd: bigint;
+        srem: bigint;
+        scard: bigint;
+        sismember: bigint;
+        zrem: bigint;
+        zcard: bigint;
+        zcount: bigint;
+        xlen: bigint;
+        xdel: bigint;
+        xtrim: bigint;
+        publish: bigint;
+        zscore: number | null;
+        zincrby: number;
+        lrange: string[];
+        hkeys: string[];
+        hvals: string[];
+        keys: string[];
+        mget: (string | null)[];
+        hmget: (string | null)[];
+        smembers: Set<string>;
+        sinter: Set<string>;
+        sunion: Set<string>;
+        sdiff: Set<string>;
+        hgetall: { [field: string]: string };
+        xrange: [id: string, fields: string[]][];
+        xrevrange: [id: string, fields: string[]][];
+    }
+
+    /** A command of {@link CommonReplies}, in lower or upper case. */
+    type CommonCommand = keyof CommonReplies | Uppercase<keyof CommonReplies>;
+
     /** What {@link Client.call_raw} gives for `+OK` and the like. */
     interface RawStatusReply extends ArrayBuffer {
         readonly __reply_type: "status";
@@ -183,6 +253,7 @@ declare namespace RedisGears {
          * @throws Error If a string of the reply is not UTF-8 (see `call_raw`), the reply is larger than
          *   half of the library's memory, or the client is not good any more.
          */
+        call<C extends CommonCommand>(command: C, ...args: Argument[]): CommonReplies[Lowercase<C> & keyof CommonReplies];
         call(command: string | String, ...args: Argument[]): Reply;
 
         /** As `call`, but strings of the reply are given as bytes. */
@@ -492,7 +563,7 @@ declare namespace RedisGears {
      */
     interface KeyEvent {
         /** The server's name for the event: `"set"`, `"hset"`, `"del"`, `"expired"`, ... */
-        event: string;
+        event: EventName;
         /** The key; `null` if it is not UTF-8. */
         key: string | null;
         /** The key as bytes. */
@@ -559,6 +630,61 @@ declare namespace RedisGears {
     /** What `on_trigger_fired` can add to an event: any property but `value_raw`. */
     type Added = object & { readonly value_raw?: never };
 
+    /**
+     * The server's name for an event: those that editors offer, and any other, since each version of the servers, and each
+     * module, may have more.
+     */
+    type EventName =
+        | "set"
+        | "del"
+        | "expire"
+        | "expired"
+        | "evicted"
+        | "new"
+        | "keymiss"
+        | "rename_from"
+        | "rename_to"
+        | "copy_to"
+        | "move_from"
+        | "move_to"
+        | "restore"
+        | "persist"
+        | "append"
+        | "setrange"
+        | "incrby"
+        | "incrbyfloat"
+        | "getdel"
+        | "hset"
+        | "hdel"
+        | "hincrby"
+        | "hincrbyfloat"
+        | "lpush"
+        | "rpush"
+        | "lpop"
+        | "rpop"
+        | "linsert"
+        | "lset"
+        | "lrem"
+        | "ltrim"
+        | "sadd"
+        | "srem"
+        | "spop"
+        | "sinterstore"
+        | "sunionstore"
+        | "sdiffstore"
+        | "zadd"
+        | "zincr"
+        | "zrem"
+        | "zremrangebyscore"
+        | "zremrangebyrank"
+        | "zpopmin"
+        | "zpopmax"
+        | "xadd"
+        | "xdel"
+        | "xtrim"
+        | "xsetid"
+        | (string & {});
+
     /** Options with an `on_trigger_fired` that adds something. */
     interface Adding {
         readonly on_trigger_fired: unknown;
@@ -567,7 +693,7 @@ declare namespace RedisGears {
     /** Options of a trigger. */
     interface TriggerOptions<D extends KeyEvent = KeyEvent> extends RegistrationOptions {
         /** The events that fire the trigger, in upper or lower case: 1 to 1000 of them. Default: all. */
-        readonly event_types?: readonly string[];
+        readonly event_types?: readonly EventName[];
         /** Types that the key may have after the event. Default: all. */
         readonly key_types?: readonly KeyType[];
         /** Whether the prefix is the whole name of the key. Default: `false`. */
@@ -926,7 +1052,7 @@ declare namespace RedisGears {
         KeysReader: CommonRegisterArguments & {
             readonly mode?: RegisterMode;
             /** Events, such as `"set"`, in upper or lower case. Default: all. */
-            readonly eventTypes?: readonly string[];
+            readonly eventTypes?: readonly EventName[];
             /** Types that the key may have after the event. Default: all. */
             readonly keyTypes?: readonly KeyType[];
             /** Whether records have `value` and `type`. Default: `true`. */

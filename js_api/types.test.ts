@@ -178,7 +178,7 @@ redis.register_async_function("f", () => 1);
 // --- commands -----------------------------------------------------------------------------------
 
 redis.register_function("commands", (client: RedisGears.Client, key) => {
-    const reply = client.call("GET", key);
+    const reply = client.call("OBJECT", "ENCODING", key);
     assert_type<Same<typeof reply, RedisGears.Reply>>();
     if (typeof reply === "bigint") {
         assert_type<Same<typeof reply, bigint>>();
@@ -434,7 +434,7 @@ redis.register_function("failures", () => [later, never, plainly].length);
 
 redis.register_notifications_consumer("t", "key", (client, data) => {
     assert_type<Same<typeof client, RedisGears.EitherClient>>();
-    assert_type<Same<typeof data.event, string>>();
+    assert_type<Same<typeof data.event, RedisGears.EventName>>();
     assert_type<Same<typeof data.key, string | null>>();
     assert_type<Same<typeof data.key_raw, ArrayBuffer>>();
     client.call("DEL", data.key_raw);
@@ -453,7 +453,7 @@ redis.register_notifications_consumer("t", "", () => 42);
 redis.register_notifications_consumer("t", new Uint8Array([0xff]), () => Promise.resolve(), {});
 redis.register_notifications_consumer("t", new ArrayBuffer(1), async () => {}, undefined);
 redis.register_notifications_consumer("t", "key", async (client: RedisGears.AsyncClient, data) => {
-    assert_type<Same<typeof data.event, string>>();
+    assert_type<Same<typeof data.event, RedisGears.EventName>>();
     client.block((locked) => locked.call("DEL", data.key_raw));
     // @ts-expect-error without the lock there are no commands
     client.call("DEL", data.key_raw);
@@ -762,3 +762,35 @@ redis.register_stream_consumer("c", "stream", 1, false, (client: RedisGears.Clie
     // @ts-expect-error no such choice
     client.once(data, () => 1, { forgotten: "maybe" });
 });
+
+// --- replies of common commands, and names of events -------------------------------------------------
+
+redis.register_function("common", client => {
+    if (!("call" in client)) {
+        return null;
+    }
+    assert_type<Same<ReturnType<typeof get>, string | null>>();
+    function get(one: RedisGears.Client) {
+        return one.call("get", "key");
+    }
+    const plain = client as RedisGears.Client;
+    const added = plain.call("INCRBY", "key", 2);
+    assert_type<Same<typeof added, bigint>>();
+    const fields = plain.call("hgetall", "key");
+    assert_type<Same<typeof fields, { [field: string]: string }>>();
+    const members = plain.call("SMEMBERS", "key");
+    assert_type<Same<typeof members, Set<string>>>();
+    const other = plain.call("object", "encoding", "key");
+    assert_type<Same<typeof other, RedisGears.Reply>>();
+    // @ts-expect-error there may be nothing
+    plain.call("GET", "key").length;
+    // @ts-expect-error integers are BigInts
+    plain.call("incr", "key") + 1;
+    return added;
+});
+declare const event_name: RedisGears.EventName;
+const any_text: string = event_name;
+const of_a_module: RedisGears.EventName = `json.${any_text}`;
+redis.register_notifications_consumer("events", "key", () => {}, { event_types: ["set", "EXPIRED", of_a_module] });
+// @ts-expect-error an async client runs no commands: take the lock with `block`
+redis.register_function("no_call", async (client: RedisGears.AsyncClient) => client.call("get", "key"));
