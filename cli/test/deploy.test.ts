@@ -104,6 +104,7 @@ test('the configuration stays unless another one is given, or none', async () =>
     const none = await deploy(file, '--no-config');
     assert.match(none.stdout, /~ config: \{"limit":90\} → none/);
     assert.equal(await limit(), null);
+    assert.match((await deploy(file, '--no-config')).stdout, /nothing registered differs/);
     writeFileSync(config, '[1]');
     assert.equal((await deploy(file, '--config', config)).code, 2);
 });

@@ -28,9 +28,10 @@ OWNER_LOSSES = {
 }
 
 
-def load_as(client, *statements, upgrade=False, name="lib"):
+def load_as(client, *statements, upgrade=False, name="lib", owner=None):
     """Loads a library as a user."""
     options = ["UPGRADE"] if upgrade else []
+    options += ["OWNER", owner] if owner else []
     client.execute_command("RG.FUNCTION", "LOAD", *options, library(*statements, name=name))
 
 
@@ -258,7 +259,7 @@ def test_a_library_that_another_user_upgrades_acts_as_that_one(server, people, k
     server.add("stream", "mine:1", "other:1")
     server.wait_stream(total_record_processed=2)
     assert server.run("MGET", "mine:1", "other:1") == ["set", "1"]
-    load_as(second, code, upgrade=True)
+    load_as(second, code, upgrade=True, owner="second")
     server.add("stream", "mine:2", "other:1")
     server.wait_stream(total_record_processed=4)
     assert server.run("MGET", "mine:2", "other:1") == [None, "set"]
@@ -276,7 +277,7 @@ def test_entries_that_a_failed_upgrade_left_alone_stay_with_the_old_owner(server
     load_as(people.make("first", *OWNER, "+set"), code)
     second = people.make("second", "+rg.function", "+set", "~other:*")
     with pytest.raises(ResponseError, match="by intent"):
-        load_as(second, code, "throw new Error('by intent');", upgrade=True)
+        load_as(second, code, "throw new Error('by intent');", upgrade=True, owner="second")
     server.add("stream", "mine:1")
     server.wait_stream(total_record_processed=1, last_error="None")
     assert server.run("GET", "mine:1") == "set"

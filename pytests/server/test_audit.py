@@ -53,7 +53,7 @@ def test_an_upgrade_by_somebody_else_says_who_the_owner_is_now(server):
     server.load(function("f"))
     server.run("ACL", "SETUSER", "deployer", "reset", "on", ">pw", "+@all", "~*")
     client = server.connect(username="deployer", password="pw")
-    client.execute_command("RG.FUNCTION", "LOAD", "UPGRADE", library(function("f")))
+    client.execute_command("RG.FUNCTION", "LOAD", "UPGRADE", "OWNER", "deployer", library(function("f")))
     client.close()
     line = server.audits()[-1]
     assert "UPGRADE by user 'deployer' (client " in line

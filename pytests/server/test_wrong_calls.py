@@ -20,6 +20,11 @@ COMMANDS = {
     "LOAD UPGRADE without code": ([*LOAD, "UPGRADE"], "Could not find library payload"),
     "LOAD CONFIG without value": ([*LOAD, "CONFIG"], "configuration value was not given"),
     "LOAD CONFIG without code": ([*LOAD, "CONFIG", "{}"], "Could not find library payload"),
+    "LOAD OWNER without a user": ([*LOAD, "OWNER"], "OWNER needs a user"),
+    "LOAD OWNER without code": ([*LOAD, "OWNER", "default"], "Could not find library payload"),
+    "LOAD with a binary owner": ([*LOAD, "OWNER", b"\xff", GOOD], "OWNER is not a valid string"),
+    "LOAD of an unknown owner": ([*LOAD, "OWNER", "nosuch", GOOD], "OWNER: user 'nosuch' does not exist"),
+    "LOAD CHECK without code": ([*LOAD, "CHECK", "REPORT"], "Could not find library payload"),
     "LOAD with a binary configuration": (
         [*LOAD, "CONFIG", b"{\xff}", GOOD],
         "given configuration value is not a valid string",

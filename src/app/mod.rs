@@ -156,7 +156,7 @@ impl App {
         // Who loads other code is told at once what is wrong with that, too.
         write_what_waits();
         let loaded = self.libraries.load(context, request)?;
-        if let Some(change) = &loaded.change {
+        if let Some(change) = loaded.change.as_ref().filter(|_| loaded.stays) {
             let what = if change.is_upgrade { "UPGRADE" } else { "LOAD" };
             let (name, change) = (quoted(loaded.name.as_bytes()), &change.description);
             audit(context, what, format_args!("library {name}: {change}"));

@@ -20,6 +20,7 @@ use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
 use super::outline;
 use super::prologue::{Prologue, PrologueError};
 use super::registry::{Library, LibraryStatus, exclude};
+use super::report::Report;
 use super::swap::Swap;
 
 /// Limit of a library's code, and of its configuration, in bytes.
@@ -38,6 +39,8 @@ pub(crate) struct LoadRequest<'a> {
     pub user: &'a str,
     /// What the text is.
     pub kind: SourceKind<'a>,
+    /// Whether it is only looked at what would come of it: nothing changes.
+    pub is_check: bool,
 }
 
 /// What kind of text is loaded.
@@ -63,7 +66,7 @@ pub(crate) struct LoadedSource {
     pub name: String,
     /// Whether it is a library now. Scripts without registrations are not.
     pub stays: bool,
-    /// What is another now, in words, for the log; `None` for a script that does not stay.
+    /// What is another now, or would be; `None` for a script that does not stay.
     pub change: Option<Change>,
     /// Whether it has new consumers, which may want streams that exist already.
     pub has_new: bool,
@@ -76,8 +79,10 @@ pub(crate) struct LoadedSource {
 pub(crate) struct Change {
     /// Whether there was a library of that name.
     pub is_upgrade: bool,
-    /// What it has now, or what is another than before.
+    /// What it has now, or what is another than before: in words, for the log.
     pub description: String,
+    /// The same, for the client.
+    pub report: Report,
 }
 
 /// Why a library was not loaded.
@@ -186,6 +191,27 @@ impl Libraries {
         self.dispatcher.leave_isolate();
         let own_text = prologue.own_text(request.code);
         let mut staged = self.stage(engine, name, own_text, request, registry.get(name))?;
+        let (replaced, registrations) = (registry.get(name), &staged.registrations);
+        let change = Change {
+            is_upgrade: replaced.is_some(),
+            description: outline::describe(replaced, engine, request, registrations),
+            report: Report::of(
+                (name, engine.name()),
+                replaced,
+                request,
+                registrations,
+                &self.dispatcher,
+            ),
+        };
+        if request.is_check {
+            return Ok(LoadedSource {
+                name: name.to_owned(),
+                stays: false,
+                change: Some(change),
+                has_new: false,
+                scheduled: None,
+            });
+        }
         self.listen(key_events, &staged.registrations)
             .map_err(LoadError::Refused)?;
 
@@ -220,10 +246,6 @@ impl Libraries {
             library: name.into(),
             executor: &executor,
             user: &user,
-        };
-        let change = Change {
-            is_upgrade: old.is_some(),
-            description: outline::describe(old.as_ref(), engine, request, &staged.registrations),
         };
         let paused = request.paused(old.as_ref(), &staged.registrations);
         let live = swap.run(old, staged.registrations);

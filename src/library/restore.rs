@@ -34,6 +34,7 @@ impl Libraries {
                 unregistered: &kept.unregistered,
                 paused: &kept.paused,
             },
+            is_check: false,
         };
         if let Err(error) = self.load_parsed(key_events, prologue.clone(), &request) {
             log::error!(

@@ -103,7 +103,7 @@ pub(crate) use settings::{
     read as read_setting, register as register_settings, v8_flags,
 };
 pub(crate) use snapshots::register as register_dumps;
-pub(crate) use user::{demand, is_admin, may_call};
+pub(crate) use user::{demand, is_admin, is_enabled, may_call};
 
 /// Begins to listen to the server's events, those of keys not among them.
 ///

@@ -53,6 +53,11 @@ pub(crate) fn demand(user: &str, command: &[&[u8]], key: &[u8]) -> Result<(), St
     ))
 }
 
+/// Whether there is such a user, who is enabled.
+pub(crate) fn is_enabled(user: &str) -> bool {
+    User::find_enabled(user).is_some()
+}
+
 /// Whether that user administers the server. Servers do not tell a user's categories: who may
 /// change users, which is of `@admin` on all of them, may become any of them anyway.
 pub(crate) fn is_admin(user: &str) -> bool {

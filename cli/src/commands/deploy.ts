@@ -35,9 +35,9 @@ export async function deploy(
     const given = wantedConfig(options.config, project?.config ?? null);
     await withServer(options, async redis => {
         const [old = null] = await libraries(redis, script.name);
-        // What an upgrade does not name is gone: so what is there is sent again.
-        const config = given === undefined ? (old?.config ?? null) : given;
-        const changes = await plan(redis, old, script, config);
+        const config = given === undefined ? configOf(old) : given;
+        const me = old === null ? null : await whoAmI(redis);
+        const changes = plan(old, me, script, config);
         const report = { library: script.name, action: old === null ? 'load' : 'upgrade', changes };
 
         if (options.dryRun === true) {
@@ -57,7 +57,10 @@ export async function deploy(
             output.note(describe(dangers).join('\n'));
             await confirm(`Deploy '${script.name}' all the same?`, options.yes ?? false);
         }
-        await load(redis, script, config);
+        // An upgrade keeps what it is not told: an empty object takes the configuration away.
+        const told = config === null && configOf(old) !== null ? '{}' : config;
+        const owner = old !== null && me !== old.owner ? me : null;
+        await load(redis, script, told, owner);
         const [now = null] = await libraries(redis, script.name);
         if (now === null) {
             throw new Failure(`the server took the library '${script.name}', and does not show it`);
@@ -67,9 +70,21 @@ export async function deploy(
 }
 
 /** Sends the script. What the server does not like about it is the error. */
-export async function load(redis: Redis, script: Bundle, config: string | null): Promise<void> {
+export async function load(
+    redis: Redis,
+    script: Bundle,
+    config: string | null,
+    owner: string | null = null,
+): Promise<void> {
     const withConfig = config === null ? [] : ['CONFIG', config];
-    await call(redis, 'RG.FUNCTION', 'LOAD', 'UPGRADE', ...withConfig, script.code);
+    const withOwner = owner === null ? [] : ['OWNER', owner];
+    await call(redis, 'RG.FUNCTION', 'LOAD', 'UPGRADE', ...withConfig, ...withOwner, script.code);
+}
+
+/** The configuration of a library, null for an empty one too: scripts see no difference. */
+function configOf(library: LibraryState | null): string | null {
+    const config = library?.config ?? null;
+    return config === '{}' ? null : config;
 }
 
 /** The JSON text for CONFIG, null for none; undefined where nobody says. */
@@ -92,22 +107,21 @@ function wantedConfig(option: string | false | undefined, ofProject: object | nu
     return JSON.stringify(value);
 }
 
-async function plan(
-    redis: Redis,
+function plan(
     old: LibraryState | null,
+    me: string | null,
     script: Bundle,
     config: string | null,
-): Promise<Change[]> {
+): Change[] {
     const changes: Change[] = [];
     const about = (what: string, detail: string, loses: string | null = null): void => {
         changes.push({ kind: 'change', what, detail, loses, refused: false });
     };
     if (old !== null) {
-        const me = await whoAmI(redis);
         if (me !== null && me !== old.owner) {
             about('owner', `${old.owner} → ${me}`, `the rights of '${old.owner}': it acts as '${me}' from now on`);
         }
-        if (config !== old.config) {
+        if (config !== configOf(old)) {
             about('config', `${old.config ?? 'none'} → ${config ?? 'none'}`);
         }
     }

@@ -1,8 +1,8 @@
-//! `RG.FUNCTION LOAD [UPGRADE] [CONFIG json] code`
+//! `RG.FUNCTION LOAD [UPGRADE] [CHECK] [REPORT] [CONFIG json] [OWNER user] code`
 
 use crate::app::App;
-use crate::library::{LoadRequest, SourceKind};
-use crate::server::{Arg, Command, Context};
+use crate::library::{LoadRequest, OwnerRequest, Prologue, SourceKind, Users, owner};
+use crate::server::{Arg, Command, Context, is_admin, is_enabled};
 use gears_v8::ports::Reply;
 
 use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, token, user_of};
@@ -16,64 +16,143 @@ pub(super) const LOAD: Command = Command {
     complexity: "O(N) where N is the size of the library's code, plus what its top level does",
     args: &[
         token("upgrade", "UPGRADE"),
+        token("check", "CHECK"),
+        token("report", "REPORT"),
         Arg {
             token: Some("CONFIG"),
             optional: true,
             ..text("config")
         },
+        Arg {
+            token: Some("OWNER"),
+            optional: true,
+            ..text("owner")
+        },
         text("code"),
     ],
     help: &[
-        "LOAD [UPGRADE] [CONFIG <json>] <code>",
+        "LOAD [UPGRADE] [CHECK] [REPORT] [CONFIG <json>] [OWNER <user>] <code>",
         "    Load a library. Its first line is '#!js name=<library>'.",
-        "    UPGRADE replaces the library of that name; its consumers keep their progress.",
+        "    UPGRADE replaces the library of that name; its consumers keep their progress, and it",
+        "    keeps its owner and its configuration, unless others are given.",
+        "    CHECK only replies what would change, REPORT replies what has changed.",
         "    CONFIG gives it a JSON object, which it finds in 'redis.config'.",
+        "    OWNER names the user whose rights its consumers and triggers have.",
     ],
     ..COMMAND
 };
 
+/// What the command asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct LoadOptions<'a> {
+    code: &'a str,
+    config: Option<&'a str>,
+    owner: Option<&'a str>,
+    upgrade: bool,
+    is_check: bool,
+    reports: bool,
+}
+
 fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    load(app, context, arguments).unwrap_or_else(Reply::Error)
+}
+
+fn load(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Reply, String> {
     if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
+        return Err(READ_ONLY.into());
     }
-    let user = user_of(context);
-    let request = match parse(arguments, &user) {
-        Ok(request) => request,
-        Err(error) => return Reply::error(error),
+    let options = parse(arguments)?;
+    let replaced = options.upgrade.then(|| replaced(app, options.code));
+    let replaced = replaced.flatten();
+    let caller = user_of(context);
+    let replaces = replaced.as_ref();
+    let user = owner(
+        OwnerRequest {
+            caller: &caller,
+            named: options.owner,
+            replaces: replaces.map(|old| (&*old.name, &*old.owner)),
+        },
+        &ServerUsers,
+    )?;
+    let kept = replaces.and_then(|old| old.config.as_deref());
+    let request = LoadRequest {
+        code: options.code,
+        config: options.config.or(kept),
+        upgrade: options.upgrade,
+        user,
+        kind: SourceKind::Library,
+        is_check: options.is_check,
     };
-    match app.load(context, &request) {
-        Ok(_) => Reply::OK,
-        Err(error) => Reply::error(error.to_string()),
+    let loaded = app.load(context, &request);
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    Ok(match loaded.change {
+        Some(change) if options.is_check || options.reports => change.report.reply(),
+        _ => Reply::OK,
+    })
+}
+
+/// What an upgrade keeps.
+struct Replaced {
+    name: String,
+    owner: String,
+    config: Option<String>,
+}
+
+/// The library that this code would replace. What is wrong with its first line is told by the load.
+fn replaced(app: &App, code: &str) -> Option<Replaced> {
+    let prologue = Prologue::parse(code).ok()?;
+    let registry = app.libraries.all();
+    let old = registry.get(prologue.name)?;
+    Some(Replaced {
+        name: prologue.name.to_owned(),
+        owner: old.user.to_string(),
+        config: old.config.clone(),
+    })
+}
+
+/// The users of the server.
+struct ServerUsers;
+
+impl Users for ServerUsers {
+    fn is_enabled(&self, user: &str) -> bool {
+        is_enabled(user)
+    }
+
+    fn is_admin(&self, user: &str) -> bool {
+        is_admin(user)
     }
 }
 
 /// Options come first. The first argument that is not an option is the code; what follows is
 /// ignored.
-fn parse<'a>(arguments: &[&'a [u8]], user: &'a str) -> Result<LoadRequest<'a>, &'static str> {
-    let mut upgrade = false;
-    let mut config = None;
+fn parse<'a>(arguments: &[&'a [u8]]) -> Result<LoadOptions<'a>, &'static str> {
+    let mut options = LoadOptions::default();
     let mut arguments = arguments.iter();
     loop {
         let argument = arguments.next().ok_or("Could not find library payload")?;
-        if argument.eq_ignore_ascii_case(b"upgrade") {
-            upgrade = true;
-        } else if argument.eq_ignore_ascii_case(b"config") {
+        let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
+        if is("upgrade") {
+            options.upgrade = true;
+        } else if is("check") {
+            options.is_check = true;
+        } else if is("report") {
+            options.reports = true;
+        } else if is("config") {
             let value = arguments
                 .next()
                 .ok_or("configuration value was not given")?;
             let value = std::str::from_utf8(value)
                 .map_err(|_| "given configuration value is not a valid string")?;
-            config = Some(value);
+            options.config = Some(value);
+        } else if is("owner") {
+            let value = arguments.next().ok_or("ERR OWNER needs a user")?;
+            let value =
+                std::str::from_utf8(value).map_err(|_| "ERR OWNER is not a valid string")?;
+            options.owner = Some(value);
         } else {
-            let code =
+            options.code =
                 std::str::from_utf8(argument).map_err(|_| "lib code must be a valid string")?;
-            return Ok(LoadRequest {
-                code,
-                config,
-                upgrade,
-                user,
-                kind: SourceKind::Library,
-            });
+            return Ok(options);
         }
     }
 }
@@ -85,7 +164,7 @@ mod tests {
     fn parsed<'a>(
         arguments: &[&'a [u8]],
     ) -> Result<(&'a str, Option<&'a str>, bool), &'static str> {
-        parse(arguments, "someone").map(|request| (request.code, request.config, request.upgrade))
+        parse(arguments).map(|options| (options.code, options.config, options.upgrade))
     }
 
     #[test]
@@ -95,6 +174,20 @@ mod tests {
             parsed(&[b"config", b"{}", b"UPGRADE", b"code", b"more"]),
             Ok(("code", Some("{}"), true))
         );
+    }
+
+    #[test]
+    fn a_report_a_check_and_an_owner_can_be_asked_for() {
+        let options = parse(&[b"CHECK", b"owner", b"anna", b"Report", b"code"]);
+        let expected = LoadOptions {
+            code: "code",
+            owner: Some("anna"),
+            is_check: true,
+            reports: true,
+            ..LoadOptions::default()
+        };
+        assert_eq!(options, Ok(expected));
+        assert_eq!(parse(&[b"OWNER"]), Err("ERR OWNER needs a user"));
     }
 
     #[test]

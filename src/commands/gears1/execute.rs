@@ -135,6 +135,7 @@ fn execute(
         upgrade: options.upgrade,
         user: &user,
         kind: SourceKind::Script,
+        is_check: false,
     };
     let loaded = app.load(context, &request).map_err(|error| match error {
         LoadError::Compilation(text) | LoadError::Evaluation(text) => text,
