@@ -58,6 +58,13 @@ impl Delivery {
 
     /// Dead letters that are redriven take turns with the stream's own entries.
     fn step(&mut self, sub: SubscriptionKey) -> Option<Dispatch> {
+        let wants_letters = self.subs.get(sub).is_some_and(|state| {
+            let batcher = state.feed.batcher();
+            batcher.is_some_and(Batcher::wants_letters)
+        });
+        if !wants_letters {
+            return self.step_in_stream(sub);
+        }
         let letters = self.letter_request(sub, false);
         let step = letters.map(Dispatch::ReadLetters);
         let step = step.or_else(|| self.step_in_stream(sub));
