@@ -38,7 +38,6 @@ pub(crate) fn owner<'a>(request: OwnerRequest<'a>, users: &dyn Users) -> Result<
         (Some(owner), _) if owner != caller && !users.is_enabled(owner) => Err(format!(
             "ERR OWNER: user '{owner}' does not exist, or is disabled"
         )),
-        (Some(owner), _) => Ok(owner),
         (None, Some((library, owner))) if !may_name(owner) => Err(format!(
             "NOPERM the owner of library '{library}' is '{owner}', and an upgrade keeps the owner: user '{caller}' may not load code that acts as that user. OWNER {caller} makes it act as '{caller}'"
         )),
@@ -47,7 +46,7 @@ pub(crate) fn owner<'a>(request: OwnerRequest<'a>, users: &dyn Users) -> Result<
                 "ERR user '{owner}', the owner of library '{library}', does not exist, or is disabled: name another one with OWNER"
             ))
         }
-        (None, Some((_, owner))) => Ok(owner),
+        (Some(owner), _) | (None, Some((_, owner))) => Ok(owner),
         (None, None) => Ok(caller),
     }
 }
