@@ -458,6 +458,12 @@ declare namespace RedisGears {
          */
         readonly scope?: "stream" | "consumer";
         /**
+         * For how many milliseconds the promise of a callback may be pending, from the beginning of the call
+         * on: 1 to 86,400,000. Then the entry or the batch has failed, with `ERR the callback has not
+         * settled within N ms`, and how the promise is settled later does not count. Default: no limit.
+         */
+        readonly timeout?: number;
+        /**
          * Where the consumer begins in a stream that it sees for the first time: at the `"earliest"`
          * entry; at the `"latest"`, that is, with what is added from then on; or at this ID, or the next
          * one after it. Default: `"earliest"`.

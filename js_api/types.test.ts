@@ -288,6 +288,7 @@ redis.register_stream_consumer("c", "stream", 10, false, named, {
     max_age: 3_600_000,
     dead_letter: "dead",
     scope: "consumer",
+    timeout: 5000,
     start: "1657030402506-0",
     order_by: "customer",
     filter: { level: ["error", "fatal"], source: { not: { prefix: "test" } }, muted: { exists: false } },
@@ -317,6 +318,8 @@ redis.register_stream_consumer("c", "stream", 1, false, named, { start: "1657030
 redis.register_stream_consumer("c", "stream", 1, false, named, { start: "$" });
 // @ts-expect-error a number of milliseconds
 redis.register_stream_consumer("c", "stream", 1, false, named, { on_failure: "retry", max_age: "1h" });
+// @ts-expect-error likewise
+redis.register_stream_consumer("c", "stream", 1, false, named, { timeout: "5s" });
 // @ts-expect-error a boolean
 redis.register_stream_consumer("c", "stream", 1, false, named, { exact: "yes" });
 // @ts-expect-error one field

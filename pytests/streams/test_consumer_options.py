@@ -294,7 +294,7 @@ def test_the_dead_letters_of_an_exact_consumer_may_begin_with_its_name(server):
 def test_several_options_go_together(server):
     options = {"exact": True, "start": "latest", "batch": 2, "duration": 60_000, "filter": {"n": {"not": "3"}}}
     options |= {"order_by": "n", "on_failure": "retry", "backoff": {"initial": 1}, "max_attempts": 2, "bisect": True}
-    options |= {"dead_letter": "dead", "scope": "consumer", "max_age": 100_000}
+    options |= {"dead_letter": "dead", "scope": "consumer", "max_age": 100_000, "timeout": 60_000}
     server.add("stream", 1)
     server.load(*policy(consumer(callback="(client, batch) => got(batch)", options=options)))
     server.add("stream", 2, 3, 4)
@@ -316,6 +316,7 @@ RANGES = {
     "retry_interval": ["-1", "86400001", "0.5", "'1'", "null", "[]"],
     "max_attempts": ["0", "-1", "1000001", "1.5", "'1'", "null", "Infinity"],
     "max_age": ["-1", "0.5", "'1'", "null", "NaN"],
+    "timeout": ["0", "-1", "86400001", "0.5", "'1'", "null", "{}", "Infinity"],
     "on_failure": ["'Retry'", "''", "1", "null", "true", "['retry']"],
     "scope": ["'library'", "''", "1", "null"],
     "bisect": ["1", "'true'", "null", "{}"],

@@ -22,8 +22,8 @@ const SHORT_SLICE: Duration = Duration::from_millis(1);
 /// Of that, what a search for streams gets; what it finds gets the rest.
 const SCAN: Duration = Duration::from_micros(250);
 
-/// How often workers are checked: stuck ones are relieved, and the engine's own tasks are
-/// pumped.
+/// How often workers are checked: stuck ones are relieved, calls that are not settled in time end, and
+/// the engine's own tasks are pumped.
 const WORKER_CHECK: Duration = Duration::from_millis(50);
 
 /// What lasts longer than one iteration.
@@ -120,7 +120,10 @@ impl App {
             .all()
             .values()
             .filter_map(Library::executor)
-            .for_each(LibraryExecutor::pump);
+            .for_each(|executor| {
+                executor.expire_calls();
+                executor.pump();
+            });
         self.executions
             .scripts()
             .iter()

@@ -67,6 +67,7 @@ impl BatchDispatch {
                 sub,
                 target: &binding.target,
                 as_batch: binding.as_batch,
+                timeout_ms: binding.timeout_ms,
                 stream: &stream,
                 background: &binding.credentials,
                 window,
@@ -82,6 +83,7 @@ impl BatchDispatch {
             batch,
             target: binding.target.clone(),
             as_batch: binding.as_batch,
+            timeout_ms: binding.timeout_ms,
             stream,
             background: None,
         };

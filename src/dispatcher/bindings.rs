@@ -36,6 +36,8 @@ pub(crate) struct ConsumerBinding {
     pub(crate) trims: bool,
     /// Whether the callback gets entries as an array.
     pub(crate) as_batch: bool,
+    /// Milliseconds that its promise has.
+    pub(crate) timeout_ms: Option<u32>,
 }
 
 impl ConsumerBinding {
@@ -52,6 +54,7 @@ impl ConsumerBinding {
             }),
             trims: spec.trim,
             as_batch: policy.is_some_and(|policy| policy.batch.is_some()),
+            timeout_ms: policy.and_then(|policy| policy.timeout_ms),
         }
     }
 }

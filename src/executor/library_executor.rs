@@ -311,6 +311,19 @@ impl LibraryExecutor {
         }
     }
 
+    /// Ends the calls whose promise is not settled in time.
+    pub(crate) fn expire_calls(self: &Arc<Self>) {
+        let has_ready = {
+            let mut queue = self.queue.lock();
+            queue.expire();
+            queue.has_ready()
+        };
+        self.send_completions();
+        if has_ready {
+            self.wake_worker();
+        }
+    }
+
     /// Has a worker resume the continuations that can run.
     pub(crate) fn resume_continuations(self: &Arc<Self>) {
         self.wake_worker();

@@ -2,9 +2,11 @@
 //! them.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
@@ -15,6 +17,9 @@ use super::callbacks::OngoingCall;
 use super::completions::{Clock, Completion};
 use super::task::Responder;
 use super::trigger_task::TriggerState;
+
+/// Limits below which sweeping is not worth it.
+const LIMITS_MIN: usize = 64;
 
 /// A call that is going on: what the result is to be noted for.
 pub(super) struct CallStart {
@@ -90,6 +95,9 @@ pub(super) struct PendingCalls {
     /// not reported.
     running: Vec<(u64, InFlight)>,
     next_token: u64,
+    /// When calls have to be settled, by token, and the milliseconds they have. Those that were settled
+    /// are found out when they are due, or where there are many.
+    limits: BinaryHeap<Reverse<(Instant, u64, u32)>>,
     /// What came of entries, and was not sent or taken yet. It lies beside the prefetch queues, so
     /// that what the main thread finds there and what it was told never differ: see
     /// [`super::task_queue::TaskQueue::recall`].
@@ -110,6 +118,7 @@ impl PendingCalls {
             pending: HashMap::new(),
             running: Vec::new(),
             next_token: 0,
+            limits: BinaryHeap::new(),
             completions: Vec::new(),
             locks,
             verbosity,
@@ -317,6 +326,39 @@ impl PendingCalls {
     ) -> Option<Done> {
         let pending = self.pending.remove(&token)?;
         self.end(pending, outcome, clock, now)
+    }
+
+    /// Has a call fail that many milliseconds after it began, if its promise is pending then.
+    pub(super) fn limit(&mut self, token: u64, began: Instant, ms: u32) {
+        if !self.pending.contains_key(&token) {
+            return;
+        }
+        if self.limits.len() >= LIMITS_MIN + 2 * self.pending.len() {
+            let pending = &self.pending;
+            self.limits
+                .retain(|Reverse((_, token, _))| pending.contains_key(token));
+        }
+        let at = began + Duration::from_millis(ms.into());
+        self.limits.push(Reverse((at, token, ms)));
+    }
+
+    /// Whether there may be calls that have to be settled in time.
+    pub(super) fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Ends the calls that have not been settled in time. What settles them later is not heard.
+    pub(super) fn expire(&mut self, clock: &Clock, now: Instant) -> Vec<Done> {
+        let mut ended = Vec::new();
+        while let Some(&Reverse((at, token, ms))) = self.limits.peek()
+            && at <= now
+        {
+            self.limits.pop();
+            let text = format!("ERR the callback has not settled within {ms} ms");
+            let outcome = Outcome::Failed(ScriptError::new(text));
+            ended.extend(self.settle(token, outcome, clock, now));
+        }
+        ended
     }
 
     /// Ends every call whose promise is pending: nothing can settle it any more.

@@ -45,6 +45,8 @@ pub(crate) struct PrefetchedBatches<'a> {
     pub target: &'a CallbackTarget,
     /// Whether the callback gets arrays.
     pub as_batch: bool,
+    /// Milliseconds that the promise of each has.
+    pub timeout_ms: Option<u32>,
     /// Name of the stream.
     pub stream: &'a Arc<[u8]>,
     /// What the callback acts with.
@@ -112,6 +114,8 @@ struct StreamPrefetch {
     target: CallbackTarget,
     /// Whether the callback gets arrays.
     as_batch: bool,
+    /// Milliseconds that the promise of a batch has.
+    timeout_ms: Option<u32>,
     stream: Arc<[u8]>,
     /// What an async callback acts with.
     background: Option<Arc<Credentials>>,
@@ -208,6 +212,7 @@ impl PrefetchQueues {
             queue: Waiting::Entries(PrefetchQueue::new(window)),
             target: target.clone(),
             as_batch: false,
+            timeout_ms: None,
             stream: Arc::clone(stream),
             background: background.cloned(),
             started: EntryId::ZERO,
@@ -228,6 +233,7 @@ impl PrefetchQueues {
             sub,
             target,
             as_batch,
+            timeout_ms,
             stream,
             background,
             window,
@@ -240,6 +246,7 @@ impl PrefetchQueues {
             queue: Waiting::Batches(BatchQueue::new(window, &Terms::from(first))),
             target: target.clone(),
             as_batch,
+            timeout_ms,
             stream: Arc::clone(stream),
             background: Some(Arc::clone(background)),
             started: EntryId::ZERO,
@@ -358,6 +365,7 @@ impl PrefetchQueues {
                 batch: queue.start()?,
                 target: prefetch.target.clone(),
                 as_batch: prefetch.as_batch,
+                timeout_ms: prefetch.timeout_ms,
                 stream: Arc::clone(&prefetch.stream),
                 background: prefetch.background.clone(),
             })),

@@ -47,6 +47,8 @@ pub(crate) struct BatchTask {
     pub(crate) target: CallbackTarget,
     /// Whether the callback gets an array.
     pub(crate) as_batch: bool,
+    /// Milliseconds that its promise has.
+    pub(crate) timeout_ms: Option<u32>,
     pub(crate) stream: Arc<[u8]>,
     /// What an async callback acts with.
     pub(crate) background: Option<Arc<Credentials>>,

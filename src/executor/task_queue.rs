@@ -364,6 +364,8 @@ impl TaskQueue {
             .note_outcome(in_flight, call, outcome, ongoing, at);
         if let Some(done) = done {
             self.end(&done);
+        } else if let Some(ms) = task.timeout_ms {
+            self.calls.limit(call.token, call.began, ms);
         }
     }
 
@@ -421,6 +423,16 @@ impl TaskQueue {
         }
         for _ in 0..std::mem::take(&mut results.tasks) {
             self.push_task(Task::Background(callback.map(Arc::clone)));
+        }
+    }
+
+    /// Ends the calls whose promise is not settled in time.
+    pub(super) fn expire(&mut self) {
+        if !self.calls.has_limits() {
+            return;
+        }
+        for done in self.calls.expire(&Clock::start(), Instant::now()) {
+            self.end_pending(&done);
         }
     }
 

@@ -46,6 +46,9 @@ fn of_policy(policy: &Policy, fields: &mut Vec<(&'static str, Reply)>) {
     if policy.scope == Scope::Consumer {
         fields.push(("scope", Reply::text("consumer")));
     }
+    if let Some(most) = policy.timeout_ms {
+        fields.push(("timeout", Reply::count(most)));
+    }
     if let Some(field) = &policy.order_by {
         fields.push(("order_by", Reply::Bulk(field.to_vec())));
     }

@@ -29,6 +29,9 @@ pub struct Policy {
     pub bisect: bool,
     /// What waits for a retry, or stops.
     pub scope: Scope,
+    /// Milliseconds after which a call whose promise is not settled fails. The core has no clock for
+    /// that: whoever follows the promise reports the failure.
+    pub timeout_ms: Option<u32>,
     /// The field whose equal values are dispatched one after another.
     pub order_by: Option<Arc<[u8]>>,
     /// Which entries it wants; the others are done at once.
@@ -52,6 +55,7 @@ pub(super) static NO_POLICY: Policy = Policy {
     dead_letter: None,
     bisect: false,
     scope: Scope::Stream,
+    timeout_ms: None,
     order_by: None,
     filter: None,
 };

@@ -172,6 +172,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 dead_letter: dead_letter.then(|| DEAD.into()),
                 bisect,
                 scope,
+                timeout_ms: None,
                 order_by: ordered.then(|| b"group"[..].into()),
                 filter: filtered.then(|| Filter {
                     fields: vec![(b"wanted".to_vec(), wanted)],
