@@ -705,6 +705,12 @@ declare namespace RedisGears {
         /** Whether the prefix is the whole name of the key. Default: `false`. */
         readonly exact?: boolean;
         /**
+         * For how many milliseconds the promise of a callback may be pending, from the beginning of the call
+         * on: 1 to 86,400,000. Then the event has failed, with `ERR the callback has not settled within N
+         * ms`, and how the promise is settled later does not count. Default: no limit.
+         */
+        readonly timeout?: number;
+        /**
          * A plain function that the module calls at the event itself: in the middle of the command,
          * transaction or script, before anything else happens. It may read, but not write. What it adds to
          * the data, the callback gets. If it throws, the callback is not called.

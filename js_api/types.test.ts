@@ -471,6 +471,7 @@ redis.register_notifications_consumer("t", "key", () => {}, {
     key_types: ["string", "hash", "module", "empty"],
     exact: true,
     read_value: false,
+    timeout: 5000,
     on_registered: (client: RedisGears.Client) => client.call("PING"),
     description: "keeps the index",
 });
@@ -585,6 +586,8 @@ redis.register_notifications_consumer("t", "key", trigger, { event_types: [1] })
 redis.register_notifications_consumer("t", "key", trigger, { key_types: ["json"] });
 // @ts-expect-error a list
 redis.register_notifications_consumer("t", "key", trigger, { key_types: "hash" });
+// @ts-expect-error a number of milliseconds
+redis.register_notifications_consumer("t", "key", trigger, { timeout: "5s" });
 // @ts-expect-error a boolean
 redis.register_notifications_consumer("t", "key", trigger, { exact: "yes" });
 // @ts-expect-error a boolean

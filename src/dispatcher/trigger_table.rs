@@ -78,6 +78,8 @@ pub(crate) struct TriggerCode<'a> {
     pub executor: &'a Arc<LibraryExecutor>,
     /// The callback there.
     pub callback: CallbackId,
+    /// Milliseconds that its promise has.
+    pub timeout_ms: Option<u32>,
     /// What to call in the middle of the command.
     pub on_fired: Option<CallbackId>,
     /// The library's owner.
@@ -92,6 +94,7 @@ pub(super) struct TriggerBinding {
     pub(super) name: ConsumerName,
     pub(super) executor: Arc<LibraryExecutor>,
     callback: CallbackId,
+    timeout_ms: Option<u32>,
     pub(super) on_fired: Option<CallbackId>,
     pub(super) credentials: Arc<Credentials>,
     pub(super) state: Arc<TriggerState>,
@@ -104,6 +107,7 @@ impl TriggerBinding {
             name: code.name,
             executor: Arc::clone(code.executor),
             callback: code.callback,
+            timeout_ms: code.timeout_ms,
             on_fired: code.on_fired,
             credentials: Arc::new(Credentials {
                 user: Arc::clone(code.user),
@@ -120,6 +124,7 @@ impl TriggerBinding {
             key,
             state: Arc::clone(&self.state),
             callback: self.callback,
+            timeout_ms: self.timeout_ms,
             background: (mode == Mode::Async).then(|| Arc::clone(&self.credentials)),
         }
     }

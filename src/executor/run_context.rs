@@ -198,12 +198,8 @@ impl<'a> RunContext<'a> {
         let token = self.executor.queue.lock().token();
         let callback = self.callback(call.callback);
         let is_background = call.background.is_some();
-        let counted = self.count(
-            callback,
-            is_background,
-            || trigger_event.bytes(),
-            Instant::now(),
-        );
+        let began = Instant::now();
+        let counted = self.count(callback, is_background, || trigger_event.bytes(), began);
         let (since, outcome) = call.run(trigger_event, self.session, self.server, token);
         self.executor.slot.note_run();
         let subject = CallSubject {
@@ -212,10 +208,13 @@ impl<'a> RunContext<'a> {
         };
         let ongoing = counted.end(Instant::now(), &outcome, subject);
         let killed = outcome.killed();
-        self.executor
-            .queue
-            .lock()
-            .note_trigger(&call.state, token, since, outcome, ongoing);
+        {
+            let mut queue = self.executor.queue.lock();
+            queue.note_trigger(&call.state, token, since, outcome, ongoing);
+            if let Some(ms) = call.timeout_ms {
+                queue.limit(token, began, ms);
+            }
+        }
         self.end_run(killed, callback);
     }
 

@@ -365,7 +365,7 @@ impl TaskQueue {
         if let Some(done) = done {
             self.end(&done);
         } else if let Some(ms) = task.timeout_ms {
-            self.calls.limit(call.token, call.began, ms);
+            self.limit(call.token, call.began, ms);
         }
     }
 
@@ -424,6 +424,11 @@ impl TaskQueue {
         for _ in 0..std::mem::take(&mut results.tasks) {
             self.push_task(Task::Background(callback.map(Arc::clone)));
         }
+    }
+
+    /// See [`PendingCalls::limit`].
+    pub(super) fn limit(&mut self, token: u64, began: Instant, ms: u32) {
+        self.calls.limit(token, began, ms);
     }
 
     /// Ends the calls whose promise is not settled in time.

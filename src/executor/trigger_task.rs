@@ -105,6 +105,8 @@ pub(crate) struct TriggerCall {
     pub(crate) key: TriggerKey,
     pub(crate) state: Arc<TriggerState>,
     pub(crate) callback: CallbackId,
+    /// Milliseconds that its promise has.
+    pub(crate) timeout_ms: Option<u32>,
     /// What an async callback acts with; `None` for a sync one.
     pub(crate) background: Option<Arc<Credentials>>,
 }

@@ -74,6 +74,7 @@ impl Swap<'_> {
             },
             executor: self.executor,
             callback: new.callback,
+            timeout_ms: new.spec.timeout_ms,
             on_fired: new.on_fired,
             user: self.user,
             metadata: new.metadata,

@@ -71,6 +71,8 @@ pub struct TriggerSpec {
     pub mode: Mode,
     /// Whether it is given the key's type and value.
     pub read_value: bool,
+    /// Milliseconds after which a call whose promise is not settled has failed.
+    pub timeout_ms: Option<u32>,
 }
 
 impl TriggerSpec {
@@ -85,6 +87,7 @@ impl TriggerSpec {
             misses: true,
             mode,
             read_value: false,
+            timeout_ms: None,
         }
     }
 

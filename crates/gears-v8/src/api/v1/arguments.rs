@@ -13,6 +13,8 @@ pub(crate) const PROPERTIES_MAX: usize = 1000;
 pub(crate) const NAME_MAX: usize = 1000;
 /// Bytes of a prefix, and of the name of a field or stream.
 pub(crate) const BYTES_MAX: usize = 64 * 1024;
+/// The longest time that a promise can be given: a day, in milliseconds.
+const TIMEOUT_MAX: f64 = 24.0 * 3_600_000.0;
 /// Characters of a short string.
 const SHORT_MAX: usize = 100;
 
@@ -145,6 +147,12 @@ impl OptionsOf {
                     &format!("a whole number between {least} and {most}{unit}"),
                 )
             })
+    }
+
+    /// Milliseconds that the promise of a callback has.
+    pub(crate) fn timeout(self, name: &str, value: Value) -> Result<Option<u32>, String> {
+        let most = self.whole(name, value, (1.0, TIMEOUT_MAX), ", in milliseconds")?;
+        Ok(u32::try_from(most).ok())
     }
 
     /// A list of short strings, not empty.

@@ -112,10 +112,7 @@ fn read<'s>(
                 None => return Err(wrong(START)),
             }
         }
-        "timeout" => {
-            let most = OF.whole(name, value, (1.0, MS_MAX), ", in milliseconds")?;
-            policy.timeout_ms = u32::try_from(most).ok();
-        }
+        "timeout" => policy.timeout_ms = OF.timeout(name, value)?,
         "order_by" => policy.order_by = Some(named(scope, name, value)?),
         "filter" => policy.filter = Some(filter(scope, value)?),
         "exact" => options.exact = OF.boolean(name, value)?,

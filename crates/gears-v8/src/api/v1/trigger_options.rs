@@ -52,6 +52,7 @@ fn read<'s>(
     match name {
         "exact" => spec.exact = OF.boolean(name, value)?,
         "read_value" => spec.read_value = OF.boolean(name, value)?,
+        "timeout" => spec.timeout_ms = OF.timeout(name, value)?,
         "event_types" => {
             let names = OF.strings(scope, name, value)?;
             spec.event_types = Some(names.into_iter().map(String::into_boxed_str).collect());
