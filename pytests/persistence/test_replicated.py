@@ -44,7 +44,8 @@ def test_libraries_reach_replicas_with_their_owner_change_there_and_go(nodes):
         assert library_of(node) == library_of(primary)
         assert library_of(node)["user"] == "someone"
         assert node.call("f") == 5
-    primary.upgrade(function("f", "() => 'new'", ["no-writes"]))
+    upgrade = ["UPGRADE", "OWNER", "default"]
+    primary.load(function("f", "() => 'new'", ["no-writes"]), options=upgrade)
     for node in nodes:
         node.wait(lambda node=node: library_of(node)["user"] == "default", "the upgrade does not arrive")
         assert node.call("f") == "new"

@@ -250,7 +250,7 @@ def owner(server):
 
         def load(self, *statements, upgrade=False):
             clients.append(server.connect(username="owner", password=PASSWORD))
-            words = ["UPGRADE"] if upgrade else []
+            words = ["UPGRADE", "OWNER", "owner"] if upgrade else []
             clients[-1].execute_command("RG.FUNCTION", "LOAD", *words, library(TRIGGERS, *statements))
 
     yield Owner()
@@ -348,7 +348,7 @@ def test_a_caller_needs_no_right_for_what_a_trigger_does(server):
     assert server.run("GET", "count") == "1"
 
 
-def test_an_upgrade_by_another_user_makes_that_one_the_owner(server, owner):
+def test_an_upgrade_may_make_who_sends_it_the_owner(server, owner):
     load(server, trigger())
     owner.rules("~key:mine")
     owner.load(trigger(), upgrade=True)
