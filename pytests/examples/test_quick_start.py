@@ -40,6 +40,9 @@ LIBRARY_FIELDS = [
     "stream_consumers",
     "notifications_consumers",
     "gears_box_info",
+    "version",
+    "digest",
+    "loaded_at",
 ]
 CONSUMER_FIELDS = ["name", "prefix", "window", "trim", "num_streams", "streams"]
 STREAM_FIELDS = [
@@ -94,6 +97,7 @@ def test_list_replies_as_documented_to_a_client_of_resp2(example):
     assert reply[0][::2] == LIBRARY_FIELDS
     library = fields(reply[0])
     [consumer] = library.pop("stream_consumers")
+    assert library.pop("loaded_at") > 0 and len(library.pop("digest")) == 64
     assert library == {
         "engine": "js",
         "name": "lib",
@@ -102,6 +106,7 @@ def test_list_replies_as_documented_to_a_client_of_resp2(example):
         "functions": [],
         "notifications_consumers": [],
         "gears_box_info": None,
+        "version": 1,
     }
 
     assert consumer[::2] == CONSUMER_FIELDS

@@ -6,6 +6,7 @@ from testing.libraries import consumer, library
 from testing.replies import fields
 
 OTHER = consumer("other", "elsewhere", window=7, trim=True)
+VERSION_FIELDS = ["version", "digest", "loaded_at"]
 TOP_FIELDS = ["engine", "name", "pending_jobs", "user", "functions", "stream_consumers", "notifications_consumers"]
 
 
@@ -30,7 +31,7 @@ def test_verbosity_1_describes_consumers_without_their_streams(server, options):
     server.load(OTHER)
     server.add("elsewhere:1", 1)
     [reply] = listed(server, *options)
-    assert list(reply) == [*TOP_FIELDS, "gears_box_info"]
+    assert list(reply) == [*TOP_FIELDS, "gears_box_info", *VERSION_FIELDS]
     assert reply["stream_consumers"] == [
         ["name", "other", "prefix", "elsewhere", "window", 7, "trim", "enabled", "num_streams", 1]
     ]
@@ -61,7 +62,7 @@ def test_withcode_gives_the_source_and_leaves_it_out_otherwise(server):
     assert list(reply) == [*TOP_FIELDS, "code"]
     assert reply["code"] == library(consumer())
     [reply] = listed(server, "WITHCODE", "v")
-    assert list(reply) == [*TOP_FIELDS, "code", "gears_box_info"]
+    assert list(reply) == [*TOP_FIELDS, "code", "gears_box_info", *VERSION_FIELDS]
     [reply] = listed(server)
     assert "code" not in reply
 

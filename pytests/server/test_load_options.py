@@ -1,5 +1,7 @@
 """RG.FUNCTION LOAD: CHECK and REPORT, and whom OWNER may name."""
 
+import hashlib
+
 import pytest
 from redis import ResponseError
 
@@ -55,10 +57,13 @@ def refused(client, *options):
 def test_a_check_says_what_a_load_would_do_and_does_nothing(server):
     code = library(function("f"), consumer(), trigger("t"), "redis.log('top level');")
     found = report(server.client, "CHECK", "CONFIG", "{}", code)
+    assert found.pop("digest") == hashlib.sha256(code.encode()).hexdigest()
     assert found == {
         "library": "lib",
         "engine": "js",
         "action": "load",
+        "version": 1,
+        "loaded_at": None,
         "owner": "default",
         "owner_before": None,
         "configuration": "set",
@@ -89,7 +94,9 @@ def test_a_check_of_an_upgrade_says_what_comes_goes_changes_and_loses_progress(s
     assert shown(server) == before
     server.add("stream", 2)
     server.wait(lambda: server.stream("stream", "goes").get("total_record_processed") == 2)
-    assert report(server.client, "REPORT", "UPGRADE", new) == found
+    done = report(server.client, "REPORT", "UPGRADE", new)
+    assert done.pop("loaded_at") > 0 and found.pop("loaded_at") is None
+    assert done == found and found["version"] == 2
     assert shown(server)["stream_consumers"] == ["asks", "comes", "stays"]
 
 

@@ -27,6 +27,7 @@ SETTINGS = {
     "max-executions": "1000",
     "slowlog-threshold": "100",
     "slowlog-max-len": "128",
+    "library-versions": "5",
 }
 # What can be changed at run time: a value that is fine, and those that are not, with the errors they end with.
 NO_NUMBER = "Failed parsing value '{}' as a number."
@@ -43,6 +44,7 @@ CHANGES = {
     "trigger-queue-length": ("1", {"0": TOO_SMALL % 1, "100000001": TOO_LARGE % 10**8, "1k": NO_NUMBER}),
     "max-executions": ("0", {"-1": TOO_SMALL % 0, "1000001": TOO_LARGE % 10**6, "x": NO_NUMBER}),
     "slowlog-threshold": ("-1", {"-2": TOO_SMALL % -1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
+    "library-versions": ("1", {"0": TOO_SMALL % 1, "101": TOO_LARGE % 100, "x": NO_NUMBER}),
     "slowlog-max-len": ("0", {"-1": TOO_SMALL % 0, "100001": TOO_LARGE % 10**5, "": NO_NUMBER}),
     "trigger-queue-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "2000gb": TOO_LARGE % (1 << 40), "": NO_NUMBER}),
 }

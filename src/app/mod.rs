@@ -18,7 +18,7 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::{
     Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool, SlowLog,
 };
-use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder};
+use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder, SourceKind};
 use crate::replication::{self, Rewrite};
 use crate::server::{
     Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
@@ -157,9 +157,15 @@ impl App {
         write_what_waits();
         let loaded = self.libraries.load(context, request)?;
         if let Some(change) = loaded.change.as_ref().filter(|_| loaded.stays) {
-            let what = if change.is_upgrade { "UPGRADE" } else { "LOAD" };
+            let is_upgrade = change.is_upgrade;
             let (name, change) = (quoted(loaded.name.as_bytes()), &change.description);
-            audit(context, what, format_args!("library {name}: {change}"));
+            if let SourceKind::Earlier { version } = request.kind {
+                let details = format_args!("library {name} to version {version}: {change}");
+                audit(context, "ROLLBACK", details);
+            } else {
+                let what = if is_upgrade { "UPGRADE" } else { "LOAD" };
+                audit(context, what, format_args!("library {name}: {change}"));
+            }
         }
         if loaded.stays {
             replication::send_library(context, &self.libraries, &loaded.name);

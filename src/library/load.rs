@@ -11,7 +11,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::executor::{Callbacks, LibraryExecutor};
-use gears_core::snapshot::{Paused, Unregistered};
+use gears_core::snapshot::{History, Paused, Unregistered};
 use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
 };
@@ -22,6 +22,7 @@ use super::prologue::{Prologue, PrologueError};
 use super::registry::{Library, LibraryStatus, exclude};
 use super::report::Report;
 use super::swap::Swap;
+use super::versions::{digest, history};
 
 /// Limit of a library's code, and of its configuration, in bytes.
 const CODE_MAX: usize = 16 << 20;
@@ -37,6 +38,10 @@ pub(crate) struct LoadRequest<'a> {
     pub upgrade: bool,
     /// Its owner.
     pub user: &'a str,
+    /// The user who loads it.
+    pub caller: &'a str,
+    /// Texts that are kept, its own included.
+    pub versions: usize,
     /// What the text is.
     pub kind: SourceKind<'a>,
     /// Whether it is only looked at what would come of it: nothing changes.
@@ -50,12 +55,19 @@ pub(crate) enum SourceKind<'a> {
     Library,
     /// A script that is run once. If it registers something, it stays as a library.
     Script,
+    /// An earlier version of a library, or of a script that stayed.
+    Earlier {
+        /// Its number.
+        version: u64,
+    },
     /// A library, or a script that stayed, from its snapshot.
     Restored {
         /// Registrations to leave out.
         unregistered: &'a [Unregistered],
         /// What is paused.
         paused: &'a [Paused],
+        /// What it was before.
+        history: &'a History,
     },
 }
 
@@ -131,7 +143,7 @@ impl LoadRequest<'_> {
     fn unregistered(&self) -> &[Unregistered] {
         match self.kind {
             SourceKind::Restored { unregistered, .. } => unregistered,
-            SourceKind::Library | SourceKind::Script => &[],
+            SourceKind::Library | SourceKind::Script | SourceKind::Earlier { .. } => &[],
         }
     }
 
@@ -139,7 +151,7 @@ impl LoadRequest<'_> {
     fn paused(&self, old: Option<&Library>, new: &Registrations) -> BTreeSet<Paused> {
         let mut paused = match self.kind {
             SourceKind::Restored { paused, .. } => paused.iter().cloned().collect(),
-            SourceKind::Library | SourceKind::Script => {
+            SourceKind::Library | SourceKind::Script | SourceKind::Earlier { .. } => {
                 old.map(|old| old.paused.clone()).unwrap_or_default()
             }
         };
@@ -192,6 +204,8 @@ impl Libraries {
         let own_text = prologue.own_text(request.code);
         let mut staged = self.stage(engine, name, own_text, request, registry.get(name))?;
         let (replaced, registrations) = (registry.get(name), &staged.registrations);
+        let history = history(request, replaced);
+        let digest = digest(request.code);
         let change = Change {
             is_upgrade: replaced.is_some(),
             description: outline::describe(replaced, engine, request, registrations),
@@ -201,6 +215,7 @@ impl Libraries {
                 request,
                 registrations,
                 &self.dispatcher,
+                (&history, &digest),
             ),
         };
         if request.is_check {
@@ -265,6 +280,8 @@ impl Libraries {
                 triggers: live.triggers,
                 unregistered: request.unregistered().to_vec(),
                 paused,
+                history,
+                digest,
                 status: LibraryStatus::Live(executor),
             },
         );
@@ -323,7 +340,11 @@ impl Libraries {
         let slow_log = &self.shared.slow_log;
         slow_log.note_load(name, began.elapsed(), stack);
         let mut registrations = evaluated.map_err(|error| LoadError::Evaluation(text(error)))?;
-        if registrations.is_empty() && request.kind == SourceKind::Library {
+        let has_to_register = matches!(
+            request.kind,
+            SourceKind::Library | SourceKind::Earlier { .. }
+        );
+        if registrations.is_empty() && has_to_register {
             return Err(LoadError::Nothing);
         }
         for gone in request.unregistered() {

@@ -23,6 +23,7 @@ mod report;
 mod restore;
 mod snapshot;
 mod swap;
+mod versions;
 
 pub(crate) use callees::Callee;
 pub(crate) use libraries::{EventSubscriptions, KeyEvents, Libraries, Remainder};
@@ -30,3 +31,4 @@ pub(crate) use load::{LoadError, LoadRequest, LoadedSource, SourceKind};
 pub(crate) use owner::{OwnerRequest, Users, owner};
 pub(crate) use prologue::{Prologue, ScriptSession};
 pub(crate) use registry::{Library, LibraryConsumer, LibraryStatus, Registry};
+pub(crate) use versions::digest;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::executor::LibraryExecutor;
 use gears_core::delivery::ConsumerKey;
-use gears_core::snapshot::{Paused, Unregistered};
+use gears_core::snapshot::{History, Paused, Unregistered};
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Function, Metadata, Registered, Registrations};
 
@@ -30,6 +30,10 @@ pub(crate) struct Library {
     pub unregistered: Vec<Unregistered>,
     /// Its functions and triggers that are paused.
     pub paused: BTreeSet<Paused>,
+    /// When it was loaded, and what it was before.
+    pub history: History,
+    /// What its text is known by.
+    pub digest: String,
     /// Whether it runs.
     pub status: LibraryStatus,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gears_core::delivery::{ConsumerKey, EntryId, StreamView};
 use gears_core::quoted;
-use gears_core::snapshot::Unregistered;
+use gears_core::snapshot::{History, Unregistered};
 use gears_v8::ports::{Registrations, Reply};
 
 use super::load::LoadRequest;
@@ -77,6 +77,10 @@ pub(crate) struct Report {
     is_upgrade: bool,
     /// Whether text, engine, owner, configuration and registrations are what they were.
     is_same: bool,
+    version: u64,
+    digest: String,
+    /// When it was loaded; none where it was only looked at.
+    loaded_ms: Option<u64>,
     owner: String,
     owner_before: Option<String>,
     configuration: &'static str,
@@ -96,6 +100,7 @@ impl Report {
         request: &LoadRequest<'_>,
         new: &Registrations,
         dispatcher: &Dispatcher,
+        (history, digest): (&History, &str),
     ) -> Self {
         let functions = Names::of(
             old.map(|old| &old.functions),
@@ -139,6 +144,9 @@ impl Report {
             engine: engine.to_owned(),
             is_upgrade: old.is_some(),
             is_same,
+            version: history.version,
+            digest: digest.to_owned(),
+            loaded_ms: (!request.is_check).then_some(history.loaded_ms),
             owner: request.user.to_owned(),
             owner_before,
             configuration,
@@ -162,6 +170,12 @@ impl Report {
             ("library", Reply::text(self.library.as_str())),
             ("engine", Reply::text(self.engine.as_str())),
             ("action", Reply::text(action)),
+            ("version", Reply::count(self.version)),
+            ("digest", Reply::text(self.digest.as_str())),
+            (
+                "loaded_at",
+                self.loaded_ms.map_or(Reply::Null, Reply::count),
+            ),
             ("owner", Reply::text(self.owner.as_str())),
             ("owner_before", before.map_or(Reply::Null, Reply::text)),
             ("configuration", Reply::text(self.configuration)),

@@ -17,6 +17,7 @@ use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
 use super::load::{LoadRequest, SourceKind};
 use super::prologue::Prologue;
 use super::registry::{Library, LibraryConsumer, LibraryStatus};
+use super::versions::digest;
 
 impl Libraries {
     /// Makes a library from its snapshot, and replaces the one of its name. The library exists
@@ -30,9 +31,12 @@ impl Libraries {
             config: kept.config.as_deref(),
             upgrade: true,
             user: &kept.user,
+            caller: &kept.history.loaded_by,
+            versions: usize::MAX,
             kind: SourceKind::Restored {
                 unregistered: &kept.unregistered,
                 paused: &kept.paused,
+                history: &kept.history,
             },
             is_check: false,
         };
@@ -77,6 +81,8 @@ impl Libraries {
                 triggers: BTreeMap::new(),
                 unregistered: kept.unregistered.clone(),
                 paused: kept.paused.iter().cloned().collect(),
+                history: kept.history.clone(),
+                digest: digest(&kept.code),
                 status: LibraryStatus::Quarantined {
                     error: "it was not loaded yet".into(),
                 },
@@ -116,6 +122,8 @@ impl Libraries {
         library.code.clone_from(&kept.code);
         library.unregistered.clone_from(&kept.unregistered);
         library.paused = kept.paused.iter().cloned().collect();
+        library.history.clone_from(&kept.history);
+        library.digest = digest(&kept.code);
         library.functions.clear();
         for trigger in std::mem::take(&mut library.triggers).into_values() {
             dispatcher.triggers.remove(trigger);

@@ -71,5 +71,6 @@ fn snapshot(name: &str, library: &Library, delivery: &Delivery) -> LibrarySnapsh
         consumers: consumers.collect(),
         unregistered: library.unregistered.clone(),
         paused: library.paused.iter().cloned().collect(),
+        history: library.history.clone(),
     }
 }

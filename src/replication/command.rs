@@ -276,6 +276,7 @@ fn decode_pause<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand<'a>, Dec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gears_core::snapshot::History;
 
     fn id(ms: u64) -> EntryId {
         EntryId::new(ms, 0)
@@ -318,6 +319,7 @@ mod tests {
             consumers: Vec::new(),
             unregistered: Vec::new(),
             paused: Vec::new(),
+            history: History::default(),
         }
     }
 
@@ -338,7 +340,7 @@ mod tests {
                 ReplicatedCommand::Library(Cow::Owned(library())),
                 vec![
                     b"library",
-                    b"\x05\x03lib\x0d#!js name=lib\x00\x04anna\x00\x00\x00",
+                    b"\x05\x03lib\x0d#!js name=lib\x00\x04anna\x00\x00\x00\x01\x00\x00\x00",
                 ],
             ),
             (

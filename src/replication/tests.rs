@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
-use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot};
+use gears_core::snapshot::{ConsumerSnapshot, History, LibrarySnapshot, StartSnapshot};
 use gears_v8::ports::Arguments;
 
 use super::{
@@ -113,6 +113,7 @@ fn library() -> LibrarySnapshot {
         }],
         unregistered: Vec::new(),
         paused: Vec::new(),
+        history: History::default(),
     }
 }
 

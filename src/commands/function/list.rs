@@ -221,6 +221,14 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
     if let LibraryStatus::Quarantined { error } = &library.status {
         fields.push(("quarantine", Reply::text(error.as_str()).into()));
     }
+    if options.verbosity >= 1 {
+        let history = &library.history;
+        fields.extend([
+            ("version", Reply::count(history.version).into()),
+            ("digest", Reply::text(library.digest.as_str()).into()),
+            ("loaded_at", Reply::count(history.loaded_ms).into()),
+        ]);
+    }
     Shown::Record(fields)
 }
 

@@ -44,24 +44,34 @@ pub(super) const LOAD: Command = Command {
 
 /// What the command asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct LoadOptions<'a> {
-    code: &'a str,
-    config: Option<&'a str>,
-    owner: Option<&'a str>,
-    upgrade: bool,
-    is_check: bool,
-    reports: bool,
+pub(super) struct LoadOptions<'a> {
+    pub(super) code: &'a str,
+    pub(super) config: Option<&'a str>,
+    pub(super) owner: Option<&'a str>,
+    pub(super) upgrade: bool,
+    pub(super) is_check: bool,
+    pub(super) reports: bool,
 }
 
 fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
-    load(app, context, arguments).unwrap_or_else(Reply::Error)
+    if !context.state().is_primary {
+        return Reply::error(READ_ONLY);
+    }
+    let options = parse(arguments).map_err(Into::into);
+    let done = options.and_then(|options| load(app, context, &options, SourceKind::Library));
+    done.unwrap_or_else(Reply::Error)
 }
 
-fn load(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Reply, String> {
-    if !context.state().is_primary {
-        return Err(READ_ONLY.into());
-    }
-    let options = parse(arguments)?;
+/// Loads a text in the name of the client.
+///
+/// # Errors
+/// Why it was not loaded; nothing has changed then.
+pub(super) fn load(
+    app: &App,
+    context: &Context,
+    options: &LoadOptions<'_>,
+    kind: SourceKind<'_>,
+) -> Result<Reply, String> {
     let replaced = options.upgrade.then(|| replaced(app, options.code));
     let replaced = replaced.flatten();
     let caller = user_of(context);
@@ -80,7 +90,9 @@ fn load(app: &App, context: &Context, arguments: &[&[u8]]) -> Result<Reply, Stri
         config: options.config.or(kept),
         upgrade: options.upgrade,
         user,
-        kind: SourceKind::Library,
+        caller: &caller,
+        versions: app.settings.library_versions(),
+        kind,
         is_check: options.is_check,
     };
     let loaded = app.load(context, &request);

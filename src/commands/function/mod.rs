@@ -7,6 +7,7 @@ mod info;
 mod list;
 mod load;
 mod shown;
+mod versions;
 
 use crate::app::App;
 use crate::server::{Command, Context};
@@ -23,6 +24,8 @@ pub(super) static RG_FUNCTION: Command = Command {
     summary: "A container for commands about libraries",
     subcommands: &[
         load::LOAD,
+        versions::VERSIONS,
+        versions::ROLLBACK,
         list::LIST,
         info::INFO,
         control::PAUSE,

@@ -134,6 +134,8 @@ fn execute(
         config: None,
         upgrade: options.upgrade,
         user: &user,
+        caller: &user,
+        versions: app.settings.library_versions(),
         kind: SourceKind::Script,
         is_check: false,
     };

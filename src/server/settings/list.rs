@@ -109,7 +109,14 @@ pub(super) static SLOWLOG_MAX_LEN: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 15] = [
+pub(super) static LIBRARY_VERSIONS: Setting = Setting::new(
+    "library-versions",
+    5,
+    SettingValues::Number { min: 1, max: 100 },
+    CONFIG_DEFAULT,
+);
+
+pub(super) static ALL: [&Setting; 16] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -125,4 +132,5 @@ pub(super) static ALL: [&Setting; 15] = [
     &MAX_EXECUTIONS,
     &SLOWLOG_THRESHOLD,
     &SLOWLOG_MAX_LEN,
+    &LIBRARY_VERSIONS,
 ];

@@ -16,9 +16,9 @@ use super::ffi::config;
 use crate::executor::SlowLogLimits;
 use list::{
     ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
-    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
-    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH,
-    TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
+    LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD,
+    TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -68,6 +68,12 @@ impl Settings {
             length: amount(&TRIGGER_QUEUE_LENGTH),
             bytes: amount(&TRIGGER_QUEUE_MEMORY),
         }
+    }
+
+    /// Texts of a library that are kept, the one it has included.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn library_versions(&self) -> usize {
+        usize::try_from(LIBRARY_VERSIONS.get()).unwrap_or(1)
     }
 
     /// Takes over what was changed since. Cheap enough for every tick of the event loop.

@@ -118,6 +118,7 @@ pub fn decode_pending(bytes: &[u8]) -> Result<Vec<EntryId>, SnapshotError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::{EarlierVersion, History};
     use super::super::library::{
         ConsumerSnapshot, Paused, StartSnapshot, StreamSnapshot, Unregistered,
     };
@@ -227,16 +228,41 @@ mod tests {
             ".{0,5}".prop_map(Paused::Trigger),
         ];
         let paused = prop::collection::vec(paused, 0..3);
-        let gone = (gone, paused);
+        let earlier = (any::<(u64, u64)>(), ".{0,5}", ".{0,5}", ".{0,9}");
+        let earlier =
+            earlier.prop_map(
+                |((version, loaded_ms), loaded_by, user, code)| EarlierVersion {
+                    version,
+                    loaded_ms,
+                    loaded_by,
+                    user,
+                    code,
+                },
+            );
+        let history = (
+            any::<(u64, u64)>(),
+            ".{0,5}",
+            prop::collection::vec(earlier, 0..3),
+        );
+        let history = history.prop_map(|((version, loaded_ms), loaded_by, earlier)| History {
+            version,
+            loaded_ms,
+            loaded_by,
+            earlier,
+        });
+        let gone = (gone, paused, history);
         (".{0,9}", ".{0,99}", config, ".{0,9}", consumers, gone).prop_map(
-            |(name, code, config, user, consumers, (unregistered, paused))| LibrarySnapshot {
-                name,
-                code,
-                config,
-                user,
-                consumers,
-                unregistered,
-                paused,
+            |(name, code, config, user, consumers, (unregistered, paused, history))| {
+                LibrarySnapshot {
+                    name,
+                    code,
+                    config,
+                    user,
+                    consumers,
+                    unregistered,
+                    paused,
+                    history,
+                }
             },
         )
     }
@@ -355,6 +381,7 @@ mod tests {
     fn before_form_5() -> LibrarySnapshot {
         LibrarySnapshot {
             paused: Vec::new(),
+            history: History::default(),
             ..example()
         }
     }
@@ -427,6 +454,18 @@ mod tests {
                 Unregistered::Trigger("ä".into()),
             ],
             paused: vec![Paused::Function("f".into()), Paused::Trigger("ä".into())],
+            history: History {
+                version: 7,
+                loaded_ms: 1_795_325_465_255,
+                loaded_by: "deployer".into(),
+                earlier: vec![EarlierVersion {
+                    version: 6,
+                    loaded_ms: 1_795_325_465_254,
+                    loaded_by: "anna".into(),
+                    user: "default".into(),
+                    code: "#!js name=lib".into(),
+                }],
+            },
         }
     }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::delivery::{Checkpoint, DeliveryState, EntryId};
 
+use super::history::History;
 use super::ids::ids;
 use super::library::{ConsumerSnapshot, LibrarySnapshot, StartSnapshot, StreamSnapshot};
 
@@ -43,6 +44,7 @@ impl From<Library> for LibrarySnapshot {
             consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: Vec::new(),
             paused: Vec::new(),
+            history: History::default(),
         }
     }
 }

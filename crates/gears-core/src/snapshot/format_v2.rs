@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::format_v3::Consumer;
+use super::history::History;
 use super::library::LibrarySnapshot;
 
 #[derive(Deserialize)]
@@ -24,6 +25,7 @@ impl From<Library> for LibrarySnapshot {
             consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: Vec::new(),
             paused: Vec::new(),
+            history: History::default(),
         }
     }
 }

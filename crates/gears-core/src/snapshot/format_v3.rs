@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::delivery::{Checkpoint, DeliveryState, EntryId, Tried};
 
+use super::history::History;
 use super::ids::ids;
 use super::library::{
     ConsumerSnapshot, LibrarySnapshot, StartSnapshot, StreamSnapshot, Unregistered,
@@ -59,6 +60,7 @@ impl From<Library> for LibrarySnapshot {
             consumers: form.consumers.into_iter().map(Into::into).collect(),
             unregistered: form.unregistered,
             paused: Vec::new(),
+            history: History::default(),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! The fourth form of a library, before functions and triggers could be paused. It is only read.
+//! The fourth form of a library, before functions and triggers could be paused,
+//! and before earlier versions were kept. It is only read.
 
 use serde::Deserialize;
 
+use super::history::History;
 use super::library::{ConsumerSnapshot, LibrarySnapshot, Unregistered};
 
 #[derive(Deserialize)]
@@ -25,6 +27,7 @@ impl From<Library> for LibrarySnapshot {
             consumers: form.consumers,
             unregistered: form.unregistered,
             paused: Vec::new(),
+            history: History::default(),
         }
     }
 }

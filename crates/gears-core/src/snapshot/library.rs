@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Checkpoint, DeliveryState, EntryId, Start, Tried};
 
+use super::history::History;
 use super::ids::{distances, ids};
 
 /// A library as it is kept.
@@ -24,6 +25,8 @@ pub struct LibrarySnapshot {
     pub unregistered: Vec<Unregistered>,
     /// What of it is paused, beside its consumers, in order.
     pub paused: Vec<Paused>,
+    /// When it was loaded, and what it was before.
+    pub history: History,
 }
 
 /// A function or trigger that is paused.

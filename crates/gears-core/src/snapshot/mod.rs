@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! library     the fields, as this release writes them
+//! history     its version, and the texts it had before
 //! format_vN   those of earlier releases
 //! codec       bytes of a library, and a library of bytes of any form
 //! ```
@@ -17,6 +18,7 @@ mod format_v1;
 mod format_v2;
 mod format_v3;
 mod format_v4;
+mod history;
 mod ids;
 mod library;
 
@@ -24,6 +26,7 @@ pub use codec::{
     SnapshotError, VERSION, decode_delivery_state, decode_pending, encode_delivery_state,
     encode_pending,
 };
+pub use history::{EarlierVersion, History};
 pub use library::{
     ConsumerSnapshot, LibrarySnapshot, Paused, StartSnapshot, StreamSnapshot, Unregistered,
 };

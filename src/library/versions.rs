@@ -1,0 +1,46 @@
+//! The versions of a library: which number a text has, and what tells it from others.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gears_core::snapshot::History;
+use sha2::{Digest, Sha256};
+
+use super::load::{LoadRequest, SourceKind};
+use super::registry::Library;
+
+/// What a text is known by: its SHA-256, in hexadecimal.
+#[must_use]
+pub(crate) fn digest(code: &str) -> String {
+    format!("{:x}", Sha256::digest(code))
+}
+
+/// The history of the library that a request loads in the place of `old`.
+pub(super) fn history(request: &LoadRequest<'_>, old: Option<&Library>) -> History {
+    if let SourceKind::Restored { history, .. } = request.kind {
+        return history.clone();
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_millis();
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    match old {
+        None => History::first(now, request.caller),
+        Some(old) if old.code == request.code => old.history.again(now, request.caller),
+        Some(old) => {
+            let was = (&*old.code, &*old.user);
+            old.history.then(was, now, request.caller, request.versions)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_that_of_sha256sum() {
+        assert_eq!(
+            digest("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
