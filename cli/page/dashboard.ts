@@ -5,7 +5,7 @@ import { chosen, choose, isShown, refresh } from './detail';
 import { byId, element, table, type Column, type Order } from './dom';
 import { show, type Plot } from './plots';
 import type { Callback, Consumer, Library, SlowCall, Standing } from './replies';
-import { bytes, count, duration, rate, when } from './words';
+import { bytes, count, duration, rate, when } from '../src/words';
 
 const POLL_MS = 2000;
 const WEIGHTS = { stopped: 4, failing: 3, behind: 2, paused: 1, none: 0 };

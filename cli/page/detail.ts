@@ -3,7 +3,7 @@
 import { ask, tell } from './ask';
 import { byId, element, table } from './dom';
 import type { Consumer, Letter, Stream } from './replies';
-import { count, duration, when } from './words';
+import { count, duration, when } from '../src/words';
 
 const STREAMS = 20;
 const LETTERS = 50;

@@ -2,7 +2,7 @@
 
 import uPlot from 'uplot';
 import { byId, element } from './dom';
-import { bytes, count, duration, rate } from './words';
+import { bytes, count, duration, rate } from '../src/words';
 
 export interface Plot {
     readonly time: number[];

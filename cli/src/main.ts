@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line of `gears`: its commands, their options, and the exit code. */
 
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { build } from './commands/build.js';
 import { dashboard, type DashboardOptions } from './commands/dashboard.js';
 import { deploy, type DeployOptions } from './commands/deploy.js';
@@ -11,10 +11,12 @@ import { letters, type LettersOptions } from './commands/letters.js';
 import { logs, type LogsOptions } from './commands/logs.js';
 import { redrive, type RedriveOptions } from './commands/redrive.js';
 import { test, type TestOptions } from './commands/test.js';
+import { top, type TopOptions } from './commands/top.js';
 import { EXIT, Failure } from './failure.js';
 import { whole } from './numbers.js';
 import { Output } from './output.js';
 import { version } from './package.js';
+import { SORTS } from './top/order.js';
 
 const program = new Command('gears')
     .description('Makes, deploys and watches libraries of the redisgears_2 module.')
@@ -111,6 +113,13 @@ serverCommand('dashboard', 'show in the browser how all stands; for you alone, o
     .option('--interval <seconds>', 'how often to look', whole(1, 60), 2)
     .option('--most-consumers <n>', 'show at most so many consumers', whole(1, 10_000), 500)
     .action((options: DashboardOptions & { json?: boolean }) => dashboard(options, out(options)));
+
+serverCommand('top', 'show in the terminal how all stands, those that stand still or fail first')
+    .option('--once', 'print one reading, and end; so it does where there is no terminal')
+    .option('--interval <seconds>', 'how often to look', whole(1, 60), 2)
+    .addOption(new Option('--sort <figure>', 'by what consumers are sorted').choices(SORTS).default('trouble'))
+    .option('--most-consumers <n>', 'show at most so many consumers', whole(1, 10_000), 500)
+    .action((options: TopOptions & { json?: boolean }) => top(options, out(options)));
 
 async function main(): Promise<number> {
     const output = new Output(process.argv.includes('--json'));

@@ -3,7 +3,6 @@
 import type { Address } from '../connection.js';
 import { dashboardServer } from '../dashboard/serve.js';
 import { Guard } from '../dashboard/guard.js';
-import { EXIT, Failure, textOf } from '../failure.js';
 import type { Output } from '../output.js';
 import { Watch } from '../watch/watch.js';
 import { listen, untilAskedToEnd } from './exporter.js';
@@ -28,11 +27,7 @@ export async function dashboard(options: DashboardOptions, output: Output): Prom
     const guard = new Guard();
     const server = dashboardServer(watch, guard);
     try {
-        await watch.start().catch((error: unknown) => {
-            throw error instanceof Failure
-                ? error
-                : new Failure(`cannot connect: ${watch.problem ?? textOf(error)}`, EXIT.unreachable);
-        });
+        await watch.start();
         const port = await listen(server, options.port, HOST);
         const url = `http://${HOST}:${port}/#${guard.token}`;
         output.event({ url }, `The dashboard is at ${url}\nWho has this URL can do what you can. Ctrl-C ends it.`);

@@ -2,7 +2,7 @@
 
 import { Redis } from 'ioredis';
 import { connectionOptions, type Address } from '../connection.js';
-import { textOf } from '../failure.js';
+import { EXIT, Failure, textOf } from '../failure.js';
 import { History } from './history.js';
 import { callbackRows, consumerRows, type CallbackRow, type ConsumerRow } from './rates.js';
 import { readStanding, type Standing } from './standing.js';
@@ -52,8 +52,14 @@ export class Watch {
 
     /** Connects, reads once, and goes on. Throws if the first reading fails. */
     async start(): Promise<void> {
-        await this.redis.connect();
-        await this.#read();
+        try {
+            await this.redis.connect();
+            await this.#read();
+        } catch (error) {
+            throw error instanceof Failure
+                ? error
+                : new Failure(`cannot connect: ${this.problem ?? textOf(error)}`, EXIT.unreachable);
+        }
         this.#schedule();
     }
 
@@ -69,7 +75,10 @@ export class Watch {
         }
         // One reading after another: a slow server is not asked more while it still answers.
         this.#timer = setTimeout(async () => {
-            await this.#read().catch((error: unknown) => (this.problem = textOf(error)));
+            await this.#read().catch((error: unknown) => {
+                // Without a connection the cause is what the last attempt to connect said.
+                this.problem = this.redis.status === 'ready' ? textOf(error) : (this.problem ?? textOf(error));
+            });
             if (!this.#isEnded) {
                 this.#listeners.forEach(listener => listener());
             }
