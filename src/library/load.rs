@@ -86,6 +86,19 @@ pub(crate) struct LoadedSource {
     pub scheduled: Option<(Arc<LibraryExecutor>, Scheduled)>,
 }
 
+impl LoadedSource {
+    /// Of what does not stay as a library.
+    fn passing(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            stays: false,
+            change: None,
+            has_new: false,
+            scheduled: None,
+        }
+    }
+}
+
 /// What a load has changed.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -220,11 +233,8 @@ impl Libraries {
         };
         if request.is_check {
             return Ok(LoadedSource {
-                name: name.to_owned(),
-                stays: false,
                 change: Some(change),
-                has_new: false,
-                scheduled: None,
+                ..LoadedSource::passing(name)
             });
         }
         self.listen(key_events, &staged.registrations)
@@ -243,11 +253,8 @@ impl Libraries {
         let scheduled = scheduled.map(|scheduled| (Arc::clone(&executor), scheduled));
         if request.kind == SourceKind::Script && staged.registrations.is_empty() {
             return Ok(LoadedSource {
-                name: name.to_owned(),
-                stays: false,
-                change: None,
-                has_new: false,
                 scheduled,
+                ..LoadedSource::passing(name)
             });
         }
         let old = registry.remove(name);
