@@ -10,6 +10,7 @@ import { init } from './commands/init.js';
 import { letters, type LettersOptions } from './commands/letters.js';
 import { logs, type LogsOptions } from './commands/logs.js';
 import { redrive, type RedriveOptions } from './commands/redrive.js';
+import { rollback, type RollbackOptions } from './commands/rollback.js';
 import { test, type TestOptions } from './commands/test.js';
 import { top, type TopOptions } from './commands/top.js';
 import { EXIT, Failure } from './failure.js';
@@ -71,6 +72,14 @@ serverCommand('deploy [file]', 'load or upgrade the library, or a script; say wh
     .option('-y, --yes', 'do not ask')
     .action((file: string | undefined, options: DeployOptions & { project: string; json?: boolean }) =>
         deploy(file, options.project, options, out(options)),
+    );
+
+serverCommand('rollback <library>', 'load an earlier text of a library again')
+    .argument('[version]', 'its number; default: that before the present one', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--list', 'only show what the server keeps')
+    .option('-y, --yes', 'do not ask')
+    .action((library: string, version: number | undefined, options: RollbackOptions & { json?: boolean }) =>
+        rollback(library, version, options, out(options)),
     );
 
 serverCommand('logs', "show the module's lines of the server's log, which must be on this machine")

@@ -1,0 +1,112 @@
+/** `gears rollback`: loads an earlier text of a library again, of those that the server keeps; or shows these. */
+
+import { confirm } from '../confirm.js';
+import { withServer, type Address } from '../connection.js';
+import { Failure } from '../failure.js';
+import { table, type Output } from '../output.js';
+import { Fields, type Reply } from '../replies.js';
+import { call } from '../server.js';
+
+export interface RollbackOptions extends Address {
+    readonly list?: boolean;
+    readonly yes?: boolean;
+}
+
+/** A text that the server keeps. */
+interface Version {
+    readonly version: number;
+    readonly digest: string;
+    /** Unix time in milliseconds; 0 where nobody noted it. */
+    readonly loaded_at: number;
+    readonly owner: string;
+    readonly loaded_by: string;
+    readonly bytes: number;
+    readonly current: boolean;
+}
+
+/** Goes back to that version, or to the one before the present one. */
+export async function rollback(
+    library: string,
+    version: number | undefined,
+    options: RollbackOptions,
+    output: Output,
+): Promise<void> {
+    await withServer(options, async redis => {
+        const kept = ((await call(redis, 'RG.FUNCTION', 'VERSIONS', library)) as Reply[]).map(read);
+        if (options.list === true) {
+            output.result({ library, versions: kept }, () => listed(kept));
+            return;
+        }
+        const [earlier] = kept.filter(one => !one.current);
+        const target = version === undefined ? earlier : kept.find(one => one.version === version);
+        if (target === undefined) {
+            const which = version === undefined ? 'an earlier version' : `version ${version}`;
+            throw new Failure(`the server does not keep ${which} of '${library}'\n${listed(kept)}`);
+        }
+        if (target.current) {
+            throw new Failure(`version ${target.version} is what '${library}' is now`);
+        }
+        output.note(`Version ${target.version} of '${library}', ${target.digest.slice(0, 12)}, ${loaded(target)}`);
+        await confirm(
+            'Load it again? Consumers that it does not have lose their progress.',
+            options.yes ?? false,
+        );
+        const report = new Fields(
+            (await call(redis, 'RG.FUNCTION', 'ROLLBACK', library, target.version)) as Reply,
+        );
+        const changes = ['functions', 'stream_consumers', 'triggers'].flatMap(kind => changed(report, kind));
+        const lost = report.list('loses_progress').map(String);
+        const result = { library, from: target.version, version: report.number('version'), changes, lost };
+        output.result(result, () =>
+            [
+                `Loaded version ${target.version} of '${library}' again, as version ${result.version}`,
+                ...changes.map(change => `  ${change}`),
+                ...lost.map(name => `  consumer ${name} lost its progress`),
+            ].join('\n'),
+        );
+    });
+}
+
+function read(reply: Reply): Version {
+    const fields = new Fields(reply);
+    return {
+        version: fields.number('version'),
+        digest: fields.text('digest'),
+        loaded_at: fields.number('loaded_at'),
+        owner: fields.text('user'),
+        loaded_by: fields.text('loaded_by'),
+        bytes: fields.number('bytes'),
+        current: fields.number('current') === 1,
+    };
+}
+
+/** When a version was loaded, and by whom, as far as that was noted. */
+function loaded({ loaded_at, loaded_by }: Version): string {
+    const when = loaded_at === 0 ? 'loaded at an unknown time' : `loaded at ${new Date(loaded_at).toISOString()}`;
+    return loaded_by === '' ? when : `${when} by ${loaded_by}`;
+}
+
+function listed(versions: readonly Version[]): string {
+    const rows = versions.map(one => [
+        one.version,
+        one.current ? 'now' : '',
+        one.digest.slice(0, 12),
+        one.bytes,
+        one.loaded_at === 0 ? 'unknown' : new Date(one.loaded_at).toISOString(),
+        one.loaded_by,
+        one.owner,
+    ]);
+    return table(['VERSION', '', 'DIGEST', 'BYTES', 'LOADED', 'BY', 'OWNER'], rows);
+}
+
+/** What of a kind came, went and is another now. */
+function changed(report: Fields, kind: string): string[] {
+    const fields = new Fields(report.raw(kind));
+    const word = kind.replace(/^stream_/, '').replace(/s$/, '');
+    const signs = [
+        ['added', '+'],
+        ['removed', '-'],
+        ['changed', '~'],
+    ] as const;
+    return signs.flatMap(([field, sign]) => fields.list(field).map(name => `${sign} ${word} ${String(name)}`));
+}
