@@ -5,6 +5,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { build } from './commands/build.js';
 import { dashboard, type DashboardOptions } from './commands/dashboard.js';
 import { deploy, type DeployOptions } from './commands/deploy.js';
+import { dev, type DevOptions } from './commands/dev.js';
 import { exporter, type ExporterOptions } from './commands/exporter.js';
 import { init } from './commands/init.js';
 import { letters, type LettersOptions } from './commands/letters.js';
@@ -61,6 +62,13 @@ command('build', 'bundle the library into one script')
     .action((options: { minify?: boolean; project: string; json?: boolean }) =>
         build(options.project, options, out(options)),
     );
+
+serverCommand('dev', 'keep the library on a server as its source is now; show what it logs, and what is wrong')
+    .option('-C, --project <folder>', 'the folder of the project', '.')
+    .option('--port <port>', 'where its own server listens; default: on a socket file alone', whole(1, 65_535))
+    .option('--server <program>', "the program of its own server; default: REDIS_SERVER of the environment, or redis-server")
+    .option('--module <file>', "the module; default: GEARS_MODULE of the environment, or that of the tool's checkout")
+    .action((options: DevOptions & { json?: boolean }) => dev(options, out(options)));
 
 serverCommand('deploy [file]', 'load or upgrade the library, or a script; say what changes, ask where something is lost')
     .option('-C, --project <folder>', 'the folder of the project', '.')

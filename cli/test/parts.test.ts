@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { prologue, readPrologue } from '../src/bundle.js';
-import { parseLine } from '../src/commands/logs.js';
+import { parseLine } from '../src/log_file.js';
 import { connectionOptions } from '../src/connection.js';
 import { describe, difference } from '../src/difference.js';
 import { EXIT, Failure } from '../src/failure.js';
