@@ -310,3 +310,44 @@ def test_an_owner_without_the_right_to_notes_of_once_hears_of_it_before_the_work
     server.add("stream", 2)
     server.wait_stream(total_record_processed=2)
     assert server.run("LRANGE", "mine:done", 0, -1) == ["2"]
+
+
+BLOCKS = {
+    "gone": (lambda people: people.delete("owner"), lambda people: people.set("owner", *OWNER), "owner.*does not exists? or disabled"),
+    "without XREAD": (lambda people: people.change("owner", "-xread"), lambda people: people.change("owner", "+xread"), "owner.*XREAD"),
+}
+
+
+def info_of_consumer(server, *stream):
+    return fields(server.run("RG.CONSUMER", "INFO", "lib", "consumer", *stream))
+
+
+@pytest.mark.parametrize("kind", CALLBACKS)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_consumer_whose_owner_lacks_something_is_blocked_and_says_why(server, people, block, kind):
+    begin, end, reason = BLOCKS[block]
+    load_as(people.make("owner", *OWNER), consumer(callback=CALLBACKS[kind] % ""))
+    server.add("stream", 1)
+    server.wait_seen("stream 1")
+    assert (info_of_consumer(server)["state"], info_of_consumer(server)["reason"]) == ("running", "None")
+
+    begin(people)
+    server.add("stream", 2)
+    server.wait(lambda: info_of_consumer(server)["state"] == "blocked", lambda: info_of_consumer(server))
+    shown = info_of_consumer(server)
+    assert re.search(reason, shown["reason"]) and shown["blocked_streams"] == 1
+    of_stream = info_of_consumer(server, "STREAM", "stream")
+    assert (of_stream["state"], of_stream["reason"]) == ("blocked", shown["reason"])
+    _, rows = server.run("RG.CONSUMER", "STREAMS", "lib", "consumer", "STATE", "blocked")
+    assert [fields(row)["name"] for row in rows] == ["stream"]
+    line = server.client.info("redisgears_2_consumers")["redisgears_2_consumer_lib_consumer"]
+    assert (line["state"], line["blocked_streams"]) == ("blocked", 1)
+    assert re.search(reason, line["reason"])
+
+    end(people)
+    server.wait_seen("stream 1", "stream 2")
+    server.wait(lambda: info_of_consumer(server)["state"] == "running", lambda: info_of_consumer(server))
+    shown = info_of_consumer(server)
+    assert (shown["reason"], shown["blocked_streams"]) == ("None", 0)
+    server.wait(lambda: server.times_logged("[lib/consumer] is not blocked any more") == 1, server.log_text)
+    assert server.times_logged("[lib/consumer] is blocked at stream 'stream'") == 1

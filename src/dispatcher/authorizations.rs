@@ -1,26 +1,34 @@
 //! Whether owners may have the streams that their consumers ask for.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
-use gears_core::delivery::{Event, SubscriptionKey};
+use gears_core::delivery::{ConsumerKey, Event, SubscriptionKey};
 
 use super::bindings::ConsumerBinding;
 use super::delivery_core::DeliveryCore;
-use super::stream_access::Streams;
+use super::stream_access::{ConsumerName, Streams};
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
+
+/// How many are tried again in one event-loop iteration.
+const AT_ONCE: usize = 4096;
 
 /// What is known of that. Used by the main thread only.
 #[derive(Default)]
 pub(super) struct Authorizations {
     /// Subscriptions whose owner may have the stream, as of this event-loop iteration.
     authorized: RefCell<HashSet<SubscriptionKey>>,
-    /// Subscriptions whose owner may not have the stream, and when to try again.
-    refused: RefCell<Vec<(SubscriptionKey, Instant)>>,
+    /// Subscriptions whose owner may not have the stream.
+    refused: RefCell<HashSet<SubscriptionKey>>,
+    /// The same, the one first that is tried again first, and when.
+    again: RefCell<VecDeque<(SubscriptionKey, Instant)>>,
+    /// Consumers of which the log says that they are blocked, and what they are called there.
+    blocked: RefCell<HashMap<ConsumerKey, String>>,
 }
 
 impl Authorizations {
@@ -39,34 +47,76 @@ impl Authorizations {
         }
         let Err(error) = streams.authorize(&binding.credentials, stream, binding.trims) else {
             self.authorized.borrow_mut().insert(sub);
+            if !self.blocked.borrow().is_empty() {
+                core.on(Event::Authorized(sub));
+            }
             return true;
         };
+        self.log_begin(core, sub, binding, stream, &error);
         core.on(Event::Refused {
             sub,
             error: error.into(),
         });
-        let mut refused = self.refused.borrow_mut();
-        let again = Instant::now() + REFUSED;
-        match refused.iter_mut().find(|(other, _)| *other == sub) {
-            Some((_, until)) => *until = again,
-            None => refused.push((sub, again)),
+        if self.refused.borrow_mut().insert(sub) {
+            let again = Instant::now() + REFUSED;
+            self.again.borrow_mut().push_back((sub, again));
         }
         false
     }
 
     /// Has those tried again that have waited for long enough.
     pub(super) fn retry(&self, core: &DeliveryCore) {
-        let mut refused = self.refused.borrow_mut();
-        if refused.is_empty() {
+        if self.blocked.borrow().is_empty() && self.again.borrow().is_empty() {
             return;
         }
         let now = Instant::now();
-        refused.retain(|(sub, until)| {
-            let waits = now < *until;
-            if !waits {
-                core.on(Event::Yielded(*sub));
+        let mut again = self.again.borrow_mut();
+        let mut tried = 0;
+        while tried < AT_ONCE
+            && let Some((sub, until)) = again.front().copied()
+            && until <= now
+        {
+            tried += 1;
+            again.pop_front();
+            self.refused.borrow_mut().remove(&sub);
+            core.on(Event::Yielded(sub));
+        }
+        self.log_ends(core);
+    }
+
+    /// Says once in the log that a consumer is blocked, however many of its streams are.
+    fn log_begin(
+        &self,
+        core: &DeliveryCore,
+        sub: SubscriptionKey,
+        binding: &ConsumerBinding,
+        stream: &[u8],
+        error: &str,
+    ) {
+        let Some(consumer) = core.inspect(|delivery| delivery.consumer_of(sub)) else {
+            return;
+        };
+        self.blocked
+            .borrow_mut()
+            .entry(consumer)
+            .or_insert_with(|| {
+                let ConsumerName { library, consumer } = &binding.name;
+                let name = format!("{library}/{consumer}");
+                let stream = stream.escape_ascii();
+                log::warn!("[{name}] is blocked at stream '{stream}', and tries again: {error}");
+                name
+            });
+    }
+
+    /// Says in the log what consumers are blocked no more.
+    fn log_ends(&self, core: &DeliveryCore) {
+        self.blocked.borrow_mut().retain(|consumer, name| {
+            let is_blocked = core.inspect(|delivery| delivery.blocked_streams(*consumer).0 > 0);
+            let is_there = core.inspect(|delivery| delivery.spec(*consumer).is_some());
+            if !is_blocked && is_there {
+                log::warn!("[{name}] is not blocked any more");
             }
-            waits
+            is_blocked
         });
     }
 

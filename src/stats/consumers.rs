@@ -2,7 +2,9 @@
 
 use crate::library::Registry;
 use crate::server::InfoField;
-use gears_core::delivery::{ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView};
+use gears_core::delivery::{
+    ConsumerKey, Delivery, EntryId, Percentiles, State, Stats, StreamView, error_text,
+};
 use gears_v8::ports::Reply;
 
 /// Counters that LIST shows only for consumers with options.
@@ -81,22 +83,28 @@ pub(super) fn of_consumers(registry: &Registry, delivery: &mut Delivery) -> Vec<
                 reason = "times are not negative, and below a year"
             )]
             numbers.extend(times.map(|(name, ms)| (name, ms.round() as u64)));
-            let state = match overview.state {
-                State::Running => 0,
-                State::Waiting => 1,
-                State::Paused => 2,
-                State::Aborted => 3,
-                State::Refused => 4,
-            };
-            numbers.push(("state", state));
-            numbers.extend(redriven);
-            fields.push(InfoField::Numbers(
+            let number = |(name, number): (&'static str, u64)| (name, number.to_string());
+            let mut texts: Vec<_> = numbers.into_iter().map(number).collect();
+            texts.push(("state", state_word(overview.state).to_owned()));
+            texts.extend(redriven.into_iter().map(number));
+            texts.push(("blocked_streams", overview.blocked_streams.to_string()));
+            let reason = overview
+                .reason
+                .as_deref()
+                .map_or("None", error_text::message);
+            texts.push(("reason", on_a_line(reason)));
+            fields.push(InfoField::Texts(
                 format!("consumer_{library}_{name}"),
-                numbers,
+                texts,
             ));
         }
     }
     fields
+}
+
+/// A text as a value of a line of INFO, which has room for no line break, `,` or `=`.
+fn on_a_line(text: &str) -> String {
+    text.replace(|one: char| one.is_control() || ",=".contains(one), "_")
 }
 
 /// What becomes of dead letters that were redriven.
@@ -116,13 +124,18 @@ fn redriven(delivery: &mut Delivery, consumer: ConsumerKey) -> [(&'static str, u
 }
 
 pub(crate) fn state(state: State) -> Reply {
-    Reply::text(match state {
+    Reply::text(state_word(state))
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
         State::Running => "running",
         State::Waiting => "waiting",
         State::Paused => "paused",
         State::Aborted => "aborted",
         State::Refused => "refused",
-    })
+        State::Blocked => "blocked",
+    }
 }
 
 pub(crate) fn position(stream: &StreamView<'_>) -> Reply {

@@ -109,6 +109,8 @@ fn of_consumer(
     fields.extend(times(&totals.percentiles()));
     fields.extend(stats::figures(figures));
     fields.push(("last_error_stack", last_error_stack));
+    fields.push(("reason", stats::error(overview.reason.as_deref())));
+    fields.push(("blocked_streams", Reply::count(overview.blocked_streams)));
     Reply::record(fields)
 }
 
@@ -159,6 +161,12 @@ fn of_stream(
     let last_error = stream.last_error().map(|error| &**error);
     fields.push(("last_error", stats::error(last_error)));
     fields.push(("last_error_stack", stats::stack(last_error)));
+    let reason = match state {
+        State::Blocked => stream.blocked().map(|error| &**error),
+        State::Refused => refusal.map(|refusal| &*refusal.error),
+        _ => None,
+    };
+    fields.push(("reason", stats::error(reason)));
     Reply::record(fields)
 }
 

@@ -56,6 +56,7 @@ pub(super) const STREAMS: Command = Command {
                 token("paused", "paused"),
                 token("aborted", "aborted"),
                 token("refused", "refused"),
+                token("blocked", "blocked"),
             ]),
             optional: true,
             ..text("state")
@@ -90,7 +91,9 @@ fn run(app: &App, _context: &Context, arguments: &[&[u8]]) -> Reply {
     let now_ms = app.dispatcher.time();
     let choice = match (wanted.by_lag, wanted.state, wanted.cursor.unwrap_or(0)) {
         (true, ..) => Choice::Behind,
-        (false, None | Some(State::Running | State::Refused), place) => Choice::Before(place),
+        (false, None | Some(State::Running | State::Refused | State::Blocked), place) => {
+            Choice::Before(place)
+        }
         (false, Some(state), place) => Choice::Held(state, place),
     };
     let end = Instant::now() + PATIENCE;
@@ -180,6 +183,7 @@ fn state(name: &[u8]) -> Result<State, Reply> {
         ("paused", State::Paused),
         ("aborted", State::Aborted),
         ("refused", State::Refused),
+        ("blocked", State::Blocked),
     ];
     let found = all
         .iter()

@@ -273,6 +273,8 @@ fn describe_consumer(
             ("state", stats::state(overview.state).into()),
         ]
     });
+    let reason = overview.reason.as_deref();
+    let reason = reason.map(|reason| ("reason", stats::error(Some(reason)).into()));
     if verbosity >= WITH_STREAMS {
         let describe =
             move |stream: &StreamView<'_>| describe_stream(stream, verbosity, with_options);
@@ -280,6 +282,7 @@ fn describe_consumer(
         fields.push(("streams", Shown::Streams(streams)));
     }
     fields.extend(shown.into_iter().flatten());
+    fields.extend(reason);
     Shown::Record(fields)
 }
 

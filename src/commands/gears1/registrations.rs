@@ -248,6 +248,7 @@ fn status(state: State) -> &'static str {
         State::Paused => "PAUSED",
         State::Aborted => "ABORTED",
         State::Refused => "WRITES_REFUSED",
+        State::Blocked => "BLOCKED",
     }
 }
 

@@ -47,6 +47,8 @@ pub enum State {
     Waiting,
     /// It waits until the server takes writes again.
     Refused,
+    /// Its owner may not have the stream now, or the stream is not served here; it is tried again.
+    Blocked,
     /// Somebody paused it.
     Paused,
     /// It stopped for a failure.

@@ -204,6 +204,8 @@ pub enum Event<'a> {
         /// Why.
         error: Arc<str>,
     },
+    /// The owner of a consumer may have the stream: where it was [`Event::Refused`] before, that is over.
+    Authorized(SubscriptionKey),
     /// A [`Dispatch::Run`] ended, or what was refused may be tried again, whether or not there is
     /// more to do.
     Yielded(SubscriptionKey),
@@ -231,6 +233,7 @@ impl Event<'_> {
             | Self::Recalled { sub, .. }
             | Self::Abandoned { sub, .. }
             | Self::Refused { sub, .. }
+            | Self::Authorized(sub)
             | Self::Yielded(sub) => Some(*sub),
             Self::Appended(_)
             | Self::Found(_)

@@ -153,7 +153,7 @@ impl Standings {
             State::Waiting => Some(&self.waiting),
             State::Paused => Some(&self.paused),
             State::Aborted => Some(&self.aborted),
-            State::Running | State::Refused => None,
+            State::Running | State::Refused | State::Blocked => None,
         };
         let below = places.map(|places| places.range(..below).rev());
         below.into_iter().flatten().copied()

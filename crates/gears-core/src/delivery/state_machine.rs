@@ -9,6 +9,7 @@
 //! of entries, consumers, streams and the server, and the decisions.
 
 mod batches;
+mod blocked;
 mod checkpoints;
 mod consumers;
 mod control;
@@ -30,7 +31,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ struct RegisteredConsumer {
     standings: Standings,
     /// Its dead letters that were redriven, if any were.
     redrives: Option<Box<ConsumerRedrives>>,
+    /// The streams that its owner may not have now, each with what was said.
+    blocked: BTreeMap<SubscriptionKey, Arc<str>>,
 }
 
 impl RegisteredConsumer {
@@ -276,22 +279,9 @@ impl Delivery {
                 }
             }
             Event::Abandoned { sub, id } => self.abandoned(sub, id),
-            Event::Refused { sub, error } => {
-                if let Some(state) = self.subs.get_mut(sub) {
-                    let totals = &mut self.consumers[state.consumer].totals;
-                    totals.note_error(Arc::clone(&error));
-                    state.tally.note_error(error);
-                    state.refuse();
-                    self.urgent.forget(sub);
-                    self.schedule_next_in_order(sub);
-                }
-            }
-            Event::Yielded(sub) => {
-                if let Some(state) = self.subs.get_mut(sub) {
-                    state.end_refusal();
-                }
-                self.schedule(sub);
-            }
+            Event::Refused { sub, error } => self.refused_to_owner(sub, error),
+            Event::Authorized(sub) => self.authorized(sub),
+            Event::Yielded(sub) => self.yielded(sub),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Consumers come, change and go; and what is shown of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::arrival_order::ArrivalOrder;
@@ -34,6 +35,7 @@ pub struct StreamView<'a> {
     state_of: Seen<'a>,
     now_ms: u64,
     refusal: Option<&'a Refusal>,
+    blocked: Option<&'a Arc<str>>,
 }
 
 impl StreamView<'_> {
@@ -77,6 +79,12 @@ impl StreamView<'_> {
     pub fn last_error(&self) -> Option<&Arc<str>> {
         let refused = self.refusal.map(|refusal| &refusal.error);
         refused.or(self.stats.last_error.as_ref())
+    }
+
+    /// Why its owner may not have it now, if so.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&Arc<str>> {
+        self.blocked
     }
 
     /// Why nothing is dispatched.
@@ -134,6 +142,7 @@ impl Delivery {
             recent: RecentSpreads::default(),
             standings: Standings::default(),
             redrives: None,
+            blocked: BTreeMap::new(),
         });
         let spec = &self.consumers[consumer].spec;
         self.prefixes.insert(&spec.prefix, spec.exact, consumer);
@@ -146,6 +155,7 @@ impl Delivery {
     pub fn suspend_consumer(&mut self, key: ConsumerKey) {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.suspended = true;
+            consumer.blocked.clear();
             self.recall_all(key, Recall::Upgrade);
         }
     }
@@ -246,6 +256,7 @@ impl Delivery {
         let stream = &self.streams[sub.stream];
         let consumer = &self.consumers[sub.consumer];
         let is_cleared = stream.matched_at < consumer.cleared_at;
+        let blocked = consumer.blocked.get(&key);
         StreamView {
             db: self.names.db(stream.home),
             name: &stream.name,
@@ -255,7 +266,11 @@ impl Delivery {
                 sub.tally.stats()
             },
             spread: consumer.recent.get(key),
-            state: self.or_refused(sub.delivery_state.state(self.now_ms)),
+            state: match self.or_refused(sub.delivery_state.state(self.now_ms)) {
+                State::Running if blocked.is_some() => State::Blocked,
+                state => state,
+            },
+            blocked,
             state_of: sub,
             now_ms: self.now_ms,
             refusal: self.refusal(),
@@ -277,6 +292,13 @@ impl Delivery {
         let consumer = self.consumers.get(key);
         let delivery_state = consumer.map(|one| one.delivery_state.clone());
         delivery_state.unwrap_or_default().recorded(self.now_ms)
+    }
+
+    /// The consumer that a subscription is of.
+    #[must_use]
+    pub fn consumer_of(&self, sub: SubscriptionKey) -> Option<ConsumerKey> {
+        let is_there = self.subs.contains_key(sub);
+        is_there.then(|| self.subs.consumer_of(sub))
     }
 
     /// How many streams a consumer knows.

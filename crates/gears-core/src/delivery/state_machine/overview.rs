@@ -28,6 +28,10 @@ pub struct Overview<'a> {
     pub spec: &'a ConsumerSpec,
     /// As with that of its streams that is worst off.
     pub state: State,
+    /// How many of its streams its owner may not have now.
+    pub blocked_streams: usize,
+    /// Why it is blocked, or what the server says against writes.
+    pub reason: Option<Arc<str>>,
     /// Whether the consumer or one of its streams is held up.
     pub is_held: bool,
     /// How many streams it knows.
@@ -55,6 +59,15 @@ impl Delivery {
             },
             state => state,
         };
+        let state = match state {
+            State::Running | State::Waiting if !consumer.blocked.is_empty() => State::Blocked,
+            state => state,
+        };
+        let reason = match state {
+            State::Blocked => consumer.blocked.values().next().cloned(),
+            State::Refused => self.refusal.as_ref().map(|one| Arc::clone(&one.error)),
+            _ => None,
+        };
         let aborted = standings.last_aborted();
         let aborted = aborted.and_then(|place| consumer.subs.get(place));
         let aborted = aborted.map(|at| self.subs.key_at(at));
@@ -62,6 +75,8 @@ impl Delivery {
         Some(Overview {
             spec: &consumer.spec,
             state,
+            blocked_streams: consumer.blocked.len(),
+            reason,
             is_held: state != State::Running || standings.is_any_held(self.now_ms),
             streams: consumer.subs.len(),
             in_flight: standings.in_flight(),

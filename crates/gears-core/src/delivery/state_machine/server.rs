@@ -13,6 +13,8 @@ impl Delivery {
         // What the server refuses in its new role has to be told anew.
         self.refusal = None;
         for consumer in self.all_consumers() {
+            // Whether owners may have their streams is asked anew as well.
+            self.consumers[consumer].blocked.clear();
             if primary {
                 self.rescan_all(consumer);
             } else {

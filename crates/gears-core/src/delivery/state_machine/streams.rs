@@ -127,6 +127,7 @@ impl Delivery {
                     }));
             }
             state.order = ArrivalOrder::default();
+            self.discarded.add(std::mem::take(&mut state.blocked));
             state.subs.discard(&mut self.discarded);
             standings.discard(&mut self.discarded);
         }
@@ -248,6 +249,7 @@ impl Delivery {
     fn end_subscription(&mut self, sub: SubscriptionKey, state: &Subscription) {
         let consumer = &mut self.consumers[state.consumer];
         consumer.standings.remove(sub);
+        consumer.blocked.remove(&sub);
         consumer.order.forget(sub);
         if let Some(first) = consumer.order.first() {
             self.schedule_one(first);

@@ -1,0 +1,128 @@
+//! Streams that the owner of their consumer may not have now: nothing is dispatched of them, and they are
+//! tried again a little later.
+//!
+//! A stream stays noted while it is tried, so that nobody sees it go and come back.
+
+use std::sync::Arc;
+
+use super::super::{ConsumerKey, SubscriptionKey};
+use super::Delivery;
+
+impl Delivery {
+    /// The owner may not have the stream.
+    pub(super) fn refused_to_owner(&mut self, sub: SubscriptionKey, error: Arc<str>) {
+        let Some(state) = self.subs.get_mut(sub) else {
+            return;
+        };
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.totals.note_error(Arc::clone(&error));
+        consumer.blocked.insert(sub, Arc::clone(&error));
+        state.tally.note_error(error);
+        state.refuse();
+        self.urgent.forget(sub);
+        self.schedule_next_in_order(sub);
+    }
+
+    /// The owner may have the stream.
+    pub(super) fn authorized(&mut self, sub: SubscriptionKey) {
+        if self.subs.contains_key(sub) {
+            let consumer = self.subs.consumer_of(sub);
+            self.consumers[consumer].blocked.remove(&sub);
+        }
+    }
+
+    /// A run ended, or what was refused may be tried again.
+    pub(super) fn yielded(&mut self, sub: SubscriptionKey) {
+        if let Some(state) = self.subs.get_mut(sub) {
+            state.end_refusal();
+            // Where there is nothing to do now, nobody asks for the stream, and nobody is refused it.
+            if !self.is_runnable(sub) {
+                self.authorized(sub);
+            }
+        }
+        self.schedule(sub);
+    }
+
+    /// How many streams of a consumer its owner may not have now, and what was said of the first.
+    #[must_use]
+    pub fn blocked_streams(&self, key: ConsumerKey) -> (usize, Option<&Arc<str>>) {
+        self.there(key).map_or((0, None), |one| {
+            (one.blocked.len(), one.blocked.values().next())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{ConsumerSpec, Event, KeyRef, Mode, State};
+
+    fn blocked(core: &mut Delivery, consumer: ConsumerKey) -> (State, usize, Option<String>) {
+        let overview = core.overview(consumer).unwrap();
+        let reason = overview.reason.map(|reason| reason.to_string());
+        (overview.state, overview.blocked_streams, reason)
+    }
+
+    #[test]
+    fn a_consumer_is_blocked_until_its_owner_may_have_all_of_its_streams_again() {
+        let mut core = Delivery::new(true);
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 1, false, Mode::Async));
+        for name in [b"s1", b"s2", b"s3"] {
+            core.on(Event::Appended(KeyRef { db: 0, name }));
+        }
+        let subs: Vec<_> = core.subs.keys().collect();
+        for (number, sub) in subs.iter().enumerate() {
+            let error = format!("NOPERM {number}").into();
+            core.on(Event::Refused { sub: *sub, error });
+        }
+        let first = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            blocked(&mut core, consumer),
+            (State::Blocked, 3, first("NOPERM 0"))
+        );
+        // It is tried again: that says nothing yet.
+        core.on(Event::Yielded(subs[0]));
+        assert_eq!(core.view(subs[0]).state, State::Blocked);
+        core.on(Event::Authorized(subs[0]));
+        assert_eq!(core.view(subs[0]).state, State::Running);
+        assert_eq!(
+            blocked(&mut core, consumer),
+            (State::Blocked, 2, first("NOPERM 1"))
+        );
+        let (db, name) = core.stream_of(subs[1]).unwrap();
+        core.on(Event::Removed(KeyRef { db, name: &name }));
+        assert_eq!(blocked(&mut core, consumer).1, 1);
+        core.on(Event::RoleChanged { primary: false });
+        assert_eq!(blocked(&mut core, consumer), (State::Running, 0, None));
+    }
+
+    /// A consumer that is blocked at its only stream.
+    fn blocked_at_one(core: &mut Delivery) -> (ConsumerKey, SubscriptionKey) {
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 1, false, Mode::Async));
+        core.on(Event::Appended(KeyRef { db: 0, name: b"s" }));
+        let sub = core.subs.keys().next().unwrap();
+        let error = "NOPERM".into();
+        core.on(Event::Refused { sub, error });
+        assert_eq!(blocked(core, consumer).0, State::Blocked);
+        (consumer, sub)
+    }
+
+    #[test]
+    fn a_consumer_whose_streams_are_flushed_is_not_blocked_any_more() {
+        for db in [None, Some(0)] {
+            let mut core = Delivery::new(true);
+            let (consumer, _) = blocked_at_one(&mut core);
+            core.on(Event::Flushed(db));
+            assert_eq!(blocked(&mut core, consumer), (State::Running, 0, None));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_paused_is_blocked_by_nobody_when_it_is_tried_again() {
+        let mut core = Delivery::new(true);
+        let (consumer, sub) = blocked_at_one(&mut core);
+        core.pause(consumer, None);
+        core.on(Event::Yielded(sub));
+        assert_eq!(blocked(&mut core, consumer).1, 0);
+    }
+}
