@@ -28,7 +28,10 @@ BY_HAND = {"on_failure": "retry", "retry_interval": AN_HOUR}
 COUNTERS = ["processed", "in_flight", "attempts", "failures", "given_up", "dead_letters", "filtered"]
 TIMES = ["lag_ms_p50", "lag_ms_p99", "processing_ms_p50", "processing_ms_p99"]
 FIGURES = ["calls", "errors", "running", "duration_ms_p50", "duration_ms_p99", "duration_ms_max", "locked_ms", "bytes"]
-OF_CONSUMER = ["name", "library", "prefix", "window", "trim", "options", "state", "error", "streams", *COUNTERS, *TIMES, *FIGURES, "last_error_stack", "reason", "blocked_streams"]
+OF_CONSUMER = [
+    "name", "library", "prefix", "window", "trim", "options", "state", "error", "streams",
+    *COUNTERS, *TIMES, *FIGURES, "last_error_stack", "reason", "blocked_streams",
+]
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
 OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error", "last_error_stack", "reason"]
 
