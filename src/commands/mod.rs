@@ -9,6 +9,7 @@ mod fcall;
 mod function;
 mod gears1;
 mod internals;
+mod pausing;
 mod slowlog;
 mod trigger;
 

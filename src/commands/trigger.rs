@@ -9,9 +9,8 @@ use gears_core::snapshot::Paused;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::Reply;
 
-use super::{
-    COMMAND, CONTAINER, READ_ONLY, entry, find_library, help_of, subcommand, text, wrong_arity,
-};
+use super::pausing::set_paused;
+use super::{COMMAND, CONTAINER, entry, find_library, help_of, subcommand, text, wrong_arity};
 
 /// ACL categories of the commands that only look.
 const CATEGORIES: &str = "scripting slow";
@@ -87,25 +86,17 @@ fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
 }
 
 fn set(app: &App, context: &Context, arguments: &[&[u8]], is_paused: bool) -> Reply {
-    let [library, trigger] = arguments else {
-        let name = if is_paused { "pause" } else { "resume" };
-        return wrong_arity(&format!("rg.trigger|{name}"));
-    };
-    if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
-    }
-    let found = {
-        let registry = app.libraries.all();
-        let found = find(&registry, library, trigger);
-        found.map(|(name, _, trigger, _)| (name.to_owned(), trigger.to_owned()))
-    };
-    match found {
-        Ok((library, trigger)) => {
-            app.set_paused(context, &library, &Paused::Trigger(trigger), is_paused);
-            Reply::OK
-        }
-        Err(error) => Reply::Error(error),
-    }
+    set_paused(
+        app,
+        context,
+        "rg.trigger",
+        arguments,
+        is_paused,
+        |registry, library, trigger| {
+            let (name, _, trigger, _) = find(registry, library, trigger)?;
+            Ok((name.to_owned(), Paused::Trigger(trigger.to_owned())))
+        },
+    )
 }
 
 fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {

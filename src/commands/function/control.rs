@@ -1,7 +1,8 @@
 //! `RG.FUNCTION PAUSE` and `RESUME`.
 
 use crate::app::App;
-use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
+use crate::commands::pausing::set_paused;
+use crate::commands::{COMMAND, entry, subcommand, text};
 use crate::server::{Command, Context};
 use gears_core::snapshot::Paused;
 use gears_v8::ports::Reply;
@@ -44,23 +45,15 @@ fn resume(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
 }
 
 fn set(app: &App, context: &Context, arguments: &[&[u8]], is_paused: bool) -> Reply {
-    let [library, function] = arguments else {
-        let name = if is_paused { "pause" } else { "resume" };
-        return wrong_arity(&format!("rg.function|{name}"));
-    };
-    if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
-    }
-    let found = {
-        let registry = app.libraries.all();
-        let found = super::info::find(&registry, library, function);
-        found.map(|(name, _, function)| (name.to_owned(), function.name.clone()))
-    };
-    match found {
-        Ok((library, function)) => {
-            app.set_paused(context, &library, &Paused::Function(function), is_paused);
-            Reply::OK
-        }
-        Err(error) => Reply::Error(error),
-    }
+    set_paused(
+        app,
+        context,
+        "rg.function",
+        arguments,
+        is_paused,
+        |registry, library, function| {
+            let (name, _, function) = super::info::find(registry, library, function)?;
+            Ok((name.to_owned(), Paused::Function(function.name.clone())))
+        },
+    )
 }
