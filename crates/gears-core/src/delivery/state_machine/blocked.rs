@@ -36,7 +36,8 @@ impl Delivery {
         if let Some(state) = self.subs.get_mut(sub) {
             state.end_refusal();
             // Where there is nothing to do now, nobody asks for the stream, and nobody is refused it.
-            if !self.is_runnable(sub) {
+            let noted = !self.consumers[state.consumer].blocked.is_empty();
+            if noted && !self.is_runnable(sub) {
                 self.authorized(sub);
             }
         }
