@@ -15,6 +15,7 @@ import { rollback, type RollbackOptions } from './commands/rollback.js';
 import { test, type TestOptions } from './commands/test.js';
 import { top, type TopOptions } from './commands/top.js';
 import { EXIT, Failure } from './failure.js';
+import { MOST_REDRIVEN } from './letters.js';
 import { whole } from './numbers.js';
 import { Output } from './output.js';
 import { version } from './package.js';
@@ -76,6 +77,7 @@ serverCommand('deploy [file]', 'load or upgrade the library, or a script; say wh
     .option('--config <file>', 'a file with a JSON object, which the library sees as redis.config;\n' +
         'default: that of gears.json, else what the library has')
     .option('--no-config', 'the library has none')
+    .option('--owner <user>', 'whom the library acts as; default: whom it acts as now, or who loads it first')
     .option('--dry-run', 'only say what would change')
     .option('-y, --yes', 'do not ask')
     .action((file: string | undefined, options: DeployOptions & { project: string; json?: boolean }) =>
@@ -106,8 +108,9 @@ serverCommand('letters <library> <consumer>', 'show dead letters')
     );
 
 serverCommand('redrive <library> <consumer>', 'deliver dead letters once more, the oldest first')
-    .option('--stream <key>', 'only those about this stream; default: of each stream that has some')
-    .option('--count <n>', 'at most so many of each stream', whole(1, 10_000), 100)
+    .option('--stream <key>', 'only those about this stream')
+    .option('--error <pattern>', "only those whose error matches; '*' is any text")
+    .option('--count <n>', 'at most so many', whole(1, MOST_REDRIVEN), 100)
     .option('--wait <seconds>', 'how long to wait for the outcome', whole(0, 86_400), 30)
     .action((library: string, consumer: string, options: RedriveOptions & { json?: boolean }) =>
         redrive(library, consumer, options, out(options)),

@@ -54,3 +54,8 @@ export function bytes(value: number | null | undefined): string {
 export function when(ms: number | null | undefined): string {
     return ms ? new Date(ms).toLocaleString('sv') : '–';
 }
+
+/** `1 stream`, `2 streams`. */
+export function plural(count: number, noun: string): string {
+    return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

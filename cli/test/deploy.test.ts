@@ -39,7 +39,7 @@ function deploy(file: string, ...more: string[]) {
 async function deployed(): Promise<void> {
     const first = await deploy(script(where, 'lib', CONSUMER + FUNCTION));
     assert.equal(first.code, 0, first.stderr);
-    assert.match(first.stdout, /^Loaded library 'lib':\n  \+ consumer c: prefix 's:', window 1\n  \+ function f$/m);
+    assert.match(first.stdout, /^Loaded library 'lib', version 1:\n  \+ consumer c\n  \+ function f$/m);
     await redis.xadd('s:1', '*', 'a', '1');
     await eventually(async () => (await libraries(redis))[0]?.consumers[0]?.streams === 1);
 }
@@ -48,7 +48,16 @@ test('an upgrade that changes nothing says so', async () => {
     await deployed();
     const again = await deploy(script(where, 'lib', CONSUMER + FUNCTION), '--json');
     assert.equal(again.code, 0, again.stderr);
-    assert.deepEqual(again.json, { library: 'lib', action: 'upgrade', changes: [], deployed: true, owner: 'default' });
+    const { digest, ...report } = again.json;
+    assert.match(digest, /^[0-9a-f]{64}$/);
+    const kept = (...names: string[]) => ({ added: [], removed: [], changed: [], kept: names });
+    assert.deepEqual(report, {
+        library: 'lib', engine: 'js', action: 'none', version: 1, owner: 'default', owner_before: 'default',
+        configuration: 'none', functions: kept('f'), stream_consumers: kept('c'), triggers: kept(),
+        loses_progress: [], warnings: [], deployed: true,
+    });
+    const text = await deploy(script(where, 'lib', CONSUMER + FUNCTION));
+    assert.equal(text.stdout, "Loaded again library 'lib', version 1, nothing registered differs\n");
 });
 
 test('nothing is lost unless somebody says that it may be', async () => {
@@ -68,28 +77,29 @@ test('a dry run changes nothing', async () => {
     await deployed();
     const dry = await deploy(script(where, 'lib', FUNCTION), '--dry-run');
     assert.equal(dry.code, 0);
-    assert.match(dry.stdout, /^Would upgrade library 'lib':\n  - consumer c   LOSES/);
+    assert.match(dry.stdout, /^Would upgrade library 'lib', version 2:\n  - consumer c   LOSES/);
     assert.equal((await libraries(redis))[0]?.consumers.length, 1);
 });
 
-test('another prefix is refused before anything is sent, as the server would', async () => {
+test('another prefix is refused, and nothing changes', async () => {
     await deployed();
     const moved = script(where, 'lib', CONSUMER.replace('s:', 'x:'));
     const refused = await deploy(moved, '--yes');
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /~ consumer c: prefix 's:' → 'x:'   REFUSED/);
+    assert.match(refused.stderr, /different prefix, consumer: 'c', old_prefix: s:, new_prefix: x:/);
+    assert.equal((await libraries(redis))[0]?.consumers[0]?.prefix, 's:');
 });
 
-test('every option that the code has is the one that the server shows afterwards', async () => {
+test('another option makes it another consumer, and the same options do not', async () => {
     const options = `{ on_failure: 'retry', backoff: { initial: 100, jitter: 0.25 }, max_attempts: 3, max_age: 60000,
         batch: 10, duration: 5, bisect: true, dead_letter: 'dead', scope: 'consumer', order_by: 'id',
         filter: { kind: ['a', { prefix: 'b' }], flag: { not: { exists: true } } }, start: 'latest', exact: true }`;
     const body = `redis.register_stream_consumer('c', 's', 1, false, () => {}, ${options});`;
     const file = script(where, 'lib', body);
     assert.equal((await deploy(file)).code, 0);
-    assert.deepEqual((await deploy(file, '--dry-run', '--json')).json.changes, []);
+    assert.deepEqual((await deploy(file, '--dry-run', '--json')).json.stream_consumers.kept, ['c']);
     const changed = await deploy(script(where, 'lib', body.replace('batch: 10', 'batch: 20')), '--dry-run');
-    assert.match(changed.stdout, /~ consumer c: batch "10" → "20"$/m);
+    assert.match(changed.stdout, /^  ~ consumer c$/m);
 });
 
 test('the configuration stays unless another one is given, or none', async () => {
@@ -102,27 +112,32 @@ test('the configuration stays unless another one is given, or none', async () =>
     assert.equal((await deploy(file)).code, 0);
     assert.equal(await limit(), 90);
     const none = await deploy(file, '--no-config');
-    assert.match(none.stdout, /~ config: \{"limit":90\} → none/);
+    assert.match(none.stdout, /^  ~ config$/m);
     assert.equal(await limit(), null);
     assert.match((await deploy(file, '--no-config')).stdout, /nothing registered differs/);
     writeFileSync(config, '[1]');
     assert.equal((await deploy(file, '--config', config)).code, 2);
 });
 
-test('another owner is a change to be confirmed', async () => {
+test('the owner stays, and another one is a change to be confirmed', async () => {
     await deployed();
     await redis.acl('SETUSER', 'anna', 'on', '>secret', '+@all', '~*', '&*');
     const url = server.url.replace('unix://', 'unix://anna:secret@localhost');
     const file = script(where, 'lib', CONSUMER + FUNCTION);
-    const asked = await gears(['deploy', file, '--url', url]);
+    const kept = await gears(['deploy', file, '--url', url, '--json']);
+    assert.equal(kept.json.owner, 'default', kept.stderr);
+    const asked = await gears(['deploy', file, '--url', url, '--owner', 'anna']);
     assert.equal(asked.code, 4, asked.stderr);
-    assert.match(asked.stderr, /~ owner: default → anna   LOSES the rights of 'default'/);
-    const said = await gears(['deploy', file, '--url', url, '--yes', '--json']);
-    assert.equal(said.json.owner, 'anna');
+    assert.match(asked.stderr, /~ owner: default → anna   it acts as 'anna' from now on/);
+    const said = await gears(['deploy', file, '--url', url, '--owner', 'anna', '--yes', '--json']);
+    assert.deepEqual([said.json.owner, said.json.owner_before], ['anna', 'default']);
+    const nobody = await gears(['deploy', file, '--url', url, '--owner', 'nobody', '--yes']);
+    assert.equal(nobody.code, 1);
+    assert.match(nobody.stderr, /nobody/);
 });
 
 test('a user needs no more than the commands that deploy sends', async () => {
-    await redis.acl('SETUSER', 'ci', 'on', '>secret', '+rg.function|load', '+rg.function|list', '+acl|whoami');
+    await redis.acl('SETUSER', 'ci', 'on', '>secret', '+rg.function|load', '+rg.function|list');
     const url = server.url.replace('unix://', 'unix://ci:secret@localhost');
     const done = await gears(['deploy', script(where, 'lib', FUNCTION), '--url', url]);
     assert.equal(done.code, 0, done.stderr);
@@ -132,13 +147,12 @@ test('a user needs no more than the commands that deploy sends', async () => {
     assert.match(JSON.parse(refused.stderr).error, /NOPERM.*rg\.function\|load/);
 });
 
-test('what cannot be told before is said, and has to be confirmed where a consumer has progress', async () => {
+test('what GearsBuilder registers is told before, too', async () => {
     await deployed();
-    const file = script(where, 'lib', `${CONSUMER}new GearsBuilder('StreamReader').register({ prefix: 'g' });`);
-    const asked = await deploy(file);
-    assert.equal(asked.code, 4);
-    assert.match(asked.stderr, /cannot be told before the server runs the code: GearsBuilder is not defined/);
-    assert.equal((await deploy(file, '--yes')).code, 0);
+    const file = script(where, 'lib', `${CONSUMER}new GearsBuilder('StreamReader').foreach(() => {}).register({ prefix: 'g' });`);
+    const dry = await deploy(file, '--dry-run');
+    assert.equal(dry.code, 0, dry.stderr);
+    assert.match(dry.stdout, /\n  \+ consumer .*\n  - function f\n/);
 });
 
 test("the server's error is the command's, and leaves the old library", async () => {

@@ -7,13 +7,11 @@ import { join } from 'node:path';
 import { prologue, readPrologue } from '../src/bundle.js';
 import { parseLine } from '../src/log_file.js';
 import { connectionOptions } from '../src/connection.js';
-import { describe, difference } from '../src/difference.js';
 import { EXIT, Failure } from '../src/failure.js';
-import { glob, parse } from '../src/letters.js';
-import { asShown, shown } from '../src/options.js';
+import { byError } from '../src/letters.js';
 import { duration, table, visible } from '../src/output.js';
 import { readProject } from '../src/project.js';
-import { registrationsOf } from '../src/registrations.js';
+import { linesOf, readReport, under, type Report } from '../src/report.js';
 import type { LibraryState } from '../src/server.js';
 import { folder } from './gears.js';
 
@@ -90,36 +88,6 @@ test('a project is found from a folder in it', () => {
     assert.deepEqual([project.name, project.entry], ['shop', join(where, 'src/index.ts')]);
 });
 
-test('what a library registers is known without a server', () => {
-    const code = `#!js name=lib
-        redis.register_function('f', () => redis.config.limit, ['raw-arguments', 'no-writes']);
-        redis.register_stream_consumer('c', new Uint8Array([115, 58]), 3n, true, () => {}, { batch: redis.config.batch });
-        redis.register_notifications_consumer('t', 'k:', () => {});`;
-    assert.deepEqual(registrationsOf(code, { batch: 7 }), {
-        functions: [{ name: 'f', flags: ['no-writes', 'raw-arguments'] }],
-        consumers: [{ name: 'c', prefix: 's:', window: 3, trim: true, options: { batch: '7' } }],
-        triggers: [{ name: 't' }],
-    });
-});
-
-test('a top level that fails or never ends is an error', () => {
-    assert.throws(() => registrationsOf('#!js name=a\nthrow new Error("no")', null), /^Failure: no$/);
-    assert.throws(() => registrationsOf('#!js name=a\nfor (;;);', null), /timed out/);
-    assert.throws(() => registrationsOf('#!js name=a\nnew GearsBuilder("StreamReader")', null), /GearsBuilder/);
-});
-
-test('options are compared in the form in which the server shows them', () => {
-    const inCode = shown({
-        on_failure: 'retry', retry_interval: 1000, scope: 'stream', exact: false, bisect: true, description: 'x',
-        backoff: { initial: 100, max: 500 }, filter: { kind: { prefix: 'a' }, flag: ['x', { exists: true }] },
-    });
-    const replied = asShown({
-        on_failure: 'retry', bisect: 1, backoff: ['initial', 100, 'factor', '2', 'max', 500, 'jitter', '0'],
-        filter: ['kind', ['prefix', 'a'], 'flag', ['x', ['exists', 1]]],
-    });
-    assert.deepEqual(inCode, replied);
-});
-
 const old: LibraryState = {
     name: 'lib', engine: 'js', owner: 'default', config: null, quarantine: null, pending_jobs: 0,
     version: null, loaded_at: null,
@@ -134,49 +102,64 @@ const old: LibraryState = {
     ],
 };
 
-test('a change says what it loses', () => {
-    const changes = difference(old, {
-        functions: [{ name: 'f', flags: ['no-writes'] }, { name: 'new', flags: [] }],
-        consumers: [{ name: 'c', prefix: 's:', window: 5, trim: true, options: { batch: '10' } }],
-        triggers: [],
-    });
-    assert.deepEqual(describe(changes), [
-        '~ consumer c: window 1 → 5, trim off → on, batch default → "10"',
+const NO_CHANGE = { added: [], removed: [], changed: [], kept: [] };
+const REPORT: Report = {
+    library: 'lib', engine: 'js', action: 'upgrade', version: 2, digest: 'd', owner: 'anna', owner_before: 'anna',
+    configuration: 'kept', functions: NO_CHANGE, stream_consumers: NO_CHANGE, triggers: NO_CHANGE, loses_progress: [],
+    warnings: [],
+};
+
+test('a change says what it loses, and how much of it', () => {
+    const lines = linesOf({
+        ...REPORT,
+        owner: 'ben',
+        configuration: 'changed',
+        stream_consumers: { ...NO_CHANGE, added: ['new'], removed: ['old', 'unused'], changed: ['c'] },
+        triggers: { ...NO_CHANGE, removed: ['t'] },
+        functions: { ...NO_CHANGE, removed: ['gone'], kept: ['f'] },
+        loses_progress: ['old'],
+        warnings: ['the library is in quarantine: no'],
+    }, old);
+    assert.deepEqual(lines.map(line => line.text), [
+        "~ owner: anna → ben   it acts as 'ben' from now on",
+        '~ config',
+        '+ consumer new',
+        '~ consumer c',
         '- consumer old   LOSES its progress in 2 streams',
         '- consumer unused',
-        '- trigger t   LOSES 5 events that wait for it',
-        '~ function f: flags none → no-writes',
-        '+ function new',
+        '- trigger t   LOSES 5 events that waited for it',
         '- function gone',
+        '! the library is in quarantine: no',
     ]);
+    assert.deepEqual(lines.filter(line => line.loses).map(line => line.text.split(' ')[2]), ['anna', 'old', 't']);
 });
 
-test('another prefix would be refused, and what is equal is no change', () => {
-    const same = { functions: old.functions, consumers: old.consumers.map(each => ({ ...each, options: {} })) };
-    assert.deepEqual(difference(old, { ...same, triggers: [{ name: 't' }] }), []);
-    const moved = same.consumers.map(each => (each.name === 'c' ? { ...each, prefix: 'x:' } : each));
-    const [change, ...more] = difference(old, { ...same, consumers: moved, triggers: [{ name: 't' }] });
-    assert.equal(more.length, 0);
-    assert.equal(change?.refused, true);
+test('without changes there are no lines', () => {
+    assert.deepEqual(linesOf(REPORT, old), []);
+    assert.equal(under('Upgraded', [], ', nothing differs'), 'Upgraded, nothing differs');
+    assert.equal(under('Loaded', [{ text: '+ function f', loses: false }], ''), 'Loaded:\n  + function f');
 });
 
-test("'*' is any text, and '?' any character, in a pattern", () => {
-    assert.equal(glob('Error: *')('Error: a\nb'), true);
-    assert.equal(glob('Error')('Error: a'), false);
-    assert.equal(glob('a?c')('abc'), true);
-    assert.equal(glob('[a-z]+(.)')('x'), false);
-    assert.equal(glob('[a-z]+(.){2}|^$\\/')('[a-z]+(.){2}|^$\\/'), true);
+test("a report has the server's words", () => {
+    const changes = ['added', ['a'], 'removed', [], 'changed', ['b'], 'kept', []];
+    const read = readReport([
+        'library', 'lib', 'engine', 'js', 'action', 'load', 'version', 1, 'digest', 'd', 'loaded_at', null,
+        'owner', 'anna', 'owner_before', null, 'configuration', 'set', 'functions', changes, 'stream_consumers', [],
+        'triggers', [], 'loses_progress', ['c'], 'warnings', [],
+    ]);
+    assert.deepEqual(read, {
+        ...REPORT, action: 'load', version: 1, owner_before: null, configuration: 'set', loses_progress: ['c'],
+        functions: { ...NO_CHANGE, added: ['a'], changed: ['b'] },
+    });
 });
 
-test('the fields of an entry come behind those of its dead letter, also with the same names', () => {
-    const head = ['library', 'lib', 'consumer', 'c', 'stream', 's:1', 'id', '5-1', 'attempts', '2',
-        'error', 'Error: no', 'first_time', '10', 'last_time', '20'];
-    const reply = [...head, 'id', '7', 'id', '8'].map(each => Buffer.from(each));
-    const letter = parse('9-0', reply, 'lib', 'c');
-    assert.deepEqual([letter?.id, letter?.attempts, letter?.last_time], ['5-1', 2, 20]);
-    assert.deepEqual(letter?.fields.map(pair => pair.map(String)), [['id', '7'], ['id', '8']]);
-    assert.equal(parse('9-0', reply, 'lib', 'another'), null);
-    assert.equal(parse('9-0', [Buffer.from('a'), Buffer.from('b')], 'lib', 'c'), null);
+test('letters are counted by their errors, the most frequent first', () => {
+    const letter = { letter: '1-1', id: '1-1', stack: null, attempts: 1, redrives: 0, first_time: 1, time: 1, fields: [] };
+    const of = (stream: string, error: string) => ({ ...letter, stream: Buffer.from(stream), error });
+    assert.deepEqual(byError([of('a', 'rare'), of('a', 'often'), of('b', 'often')]), [
+        { error: 'often', letters: 2, streams: 2 },
+        { error: 'rare', letters: 1, streams: 1 },
+    ]);
 });
 
 test("of the log, the module's lines are read alone", () => {

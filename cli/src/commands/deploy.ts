@@ -1,18 +1,18 @@
 /**
- * `gears deploy`: loads a library, or upgrades it. Before that it says what changes, and asks where something is lost
- * for good, or where the library would act as another user from then on.
+ * `gears deploy`: loads a library, or upgrades it. Before that it has the server say what changes, and asks where
+ * something is lost for good, or where the library would act as another user from then on.
  */
 
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
-import { bundle, readBundle, readPrologue, type Bundle } from '../bundle.js';
+import { bundle, readBundle, type Bundle } from '../bundle.js';
 import { confirm } from '../confirm.js';
 import { withServer, type Address } from '../connection.js';
-import { describe, difference, plural, type Change } from '../difference.js';
 import { EXIT, Failure, textOf } from '../failure.js';
-import type { Output } from '../output.js';
+import { visible, type Output } from '../output.js';
 import { readProject } from '../project.js';
-import { registrationsOf, type Registrations } from '../registrations.js';
+import type { Reply } from '../replies.js';
+import { linesOf, readReport, under, type Line, type Report } from '../report.js';
 import { call, libraries, type LibraryState } from '../server.js';
 
 export interface DeployOptions extends Address {
@@ -21,6 +21,14 @@ export interface DeployOptions extends Address {
     readonly minify?: boolean;
     /** A file with a JSON object, or false: the library has none from now on. */
     readonly config?: string | false;
+    /** Whom the library acts as. Without it: who it acts as now, or who loads it first. */
+    readonly owner?: string;
+}
+
+/** What a library is loaded with beside its code. What is not said stays as it is. */
+export interface LoadOptions {
+    readonly config?: string | null;
+    readonly owner?: string | null;
 }
 
 /** Deploys a script, or without one the project of the folder. */
@@ -35,50 +43,40 @@ export async function deploy(
     const given = wantedConfig(options.config, project?.config ?? null);
     await withServer(options, async redis => {
         const [old = null] = await libraries(redis, script.name);
-        const config = given === undefined ? configOf(old) : given;
-        const me = old === null ? null : await whoAmI(redis);
-        const changes = plan(old, me, script, config);
-        const report = { library: script.name, action: old === null ? 'load' : 'upgrade', changes };
+        // An upgrade keeps what it is not told: an empty object takes the configuration away.
+        const config = given === null && configOf(old) !== null ? '{}' : (given ?? null);
+        const how: LoadOptions = { config, owner: options.owner ?? null };
 
+        const plan = await report(redis, 'CHECK', script, how);
+        const lines = linesOf(plan, old);
         if (options.dryRun === true) {
-            output.result({ ...report, deployed: false }, () => text(report, 'Would ', changes));
+            output.result({ ...plan, deployed: false }, () => text(plan, lines, 'would'));
             return;
         }
-        const refused = changes.filter(change => change.refused);
-        if (refused.length > 0) {
-            throw new Failure(
-                [`the server would refuse this:`, ...describe(refused), 'Give the consumer another name as well.'].join(
-                    '\n',
-                ),
-            );
-        }
-        const dangers = changes.filter(change => change.loses !== null);
+        const dangers = lines.filter(line => line.loses);
         if (dangers.length > 0) {
-            output.note(describe(dangers).join('\n'));
+            output.note(dangers.map(line => visible(line.text)).join('\n'));
             await confirm(`Deploy '${script.name}' all the same?`, options.yes ?? false);
         }
-        // An upgrade keeps what it is not told: an empty object takes the configuration away.
-        const told = config === null && configOf(old) !== null ? '{}' : config;
-        const owner = old !== null && me !== old.owner ? me : null;
-        await load(redis, script, told, owner);
-        const [now = null] = await libraries(redis, script.name);
-        if (now === null) {
-            throw new Failure(`the server took the library '${script.name}', and does not show it`);
-        }
-        output.result({ ...report, deployed: true, owner: now.owner }, () => text(report, '', changes));
+        const done = await report(redis, 'REPORT', script, how);
+        output.result({ ...done, deployed: true }, () => text(done, linesOf(done, old), 'has'));
     });
 }
 
 /** Sends the script. What the server does not like about it is the error. */
-export async function load(
-    redis: Redis,
-    script: Bundle,
-    config: string | null,
-    owner: string | null = null,
-): Promise<void> {
-    const withConfig = config === null ? [] : ['CONFIG', config];
-    const withOwner = owner === null ? [] : ['OWNER', owner];
-    await call(redis, 'RG.FUNCTION', 'LOAD', 'UPGRADE', ...withConfig, ...withOwner, script.code);
+export async function load(redis: Redis, script: Bundle, how: LoadOptions): Promise<void> {
+    await send(redis, [], script, how);
+}
+
+/** What sending the script would change, or has changed. */
+async function report(redis: Redis, what: 'CHECK' | 'REPORT', script: Bundle, how: LoadOptions): Promise<Report> {
+    return readReport((await send(redis, [what], script, how)) as Reply);
+}
+
+async function send(redis: Redis, more: string[], script: Bundle, { config, owner }: LoadOptions): Promise<unknown> {
+    const withConfig = config == null ? [] : ['CONFIG', config];
+    const withOwner = owner == null ? [] : ['OWNER', owner];
+    return call(redis, 'RG.FUNCTION', 'LOAD', 'UPGRADE', ...more, ...withConfig, ...withOwner, script.code);
 }
 
 /** The configuration of a library, null for an empty one too: scripts see no difference. */
@@ -107,53 +105,12 @@ function wantedConfig(option: string | false | undefined, ofProject: object | nu
     return JSON.stringify(value);
 }
 
-function plan(
-    old: LibraryState | null,
-    me: string | null,
-    script: Bundle,
-    config: string | null,
-): Change[] {
-    const changes: Change[] = [];
-    const about = (what: string, detail: string, loses: string | null = null): void => {
-        changes.push({ kind: 'change', what, detail, loses, refused: false });
-    };
-    if (old !== null) {
-        if (me !== null && me !== old.owner) {
-            about('owner', `${old.owner} → ${me}`, `the rights of '${old.owner}': it acts as '${me}' from now on`);
-        }
-        if (config !== configOf(old)) {
-            about('config', `${old.config ?? 'none'} → ${config ?? 'none'}`);
-        }
-    }
-    let next: Registrations;
-    try {
-        if (readPrologue(script.code)?.engine !== 'js') {
-            throw new Failure('it is not in JavaScript');
-        }
-        next = registrationsOf(script.code, config === null ? {} : JSON.parse(config));
-    } catch (error) {
-        const known = old === null ? [] : old.consumers.filter(consumer => consumer.streams > 0);
-        const progress = known.length > 0 ? `perhaps the progress of ${plural(known.length, 'consumer')}` : null;
-        about('registrations', `cannot be told before the server runs the code: ${textOf(error)}`, progress);
-        return changes;
-    }
-    return [...changes, ...difference(old, next)];
-}
-
-/** The user of the connection; null where the user may not know. */
-async function whoAmI(redis: Redis): Promise<string | null> {
-    try {
-        return (await redis.call('ACL', 'WHOAMI')) as string;
-    } catch {
-        return null;
-    }
-}
-
-function text(report: { library: string; action: string }, would: string, changes: readonly Change[]): string {
-    const verb = report.action === 'load' ? ['load', 'Loaded'] : ['upgrade', 'Upgraded'];
-    const first = would === '' ? verb[1] : would + verb[0];
-    const lines = describe(changes);
-    return [`${first} library '${report.library}'${lines.length > 0 ? ':' : ', nothing registered differs'}`]
-        .concat(lines.map(line => `  ${line}`))
-        .join('\n');
+function text({ action, library, version }: Report, lines: readonly Line[], tense: 'would' | 'has'): string {
+    const [would, has] = {
+        load: ['Would load', 'Loaded'],
+        upgrade: ['Would upgrade', 'Upgraded'],
+        none: ['Would load again', 'Loaded again'],
+    }[action];
+    const first = `${tense === 'would' ? would : has} library '${library}', version ${version}`;
+    return under(first, lines.map(line => ({ ...line, text: visible(line.text) })), ', nothing registered differs');
 }

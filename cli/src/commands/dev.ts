@@ -153,8 +153,8 @@ class Session {
             const { name, outfile, folder, config } = this.#project;
             const script = await bundle(this.#project);
             this.#positions = new Positions(name, outfile, folder);
-            const told = config === null ? null : JSON.stringify(config);
-            await withServer(this.#address, redis => load(redis, script, told));
+            const how = { config: config === null ? null : JSON.stringify(config) };
+            await withServer(this.#address, redis => load(redis, script, how));
             const ms = Date.now() - begun;
             this.#output.event({ event: 'loaded', library: name, ms }, `Loaded '${name}' in ${ms} ms`);
         } catch (error) {

@@ -1,9 +1,9 @@
 /** `gears letters`: the dead letters of a consumer, one by one or by their errors. */
 
 import { withServer, type Address } from '../connection.js';
-import { plural } from '../difference.js';
 import { byError, letters as read, type Letter, type Wanted } from '../letters.js';
 import { shorten, table, visible, type Output } from '../output.js';
+import { plural } from '../words.js';
 
 export interface LettersOptions extends Address {
     readonly stream?: string;
@@ -47,7 +47,7 @@ export async function letters(
     });
 }
 
-export function wanted(options: { stream?: string; error?: string }): Wanted {
+function wanted(options: { stream?: string; error?: string }): Wanted {
     return {
         ...(options.stream === undefined ? {} : { stream: Buffer.from(options.stream) }),
         ...(options.error === undefined ? {} : { error: options.error }),
@@ -64,7 +64,7 @@ function lines(found: readonly Letter[]): string {
             visible(letter.stream),
             letter.id,
             letter.attempts,
-            new Date(letter.last_time).toISOString(),
+            new Date(letter.time).toISOString(),
             shorten(letter.error, 80),
             shorten(letter.fields.map(([name, value]) => `${visible(name)}=${visible(value)}`).join(' '), 120),
         ]),

@@ -1,31 +1,30 @@
-/** `gears redrive`: delivers dead letters to their consumer once more, and waits for what becomes of them. */
+/** `gears redrive`: delivers dead letters to their consumer once more, and follows what becomes of them. */
 
 import type { Redis } from 'ioredis';
 import { withServer, type Address } from '../connection.js';
 import { Failure } from '../failure.js';
-import { letterStream, letters } from '../letters.js';
+import { redriveSome } from '../letters.js';
 import { table, visible, type Output } from '../output.js';
 import { Fields, type Reply } from '../replies.js';
-import { call, callBytes } from '../server.js';
-import { wanted } from './letters.js';
+import { call } from '../server.js';
+import { plural } from '../words.js';
 
 export interface RedriveOptions extends Address {
     readonly stream?: string;
-    /** At most so many letters of each stream. */
+    readonly error?: string;
+    /** At most so many letters. */
     readonly count: number;
     /** For how many seconds to wait for the outcome. */
     readonly wait: number;
 }
 
-/** What becomes of one stream's letters. */
-interface Run {
-    readonly stream: Buffer;
-    /** The letters that were there before, the oldest first: the server takes them in this order. */
-    readonly letters: readonly string[];
-    readonly givenUpBefore: number;
-    delivered: number;
-    succeeded: number;
-    failed: number;
+/** What RG.CONSUMER REDRIVES counts, since the server's process began. */
+interface Redrives {
+    readonly open: number;
+    readonly ok: number;
+    readonly failed: number;
+    readonly errors: ReadonlyMap<string, number>;
+    readonly last_error: string | null;
 }
 
 const POLL_MS = 50;
@@ -37,107 +36,87 @@ export async function redrive(
     output: Output,
 ): Promise<void> {
     await withServer(options, async redis => {
-        const key = await letterStream(redis, library, consumer);
-        const runs = await prepare(redis, library, consumer, options);
-        for (const run of runs) {
-            const args = ['REDRIVE', library, consumer, 'STREAM', run.stream, 'COUNT', options.count];
-            run.delivered = (await call(redis, 'RG.CONSUMER', ...args)) as number;
-        }
+        const before = await redrives(redis, library, consumer);
+        const delivered = await redriveSome(redis, library, consumer, {
+            count: options.count,
+            ...(options.stream === undefined ? {} : { stream: Buffer.from(options.stream) }),
+            ...(options.error === undefined ? {} : { error: options.error }),
+        });
         const deadline = Date.now() + options.wait * 1000;
-        const isSettled = (run: Run): boolean => run.succeeded + run.failed >= run.delivered;
+        let now = before;
+        let ended = 0;
         for (;;) {
-            for (const run of runs.filter(each => !isSettled(each))) {
-                await look(redis, library, consumer, key, run);
-            }
-            if (runs.every(isSettled) || Date.now() >= deadline) {
+            now = await redrives(redis, library, consumer);
+            ended = now.ok - before.ok + (now.failed - before.failed);
+            // Where none is open and not all have ended, the others were forgotten, as at a restart.
+            if (ended >= delivered || now.open === 0 || Date.now() >= deadline) {
                 break;
             }
             await new Promise(resolve => setTimeout(resolve, POLL_MS));
         }
-        report(runs, library, consumer, output);
-        const open = runs.some(run => !isSettled(run));
-        if (runs.some(run => run.failed > 0)) {
+        const result = {
+            library,
+            consumer,
+            delivered,
+            ok: Math.max(0, now.ok - before.ok),
+            failed: Math.max(0, now.failed - before.failed),
+            open: Math.max(0, delivered - ended),
+            errors: since(before.errors, now.errors),
+            last_error: now.failed > before.failed ? now.last_error : null,
+        };
+        output.result(result, () => text(result));
+        if (delivered === options.count && !output.json) {
+            output.note(`There may be more than ${plural(options.count, 'letter')}: --count takes more of them`);
+        }
+        if (result.failed > 0) {
             throw new Failure('some letters failed again: they are at the end, with the new error');
         }
-        if (open && options.wait > 0) {
+        if (result.open > 0 && now.open === 0) {
+            throw new Failure('some were forgotten, as at a restart of the server: their letters are still there');
+        }
+        if (result.open > 0 && options.wait > 0) {
             throw new Failure(`not all have ended after ${options.wait} seconds`);
         }
     });
 }
 
-async function prepare(
-    redis: Redis,
-    library: string,
-    consumer: string,
-    options: RedriveOptions,
-): Promise<Run[]> {
-    const streams = new Map<string, { stream: Buffer; letters: string[] }>();
-    for await (const letter of letters(redis, library, consumer, wanted(options))) {
-        const name = letter.stream.toString('latin1');
-        const of = streams.get(name) ?? { stream: letter.stream, letters: [] };
-        of.letters.push(letter.letter);
-        streams.set(name, of);
-    }
-    if (streams.size === 0 && options.stream !== undefined) {
-        // Is it the stream that is wrong, or are there no letters? The server says which.
-        await givenUp(redis, library, consumer, Buffer.from(options.stream));
-    }
-    const runs: Run[] = [];
-    for (const { stream, letters: ids } of streams.values()) {
-        const givenUpBefore = await givenUp(redis, library, consumer, stream);
-        runs.push({ stream, letters: ids, givenUpBefore, delivered: 0, succeeded: 0, failed: 0 });
-    }
-    return runs;
+async function redrives(redis: Redis, library: string, consumer: string): Promise<Redrives> {
+    const fields = new Fields((await call(redis, 'RG.CONSUMER', 'REDRIVES', library, consumer)) as Reply);
+    return {
+        open: fields.number('waiting') + fields.number('running'),
+        ok: fields.number('ok'),
+        failed: fields.number('failed'),
+        errors: new Map(new Fields(fields.raw('errors')).entries().map(([name, times]) => [name, Number(times)])),
+        last_error: fields.error('last_error'),
+    };
 }
 
-/** How many entries of a stream were given up. */
-async function givenUp(redis: Redis, library: string, consumer: string, stream: Buffer): Promise<number> {
-    const reply = await callBytes(redis, 'RG.CONSUMER', 'INFO', library, consumer, 'STREAM', stream);
-    return new Fields(reply as Reply).number('given_up');
+/** How often each class of errors has come since, the most frequent first. */
+function since(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): Record<string, number> {
+    const grown = [...now]
+        .map(([name, times]) => [name, times - (before.get(name) ?? 0)] as const)
+        .filter(([, times]) => times > 0)
+        .sort((a, b) => b[1] - a[1]);
+    return Object.fromEntries(grown);
 }
 
-/**
- * Counts what has become of a stream's letters: nothing is left of one that succeeded, and another is at the end in
- * place of one that failed again.
- */
-async function look(redis: Redis, library: string, consumer: string, key: Buffer, run: Run): Promise<void> {
-    const first = run.letters[0];
-    const last = run.letters.at(-1);
-    if (first === undefined || last === undefined) {
-        return;
+function text(result: {
+    delivered: number;
+    ok: number;
+    failed: number;
+    open: number;
+    errors: Record<string, number>;
+    last_error: string | null;
+}): string {
+    if (result.delivered === 0) {
+        return 'No dead letters';
     }
-    const left = new Set<string>();
-    for (let from = first; ; ) {
-        const page = (await redis.callBuffer('XRANGE', key, from, last, 'COUNT', 500)) as [Buffer, Buffer[]][];
-        page.forEach(([id]) => left.add(id.toString()));
-        const end = page.at(-1)?.[0].toString();
-        if (end === undefined || page.length < 500) {
-            break;
-        }
-        from = `(${end}`;
+    const { delivered, ok, failed, open } = result;
+    const lines = [table(['DELIVERED', 'OK', 'FAILED', 'OPEN'], [[delivered, ok, failed, open]])];
+    if (failed > 0) {
+        const classes = Object.entries(result.errors).map(([name, times]) => [times, name] as const);
+        lines.push('', table(['FAILED', 'BY ERROR'], classes));
+        lines.push('', `The last: ${visible(result.last_error ?? 'nobody knows')}`);
     }
-    const ended = run.letters.filter(letter => !left.has(letter)).length;
-    // Behind the letters: of all that have ended it is known how. Entries that the stream brought meanwhile may have
-    // been given up too.
-    const failed = (await givenUp(redis, library, consumer, run.stream)) - run.givenUpBefore;
-    run.failed = Math.min(failed, ended);
-    run.succeeded = ended - run.failed;
-}
-
-function report(runs: readonly Run[], library: string, consumer: string, output: Output): void {
-    const rows = runs.map(({ stream, delivered, succeeded, failed }) => ({
-        stream: visible(stream),
-        delivered,
-        succeeded,
-        failed,
-        open: Math.max(0, delivered - succeeded - failed),
-    }));
-    output.result({ library, consumer, streams: rows }, () =>
-        rows.length === 0
-            ? 'No dead letters'
-            : table(
-                  ['STREAM', 'DELIVERED', 'SUCCEEDED', 'FAILED', 'OPEN'],
-                  rows.map(row => [row.stream, row.delivered, row.succeeded, row.failed, row.open]),
-              ),
-    );
+    return lines.join('\n');
 }

@@ -3,8 +3,9 @@
 import { confirm } from '../confirm.js';
 import { withServer, type Address } from '../connection.js';
 import { Failure } from '../failure.js';
-import { table, type Output } from '../output.js';
+import { table, visible, type Output } from '../output.js';
 import { Fields, type Reply } from '../replies.js';
+import { linesOf, readReport, under } from '../report.js';
 import { call } from '../server.js';
 
 export interface RollbackOptions extends Address {
@@ -51,18 +52,13 @@ export async function rollback(
             'Load it again? Consumers that it does not have lose their progress.',
             options.yes ?? false,
         );
-        const report = new Fields(
-            (await call(redis, 'RG.FUNCTION', 'ROLLBACK', library, target.version)) as Reply,
-        );
-        const changes = ['functions', 'stream_consumers', 'triggers'].flatMap(kind => changed(report, kind));
-        const lost = report.list('loses_progress').map(String);
-        const result = { library, from: target.version, version: report.number('version'), changes, lost };
-        output.result(result, () =>
-            [
-                `Loaded version ${target.version} of '${library}' again, as version ${result.version}`,
-                ...changes.map(change => `  ${change}`),
-                ...lost.map(name => `  consumer ${name} lost its progress`),
-            ].join('\n'),
+        const report = readReport((await call(redis, 'RG.FUNCTION', 'ROLLBACK', library, target.version)) as Reply);
+        output.result({ from: target.version, ...report }, () =>
+            under(
+                `Loaded version ${target.version} of '${library}' again, as version ${report.version}`,
+                linesOf(report).map(line => ({ ...line, text: visible(line.text) })),
+                ', nothing registered differs',
+            ),
         );
     });
 }
@@ -97,16 +93,4 @@ function listed(versions: readonly Version[]): string {
         one.owner,
     ]);
     return table(['VERSION', '', 'DIGEST', 'BYTES', 'LOADED', 'BY', 'OWNER'], rows);
-}
-
-/** What of a kind came, went and is another now. */
-function changed(report: Fields, kind: string): string[] {
-    const fields = new Fields(report.raw(kind));
-    const word = kind.replace(/^stream_/, '').replace(/s$/, '');
-    const signs = [
-        ['added', '+'],
-        ['removed', '-'],
-        ['changed', '~'],
-    ] as const;
-    return signs.flatMap(([field, sign]) => fields.list(field).map(name => `${sign} ${word} ${String(name)}`));
 }

@@ -30,7 +30,7 @@ export async function test(files: readonly string[], options: TestOptions, outpu
     try {
         const scripts = await compile(sources, project.folder, compiled);
         const config = project.config === null ? null : JSON.stringify(project.config);
-        await withServer({ url: server.url }, redis => load(redis, script, config));
+        await withServer({ url: server.url }, redis => load(redis, script, { config }));
         process.env['GEARS_URL'] = server.url;
         const { passed, failed } = await runAll(scripts, output);
         output.result({ library: project.name, passed, failed }, '');
