@@ -740,7 +740,8 @@ declare namespace RedisGears {
      *   If it returns a promise, the caller waits until that is settled.
      * - An `async` function gets an {@link AsyncClient} and runs on a worker, while the caller waits.
      *
-     * The function acts as the caller, in the caller's database. What it throws becomes an error reply.
+     * The function acts as the caller, unless its option `run_as` says `"owner"`, in the caller's database.
+     * What it throws becomes an error reply.
      *
      * @param client - A {@link Client} or an {@link AsyncClient}; see {@link EitherClient}.
      * @param args - The caller's arguments after `numkeys`, the keys first. If the caller passes fewer than
@@ -771,6 +772,29 @@ declare namespace RedisGears {
         | readonly ["raw-arguments", ...FunctionFlag[]]
         | readonly [FunctionFlag, "raw-arguments", ...FunctionFlag[]]
         | readonly [FunctionFlag, FunctionFlag, "raw-arguments"];
+
+    /** What a function asks for; see `register_function`. */
+    interface FunctionOptions<F extends readonly FunctionFlag[] = TextFlags> {
+        /** The function's flags. Default: none. */
+        readonly flags?: F;
+        /**
+         * For how many milliseconds the function's promise may be pending, from the beginning of the call on:
+         * 1 to 86,400,000. Then the caller gets `ERR the callback has not settled within N ms`; the code goes
+         * on. Default: no limit.
+         */
+        readonly timeout?: number;
+        /**
+         * In whose name the function runs commands: that of the `"caller"`, or of the library's `"owner"`. With
+         * `"owner"` whoever may call the function can do through it what the owner may, so it has to check
+         * its arguments. Default: `"caller"`.
+         */
+        readonly run_as?: "caller" | "owner";
+    }
+
+    /** Options with `"raw-arguments"` among their flags. */
+    interface RawFunctionOptions extends FunctionOptions<RawFlags> {
+        readonly flags: RawFlags;
+    }
 
     /** The levels of the server's log. The server's setting `loglevel` says which of them are written. */
     type LogLevel = "debug" | "verbose" | "notice" | "warning";
@@ -805,20 +829,21 @@ declare namespace RedisGears {
          * @param name - The function's name, at most 1000 characters. It must be unique among the functions
          *   of the library.
          * @param callback - What is called, plain or `async`. A generator function is refused.
-         * @param flags - The function's flags. Default: none.
-         * @throws TypeError If the number of arguments or the type of one is wrong, or a flag is unknown.
+         * @param flags - The function's flags, or an object with options. Default: none.
+         * @throws TypeError If the number of arguments or the type of one is wrong, or a flag or an option is
+         *   unknown.
          * @throws Error If the name is taken in this library, the library has 10,000 functions already, or
          *   the call comes after loading.
          */
         register_function<C extends Client | AsyncClient = EitherClient>(
             name: string,
             callback: FunctionCallback<C>,
-            flags?: TextFlags,
+            flags?: TextFlags | FunctionOptions,
         ): void;
         register_function<C extends Client | AsyncClient = EitherClient>(
             name: string,
             callback: FunctionCallback<C, ArrayBuffer>,
-            flags: RawFlags,
+            flags: RawFlags | RawFunctionOptions,
         ): void;
 
         /**
@@ -828,12 +853,12 @@ declare namespace RedisGears {
         register_async_function(
             name: string,
             callback: FunctionCallback<AsyncClient>,
-            flags?: TextFlags,
+            flags?: TextFlags | FunctionOptions,
         ): void;
         register_async_function(
             name: string,
             callback: FunctionCallback<AsyncClient, ArrayBuffer>,
-            flags: RawFlags,
+            flags: RawFlags | RawFunctionOptions,
         ): void;
 
         /**

@@ -128,6 +128,25 @@ redis.register_function("f", (_client, key) => {
 redis.register_function("f", (_client, key) => key.byteLength, ["no-writes", "allow-oom", "raw-arguments"]);
 redis.register_function("f", (_client, key?: string) => key ?? "nothing was given");
 
+redis.register_function("f", () => 1, {});
+redis.register_function("f", (_client, key) => {
+    assert_type<Same<typeof key, string>>();
+    return key;
+}, { flags: ["no-writes"], timeout: 500, run_as: "owner" });
+redis.register_function("f", (_client, key) => {
+    assert_type<Same<typeof key, ArrayBuffer>>();
+    return key.byteLength;
+}, { flags: ["raw-arguments"], run_as: "caller" });
+redis.register_async_function("f", async (client) => client.block((locked) => locked.call("PING")), { timeout: 500 });
+// @ts-expect-error there is no such option
+redis.register_function("f", () => 1, { timeouts: 500 });
+// @ts-expect-error a time is a number
+redis.register_function("f", () => 1, { timeout: "500" });
+// @ts-expect-error no user is named
+redis.register_function("f", () => 1, { run_as: "anna" });
+// @ts-expect-error with the flag they are no text
+redis.register_function("f", (_client, key: string) => key.length, { flags: ["raw-arguments"] });
+
 // @ts-expect-error there is no such flag
 redis.register_function("f", () => 1, ["no-write"]);
 // @ts-expect-error flags are a list

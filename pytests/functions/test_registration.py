@@ -11,6 +11,8 @@ COUNT = "Wrong number of arguments to 'register_function' function"
 FIRST = "First argument to 'register_function' must be "
 SECOND = "Second argument to 'register_function' must be a function"
 THIRD = "Third argument to 'register_function' must be an array of functions flags"
+OPTION = "Option '{}' of 'register_function' must be {}"
+MILLISECONDS = "a whole number between 1 and 86400000, in milliseconds"
 FLAGS = "Failed parsing function flags, "
 F = "() => {}"
 
@@ -35,7 +37,9 @@ WRONG_REGISTRATIONS = {
     "('f', async function* () {})": SECOND + ", not a generator function",
     f"('f', {F}, null)": THIRD,
     f"('f', {F}, 'no-writes')": THIRD,
-    f"('f', {F}, {{}})": THIRD,
+    f"('f', {F}, () => {{}})": THIRD,
+    f"('f', {F}, new Map())": THIRD,
+    f"('f', {F}, new Proxy({{}}, {{}}))": THIRD,
     f"('f', {F}, new Set(['no-writes']))": THIRD,
     f"('f', {F}, [1])": FLAGS + "wrong type of string value",
     f"('f', {F}, [null])": FLAGS + "wrong type of string value",
@@ -44,6 +48,15 @@ WRONG_REGISTRATIONS = {
     f"('f', {F}, ['no-such'])": FLAGS + "Unknown flag 'no-such' was given",
     f"('f', {F}, ['NO-WRITES'])": FLAGS + "Unknown flag 'NO-WRITES' was given",
     f"('f', {F}, ['no-writes', ''])": FLAGS + "Unknown flag '' was given",
+    f"('f', {F}, {{ flag: [] }})": "Unknown option 'flag' of 'register_function'",
+    f"('f', {F}, {{ flags: 'no-writes' }})": OPTION.format("flags", "an array of functions flags"),
+    f"('f', {F}, {{ flags: ['no-such'] }})": FLAGS + "Unknown flag 'no-such' was given",
+    f"('f', {F}, {{ timeout: 0 }})": OPTION.format("timeout", MILLISECONDS),
+    f"('f', {F}, {{ timeout: 86400001 }})": OPTION.format("timeout", MILLISECONDS),
+    f"('f', {F}, {{ timeout: '5' }})": OPTION.format("timeout", MILLISECONDS),
+    f"('f', {F}, {{ run_as: 'root' }})": OPTION.format("run_as", "'caller' or 'owner'"),
+    f"('f', {F}, {{ run_as: true }})": OPTION.format("run_as", "'caller' or 'owner'"),
+    f"('f', {F}, {{ run_as: 'Owner' }})": OPTION.format("run_as", "'caller' or 'owner'"),
     f"('good', {F})": "Function good already exists",
 }
 
@@ -139,10 +152,16 @@ def test_libraries_may_have_functions_of_the_same_name(server):
     assert [server.call("f", library=name) for name in ("one", "two")] == ["one", "two"]
 
 
-@pytest.mark.parametrize("flags", ["undefined", "[]"])
+@pytest.mark.parametrize("flags", ["undefined", "[]", "{}", "{ flags: [], run_as: 'caller', timeout: undefined }"])
 def test_no_flags_are_no_flags(server, flags):
     server.load(f"redis.register_function('f', {F}, {flags});")
     assert described(server, "v")["functions"] == [["name", "f", "flags", []]]
+
+
+def test_flags_may_stand_among_options(server):
+    server.load(f"redis.register_function('f', {F}, {{ flags: ['no-writes'], timeout: 50 }});")
+    assert described(server, "v")["functions"] == [["name", "f", "flags", ["no-writes"]]]
+    assert described(server, "vv")["functions"] == [["name", "f", "flags", ["no-writes"], "timeout", 50]]
 
 
 def test_list_shows_functions_with_their_flags(server):

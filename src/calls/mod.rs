@@ -18,7 +18,9 @@ use crate::executor::{
     Called, FunctionCall, LibraryExecutor, MainThreadExecutor, Responder, WaitingCall, WaitingCalls,
 };
 use crate::library::Libraries;
-use crate::server::{BlockedClient, Context, ExecutionUnit, may_call};
+use crate::server::{
+    BlockedClient, Context, ExecutionUnit, credentials_of_client, is_enabled, may_call,
+};
 use gears_core::delivery::Mode;
 use gears_v8::ports::{Arguments, Credentials, Flags, Limits, Reply, Server};
 
@@ -76,7 +78,14 @@ impl FunctionCalls {
             Ok(call) => call,
             Err(error) => return Some(Reply::Error(error)),
         };
-        let unit = ExecutionUnit::of_command(context, call.callee.function.flags);
+        let flags = call.callee.function.flags;
+        let unit = match &call.callee.owner {
+            None => ExecutionUnit::of_command(context, flags),
+            Some(owner) => match ExecutionUnit::of_command_as(context, owner, flags) {
+                Some(unit) => unit,
+                None => return Some(Reply::Error(no_owner(owner))),
+            },
+        };
         match call.callee.function.mode {
             Mode::Sync => self.call_here(context, &call, &unit, arguments),
             Mode::Async => {
@@ -123,8 +132,10 @@ impl FunctionCalls {
                 return called.into_reply(executor);
             }
         }
+        // Who calls is asked again what he may; the owner, as whom it may act, is looked up then.
+        let flags = call.callee.function.flags;
         if context.may_wait().is_ok()
-            && let Some(credentials) = unit.credentials()
+            && let Some(credentials) = credentials_of_client(context, flags)
         {
             return self.enqueue(context, call, arguments, credentials).err();
         }
@@ -144,6 +155,7 @@ impl FunctionCalls {
             credentials: Arc::new(credentials),
             arguments: Arguments::of(call.arguments.iter().copied()),
             raw: call.callee.function.flags.contains(Flags::RAW_ARGUMENTS),
+            timeout_ms: call.callee.function.timeout_ms,
             responder,
         });
         let mut untold = self.untold.borrow_mut();
@@ -166,17 +178,19 @@ impl FunctionCalls {
         }
         let arguments: Vec<_> = waiting.arguments.iter().collect();
         let prepared = may_call(&waiting.credentials.user, &NAMES, &arguments)
-            .and_then(|()| prepare::prepare(&self.libraries, context, &arguments));
-        let call = match prepared {
-            Ok(call) => call,
+            .and_then(|()| prepare::prepare(&self.libraries, context, &arguments))
+            .and_then(|call| Ok((acting_user(&call, &waiting)?, call)));
+        let (user, call) = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
                 waiting.responder.answer(Reply::Error(error));
                 return None;
             }
         };
         let credentials = Credentials {
+            user,
+            db: waiting.credentials.db,
             flags: call.callee.function.flags,
-            ..waiting.credentials.clone()
         };
         if call.callee.function.mode == Mode::Async {
             let _ = waiting.called.set(Arc::clone(&call.callee.executor));
@@ -210,6 +224,25 @@ impl FunctionCalls {
             _ => None,
         }
     }
+}
+
+/// In whose name a call that waited is made.
+///
+/// # Errors
+/// Where that user is no more.
+fn acting_user(call: &PreparedCall<'_, '_>, waiting: &WaitingCall) -> Result<Arc<str>, String> {
+    match &call.callee.owner {
+        None => Ok(Arc::clone(&waiting.credentials.user)),
+        Some(owner) if is_enabled(owner) => Ok(Arc::clone(owner)),
+        Some(owner) => Err(no_owner(owner)),
+    }
+}
+
+/// The error of a function that acts as its library's owner, who is no more.
+fn no_owner(owner: &str) -> String {
+    format!(
+        "NOPERM the function acts as the library's owner '{owner}', who does not exist, or is disabled"
+    )
 }
 
 /// Has the client of a command wait for the result of a call that runs.

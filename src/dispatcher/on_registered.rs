@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gears_core::delivery::Mode;
-use gears_v8::ports::{Arguments, Credentials, Database, Flags, Function, Hook, Registered, Reply};
+use gears_v8::ports::{
+    Arguments, Credentials, Database, Flags, Function, Hook, Registered, Reply, RunAs,
+};
 
 use super::stream_access::Streams;
 use crate::executor::{FunctionCall, LibraryExecutor, MainThreadExecutor, Responder};
@@ -125,6 +127,7 @@ impl RegisteredHooks {
                 credentials: Arc::new(credentials),
                 arguments: Arguments::default(),
                 raw: false,
+                timeout_ms: None,
                 responder: log,
             });
             return;
@@ -134,6 +137,8 @@ impl RegisteredHooks {
             flags: Flags::default(),
             callback: hook.callback,
             mode: hook.mode,
+            timeout_ms: None,
+            run_as: RunAs::Owner,
         };
         let mut log = Some(log);
         let mut reply = None;

@@ -251,7 +251,7 @@ impl<'a> RunContext<'a> {
             raw: function.flags.contains(Flags::RAW_ARGUMENTS),
             token: self.executor.queue.lock().token(),
         };
-        self.invoke(&invocation, wait)
+        self.invoke(&invocation, function.timeout_ms, wait)
     }
 
     /// Calls an async function.
@@ -265,7 +265,8 @@ impl<'a> RunContext<'a> {
             token: self.executor.queue.lock().token(),
         };
         let mut responder = Some(call.responder);
-        let reply = self.invoke(&invocation, &mut || responder.take().ok_or(Reply::Null));
+        let mut wait = || responder.take().ok_or(Reply::Null);
+        let reply = self.invoke(&invocation, call.timeout_ms, &mut wait);
         self.executor.slot.note_run();
         if let (Some(reply), Some(responder)) = (reply, responder) {
             responder.answer(reply);
@@ -275,12 +276,14 @@ impl<'a> RunContext<'a> {
     fn invoke(
         &mut self,
         invocation: &Invocation<'_>,
+        timeout_ms: Option<u32>,
         wait: &mut dyn FnMut() -> Result<Box<dyn Responder>, Reply>,
     ) -> Option<Reply> {
+        let began = Instant::now();
         let callback = self.callback(invocation.callback);
         let bytes = || invocation.arguments.iter().map(|one| one.len()).sum();
         let is_background = invocation.background.is_some();
-        let counted = self.count(callback, is_background, bytes, Instant::now());
+        let counted = self.count(callback, is_background, bytes, began);
         let outcome = self.session.invoke(invocation, self.server);
         let ongoing = counted.end(Instant::now(), &outcome, CallSubject::default());
         let killed = outcome.killed();
@@ -294,7 +297,11 @@ impl<'a> RunContext<'a> {
             }
             Outcome::Pending => match wait() {
                 Ok(responder) => {
-                    queue.lock().wait(invocation.token, responder, ongoing);
+                    let mut queue = queue.lock();
+                    queue.wait(invocation.token, responder, ongoing);
+                    if let Some(ms) = timeout_ms {
+                        queue.limit(invocation.token, began, ms);
+                    }
                     None
                 }
                 Err(refused) => Some(refused),

@@ -36,6 +36,8 @@ pub(crate) struct FunctionCall {
     pub arguments: Arguments,
     /// Whether it wants them as bytes.
     pub raw: bool,
+    /// Milliseconds that its promise has.
+    pub timeout_ms: Option<u32>,
     /// Who waits.
     pub responder: Box<dyn Responder>,
 }

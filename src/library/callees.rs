@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::executor::LibraryExecutor;
-use gears_v8::ports::Function;
+use gears_v8::ports::{Function, RunAs};
 
 use super::registry::{LibraryStatus, Registry};
 
@@ -26,6 +26,8 @@ pub(crate) struct Callee {
     pub(crate) executor: Arc<LibraryExecutor>,
     /// The function.
     pub(crate) function: Arc<Function>,
+    /// The library's owner, where the function acts as that user.
+    pub(crate) owner: Option<Arc<str>>,
     /// Whether it is paused.
     pub(crate) is_paused: bool,
 }
@@ -61,6 +63,7 @@ impl Callee {
             name: function_name.to_owned(),
             executor: Arc::clone(executor),
             function: Arc::clone(function),
+            owner: (function.run_as == RunAs::Owner).then(|| Arc::clone(&library.user)),
             is_paused,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gears_core::delivery::{ConsumerKey, EntryId, StreamView};
 use gears_core::quoted;
 use gears_core::snapshot::{History, Unregistered};
-use gears_v8::ports::{Registrations, Reply};
+use gears_v8::ports::{Function, Registrations, Reply};
 
 use super::load::LoadRequest;
 use super::registry::{Library, LibraryStatus};
@@ -105,7 +105,10 @@ impl Report {
         let functions = Names::of(
             old.map(|old| &old.functions),
             new.functions.iter().map(|one| (&*one.name, one)),
-            |old, new| old.flags == new.flags,
+            |old, new| {
+                let asks = |one: &Function| (one.flags, one.timeout_ms, one.run_as);
+                asks(old) == asks(new)
+            },
         );
         let stream_consumers = Names::of(
             old.map(|old| &old.consumers),

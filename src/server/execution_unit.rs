@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::ffi::CStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
@@ -71,8 +72,8 @@ pub(crate) struct ExecutionUnit {
     db: Option<i32>,
     flags: Flags,
     options: CallOptions,
-    /// Where it is not the client who would have to wait.
-    may_block: bool,
+    /// `None` where it is the client who would have to wait.
+    may_block: Option<bool>,
     /// Whether commands were run.
     acted: Cell<bool>,
     /// What its background parts act with; `None` for what the client says.
@@ -108,10 +109,25 @@ impl ExecutionUnit {
             db: None,
             flags,
             options: call_options(flags, WhenFull::Admitted),
-            may_block: true,
+            may_block: None,
             acted: Cell::new(false),
             credentials: None,
         }
+    }
+
+    /// The unit of a command that acts as another user than the client, in the client's database;
+    /// `None` where there is no such user, or none who is enabled.
+    pub(crate) fn of_command_as(context: &Context, user: &Arc<str>, flags: Flags) -> Option<Self> {
+        let acting = Acting::User(User::find_enabled(user)?);
+        Some(Self {
+            acting: OnceCell::from(acting),
+            credentials: Some(Credentials {
+                user: Arc::clone(user),
+                db: Database::Number(context.db()),
+                flags,
+            }),
+            ..Self::of_command(context, flags)
+        })
     }
 
     /// A unit of a consumer: whether its owner is still enabled, and for entries
@@ -139,7 +155,7 @@ impl ExecutionUnit {
     /// while the server removes keys by itself, where it runs nothing.
     pub(super) fn of_looker(credentials: &Credentials, in_removal: bool) -> Self {
         let mut unit = Self::of_user(User::find, credentials, WhenFull::Admitted);
-        unit.may_block = false;
+        unit.may_block = Some(false);
         if in_removal {
             unit.acting = OnceCell::from(Acting::Nowhere);
         }
@@ -154,7 +170,7 @@ impl ExecutionUnit {
             db: Some(number_of(credentials.db)),
             flags: credentials.flags,
             options: call_options(credentials.flags, full),
-            may_block: true,
+            may_block: Some(true),
             acted: Cell::new(false),
             credentials: Some(credentials.clone()),
         }
@@ -264,22 +280,13 @@ impl Server for ExecutionUnit {
     }
 
     fn may_block(&self) -> bool {
-        match self.acting.get() {
-            Some(Acting::Client) => self.context.may_wait().is_ok(),
-            _ => self.may_block,
-        }
+        self.may_block
+            .unwrap_or_else(|| self.context.may_wait().is_ok())
     }
 
     fn credentials(&self) -> Option<Credentials> {
-        if let Some(credentials) = &self.credentials {
-            return Some(credentials.clone());
-        }
-        let context = &self.context;
-        Some(Credentials {
-            user: context.user()?.into(),
-            db: Database::Number(context.db()),
-            flags: self.flags,
-        })
+        let own = self.credentials.clone();
+        own.or_else(|| credentials_of_client(&self.context, self.flags))
     }
 
     fn lock(&self, credentials: &Credentials, work: &mut dyn FnMut(Result<&dyn Server, String>)) {
@@ -310,6 +317,16 @@ impl ExecutionUnit {
             hooks.on_added(self.key(stream), id);
         }
     }
+}
+
+/// What background parts act with that are begun in the name of a command's client; `None` where the
+/// user is not known.
+pub(crate) fn credentials_of_client(context: &Context, flags: Flags) -> Option<Credentials> {
+    Some(Credentials {
+        user: context.user()?.into(),
+        db: Database::Number(context.db()),
+        flags,
+    })
 }
 
 /// The number that a database has now.

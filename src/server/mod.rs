@@ -83,7 +83,7 @@ mod user;
 pub(crate) use audit::audit;
 pub(crate) use blocked::{BlockedClient, PartedAnswer, ReplyParts};
 pub(crate) use context::{Context, NoWait, is_paused, random_name};
-pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands};
+pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands, credentials_of_client};
 pub(crate) use ffi::alloc::ServerAllocator;
 pub(crate) use ffi::command::{Arg, ArgKind, Command, Keys, register as register_commands};
 pub(crate) use ffi::event_loop::wake_main_thread;

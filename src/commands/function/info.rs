@@ -56,12 +56,15 @@ fn describe(name: &str, library: &Library, function: &Function) -> Reply {
     let flags = Flags::NAMES.iter();
     let flags = flags.filter(|(_, flag)| function.flags.contains(*flag));
     let flags = flags.map(|(name, _)| Reply::text(*name)).collect();
+    let timeout = function.timeout_ms;
     let is_paused = library.is_paused_function(&function.name);
     let mut fields = vec![
         ("name", Reply::text(function.name.as_str())),
         ("library", Reply::text(name)),
         ("mode", Reply::text(stats::mode_name(function.mode))),
         ("flags", Reply::Array(flags)),
+        ("run_as", Reply::text(function.run_as.name())),
+        ("timeout", timeout.map_or(Reply::Null, Reply::count)),
         ("state", stats::running_or_paused(is_paused)),
     ];
     let figures = stats::figures_of(library, CallbackKind::Function, &function.name);

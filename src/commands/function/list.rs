@@ -6,7 +6,7 @@ use crate::app::{App, Steps};
 use crate::library::{Library, LibraryConsumer, LibraryStatus};
 use crate::server::{Arg, ArgKind, Command, Context, PartedAnswer};
 use gears_core::delivery::{Delivery, StreamView};
-use gears_v8::ports::{Flags, Function, Reply};
+use gears_v8::ports::{Flags, Function, Reply, RunAs};
 
 use super::shown::{Shown, Streams, ToSend};
 use crate::commands::{COMMAND, entry, text, token, waiting_subcommand};
@@ -62,6 +62,9 @@ impl ListOptions {
 
 /// The verbosity from which on streams are shown.
 const WITH_STREAMS: u8 = 2;
+
+/// The verbosity from which on the options of functions are shown, where they are no defaults.
+const WITH_OPTIONS: u8 = 2;
 
 /// Streams that are shown at once: more of them are shown in parts, while the client waits.
 const AT_ONCE: usize = 500;
@@ -192,7 +195,7 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             if options.verbosity == 0 {
                 Reply::text(function.name.as_str())
             } else {
-                describe_function(function)
+                describe_function(function, options.verbosity)
             }
         })
         .collect();
@@ -232,17 +235,26 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
     Shown::Record(fields)
 }
 
-fn describe_function(function: &Function) -> Reply {
+fn describe_function(function: &Function, verbosity: u8) -> Reply {
     let flags = Flags::NAMES
         .iter()
         .filter(|(_, flag)| function.flags.contains(*flag));
-    Reply::record(vec![
+    let mut fields = vec![
         ("name", Reply::text(function.name.as_str())),
         (
             "flags",
             Reply::Array(flags.map(|(name, _)| Reply::text(*name)).collect()),
         ),
-    ])
+    ];
+    if verbosity >= WITH_OPTIONS {
+        if function.run_as != RunAs::default() {
+            fields.push(("run_as", Reply::text(function.run_as.name())));
+        }
+        if let Some(ms) = function.timeout_ms {
+            fields.push(("timeout", Reply::count(ms)));
+        }
+    }
+    Reply::record(fields)
 }
 
 fn describe_consumer(

@@ -242,6 +242,7 @@ impl ScriptRun<'_> {
             }),
             arguments: Arguments::of([id.as_bytes()]),
             raw: false,
+            timeout_ms: None,
             responder,
         });
         Ok(match (self.waits, self.stays) {

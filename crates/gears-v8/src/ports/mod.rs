@@ -351,6 +351,34 @@ pub struct Function {
     pub callback: CallbackId,
     /// Where to call it.
     pub mode: Mode,
+    /// Milliseconds that its promise has.
+    pub timeout_ms: Option<u32>,
+    /// In whose name it acts.
+    pub run_as: RunAs,
+}
+
+/// In whose name a function acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunAs {
+    /// In that of the user who calls it.
+    #[default]
+    Caller,
+    /// In that of its library's owner.
+    Owner,
+}
+
+impl RunAs {
+    /// Each, and what scripts and users call it.
+    pub const NAMES: [(&'static str, Self); 2] = [("caller", Self::Caller), ("owner", Self::Owner)];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Owner => "owner",
+        }
+    }
 }
 
 /// A stream consumer as its library registered it.

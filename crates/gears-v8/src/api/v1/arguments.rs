@@ -204,9 +204,10 @@ impl OptionsOf {
     }
 }
 
-/// An object that is no array, function or proxy.
+/// An object that is no array, function or proxy; nor a set or map, whose contents are no properties.
 pub(crate) fn plain_object(value: Value<'_>) -> Option<Object<'_>> {
-    if value.is_array() || value.is_function() || value.is_proxy() {
+    let holds_no_properties = value.is_set() || value.is_map();
+    if value.is_array() || value.is_function() || value.is_proxy() || holds_no_properties {
         return None;
     }
     v8::Local::<v8::Object>::try_from(value).ok()

@@ -4,6 +4,7 @@
 //! registration              the functions by which a library registers
 //! register_function, register_stream_consumer, register_trigger
 //!                           each of them: its arguments, and what is refused
+//! function_options          what a function asks for beyond flags
 //! consumer_options          what a stream consumer asks for beyond a prefix and a window
 //! trigger_options           what a key-space trigger asks for
 //! arguments                 reading what scripts give to these
@@ -19,6 +20,7 @@ pub(crate) mod batch_result;
 pub(crate) mod client;
 mod consumer_options;
 pub(crate) mod credentials;
+mod function_options;
 pub(crate) mod loading;
 mod lock;
 mod register_function;

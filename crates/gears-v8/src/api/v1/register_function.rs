@@ -1,6 +1,7 @@
 //! `redis.register_function`.
 
-use crate::api::v1::arguments::{ArgumentsOf, NAME_MAX};
+use crate::api::v1::arguments::{ArgumentsOf, NAME_MAX, plain_object};
+use crate::api::v1::function_options::{self, FunctionOptions};
 use crate::api::v1::loading::Loading;
 use crate::ports::{CallbackId, Flags, Function};
 use crate::runtime::run;
@@ -11,7 +12,7 @@ const FUNCTIONS_MAX: usize = 10_000;
 
 const OF: ArgumentsOf = ArgumentsOf("register_function");
 
-/// `redis.register_function(name, callback [, flags])`
+/// `redis.register_function(name, callback [, flags or options])`
 pub(crate) fn register_function(
     scope: &mut v8::PinScope,
     args: &v8::FunctionCallbackArguments,
@@ -56,20 +57,34 @@ fn parse_function(
     }
     let name = OF.name(scope, args.get(0), "function")?;
     let mode = OF.mode("Second", args.get(1))?;
-    let flags = match v8::Local::<v8::Array>::try_from(args.get(2)) {
-        Ok(flags) => parse_flags(scope, flags)?,
-        Err(_) if args.length() == 2 || args.get(2).is_undefined() => Flags::default(),
-        Err(_) => return Err(OF.wrong("Third", "an array of functions flags")),
+    let third = args.get(2);
+    let options = if third.is_undefined() {
+        FunctionOptions::default()
+    } else if let Ok(flags) = v8::Local::<v8::Array>::try_from(third) {
+        FunctionOptions {
+            flags: parse_flags(scope, flags)?,
+            ..FunctionOptions::default()
+        }
+    } else if let Some(object) = plain_object(third) {
+        function_options::parse(scope, object)?
+    } else {
+        return Err(OF.wrong("Third", "an array of functions flags"));
     };
     Ok(Function {
         name,
-        flags,
+        flags: options.flags,
         callback: CallbackId(0),
         mode,
+        timeout_ms: options.timeout_ms,
+        run_as: options.run_as,
     })
 }
 
-fn parse_flags(scope: &mut v8::PinScope, names: v8::Local<v8::Array>) -> Result<Flags, String> {
+/// Flags by what scripts call them.
+pub(crate) fn parse_flags(
+    scope: &mut v8::PinScope,
+    names: v8::Local<v8::Array>,
+) -> Result<Flags, String> {
     let mut flags = Flags::default();
     for at in 0..names.length() {
         if run::is_ending(scope) {
