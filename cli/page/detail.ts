@@ -104,13 +104,18 @@ export function refresh(each: Consumer): void {
             ? []
             : [
                   element('h3', {}, 'Last error', element('small', {}, errorPlace(each))),
-                  element('pre', { class: 'reason' }, [error, each.last_error_stack ?? ''].join('\n').trim()),
+                  element('pre', { class: 'reason' }, [error, frames(each.last_error_stack)].join('\n').trim()),
               ]),
         ...Object.entries(each.error_classes)
             .sort((a, b) => b[1] - a[1])
             .map(([name, times]) => element('div', {}, `${count(times)} × ${name}`)),
     );
     void loadStreams();
+}
+
+/** A stack with a line for each frame. */
+function frames(stack: string | null): string {
+    return (stack ?? '').replaceAll('|', '\n');
 }
 
 function errorPlace(each: Consumer): string {
@@ -183,7 +188,7 @@ function showLetters(): void {
                 { title: 'redrives', cell: row => row.redrives, kind: 'number' },
                 {
                     title: 'error',
-                    cell: row => [row.error, row.stack === null ? null : element('pre', {}, row.stack)],
+                    cell: row => [row.error, row.stack === null ? null : element('pre', {}, frames(row.stack))],
                     kind: 'text',
                 },
                 { title: 'fields', cell: row => row.fields.map(pair => pair.join('=')).join(' '), kind: 'text' },

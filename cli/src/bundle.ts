@@ -1,16 +1,21 @@
 /** Bundles a library's source into the one script that RG.FUNCTION LOAD takes. */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { SourceMapPayload } from 'node:module';
+import { basename, dirname, resolve } from 'node:path';
 import { build, formatMessages, type BuildFailure } from 'esbuild';
 import { EXIT, Failure, textOf } from './failure.js';
+import { namedFrom, Positions } from './positions.js';
 import type { Project } from './project.js';
+import { keepMap } from './source_maps.js';
 
 export interface Bundle {
     readonly name: string;
     readonly file: string;
     /** The script: the prologue, then everything. */
     readonly code: string;
+    /** Where in the source a place of it is. */
+    readonly positions: Positions;
 }
 
 /** The server takes no more, in bytes. */
@@ -68,7 +73,10 @@ export async function bundle(project: Project, options: { minify?: boolean } = {
     mkdirSync(dirname(project.outfile), { recursive: true });
     writeFileSync(script.path, script.contents);
     writeFileSync(map.path, map.contents);
-    return { name: project.name, file: project.outfile, code: script.text };
+    const places = namedFrom(project.folder, dirname(project.outfile), JSON.parse(map.text) as SourceMapPayload);
+    keepMap(project, script.text, places);
+    const positions = new Positions(project.name, places);
+    return { name: project.name, file: project.outfile, code: script.text, positions };
 }
 
 async function explain(error: unknown): Promise<string> {
@@ -92,5 +100,19 @@ export function readBundle(file: string): Bundle {
     if (first === null) {
         throw new Failure(`${file} does not begin with a line such as '${prologue('lib')}'`, EXIT.usage);
     }
-    return { name: first.name, file, code };
+    return { name: first.name, file, code, positions: new Positions(first.name, mapBeside(file)) };
+}
+
+/** The source map that lies beside a script, if one does. */
+function mapBeside(file: string): SourceMapPayload | null {
+    const path = `${file}.map`;
+    if (!existsSync(path)) {
+        return null;
+    }
+    try {
+        const map = JSON.parse(readFileSync(path, 'utf8')) as SourceMapPayload;
+        return namedFrom(process.cwd(), dirname(resolve(file)), map);
+    } catch (error) {
+        throw new Failure(`cannot read ${path}: ${textOf(error)}`, EXIT.usage);
+    }
 }

@@ -96,6 +96,7 @@ serverCommand('logs', "show the module's lines of the server's log, which must b
     .option('--file <file>', "the log; default: what the server's setting says")
     .option('-n, --lines <n>', 'how many of the last lines', whole(0, 1_000_000), 100)
     .option('-f, --follow', 'go on with new ones')
+    .option('-C, --project <folder>', 'the project, in whose source places of errors are shown; default: the one that you are in')
     .action((options: LogsOptions & { json?: boolean }) => logs(options, out(options)));
 
 serverCommand('letters <library> <consumer>', 'show dead letters')
@@ -103,6 +104,7 @@ serverCommand('letters <library> <consumer>', 'show dead letters')
     .option('--error <pattern>', "only those whose error matches; '*' is any text")
     .option('--count <n>', 'at most so many', whole(1, 1_000_000), 100)
     .option('--summary', 'how many there are of each error')
+    .option('-C, --project <folder>', 'the project, in whose source places of errors are shown; default: the one that you are in')
     .action((library: string, consumer: string, options: LettersOptions & { json?: boolean }) =>
         letters(library, consumer, options, out(options)),
     );
@@ -132,6 +134,7 @@ serverCommand('dashboard', 'show in the browser how all stands; for you alone, o
     .option('--port <port>', 'the port; 0 takes a free one', whole(0, 65_535), 0)
     .option('--interval <seconds>', 'how often to look', whole(1, 60), 2)
     .option('--most-consumers <n>', 'show at most so many consumers', whole(1, 10_000), 500)
+    .option('-C, --project <folder>', 'the project, in whose source places of errors are shown; default: the one that you are in')
     .action((options: DashboardOptions & { json?: boolean }) => dashboard(options, out(options)));
 
 serverCommand('top', 'show in the terminal how all stands, those that stand still or fail first')
@@ -139,6 +142,7 @@ serverCommand('top', 'show in the terminal how all stands, those that stand stil
     .option('--interval <seconds>', 'how often to look', whole(1, 60), 2)
     .addOption(new Option('--sort <figure>', 'by what consumers are sorted').choices(SORTS).default('trouble'))
     .option('--most-consumers <n>', 'show at most so many consumers', whole(1, 10_000), 500)
+    .option('-C, --project <folder>', 'the project, in whose source places of errors are shown; default: the one that you are in')
     .action((options: TopOptions & { json?: boolean }) => top(options, out(options)));
 
 async function main(): Promise<number> {

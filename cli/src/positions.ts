@@ -1,53 +1,55 @@
-/** Places in a bundle, as errors and stacks name them, said as places in the source. */
+/** Places in a script, as errors and stacks name them, said as places in the source that it was made of. */
 
-import { existsSync, readFileSync } from 'node:fs';
-import { SourceMap, type SourceMapPayload } from 'node:module';
-import { dirname, relative, resolve } from 'node:path';
+import { SourceMap, type SourceMapping, type SourceMapPayload } from 'node:module';
+import { relative, resolve } from 'node:path';
 
 export class Positions {
     readonly #library: string;
-    readonly #folder: string;
-    readonly #bundle: string;
     readonly #map: SourceMap | null;
 
-    /** Of a library whose bundle lies in `bundle`, with its source map beside it. Places are said from `folder`. */
-    constructor(library: string, bundle: string, folder: string) {
-        const map = `${bundle}.map`;
+    /** Of a library whose script that map belongs to; without a map every place stays. */
+    constructor(library: string, map: SourceMapPayload | null) {
         this.#library = library;
-        this.#folder = folder;
-        this.#bundle = bundle;
-        this.#map = existsSync(map)
-            ? new SourceMap(JSON.parse(readFileSync(map, 'utf8')) as SourceMapPayload)
-            : null;
+        this.#map = map === null ? null : new SourceMap(map);
     }
 
-    /**
-     * The text with places of the source: those in stacks, `library:line:column`, and the line that a syntax error or an
-     * error of the top level names, `(line 7)`. What the map does not know stays.
-     */
-    resolve(text: string): string {
+    /** The text with those places of the source that stacks name, `library:line:column`. What the map does not know stays. */
+    frames(text: string): string {
         const name = this.#library.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-        return text
-            .replace(new RegExp(`(?<![\\w.:/-])${name}:(\\d+):(\\d+)`, 'g'), (whole, line: string, column: string) =>
-                this.#place(Number(line), Number(column)) ?? whole,
-            )
-            .replace(/\(line (\d+)\)/g, (whole, line: string) => {
-                const place = this.#place(Number(line), null);
-                return place === null ? whole : `(${place})`;
-            });
+        const frame = new RegExp(`(?<![\\w.:/-])${name}:(\\d+):(\\d+)`, 'g');
+        return text.replace(frame, (whole, line: string, column: string) => {
+            const entry = this.#at(Number(line), Number(column) - 1);
+            return entry === null ? whole : `${placeOf(entry)}:${entry.originalColumn + 1}`;
+        });
     }
 
-    /** Lines and columns count from 1. Without a column it is the first place of the line that the map knows. */
-    #place(line: number, column: number | null): string | null {
+    /** The same as `frames` for why a load failed: an error there may name a line alone, `(line 7)`. */
+    resolve(text: string): string {
+        return this.frames(text).replace(/\(line (\d+)\)/g, (whole, line: string) => {
+            const entry = this.#at(Number(line), Number.MAX_SAFE_INTEGER);
+            return entry === null ? whole : `(${placeOf(entry)})`;
+        });
+    }
+
+    /** What the map has at a place or before it, on the same line. Lines count from 1, columns from 0. */
+    #at(line: number, column: number): SourceMapping | null {
         if (this.#map === null || line < 1) {
             return null;
         }
-        const entry = this.#map.findEntry(line - 1, column === null ? Number.MAX_SAFE_INTEGER : column - 1);
-        if (!('originalSource' in entry) || entry.generatedLine !== line - 1) {
-            return null;
-        }
-        const source = resolve(dirname(this.#bundle), entry.originalSource);
-        const place = `${relative(this.#folder, source)}:${entry.originalLine + 1}`;
-        return column === null ? place : `${place}:${entry.originalColumn + 1}`;
+        const entry = this.#map.findEntry(line - 1, column);
+        return 'originalSource' in entry && entry.generatedLine === line - 1 ? entry : null;
     }
+}
+
+function placeOf(entry: SourceMapping): string {
+    return `${entry.originalSource}:${entry.originalLine + 1}`;
+}
+
+/**
+ * A map whose sources are named from `folder`, where they were named from `base`. The texts of the sources, most of a map,
+ * are left out.
+ */
+export function namedFrom(folder: string, base: string, map: SourceMapPayload): SourceMapPayload {
+    const sources = map.sources.map(source => relative(folder, resolve(base, source)));
+    return { ...map, sources, sourcesContent: [], sourceRoot: '' };
 }

@@ -39,6 +39,19 @@ export function readProject(start: string): Project {
     }
 }
 
+/** The project that a command was told of, or the one that it was called in; null if that is none. */
+export function projectOf(told: string | undefined): Project | null {
+    if (told !== undefined) {
+        return readProject(told);
+    }
+    try {
+        return readProject('.');
+    } catch {
+        // It would only help to show places of the source: whoever is elsewhere does without.
+        return null;
+    }
+}
+
 function parse(folder: string): Project {
     const path = join(folder, FILE);
     const wrong = (what: string): Failure => new Failure(`${path}: ${what}`, EXIT.usage);

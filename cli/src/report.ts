@@ -23,6 +23,8 @@ export interface Report {
     readonly action: 'load' | 'upgrade' | 'none';
     readonly version: number;
     readonly digest: string;
+    /** Unix milliseconds; null where it was only looked at. */
+    readonly loaded_at: number | null;
     readonly owner: string;
     /** Null where there was no such library. */
     readonly owner_before: string | null;
@@ -59,6 +61,7 @@ export function readReport(reply: Reply): Report {
         action: fields.text('action') as Report['action'],
         version: fields.number('version'),
         digest: fields.text('digest'),
+        loaded_at: fields.raw('loaded_at') === null ? null : fields.number('loaded_at'),
         owner: fields.text('owner'),
         owner_before: fields.raw('owner_before') === null ? null : fields.text('owner_before'),
         configuration: fields.text('configuration') as Report['configuration'],

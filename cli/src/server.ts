@@ -123,6 +123,18 @@ export interface SlowCall {
     readonly stack: string | null;
 }
 
+/** A text of a library that the server keeps. */
+export interface Version {
+    readonly version: number;
+    readonly digest: string;
+    /** Unix time in milliseconds; 0 where nobody noted it. */
+    readonly loaded_at: number;
+    readonly owner: string;
+    readonly loaded_by: string;
+    readonly bytes: number;
+    readonly current: boolean;
+}
+
 export interface StreamState {
     readonly name: Buffer;
     readonly db: number;
@@ -175,6 +187,23 @@ function library(fields: Fields): LibraryState {
             last_error: each.error('last_error'),
         })),
     };
+}
+
+/** The texts of a library that are kept, the newest first. */
+export async function versions(redis: Redis, library: string): Promise<Version[]> {
+    const reply = (await call(redis, 'RG.FUNCTION', 'VERSIONS', library)) as Reply[];
+    return reply.map(each => {
+        const fields = new Fields(each);
+        return {
+            version: fields.number('version'),
+            digest: fields.text('digest'),
+            loaded_at: fields.number('loaded_at'),
+            owner: fields.text('user'),
+            loaded_by: fields.text('loaded_by'),
+            bytes: fields.number('bytes'),
+            current: fields.number('current') === 1,
+        };
+    });
 }
 
 /** How a consumer is doing. */

@@ -48,7 +48,8 @@ test('an upgrade that changes nothing says so', async () => {
     await deployed();
     const again = await deploy(script(where, 'lib', CONSUMER + FUNCTION), '--json');
     assert.equal(again.code, 0, again.stderr);
-    const { digest, ...report } = again.json;
+    const { digest, loaded_at, ...report } = again.json;
+    assert.equal(loaded_at, (await libraries(redis))[0]?.loaded_at);
     assert.match(digest, /^[0-9a-f]{64}$/);
     const kept = (...names: string[]) => ({ added: [], removed: [], changed: [], kept: names });
     assert.deepEqual(report, {

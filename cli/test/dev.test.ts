@@ -5,9 +5,11 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { bundle } from '../src/bundle.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { Positions } from '../src/positions.js';
+import { readProject } from '../src/project.js';
 import { eventually } from '../src/testing.js';
 import { folder, gears, start } from './gears.js';
 
@@ -102,17 +104,18 @@ test('with a given server the library stays there when it ends', async () => {
 test('places in a bundle are said as places in the source, and others stay', async () => {
     source("type A = string;\n\nexport function wrong(): void {\n    throw new Error('no');\n}\nredis.register_function('f', wrong);\n");
     assert.equal((await gears(['build', '--project', project])).code, 0);
-    const bundle = join(project, 'dist/library.js');
-    const lines = readFileSync(bundle, 'utf8').split('\n');
+    const file = join(project, 'dist/library.js');
+    const lines = readFileSync(file, 'utf8').split('\n');
     const line = lines.findIndex(one => one.includes('throw new Error')) + 1;
     const column = (lines[line - 1] ?? '').indexOf('new Error') + 1;
-    const positions = new Positions('shop', bundle, project);
+    const { positions } = await bundle(readProject(project));
     assert.equal(positions.resolve(`at wrong (shop:${line}:${column})`), 'at wrong (src/index.ts:4:11)');
+    assert.equal(positions.frames(`at wrong (shop:${line}:${column}) (line ${line})`), `at wrong (src/index.ts:4:11) (line ${line})`);
     assert.equal(positions.resolve(`no (line ${line})`), 'no (src/index.ts:4)');
     for (const other of [`at x (workshop:${line}:${column})`, 'at x (shop:9999:1)', 'shop:1', '(line 0)', '(line 99999)']) {
         assert.equal(positions.resolve(other), other);
     }
-    assert.equal(new Positions('shop', join(project, 'none.js'), project).resolve('shop:1:1'), 'shop:1:1');
+    assert.equal(new Positions('shop', null).resolve('shop:1:1 (line 1)'), 'shop:1:1 (line 1)');
 });
 
 test('a wrong call is refused', async () => {

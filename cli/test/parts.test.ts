@@ -104,7 +104,7 @@ const old: LibraryState = {
 
 const NO_CHANGE = { added: [], removed: [], changed: [], kept: [] };
 const REPORT: Report = {
-    library: 'lib', engine: 'js', action: 'upgrade', version: 2, digest: 'd', owner: 'anna', owner_before: 'anna',
+    library: 'lib', engine: 'js', action: 'upgrade', version: 2, digest: 'd', loaded_at: null, owner: 'anna', owner_before: 'anna',
     configuration: 'kept', functions: NO_CHANGE, stream_consumers: NO_CHANGE, triggers: NO_CHANGE, loses_progress: [],
     warnings: [],
 };

@@ -4,6 +4,8 @@ import type { Address } from '../connection.js';
 import { dashboardServer } from '../dashboard/serve.js';
 import { Guard } from '../dashboard/guard.js';
 import type { Output } from '../output.js';
+import { Places } from '../places.js';
+import { projectOf } from '../project.js';
 import { Watch } from '../watch/watch.js';
 import { listen, untilAskedToEnd } from './exporter.js';
 
@@ -11,6 +13,7 @@ export interface DashboardOptions extends Address {
     readonly port: number;
     readonly interval: number;
     readonly mostConsumers: number;
+    readonly project?: string;
 }
 
 /** So much of the past is kept for the plots. */
@@ -23,6 +26,7 @@ export async function dashboard(options: DashboardOptions, output: Output): Prom
         intervalMs: options.interval * 1000,
         mostConsumers: options.mostConsumers,
         keepMs: KEEP_MS,
+        places: new Places(projectOf(options.project)),
     });
     const guard = new Guard();
     const server = dashboardServer(watch, guard);

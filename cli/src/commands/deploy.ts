@@ -10,10 +10,11 @@ import { confirm } from '../confirm.js';
 import { withServer, type Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
 import { visible, type Output } from '../output.js';
-import { readProject } from '../project.js';
+import { projectOf, readProject } from '../project.js';
 import type { Reply } from '../replies.js';
 import { linesOf, readReport, under, type Line, type Report } from '../report.js';
 import { call, libraries, type LibraryState } from '../server.js';
+import { noteLoad } from '../source_maps.js';
 
 export interface DeployOptions extends Address {
     readonly yes?: boolean;
@@ -58,25 +59,32 @@ export async function deploy(
             output.note(dangers.map(line => visible(line.text)).join('\n'));
             await confirm(`Deploy '${script.name}' all the same?`, options.yes ?? false);
         }
-        const done = await report(redis, 'REPORT', script, how);
+        const done = await load(redis, script, how);
+        noteLoad(project ?? projectOf(undefined), done);
         output.result({ ...done, deployed: true }, () => text(done, linesOf(done, old), 'has'));
     });
 }
 
-/** Sends the script. What the server does not like about it is the error. */
-export async function load(redis: Redis, script: Bundle, how: LoadOptions): Promise<void> {
-    await send(redis, [], script, how);
+/** Loads the script, and gives what has changed. What the server does not like about it is the error. */
+export async function load(redis: Redis, script: Bundle, how: LoadOptions): Promise<Report> {
+    return report(redis, 'REPORT', script, how);
 }
 
 /** What sending the script would change, or has changed. */
-async function report(redis: Redis, what: 'CHECK' | 'REPORT', script: Bundle, how: LoadOptions): Promise<Report> {
-    return readReport((await send(redis, [what], script, how)) as Reply);
-}
-
-async function send(redis: Redis, more: string[], script: Bundle, { config, owner }: LoadOptions): Promise<unknown> {
+async function report(
+    redis: Redis,
+    what: 'CHECK' | 'REPORT',
+    script: Bundle,
+    { config, owner }: LoadOptions,
+): Promise<Report> {
     const withConfig = config == null ? [] : ['CONFIG', config];
     const withOwner = owner == null ? [] : ['OWNER', owner];
-    return call(redis, 'RG.FUNCTION', 'LOAD', 'UPGRADE', ...more, ...withConfig, ...withOwner, script.code);
+    try {
+        const args = ['LOAD', 'UPGRADE', what, ...withConfig, ...withOwner, script.code];
+        return readReport((await call(redis, 'RG.FUNCTION', ...args)) as Reply);
+    } catch (error) {
+        throw error instanceof Failure ? new Failure(script.positions.resolve(error.message), error.exitCode) : error;
+    }
 }
 
 /** The configuration of a library, null for an empty one too: scripts see no difference. */

@@ -15,6 +15,7 @@ import { follow } from '../log_file.js';
 import { visible, type Output } from '../output.js';
 import { Positions } from '../positions.js';
 import { readProject, type Project } from '../project.js';
+import { noteLoad } from '../source_maps.js';
 import { load } from './deploy.js';
 import { logFile } from './logs.js';
 
@@ -112,6 +113,7 @@ class Session {
     #project: Project;
     readonly #address: Address;
     readonly #output: Output;
+    /** Of what was bundled last. */
     #positions: Positions;
     #running: Promise<void> | null = null;
     #isStale = false;
@@ -120,7 +122,7 @@ class Session {
         this.#project = project;
         this.#address = address;
         this.#output = output;
-        this.#positions = new Positions(project.name, project.outfile, project.folder);
+        this.#positions = new Positions(project.name, null);
     }
 
     /** A file of the project changed. */
@@ -150,22 +152,22 @@ class Session {
         const begun = Date.now();
         try {
             this.#project = readProject(this.#project.folder);
-            const { name, outfile, folder, config } = this.#project;
+            const { name, config } = this.#project;
             const script = await bundle(this.#project);
-            this.#positions = new Positions(name, outfile, folder);
+            this.#positions = script.positions;
             const how = { config: config === null ? null : JSON.stringify(config) };
-            await withServer(this.#address, redis => load(redis, script, how));
+            noteLoad(this.#project, await withServer(this.#address, redis => load(redis, script, how)));
             const ms = Date.now() - begun;
             this.#output.event({ event: 'loaded', library: name, ms }, `Loaded '${name}' in ${ms} ms`);
         } catch (error) {
-            const message = this.#positions.resolve(textOf(error));
+            const message = textOf(error);
             this.#output.event({ event: 'failed', error: message }, `Not loaded: ${message}`);
         }
     }
 
     /** The module, or a script in it, logged a line. */
     logged(level: string, text: string): void {
-        const message = this.#positions.resolve(text);
+        const message = this.#positions.frames(text);
         // Who loaded what is said already.
         if (!message.startsWith('audit: ')) {
             this.#output.event({ event: 'log', level, message }, `  ${level.padEnd(7)} ${visible(message)}`);

@@ -3,6 +3,8 @@
 import { withServer, type Address } from '../connection.js';
 import { byError, letters as read, type Letter, type Wanted } from '../letters.js';
 import { shorten, table, visible, type Output } from '../output.js';
+import { Places, topmost } from '../places.js';
+import { projectOf } from '../project.js';
 import { plural } from '../words.js';
 
 export interface LettersOptions extends Address {
@@ -10,6 +12,7 @@ export interface LettersOptions extends Address {
     readonly error?: string;
     readonly count: number;
     readonly summary?: boolean;
+    readonly project?: string;
 }
 
 export async function letters(
@@ -18,7 +21,11 @@ export async function letters(
     options: LettersOptions,
     output: Output,
 ): Promise<void> {
+    const places = new Places(projectOf(options.project));
     await withServer(options, async redis => {
+        if (places.library === library) {
+            await places.refresh(redis);
+        }
         const found: Letter[] = [];
         let more = false;
         for await (const letter of read(redis, library, consumer, wanted(options))) {
@@ -26,7 +33,8 @@ export async function letters(
                 more = true;
                 break;
             }
-            found.push(letter);
+            const { error, stack, time } = letter;
+            found.push({ ...letter, error: places.resolve(error, time), stack: places.resolve(stack, time) });
         }
         if (options.summary === true) {
             const groups = byError(found);
@@ -59,13 +67,14 @@ function lines(found: readonly Letter[]): string {
         return 'No dead letters';
     }
     return table(
-        ['STREAM', 'ID', 'ATTEMPTS', 'GIVEN UP', 'ERROR', 'FIELDS'],
+        ['STREAM', 'ID', 'ATTEMPTS', 'GIVEN UP', 'ERROR', 'WHERE', 'FIELDS'],
         found.map(letter => [
             visible(letter.stream),
             letter.id,
             letter.attempts,
             new Date(letter.time).toISOString(),
             shorten(letter.error, 80),
+            shorten(topmost(letter.stack), 60),
             shorten(letter.fields.map(([name, value]) => `${visible(name)}=${visible(value)}`).join(' '), 120),
         ]),
     );

@@ -9,11 +9,14 @@ import { withServer, type Address } from '../connection.js';
 import { EXIT, Failure } from '../failure.js';
 import { follow, readLines, type LogLine } from '../log_file.js';
 import { visible, type Output } from '../output.js';
+import { Places } from '../places.js';
+import { projectOf } from '../project.js';
 
 export interface LogsOptions extends Address {
     readonly file?: string;
     readonly lines: number;
     readonly follow?: boolean;
+    readonly project?: string;
 }
 
 export async function logs(options: LogsOptions, output: Output): Promise<void> {
@@ -21,8 +24,29 @@ export async function logs(options: LogsOptions, output: Output): Promise<void> 
     if (!existsSync(file)) {
         throw new Failure(`there is no ${file} on this machine: --file names the server's log`, EXIT.usage);
     }
-    const show = ({ time, level, message }: LogLine): void =>
+    const places = new Places(projectOf(options.project));
+    // A file alone may be of any server.
+    const asks = places.library !== null && (options.file === undefined || options.url !== undefined);
+    const refresh = async (): Promise<void> => {
+        if (asks) {
+            await withServer(options, redis => places.refresh(redis));
+        }
+    };
+    await refresh();
+    const show = ({ time, level, message: told }: LogLine): void => {
+        const message = places.resolve(told, Date.parse(time));
         output.event({ time, level, message }, `${time} ${level.padEnd(7)} ${visible(message)}`);
+    };
+    let shown = Promise.resolve();
+    const showNew = (line: LogLine): void => {
+        shown = shown.then(async () => {
+            if (line.message.startsWith('audit: ') && line.message.includes(`library '${places.library}'`)) {
+                // Places are those of another text from now on. A server that is gone has none.
+                await refresh().catch(() => undefined);
+            }
+            show(line);
+        });
+    };
     const position = statSync(file).size;
     const last: LogLine[] = [];
     await readLines(file, 0, position, line => {
@@ -33,7 +57,8 @@ export async function logs(options: LogsOptions, output: Output): Promise<void> 
     });
     last.forEach(show);
     if (options.follow === true) {
-        await follow(file, position, show);
+        await follow(file, position, showNew);
+        await shown;
     }
 }
 

@@ -4,25 +4,13 @@ import { confirm } from '../confirm.js';
 import { withServer, type Address } from '../connection.js';
 import { Failure } from '../failure.js';
 import { table, visible, type Output } from '../output.js';
-import { Fields, type Reply } from '../replies.js';
+import type { Reply } from '../replies.js';
 import { linesOf, readReport, under } from '../report.js';
-import { call } from '../server.js';
+import { call, versions, type Version } from '../server.js';
 
 export interface RollbackOptions extends Address {
     readonly list?: boolean;
     readonly yes?: boolean;
-}
-
-/** A text that the server keeps. */
-interface Version {
-    readonly version: number;
-    readonly digest: string;
-    /** Unix time in milliseconds; 0 where nobody noted it. */
-    readonly loaded_at: number;
-    readonly owner: string;
-    readonly loaded_by: string;
-    readonly bytes: number;
-    readonly current: boolean;
 }
 
 /** Goes back to that version, or to the one before the present one. */
@@ -33,7 +21,7 @@ export async function rollback(
     output: Output,
 ): Promise<void> {
     await withServer(options, async redis => {
-        const kept = ((await call(redis, 'RG.FUNCTION', 'VERSIONS', library)) as Reply[]).map(read);
+        const kept = await versions(redis, library);
         if (options.list === true) {
             output.result({ library, versions: kept }, () => listed(kept));
             return;
@@ -61,19 +49,6 @@ export async function rollback(
             ),
         );
     });
-}
-
-function read(reply: Reply): Version {
-    const fields = new Fields(reply);
-    return {
-        version: fields.number('version'),
-        digest: fields.text('digest'),
-        loaded_at: fields.number('loaded_at'),
-        owner: fields.text('user'),
-        loaded_by: fields.text('loaded_by'),
-        bytes: fields.number('bytes'),
-        current: fields.number('current') === 1,
-    };
 }
 
 /** When a version was loaded, and by whom, as far as that was noted. */

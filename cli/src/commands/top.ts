@@ -3,7 +3,9 @@
 import type { Address } from '../connection.js';
 import { textOf } from '../failure.js';
 import type { Output } from '../output.js';
-import { slowCalls, type SlowCall } from '../server.js';
+import { Places } from '../places.js';
+import { projectOf } from '../project.js';
+import type { SlowCall } from '../server.js';
 import { frame, mostScroll, type Shown } from '../top/frame.js';
 import { sortCallbacks, sortConsumers, SORTS, type Sort } from '../top/order.js';
 import { Screen, type Key } from '../top/screen.js';
@@ -15,6 +17,7 @@ export interface TopOptions extends Address {
     readonly mostConsumers: number;
     readonly sort: Sort;
     readonly once?: boolean;
+    readonly project?: string;
 }
 
 /** So many slow calls are asked for: more find no place. */
@@ -26,6 +29,7 @@ export async function top(options: TopOptions, output: Output): Promise<void> {
         intervalMs: options.interval * 1000,
         mostConsumers: options.mostConsumers,
         keepMs: 0,
+        places: new Places(projectOf(options.project)),
     });
     try {
         await watch.start();
@@ -72,7 +76,7 @@ function json({ standing, consumers, callbacks }: View, slow: readonly SlowCall[
 /** Callbacks that took long; or why nobody can say, for they are no reason to show nothing. */
 async function slowOnes(watch: Watch): Promise<readonly SlowCall[] | string> {
     try {
-        return (await slowCalls(watch.redis, MOST_SLOW)) ?? 'this server keeps no log of them';
+        return (await watch.slowCalls(MOST_SLOW)) ?? 'this server keeps no log of them';
     } catch (error) {
         return textOf(error);
     }

@@ -3,7 +3,7 @@
 import { Failure, textOf } from '../failure.js';
 import { letterPage, redriveSome } from '../letters.js';
 import { visible } from '../output.js';
-import { slowCalls, streamsBehind } from '../server.js';
+import { streamsBehind } from '../server.js';
 import { age, weight } from '../watch/rates.js';
 import type { Watch } from '../watch/watch.js';
 
@@ -38,13 +38,15 @@ export const QUESTIONS: Readonly<Record<string, Answer>> = {
             cursor: page.cursor,
             letters: page.letters.map(letter => ({
                 ...letter,
+                error: watch.places.resolve(letter.error, letter.time),
+                stack: watch.places.resolve(letter.stack, letter.time),
                 stream: visible(letter.stream),
                 fields: letter.fields.map(pair => pair.map(visible)),
             })),
         };
     },
     slow: async (watch, query) => {
-        const calls = await slowCalls(watch.redis, number(query, 'count', 50, MOST_ROWS));
+        const calls = await watch.slowCalls(number(query, 'count', 50, MOST_ROWS));
         return calls?.map(each => ({ ...each, key: each.key === null ? null : visible(each.key) })) ?? null;
     },
 };

@@ -1,6 +1,7 @@
 /** What `gears top` shows of a reading, as lines: nothing here knows a terminal. */
 
 import { shorten, visible } from '../output.js';
+import { topmost } from '../places.js';
 import type { SlowCall } from '../server.js';
 import { age, type CallbackRow, type ConsumerRow, type Trouble } from '../watch/rates.js';
 import type { View } from '../watch/watch.js';
@@ -68,7 +69,8 @@ function slowColumns(now: number): readonly Column<SlowCall>[] {
         { title: 'TOOK', width: 7, rank: 1, text: row => duration(row.duration_ms) },
         { title: 'AGO', width: 7, rank: 2, text: row => duration(Math.max(0, now - row.time)) },
         { title: 'KEY', width: 24, rank: 4, isText: true, text: row => (row.key === null ? '' : visible(row.key)) },
-        { title: 'ENTRY', width: 20, rank: 5, isText: true, text: row => row.entry_id ?? '' },
+        { title: 'ENTRY', width: 20, rank: 6, isText: true, text: row => row.entry_id ?? '' },
+        { title: 'WHERE', width: 40, rank: 5, isText: true, text: row => topmost(row.stack) },
     ];
 }
 
@@ -197,5 +199,7 @@ function reason(row: ConsumerRow): Line[] {
         return [];
     }
     const name = `${MARKS[row.trouble]} ${visible(row.library)}/${visible(row.consumer)}`;
-    return [{ text: `${name}: ${shorten(visible(text), 300)}`, style: STYLES[row.trouble] }];
+    const place = topmost(row.last_error_stack);
+    const where = place === '' ? '' : `   at ${visible(place)}`;
+    return [{ text: `${name}: ${shorten(visible(text), 300)}${where}`, style: STYLES[row.trouble] }];
 }

@@ -20,8 +20,13 @@ export interface Column<Row> {
     readonly text: (row: Row) => string;
 }
 
-/** The first column is cut no further than this while there are others that can go. */
+/**
+ * The first column is cut no further than this while there are others that can go; and where only those that say most
+ * are left, no further than the second.
+ */
 const LEAST_NAME = 20;
+const LEAST_OF_ALL = 12;
+const SAYS_MOST = 2;
 const GAP = 1;
 
 const WIDE =
@@ -79,8 +84,11 @@ export function tableLines<Row>(
     const longest = Math.max(widthOf(first.title), ...names.map(widthOf));
     const kept = [...others];
     const left = (): number => width - kept.reduce((sum, each) => sum + each.width + GAP, 0);
-    while (kept.length > 0 && left() < Math.min(longest, LEAST_NAME)) {
-        const worst = kept.reduce((a, b) => (b.rank > a.rank ? b : a));
+    for (;;) {
+        const worst = kept.reduce<Column<Row> | null>((a, b) => (a === null || b.rank > a.rank ? b : a), null);
+        if (worst === null || left() >= Math.min(longest, worst.rank > SAYS_MOST ? LEAST_NAME : LEAST_OF_ALL)) {
+            break;
+        }
         kept.splice(kept.indexOf(worst), 1);
     }
     const ofFirst = Math.max(0, Math.min(left(), longest));

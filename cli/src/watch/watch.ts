@@ -3,6 +3,8 @@
 import { Redis } from 'ioredis';
 import { connectionOptions, type Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
+import type { Places } from '../places.js';
+import { slowCalls, type SlowCall } from '../server.js';
 import { History } from './history.js';
 import { callbackRows, consumerRows, type CallbackRow, type ConsumerRow } from './rates.js';
 import { readStanding, type Standing } from './standing.js';
@@ -18,11 +20,14 @@ export interface WatchOptions {
     readonly mostConsumers: number;
     /** How much of the past is kept. */
     readonly keepMs: number;
+    /** Says where in the source errors came. */
+    readonly places: Places;
 }
 
 export class Watch {
     readonly redis: Redis;
     readonly history: History;
+    readonly places: Places;
     /** The last reading; null before the first. */
     view: View | null = null;
     /** Why the last attempt gave none; null if it did. */
@@ -34,6 +39,7 @@ export class Watch {
 
     constructor(address: Address, options: WatchOptions) {
         this.#options = options;
+        this.places = options.places;
         this.history = new History(options.keepMs);
         // It outlives its server: as long as that is gone, it says so.
         this.redis = new Redis({
@@ -42,6 +48,12 @@ export class Watch {
             enableOfflineQueue: false,
         });
         this.redis.on('error', (error: unknown) => (this.problem = textOf(error)));
+    }
+
+    /** Callbacks that took long, the newest first; null where the server keeps no such log. */
+    async slowCalls(count: number): Promise<SlowCall[] | null> {
+        const calls = await slowCalls(this.redis, count);
+        return calls?.map(each => ({ ...each, stack: this.places.resolve(each.stack, each.time) })) ?? null;
     }
 
     /** Calls that after each reading. */
@@ -89,10 +101,17 @@ export class Watch {
     async #read(): Promise<void> {
         const standing = await readStanding(this.redis, this.#options.mostConsumers);
         const before = this.view?.standing ?? null;
+        await this.places.update(this.redis, standing.libraries);
+        const placed = <Text extends string | null>(text: Text, time: number): Text => this.places.resolve(text, time);
         const view = {
             standing,
-            consumers: consumerRows(standing, before),
-            callbacks: callbackRows(standing, before),
+            consumers: consumerRows(standing, before).map(row => ({
+                ...row,
+                error: placed(row.error, row.last_error_time),
+                last_error: placed(row.last_error, row.last_error_time),
+                last_error_stack: placed(row.last_error_stack, row.last_error_time),
+            })),
+            callbacks: callbackRows(standing, before).map(row => ({ ...row, last_error: placed(row.last_error, 0) })),
         };
         this.view = view;
         this.problem = null;
