@@ -28,9 +28,11 @@ BY_HAND = {"on_failure": "retry", "retry_interval": AN_HOUR}
 COUNTERS = ["processed", "in_flight", "attempts", "failures", "given_up", "dead_letters", "filtered"]
 TIMES = ["lag_ms_p50", "lag_ms_p99", "processing_ms_p50", "processing_ms_p99"]
 FIGURES = ["calls", "errors", "running", "duration_ms_p50", "duration_ms_p99", "duration_ms_max", "locked_ms", "bytes"]
+RECENT_TIMES = [f"{which}_ms_{part}" for which in ("lag", "processing") for part in ("p50", "p99", "max")]
+ERRORS = ["last_error", "last_error_stack", "last_error_time", "last_error_id", "last_error_stream", "error_classes"]
 OF_CONSUMER = [
     "name", "library", "prefix", "window", "trim", "options", "state", "error", "streams",
-    *COUNTERS, *TIMES, *FIGURES, "last_error_stack", "reason", "blocked_streams",
+    *COUNTERS, *RECENT_TIMES, *FIGURES, *ERRORS, "reason", "blocked_streams", "redriven",
 ]
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
 OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error", "last_error_stack", "reason"]
@@ -61,7 +63,7 @@ def test_info_of_a_consumer_has_all_fields(server):
     backoff = fields(shown["backoff"])
     assert (backoff["initial"], float(backoff["factor"]), backoff["max"]) == (5, 2, 50)
     assert shown.keys() == options.keys()
-    for name in TIMES:
+    for name in RECENT_TIMES:
         assert float(found[name]) >= 0
 
 
@@ -176,6 +178,52 @@ def test_times_are_measured(server):
     for found in (info(server), info(server, "stream")):
         assert 15 <= float(found["processing_ms_p50"]) <= float(found["processing_ms_p99"])
         assert 15 <= float(found["lag_ms_p50"]) <= float(found["lag_ms_p99"])
+    for found in (info(server), section(server)):
+        for which in ("lag", "processing"):
+            assert float(found[f"{which}_ms_p99"]) <= float(found[f"{which}_ms_max"])
+
+
+def test_info_tells_what_went_wrong_when_where_and_how_often(server):
+    callback = """(client, data) => {
+        const text = value(data);
+        if (text === 'type') null.x;
+        if (text.startsWith('thrown ')) throw text.slice(7);
+    }"""
+    server.load(*policy(consumer(callback=callback), consumer("other", "other", callback=callback)))
+    before = info(server)
+    nothing = {"last_error": "None", "last_error_stack": "None", "last_error_time": 0, "last_error_id": "None"}
+    assert {name: before[name] for name in ERRORS} == nothing | {"last_error_stream": "None", "error_classes": []}
+    assert section(server)["error_classes"] == "None"
+    [seconds, _] = server.client.time()
+    ids = server.add("stream:1", "fine", "type", "type", "thrown NOPERM none of it", "fine")
+    wait_info(server, processed=5)
+    found = info(server)
+    assert (found["last_error"], found["last_error_id"]) == ("NOPERM none of it", ids[3])
+    assert found["last_error_stream"] == "stream:1"
+    assert seconds - 1 <= found["last_error_time"] / 1000 <= server.client.time()[0] + 1
+    assert fields(found["error_classes"]) == {"NOPERM": 1, "TypeError": 2}
+    shown = section(server)
+    assert shown["error_classes"] == "NOPERM:1|TypeError:2"
+    assert (shown["last_error_id"], shown["last_error_time"]) == (ids[3], found["last_error_time"])
+    assert shown["last_error"] == "NOPERM none of it"
+    assert fields(info(server, name="other")["error_classes"]) == {}
+
+
+def test_classes_of_errors_are_bounded(server):
+    callback = "(client, data) => { throw new Error(value(data)); }"
+    server.load(*policy(consumer(callback=callback.replace("new Error(value(data))", "`kind ${value(data)}: x`"))))
+    server.add("stream", *range(40))
+    wait_info(server, processed=40)
+    classes = fields(info(server)["error_classes"])
+    assert (len(classes), classes["other"], sum(classes.values())) == (17, 24, 40)
+
+
+def test_classes_of_errors_are_a_map_in_resp3(server):
+    server.load(*policy(consumer(callback="() => { throw 'ERR no'; }")))
+    server.add("stream", 1)
+    wait_info(server, processed=1)
+    reply = server.connect(protocol=3).execute_command("RG.CONSUMER", "INFO", "lib", "consumer")
+    assert reply["error_classes"] == {"ERR": 1}
 
 
 # --- RG.FUNCTION LIST -----------------------------------------------------------------------------------------------
@@ -251,7 +299,8 @@ def test_the_servers_info_has_a_line_for_each_consumer(server):
     options = {"on_failure": "retry", "retry_interval": AN_HOUR, "max_attempts": 2, "dead_letter": "dead"}
     server.load(*policy(attempting(**options), attempting(name="second", prefix="second", on_failure="abort")))
     redrives = [f"redrives_{name}" for name in ("waiting", "running", "ok", "failed")]
-    expected = ["streams", *COUNTERS, *TIMES, "state", *redrives, "blocked_streams", "reason"]
+    expected = ["streams", *COUNTERS, *RECENT_TIMES, "state", *redrives, "redriven", "blocked_streams", "reason"]
+    expected += [name for name in ERRORS if name not in ("last_error_stack", "last_error_stream")]
     assert list(section(server)) == expected
     assert (section(server)["streams"], section(server)["state"]) == (0, "running")
     make_fail(server, 1)

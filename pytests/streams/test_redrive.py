@@ -396,6 +396,22 @@ def test_figures_are_maps_for_resp3_and_in_info(server):
     }
 
 
+def test_what_is_redriven_is_counted_apart(server):
+    some_letters(server, ("stream", 1), ("stream", 2))
+    before = info(server)
+    assert (before["processed"], before["given_up"], before["redriven"]) == (2, 2, 0)
+    make_succeed(server, 1)
+    assert redrive(server) == 2
+    wait_redrives(server, ok=1, failed=1, waiting=0, running=0)
+    after = info(server)
+    assert after["redriven"] == 2
+    for name in ("processed", "given_up", "dead_letters", "lag_ms_max"):
+        assert after[name] == before[name], name
+    assert (info(server, "stream")["processed"], info(server, "stream")["given_up"]) == (2, 2)
+    line = server.client.info("redisgears_2_consumers")["redisgears_2_consumer_lib_consumer"]
+    assert (line["processed"], line["redriven"]) == (2, 2)
+
+
 def test_letters_of_a_paused_stream_wait_and_those_of_others_do_not(server):
     some_letters(server, *(("stream:1", n) for n in range(40)), ("stream:2", "x"))
     make_succeed(server)

@@ -1,17 +1,11 @@
 //! Figures of callbacks: how often they were called, how long that took, and what of it held the
 //! server up.
 
+use super::figure::Figure;
 use crate::executor::{CallbackFigures, CallbackKind};
 use crate::library::{Library, Registry};
 use crate::server::InfoField;
 use gears_v8::ports::Reply;
-
-/// A figure.
-#[derive(Clone, Copy)]
-enum Figure {
-    Number(u64),
-    Milliseconds(f64),
-}
 
 fn named(figures: &CallbackFigures) -> [(&'static str, Figure); 8] {
     let durations = figures.durations;
@@ -36,26 +30,16 @@ pub(crate) fn figures_of(library: &Library, kind: CallbackKind, name: &str) -> C
 
 /// Figures as fields of a reply.
 pub(crate) fn figures(figures: &CallbackFigures) -> impl Iterator<Item = (&'static str, Reply)> {
-    named(figures).into_iter().map(|(name, figure)| {
-        let value = match figure {
-            Figure::Number(number) => Reply::count(number),
-            Figure::Milliseconds(ms) => Reply::Double(ms),
-        };
-        (name, value)
-    })
+    let named = named(figures).into_iter();
+    named.map(|(name, figure)| (name, figure.reply()))
 }
 
 /// The same as texts of a line of INFO.
 pub(super) fn figures_as_text(
     figures: &CallbackFigures,
 ) -> impl Iterator<Item = (&'static str, String)> {
-    named(figures).into_iter().map(|(name, figure)| {
-        let text = match figure {
-            Figure::Number(number) => number.to_string(),
-            Figure::Milliseconds(ms) => format!("{ms:.3}"),
-        };
-        (name, text)
-    })
+    let named = named(figures).into_iter();
+    named.map(|(name, figure)| (name, figure.text()))
 }
 
 /// The word for whether a function or trigger is paused.

@@ -25,7 +25,9 @@ pub(crate) fn sections(
         InfoField::Number("streams_bytes", streams_bytes as u64),
     ];
     let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
-    let consumers = dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery));
+    let now_ms = dispatcher.time();
+    let consumers =
+        dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery, now_ms));
     vec![
         section("memory", memory),
         section("quarantine", vec![quarantine]),

@@ -4,12 +4,15 @@
 mod callbacks;
 mod consumers;
 mod errors;
+mod figure;
 mod info;
 mod options;
 mod triggers;
 
 pub(crate) use callbacks::{figures, figures_of, running_or_paused};
-pub(crate) use consumers::{Counters, PERCENTILES, ids, percentiles, position, state};
+pub(crate) use consumers::{
+    Counters, PERCENTILES, errors, ids, percentiles, position, redriven_count, state, times,
+};
 pub(crate) use errors::{error, stack, stack_if_any};
 pub(crate) use info::{pending_jobs, sections};
 pub(crate) use options::{has_options, options};

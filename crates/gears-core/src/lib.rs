@@ -6,6 +6,7 @@
 
 pub mod delivery;
 pub mod glob;
+mod histogram;
 mod quoted;
 pub mod snapshot;
 pub mod triggers;

@@ -43,13 +43,14 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let registry = app.libraries.all();
     let library = registry.get(&*target.name.library);
     let runs = library.is_some_and(|library| library.executor().is_some());
+    let now_ms = app.dispatcher.time();
     let Some(key) = target.key_ref(context) else {
         let figures = library.map_or_else(CallbackFigures::default, |library| {
             stats::figures_of(library, CallbackKind::Consumer, &target.name.consumer)
         });
         return app
             .dispatcher
-            .update(|delivery| of_consumer(&target, delivery, runs, &figures));
+            .update(|delivery| of_consumer(&target, delivery, runs, &figures, now_ms));
     };
     let read = app
         .dispatcher
@@ -59,7 +60,6 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     // Looking may find the key expired, and the subscription gone with it.
     let unread = context.peek_behind(key.name, read, LAG_MAX);
-    let now_ms = app.dispatcher.time();
     app.dispatcher.inspect(|delivery| {
         delivery.stream(target.consumer, key).map_or_else(
             || target.unknown(key),
@@ -76,19 +76,20 @@ fn of_consumer(
     delivery: &mut Delivery,
     runs: bool,
     figures: &CallbackFigures,
+    now_ms: u64,
 ) -> Reply {
+    let redriven = stats::redriven_count(delivery, target.consumer);
     let refusal = delivery.refusal().map(|refusal| Arc::clone(&refusal.error));
     let Some(overview) = delivery.overview(target.consumer) else {
         return Reply::Null;
     };
     let (spec, totals) = (overview.spec, overview.totals);
-    let error = overview.aborted.or(refusal);
+    let error = overview.aborted.clone().or(refusal);
     let state = if runs {
         stats::state(overview.state)
     } else {
         Reply::text("quarantined")
     };
-    let last_error_stack = stats::stack(totals.last_error.as_deref());
     let mut fields = vec![
         ("name", Reply::text(&*target.name.consumer)),
         ("library", Reply::text(&*target.name.library)),
@@ -106,11 +107,13 @@ fn of_consumer(
         ("in_flight", Reply::count(overview.in_flight)),
     ];
     fields.extend(Counters::of(totals).fields());
-    fields.extend(times(&totals.percentiles()));
+    let times = stats::times(&overview.times.summary(now_ms));
+    fields.extend(times.map(|(name, figure)| (name, figure.reply())));
     fields.extend(stats::figures(figures));
-    fields.push(("last_error_stack", last_error_stack));
+    fields.extend(stats::errors(&overview));
     fields.push(("reason", stats::error(overview.reason.as_deref())));
     fields.push(("blocked_streams", Reply::count(overview.blocked_streams)));
+    fields.push(("redriven", Reply::count(redriven)));
     Reply::record(fields)
 }
 

@@ -35,6 +35,7 @@ mod batch_queue;
 mod batcher;
 mod checkpoint;
 mod consumer;
+mod consumer_errors;
 mod cursor;
 mod databases;
 mod dead_letter;
@@ -63,6 +64,7 @@ mod stats;
 mod subscription;
 mod subscriptions;
 mod tally;
+mod times;
 mod tracked;
 mod urgent;
 
@@ -70,6 +72,7 @@ pub use batch_queue::{BatchQueue, Terms};
 pub use batcher::{Batch, Tried};
 pub use checkpoint::Checkpoint;
 pub use consumer::{ConsumerSpec, Mode};
+pub use consumer_errors::ConsumerErrors;
 pub use cursor::{Reach, TrimBound};
 pub use databases::Databases;
 pub use dead_letter::{DeadLetter, DeadLetterDeletion, Letter, Replaced};
@@ -89,6 +92,7 @@ pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
 pub use spread::Percentiles;
 pub use state_machine::{Choice, Delivery, NoSkip, Overview, Page, Row, StreamView};
 pub use stats::Stats;
+pub use times::{Times, TimesSummary};
 
 slotmap::new_key_type! {
     /// A consumer, from its registration to its removal; survives an upgrade of its library.

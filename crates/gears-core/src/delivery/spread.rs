@@ -1,19 +1,14 @@
-//! How the times of entries are spread: of a consumer as a whole, and of those of its streams that
-//! finished entries last. The other streams have given theirs back: it takes a kilobyte or two.
-
-use std::time::Duration;
+//! How the times of entries are spread, of those of a consumer's streams that finished entries last.
+//! The other streams have given theirs back: it takes a kilobyte or two.
 
 use hashbrown::HashMap;
-use hdrhistogram::Histogram;
 
 use super::SubscriptionKey;
 use super::id::EntryId;
+use crate::histogram::Histogram;
 
 /// Streams of one consumer that have percentiles of their own.
 const RECENT_MAX: usize = 128;
-
-/// The longest time that is told from longer ones: a year, in milliseconds as in microseconds.
-const LONGEST: u64 = 366 * 24 * 3_600_000;
 
 /// Times that a part of the entries stays below: the median, and that of 99 in 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,48 +19,35 @@ pub struct Percentiles {
     pub lag_ms: [f64; 2],
 }
 
-/// How times are spread. Each is kept to a sixteenth.
-#[derive(Clone, Debug)]
+/// How times are spread.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Spread {
-    /// Microseconds from dispatch to finish.
-    processing_us: Histogram<u32>,
-    /// Milliseconds from the entry's ID to its finish.
-    lag_ms: Histogram<u32>,
+    /// From dispatch to finish.
+    processing: Histogram,
+    /// From the entry's ID to its finish.
+    lag: Histogram,
 }
 
 impl Spread {
-    pub(super) fn new() -> Option<Self> {
-        let histogram = || {
-            let mut histogram = Histogram::new(1).ok()?;
-            histogram.auto(true);
-            Some(histogram)
-        };
-        Some(Self {
-            processing_us: histogram()?,
-            lag_ms: histogram()?,
-        })
-    }
-
-    pub(super) fn note(&mut self, took: Duration, lag_ms: u64) {
-        let processing_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // What it cannot hold is left out of a picture, no more.
-        let _ = self.processing_us.record(processing_us.min(LONGEST));
-        let _ = self.lag_ms.record(lag_ms.min(LONGEST));
+    #[inline]
+    pub(super) fn note(&mut self, took_us: u64, lag_ms: u64) {
+        self.processing.record(took_us);
+        self.lag.record(lag_ms.saturating_mul(1000));
     }
 
     fn clear(&mut self) {
-        self.processing_us.reset();
-        self.lag_ms.reset();
+        self.processing.clear();
+        self.lag.clear();
     }
 
     pub(super) fn percentiles(&self) -> Percentiles {
-        let parts = |histogram: &Histogram<u32>, unit: f64| {
-            #[expect(clippy::cast_precision_loss, reason = "times for people to read")]
-            [0.5, 0.99].map(|part| histogram.value_at_quantile(part) as f64 / unit)
+        let parts = |histogram: &Histogram| {
+            let seen = histogram.view();
+            [50, 99].map(|part| seen.percentile_ms(part))
         };
         Percentiles {
-            processing_ms: parts(&self.processing_us, 1000.0),
-            lag_ms: parts(&self.lag_ms, 1.0),
+            processing_ms: parts(&self.processing),
+            lag_ms: parts(&self.lag),
         }
     }
 }
@@ -91,21 +73,20 @@ pub(super) struct RecentSpreads {
 
 impl RecentSpreads {
     /// A stream finished an entry.
-    pub(super) fn note(&mut self, sub: SubscriptionKey, id: EntryId, took: Duration, now_ms: u64) {
-        if let Some(at) = self.place(sub) {
-            let place = &mut self.places[at];
-            place.is_used = true;
-            place.spread.note(took, now_ms.saturating_sub(id.ms));
-        }
+    pub(super) fn note(&mut self, sub: SubscriptionKey, id: EntryId, took_us: u64, now_ms: u64) {
+        let at = self.place(sub);
+        let place = &mut self.places[at];
+        place.is_used = true;
+        place.spread.note(took_us, now_ms.saturating_sub(id.ms));
     }
 
     /// The place of a stream, which gets one if it has none.
-    fn place(&mut self, sub: SubscriptionKey) -> Option<usize> {
+    fn place(&mut self, sub: SubscriptionKey) -> usize {
         if let Some(at) = self.at.get(&sub) {
-            return Some(*at);
+            return *at;
         }
         let at = if self.places.len() < RECENT_MAX {
-            let spread = Spread::new()?;
+            let spread = Spread::default();
             self.places.push(Place {
                 sub,
                 spread,
@@ -125,7 +106,7 @@ impl RecentSpreads {
             at
         };
         self.at.insert(sub, at);
-        Some(at)
+        at
     }
 
     /// Those of a stream, if it has any.
@@ -154,7 +135,7 @@ mod tests {
         let keys: Vec<_> = (0..3 * RECENT_MAX).map(|_| map.insert(())).collect();
         let mut recent = RecentSpreads::default();
         let note = |recent: &mut RecentSpreads, sub| {
-            recent.note(sub, EntryId::new(1, 0), Duration::from_millis(8), 9);
+            recent.note(sub, EntryId::new(1, 0), 8000, 9);
         };
         for key in &keys {
             note(&mut recent, *key);

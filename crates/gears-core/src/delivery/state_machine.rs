@@ -39,6 +39,7 @@ use slotmap::SlotMap;
 
 use super::arrival_order::ArrivalOrder;
 use super::consumer::{ConsumerSpec, Mode};
+use super::consumer_errors::ConsumerErrors;
 use super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::delivery_state::DeliveryState;
 use super::discarded::Discarded;
@@ -53,6 +54,7 @@ use super::standings::Standings;
 use super::stats::Stats;
 use super::subscription::{FeedContext, Subscription};
 use super::subscriptions::Subscriptions;
+use super::times::Times;
 use super::tracked::TrackedStreams;
 use super::urgent::Urgent;
 use super::{ConsumerKey, SHARE, StreamKey, SubscriptionKey};
@@ -86,6 +88,10 @@ struct RegisteredConsumer {
     delivery_state: DeliveryState,
     /// What was counted of all streams, those that are gone included.
     totals: Stats,
+    /// How long entries took over the last minutes.
+    times: Times,
+    /// What went wrong, if anything did.
+    errors: Option<Box<ConsumerErrors>>,
     /// Of the streams that finished entries last.
     recent: RecentSpreads,
     /// How it stands with its streams, as far as it was noted.
@@ -106,7 +112,9 @@ impl RegisteredConsumer {
         now_ms: u64,
         error: Option<Arc<str>>,
     ) {
-        self.recent.note(sub, id, took, now_ms);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.recent.note(sub, id, took_us, now_ms);
+        self.times.note(id, took_us, now_ms);
         self.totals.note_finished(id, took, now_ms, error.clone());
         state.tally.note_finished(id, took, now_ms, error);
     }
@@ -247,7 +255,7 @@ impl Delivery {
             Event::Gone { sub, batch, ids } => self.gone(sub, batch, &ids),
             Event::DeadLetterWritten(dead_letter) => self.dead_letter_written(&dead_letter),
             Event::DeadLetterRefused { dead_letter, error } => {
-                self.dead_letter_refused(dead_letter, error);
+                self.dead_letter_refused(dead_letter, &error);
             }
             Event::Started { sub, id } => {
                 if let Some(state) = self.subs.get_mut(sub) {
@@ -279,7 +287,7 @@ impl Delivery {
                 }
             }
             Event::Abandoned { sub, id } => self.abandoned(sub, id),
-            Event::Refused { sub, error } => self.refused_to_owner(sub, error),
+            Event::Refused { sub, error } => self.refused_to_owner(sub, &error),
             Event::Authorized(sub) => self.authorized(sub),
             Event::Yielded(sub) => self.yielded(sub),
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::EntryId;
-use super::spread::{Percentiles, Spread};
 
 /// Counters of finished entries.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +34,6 @@ pub struct Stats {
     pub dead_letters: u64,
     /// Entries that the consumer's filter kept from its callback.
     pub filtered: u64,
-    pub(super) spread: Option<Box<Spread>>,
 }
 
 impl Stats {
@@ -75,19 +73,6 @@ impl Stats {
         if error.is_some() {
             self.last_error = error;
         }
-        if self.spread.is_none() {
-            self.spread = Spread::new().map(Box::new);
-        }
-        if let Some(spread) = &mut self.spread {
-            spread.note(took, self.last_lag_ms);
-        }
-    }
-
-    /// How the times are spread; zeroes before the first entry.
-    #[must_use]
-    pub fn percentiles(&self) -> Percentiles {
-        let spread = self.spread.as_ref();
-        spread.map_or_else(Percentiles::default, |spread| spread.percentiles())
     }
 
     /// Average of `total` over the finished entries; 0 before the first.
@@ -121,23 +106,6 @@ mod tests {
         stats.note_finished(EntryId::new(9, 0), Duration::ZERO, 10, None);
         stats.note_finished(EntryId::new(10, 0), Duration::ZERO, 10, None);
         assert!((stats.average(stats.total_lag_ms) - 0.5).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn half_of_the_times_are_below_the_median() {
-        let mut stats = Stats::default();
-        assert_eq!(stats.percentiles(), Percentiles::default());
-        for ms in 1..=100 {
-            let took = Duration::from_millis(ms);
-            stats.note_finished(EntryId::new(100, 0), took, 100 + ms, None);
-        }
-        let found = stats.percentiles();
-        let about = |found: f64, wanted: f64| (found - wanted).abs() <= wanted / 8.0;
-        assert!(
-            about(found.lag_ms[0], 50.0) && about(found.lag_ms[1], 99.0),
-            "{found:?}"
-        );
-        assert!(about(found.processing_ms[0], 50.0), "{found:?}");
     }
 
     #[test]

@@ -115,7 +115,6 @@ impl Tally {
             given_up: more.given_up,
             dead_letters: more.dead_letters,
             filtered: more.filtered,
-            ..Stats::default()
         }
     }
 

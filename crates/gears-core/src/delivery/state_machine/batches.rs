@@ -269,10 +269,11 @@ impl Delivery {
         load.entries = failed;
         for entry in done {
             let id = entry.item.id();
+            // What is redriven was finished when it was given up.
             if !is_redriven {
                 state.cursor.note_finished(id);
+                consumer.note_finished((sub, state), id, took, now_ms, None);
             }
-            consumer.note_finished((sub, state), id, took, now_ms, None);
         }
         let (consumer, stream) = (state.consumer, state.stream);
         if let Some(failure) = end.failure() {

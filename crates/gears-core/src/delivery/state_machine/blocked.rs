@@ -10,15 +10,18 @@ use super::Delivery;
 
 impl Delivery {
     /// The owner may not have the stream.
-    pub(super) fn refused_to_owner(&mut self, sub: SubscriptionKey, error: Arc<str>) {
+    pub(super) fn refused_to_owner(&mut self, sub: SubscriptionKey, error: &Arc<str>) {
         let Some(state) = self.subs.get_mut(sub) else {
             return;
         };
         let consumer = &mut self.consumers[state.consumer];
-        consumer.totals.note_error(Arc::clone(&error));
-        consumer.blocked.insert(sub, Arc::clone(&error));
-        state.tally.note_error(error);
+        consumer.totals.note_error(Arc::clone(error));
+        let before = consumer.blocked.insert(sub, Arc::clone(error));
+        state.tally.note_error(Arc::clone(error));
         state.refuse();
+        // It is tried again several times a second: that is one error for as long as it lasts.
+        let is_new = before.is_none_or(|before| before != *error);
+        self.note_error(sub, None, error, self.now_ms, is_new);
         self.urgent.forget(sub);
         self.schedule_next_in_order(sub);
     }
@@ -106,6 +109,27 @@ mod tests {
         core.on(Event::Refused { sub, error });
         assert_eq!(blocked(core, consumer).0, State::Blocked);
         (consumer, sub)
+    }
+
+    #[test]
+    fn a_stream_that_is_refused_again_and_again_for_one_reason_is_one_error() {
+        let mut core = Delivery::new(true);
+        core.set_time(1000);
+        let (consumer, sub) = blocked_at_one(&mut core);
+        let refuse = |core: &mut Delivery, now_ms, error: &str| {
+            core.set_time(now_ms);
+            let error = error.into();
+            core.on(Event::Refused { sub, error });
+        };
+        refuse(&mut core, 2000, "NOPERM");
+        refuse(&mut core, 3000, "NOAUTH gone");
+        core.on(Event::Authorized(sub));
+        refuse(&mut core, 4000, "NOAUTH gone");
+        let errors = core.overview(consumer).unwrap().errors.unwrap();
+        let classes: Vec<_> = errors.classes.iter().collect();
+        assert_eq!(classes, [("NOAUTH", 2), ("NOPERM", 1)]);
+        assert_eq!((errors.last_ms, errors.last_id), (4000, None));
+        assert_eq!(*errors.last_stream, *b"s");
     }
 
     #[test]

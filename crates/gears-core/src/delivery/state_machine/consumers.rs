@@ -17,6 +17,7 @@ use super::super::standings::Standings;
 use super::super::stats::Stats;
 use super::super::subscription::Recall;
 use super::super::subscriptions::Seen;
+use super::super::times::Times;
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::{Delivery, RegisteredConsumer};
 
@@ -139,6 +140,8 @@ impl Delivery {
             cleared_at: 0,
             delivery_state: DeliveryState::default(),
             totals: Stats::default(),
+            times: Times::default(),
+            errors: None,
             recent: RecentSpreads::default(),
             standings: Standings::default(),
             redrives: None,
@@ -233,6 +236,8 @@ impl Delivery {
         self.begin_epoch();
         let consumer = &mut self.consumers[key];
         consumer.totals.clear();
+        consumer.times.clear();
+        consumer.errors = None;
         consumer.recent = RecentSpreads::default();
         consumer.standings.clear_failing();
         if let Some(redrives) = &mut consumer.redrives {

@@ -73,6 +73,9 @@ impl Delivery {
             consumer.totals.note_call(error.is_some());
             state.tally.note_call(error.is_some());
             consumer.note_finished((sub, state), id, took, now_ms, error.cloned());
+            if let Some(error) = error {
+                self.note_error(sub, Some(id), error, now_ms, true);
+            }
             self.after_finish(sub, is_on_old_code);
         }
         self.queue_commit(sub);

@@ -69,6 +69,8 @@ impl Delivery {
         let totals = &mut self.consumers[state.consumer].totals;
         totals.note_error(Arc::clone(&failure.error));
         state.tally.note_error(Arc::clone(&failure.error));
+        let first = load.entries.first().map(|entry| entry.item.id());
+        self.note_error(sub, first, &failure.error, now_ms, true);
         if load.entries.is_empty() {
             return;
         }
@@ -107,6 +109,27 @@ impl Delivery {
             }
             Fate::Over => self.give_up(sub, load, failure, took, now_ms),
         }
+    }
+
+    /// Takes note of what went wrong last, beside its text; whether it is one more error, too.
+    #[cold]
+    pub(super) fn note_error(
+        &mut self,
+        sub: SubscriptionKey,
+        id: Option<EntryId>,
+        error: &str,
+        now_ms: u64,
+        is_new: bool,
+    ) {
+        let stream = &self.streams[self.subs.stream_of(sub)];
+        let consumer = &mut self.consumers[self.subs.consumer_of(sub)];
+        let errors = consumer.errors.get_or_insert_default();
+        if is_new {
+            errors.classes.note(error);
+        }
+        errors.last_ms = now_ms;
+        errors.last_id = id;
+        errors.last_stream = Arc::clone(&stream.name);
     }
 
     /// Has entries redelivered, but for those that the filter does not want any more; whether
@@ -199,12 +222,17 @@ impl Delivery {
         let mut ended = None;
         let state = self.subs.at_mut(sub);
         let consumer_state = &mut self.consumers[consumer];
-        consumer_state.totals.given_up += load.entries.len() as u64;
-        state.tally.note_given_up(load.entries.len() as u64);
+        // What is redriven was counted when it was given up first.
+        if redriven.is_none() {
+            consumer_state.totals.given_up += load.entries.len() as u64;
+            state.tally.note_given_up(load.entries.len() as u64);
+        }
         for entry in load.entries {
             let id = entry.item.id();
-            let error = Some(Arc::clone(&failure.error));
-            consumer_state.note_finished((sub, state), id, took, now_ms, error);
+            if redriven.is_none() {
+                let error = Some(Arc::clone(&failure.error));
+                consumer_state.note_finished((sub, state), id, took, now_ms, error);
+            }
             let Some(to) = &to else {
                 match &redriven {
                     // Its dead letter stays where it is.
@@ -271,11 +299,13 @@ impl Delivery {
     }
 
     /// A dead letter could not be written: its entry is not done.
-    pub(super) fn dead_letter_refused(&mut self, dead_letter: DeadLetter, error: Arc<str>) {
+    pub(super) fn dead_letter_refused(&mut self, dead_letter: DeadLetter, error: &Arc<str>) {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
             let totals = &mut self.consumers[state.consumer].totals;
-            totals.note_error(Arc::clone(&error));
-            state.tally.note_error(error);
+            totals.note_error(Arc::clone(error));
+            state.tally.note_error(Arc::clone(error));
+            let id = dead_letter.item.id();
+            self.note_error(dead_letter.sub, Some(id), error, self.now_ms, true);
             self.unwritten
                 .push((self.now_ms.saturating_add(WRITE_AGAIN_MS), dead_letter));
         }

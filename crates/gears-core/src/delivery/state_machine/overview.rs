@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::super::ConsumerKey;
 use super::super::consumer::ConsumerSpec;
+use super::super::consumer_errors::ConsumerErrors;
 use super::super::delivery_state::State;
 use super::super::standings::{Standing, Stopped};
 use super::super::stats::Stats;
 use super::super::subscription::Subscription;
+use super::super::times::Times;
 use super::Delivery;
 
 /// Subscriptions that may have changed before that is noted. One that is at rest again by then has
@@ -40,6 +42,10 @@ pub struct Overview<'a> {
     pub in_flight: usize,
     /// What was counted of all its streams, those that are gone included.
     pub totals: &'a Stats,
+    /// How long entries took over the last minutes; dead letters that were redriven apart.
+    pub times: &'a Times,
+    /// What went wrong, if anything did.
+    pub errors: Option<&'a ConsumerErrors>,
     /// What stopped it, or one of its streams.
     pub aborted: Option<Arc<str>>,
     /// Whether the last thing that happened to some stream was an error.
@@ -81,6 +87,8 @@ impl Delivery {
             streams: consumer.subs.len(),
             in_flight: standings.in_flight(),
             totals: &consumer.totals,
+            times: &consumer.times,
+            errors: consumer.errors.as_deref(),
             aborted: consumer.delivery_state.aborted.clone().or(aborted),
             is_failing: standings.is_failing(),
         })

@@ -49,6 +49,7 @@ impl Delivery {
                 fatal: true,
                 ..Failure::new(error)
             };
+            self.note_error(sub, Some(id), &failure.error, self.now_ms, false);
             self.give_up(sub, load, &failure, Duration::ZERO, self.now_ms);
         }
         if self.policy(consumer).scope == Scope::Consumer

@@ -173,3 +173,43 @@ fn what_is_selected_waits_while_the_stream_is_held_up_and_takes_no_memory_of_its
         Some(Dispatch::Read(_) | Dispatch::ReadLetters(_))
     ));
 }
+
+#[test]
+fn what_is_redriven_is_not_counted_among_the_entries() {
+    let (mut core, consumer, sub) = at_rest(1);
+    let later = 1000 + 3_600_000;
+    core.set_time(later);
+    for (letter, is_failure) in [(8, true), (9, false)] {
+        redrive(&mut core, consumer, &[(letter, item(1))]);
+        let number = batches(&mut core)[0].0;
+        if is_failure {
+            fail(&mut core, sub, number);
+            let letter = core.next_dead_letter().expect("it is given up again");
+            core.on(Event::DeadLetterWritten(letter));
+        } else {
+            end(&mut core, sub, number, End::Done, false);
+        }
+        let deletion = core.next_dead_letter_deletion().expect("it is done");
+        core.end_redrive(sub, deletion.dead_letters[0]);
+    }
+    let view = core.stream(consumer, KEY).expect("it knows the stream");
+    assert_eq!((view.stats.finished, view.stats.given_up), (0, 0));
+    assert_eq!((view.stats.attempts, view.stats.failures), (2, 1));
+    let overview = core.overview(consumer).expect("it is there");
+    let totals = overview.totals;
+    assert_eq!((totals.finished, totals.given_up), (0, 0));
+    assert_eq!((totals.attempts, totals.failures), (2, 1));
+    let times = overview.times.summary(later);
+    assert_eq!((times.lag.count, times.processing.count), (0, 0));
+    let errors = overview.errors.expect("one failed");
+    assert_eq!((errors.last_ms, errors.last_id), (later, Some(id(1))));
+    assert_eq!(*errors.last_stream, *KEY.name);
+    assert_eq!(errors.classes.iter().collect::<Vec<_>>(), [("boom", 1)]);
+    core.clear_stats(consumer);
+    assert!(
+        core.overview(consumer)
+            .expect("it is there")
+            .errors
+            .is_none()
+    );
+}
