@@ -118,7 +118,8 @@ serverCommand('redrive <library> <consumer>', 'deliver dead letters once more, t
         redrive(library, consumer, options, out(options)),
     );
 
-command('test [files...]', "run the library's tests against a server of their own")
+command('test [files...]', "run the library's tests: of units, and against a server of their own")
+    .option('--units', 'only those that need no server, *.unit.test.ts')
     .option('-C, --project <folder>', 'the folder of the project', '.')
     .option('--server <program>', "the server's program; default: REDIS_SERVER of the environment, or redis-server")
     .option('--module <file>', "the module; default: GEARS_MODULE of the environment, or that of the tool's checkout")

@@ -1,9 +1,14 @@
-/** For tests of a library, which `gears test` runs: its server, and waiting for what comes later. */
+/** For tests of a library, which `gears test` runs: its server, waiting for what comes later, and fakes for units. */
 
 import type { Redis } from 'ioredis';
 import { connect as open } from './connection.js';
 
 export type { Redis } from 'ioredis';
+export type { Text } from './fakes/bytes.js';
+export { fakeClient, redisError, type Answers, type Call, type FakeAsyncClient, type FakeClient } from './fakes/client.js';
+export { fakeClock, type FakeClock } from './fakes/clock.js';
+export { fakeEntry, fakeEvent, type FakeEntry, type FakeEvent, type FakeFields, type FakeValue } from './fakes/data.js';
+export { fakeLibrary, type FakeLibrary } from './fakes/library.js';
 
 /** A connection to the server on which `gears test` has loaded the library. Call `disconnect()` on it at the end. */
 export async function connect(): Promise<Redis> {
@@ -23,7 +28,8 @@ export async function eventually<T>(
     options: { readonly timeoutMs?: number } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
     const timeoutMs = options.timeoutMs ?? 5000;
-    const deadline = Date.now() + timeoutMs;
+    // Not by `Date`, which may be a test's own.
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
         let problem: unknown;
         try {
@@ -34,7 +40,7 @@ export async function eventually<T>(
         } catch (error) {
             problem = error;
         }
-        if (Date.now() > deadline) {
+        if (performance.now() > deadline) {
             throw problem ?? new Error(`it did not happen within ${timeoutMs} ms`);
         }
         await new Promise(resolve => setTimeout(resolve, 10));

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { before, test } from 'node:test';
 import { packageFile } from '../src/package.js';
@@ -29,7 +29,7 @@ test('a new project has its name in all places, and no other file than those it 
         .map(entry => join(entry.parentPath, entry.name));
     assert.deepEqual(files.map(file => relative(project, file)).sort(), [
         '.gitignore', 'README.md', 'gears.json', 'package.json', 'src/index.ts', 'src/order.ts',
-        'tests/library.test.ts', 'tests/tsconfig.json', 'tsconfig.json', 'types/redisgears.d.ts',
+        'tests/library.test.ts', 'tests/library.unit.test.ts', 'tests/tsconfig.json', 'tsconfig.json', 'types/redisgears.d.ts',
     ]);
     for (const file of files) {
         assert.doesNotMatch(readFileSync(file, 'utf8'), /@@/, file);
@@ -42,17 +42,31 @@ test('a folder that has something in it is left alone', async () => {
     assert.match(again.stderr, /is not empty/);
 });
 
-test('a new project passes the type check', () => {
+test('a new project passes the type check, and fakes are what callbacks declare', () => {
+    const uses = join(project, 'tests', 'fakes.ts');
+    writeFileSync(uses, `import { fakeClient, fakeEntry, fakeEvent } from '@redisgears/cli/testing';
+const client: RedisGears.Client = fakeClient({ get: key => key, HGETALL: { a: '1' }, SMEMBERS: new Set(['a']) });
+const background: RedisGears.AsyncClient = fakeClient().async;
+const entry: RedisGears.StreamRecord = fakeEntry('s', { a: '1' });
+const event: RedisGears.KeyEventWithValue = fakeEvent('set', 'k', 'v') as RedisGears.KeyEventWithValue;
+const bare: RedisGears.KeyEvent = fakeEvent('set', 'k');
+export { client, background, entry, event, bare };
+`);
     const tsc = join(project, 'node_modules/typescript/bin/tsc');
     for (const config of ['.', 'tests']) {
         execFileSync(process.execPath, [tsc, '-p', config], { cwd: project, stdio: 'pipe' });
     }
+    rmSync(uses);
 });
 
-test("a new project's tests pass, and one that fails fails the command", async () => {
+test("a new project's tests pass, units also without a server, and one that fails fails the command", async () => {
     const passed = await gears(['test', '--json'], { cwd: project });
     assert.equal(passed.code, 0, passed.stderr);
-    assert.deepEqual(passed.json, { library: 'shop', passed: 3, failed: 0 });
+    assert.deepEqual(passed.json, { library: 'shop', passed: 5, failed: 0 });
+    // Without a server: there is none of that name.
+    const units = await gears(['test', '--units', '--server', 'nosuch', '--json'], { cwd: project });
+    assert.equal(units.code, 0, units.stderr);
+    assert.deepEqual(units.json, { library: 'shop', passed: 3, failed: 0 });
 
     const wrong = join(project, 'tests', 'wrong.test.ts');
     writeFileSync(wrong, "import { test } from 'node:test'; test('is wrong', () => { throw new Error('on purpose'); });");

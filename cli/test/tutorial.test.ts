@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
 import { LocalServer } from '../src/local_server.js';
 import { packageFile } from '../src/package.js';
 import { folder } from './gears.js';
@@ -19,8 +20,8 @@ interface Block {
 
 const PAGE = packageFile('../docs/tutorial.md');
 /** Commands that change nothing: what they show comes a moment later. The others are run once. */
-const LOOKS = /^(curl|gears (letters|logs)|redis-cli (RG\.FCALL|RG\.CONSUMER INFO)) /;
-const DEADLINE_MS = 20_000;
+const LOOKS = /^(cat|curl|gears (letters|logs|top)|redis-cli (RG\.FCALL|RG\.CONSUMER INFO)) /;
+const DEADLINE_MS = 60_000;
 const COMMAND_MS = 120_000;
 const END = '--- the command ended with';
 
@@ -32,7 +33,7 @@ const ports = new Map<string, string>();
 
 before(async () => {
     server = await LocalServer.start();
-    for (const port of ['8080', '9121']) {
+    for (const port of ['6400', '8080', '9121']) {
         ports.set(port, String(await freePort()));
     }
     const bin = join(home, 'bin');
@@ -44,7 +45,8 @@ before(async () => {
     const cli = packageFile('.').replace(/\/$/, '');
     const path = process.env['PATH'] ?? '';
     program('gears', `exec '${process.execPath}' '${cli}/dist/src/main.js' "$@"`);
-    program('redis-cli', `PATH='${path}' exec redis-cli -s '${server.url.slice('unix://'.length)}' --no-raw "$@"`);
+    program('redis-cli', `[ "$1" != -p ] || PATH='${path}' exec redis-cli --no-raw "$@"
+        PATH='${path}' exec redis-cli -s '${server.url.slice('unix://'.length)}' --no-raw "$@"`);
     // The packages come from where this one has them, and not from the network.
     program('npm', `if [ "$1" != install ]; then PATH="$PWD/node_modules/.bin:$PATH" exec '${await which('npm')}' "$@"; fi
         mkdir -p node_modules/@redisgears node_modules/.bin
@@ -70,7 +72,7 @@ after(async () => {
     await server?.stop();
 });
 
-test('every command of the tutorial does what the page shows', { timeout: 300_000 }, async () => {
+test('every command of the tutorial does what the page shows', { timeout: 600_000 }, async () => {
     let commands = 0;
     for (const block of blocksOf(readFileSync(PAGE, 'utf8'))) {
         const where = `docs/tutorial.md:${block.line}`;
@@ -79,6 +81,10 @@ test('every command of the tutorial does what the page shows', { timeout: 300_00
             const file = join(home, 'shop', block.file);
             mkdirSync(dirname(file), { recursive: true });
             writeFileSync(file, `${block.lines.join('\n')}\n`);
+            continue;
+        }
+        if (block.kind === 'browser') {
+            await browse(join(home, 'shop', block.file ?? ''), block.lines, where);
             continue;
         }
         assert.equal(block.kind, 'console', `${where}: this kind of block cannot be followed`);
@@ -90,8 +96,27 @@ test('every command of the tutorial does what the page shows', { timeout: 300_00
     assert.ok(commands > 20, `${commands} commands were found`);
 });
 
+/** Opens the URL that a file names, and waits until the page shows these texts. */
+async function browse(file: string, texts: readonly string[], where: string): Promise<void> {
+    const [url] = /http:\S+/.exec(readFileSync(file, 'utf8')) ?? [];
+    assert.ok(url !== undefined, `${where}: ${file} names no URL`);
+    const browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+    try {
+        const page = await browser.newPage();
+        const problems: string[] = [];
+        page.on('pageerror', error => problems.push(String(error)));
+        await page.goto(url);
+        for (const text of texts) {
+            await page.locator('main').getByText(text).first().waitFor({ timeout: DEADLINE_MS });
+        }
+        assert.deepEqual(problems, [], where);
+    } finally {
+        await browser.close();
+    }
+}
+
 async function follow(command: string, shown: string, where: string): Promise<void> {
-    const expected = pattern(shown);
+    const expected = pattern(mapped(shown));
     const deadline = Date.now() + (LOOKS.test(command) ? DEADLINE_MS : 0);
     for (;;) {
         const { code, text } = await run(mapped(command));
@@ -184,7 +209,7 @@ function pattern(shown: string): RegExp {
 
 function mapped(command: string): string {
     return command
-        .replace(/\b(8080|9121)\b/g, port => ports.get(port) ?? port)
+        .replace(/\b(6400|8080|9121)\b/g, port => ports.get(port) ?? port)
         .replace(/^gears exporter /, `gears exporter --port ${ports.get('9121')} `);
 }
 

@@ -3,16 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { connect, eventually } from '@redisgears/cli/testing';
-import { readOrder } from '../src/order';
 
 const redis = await connect();
 beforeEach(() => redis.flushall());
 after(() => redis.disconnect());
-
-test('an order has a customer and an amount', () => {
-    assert.deepEqual(readOrder([['customer', 'anna'], ['amount', '20']]), { customer: 'anna', amount: 20 });
-    assert.throws(() => readOrder([['customer', 'anna']]), /a customer and a whole amount/);
-});
 
 test('orders add up', async () => {
     await redis.xadd('orders:web', '*', 'customer', 'anna', 'amount', '20');
