@@ -2,7 +2,7 @@
 
 import { ask } from './ask';
 import { chosen, choose, isShown, refresh } from './detail';
-import { byId, element, table, type Column, type Order } from './dom';
+import { byId, element, stackOf, table, type Column, type Order } from './dom';
 import { show, type Plot } from './plots';
 import type { Callback, Consumer, Library, SlowCall, Standing } from './replies';
 import { bytes, count, duration, rate, when } from '../src/words';
@@ -17,6 +17,8 @@ let last: Standing | null = null;
 
 const backlog = (row: Consumer): string =>
     row.backlog_entries === null ? '–' : `${row.backlog_exact ? '' : '≈ '}${count(row.backlog_entries)}`;
+
+const lastError = (row: Consumer): string | null => row.last_error ?? row.error;
 
 const CONSUMERS: readonly Column<Consumer>[] = [
     {
@@ -47,7 +49,12 @@ const CONSUMERS: readonly Column<Consumer>[] = [
     { title: 'failures', cell: row => count(row.failures), kind: 'number', by: row => row.failures },
     { title: 'letters', cell: row => count(row.dead_letters), kind: 'number', by: row => row.dead_letters },
     { title: 'streams', cell: row => count(row.streams), kind: 'number', by: row => row.streams },
-    { title: 'last error', cell: row => firstLine(row.last_error ?? row.error), kind: 'text' },
+    {
+        title: 'last error',
+        // What is said as the reason already is not said twice.
+        cell: row => (lastError(row) === row.reason ? '' : firstLine(lastError(row))),
+        kind: 'text',
+    },
 ];
 
 const CALLBACKS: readonly Column<Callback>[] = [
@@ -72,7 +79,7 @@ const LIBRARIES: readonly Column<Library>[] = [
         kind: 'name',
     },
     { title: 'version', cell: row => row.version ?? '', kind: 'number' },
-    { title: 'loaded', cell: row => (row.loaded_at === null ? '' : when(row.loaded_at)) },
+    { title: 'loaded', cell: row => (row.loaded_at === null ? '' : when(row.loaded_at)), kind: 'time' },
     { title: 'engine', cell: row => row.engine },
     { title: 'owner', cell: row => row.owner, kind: 'name' },
     { title: 'functions', cell: row => row.functions, kind: 'number' },
@@ -85,13 +92,13 @@ const LIBRARIES: readonly Column<Library>[] = [
 ];
 
 const SLOW: readonly Column<SlowCall>[] = [
-    { title: 'time', cell: row => when(row.time) },
+    { title: 'time', cell: row => when(row.time), kind: 'time' },
     { title: 'took', cell: row => duration(row.duration_ms), kind: 'number' },
     { title: 'kind', cell: row => row.kind },
     { title: 'callback', cell: row => `${row.library} / ${row.callback}`, kind: 'name' },
     { title: 'key', cell: row => row.key ?? '', kind: 'name' },
-    { title: 'entry', cell: row => row.entry_id ?? '' },
-    { title: 'where', cell: row => (row.stack === null ? '' : element('pre', {}, row.stack)), kind: 'text' },
+    { title: 'entry', cell: row => row.entry_id ?? '', kind: 'time' },
+    { title: 'where', cell: row => stackOf(row.stack), kind: 'text' },
 ];
 
 function firstLine(text: string | null): string {
@@ -112,16 +119,16 @@ function showTiles(standing: Standing): void {
     const failing = consumers.filter(each => each.trouble === 'failing').length;
     const knowsBacklog = consumers.some(each => each.backlog_entries !== null);
     byId('tiles').replaceChildren(
-        tile('entries each second', rate(sum(each => each.rate))),
+        tile('entries / s', rate(sum(each => each.rate))),
         tile('backlog', knowsBacklog ? count(sum(each => each.backlog_entries)) : '–'),
-        tile('age of the oldest', duration(most(each => each.age_ms)), most(each => each.age_ms) > 60_000),
+        tile('age of oldest', duration(most(each => each.age_ms)), most(each => each.age_ms) > 60_000),
         tile('lag p99', duration(most(each => each.lag_ms_p99))),
-        tile('errors each second', rate(sum(each => each.failure_rate)), sum(each => each.failure_rate) > 0),
-        tile('consumers that stand still', count(stopped), stopped > 0),
-        tile('consumers that fail', count(failing), failing > 0),
+        tile('errors / s', rate(sum(each => each.failure_rate)), sum(each => each.failure_rate) > 0),
+        tile('stand still', count(stopped), stopped > 0),
+        tile('fail', count(failing), failing > 0),
         tile('letters written', count(sum(each => each.dead_letters))),
-        tile('streams tracked', count(sum(each => each.streams))),
-        tile(`memory of libraries, of ${bytes(standing.memory.limit)}`, bytes(standing.memory.used),
+        tile('streams', count(sum(each => each.streams))),
+        tile(`heaps, of ${bytes(standing.memory.limit)}`, bytes(standing.memory.used),
             standing.memory.used > 0.9 * standing.memory.limit),
     );
 }

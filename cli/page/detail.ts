@@ -1,12 +1,12 @@
 /** One consumer in full: its figures, its last error, the streams furthest behind, its dead letters. */
 
 import { ask, tell } from './ask';
-import { byId, element, table } from './dom';
+import { byId, element, stackOf, table } from './dom';
 import type { Consumer, Letter, Stream } from './replies';
 import { count, duration, when } from '../src/words';
 
 const STREAMS = 20;
-const LETTERS = 50;
+const LETTERS = 20;
 
 let shown: { library: string; consumer: string } | null = null;
 let cursor = '0';
@@ -98,7 +98,7 @@ export function refresh(each: Consumer): void {
         element(
             'div',
             { class: 'facts' },
-            ...facts.map(([name, value]) => element('div', {}, element('span', {}, name), value)),
+            ...facts.map(([name, value]) => element('div', {}, element('span', {}, name), element('b', {}, value))),
         ),
         ...(error === null
             ? []
@@ -138,7 +138,7 @@ async function loadStreams(): Promise<void> {
                 { title: 'behind', cell: row => duration(row.behind_ms), kind: 'number' },
                 { title: 'pending', cell: row => count(row.pending), kind: 'number' },
                 { title: 'processed', cell: row => count(row.processed), kind: 'number' },
-                { title: 'position', cell: row => row.position },
+                { title: 'position', cell: row => row.position, kind: 'time' },
                 { title: 'last error', cell: row => row.last_error ?? '', kind: 'text' },
             ],
             await ask<Stream[]>('streams', at),
@@ -181,14 +181,14 @@ function showLetters(): void {
     byId('letters').replaceChildren(
         table<Letter>(
             [
-                { title: 'given up', cell: row => when(row.time) },
+                { title: 'given up', cell: row => when(row.time), kind: 'time' },
                 { title: 'stream', cell: row => row.stream, kind: 'name' },
-                { title: 'entry', cell: row => row.id },
+                { title: 'entry', cell: row => row.id, kind: 'time' },
                 { title: 'attempts', cell: row => row.attempts, kind: 'number' },
                 { title: 'redrives', cell: row => row.redrives, kind: 'number' },
                 {
                     title: 'error',
-                    cell: row => [row.error, row.stack === null ? null : element('pre', {}, frames(row.stack))],
+                    cell: row => [row.error, stackOf(row.stack)],
                     kind: 'text',
                 },
                 { title: 'fields', cell: row => row.fields.map(pair => pair.join('=')).join(' '), kind: 'text' },

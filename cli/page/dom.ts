@@ -23,6 +23,18 @@ function isChild(child: Child): child is Node | string | number {
     return child !== null && child !== undefined && child !== false;
 }
 
+/** A stack: its topmost frame, and all of them for who opens it. */
+export function stackOf(stack: string | null): HTMLElement | null {
+    const frames = (stack ?? '').split(/\||\n/).map(frame => frame.trim()).filter(frame => frame !== '');
+    const [first] = frames;
+    if (first === undefined) {
+        return null;
+    }
+    return frames.length === 1
+        ? element('code', {}, first)
+        : element('details', {}, element('summary', {}, element('code', {}, first)), element('pre', {}, frames.join('\n')));
+}
+
 export function byId(id: string): HTMLElement {
     const found = document.getElementById(id);
     if (found === null) {
@@ -34,7 +46,7 @@ export function byId(id: string): HTMLElement {
 export interface Column<Row> {
     readonly title: string;
     readonly cell: (row: Row) => Child | Child[];
-    readonly kind?: 'number' | 'text' | 'name';
+    readonly kind?: 'number' | 'text' | 'name' | 'time';
     /** What to sort by; without it the column is not one to sort by. */
     readonly by?: (row: Row) => number | string;
 }

@@ -13,7 +13,14 @@ interface Kind {
     readonly title: string;
     readonly series: readonly { readonly name: string; readonly label: string; readonly color: string }[];
     readonly say: (value: number | null) => string;
+    /** The axis reaches so far at least: noise of an idle server does not fill the plot. */
+    readonly least: number;
+    /** Steps of the axis, where those of uPlot say nothing. */
+    readonly steps?: number[];
 }
+
+const WHOLE = [1, 2, 5].flatMap(step => Array.from({ length: 12 }, (_, at) => step * 10 ** at)).sort((a, b) => a - b);
+const BINARY = Array.from({ length: 41 }, (_, at) => 2 ** at);
 
 const KINDS: readonly Kind[] = [
     {
@@ -23,8 +30,10 @@ const KINDS: readonly Kind[] = [
             { name: 'failure_rate', label: 'failed', color: '#d64545' },
         ],
         say: rate,
+        least: 10,
+        steps: WHOLE,
     },
-    { title: 'Backlog, entries', series: [{ name: 'backlog', label: 'backlog', color: '#b7791f' }], say: count },
+    { title: 'Backlog, entries', series: [{ name: 'backlog', label: 'backlog', color: '#b7791f' }], say: count, least: 10, steps: WHOLE },
     {
         title: 'Age of the oldest entry, and lag p99',
         series: [
@@ -32,8 +41,15 @@ const KINDS: readonly Kind[] = [
             { name: 'lag_ms_p99', label: 'p99', color: '#2a9d8f' },
         ],
         say: duration,
+        least: 10,
     },
-    { title: 'Memory of libraries', series: [{ name: 'memory', label: 'memory', color: '#4a8f3c' }], say: bytes },
+    {
+        title: 'Memory of libraries',
+        series: [{ name: 'memory', label: 'memory', color: '#4a8f3c' }],
+        say: bytes,
+        least: 1 << 20,
+        steps: BINARY,
+    },
 ];
 
 const HEIGHT = 150;
@@ -47,12 +63,22 @@ export function show(data: Plot): void {
     const time = data.time.map(each => each / 1000);
     for (const { plot, kind } of made) {
         plot.setData([time, ...kind.series.map(series => data[series.name] ?? [])]);
+        // Where no mouse points at a moment, the last one is told.
+        if (plot.cursor.idx == null && time.length > 0) {
+            plot.setLegend({ idx: time.length - 1 });
+        }
     }
 }
 
+/** A time of the day, of Unix seconds. */
+function clock(seconds: number): string {
+    return new Date(seconds * 1000).toLocaleTimeString('sv');
+}
+
 function make(): void {
-    const style = getComputedStyle(document.documentElement);
-    const [dim, line] = [style.getPropertyValue('--dim'), style.getPropertyValue('--line')];
+    // Read each time: the page may become dark meanwhile.
+    const color = (name: string) => (): string => getComputedStyle(document.documentElement).getPropertyValue(name);
+    const [dim, line] = [color('--dim'), color('--line')];
     for (const kind of KINDS) {
         const box = element('div', { class: 'plot' }, element('h3', {}, kind.title));
         byId('plots').append(box);
@@ -71,12 +97,19 @@ function make(): void {
                             return [Math.min(least ?? end, end - 60), end];
                         },
                     },
-                    // From zero, and never so fine that noise of an idle server fills the plot.
-                    y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, 1) * 1.1] },
+                    y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, kind.least) * 1.1] },
                 },
-                axes: [axis, { ...axis, size: 68, values: (_plot, values) => values.map(value => kind.say(value)) }],
+                axes: [
+                    { ...axis, size: 32, space: 70, values: (_plot, values) => values.map(clock) },
+                    {
+                        ...axis,
+                        size: 68,
+                        values: (_plot, values) => values.map(value => kind.say(value)),
+                        ...(kind.steps === undefined ? {} : { incrs: kind.steps }),
+                    },
+                ],
                 series: [
-                    {},
+                    { label: 'at', value: (_plot: uPlot, value: number | null) => (value === null ? '–' : clock(value)) },
                     ...kind.series.map(({ label, color }) => ({
                         label,
                         stroke: color,

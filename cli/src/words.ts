@@ -22,7 +22,7 @@ export function duration(ms: number | null | undefined): string {
         return '–';
     }
     if (ms < 1) {
-        return ms === 0 ? '0' : `${ms.toPrecision(2)} ms`;
+        return ms === 0 ? '0' : `${Math.max(1, Math.round(ms * 1000))} µs`;
     }
     if (ms < 1000) {
         return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;

@@ -13,6 +13,7 @@ import { duration, table, visible } from '../src/output.js';
 import { readProject } from '../src/project.js';
 import { linesOf, readReport, under, type Report } from '../src/report.js';
 import type { LibraryState } from '../src/server.js';
+import { duration as durationOf } from '../src/words.js';
 import { folder } from './gears.js';
 
 function isUsage(pattern: RegExp): (error: unknown) => boolean {
@@ -34,6 +35,10 @@ test('a duration is in the largest unit that says enough', () => {
     assert.deepEqual([0, 999, 1000, 119_999, 120_000, 7_200_000].map(duration), [
         '0 ms', '999 ms', '1 s', '119 s', '2 min', '2 h',
     ]);
+});
+
+test('a duration below a millisecond is in microseconds', () => {
+    assert.deepEqual([0, 0.0001, 0.002, 0.4, 1, 9.96].map(durationOf), ['0', '1 µs', '2 µs', '400 µs', '1.0 ms', '10.0 ms']);
 });
 
 test('a URL gives host, port, database, user and password', () => {
