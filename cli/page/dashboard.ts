@@ -198,7 +198,7 @@ async function poll(): Promise<void> {
         last = standing;
         showServer(standing);
         showTiles(standing);
-        show(plot);
+        show(plot, of === null ? '' : `${of.library} / ${of.consumer}`);
         showConsumers();
         const chosenOne = standing.consumers.find(isShown);
         if (chosenOne !== undefined) {

@@ -3,10 +3,13 @@
 import { ask, tell } from './ask';
 import { byId, element, stackOf, table } from './dom';
 import type { Consumer, Letter, Stream } from './replies';
+import { outcomeOf, type Redrives } from '../src/outcome';
 import { count, duration, when } from '../src/words';
 
 const STREAMS = 20;
 const LETTERS = 20;
+/** For so long the outcome of a redrive is followed. */
+const FOLLOW_MS = 60_000;
 
 let shown: { library: string; consumer: string } | null = null;
 let cursor = '0';
@@ -213,22 +216,35 @@ async function redriveAll(): Promise<void> {
 }
 
 async function redriveNow(which: Record<string, string>): Promise<void> {
-    const mine = turn;
-    let said: string;
+    if (shown === null) {
+        return;
+    }
+    const [mine, of] = [turn, { ...shown }];
+    const say = (text: string): void => {
+        if (mine === turn) {
+            byId('redriven').textContent = text;
+        }
+    };
     try {
-        const { redriven } = await tell<{ redriven: number }>('redrive', { ...shown, ...which });
-        said = `${count(redriven)} delivered again`;
+        const { before, redriven } = await tell<{ before: Redrives; redriven: number }>('redrive', { ...of, ...which });
+        const delivered = `${count(redriven)} delivered again`;
+        say(delivered);
+        const deadline = Date.now() + FOLLOW_MS;
+        for (;;) {
+            const now = await ask<Redrives>('redrives', of);
+            const { ok, failed, open, errors } = outcomeOf(before, now, redriven);
+            const classes = Object.entries(errors).map(([name, times]) => `${count(times)} × ${name}`).join(', ');
+            say(`${delivered}: ${count(ok)} ok, ${count(failed)} failed${classes === '' ? '' : ` (${classes})`}, ${count(open)} open`);
+            if (open === 0 || now.open === 0 || mine !== turn || Date.now() > deadline) {
+                break;
+            }
+            await new Promise(resolve => setTimeout(resolve, 500));
+        }
     } catch (error) {
-        said = (error as Error).message;
+        say((error as Error).message);
     }
     if (mine === turn) {
-        byId('redriven').textContent = said;
-        // What succeeded is gone a moment later.
-        setTimeout(() => {
-            if (mine === turn) {
-                [cursor, letters] = ['0', []];
-                void loadLetters();
-            }
-        }, 700);
+        [cursor, letters] = ['0', []];
+        void loadLetters();
     }
 }

@@ -15,6 +15,8 @@ interface Kind {
     readonly say: (value: number | null) => string;
     /** The axis reaches so far at least: noise of an idle server does not fill the plot. */
     readonly least: number;
+    /** It is of all libraries, also where a consumer is shown. */
+    readonly ofAll?: boolean;
     /** Steps of the axis, where those of uPlot say nothing. */
     readonly steps?: number[];
 }
@@ -48,20 +50,22 @@ const KINDS: readonly Kind[] = [
         series: [{ name: 'memory', label: 'memory', color: '#4a8f3c' }],
         say: bytes,
         least: 1 << 20,
+        ofAll: true,
         steps: BINARY,
     },
 ];
 
 const HEIGHT = 150;
-const made: { readonly plot: uPlot; readonly box: HTMLElement; readonly kind: Kind }[] = [];
+const made: { readonly plot: uPlot; readonly box: HTMLElement; readonly heading: HTMLElement; readonly kind: Kind }[] = [];
 
-/** Shows that data, and makes the plots at first. */
-export function show(data: Plot): void {
+/** Shows that data, of one consumer or of all, and makes the plots at first. */
+export function show(data: Plot, of: string): void {
     if (made.length === 0) {
         make();
     }
     const time = data.time.map(each => each / 1000);
-    for (const { plot, kind } of made) {
+    for (const { plot, kind, heading } of made) {
+        heading.textContent = kind.ofAll === true || of === '' ? kind.title : `${kind.title}: ${of}`;
         plot.setData([time, ...kind.series.map(series => data[series.name] ?? [])]);
         // Where no mouse points at a moment, the last one is told.
         if (plot.cursor.idx == null && time.length > 0) {
@@ -80,7 +84,8 @@ function make(): void {
     const color = (name: string) => (): string => getComputedStyle(document.documentElement).getPropertyValue(name);
     const [dim, line] = [color('--dim'), color('--line')];
     for (const kind of KINDS) {
-        const box = element('div', { class: 'plot' }, element('h3', {}, kind.title));
+        const heading = element('h3', {}, kind.title);
+        const box = element('div', { class: 'plot' }, heading);
         byId('plots').append(box);
         const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
         const plot = new uPlot(
@@ -122,7 +127,7 @@ function make(): void {
             [[], ...kind.series.map(() => [])],
             box,
         );
-        made.push({ plot, box, kind });
+        made.push({ plot, box, heading, kind });
     }
     new ResizeObserver(() => {
         for (const { plot, box } of made) {

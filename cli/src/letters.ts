@@ -1,6 +1,7 @@
 /** Dead letters: the entries that a consumer gave up, in the stream that its option `dead_letter` names. */
 
 import type { Redis } from 'ioredis';
+import type { Redrives } from './outcome.js';
 import { Fields, type Reply } from './replies.js';
 import { call, callBytes } from './server.js';
 
@@ -116,4 +117,17 @@ export async function redriveSome(
             ? ['ID', wanted.letter]
             : [...chosen(wanted), 'COUNT', wanted.count ?? MOST_REDRIVEN];
     return (await call(redis, 'RG.CONSUMER', 'REDRIVE', library, consumer, ...which)) as number;
+}
+
+/** What the server counts of a consumer's redrives. */
+export async function redrives(redis: Redis, library: string, consumer: string): Promise<Redrives> {
+    const fields = new Fields((await call(redis, 'RG.CONSUMER', 'REDRIVES', library, consumer)) as Reply);
+    const errors = new Fields(fields.raw('errors')).entries().map(([name, times]) => [name, Number(times)] as const);
+    return {
+        open: fields.number('waiting') + fields.number('running'),
+        ok: fields.number('ok'),
+        failed: fields.number('failed'),
+        errors: Object.fromEntries(errors),
+        last_error: fields.error('last_error'),
+    };
 }

@@ -1,7 +1,7 @@
 /** What the dashboard's page asks for, as JSON. */
 
 import { Failure, textOf } from '../failure.js';
-import { letterPage, redriveSome } from '../letters.js';
+import { letterPage, redriveSome, redrives } from '../letters.js';
 import { visible } from '../output.js';
 import { streamsBehind } from '../server.js';
 import { age, weight } from '../watch/rates.js';
@@ -45,13 +45,14 @@ export const QUESTIONS: Readonly<Record<string, Answer>> = {
             })),
         };
     },
+    redrives: async (watch, query) => redrives(watch.redis, text(query, 'library'), text(query, 'consumer')),
     slow: async (watch, query) => {
         const calls = await watch.slowCalls(number(query, 'count', 50, MOST_ROWS));
         return calls?.map(each => ({ ...each, key: each.key === null ? null : visible(each.key) })) ?? null;
     },
 };
 
-/** Hands letters to their consumer again: one, those of an error, or all. */
+/** Hands letters to their consumer again: one, those of an error, or all. Gives what was counted before, and how many. */
 export async function redrive(watch: Watch, body: unknown): Promise<unknown> {
     const given = (body ?? {}) as Record<string, unknown>;
     const field = (name: string): string => {
@@ -66,7 +67,8 @@ export async function redrive(watch: Watch, body: unknown): Promise<unknown> {
         ...(given['error'] === undefined ? {} : { error: field('error') }),
         ...(given['letter'] === undefined ? {} : { letter: field('letter') }),
     };
-    return { redriven: await redriveSome(watch.redis, library, consumer, wanted) };
+    const before = await redrives(watch.redis, library, consumer);
+    return { before, redriven: await redriveSome(watch.redis, library, consumer, wanted) };
 }
 
 function standing(watch: Watch): unknown {
