@@ -76,6 +76,26 @@ test("a new project's tests pass, units also without a server, and one that fail
     assert.match(failed.stderr, /1 of 1 tests failed/);
 });
 
+test('the units of the page about TypeScript are right, and pass', async () => {
+    const other = join(folder(), 'noted');
+    assert.equal((await gears(['init', other])).code, 0);
+    symlinkSync(join(project, 'node_modules'), join(other, 'node_modules'));
+    for (const old of ['src/order.ts', 'tests/library.test.ts', 'tests/library.unit.test.ts']) {
+        rmSync(join(other, old));
+    }
+    const page = readFileSync(packageFile('../docs/typescript.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```ts (\S+)\n([^]*?)^```$/gm)];
+    assert.equal(blocks.length, 2);
+    blocks.forEach(([, file = '', text = '']) => writeFileSync(join(other, file), text));
+    const tsc = join(other, 'node_modules/typescript/bin/tsc');
+    for (const config of ['.', 'tests']) {
+        execFileSync(process.execPath, [tsc, '-p', config], { cwd: other, stdio: 'pipe' });
+    }
+    const run = await gears(['test', '--units', '--json'], { cwd: other });
+    assert.equal(run.code, 0, run.stderr);
+    assert.deepEqual(run.json, { library: 'noted', passed: 2, failed: 0 });
+});
+
 test('a bundle begins with the name, holds what was imported, and has a map', async () => {
     const built = await gears(['build', '--json'], { cwd: join(project, 'src') });
     assert.equal(built.code, 0, built.stderr);
