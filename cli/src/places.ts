@@ -79,7 +79,11 @@ interface Known {
     readonly loads: readonly number[];
 }
 
+/** A callback without a name has that of what it was given to, which says nothing. */
+const NAMELESS = /^redis\.register_\S* \((.*)\)$/;
+
 /** The topmost frame of a stack, `readOrder (src/order.ts:8:11)`; empty where there is none. */
 export function topmost(stack: string | null): string {
-    return (stack ?? '').split(/\||\n/)[0]?.trim().replace(/^at /, '') ?? '';
+    const [frame = ''] = (stack ?? '').split(/\||\n/);
+    return frame.trim().replace(/^at /, '').replace(NAMELESS, '$1');
 }

@@ -7,9 +7,10 @@ import { press } from '../src/commands/top.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { packageFile } from '../src/package.js';
+import { topmost } from '../src/places.js';
 import { eventually } from '../src/testing.js';
 import { frame, type Shown } from '../src/top/frame.js';
-import { cut, parts, shares, widthOf } from '../src/top/layout.js';
+import { cut, parts, shares, widthOf, wrap } from '../src/top/layout.js';
 import { sortConsumers, SORTS } from '../src/top/order.js';
 import { rendered } from '../src/top/screen.js';
 import type { ConsumerRow } from '../src/watch/rates.js';
@@ -116,6 +117,22 @@ test('wide characters take two cells, and marks above letters none', () => {
     assert.equal(widthOf('e\u0301'), 1);
     assert.equal(cut('書書書', 5), '書書…');
     assert.equal(parts(['one', 'two', 'three'], 9), 'one   two');
+});
+
+test('a long line is broken between words, and cut in the last line there is', () => {
+    assert.deepEqual(wrap('one two three', 40, 3), ['one two three']);
+    assert.deepEqual(wrap('Error: the ledger is closed', 20, 3), ['Error: the ledger is', '    closed']);
+    assert.deepEqual(wrap('a'.repeat(50), 20, 2), ['a'.repeat(20), `    ${'a'.repeat(15)}…`]);
+    assert.deepEqual(wrap('書'.repeat(12), 20, 3), ['書'.repeat(10), `    ${'書'.repeat(2)}`]);
+    assert.deepEqual(wrap('one two three', 7, 3), ['one tw…']);
+    assert.deepEqual(wrap('', 20, 3), []);
+});
+
+test('a frame without a name of its own is its place alone', () => {
+    assert.equal(topmost('at book (src/a.ts:1:2)|at redis.x (lib:3:4)'), 'book (src/a.ts:1:2)');
+    assert.equal(topmost('    at redis.register_stream_consumer.dead_letter (src/a.ts:1:2)\n'), 'src/a.ts:1:2');
+    assert.equal(topmost('at lib:1:2'), 'lib:1:2');
+    assert.equal(topmost(null), '');
 });
 
 test('sections share a screen, and one without room for a row gets no lines', () => {

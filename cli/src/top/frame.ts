@@ -6,7 +6,7 @@ import type { SlowCall } from '../server.js';
 import { age, type CallbackRow, type ConsumerRow, type Trouble } from '../watch/rates.js';
 import type { View } from '../watch/watch.js';
 import { bytes, count, duration, rate } from '../words.js';
-import { cut, parts, shares, tableLines, type Column, type Line, type Style } from './layout.js';
+import { cut, parts, shares, tableLines, wrap, type Column, type Line, type Style } from './layout.js';
 import { sortCallbacks, sortConsumers, type Sort } from './order.js';
 
 export interface Shown {
@@ -28,6 +28,9 @@ export interface Size {
     readonly width: number;
     readonly height: number;
 }
+
+/** In so many lines at most it is said why a consumer is in trouble. */
+const MOST_REASON = 3;
 
 const STYLES: Record<Trouble, Style> = {
     stopped: 'stopped', failing: 'failing', behind: 'behind', paused: 'paused', none: 'plain',
@@ -84,7 +87,7 @@ export function frame(shown: Shown, size: Size): Line[] {
     }
     const foot: Line[] = shown.hint === '' ? [] : [{ text: cut(shown.hint, width), style: 'hint' }];
     const consumers = sortConsumers(view.consumers, shown.sort, shown.isReversed);
-    const why = consumers.filter(row => row.trouble === 'stopped' || row.trouble === 'failing').flatMap(reason);
+    const why = consumers.filter(row => row.trouble === 'stopped' || row.trouble === 'failing').flatMap(row => reason(row, width));
     const callbacks = sortCallbacks(view.callbacks);
     const slow = typeof shown.slow === 'string' ? [] : shown.slow;
     // With an empty line in front and a heading each.
@@ -193,7 +196,7 @@ function quarantined(libraries: View['standing']['libraries'], width: number): L
 }
 
 /** Why a consumer is in trouble, if anybody knows. */
-function reason(row: ConsumerRow): Line[] {
+function reason(row: ConsumerRow, width: number): Line[] {
     const text = row.error ?? row.reason ?? row.last_error;
     if (text === null) {
         return [];
@@ -201,5 +204,6 @@ function reason(row: ConsumerRow): Line[] {
     const name = `${MARKS[row.trouble]} ${visible(row.library)}/${visible(row.consumer)}`;
     const place = topmost(row.last_error_stack);
     const where = place === '' ? '' : `   at ${visible(place)}`;
-    return [{ text: `${name}: ${shorten(visible(text), 300)}${where}`, style: STYLES[row.trouble] }];
+    const said = `${name}: ${shorten(visible(text), 300)}${where}`;
+    return wrap(said, width, MOST_REASON).map(line => ({ text: line, style: STYLES[row.trouble] }));
 }

@@ -62,6 +62,34 @@ export function cut(text: string, width: number): string {
     return width < 1 ? '' : `${kept}…`;
 }
 
+/** A text in at most so many lines, broken between words where that can be; further lines are indented. */
+export function wrap(text: string, width: number, most: number): string[] {
+    const lines: string[] = [];
+    let rest = text;
+    while (rest !== '') {
+        const indent = lines.length === 0 ? '' : '    ';
+        const room = width - indent.length;
+        if (lines.length === most - 1 || room < LEAST_OF_ALL || widthOf(rest) <= room) {
+            lines.push(cut(`${indent}${rest}`, width));
+            break;
+        }
+        let end = 0;
+        for (let used = 0; end < rest.length; ) {
+            const character = String.fromCodePoint(rest.codePointAt(end) ?? 0);
+            used += cells(character);
+            if (used > room) {
+                break;
+            }
+            end += character.length;
+        }
+        const blank = rest.lastIndexOf(' ', end);
+        const at = blank > end / 2 ? blank : end;
+        lines.push(`${indent}${rest.slice(0, at).trimEnd()}`);
+        rest = rest.slice(at).trimStart();
+    }
+    return lines;
+}
+
 /** A text in exactly so many cells. */
 function fit(text: string, width: number, isText: boolean): string {
     const shown = cut(text, width);
