@@ -28,6 +28,7 @@ SETTINGS = {
     "slowlog-threshold": "100",
     "slowlog-max-len": "128",
     "library-versions": "5",
+    "delete-with-progress": "allow",
 }
 # What can be changed at run time: a value that is fine, and those that are not, with the errors they end with.
 NO_NUMBER = "Failed parsing value '{}' as a number."
@@ -45,10 +46,11 @@ CHANGES = {
     "max-executions": ("0", {"-1": TOO_SMALL % 0, "1000001": TOO_LARGE % 10**6, "x": NO_NUMBER}),
     "slowlog-threshold": ("-1", {"-2": TOO_SMALL % -1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
     "library-versions": ("1", {"0": TOO_SMALL % 1, "101": TOO_LARGE % 100, "x": NO_NUMBER}),
+    "delete-with-progress": ("REFUSE", {"x": "Unknown configuration value '{}', options are allow, refuse"}),
     "slowlog-max-len": ("0", {"-1": TOO_SMALL % 0, "100001": TOO_LARGE % 10**5, "": NO_NUMBER}),
     "trigger-queue-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "2000gb": TOO_LARGE % (1 << 40), "": NO_NUMBER}),
 }
-READ = {"64mb": str(64 << 20), "64kb": str(64 << 10), "KILL": "kill", "NO": "no"}
+READ = {"64mb": str(64 << 20), "64kb": str(64 << 10), "KILL": "kill", "REFUSE": "refuse", "NO": "no"}
 ENDED = "Err Execution was terminated due to OOM or timeout"
 
 

@@ -126,7 +126,7 @@ impl App {
 
     /// Ends the threads; false if libraries are loaded.
     pub(crate) fn end() -> bool {
-        if Self::get().is_none_or(|app| !app.libraries.all().is_empty()) {
+        if Self::get().is_none_or(|app| !app.libraries.is_empty()) {
             return false;
         }
         // SAFETY: the server is unloading the module. No code that uses the state is on this
@@ -177,16 +177,40 @@ impl App {
         Ok(loaded)
     }
 
-    /// Deletes a library, here and on replicas; false if there is no such library.
+    /// Deletes a library, or what is kept of one, here and on replicas; false if there is neither.
     pub(crate) fn delete(&self, context: &Context, library: &str) -> bool {
+        let is_kept = self.libraries.kept().contains_key(library);
         let deleted = self.libraries.delete(library);
         if deleted {
             write_what_waits();
             replication::send_deletion(context, library);
             let library = quoted(library.as_bytes());
-            audit(context, "DEL", format_args!("library {library}"));
+            let what = if is_kept { "what was kept of " } else { "" };
+            audit(context, "DEL", format_args!("{what}library {library}"));
         }
         deleted
+    }
+
+    /// Deletes a library but for how far its consumers are, here and on replicas.
+    ///
+    /// # Errors
+    /// Why that is not kept; nothing has changed then.
+    pub(crate) fn keep_progress(&self, context: &Context, library: &str) -> Result<(), String> {
+        let user = context.user();
+        let user = user.as_deref().unwrap_or("default");
+        let keep = || self.libraries.keep_progress(library, user);
+        let is_kept = self.change_consumers(context, keep)?;
+        write_what_waits();
+        let name = quoted(library.as_bytes());
+        if is_kept {
+            replication::send_library(context, &self.libraries, library);
+            let details = format_args!("library {name}, its consumers' progress is kept");
+            audit(context, "DEL", details);
+        } else {
+            replication::send_deletion(context, library);
+            audit(context, "DEL", format_args!("library {name}"));
+        }
+        Ok(())
     }
 
     /// Pauses a function or trigger, or has it go on, here and on replicas; false if there is none of

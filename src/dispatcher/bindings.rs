@@ -59,23 +59,41 @@ impl ConsumerBinding {
     }
 }
 
-/// Which code each consumer has, and in whose name it acts.
+/// What consumers are called, which code each has, and in whose name it acts.
 /// Used by the main thread only.
 #[derive(Default)]
-pub(crate) struct Bindings(RefCell<SecondaryMap<ConsumerKey, Rc<ConsumerBinding>>>);
+pub(crate) struct Bindings {
+    /// Those that have code.
+    bound: RefCell<SecondaryMap<ConsumerKey, Rc<ConsumerBinding>>>,
+    /// Of all of them: what is changed of one without code is written down too.
+    names: RefCell<SecondaryMap<ConsumerKey, ConsumerName>>,
+}
 
 impl Bindings {
-    pub(crate) fn insert(&self, consumer: ConsumerKey, binding: ConsumerBinding) {
-        self.0.borrow_mut().insert(consumer, Rc::new(binding));
+    /// A consumer is called so.
+    pub(crate) fn note_name(&self, consumer: ConsumerKey, name: ConsumerName) {
+        self.names.borrow_mut().insert(consumer, name);
     }
 
+    pub(crate) fn insert(&self, consumer: ConsumerKey, binding: ConsumerBinding) {
+        self.note_name(consumer, binding.name.clone());
+        self.bound.borrow_mut().insert(consumer, Rc::new(binding));
+    }
+
+    /// A consumer has no code any more.
+    pub(crate) fn unbind(&self, consumer: ConsumerKey) {
+        self.bound.borrow_mut().remove(consumer);
+    }
+
+    /// A consumer is no more.
     pub(crate) fn remove(&self, consumer: ConsumerKey) {
-        self.0.borrow_mut().remove(consumer);
+        self.unbind(consumer);
+        self.names.borrow_mut().remove(consumer);
     }
 
     /// Where a consumer's code runs.
     pub(crate) fn executor(&self, consumer: ConsumerKey) -> Option<Arc<LibraryExecutor>> {
-        let bindings = self.0.borrow();
+        let bindings = self.bound.borrow();
         bindings
             .get(consumer)
             .map(|binding| Arc::clone(&binding.executor))
@@ -83,13 +101,12 @@ impl Bindings {
 
     /// What a consumer is called.
     pub(crate) fn name(&self, consumer: ConsumerKey) -> Option<ConsumerName> {
-        let bindings = self.0.borrow();
-        bindings.get(consumer).map(|binding| binding.name.clone())
+        self.names.borrow().get(consumer).cloned()
     }
 
     /// Where a consumer's callback is, and what it acts with in this database.
     pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Rc<ConsumerBinding>> {
-        let mut bindings = self.0.borrow_mut();
+        let mut bindings = self.bound.borrow_mut();
         let binding = bindings.get_mut(consumer)?;
         if binding.credentials.db != db {
             let mut credentials = (*binding.credentials).clone();

@@ -60,20 +60,22 @@ impl Consumers {
     }
 
     /// Adds a consumer that waits for its code.
-    pub(crate) fn add_suspended(&self, spec: ConsumerSpec) -> ConsumerKey {
+    pub(crate) fn add_suspended(&self, name: ConsumerName, spec: ConsumerSpec) -> ConsumerKey {
         self.note_policy(&spec);
-        self.core.update(|delivery| {
+        let key = self.core.update(|delivery| {
             let key = delivery.add_consumer(spec);
             delivery.suspend_consumer(key);
             key
-        })
+        });
+        self.bindings.note_name(key, name);
+        key
     }
 
     /// Takes a consumer's code away: it waits for other code.
     pub(crate) fn suspend(&self, key: ConsumerKey) {
         self.core.update(|delivery| delivery.suspend_consumer(key));
         self.send_control_messages();
-        self.bindings.remove(key);
+        self.bindings.unbind(key);
     }
 
     /// Gives a consumer new code and owner, and all it asks for but the keys that it wants.

@@ -190,6 +190,14 @@ impl Dispatcher {
         self.shutting_down.add(executor, deleted);
     }
 
+    /// Ends the code of a library whose consumers stay without code. What it has not finished is taken
+    /// back at once: however it ends, nobody hears of it. To be called when they have none any more.
+    pub(crate) fn end_code(&self, executor: &Arc<LibraryExecutor>) {
+        self.shutting_down.add(executor, true);
+        executor.take_back();
+        self.consumers.take_completions();
+    }
+
     /// Takes back what code has not finished that was replaced some time ago; until then, looks
     /// after what it waits for. To be called now and then.
     pub(crate) fn reclaim_unfinished(&self) {

@@ -260,6 +260,13 @@ impl LibraryExecutor {
         is_over
     }
 
+    /// Gives back at once what the code has not finished, whatever its worker is at. Behind
+    /// [`Self::shut_down`] of code that was deleted: it gets the server's lock no more.
+    pub(crate) fn take_back(&self) {
+        self.queue.lock().abandon(true);
+        self.send_completions();
+    }
+
     /// Whether code that was replaced or deleted waits for a time to pass, and may still do so.
     fn lingers(&self) -> bool {
         let is_within = self

@@ -11,6 +11,7 @@ use gears_core::snapshot::{Paused, Unregistered};
 use gears_v8::ports::{Engine, Registered};
 
 use super::callees::{Callee, Callees};
+use super::kept::KeptLibraries;
 use super::registry::{LibraryStatus, Registry};
 
 /// What libraries need of the server.
@@ -34,6 +35,8 @@ pub(crate) struct EventSubscriptions {
 /// The libraries, and what loading one needs. Used by the main thread only.
 pub(crate) struct Libraries {
     registry: RefCell<Registry>,
+    /// What is kept of deleted libraries.
+    pub(super) kept: RefCell<KeptLibraries>,
     /// Functions that were called last.
     callees: Callees,
     pub(super) dispatcher: Rc<Dispatcher>,
@@ -61,6 +64,7 @@ impl Libraries {
     ) -> Self {
         Self {
             registry: RefCell::default(),
+            kept: RefCell::default(),
             callees: Callees::default(),
             dispatcher,
             engines,
@@ -94,13 +98,23 @@ impl Libraries {
         registry.get(library)?.executor().map(Arc::clone)
     }
 
-    /// A consumer's key, by the names of its library and its own.
+    /// A consumer's key, by the names of its library, which may be deleted, and its own.
     #[must_use]
     pub(crate) fn consumer(&self, library: &[u8], consumer: &[u8]) -> Option<ConsumerKey> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
-        let registry = self.registry.borrow();
-        let library = registry.get(text(library)?)?;
-        Some(library.consumers.get(text(consumer)?)?.key)
+        let (library, consumer) = (text(library)?, text(consumer)?);
+        let (registry, kept) = (self.registry.borrow(), self.kept());
+        let consumers = match registry.get(library) {
+            Some(library) => &library.consumers,
+            None => &kept.get(library)?.consumers,
+        };
+        Some(consumers.get(consumer)?.key)
+    }
+
+    /// Whether there is no library, and nothing kept of one.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registry.borrow().is_empty() && self.kept().is_empty()
     }
 
     /// The engine of that name.
@@ -117,10 +131,11 @@ impl Libraries {
         &self.shared.pool
     }
 
-    /// Deletes a library with its consumers' progress; false if there is no such library.
+    /// Deletes a library with its consumers' progress, or what is kept of one; false if there is
+    /// neither.
     pub(crate) fn delete(&self, name: &str) -> bool {
         let Some(library) = self.change().remove(name) else {
-            return false;
+            return self.drop_progress(name);
         };
         self.dispatcher.leave_isolate();
         for consumer in library.consumers.into_values() {
@@ -138,7 +153,10 @@ impl Libraries {
 
     /// Deletes all libraries, before another data set is loaded.
     pub(crate) fn delete_all(&self) {
-        let names: Vec<_> = self.registry.borrow().keys().cloned().collect();
+        let names: Vec<_> = {
+            let (registry, kept) = (self.registry.borrow(), self.kept());
+            registry.keys().chain(kept.keys()).cloned().collect()
+        };
         for name in names {
             self.delete(&name);
         }

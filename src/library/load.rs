@@ -16,6 +16,7 @@ use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
 };
 
+use super::kept::KeptProgress;
 use super::libraries::{EventSubscriptions, KeyEvents, Libraries};
 use super::outline;
 use super::prologue::{Prologue, PrologueError};
@@ -148,6 +149,10 @@ pub(crate) enum LoadError {
         "Can not upgrade an existing consumer with another value of 'exact', consumer: '{consumer}'."
     )]
     OtherExact { consumer: String },
+    #[error(
+        "ERR the progress that is kept of consumer '{consumer}' is one of another prefix, or of another value of 'exact': RG.FUNCTION DEL {library} FORCE drops what is kept"
+    )]
+    OtherThanKept { library: String, consumer: String },
     #[error("ERR the server refuses {0}")]
     Refused(&'static str),
 }
@@ -217,6 +222,9 @@ impl Libraries {
         let own_text = prologue.own_text(request.code);
         let mut staged = self.stage(engine, name, own_text, request, registry.get(name))?;
         let (replaced, registrations) = (registry.get(name), &staged.registrations);
+        if let Some(kept) = self.kept().get(name) {
+            check_kept(name, kept, registrations)?;
+        }
         let history = history(request, replaced);
         let digest = digest(request.code);
         let change = Change {
@@ -227,7 +235,7 @@ impl Libraries {
                 replaced,
                 request,
                 registrations,
-                &self.dispatcher,
+                (&self.dispatcher, self.kept().get(name)),
                 (&history, &digest),
             ),
         };
@@ -270,7 +278,8 @@ impl Libraries {
             user: &user,
         };
         let paused = request.paused(old.as_ref(), &staged.registrations);
-        let live = swap.run(old, staged.registrations);
+        let kept = self.take_kept(name);
+        let live = swap.run(old, kept, staged.registrations);
         for (trigger, key) in &live.triggers {
             let is_paused = paused.contains(&Paused::Trigger(trigger.clone()));
             self.dispatcher.triggers.set_paused(*key, is_paused);
@@ -385,6 +394,21 @@ fn check_config(config: Option<&str>) -> Result<(), LoadError> {
         Ok(())
     } else {
         Err(LoadError::ConfigNoObject)
+    }
+}
+
+/// Whether the consumers of a deleted library can go on as those of the new one.
+fn check_kept(library: &str, kept: &KeptProgress, new: &Registrations) -> Result<(), LoadError> {
+    let is_other = |new: &&StreamConsumer| {
+        let old = kept.consumers.get(&new.name);
+        old.is_some_and(|old| *old.prefix != *new.spec.prefix || old.exact != new.spec.exact)
+    };
+    match new.stream_consumers.iter().find(is_other) {
+        Some(other) => Err(LoadError::OtherThanKept {
+            library: library.to_owned(),
+            consumer: other.name.clone(),
+        }),
+        None => Ok(()),
     }
 }
 

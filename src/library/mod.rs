@@ -10,9 +10,10 @@
 //!
 //! What is kept of a library over a restart, and sent to replicas, is its code and how far its
 //! consumers are. It is loaded anew from that, as an upgrade of itself: a library that cannot be
-//! loaded here stays as it is, in quarantine.
+//! loaded here stays as it is, in quarantine. Of one that was deleted the progress alone may be kept.
 
 mod callees;
+mod kept;
 mod libraries;
 mod load;
 mod outline;
@@ -26,6 +27,7 @@ mod swap;
 mod versions;
 
 pub(crate) use callees::Callee;
+pub(crate) use kept::KeptProgress;
 pub(crate) use libraries::{EventSubscriptions, KeyEvents, Libraries, Remainder};
 pub(crate) use load::{LoadError, LoadRequest, LoadedSource, SourceKind};
 pub(crate) use owner::{OwnerRequest, Users, owner};

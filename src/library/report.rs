@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gears_core::delivery::{ConsumerKey, EntryId, StreamView};
 use gears_core::quoted;
 use gears_core::snapshot::{History, Unregistered};
 use gears_v8::ports::{Function, Registrations, Reply};
 
+use super::kept::{KeptProgress, has_progress};
 use super::load::LoadRequest;
 use super::registry::{Library, LibraryStatus};
 use crate::dispatcher::Dispatcher;
@@ -99,7 +99,7 @@ impl Report {
         old: Option<&Library>,
         request: &LoadRequest<'_>,
         new: &Registrations,
-        dispatcher: &Dispatcher,
+        (dispatcher, kept): (&Dispatcher, Option<&KeptProgress>),
         (history, digest): (&History, &str),
     ) -> Self {
         let functions = Names::of(
@@ -128,7 +128,18 @@ impl Report {
             consumer.is_some_and(|consumer| has_progress(dispatcher, consumer.key))
         };
         let loses_progress = stream_consumers.removed.iter().filter(goes);
-        let loses_progress: Vec<String> = loses_progress.cloned().collect();
+        let mut loses_progress: Vec<String> = loses_progress.cloned().collect();
+        let mut warnings = old.map_or_else(Vec::new, warnings);
+        for (name, consumer) in kept.into_iter().flat_map(|kept| &kept.consumers) {
+            if new.stream_consumers.iter().any(|new| new.name == *name) {
+                let name = quoted(name.as_bytes());
+                warnings.push(format!(
+                    "the consumer {name} goes on from the progress that was kept when the library was deleted"
+                ));
+            } else if has_progress(dispatcher, consumer.key) {
+                loses_progress.push(name.clone());
+            }
+        }
         let configuration = match (old.and_then(|old| old.config.as_deref()), request.config) {
             (None, None) => "none",
             (None, Some(_)) => "set",
@@ -157,7 +168,7 @@ impl Report {
             stream_consumers,
             triggers,
             loses_progress,
-            warnings: old.map_or_else(Vec::new, warnings),
+            warnings,
         }
     }
 
@@ -208,13 +219,6 @@ fn warnings(old: &Library) -> Vec<String> {
         ));
     }
     warnings
-}
-
-/// Whether the consumer has read anything of any stream.
-fn has_progress(dispatcher: &Dispatcher, consumer: ConsumerKey) -> bool {
-    let has_read =
-        |stream: StreamView<'_>| stream.is_start_resolved() && stream.read() != EntryId::default();
-    dispatcher.inspect(|delivery| delivery.streams_of(consumer).any(has_read))
 }
 
 #[cfg(test)]

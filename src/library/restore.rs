@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{ConsumerName, Dispatcher};
 use gears_core::delivery::{ConsumerSpec, Event, KeyRef, Mode};
 use gears_core::snapshot::{ConsumerSnapshot, LibrarySnapshot};
 use gears_v8::ports::Metadata;
@@ -21,8 +21,24 @@ use super::versions::digest;
 
 impl Libraries {
     /// Makes a library from its snapshot, and replaces the one of its name. The library exists
-    /// afterwards in any case: in quarantine if it cannot be loaded.
+    /// afterwards in any case: in quarantine if it cannot be loaded. Of a library that was deleted
+    /// its progress is kept.
     pub(crate) fn restore(&self, key_events: &dyn KeyEvents, kept: &LibrarySnapshot) {
+        if kept.is_progress_alone() {
+            self.restore_progress(kept);
+        } else {
+            self.restore_library(key_events, kept);
+        }
+        // Consumers without code follow key events too.
+        let has_consumers = |library: &Library| !library.consumers.is_empty();
+        let waits = self.all().get(&kept.name).is_some_and(has_consumers)
+            || self.kept().contains_key(&kept.name);
+        if waits && let Err(refused) = key_events.listen_to_keys(self.event_subscriptions()) {
+            log::error!("the server refuses {refused}");
+        }
+    }
+
+    fn restore_library(&self, key_events: &dyn KeyEvents, kept: &LibrarySnapshot) {
         let prologue = Prologue::parse(&kept.code);
         let engine = prologue.as_ref().map_or("", |prologue| prologue.engine);
         self.restore_consumers(engine, kept);
@@ -47,13 +63,6 @@ impl Libraries {
             );
             self.quarantine(engine, kept, error.to_string());
         }
-        // A quarantined library's consumers follow key events too.
-        let has_consumers = |library: &Library| !library.consumers.is_empty();
-        if self.all().get(&kept.name).is_some_and(has_consumers)
-            && let Err(refused) = key_events.listen_to_keys(self.event_subscriptions())
-        {
-            log::error!("the server refuses {refused}");
-        }
     }
 
     /// The key events that live triggers want.
@@ -67,8 +76,15 @@ impl Libraries {
     /// The first step: the consumers exist with their progress; new ones have no code.
     fn restore_consumers(&self, engine: &str, kept: &LibrarySnapshot) {
         let mut registry = self.change();
-        let consumers =
-            restore_consumers(registry.get(&kept.name), &self.dispatcher, &kept.consumers);
+        let known = registry.get(&kept.name).map(|library| &library.consumers);
+        // Those of a deleted library come back with it.
+        let back = self.take_kept(&kept.name);
+        let consumers = restore_consumers(
+            &kept.name,
+            known.or(Some(&back)),
+            &self.dispatcher,
+            &kept.consumers,
+        );
         let library = registry
             .entry(kept.name.clone())
             .or_insert_with(|| Library {
@@ -77,7 +93,7 @@ impl Libraries {
                 config: kept.config.clone(),
                 code: kept.code.clone(),
                 functions: BTreeMap::new(),
-                consumers: BTreeMap::new(),
+                consumers: back,
                 triggers: BTreeMap::new(),
                 unregistered: kept.unregistered.clone(),
                 paused: kept.paused.iter().cloned().collect(),
@@ -137,16 +153,15 @@ impl Libraries {
 }
 
 /// Adds the consumers that do not exist yet, without code, and sets the progress of all.
-fn restore_consumers(
-    old: Option<&Library>,
+pub(super) fn restore_consumers(
+    library: &str,
+    old: Option<&BTreeMap<String, LibraryConsumer>>,
     dispatcher: &Dispatcher,
     snapshots: &[ConsumerSnapshot],
 ) -> BTreeMap<String, LibraryConsumer> {
     let mut consumers = BTreeMap::new();
     for snapshot in snapshots {
-        let known = old
-            .and_then(|old| old.consumers.get(&snapshot.name))
-            .cloned();
+        let known = old.and_then(|old| old.get(&snapshot.name)).cloned();
         let known = known
             .filter(|known| *known.prefix == *snapshot.prefix && known.exact == snapshot.exact);
         let consumer = known.unwrap_or_else(|| {
@@ -163,10 +178,14 @@ fn restore_consumers(
                 start: snapshot.start.into(),
                 ..ConsumerSpec::new(&snapshot.prefix, window, snapshot.trim, mode)
             };
+            let name = ConsumerName {
+                library: library.into(),
+                consumer: snapshot.name.as_str().into(),
+            };
             LibraryConsumer {
                 prefix: Arc::clone(&spec.prefix),
                 exact: spec.exact,
-                key: dispatcher.consumers.add_suspended(spec),
+                key: dispatcher.consumers.add_suspended(name, spec),
                 metadata: Metadata::default(),
             }
         });

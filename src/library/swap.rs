@@ -28,11 +28,16 @@ pub(super) struct Live {
 
 impl Swap<'_> {
     /// Makes the new consumers, triggers and hooks live, and shuts the old code down. A consumer or
-    /// trigger keeps the progress of the old one of its name.
-    pub(super) fn run(&self, old: Option<Library>, new: Registrations) -> Live {
+    /// trigger keeps the progress of the old one of its name, or that is `kept` of one.
+    pub(super) fn run(
+        &self,
+        old: Option<Library>,
+        kept: BTreeMap<String, LibraryConsumer>,
+        new: Registrations,
+    ) -> Live {
         let (mut known, mut known_triggers, status) = match old {
             Some(old) => (old.consumers, old.triggers, Some(old.status)),
-            None => (BTreeMap::new(), BTreeMap::new(), None),
+            None => (kept, BTreeMap::new(), None),
         };
         let mut triggers = BTreeMap::new();
         for trigger in new.triggers {

@@ -14,14 +14,19 @@ pub(crate) fn digest(code: &str) -> String {
     format!("{:x}", Sha256::digest(code))
 }
 
+/// The time now, in Unix milliseconds.
+pub(super) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
+
 /// The history of the library that a request loads in the place of `old`.
 pub(super) fn history(request: &LoadRequest<'_>, old: Option<&Library>) -> History {
     if let SourceKind::Restored { history, .. } = request.kind {
         return history.clone();
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_millis();
-    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let now = now_ms();
     match old {
         None => History::first(now, request.caller),
         Some(old) if old.code == request.code => old.history.again(now, request.caller),

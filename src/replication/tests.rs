@@ -130,6 +130,20 @@ fn cursor() -> ReplicatedCommand<'static> {
     }
 }
 
+/// As [`cursor`], further on.
+fn moved() -> ReplicatedCommand<'static> {
+    ReplicatedCommand::Cursor {
+        library: b"lib",
+        consumer: b"consumer",
+        stream: b"s:1",
+        checkpoint: Cow::Owned(Checkpoint {
+            position: EntryId::new(9, 0),
+            pending: Vec::new(),
+            delivery_state: DeliveryState::default(),
+        }),
+    }
+}
+
 fn paused() -> ReplicatedCommand<'static> {
     ReplicatedCommand::ConsumerState {
         library: b"lib",
@@ -165,6 +179,66 @@ fn whoever_takes_what_was_sent_holds_the_same() {
     send_deletion(&primary.link, "lib");
     replica.take_all(&primary);
     assert!(replica.libraries.all().is_empty());
+}
+
+#[test]
+fn what_is_kept_of_a_deleted_library_is_the_same_for_whoever_takes_it() {
+    let (primary, replica) = (Node::new(Link::default()), Node::new(Link::default()));
+    for node in [&primary, &replica] {
+        node.libraries.restore(&node.link, &library());
+        for command in [cursor(), paused()] {
+            node.take(&command.encode()).expect("it is taken");
+        }
+    }
+    let before = primary.libraries.snapshots();
+    assert_eq!(primary.libraries.keep_progress("lib", "bert"), Ok(true));
+    for _ in 0..2 {
+        send_library(&primary.link, &primary.libraries, "lib");
+        replica.take_all(&primary);
+    }
+    let kept = replica.libraries.snapshots();
+    assert_eq!(kept, primary.libraries.snapshots());
+    let [of_lib] = &kept[..] else {
+        panic!("it is kept once");
+    };
+    assert_eq!(of_lib.consumers, before[0].consumers);
+    assert!(of_lib.is_progress_alone() && of_lib.history.loaded_by == "bert");
+    for node in [&primary, &replica] {
+        assert!(node.libraries.all().is_empty() && !node.libraries.is_empty());
+    }
+
+    // What is written of it later arrives, as do the library's return and its end.
+    replica.take(&moved().encode()).expect("it is taken");
+    let position = |node: &Node| {
+        let snapshots = node.libraries.snapshots();
+        snapshots[0].consumers[0].streams[0].checkpoint.position
+    };
+    assert_eq!(position(&replica), EntryId::new(9, 0));
+    let back = ReplicatedCommand::Library(Cow::Owned(library()));
+    replica.take(&back.encode()).expect("it is taken");
+    assert!(replica.libraries.all().contains_key("lib"));
+    assert_eq!(position(&replica), EntryId::new(9, 0));
+    replica.take_all(&primary);
+    send_library(&primary.link, &primary.libraries, "lib");
+    replica.take_all(&primary);
+    assert_eq!(position(&replica), EntryId::new(9, 0));
+    send_deletion(&primary.link, "lib");
+    replica.take_all(&primary);
+    assert!(replica.libraries.is_empty());
+}
+
+#[test]
+fn a_rewrite_has_what_is_kept_of_a_deleted_library() {
+    let (node, restarted) = (Node::new(Link::default()), Node::new(Link::default()));
+    node.libraries.restore(&node.link, &library());
+    node.take(&cursor().encode()).expect("it is taken");
+    assert_eq!(node.libraries.keep_progress("lib", "bert"), Ok(true));
+    let rewrite = Rewrite::default();
+    rewrite.begin();
+    rewrite.complete(&node.link, &node.libraries);
+    restarted.take_all(&node);
+    assert_eq!(restarted.libraries.snapshots(), node.libraries.snapshots());
+    assert!(restarted.libraries.all().is_empty());
 }
 
 #[test]

@@ -25,12 +25,13 @@ pub(crate) fn sections(
         InfoField::Number("streams_bytes", streams_bytes as u64),
     ];
     let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
+    let kept = InfoField::Number("kept_libraries", libraries.kept().len() as u64);
     let now_ms = dispatcher.time();
     let consumers =
         dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery, now_ms));
     vec![
         section("memory", memory),
-        section("quarantine", vec![quarantine]),
+        section("quarantine", vec![quarantine, kept]),
         section("libraries", of_libraries.lines),
         section("functions", callbacks::of_functions(&registry)),
         section("consumers", consumers),

@@ -2,6 +2,7 @@
 
 mod control;
 mod info;
+mod kept;
 mod letters;
 mod redrive;
 mod selection;
@@ -37,6 +38,7 @@ pub(super) static RG_CONSUMER: Command = Command {
         redrive::DROP,
         info::INFO,
         streams::STREAMS,
+        kept::KEPT,
         Command {
             entry: entry!(subcommand, help),
             categories: CATEGORIES,

@@ -1,10 +1,11 @@
-//! `RG.FUNCTION DEL name`
+//! `RG.FUNCTION DEL name [FORCE | KEEPPROGRESS]`
 
 use crate::app::App;
-use crate::server::{Command, Context};
+use crate::server::{Arg, ArgKind, Command, Context};
+use gears_core::quoted;
 use gears_v8::ports::Reply;
 
-use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
+use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, token, wrong_arity};
 
 pub(super) const DEL: Command = Command {
     name: "del",
@@ -13,27 +14,134 @@ pub(super) const DEL: Command = Command {
     categories: "write scripting slow",
     summary: "Deletes a library with its consumers and their progress",
     complexity: "O(N) where N is the number of streams its consumers know",
-    args: &[text("library")],
+    args: &[
+        text("library"),
+        Arg {
+            kind: ArgKind::OneOf(&[
+                token("force", "FORCE"),
+                token("keepprogress", "KEEPPROGRESS"),
+            ]),
+            optional: true,
+            ..text("progress")
+        },
+    ],
     help: &[
-        "DEL <name>",
-        "    Delete a library with its consumers and their progress.",
+        "DEL <name> [FORCE|KEEPPROGRESS]",
+        "    Delete a library with its consumers and their progress. KEEPPROGRESS keeps the",
+        "    progress for the next library of that name. FORCE deletes it where the setting",
+        "    delete-with-progress refuses that, and what was kept.",
     ],
     ..COMMAND
 };
+
+/// What becomes of the progress of the library's consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProgressOnDelete {
+    /// It is lost, unless the settings refuse that.
+    Unsaid,
+    /// It is lost.
+    Lost,
+    /// It is kept.
+    Kept,
+}
 
 fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     if !context.state().is_primary {
         return Reply::error(READ_ONLY);
     }
-    let name = match arguments {
+    let (name, progress) = match arguments {
         [] => return Reply::error("function name was not given"),
-        [name] => *name,
+        [name] => (*name, ProgressOnDelete::Unsaid),
+        [name, word] => {
+            let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+            if is("force") {
+                (*name, ProgressOnDelete::Lost)
+            } else if is("keepprogress") {
+                (*name, ProgressOnDelete::Kept)
+            } else {
+                return Reply::error("ERR syntax error");
+            }
+        }
         _ => return wrong_arity("rg.function|del"),
     };
-    let deleted = std::str::from_utf8(name).is_ok_and(|name| app.delete(context, name));
-    if deleted {
-        Reply::OK
-    } else {
-        Reply::error("library does not exists")
+    let deleted = std::str::from_utf8(name)
+        .map_err(|_| NO_LIBRARY.to_owned())
+        .and_then(|name| delete(app, context, name, progress));
+    deleted.map_or_else(Reply::Error, |()| Reply::OK)
+}
+
+const NO_LIBRARY: &str = "library does not exists";
+
+fn delete(
+    app: &App,
+    context: &Context,
+    name: &str,
+    progress: ProgressOnDelete,
+) -> Result<(), String> {
+    let is_loaded = app.libraries.all().contains_key(name);
+    let is_kept = app.libraries.kept().contains_key(name);
+    match (progress, is_loaded, is_kept) {
+        (_, false, false) => Err(NO_LIBRARY.to_owned()),
+        (ProgressOnDelete::Kept, true, _) => app.keep_progress(context, name),
+        (ProgressOnDelete::Unsaid | ProgressOnDelete::Kept, false, true) => Err(format!(
+            "ERR library {} is deleted, and the progress of its consumers is kept: say FORCE to drop that",
+            quoted(name.as_bytes())
+        )),
+        (ProgressOnDelete::Unsaid, true, _) if app.settings.refuses_to_lose_progress() => {
+            app.dispatcher.catch_up();
+            match loses(name, &app.libraries.with_progress(name)) {
+                Some(refused) => Err(refused),
+                None => forget(app, context, name),
+            }
+        }
+        (ProgressOnDelete::Unsaid | ProgressOnDelete::Lost, ..) => forget(app, context, name),
+    }
+}
+
+fn forget(app: &App, context: &Context, name: &str) -> Result<(), String> {
+    let is_deleted = app.delete(context, name);
+    is_deleted
+        .then_some(())
+        .ok_or_else(|| NO_LIBRARY.to_owned())
+}
+
+/// Consumers that the error names; of the others it says how many there are.
+const NAMES: usize = 10;
+
+/// Why a library is not deleted whose consumers have progress; none where they have none.
+fn loses(library: &str, consumers: &[String]) -> Option<String> {
+    if consumers.is_empty() {
+        return None;
+    }
+    let named = consumers.iter().take(NAMES);
+    let named: Vec<_> = named
+        .map(|name| quoted(name.as_bytes()).to_string())
+        .collect();
+    let more = match consumers.len().saturating_sub(NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "ERR library {} has consumers with progress ({}{more}): say FORCE to delete it, or KEEPPROGRESS to keep it for a later load",
+        quoted(library.as_bytes()),
+        named.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_names_some_of_the_consumers() {
+        let names: Vec<_> = (0..12).map(|number| number.to_string()).collect();
+        assert_eq!(loses("lib", &[]), None);
+        let one = loses("lib", &names[..1]).unwrap_or_default();
+        assert!(
+            one.starts_with("ERR library 'lib' has consumers with progress ('0'): say FORCE"),
+            "{one}"
+        );
+        let many = loses("lib", &names).unwrap_or_default();
+        assert!(many.contains("'9' and 2 more): say"), "{many}");
     }
 }

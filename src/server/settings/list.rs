@@ -116,7 +116,14 @@ pub(super) static LIBRARY_VERSIONS: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 16] = [
+pub(super) static DELETE_WITH_PROGRESS: Setting = Setting::new(
+    "delete-with-progress",
+    0,
+    SettingValues::Choice(&["allow", "refuse"]),
+    CONFIG_DEFAULT,
+);
+
+pub(super) static ALL: [&Setting; 17] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -133,4 +140,5 @@ pub(super) static ALL: [&Setting; 16] = [
     &SLOWLOG_THRESHOLD,
     &SLOWLOG_MAX_LEN,
     &LIBRARY_VERSIONS,
+    &DELETE_WITH_PROGRESS,
 ];

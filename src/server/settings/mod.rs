@@ -15,10 +15,10 @@ use super::context::Context;
 use super::ffi::config;
 use crate::executor::SlowLogLimits;
 use list::{
-    ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
-    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
-    LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD,
-    TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS,
+    ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY, EXECUTION_THREADS, FATAL_FAILURE_POLICY,
+    LIBRARY_MAXMEMORY, LIBRARY_VERSIONS, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, SCRIPT_LOG_PREFIX,
+    SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -74,6 +74,12 @@ impl Settings {
     #[expect(clippy::unused_self, reason = "settings are one set")]
     pub(crate) fn library_versions(&self) -> usize {
         usize::try_from(LIBRARY_VERSIONS.get()).unwrap_or(1)
+    }
+
+    /// Whether a library whose consumers have read something is deleted only by who says so.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn refuses_to_lose_progress(&self) -> bool {
+        DELETE_WITH_PROGRESS.is_on()
     }
 
     /// Takes over what was changed since. Cheap enough for every tick of the event loop.

@@ -13,7 +13,7 @@ use super::ids::{distances, ids};
 pub struct LibrarySnapshot {
     /// Its name.
     pub name: String,
-    /// Its whole text.
+    /// Its whole text; empty where it was deleted, and the progress of its consumers alone is kept.
     pub code: String,
     /// The JSON text it was configured with.
     pub config: Option<String>,
@@ -25,8 +25,17 @@ pub struct LibrarySnapshot {
     pub unregistered: Vec<Unregistered>,
     /// What of it is paused, beside its consumers, in order.
     pub paused: Vec<Paused>,
-    /// When it was loaded, and what it was before.
+    /// When it was loaded, and what it was before; where it was deleted, when that was, and by whom.
     pub history: History,
+}
+
+impl LibrarySnapshot {
+    /// Whether it is of a library that was deleted, of which the progress of its consumers is kept.
+    #[must_use]
+    pub fn is_progress_alone(&self) -> bool {
+        // Code has a first line that names the library.
+        self.code.is_empty()
+    }
 }
 
 /// A function or trigger that is paused.
