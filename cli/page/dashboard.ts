@@ -128,7 +128,7 @@ function showTiles(standing: Standing): void {
         tile('fail', count(failing), failing > 0),
         tile('letters written', count(sum(each => each.dead_letters))),
         tile('streams', count(sum(each => each.streams))),
-        tile(`heaps, of ${bytes(standing.memory.limit)}`, bytes(standing.memory.used),
+        tile(`heap of ${bytes(standing.memory.limit)}`, bytes(standing.memory.used),
             standing.memory.used > 0.9 * standing.memory.limit),
     );
 }

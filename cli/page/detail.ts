@@ -4,7 +4,7 @@ import { ask, tell } from './ask';
 import { byId, element, stackOf, table } from './dom';
 import type { Consumer, Letter, Stream } from './replies';
 import { outcomeOf, type Redrives } from '../src/outcome';
-import { count, duration, when } from '../src/words';
+import { count, duration, frames, when } from '../src/words';
 
 const STREAMS = 20;
 const LETTERS = 20;
@@ -107,18 +107,13 @@ export function refresh(each: Consumer): void {
             ? []
             : [
                   element('h3', {}, 'Last error', element('small', {}, errorPlace(each))),
-                  element('pre', { class: 'reason' }, [error, frames(each.last_error_stack)].join('\n').trim()),
+                  element('pre', { class: 'reason' }, [error, ...frames(each.last_error_stack).map(frame => `    at ${frame}`)].join('\n')),
               ]),
         ...Object.entries(each.error_classes)
             .sort((a, b) => b[1] - a[1])
             .map(([name, times]) => element('div', {}, `${count(times)} × ${name}`)),
     );
     void loadStreams();
-}
-
-/** A stack with a line for each frame. */
-function frames(stack: string | null): string {
-    return (stack ?? '').replaceAll('|', '\n');
 }
 
 function errorPlace(each: Consumer): string {

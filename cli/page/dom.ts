@@ -1,5 +1,7 @@
 /** Makes elements. Texts of the server are always text, never markup. */
 
+import { frames } from '../src/words';
+
 export type Child = Node | string | number | null | undefined | false;
 
 export function element<K extends keyof HTMLElementTagNameMap>(
@@ -25,14 +27,14 @@ function isChild(child: Child): child is Node | string | number {
 
 /** A stack: its topmost frame, and all of them for who opens it. */
 export function stackOf(stack: string | null): HTMLElement | null {
-    const frames = (stack ?? '').split(/\||\n/).map(frame => frame.trim()).filter(frame => frame !== '');
-    const [first] = frames;
+    const all = frames(stack).map(frame => `at ${frame}`);
+    const [first] = all;
     if (first === undefined) {
         return null;
     }
-    return frames.length === 1
+    return all.length === 1
         ? element('code', {}, first)
-        : element('details', {}, element('summary', {}, element('code', {}, first)), element('pre', {}, frames.join('\n')));
+        : element('details', {}, element('summary', {}, element('code', {}, first)), element('pre', {}, all.join('\n')));
 }
 
 export function byId(id: string): HTMLElement {

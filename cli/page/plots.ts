@@ -26,7 +26,7 @@ const BINARY = Array.from({ length: 41 }, (_, at) => 2 ** at);
 
 const KINDS: readonly Kind[] = [
     {
-        title: 'Entries each second',
+        title: 'Entries / s',
         series: [
             { name: 'rate', label: 'done', color: '#2f80ed' },
             { name: 'failure_rate', label: 'failed', color: '#d64545' },
@@ -35,9 +35,9 @@ const KINDS: readonly Kind[] = [
         least: 10,
         steps: WHOLE,
     },
-    { title: 'Backlog, entries', series: [{ name: 'backlog', label: 'backlog', color: '#b7791f' }], say: count, least: 10, steps: WHOLE },
+    { title: 'Backlog', series: [{ name: 'backlog', label: 'backlog', color: '#b7791f' }], say: count, least: 10, steps: WHOLE },
     {
-        title: 'Age of the oldest entry, and lag p99',
+        title: 'Age of oldest, lag p99',
         series: [
             { name: 'age_ms', label: 'age', color: '#8e5bd0' },
             { name: 'lag_ms_p99', label: 'p99', color: '#2a9d8f' },
@@ -46,7 +46,7 @@ const KINDS: readonly Kind[] = [
         least: 10,
     },
     {
-        title: 'Memory of libraries',
+        title: 'Heaps of libraries',
         series: [{ name: 'memory', label: 'memory', color: '#4a8f3c' }],
         say: bytes,
         least: 1 << 20,
@@ -95,11 +95,13 @@ function make(): void {
                 legend: { live: true },
                 cursor: { y: false },
                 scales: {
-                    // A minute at least: with a first reading alone uPlot would show years.
+                    // A minute at least.
                     x: {
-                        range: (_plot, least, most) => {
-                            const end = most ?? Date.now() / 1000;
-                            return [Math.min(least ?? end, end - 60), end];
+                        range: plot => {
+                            // Not by what uPlot proposes: for a reading alone that is a whole day.
+                            const [first, last] = [plot.data[0]?.[0], plot.data[0]?.at(-1)];
+                            const end = last ?? Date.now() / 1000;
+                            return [Math.min(first ?? end, end - 60), end];
                         },
                     },
                     y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, kind.least) * 1.1] },

@@ -78,12 +78,3 @@ interface Known {
     readonly positions: Positions | null;
     readonly loads: readonly number[];
 }
-
-/** A callback without a name has that of what it was given to, which says nothing. */
-const NAMELESS = /^redis\.register_\S* \((.*)\)$/;
-
-/** The topmost frame of a stack, `readOrder (src/order.ts:8:11)`; empty where there is none. */
-export function topmost(stack: string | null): string {
-    const [frame = ''] = (stack ?? '').split(/\||\n/);
-    return frame.trim().replace(/^at /, '').replace(NAMELESS, '$1');
-}

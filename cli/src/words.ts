@@ -59,3 +59,19 @@ export function when(ms: number | null | undefined): string {
 export function plural(count: number, noun: string): string {
     return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** A callback without a name has that of what it was given to, which says nothing. */
+const NAMELESS = /^redis\.register_\S* \((.*)\)$/;
+
+/** The frames of a stack, the topmost first. */
+export function frames(stack: string | null): string[] {
+    return (stack ?? '')
+        .split(/\||\n/)
+        .map(frame => frame.trim().replace(/^at /, '').replace(NAMELESS, '$1'))
+        .filter(frame => frame !== '');
+}
+
+/** The topmost frame of a stack, `readOrder (src/order.ts:8:11)`; empty where there is none. */
+export function topmost(stack: string | null): string {
+    return frames(stack)[0] ?? '';
+}

@@ -3,9 +3,9 @@
 import { withServer, type Address } from '../connection.js';
 import { byError, letters as read, type Letter, type Wanted } from '../letters.js';
 import { shorten, table, visible, type Output } from '../output.js';
-import { Places, topmost } from '../places.js';
+import { Places } from '../places.js';
 import { projectOf } from '../project.js';
-import { plural } from '../words.js';
+import { plural, topmost } from '../words.js';
 
 export interface LettersOptions extends Address {
     readonly stream?: string;

@@ -1,11 +1,10 @@
 /** What `gears top` shows of a reading, as lines: nothing here knows a terminal. */
 
 import { shorten, visible } from '../output.js';
-import { topmost } from '../places.js';
 import type { SlowCall } from '../server.js';
 import { age, type CallbackRow, type ConsumerRow, type Trouble } from '../watch/rates.js';
 import type { View } from '../watch/watch.js';
-import { bytes, count, duration, rate } from '../words.js';
+import { bytes, count, duration, rate, topmost } from '../words.js';
 import { cut, parts, shares, tableLines, wrap, type Column, type Line, type Style } from './layout.js';
 import { sortCallbacks, sortConsumers, type Sort } from './order.js';
 
