@@ -4,6 +4,7 @@
 //! Pure: facts go in, decisions come out. There is no server here, no script engine, no clock (time
 //! is one of the facts), and no thread; so all of it is tested by millions of random steps.
 
+pub mod cluster;
 pub mod delivery;
 pub mod glob;
 mod histogram;

@@ -1,0 +1,138 @@
+//! Being asked: what another node prepares is checked here and promised, and adopted once that node has
+//! everybody's promise.
+//!
+//! A promise keeps two clients from changing the same library at once. What makes nodes equal is not the
+//! promise but the stamp, so one that is lost or runs out breaks nothing.
+
+use std::sync::Arc;
+
+use super::super::entry::Entry;
+use super::super::message::{Message, Nak};
+use super::super::stamp::Stamp;
+use super::{Effect, SharedLibraries};
+use crate::cluster::NodeId;
+
+/// What was promised to another node.
+#[derive(Clone, Debug)]
+pub(super) struct Promise {
+    pub(super) coordinator: NodeId,
+    pub(super) entry: Entry,
+    /// Whether it is known that it can be carried out here.
+    is_checked: bool,
+    pub(super) until: u64,
+}
+
+impl SharedLibraries {
+    pub(super) fn on_prepare(&mut self, now: u64, from: NodeId, entry: Entry, base: Option<Stamp>) {
+        let name = Arc::clone(&entry.name);
+        let promised = self
+            .promises
+            .get(&name)
+            .filter(|promise| promise.until > now);
+        let is_own = |promise: &&Promise| promise.coordinator == from;
+        let known = self.known(&name);
+        let is_again = promised.is_some_and(|promise| {
+            promise.coordinator == from && promise.entry.stamp == entry.stamp
+        });
+        if is_again || known == Some(entry.stamp) {
+            let is_checked = promised.is_none_or(|promise| promise.is_checked);
+            if is_checked {
+                self.promise(from, &name, entry.stamp);
+            }
+            return;
+        }
+        let nak = if self.pending.contains_key(&name)
+            || promised.is_some_and(|promise| !is_own(&promise))
+        {
+            Some(Nak::Busy)
+        } else if self.map.domain.is_none() && !self.is_idle() && promised.is_none() {
+            // The first library names the domain: one at a time.
+            Some(Nak::Busy)
+        } else if known > base {
+            Some(Nak::Stale)
+        } else if entry.stamp.counter <= self.map.clock {
+            Some(Nak::Behind(self.map.clock))
+        } else {
+            None
+        };
+        if let Some(nak) = nak {
+            self.refuse(from, &name, entry.stamp, nak);
+            return;
+        }
+        let is_checked = promised.is_some_and(|promise| {
+            promise.is_checked && promise.entry.stamp.digest == entry.stamp.digest
+        });
+        let promise = Promise {
+            coordinator: from,
+            entry: entry.clone(),
+            is_checked,
+            until: now + self.limits.promise_ms,
+        };
+        self.promises.insert(Arc::clone(&name), promise);
+        if is_checked {
+            self.promise(from, &name, entry.stamp);
+        } else {
+            self.effects.push(Effect::Check { from, entry });
+        }
+    }
+
+    /// Takes in what came of [`Effect::Check`].
+    pub fn checked(&mut self, from: NodeId, entry: &Entry, result: Result<(), String>) {
+        let promise = self.promises.get_mut(&entry.name);
+        let asked = |promise: &&mut Promise| {
+            promise.coordinator == from && promise.entry.stamp == entry.stamp
+        };
+        let Some(promise) = promise.filter(asked) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                promise.is_checked = true;
+                self.promise(from, &entry.name, entry.stamp);
+            }
+            Err(text) => {
+                self.promises.remove(&entry.name);
+                self.refuse(from, &entry.name, entry.stamp, Nak::Invalid(text));
+            }
+        }
+    }
+
+    fn promise(&mut self, to: NodeId, name: &str, stamp: Stamp) {
+        let name = name.to_owned();
+        self.send(to, Message::Promise { name, stamp });
+    }
+
+    pub(super) fn refuse(&mut self, to: NodeId, name: &str, stamp: Stamp, nak: Nak) {
+        let name = name.to_owned();
+        self.send(to, Message::Refuse { name, stamp, nak });
+    }
+
+    pub(super) fn on_abort(&mut self, from: NodeId, name: &str, stamp: Stamp) {
+        let promise = self.promises.get(name);
+        if promise.is_some_and(|one| one.coordinator == from && one.entry.stamp <= stamp) {
+            self.promises.remove(name);
+        }
+    }
+
+    pub(super) fn on_commit(&mut self, now: u64, from: NodeId, name: &str, stamp: Stamp) {
+        self.proof(name, stamp);
+        if self.known(name) >= Some(stamp) || !self.map.is_news(name, &stamp) {
+            let name = name.to_owned();
+            self.send(from, Message::Adopted { name, stamp });
+        } else {
+            self.pull(now, from, vec![(name.into(), stamp)]);
+        }
+    }
+
+    /// Somebody has a library of that stamp: what was promised has come to be. What calls carry is proof as well as
+    /// the coordinator's word.
+    pub fn proof(&mut self, name: &str, stamp: Stamp) {
+        let promise = self.promises.get(name);
+        let promise = promise.filter(|promise| promise.entry.stamp == stamp && promise.is_checked);
+        if let Some(promise) = promise {
+            let entry = promise.entry.clone();
+            self.promises.remove(name);
+            self.merge(entry);
+        }
+    }
+}
