@@ -49,7 +49,7 @@ def test_a_function_shows_its_calls_errors_times_and_bytes(server):
         server.run("RG.FCALL", "lib", "f", 0, what)
     assert refused(server.run, "RG.FCALL", "lib", "f", 0, "0") == "Error: no"
     found = of_function(server)
-    assert list(found) == ["name", "library", "mode", "flags", "state", *FIGURES]
+    assert list(found) == ["name", "library", "mode", "flags", "run_as", "timeout", "state", *FIGURES]
     assert (found["name"], found["library"], found["mode"], found["state"]) == ("f", "lib", "sync", "running")
     assert (found["calls"], found["errors"], found["running"], found["bytes"]) == (3, 1, 0, 5)
     assert float(found["duration_ms_p50"]) >= 30
