@@ -32,7 +32,7 @@ export interface Report {
     readonly functions: Changes;
     readonly stream_consumers: Changes;
     readonly triggers: Changes;
-    /** Consumers that go, and have read something. */
+    /** Consumers that go, or went before, and have read something. */
     readonly loses_progress: readonly string[];
     readonly warnings: readonly string[];
 }
@@ -106,6 +106,9 @@ export function linesOf(report: Report, old: LibraryState | null = null): Line[]
             lines.push({ text: `- ${kind} ${name}${lost}`, loses: lost !== '' });
         }
     }
+    // Of a library that was deleted, whose progress was kept for the next one of its name.
+    const kept = report.loses_progress.filter(name => !report.stream_consumers.removed.includes(name));
+    kept.forEach(name => lines.push({ text: `- consumer ${name}   LOSES its progress, which was kept`, loses: true }));
     report.warnings.forEach(text => lines.push({ text: `! ${text}`, loses: false }));
     return lines;
 }

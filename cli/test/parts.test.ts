@@ -139,6 +139,11 @@ test('a change says what it loses, and how much of it', () => {
     assert.deepEqual(lines.filter(line => line.loses).map(line => line.text.split(' ')[2]), ['anna', 'old', 't']);
 });
 
+test('what was kept of a deleted library is lost by a load that does not have it', () => {
+    const lines = linesOf({ ...REPORT, action: 'load', owner_before: null, loses_progress: ['c'] });
+    assert.deepEqual(lines, [{ text: '- consumer c   LOSES its progress, which was kept', loses: true }]);
+});
+
 test('without changes there are no lines', () => {
     assert.deepEqual(linesOf(REPORT, old), []);
     assert.equal(under('Upgraded', [], ', nothing differs'), 'Upgraded, nothing differs');
