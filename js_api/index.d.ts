@@ -317,6 +317,99 @@ declare namespace RedisGears {
          * @throws RedisError If it is not known any more whether that entry was done.
          */
         once<R>(record: StreamRecord, work: (client: Client) => R, options?: OnceOptions): R | undefined;
+
+        /**
+         * Calls a remote function of this library on the shard that has the slot of a key. See docs/cluster.md.
+         *
+         * @param key - The key; the function need not touch it.
+         * @param name - The function's name, or an object with its name and the call's time.
+         * @param args - What the function gets behind its client. Objects of a class become plain ones.
+         * @returns A promise of what the function gives.
+         * @throws RemoteError If there is no result; `may_have_run` says what is known.
+         * @throws What the function throws, with `shard` beside it.
+         * @throws TypeError If an argument cannot be cloned.
+         */
+        run_on_key<R = any>(
+            key: string | ArrayBuffer | ArrayBufferView,
+            name: string | RemoteCall,
+            ...args: Cloneable[]
+        ): Promise<R>;
+
+        /**
+         * Calls a remote function of this library on every shard.
+         *
+         * @param name - The function's name, or an object with its name and the call's time.
+         * @param args - What the function gets behind its client.
+         * @returns A promise of the results and the errors: each shard is in one of the two.
+         * @throws RemoteError If the function is not there, or it is not known which shards there are.
+         * @throws TypeError If an argument cannot be cloned.
+         */
+        run_on_all_shards<R = any>(
+            name: string | RemoteCall,
+            ...args: Cloneable[]
+        ): Promise<[results: ShardResults<R>, errors: unknown[]]>;
+    }
+
+    /**
+     * What a remote function can be given, and can give: what can be cloned. Beyond what is named here that is
+     * arrays, maps, sets and plain objects of such values.
+     */
+    type Cloneable =
+        | string
+        | number
+        | bigint
+        | boolean
+        | null
+        | undefined
+        | Date
+        | RegExp
+        | Error
+        | ArrayBuffer
+        | ArrayBufferView
+        | readonly Cloneable[]
+        | ReadonlyMap<Cloneable, Cloneable>
+        | ReadonlySet<Cloneable>
+        | CloneableObject;
+
+    /** A plain object of values that can be cloned. */
+    interface CloneableObject {
+        readonly [name: string]: Cloneable;
+    }
+
+    /** A remote function, and the time that a call of it has. */
+    interface RemoteCall {
+        /** The function's name. */
+        readonly name: string;
+        /** Milliseconds, 1 to 86,400,000. Default: the setting `remote-task-default-timeout`. */
+        readonly timeout?: number;
+    }
+
+    /** What a call of a remote function gives on the shards where it did not fail. */
+    interface ShardResults<R> extends Array<R> {
+        /** The shard of each result. */
+        readonly shards: readonly string[];
+    }
+
+    /**
+     * Why there is no result of a call of a remote function, unless it has thrown. There is no global of this name:
+     * tell it by its `name`.
+     */
+    interface RemoteError extends Error {
+        readonly name: "RemoteError";
+        /**
+         * - `"not_sent"`: it certainly has not run.
+         * - `"timeout"`: its time was over.
+         * - `"shard_failed"`: the shard failed while it had the call.
+         *
+         * Undefined where the function has thrown something that cannot be cloned.
+         */
+        readonly code?: "not_sent" | "timeout" | "shard_failed";
+        /** Whether the function may have run, or still run. */
+        readonly may_have_run: boolean;
+        /** The shard, if one was found. */
+        readonly shard?: string;
+        /** The message alone, without a name in front of it. */
+        toString(): string;
     }
 
     /**
@@ -859,6 +952,26 @@ declare namespace RedisGears {
             name: string,
             callback: FunctionCallback<AsyncClient, ArrayBuffer>,
             flags: RawFlags | RawFunctionOptions,
+        ): void;
+
+        /**
+         * Registers a remote function: code of this library calls it with `run_on_key` and `run_on_all_shards`, on
+         * any shard. It acts in the name of whoever called.
+         *
+         * Can only be called while the library is loaded, that is, from its top-level code.
+         *
+         * @param name - The function's name, at most 1000 characters. It must be unique among the remote functions
+         *   of the library.
+         * @param callback - What is called. It must be an `async` function.
+         * @param options - Its flags. Default: none, so it may write, and runs on primaries.
+         * @throws TypeError If the number of arguments or the type of one is wrong, or an option or a flag is unknown.
+         * @throws Error If the name is taken, the library has 1000 remote functions already, or the call comes after
+         *   loading.
+         */
+        register_remote_function(
+            name: string,
+            callback: (client: AsyncClient, ...args: any[]) => Promise<Cloneable | void>,
+            options?: { readonly flags?: TextFlags },
         ): void;
 
         /**

@@ -194,6 +194,38 @@ redis.register_async_function("f", async (_client, key) => key.byteLength, ["no-
 // @ts-expect-error it is for async functions
 redis.register_async_function("f", () => 1);
 
+// --- remote functions ---------------------------------------------------------------------------
+
+redis.register_remote_function("count", async (client, key: string, by: bigint) => {
+    assert_type<Same<typeof client, RedisGears.AsyncClient>>();
+    client.block((locked) => locked.call("INCRBY", key, by));
+}, { flags: ["allow-oom"] });
+// @ts-expect-error a plain function cannot be one
+redis.register_remote_function("plain", () => 1);
+// @ts-expect-error nor can a function be sent
+redis.register_remote_function("function", async () => () => 1);
+// @ts-expect-error it gets values, and no bytes
+redis.register_remote_function("raw", async () => 1, { flags: ["raw-arguments"] });
+
+redis.register_async_function("call", async (client, key) => {
+    const one = await client.run_on_key<number>(key, { name: "count", timeout: 100 }, 1n, new Map([["a", [1, null]]]));
+    assert_type<Same<typeof one, number>>();
+    const [results, errors] = await client.run_on_all_shards<string>("count", new Uint8Array(1), { deep: { list: [1] } });
+    assert_type<Same<typeof errors, unknown[]>>();
+    results.shards.map((shard) => shard.length);
+    // @ts-expect-error a function cannot be sent
+    client.run_on_key(key, "count", () => 1);
+    // @ts-expect-error there is no such option
+    client.run_on_key(key, { name: "count", retries: 1 });
+    // @ts-expect-error a key is needed
+    client.run_on_key("count");
+    return results[0] ?? "";
+});
+redis.register_function("sync", (client: RedisGears.Client) => {
+    // @ts-expect-error plain code cannot call one
+    client.run_on_key("key", "count");
+});
+
 // --- commands -----------------------------------------------------------------------------------
 
 redis.register_function("commands", (client: RedisGears.Client, key) => {

@@ -18,6 +18,7 @@ mod commands;
 mod dispatcher;
 mod executor;
 mod library;
+mod remote;
 mod replication;
 mod server;
 mod stats;

@@ -29,6 +29,8 @@ SETTINGS = {
     "slowlog-max-len": "128",
     "library-versions": "5",
     "delete-with-progress": "allow",
+    "remote-task-default-timeout": "500",
+    "remote-task-max-size": str(64 << 20),
 }
 # What can be changed at run time: a value that is fine, and those that are not, with the errors they end with.
 NO_NUMBER = "Failed parsing value '{}' as a number."
@@ -47,6 +49,8 @@ CHANGES = {
     "slowlog-threshold": ("-1", {"-2": TOO_SMALL % -1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
     "library-versions": ("1", {"0": TOO_SMALL % 1, "101": TOO_LARGE % 100, "x": NO_NUMBER}),
     "delete-with-progress": ("REFUSE", {"x": "Unknown configuration value '{}', options are allow, refuse"}),
+    "remote-task-default-timeout": ("1", {"0": TOO_SMALL % 1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
+    "remote-task-max-size": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "257mb": TOO_LARGE % (256 << 20), "": NO_NUMBER}),
     "slowlog-max-len": ("0", {"-1": TOO_SMALL % 0, "100001": TOO_LARGE % 10**5, "": NO_NUMBER}),
     "trigger-queue-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "2000gb": TOO_LARGE % (1 << 40), "": NO_NUMBER}),
 }

@@ -84,6 +84,9 @@ impl App {
         self.deliver(context);
         self.calls.serve_waiting(context);
         self.calls.wake_workers();
+        if self.remote.tick(context, self.settings.remote_timeout_ms()) {
+            self.dispatcher.wake();
+        }
         self.run_slices();
         if let Some(longest_ms) = self.slow_log.take_longest_held() {
             context.note_latency("redisgears-callback", longest_ms);

@@ -19,6 +19,7 @@ use crate::executor::{
     Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool, SlowLog,
 };
 use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder, SourceKind};
+use crate::remote::{RemoteDesk, RemoteFunctions};
 use crate::replication::{self, Rewrite};
 use crate::server::{
     Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
@@ -27,7 +28,7 @@ use crate::server::{
 use gears_core::delivery::{ConsumerKey, Event, KeyRef};
 use gears_core::quoted;
 use gears_core::snapshot::Paused;
-use gears_v8::ports::{Engine, Executions, Registered};
+use gears_v8::ports::{Engine, Executions, Registered, RemoteCalls};
 use gears_v8::{Protection, PythonRuntime, V8Engine, initialize};
 
 pub(crate) use hooks::AppHooks;
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) dispatcher: Rc<Dispatcher>,
     /// Makes calls of functions, and keeps those that wait.
     pub(crate) calls: Rc<FunctionCalls>,
+    /// Makes calls of functions of other shards, and has those of others made.
+    pub(crate) remote: RemoteFunctions,
     /// Knows the runs over the data set.
     pub(crate) executions: Arc<ExecutionLog>,
     /// Keeps the calls that took long.
@@ -82,10 +85,14 @@ impl App {
             Arc::clone(&settings.executions),
         ));
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
-        let engine = V8Engine::new(Arc::clone(&settings.limits), told).map_err(no_thread)?;
+        let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
+        let desk = RemoteDesk::new(Arc::clone(&settings.remote_bytes), Arc::clone(&completions));
+        let desk = Arc::new(desk);
+        let remotes = Arc::clone(&desk) as Arc<dyn RemoteCalls>;
+        let engine =
+            V8Engine::new(Arc::clone(&settings.limits), told, remotes).map_err(no_thread)?;
         let python = engine.python(PythonRuntime::new(python_runtime()));
         let pool = Pool::start(settings.threads).map_err(no_thread)?;
-        let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
         let main_thread = Rc::<MainThreadExecutor>::default();
         let dispatcher = Rc::new(Dispatcher::new(
             context.state().is_primary,
@@ -108,7 +115,9 @@ impl App {
             Rc::clone(&dispatcher),
             Arc::clone(&settings.limits),
         );
+        let remote = RemoteFunctions::new(context, desk, Rc::clone(&libraries));
         APP.set(Self {
+            remote,
             libraries,
             dispatcher,
             calls,

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use gears_core::delivery::{
@@ -13,8 +13,8 @@ use gears_core::delivery::{
 };
 use gears_v8::ports::{
     Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
-    Outcome, Program, Registrations, Reply, RetainedValue, RunResults, ScriptError, Server,
-    Session, TriggerEventCall,
+    Outcome, Program, Registrations, RemoteInvocation, RemoteReturns, Reply, RetainedValue,
+    RunResults, ScriptError, Server, Session, TriggerEventCall,
 };
 
 use super::nesting::DEPTH_MAX;
@@ -45,6 +45,11 @@ impl Program for Chain {
 
     fn has_timers(&self) -> bool {
         false
+    }
+
+    fn returns(&self) -> &Arc<RemoteReturns> {
+        static NONE: LazyLock<Arc<RemoteReturns>> = LazyLock::new(Arc::default);
+        &NONE
     }
 
     fn memory(&self) -> MemoryUse {
@@ -80,6 +85,10 @@ impl Session for Chain {
     }
 
     fn invoke(&mut self, _: &Invocation<'_>, _: &dyn Server) -> Outcome {
+        Outcome::Done(Reply::Null)
+    }
+
+    fn call_remote(&mut self, _: &RemoteInvocation<'_>, _: &dyn Server) -> Outcome {
         Outcome::Done(Reply::Null)
     }
 

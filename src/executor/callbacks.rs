@@ -26,6 +26,8 @@ pub(crate) enum CallbackKind {
     Consumer,
     /// A trigger's events.
     Trigger,
+    /// A function that other isolates call.
+    Remote,
     /// No callback: the library's top level, when it is loaded.
     Load,
 }
@@ -37,6 +39,7 @@ impl CallbackKind {
             Self::Function => "function",
             Self::Consumer => "consumer",
             Self::Trigger => "trigger",
+            Self::Remote => "remote_function",
             Self::Load => "load",
         }
     }
@@ -203,6 +206,9 @@ impl Callbacks {
         for one in &registered.functions {
             add(CallbackKind::Function, &one.name, one.callback);
         }
+        for one in &registered.remote_functions {
+            add(CallbackKind::Remote, &one.name, one.callback);
+        }
         for one in &registered.stream_consumers {
             add(CallbackKind::Consumer, &one.name, one.callback);
         }
@@ -221,7 +227,7 @@ impl Callbacks {
     /// Counts anew for consumers and triggers.
     pub(crate) fn clear_registrations(&self) {
         let all = self.0.iter().flatten();
-        all.filter(|one| one.kind != CallbackKind::Function)
+        all.filter(|one| matches!(one.kind, CallbackKind::Consumer | CallbackKind::Trigger))
             .for_each(|one| one.clear());
     }
 

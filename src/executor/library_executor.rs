@@ -20,6 +20,7 @@ use super::callbacks::Callbacks;
 use super::completions::{Clock, Completions};
 use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock};
 use super::prefetch::{PrefetchedBatches, PrefetchedRecords};
+use super::remote_task::RemoteTask;
 use super::slow_log::SlowLog;
 use super::task::{FunctionCall, Task};
 use super::task_queue::TaskQueue;
@@ -94,7 +95,7 @@ impl LibraryExecutor {
             Arc::clone(&shared.lock),
             Arc::clone(&shared.slow_log),
         );
-        Arc::new(Self {
+        let executor = Arc::new(Self {
             library: library.into(),
             queue: Mutex::new(TaskQueue::new(
                 Arc::clone(&waiting),
@@ -111,7 +112,14 @@ impl LibraryExecutor {
             waiting,
             last_worker: AtomicUsize::new(usize::MAX),
             shared,
-        })
+        });
+        let woken = Arc::downgrade(&executor);
+        executor.slot.program.returns().set_wake(Box::new(move || {
+            if let Some(executor) = woken.upgrade() {
+                executor.wake_worker();
+            }
+        }));
+        executor
     }
 
     /// Its callbacks.
@@ -205,7 +213,12 @@ impl LibraryExecutor {
         self.change(|queue| queue.push_task(Task::Function(call)));
     }
 
-    /// The same for one of several calls that come at a time: to wake a worker takes longer than
+    /// Has a remote function called on a worker.
+    pub(crate) fn send_remote(self: &Arc<Self>, call: RemoteTask) {
+        self.change(|queue| queue.push_task(Task::Remote(call)));
+    }
+
+    /// The same as `send_function` for one of several calls that come at a time: to wake a worker takes longer than
     /// such a call does. Gives whether that is left to the caller, to be done once for all of them
     /// by [`LibraryExecutor::wake_worker`]; where many wait already, a worker begins meanwhile.
     #[must_use]

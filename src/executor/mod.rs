@@ -15,7 +15,7 @@
 //!  worker_pool ─> worker_slice ──┐                 ┌── entered_library <── main_thread
 //!                                v                 v
 //!                           run_context ─> library_executor ─> isolate_slot
-//!                                                 ├─> task_queue ─> prefetch, task, pending_calls
+//!                                                 ├─> task_queue ─> prefetch, task, remote_task, pending_calls
 //!                                                 └─> callbacks ─> slow_log
 //! ```
 
@@ -28,6 +28,7 @@ mod library_executor;
 mod main_thread;
 mod pending_calls;
 mod prefetch;
+mod remote_task;
 mod run_context;
 mod slow_log;
 mod task;
@@ -47,6 +48,7 @@ pub(crate) use isolate_slot::ServerLock;
 pub(crate) use library_executor::{ExecutorShared, LibraryExecutor};
 pub(crate) use main_thread::{Called, MainThreadExecutor};
 pub(crate) use prefetch::{PrefetchedBatches, PrefetchedRecords};
+pub(crate) use remote_task::{RemoteAnswer, RemoteEnd, RemoteResponder, RemoteTask};
 pub(crate) use run_context::RunContext;
 pub(crate) use slow_log::{SlowCall, SlowLog, SlowLogLimits};
 pub(crate) use task::{BatchTask, CallbackTarget, FunctionCall, Responder};

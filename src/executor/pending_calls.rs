@@ -15,6 +15,7 @@ use gears_v8::ports::{Outcome, Reply, ScriptError};
 
 use super::callbacks::OngoingCall;
 use super::completions::{Clock, Completion};
+use super::remote_task::RemoteAnswer;
 use super::task::Responder;
 use super::trigger_task::TriggerState;
 
@@ -77,6 +78,7 @@ enum PendingKind {
         since: Instant,
     },
     Function(Box<dyn Responder>),
+    Remote(RemoteAnswer),
 }
 
 /// A callback is done with what it was given.
@@ -308,6 +310,17 @@ impl PendingCalls {
         self.pending.insert(token, PendingCall { what, ongoing });
     }
 
+    /// Has whoever called a remote function wait for the promise.
+    pub(super) fn wait_remote(
+        &mut self,
+        token: u64,
+        answer: RemoteAnswer,
+        ongoing: Option<OngoingCall>,
+    ) {
+        let what = PendingKind::Remote(answer);
+        self.pending.insert(token, PendingCall { what, ongoing });
+    }
+
     /// Forgets calls nobody waits for any more.
     pub(super) fn forget_gone(&mut self) {
         let is_gone = |pending: &PendingCall| matches!(&pending.what, PendingKind::Function(responder) if responder.is_gone());
@@ -388,6 +401,7 @@ impl PendingCalls {
             } => return Some(self.finish(in_flight, since, locks, outcome, (clock, now))),
             PendingKind::Trigger { state, since } => state.end(since, self.error_of(outcome)),
             PendingKind::Function(responder) => responder.answer(self.reply_of(outcome)),
+            PendingKind::Remote(answer) => answer.give(outcome),
         }
         None
     }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use gears_core::delivery::{EntryId, Item, Record, SubscriptionKey};
 use gears_v8::ports::{
-    BatchCall, Call, CallbackId, Flags, Function, Invocation, Outcome, Reply, RetainedValue,
-    RunResults, ScriptError, Server, Session, TriggerEventCall,
+    BatchCall, Call, CallbackId, Flags, Function, Invocation, Outcome, RemoteInvocation, Reply,
+    RetainedValue, RunResults, ScriptError, Server, Session, TriggerEventCall,
 };
 
 use super::callbacks::{Callback, CountedCall};
@@ -16,6 +16,7 @@ use super::completions::{Clock, Completion};
 use super::library_executor::LibraryExecutor;
 use super::pending_calls::CallStart;
 use super::prefetch::PrefetchedRecords;
+use super::remote_task::{RemoteEnd, RemoteTask};
 use super::slow_log::CallSubject;
 use super::task::{BatchTask, FunctionCall, Responder};
 use super::task_queue::Started;
@@ -309,6 +310,33 @@ impl<'a> RunContext<'a> {
         };
         self.end_run(killed, callback);
         reply
+    }
+
+    /// Calls a remote function, unless its caller has given up.
+    pub(super) fn run_remote(&mut self, call: RemoteTask) {
+        let began = Instant::now();
+        if call.until <= began {
+            return call.answer.end(RemoteEnd::Late);
+        }
+        let callback = self.callback(call.callback);
+        let counted = self.count(callback, true, || call.arguments.len(), began);
+        let invocation = RemoteInvocation {
+            callback: call.callback,
+            credentials: &call.credentials,
+            arguments: &call.arguments,
+            token: self.executor.queue.lock().token(),
+        };
+        let outcome = self.session.call_remote(&invocation, self.server);
+        self.executor.slot.note_run();
+        let ongoing = counted.end(Instant::now(), &outcome, CallSubject::default());
+        let killed = outcome.killed();
+        if let Outcome::Pending = outcome {
+            let mut queue = self.executor.queue.lock();
+            queue.wait_remote(invocation.token, call.answer, ongoing);
+        } else {
+            call.answer.give(outcome);
+        }
+        self.end_run(killed, callback);
     }
 
     // --- what has no caller -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-//! What a worker does for a library: batches, events of triggers, functions, background parts.
+//! What a worker does for a library: batches, events of triggers, functions, remote functions, background parts.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use gears_core::delivery::{Batch, Mode, SubscriptionKey};
 use gears_v8::ports::{Arguments, CallbackId, Credentials, Reply};
 
 use super::callbacks::Callback;
+use super::remote_task::RemoteTask;
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
 /// A consumer's callback.
@@ -64,6 +65,8 @@ pub(crate) enum Task {
     TriggerEvent(TriggerCall, TriggerEvent),
     /// A function to begin.
     Function(FunctionCall),
+    /// A remote function to begin.
+    Remote(RemoteTask),
     /// A background part that the engine keeps, and the callback that began it, where that is known.
     Background(Option<Arc<Callback>>),
 }

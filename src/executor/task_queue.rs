@@ -21,6 +21,7 @@ use super::pending_calls::{CallStart, Done, InFlight, PendingCalls};
 use super::prefetch::{
     Dropped, PrefetchQueues, PrefetchedBatches, PrefetchedEntry, PrefetchedRecords, Taken,
 };
+use super::remote_task::RemoteAnswer;
 use super::task::{BatchTask, Responder, Task};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
@@ -390,6 +391,16 @@ impl TaskQueue {
         ongoing: Option<OngoingCall>,
     ) {
         self.calls.wait(token, responder, ongoing);
+    }
+
+    /// Has whoever called a remote function wait for the promise.
+    pub(super) fn wait_remote(
+        &mut self,
+        token: u64,
+        answer: RemoteAnswer,
+        ongoing: Option<OngoingCall>,
+    ) {
+        self.calls.wait_remote(token, answer, ongoing);
     }
 
     /// Forgets calls nobody waits for any more.

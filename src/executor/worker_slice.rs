@@ -128,6 +128,7 @@ fn run_task(executor: &LibraryExecutor, run: &mut RunContext<'_>) -> Option<Inst
         }
         Task::Background(callback) => run.run_background(callback.as_ref()),
         Task::Function(call) => run.run_function(call),
+        Task::Remote(call) => run.run_remote(call),
     }
     Some(Instant::now())
 }

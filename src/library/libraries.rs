@@ -8,7 +8,7 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::{ExecutorShared, LibraryExecutor, Pool};
 use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::{Paused, Unregistered};
-use gears_v8::ports::{Engine, Registered};
+use gears_v8::ports::{Engine, Function, Registered};
 
 use super::callees::{Callee, Callees};
 use super::kept::KeptLibraries;
@@ -96,6 +96,20 @@ impl Libraries {
     pub(crate) fn executor(&self, library: &str) -> Option<Arc<LibraryExecutor>> {
         let registry = self.registry.borrow();
         registry.get(library)?.executor().map(Arc::clone)
+    }
+
+    /// A remote function, and where its library runs; none where there is none, or its library does
+    /// not run.
+    #[must_use]
+    pub(crate) fn remote_function(
+        &self,
+        library: &str,
+        function: &str,
+    ) -> Option<(Arc<LibraryExecutor>, Arc<Function>)> {
+        let registry = self.registry.borrow();
+        let library = registry.get(library)?;
+        let function = library.remote_functions.get(function)?;
+        Some((Arc::clone(library.executor()?), Arc::clone(function)))
     }
 
     /// A consumer's key, by the names of its library, which may be deleted, and its own.

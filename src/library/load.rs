@@ -292,6 +292,7 @@ impl Libraries {
                 config: request.config.map(str::to_owned),
                 code: request.code.to_owned(),
                 functions: live.functions,
+                remote_functions: live.remote_functions,
                 consumers: live.consumers,
                 triggers: live.triggers,
                 unregistered: request.unregistered().to_vec(),

@@ -26,6 +26,7 @@ fn contents(engine: &dyn Engine, request: &LoadRequest<'_>, new: &Registrations)
     let mut text = format!("engine {}, {} bytes", engine.name(), request.code.len());
     let counts = [
         ("function", new.functions.len()),
+        ("remote function", new.remote_functions.len()),
         ("stream consumer", new.stream_consumers.len()),
         ("trigger", new.triggers.len()),
     ];
@@ -56,6 +57,8 @@ fn difference(
     }
     let functions = new.functions.iter().map(|one| &*one.name);
     names(&mut text, "functions", &old.functions, functions);
+    let remote = new.remote_functions.iter().map(|one| &*one.name);
+    names(&mut text, "remote functions", &old.remote_functions, remote);
     let consumers = new.stream_consumers.iter().map(|one| &*one.name);
     names(&mut text, "stream consumers", &old.consumers, consumers);
     let triggers = new.triggers.iter().map(|one| &*one.name);

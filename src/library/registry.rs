@@ -22,6 +22,8 @@ pub(crate) struct Library {
     pub code: String,
     /// Its functions by name.
     pub functions: BTreeMap<String, Arc<Function>>,
+    /// Its remote functions by name.
+    pub remote_functions: BTreeMap<String, Arc<Function>>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, LibraryConsumer>,
     /// Its key-space triggers by name.

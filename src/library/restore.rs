@@ -93,6 +93,7 @@ impl Libraries {
                 config: kept.config.clone(),
                 code: kept.code.clone(),
                 functions: BTreeMap::new(),
+                remote_functions: BTreeMap::new(),
                 consumers: back,
                 triggers: BTreeMap::new(),
                 unregistered: kept.unregistered.clone(),

@@ -22,6 +22,7 @@ pub(super) struct Swap<'a> {
 /// What a library has after the swap.
 pub(super) struct Live {
     pub(super) functions: BTreeMap<String, Arc<Function>>,
+    pub(super) remote_functions: BTreeMap<String, Arc<Function>>,
     pub(super) consumers: BTreeMap<String, LibraryConsumer>,
     pub(super) triggers: BTreeMap<String, TriggerKey>,
 }
@@ -61,11 +62,15 @@ impl Swap<'_> {
         self.dispatcher
             .hooks
             .set(&self.library, self.executor, self.user, new.hooks);
-        let functions = new.functions.into_iter();
-        Live {
-            functions: functions
+        let by_name = |functions: Vec<Function>| {
+            let functions = functions.into_iter();
+            functions
                 .map(|function| (function.name.clone(), Arc::new(function)))
-                .collect(),
+                .collect()
+        };
+        Live {
+            functions: by_name(new.functions),
+            remote_functions: by_name(new.remote_functions),
             consumers,
             triggers,
         }

@@ -71,7 +71,7 @@ impl Context {
     }
 
     /// Whether the server is one of a cluster.
-    pub(super) fn is_in_cluster(&self) -> bool {
+    pub(crate) fn is_in_cluster(&self) -> bool {
         self.has_flag(ContextFlags::CLUSTER)
     }
 

@@ -17,7 +17,7 @@ const OPTIONS: CallOptions = call_options!("!E");
 impl Context {
     /// Whether the server has the key's slot. Where the cluster is down, nobody has it for
     /// certain, and that shows with the first command.
-    pub(super) fn has_slot_of(&self, key: &[u8]) -> bool {
+    pub(crate) fn has_slot_of(&self, key: &[u8]) -> bool {
         if !self.is_in_cluster() {
             return true;
         }

@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 
 use crate::api::python::PythonRuntime;
 use crate::limits::{isolate_limits, watchdog};
-use crate::ports::{Engine, Executions, Limits, Program, Reply, ScriptError, Source};
+use crate::ports::{Engine, Executions, Limits, Program, RemoteCalls, Reply, ScriptError, Source};
 use crate::program::debug;
 use crate::program::{Language, V8Program};
+use crate::runtime::run::Outside;
 
 /// An engine for libraries in one language.
 pub struct V8Engine {
@@ -22,7 +23,7 @@ struct Common {
     limits: Arc<Limits>,
     watchdog: watchdog::Watchdog,
     accounting: Arc<isolate_limits::MemoryAccounting>,
-    executions: Arc<dyn Executions>,
+    outside: Outside,
     /// All programs there were, for debugging.
     programs: Mutex<debug::Tracked>,
 }
@@ -32,9 +33,16 @@ impl V8Engine {
     ///
     /// # Errors
     /// Where the operating system gives no thread.
-    pub fn new(limits: Arc<Limits>, executions: Arc<dyn Executions>) -> std::io::Result<Self> {
+    pub fn new(
+        limits: Arc<Limits>,
+        executions: Arc<dyn Executions>,
+        remotes: Arc<dyn RemoteCalls>,
+    ) -> std::io::Result<Self> {
         let common = Arc::new(Common {
-            executions,
+            outside: Outside {
+                executions,
+                remotes,
+            },
             watchdog: watchdog::Watchdog::start(Arc::clone(&limits))?,
             accounting: isolate_limits::MemoryAccounting::new(Arc::clone(&limits)),
             limits,
@@ -79,12 +87,12 @@ impl Engine for V8Engine {
         let timer = common.watchdog.timer(source.library);
         let isolate_limits = isolate_limits::IsolateLimits::new(timer, memory, &common.accounting);
         common.programs.lock().add(source.library, &isolate_limits);
-        let executions = Arc::clone(&common.executions);
+        let outside = common.outside.clone();
         Ok(Box::new(V8Program::compile(
             source,
             &self.language,
             isolate_limits,
-            executions,
+            outside,
         )?))
     }
 

@@ -26,4 +26,5 @@ mod runtime;
 
 pub use api::python::PythonRuntime;
 pub use engine::V8Engine;
+pub use limits::allocations;
 pub use runtime::platform::{Protection, initialize};

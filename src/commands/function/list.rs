@@ -231,6 +231,12 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             ("digest", Reply::text(library.digest.as_str()).into()),
             ("loaded_at", Reply::count(history.loaded_ms).into()),
         ]);
+        if !library.remote_functions.is_empty() {
+            let remote = library.remote_functions.values();
+            let remote = remote.map(|function| describe_function(function, options.verbosity));
+            let remote = remote.collect();
+            fields.push(("remote_functions", Reply::Array(remote).into()));
+        }
     }
     Shown::Record(fields)
 }

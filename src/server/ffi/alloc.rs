@@ -7,6 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 
+use gears_v8::allocations;
 use redis_module::raw;
 
 /// Alignment that the server's allocators (jemalloc, glibc) give for any size of at least that.
@@ -55,6 +56,9 @@ unsafe impl GlobalAlloc for ServerAllocator {
             return unsafe { System.alloc(layout) };
         };
         if let Some(size) = natural_size(layout) {
+            if size >= allocations::FLOOR && allocations::is_refused(size) {
+                return std::ptr::null_mut();
+            }
             // SAFETY: no precondition.
             return unsafe { (server.alloc)(size) }.cast();
         }
@@ -115,6 +119,11 @@ unsafe impl GlobalAlloc for ServerAllocator {
             let new = Layout::from_size_align_unchecked(new_size, layout.align());
             match (server(), natural_size(new)) {
                 (None, _) => System.realloc(place, layout, new_size),
+                (Some(_), Some(size))
+                    if size >= allocations::FLOOR && allocations::is_refused(size) =>
+                {
+                    std::ptr::null_mut()
+                }
                 (Some(server), Some(size)) => (server.realloc)(place.cast(), size).cast(),
                 (Some(_), None) => {
                     let moved = self.alloc(new);

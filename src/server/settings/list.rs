@@ -123,7 +123,26 @@ pub(super) static DELETE_WITH_PROGRESS: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 17] = [
+pub(super) static REMOTE_TASK_DEFAULT_TIMEOUT: Setting = Setting::new(
+    "remote-task-default-timeout",
+    500,
+    SettingValues::Number {
+        min: 1,
+        max: 1_000_000_000,
+    },
+    CONFIG_DEFAULT,
+);
+pub(super) static REMOTE_TASK_MAX_SIZE: Setting = Setting::new(
+    "remote-task-max-size",
+    64 * MEGABYTE,
+    SettingValues::Number {
+        min: 64 << 10,
+        max: 256 * MEGABYTE,
+    },
+    CONFIG_MEMORY,
+);
+
+pub(super) static ALL: [&Setting; 19] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -141,4 +160,6 @@ pub(super) static ALL: [&Setting; 17] = [
     &SLOWLOG_MAX_LEN,
     &LIBRARY_VERSIONS,
     &DELETE_WITH_PROGRESS,
+    &REMOTE_TASK_DEFAULT_TIMEOUT,
+    &REMOTE_TASK_MAX_SIZE,
 ];

@@ -17,8 +17,9 @@ use crate::executor::SlowLogLimits;
 use list::{
     ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS,
     ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY, EXECUTION_THREADS, FATAL_FAILURE_POLICY,
-    LIBRARY_MAXMEMORY, LIBRARY_VERSIONS, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, SCRIPT_LOG_PREFIX,
-    SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    LIBRARY_MAXMEMORY, LIBRARY_VERSIONS, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
+    REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE, SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN,
+    SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) executions: Arc<AtomicUsize>,
     /// Which slow calls are kept.
     pub(crate) slow_log: Arc<SlowLogLimits>,
+    /// Bytes that the arguments of a call of a remote function, or its result, may have.
+    pub(crate) remote_bytes: Arc<AtomicUsize>,
 }
 
 impl Settings {
@@ -55,6 +58,7 @@ impl Settings {
             verbosity: Arc::new(AtomicU8::new(1)),
             executions: Arc::default(),
             slow_log: Arc::default(),
+            remote_bytes: Arc::default(),
         };
         settings.refresh();
         settings
@@ -82,6 +86,12 @@ impl Settings {
         DELETE_WITH_PROGRESS.is_on()
     }
 
+    /// Milliseconds that calls of remote functions have, where their callers do not say.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn remote_timeout_ms(&self) -> u64 {
+        REMOTE_TASK_DEFAULT_TIMEOUT.get().unsigned_abs()
+    }
+
     /// Takes over what was changed since. Cheap enough for every tick of the event loop.
     pub(crate) fn refresh(&self) {
         let limits = &self.limits;
@@ -106,6 +116,8 @@ impl Settings {
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
         self.executions.store(amount(&MAX_EXECUTIONS), order);
+        self.remote_bytes
+            .store(amount(&REMOTE_TASK_MAX_SIZE), order);
         let slow_log = &self.slow_log;
         slow_log.threshold_ms.store(SLOWLOG_THRESHOLD.get(), order);
         slow_log.max_len.store(amount(&SLOWLOG_MAX_LEN), order);

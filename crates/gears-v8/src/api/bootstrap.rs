@@ -75,6 +75,8 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
         run_task: helper("run_task")?,
         make_async_client: helper("make_async_client")?,
         make_error: helper("make_error")?,
+        make_remote_error: helper("make_remote_error")?,
+        restore_error: helper("restore_error")?,
         tag: helper("tag")?,
         allocate: helper("allocate")?,
         close: helper("close")?,

@@ -6,7 +6,7 @@
   "use strict";
   const {
     unpack, call, call_raw, call_either, may_block, credentials, lock, begin, is_async_function, current, set_current,
-    callback_at_hand, place_at_hand,
+    callback_at_hand, place_at_hand, call_remote,
     make_gears, note_timer, ok,
   } = native;
   // Kept here, since the library may replace the globals; for the same reason nothing below
@@ -17,6 +17,7 @@
   const Text = String;
   const Number_of = Number;
   const char_of = String.fromCharCode;
+  const { indexOf: index_of, slice: slice_of } = Text.prototype;
   const Bytes = Uint8Array;
   // The constructor throws where the library has no memory left; V8's API ends the process.
   const Buffer = ArrayBuffer;
@@ -136,6 +137,38 @@
   }
   defineProperty(RedisError.prototype, "name", { value: "RedisError", configurable: true });
   const make_error = (text) => new RedisError(text);
+  // Why there is no result of a call on another shard. Where its function has thrown, that is its error.
+  class RemoteError extends Error {
+    toString() {
+      return this.message;
+    }
+  }
+  defineProperty(RemoteError.prototype, "name", { value: "RemoteError", configurable: true });
+  const make_remote_error = (text, code, may_have_run, shard, stack) => {
+    const error = new RemoteError(text);
+    if (code !== undefined) error.code = code;
+    error.may_have_run = may_have_run;
+    if (shard !== undefined) error.shard = shard;
+    defineProperty(error, "stack", { value: stack === undefined ? text : `${text}\n${stack}`, writable: true, configurable: true });
+    return error;
+  };
+  // A clone of an error keeps message and stack, but of the names only those of the language. `text` is what the
+  // error was as a string: of a Redis error the message alone.
+  const restore_error = (error, text) => {
+    const message = `${error.message}`;
+    if (text === message) {
+      const restored = make_error(message);
+      defineProperty(restored, "stack", { value: error.stack, writable: true, configurable: true });
+      return restored;
+    }
+    const ending = `: ${message}`;
+    const end = text.length - ending.length;
+    if (end > 0 && apply(slice_of, text, [end]) === ending) {
+      const value = apply(slice_of, text, [0, end]);
+      if (value !== error.name) defineProperty(error, "name", { value, writable: true, configurable: true });
+    }
+    return error;
+  };
   // Strings and buffers that say what kind of reply they were.
   const property = (value) => ({ __proto__: null, value, writable: true, enumerable: true, configurable: true });
   // A constructor that returns what it is given has the fields put there: faster than to define them one by one.
@@ -200,7 +233,6 @@
   const FORGOTTEN = "<";
   // How many more may be there until some are taken out: all at once costs less.
   const slack_of = (keep) => (keep >> 4) + 1;
-  const { indexOf: index_of, slice: slice_of } = Text.prototype;
   const Whole = BigInt;
   const { isSafeInteger: is_whole } = Number;
   const HEX = "0123456789abcdef";
@@ -298,6 +330,10 @@
     return result;
   };
 
+  const concat_of = (list, more) => {
+    for (let at = 0; at < more.length; at++) defineProperty(list, list.length, property(more[at]));
+    return list;
+  };
   class AsyncClient {
     #user;
     #db;
@@ -316,6 +352,16 @@
       } finally {
         open = null;
       }
+    }
+    run_on_key(...given) {
+      return new Later((resolve, reject) => {
+        apply(call_remote, undefined, concat_of([this.#user, this.#db, this.#flags, resolve, reject, true], given));
+      });
+    }
+    run_on_all_shards(...given) {
+      return new Later((resolve, reject) => {
+        apply(call_remote, undefined, concat_of([this.#user, this.#db, this.#flags, resolve, reject, false], given));
+      });
     }
     once(record, work, options) {
       check_once(record, work);
@@ -375,6 +421,17 @@
         });
       });
     }
+  }
+  // A plain function that waited for a shard would hold the server up, and that shard may wait for this one.
+  for (const name of ["run_on_key", "run_on_all_shards"]) {
+    defineProperty(Client.prototype, name, {
+      value: {
+        [name]() {
+          throw new Error(`'${name}' is for async code: use it in an async function, or in what 'run_on_background' is given`);
+        },
+      }[name],
+      writable: true, configurable: true,
+    });
   }
   freeze(Client.prototype);
   freeze(AsyncClient.prototype);
@@ -541,6 +598,6 @@
 
   return {
     allocate, call_consumer, call_batch, call_trigger, call_with, call_pre_hook, call_function, run_task,
-    make_async_client, make_error, tag, close, is_locked, execute, atomic,
+    make_async_client, make_error, make_remote_error, restore_error, tag, close, is_locked, execute, atomic,
   };
 })

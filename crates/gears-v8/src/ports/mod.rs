@@ -4,6 +4,7 @@
 //! callbacks. Entering takes the program's lock, so several calls in one [`Session`] cost less
 //! than as many sessions.
 
+mod remote;
 mod reply;
 pub mod resp;
 mod server;
@@ -13,6 +14,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
+pub use remote::{
+    RemoteCall, RemoteCalls, RemoteError, RemoteErrorCode, RemoteInvocation, RemotePlace,
+    RemoteReturn, RemoteReturns, ShardOutcome,
+};
 pub use reply::Reply;
 pub use server::{Arguments, Credentials, Database, Flags, Server};
 
@@ -104,6 +109,9 @@ pub trait Program: Send + Sync {
     /// Whether code of the program waits for a time to pass: [`Session::pump`] then resumes it.
     fn has_timers(&self) -> bool;
 
+    /// Where it waits for what comes of its calls of remote functions.
+    fn returns(&self) -> &Arc<RemoteReturns>;
+
     /// What the library takes, as far as known without entering it.
     fn memory(&self) -> MemoryUse;
 }
@@ -147,6 +155,9 @@ pub trait Session {
     /// Calls a function.
     fn invoke(&mut self, invocation: &Invocation<'_>, server: &dyn Server) -> Outcome;
 
+    /// Calls a remote function for another isolate; gives its result, cloned.
+    fn call_remote(&mut self, call: &RemoteInvocation<'_>, server: &dyn Server) -> Outcome;
+
     /// Runs the background part that was started first, of those that wait; says why it was ended
     /// from outside, if it was.
     fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError>;
@@ -155,7 +166,7 @@ pub trait Session {
     fn clear_tasks(&mut self);
 
     /// Runs what the engine itself left to be done on a thread that has entered, and code of the
-    /// program that waited for nothing else; says why some of it was ended from outside, if it was.
+    /// program that waited for nothing else, what came of its remote calls included; says why some of it was ended from outside, if it was.
     /// Never while another thread is in the middle of a script.
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError>;
 
@@ -300,6 +311,8 @@ pub struct CallbackId(pub u32);
 pub struct Registrations {
     /// Functions, in the order of their registration; their names differ.
     pub functions: Vec<Function>,
+    /// Functions that other shards call, likewise.
+    pub remote_functions: Vec<Function>,
     /// Stream consumers, likewise.
     pub stream_consumers: Vec<StreamConsumer>,
     /// Key-space triggers, likewise.
@@ -333,7 +346,7 @@ pub trait Executions: Send + Sync {
 }
 
 impl Registrations {
-    /// Whether nothing was registered.
+    /// Whether nothing was registered that anybody could call: remote functions alone are nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.functions.is_empty() && self.stream_consumers.is_empty() && self.triggers.is_empty()
@@ -458,6 +471,8 @@ pub struct ScriptError {
     pub retry_after_ms: Option<u64>,
     /// Whether it says that another attempt is not worth it.
     pub fatal: bool,
+    /// The exception itself, cloned, where it goes to another isolate.
+    pub thrown: Option<Arc<[u8]>>,
 }
 
 impl ScriptError {
@@ -469,6 +484,7 @@ impl ScriptError {
             stack: None,
             retry_after_ms: None,
             fatal: false,
+            thrown: None,
         }
     }
 

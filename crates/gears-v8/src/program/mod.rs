@@ -9,6 +9,7 @@
 //! session  what a program that is entered does: each call is a watched run
 //! records, trigger_events, invoke
 //!          calls of stream consumers, triggers, functions: what they are given
+//! remote   calls of remote functions, on both ends
 //! kept     an isolate that a thread keeps entered
 //! entered  what the calls of one session have in common
 //! names    names that come again, from session to session
@@ -23,6 +24,7 @@ mod kept;
 mod names;
 mod outcome;
 mod records;
+mod remote;
 mod session;
 mod trigger_events;
 
@@ -32,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::ports::{
-    Executions, KeptEntered, MemoryUse, Program, Registrations, ScriptError, Session, Source,
+    KeptEntered, MemoryUse, Program, Registrations, RemoteReturns, ScriptError, Session, Source,
 };
 
 use crate::api::python::{self, PythonRuntime};
@@ -46,7 +48,7 @@ use crate::program::kept::{EnteredIsolate, KeptContext};
 use crate::program::names::KeptNames;
 use crate::runtime::helpers::Helpers;
 use crate::runtime::place;
-use crate::runtime::run::{self, RunState};
+use crate::runtime::run::{self, Outside, RunState};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
 /// What a library is written in.
@@ -80,6 +82,7 @@ pub(crate) struct V8Program {
     /// Promises that V8 settles when their time has come.
     timers: Arc<AtomicUsize>,
     kept: Arc<KeptContext>,
+    returns: Arc<RemoteReturns>,
 }
 
 impl V8Program {
@@ -87,10 +90,17 @@ impl V8Program {
         source: &Source<'_>,
         language: &Language,
         isolate_limits: Arc<IsolateLimits>,
-        executions: Arc<dyn Executions>,
+        outside: Outside,
     ) -> Result<Self, ScriptError> {
         let timers = Arc::default();
-        let isolate = new_isolate(&isolate_limits, executions, Arc::clone(&timers))?;
+        let returns = Arc::default();
+        let state = RunState::new(
+            Arc::clone(&isolate_limits),
+            outside,
+            Arc::clone(&timers),
+            Arc::clone(&returns),
+        );
+        let isolate = new_isolate(&isolate_limits, state)?;
         let handle = isolate.thread_safe_handle();
         isolate_limits.timer.attach(handle, place::end_here);
         isolate_limits.timer.set_restoring(source.restored);
@@ -113,6 +123,7 @@ impl V8Program {
             one_shot: source.one_shot,
             timers,
             kept: Arc::default(),
+            returns,
         })
     }
 
@@ -190,11 +201,15 @@ impl Program for V8Program {
     }
 
     fn wants_pump(&self) -> bool {
-        self.ran.load(Ordering::Relaxed) || self.has_timers()
+        self.ran.load(Ordering::Relaxed) || self.has_timers() || self.returns.has_some()
     }
 
     fn has_timers(&self) -> bool {
         self.timers.load(Ordering::Relaxed) > 0
+    }
+
+    fn returns(&self) -> &Arc<RemoteReturns> {
+        &self.returns
     }
 
     fn memory(&self) -> MemoryUse {
@@ -204,15 +219,13 @@ impl Program for V8Program {
 
 fn new_isolate(
     isolate_limits: &Arc<IsolateLimits>,
-    executions: Arc<dyn Executions>,
-    timers: Arc<AtomicUsize>,
+    state: RunState,
 ) -> Result<v8::SharedIsolate, ScriptError> {
     let mut isolate = v8::Isolate::new(isolate_limits::create_params(isolate_limits));
     isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
     // A script that waits would hold its thread.
     isolate.set_allow_atomics_wait(false);
     isolate.set_promise_reject_callback(run::on_rejection);
-    let state = RunState::new(Arc::clone(isolate_limits), executions, timers);
     run::install(&mut isolate, state);
     isolate_limits::guard_heap(&mut isolate, isolate_limits);
     // SAFETY: everything that hangs off the isolate may move between threads: the slot holds

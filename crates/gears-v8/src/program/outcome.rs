@@ -3,7 +3,7 @@
 use crate::ports::{Outcome, Reply, ScriptError, SettledPromise};
 
 use crate::api::v1::batch_result;
-use crate::convert::from_js;
+use crate::convert::{clone, from_js};
 use crate::runtime::callback::callback;
 use crate::runtime::run;
 use crate::runtime::text;
@@ -24,10 +24,12 @@ pub(crate) enum Wants {
     Nothing,
     Reply,
     BatchResult,
+    /// For another isolate.
+    Clone,
 }
 
 impl Wants {
-    const ALL: [Self; 3] = [Self::Nothing, Self::Reply, Self::BatchResult];
+    const ALL: [Self; 4] = [Self::Nothing, Self::Reply, Self::BatchResult, Self::Clone];
 
     /// What a result says; a reply is read up to so many bytes.
     fn result(
@@ -39,6 +41,10 @@ impl Wants {
         match self {
             Self::Nothing => Outcome::Done(Reply::Null),
             Self::BatchResult => batch_result::of_result(scope, value),
+            Self::Clone => match cloned(scope, value) {
+                Ok(bytes) => Outcome::Done(Reply::Bulk(bytes)),
+                Err(error) => Outcome::Failed(error),
+            },
             Self::Reply => match from_js::reply(scope, value, bytes) {
                 Ok(reply) => Outcome::Done(reply),
                 Err(error) => Outcome::Failed(error),
@@ -48,12 +54,25 @@ impl Wants {
 
     /// What an exception says.
     fn error(self, scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
-        if self == Self::BatchResult {
-            batch_result::of_error(scope, thrown)
-        } else {
-            text::describe(scope, thrown)
+        match self {
+            Self::BatchResult => batch_result::of_error(scope, thrown),
+            Self::Clone => ScriptError {
+                thrown: cloned(scope, thrown).ok().map(Into::into),
+                ..text::describe(scope, thrown)
+            },
+            Self::Nothing | Self::Reply => text::describe(scope, thrown),
         }
     }
+}
+
+/// A value for another isolate.
+fn cloned(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Result<Vec<u8>, ScriptError> {
+    let most = run::remotes(scope).map_or(0, |remotes| remotes.max_bytes());
+    v8::tc_scope!(let scope, scope);
+    clone::write(scope, value, most).map_err(|_| match scope.exception() {
+        Some(exception) => text::describe(scope, exception),
+        None => ScriptError::new("ERR the result cannot be cloned"),
+    })
 }
 
 /// Calls into the library, lets follow what it left to be done at once, and looks what came of it.
@@ -133,7 +152,7 @@ fn on_fulfilled(
         Wants::Reply => {
             run::isolate_limits(scope).map_or(0, |isolate_limits| isolate_limits.memory)
         }
-        Wants::Nothing | Wants::BatchResult => 0,
+        Wants::Nothing | Wants::BatchResult | Wants::Clone => 0,
     };
     let outcome = token.wants.result(scope, args.get(0), bytes);
     let token = token.number;

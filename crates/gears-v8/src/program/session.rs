@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use crate::ports::{
-    BatchCall, Call, Invocation, Outcome, RetainedValue, RunResults, ScriptError, Server, Session,
-    TriggerEventCall,
+    BatchCall, Call, Invocation, Outcome, RemoteInvocation, RetainedValue, RunResults, ScriptError,
+    Server, Session, TriggerEventCall,
 };
 use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
@@ -17,7 +17,7 @@ const TASKS_PER_PUMP: usize = 16;
 
 impl V8Session<'_, '_, '_> {
     /// A watched run of `work`.
-    fn watched(
+    pub(super) fn watched(
         &mut self,
         server: Option<&dyn Server>,
         work: impl FnOnce(&mut Self) -> Outcome,
@@ -67,6 +67,10 @@ impl Session for V8Session<'_, '_, '_> {
         self.watched(Some(server), |session| session.invoke_watched(invocation))
     }
 
+    fn call_remote(&mut self, call: &RemoteInvocation<'_>, server: &dyn Server) -> Outcome {
+        self.watched(Some(server), |session| session.call_remote_watched(call))
+    }
+
     fn run_task(&mut self, server: &dyn Server) -> Option<ScriptError> {
         let task = run::next_task_of_script(self.scope)?;
         let outcome = self.watched(Some(server), |session| {
@@ -93,6 +97,9 @@ impl Session for V8Session<'_, '_, '_> {
     fn pump(&mut self, server: &dyn Server) -> Option<ScriptError> {
         if run::is_suspended(self.scope) {
             return None;
+        }
+        if let Some(error) = self.settle_remote_calls(server) {
+            return Some(error);
         }
         // Such tasks may go on with code of the script: behind an `Atomics.waitAsync`, or in a
         // `FinalizationRegistry`. So each is a run like any other.

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::limits::allocations;
 use crate::runtime::text;
 
 /// `callback!(entry => function)`: `entry` has the form V8's binding asks for, `function` is
@@ -27,7 +28,9 @@ pub(crate) fn guarded<'s, 'i>(
     scope: &mut v8::PinScope<'s, 'i>,
     work: impl FnOnce(&mut v8::PinScope<'s, 'i>),
 ) {
-    let done = catch_unwind(AssertUnwindSafe(|| work(&mut *scope)));
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        allocations::unbounded(|| work(&mut *scope));
+    }));
     if done.is_err() {
         log::error!("internal error in a function that a script called");
         text::throw(scope, "internal error of the module");

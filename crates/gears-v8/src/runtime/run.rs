@@ -4,13 +4,16 @@
 //! It lives in the isolate's slot, where functions that scripts call find it. The server is
 //! there exactly as long as the run it was given to.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::ports::{Arguments, Executions, Reply, RunResults, ScriptError, Server, SettledPromise};
+use crate::ports::{
+    Arguments, Credentials, Executions, RemoteCall, RemoteCalls, RemotePlace, RemoteReturns, Reply,
+    RunResults, ScriptError, Server, SettledPromise,
+};
 
 use crate::limits::isolate_limits::IsolateLimits;
 use crate::runtime::command_names::{CommandName, CommandNames};
@@ -22,6 +25,13 @@ use crate::runtime::text;
 const REJECTIONS_LOGGED: usize = 8;
 /// Rejections of one run that are remembered at all.
 const REJECTIONS_KEPT: usize = 1000;
+
+/// What programs tell of and ask for, beside the server.
+#[derive(Clone)]
+pub(crate) struct Outside {
+    pub(crate) executions: Arc<dyn Executions>,
+    pub(crate) remotes: Arc<dyn RemoteCalls>,
+}
 
 /// What an isolate keeps for its runs: the server at hand, and what runs leave behind.
 pub(crate) struct RunState {
@@ -44,7 +54,11 @@ pub(crate) struct RunState {
     helpers: Option<Arc<Helpers>>,
     /// The library's context, once there is one.
     context: Option<v8::Global<v8::Context>>,
-    executions: Arc<dyn Executions>,
+    outside: Outside,
+    /// Calls of remote functions that are on their way: what settles their promises.
+    remote_calls: HashMap<u64, [v8::Global<v8::Function>; 2]>,
+    last_remote_call: u64,
+    returns: Arc<RemoteReturns>,
     /// Runs over the data set that this library started and has not ended.
     running_executions: Vec<String>,
     /// What callbacks are registered as, by [`CallbackId`].
@@ -61,20 +75,24 @@ impl RunState {
     /// Nothing will come of the runs over the data set any more.
     fn end_executions(&mut self, reason: &str) {
         for id in self.running_executions.drain(..) {
-            self.executions.end(&id, Reply::error(reason));
+            self.outside.executions.end(&id, Reply::error(reason));
         }
     }
 
     pub(crate) fn new(
         isolate_limits: Arc<IsolateLimits>,
-        executions: Arc<dyn Executions>,
+        outside: Outside,
         timers: Arc<AtomicUsize>,
+        returns: Arc<RemoteReturns>,
     ) -> Self {
         Self {
             timers,
+            returns,
+            remote_calls: HashMap::new(),
+            last_remote_call: 0,
             suspended: 0,
             isolate_limits,
-            executions,
+            outside,
             running_executions: Vec::new(),
             callback_names: Vec::new(),
             server: None,
@@ -252,6 +270,8 @@ pub(crate) fn is_ending(isolate: &mut v8::Isolate) -> bool {
 fn forget_run(scope: &mut v8::PinScope) {
     if let Some(state) = state(scope) {
         state.rejected.clear();
+        let pending = std::mem::take(&mut state.remote_calls).len();
+        state.timers.fetch_sub(pending, Ordering::Relaxed);
     }
     if let Some(helpers) = helpers(scope) {
         v8::tc_scope!(let scope, scope);
@@ -268,7 +288,7 @@ pub(crate) fn isolate_limits(isolate: &mut v8::Isolate) -> Option<Arc<IsolateLim
 
 /// Where runs over the data set are told of.
 pub(crate) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions>> {
-    state(isolate).map(|state| Arc::clone(&state.executions))
+    state(isolate).map(|state| Arc::clone(&state.outside.executions))
 }
 
 /// A run over the data set has started; its ID.
@@ -278,7 +298,7 @@ pub(crate) fn begin_execution(
     user: Option<&str>,
 ) -> Option<String> {
     let state = state(isolate)?;
-    let id = state.executions.begin(plan, user);
+    let id = state.outside.executions.begin(plan, user);
     state.running_executions.push(id.clone());
     Some(id)
 }
@@ -287,9 +307,69 @@ pub(crate) fn begin_execution(
 pub(crate) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply) {
     if let Some(state) = state(isolate) {
         state.running_executions.retain(|one| one != id);
-        state.executions.end(id, outcome);
+        state.outside.executions.end(id, outcome);
     }
 }
+
+// --- calls of remote functions --------------------------------------------------------------------
+
+/// Where calls of remote functions go.
+pub(crate) fn remotes(isolate: &mut v8::Isolate) -> Option<Arc<dyn RemoteCalls>> {
+    state(isolate).map(|state| Arc::clone(&state.outside.remotes))
+}
+
+/// Where what comes of them arrives.
+pub(crate) fn returns(isolate: &mut v8::Isolate) -> Option<Arc<RemoteReturns>> {
+    state(isolate).map(|state| Arc::clone(&state.returns))
+}
+
+/// What a script says of a call of a remote function.
+pub(crate) struct StartedRemoteCall {
+    pub(crate) function: String,
+    pub(crate) place: RemotePlace,
+    pub(crate) credentials: Credentials,
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) timeout_ms: Option<u32>,
+}
+
+/// Has a remote function called. The two functions settle the promise of it. Meanwhile the library is
+/// looked after, like one that waits for a time to pass.
+pub(crate) fn begin_remote_call(
+    isolate: &mut v8::Isolate,
+    settlers: [v8::Global<v8::Function>; 2],
+    call: StartedRemoteCall,
+) {
+    let Some(state) = state(isolate) else {
+        return;
+    };
+    state.last_remote_call += 1;
+    let number = state.last_remote_call;
+    state.remote_calls.insert(number, settlers);
+    state.timers.fetch_add(1, Ordering::Relaxed);
+    state.outside.remotes.call(RemoteCall {
+        number,
+        library: state.isolate_limits.timer.library().to_owned(),
+        function: call.function,
+        place: call.place,
+        credentials: call.credentials,
+        arguments: call.arguments,
+        timeout_ms: call.timeout_ms,
+        returns: Arc::clone(&state.returns),
+    });
+}
+
+/// A call is back; what settles its promise, unless that is void.
+pub(crate) fn end_remote_call(
+    isolate: &mut v8::Isolate,
+    number: u64,
+) -> Option<[v8::Global<v8::Function>; 2]> {
+    let state = state(isolate)?;
+    let settlers = state.remote_calls.remove(&number)?;
+    state.timers.fetch_sub(1, Ordering::Relaxed);
+    Some(settlers)
+}
+
+// --- places ---------------------------------------------------------------------------------------
 
 /// Says what callbacks are registered as, in the order of their numbers.
 pub(crate) fn name_callbacks(isolate: &mut v8::Isolate, names: Vec<Box<str>>) {

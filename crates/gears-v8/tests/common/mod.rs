@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use gears_v8::ports::{Executions, Limits, Reply};
+use gears_v8::ports::{Executions, Limits, RemoteCall, RemoteCalls, Reply};
 use gears_v8::{Protection, V8Engine, initialize};
 
 /// An engine whose scripts may run for so many milliseconds.
@@ -17,7 +17,7 @@ pub(crate) fn engine(milliseconds: u64) -> V8Engine {
         total_memory: AtomicUsize::new(1 << 40),
         never_kills: AtomicBool::new(false),
     };
-    V8Engine::new(Arc::new(limits), Arc::new(Forgetful)).expect("a thread")
+    V8Engine::new(Arc::new(limits), Arc::new(Forgetful), Arc::new(Forgetful)).expect("a thread")
 }
 
 /// Keeps nothing of runs over the data set.
@@ -33,4 +33,12 @@ impl Executions for Forgetful {
     }
 
     fn end(&self, _id: &str, _outcome: Reply) {}
+}
+
+impl RemoteCalls for Forgetful {
+    fn max_bytes(&self) -> usize {
+        1 << 20
+    }
+
+    fn call(&self, _call: RemoteCall) {}
 }

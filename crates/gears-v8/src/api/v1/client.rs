@@ -5,6 +5,7 @@
 
 use crate::api::v1::credentials;
 use crate::api::v1::lock::{self, NOT_LOCKED};
+use crate::api::v1::remote;
 use crate::ports::CallbackId;
 use crate::ports::resp::Reader;
 
@@ -27,6 +28,7 @@ callback!(current_entry => current);
 callback!(set_current_entry => set_current);
 callback!(callback_at_hand_entry => callback_at_hand);
 callback!(place_at_hand_entry => place_at_hand);
+callback!(call_remote_entry => remote::call_remote);
 
 /// Bytes of a reply that become at most as many bytes of heap as one of the library's limit.
 const REPLY_SHARE: usize = 2;
@@ -47,7 +49,7 @@ pub(crate) fn async_function_test<'s>(
 /// The functions and what the bootstrap calls them.
 pub(crate) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 12], Thrown> {
+) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 13], Thrown> {
     Ok([
         ("call", v8::Function::new(scope, call_entry).or_thrown()?),
         (
@@ -87,6 +89,10 @@ pub(crate) fn functions<'s>(
         (
             "place_at_hand",
             v8::Function::new(scope, place_at_hand_entry).or_thrown()?,
+        ),
+        (
+            "call_remote",
+            v8::Function::new(scope, call_remote_entry).or_thrown()?,
         ),
     ])
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! registration              the functions by which a library registers
-//! register_function, register_stream_consumer, register_trigger
+//! register_function, register_remote_function, register_stream_consumer, register_trigger
 //!                           each of them: its arguments, and what is refused
 //! function_options          what a function asks for beyond flags
 //! consumer_options          what a stream consumer asks for beyond a prefix and a window
@@ -12,6 +12,7 @@
 //! batch_result              what a stream consumer's callback says of its entries
 //! client                    what scripts call through their clients: commands, background parts
 //! lock                      `block`
+//! remote                    calls of remote functions
 //! credentials               what async clients keep
 //! ```
 
@@ -24,9 +25,11 @@ mod function_options;
 pub(crate) mod loading;
 mod lock;
 mod register_function;
+mod register_remote_function;
 mod register_stream_consumer;
 mod register_trigger;
 pub(crate) mod registration;
+pub(crate) mod remote;
 mod trigger_options;
 
 use crate::ports::SCRIPT_LOG;

@@ -1,0 +1,359 @@
+//! What shards tell each other about calls, as bytes.
+//!
+//! A byte with the version, the length of the head (4 bytes, little-endian), the head in the form of
+//! postcard, and behind it what may be large, as it is: the arguments, or the result.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The version that this release writes, and reads.
+const VERSION: u8 = 1;
+/// Bytes before the head.
+const START: usize = 5;
+/// Bytes of a head: names and a key, or the text and stack of an error.
+const HEAD_MAX: usize = 1 << 20;
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which one of its caller's process.
+    pub id: u64,
+    /// Milliseconds that are left of its time.
+    pub remaining_ms: u64,
+    /// The library's name.
+    pub library: String,
+    /// The function's name.
+    pub function: String,
+    /// In whose name it acts.
+    pub user: String,
+    /// The database, packed.
+    pub db: i32,
+    /// The flags of the caller.
+    pub flags: u32,
+    /// The key whose slot the callee has to have, where it goes by that.
+    pub key: Option<Vec<u8>>,
+    /// Its arguments.
+    pub arguments: Vec<u8>,
+}
+
+/// Why a call has not been run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Another node may take it, or this one later.
+    ForNow,
+    /// It would be refused again.
+    ForGood,
+}
+
+/// What a function has thrown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thrown {
+    /// As text.
+    pub text: String,
+    /// Where.
+    pub stack: Option<String>,
+    /// The exception itself, where it can be sent.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How a call has ended that has run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With a result.
+    Done(Vec<u8>),
+    /// It has thrown.
+    Thrown(Thrown),
+}
+
+/// What one shard tells another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Run this.
+    Request(Request),
+    /// It is going to run, or runs.
+    Accepted {
+        /// The call.
+        id: u64,
+    },
+    /// It has not run, and will not.
+    Refused {
+        /// The call.
+        id: u64,
+        /// Whether it may be tried again.
+        refusal: Refusal,
+        /// Why.
+        text: String,
+    },
+    /// It has run.
+    Ended {
+        /// The call.
+        id: u64,
+        /// How it ended.
+        ended: Ended,
+    },
+    /// The caller knows how it ended.
+    Taken {
+        /// The call.
+        id: u64,
+    },
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum MessageError {
+    /// Another release wrote them.
+    #[error("the message is of version {0}: this release reads version {VERSION}")]
+    Version(u8),
+    /// They are damaged.
+    #[error("the message is damaged")]
+    Damaged,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Request {
+        id: u64,
+        remaining_ms: u64,
+        library: String,
+        function: String,
+        user: String,
+        db: i32,
+        flags: u32,
+        key: Option<Vec<u8>>,
+    },
+    Accepted(u64),
+    Refused(u64, Refusal, String),
+    Done(u64),
+    Thrown {
+        id: u64,
+        text: String,
+        stack: Option<String>,
+        has_value: bool,
+    },
+    Taken(u64),
+}
+
+impl Message {
+    /// As bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (head, rest): (Head, &[u8]) = match self {
+            Self::Request(request) => (
+                Head::Request {
+                    id: request.id,
+                    remaining_ms: request.remaining_ms,
+                    library: request.library.clone(),
+                    function: request.function.clone(),
+                    user: request.user.clone(),
+                    db: request.db,
+                    flags: request.flags,
+                    key: request.key.clone(),
+                },
+                &request.arguments,
+            ),
+            Self::Accepted { id } => (Head::Accepted(*id), &[]),
+            Self::Refused { id, refusal, text } => {
+                (Head::Refused(*id, *refusal, text.clone()), &[])
+            }
+            Self::Ended {
+                id,
+                ended: Ended::Done(result),
+            } => (Head::Done(*id), result),
+            Self::Ended {
+                id,
+                ended: Ended::Thrown(thrown),
+            } => (
+                Head::Thrown {
+                    id: *id,
+                    text: thrown.text.clone(),
+                    stack: thrown.stack.clone(),
+                    has_value: thrown.value.is_some(),
+                },
+                thrown.value.as_deref().unwrap_or_default(),
+            ),
+            Self::Taken { id } => (Head::Taken(*id), &[]),
+        };
+        let start = vec![VERSION, 0, 0, 0, 0];
+        let mut bytes = postcard::to_extend(&head, start).unwrap_or_default();
+        let length = u32::try_from(bytes.len().saturating_sub(START)).unwrap_or(u32::MAX);
+        if let Some(place) = bytes.get_mut(1..START) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    /// Of bytes.
+    ///
+    /// # Errors
+    /// Where they are of another version, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        let [version, a, b, c, d, after @ ..] = bytes else {
+            return Err(MessageError::Damaged);
+        };
+        if *version != VERSION {
+            return Err(MessageError::Version(*version));
+        }
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        if length > HEAD_MAX {
+            return Err(MessageError::Damaged);
+        }
+        let (head, rest) = after
+            .split_at_checked(length)
+            .ok_or(MessageError::Damaged)?;
+        let Ok((head, [])) = postcard::take_from_bytes::<Head>(head) else {
+            return Err(MessageError::Damaged);
+        };
+        let small = |message: Self| {
+            if rest.is_empty() {
+                Ok(message)
+            } else {
+                Err(MessageError::Damaged)
+            }
+        };
+        match head {
+            Head::Request {
+                id,
+                remaining_ms,
+                library,
+                function,
+                user,
+                db,
+                flags,
+                key,
+            } => Ok(Self::Request(Request {
+                id,
+                remaining_ms,
+                library,
+                function,
+                user,
+                db,
+                flags,
+                key,
+                arguments: rest.to_vec(),
+            })),
+            Head::Accepted(id) => small(Self::Accepted { id }),
+            Head::Refused(id, refusal, text) => small(Self::Refused { id, refusal, text }),
+            Head::Done(id) => Ok(Self::Ended {
+                id,
+                ended: Ended::Done(rest.to_vec()),
+            }),
+            Head::Thrown {
+                id,
+                text,
+                stack,
+                has_value,
+            } => {
+                if !has_value && !rest.is_empty() {
+                    return Err(MessageError::Damaged);
+                }
+                Ok(Self::Ended {
+                    id,
+                    ended: Ended::Thrown(Thrown {
+                        text,
+                        stack,
+                        value: has_value.then(|| rest.to_vec()),
+                    }),
+                })
+            }
+            Head::Taken(id) => small(Self::Taken { id }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..40)
+    }
+
+    fn request() -> impl Strategy<Value = Request> {
+        let names = (".{0,9}", ".{0,9}", ".{0,9}");
+        let numbers = any::<(u64, u64, i32, u32)>();
+        (names, numbers, prop::option::of(bytes()), bytes()).prop_map(
+            |((library, function, user), (id, remaining_ms, db, flags), key, arguments)| Request {
+                id,
+                remaining_ms,
+                library,
+                function,
+                user,
+                db,
+                flags,
+                key,
+                arguments,
+            },
+        )
+    }
+
+    fn ended() -> impl Strategy<Value = Ended> {
+        let value = prop::option::of(bytes());
+        let thrown = (".{0,9}", prop::option::of(".{0,9}"), value);
+        let thrown = thrown.prop_map(|(text, stack, value)| Thrown { text, stack, value });
+        prop_oneof![
+            bytes().prop_map(Ended::Done),
+            thrown.prop_map(Ended::Thrown)
+        ]
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let refusal = prop_oneof![Just(Refusal::ForNow), Just(Refusal::ForGood)];
+        prop_oneof![
+            request().prop_map(Message::Request),
+            any::<u64>().prop_map(|id| Message::Accepted { id }),
+            (any::<u64>(), refusal, ".{0,9}").prop_map(|(id, refusal, text)| Message::Refused {
+                id,
+                refusal,
+                text
+            }),
+            (any::<u64>(), ended()).prop_map(|(id, ended)| Message::Ended { id, ended }),
+            any::<u64>().prop_map(|id| Message::Taken { id }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_read_as_it_was_written(message in message()) {
+            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+
+        #[test]
+        fn damaged_bytes_are_an_error_or_another_message_and_never_more(
+            message in message(),
+            cut in any::<prop::sample::Index>(),
+            (place, byte) in (any::<prop::sample::Index>(), any::<u8>()),
+        ) {
+            let mut bytes = message.encode();
+            let _ = Message::decode(&bytes[..cut.index(bytes.len())]);
+            let at = place.index(bytes.len());
+            bytes[at] = byte;
+            let _ = Message::decode(&bytes);
+        }
+
+        #[test]
+        fn garbage_is_no_message(mut bytes in bytes()) {
+            let _ = Message::decode(&bytes);
+            if let Some(version) = bytes.first_mut() {
+                *version = VERSION;
+            }
+            let _ = Message::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn another_version_and_a_head_that_is_too_long_are_errors() {
+        let bytes = Message::Taken { id: 1 }.encode();
+        let mut newer = bytes.clone();
+        newer[0] = VERSION + 1;
+        assert_eq!(
+            Message::decode(&newer),
+            Err(MessageError::Version(VERSION + 1))
+        );
+        let mut long = bytes;
+        long[1..START].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Message::decode(&long), Err(MessageError::Damaged));
+        assert_eq!(Message::decode(b""), Err(MessageError::Damaged));
+    }
+}

@@ -1,0 +1,140 @@
+//! Calls of remote functions, as scripts make them.
+//!
+//! The arguments are cloned while the script makes the call; its promise is settled when what came of
+//! the call is back, see [`crate::program`].
+
+use crate::api::v1::arguments::{NAME_MAX, OptionsOf, Value, bytes_of, plain_object};
+use crate::api::v1::credentials;
+use crate::convert::clone;
+use crate::ports::RemotePlace;
+use crate::runtime::run::{self, StartedRemoteCall};
+use crate::runtime::text::{self, OrThrown, Thrown};
+
+/// The first arguments of `call_remote`: user, database, flags, resolve, reject, whether there is a key.
+const FIXED: i32 = 6;
+
+/// `call_remote(user, db, flags, resolve, reject, has_key, ...what the method was given)`
+pub(crate) fn call_remote<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    _result: v8::ReturnValue<'s, v8::Value>,
+) {
+    let (Ok(resolve), Ok(reject)) = (
+        v8::Local::<v8::Function>::try_from(args.get(3)),
+        v8::Local::<v8::Function>::try_from(args.get(4)),
+    ) else {
+        return;
+    };
+    let credentials = credentials::of_arguments(scope, args);
+    let parsed = parse(scope, args);
+    let (place, (function, timeout_ms), first) = match parsed {
+        Ok(parsed) => parsed,
+        Err(message) => return text::throw_type_error(scope, &message),
+    };
+    let Some(remotes) = run::remotes(scope) else {
+        return;
+    };
+    let arguments: Vec<Value> = (first..args.length()).map(|at| args.get(at)).collect();
+    let arguments = v8::Array::new_with_elements(scope, &arguments);
+    let Ok(arguments) = clone::write(scope, arguments.into(), remotes.max_bytes()) else {
+        return;
+    };
+    let settlers = [resolve, reject].map(|function| v8::Global::new(scope, function));
+    run::begin_remote_call(
+        scope,
+        settlers,
+        StartedRemoteCall {
+            function,
+            place,
+            credentials,
+            arguments,
+            timeout_ms,
+        },
+    );
+}
+
+type Parsed = (RemotePlace, (String, Option<u32>), i32);
+
+/// Where the call goes, to which function, and which argument is the function's first one.
+fn parse<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+) -> Result<Parsed, String> {
+    let has_key = args.get(FIXED - 1).is_true();
+    let method = if has_key {
+        "run_on_key"
+    } else {
+        "run_on_all_shards"
+    };
+    let name_at = FIXED + i32::from(has_key);
+    if args.length() <= name_at {
+        return Err(format!("Wrong number of arguments to '{method}' function"));
+    }
+    let place = if has_key {
+        let key = bytes_of(scope, args.get(FIXED));
+        RemotePlace::Key(key.ok_or_else(|| {
+            format!("First argument to '{method}' must be a string or an ArrayBuffer: the key")
+        })?)
+    } else {
+        RemotePlace::AllShards
+    };
+    let which = if has_key { "Second" } else { "First" };
+    let function = function_of(scope, args.get(name_at), method, which)?;
+    Ok((place, function, name_at + 1))
+}
+
+/// The function's name, and the milliseconds it has: a string, or `{name, timeout}`.
+fn function_of<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: Value<'s>,
+    method: &'static str,
+    which: &str,
+) -> Result<(String, Option<u32>), String> {
+    let wrong = || {
+        format!(
+            "{which} argument to '{method}' must be the name of a remote function, or an object with its 'name' and a 'timeout'"
+        )
+    };
+    let name_of = |scope: &mut v8::PinScope, value: Value| {
+        let name = v8::Local::<v8::String>::try_from(value).ok();
+        name.filter(|name| name.length() <= NAME_MAX)
+            .map(|name| text::to_rust(scope, name, NAME_MAX))
+            .ok_or_else(wrong)
+    };
+    let Some(options) = plain_object(value).filter(|_| !value.is_string_object()) else {
+        return Ok((name_of(scope, value)?, None));
+    };
+    let of = OptionsOf(method);
+    let (mut name, mut timeout_ms) = (None, None);
+    for (property, value) in of.properties(scope, options)? {
+        match property.as_str() {
+            "name" => name = Some(name_of(scope, value)?),
+            "timeout" => timeout_ms = of.timeout("timeout", value)?,
+            _ => return Err(of.unknown(&property)),
+        }
+    }
+    Ok((name.ok_or_else(wrong)?, timeout_ms))
+}
+
+/// Makes what a script has thrown of bytes.
+pub(crate) fn read_thrown<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    bytes: &[u8],
+) -> Option<v8::Local<'s, v8::Value>> {
+    v8::tc_scope!(let scope, scope);
+    clone::read(scope, bytes).ok()
+}
+
+/// Adds what is not enumerated to an object; leaves it where the object takes nothing.
+pub(crate) fn note(
+    scope: &v8::PinScope<'_, '_>,
+    object: v8::Local<v8::Object>,
+    name: &str,
+    value: v8::Local<v8::Value>,
+) -> Result<(), Thrown> {
+    let key = text::short(scope, name);
+    object
+        .define_own_property(scope, key.into(), value, v8::PropertyAttribute::DONT_ENUM)
+        .or_thrown()
+        .map(|_| ())
+}

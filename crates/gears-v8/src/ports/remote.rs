@@ -1,0 +1,210 @@
+//! Calls of remote functions: what scripts ask for, and what comes back.
+//!
+//! A script goes on while its call is on its way. What came of it is put into the [`RemoteReturns`] of
+//! its program, and the program settles the promise when it is entered next.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::{CallbackId, Credentials};
+
+/// Where a remote function is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemotePlace {
+    /// On the shard that has the slot of this key.
+    Key(Vec<u8>),
+    /// On every shard.
+    AllShards,
+}
+
+/// A call of a remote function, as a script makes it.
+#[derive(Debug)]
+pub struct RemoteCall {
+    /// What the program knows it by.
+    pub number: u64,
+    /// The library's name.
+    pub library: String,
+    /// The function's name.
+    pub function: String,
+    /// Where it is to run.
+    pub place: RemotePlace,
+    /// In whose name.
+    pub credentials: Credentials,
+    /// Its arguments: an array, cloned.
+    pub arguments: Vec<u8>,
+    /// Milliseconds that it has, where the caller says so.
+    pub timeout_ms: Option<u32>,
+    /// Where what comes of it is waited for.
+    pub returns: Arc<RemoteReturns>,
+}
+
+/// Takes the calls of scripts. Used by any thread.
+pub trait RemoteCalls: Send + Sync {
+    /// Bytes that the arguments of a call, or what it gives, may have.
+    fn max_bytes(&self) -> usize;
+
+    /// Has a call made.
+    fn call(&self, call: RemoteCall);
+}
+
+/// What is known of a call that has not ended as its function says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteErrorCode {
+    /// It certainly has not run.
+    NotSent,
+    /// Its time was over.
+    Timeout,
+    /// The shard that had it is gone.
+    ShardFailed,
+}
+
+impl RemoteErrorCode {
+    /// As scripts read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Timeout => "timeout",
+            Self::ShardFailed => "shard_failed",
+        }
+    }
+}
+
+/// Why there is no result of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteError {
+    /// In words.
+    pub text: String,
+    /// What is known of it; `None` where the function has thrown.
+    pub code: Option<RemoteErrorCode>,
+    /// Whether the function may have run.
+    pub may_have_run: bool,
+    /// Where the function has thrown.
+    pub stack: Option<String>,
+    /// What it has thrown, cloned, where that is possible.
+    pub thrown: Option<Arc<[u8]>>,
+}
+
+/// What came of a call on one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardOutcome {
+    /// The shard's name; empty where none was found.
+    pub shard: String,
+    /// The result, cloned.
+    pub outcome: Result<Vec<u8>, RemoteError>,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct RemoteReturn {
+    /// The call.
+    pub number: u64,
+    /// One for each shard, where it was to run on all.
+    pub outcomes: Vec<ShardOutcome>,
+    /// Whether it was to run on all.
+    pub of_all_shards: bool,
+}
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// What came of calls of one program, until that is entered.
+#[derive(Default)]
+pub struct RemoteReturns {
+    waiting: Mutex<Vec<RemoteReturn>>,
+    has_some: AtomicBool,
+    wake: OnceLock<Wake>,
+}
+
+impl std::fmt::Debug for RemoteReturns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RemoteReturns")
+    }
+}
+
+impl RemoteReturns {
+    /// Says what has the program entered.
+    pub fn set_wake(&self, wake: Wake) {
+        // Once set it stays.
+        let _ = self.wake.set(wake);
+    }
+
+    /// Has the program entered.
+    pub fn wake(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+
+    /// Adds what came of a call, and has the program entered.
+    pub fn push(&self, one: RemoteReturn) {
+        self.waiting.lock().push(one);
+        self.has_some.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether there is something.
+    #[must_use]
+    pub fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Acquire)
+    }
+
+    /// Takes at most so many, those first that came first.
+    #[must_use]
+    pub fn take(&self, most: usize) -> Vec<RemoteReturn> {
+        let mut waiting = self.waiting.lock();
+        let count = most.min(waiting.len());
+        let rest = waiting.split_off(count);
+        let taken = std::mem::replace(&mut *waiting, rest);
+        self.has_some.store(!waiting.is_empty(), Ordering::Release);
+        taken
+    }
+}
+
+/// One call of a remote function, where it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteInvocation<'a> {
+    /// Which callback.
+    pub callback: CallbackId,
+    /// What it acts with.
+    pub credentials: &'a Arc<Credentials>,
+    /// Its arguments: an array, cloned.
+    pub arguments: &'a [u8],
+    /// What a pending outcome will be known by.
+    pub token: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn what_came_back_is_taken_in_order_and_some_at_a_time() {
+        let returns = RemoteReturns::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        returns.set_wake(Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        assert!(!returns.has_some());
+        for number in 0..3 {
+            returns.push(RemoteReturn {
+                number,
+                outcomes: Vec::new(),
+                of_all_shards: true,
+            });
+        }
+        assert_eq!(woken.load(Ordering::Relaxed), 3);
+        let numbers = |taken: Vec<RemoteReturn>| -> Vec<u64> {
+            taken.into_iter().map(|one| one.number).collect()
+        };
+        assert_eq!(numbers(returns.take(2)), [0, 1]);
+        assert!(returns.has_some());
+        assert_eq!(numbers(returns.take(2)), [2]);
+        assert!(!returns.has_some());
+        assert_eq!(numbers(returns.take(2)), [0; 0]);
+    }
+}

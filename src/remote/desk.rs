@@ -1,0 +1,94 @@
+//! Where other threads leave calls of remote functions, and how those have ended, for the main thread.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use gears_v8::ports::{RemoteCall, RemoteCalls};
+
+use super::{Key, Node};
+use crate::executor::{Completions, RemoteEnd, RemoteResponder};
+
+#[derive(Default)]
+struct Waiting {
+    calls: VecDeque<RemoteCall>,
+    ends: VecDeque<(Key, RemoteEnd)>,
+}
+
+/// What other threads left. Used by any thread.
+pub(crate) struct RemoteDesk {
+    waiting: Mutex<Waiting>,
+    has_some: AtomicBool,
+    max_bytes: Arc<AtomicUsize>,
+    completions: Arc<Completions>,
+}
+
+impl RemoteDesk {
+    /// Nothing was left. Calls, and what they give, may have so many bytes.
+    pub(crate) fn new(max_bytes: Arc<AtomicUsize>, completions: Arc<Completions>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            has_some: AtomicBool::new(false),
+            max_bytes,
+            completions,
+        }
+    }
+
+    /// Whether something was left.
+    pub(super) fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Acquire)
+    }
+
+    /// Takes the call that was left first.
+    pub(super) fn take_call(&self) -> Option<RemoteCall> {
+        self.take(|waiting| waiting.calls.pop_front())
+    }
+
+    /// Takes the end of a call that was left first.
+    pub(super) fn take_end(&self) -> Option<(Key, RemoteEnd)> {
+        self.take(|waiting| waiting.ends.pop_front())
+    }
+
+    fn take<T>(&self, take: impl FnOnce(&mut Waiting) -> Option<T>) -> Option<T> {
+        if !self.has_some() {
+            return None;
+        }
+        let mut waiting = self.waiting.lock();
+        let taken = take(&mut waiting);
+        let is_empty = waiting.calls.is_empty() && waiting.ends.is_empty();
+        self.has_some.store(!is_empty, Ordering::Release);
+        taken
+    }
+
+    fn leave(&self, leave: impl FnOnce(&mut Waiting)) {
+        leave(&mut self.waiting.lock());
+        self.has_some.store(true, Ordering::Release);
+        self.completions.wake();
+    }
+}
+
+impl RemoteCalls for RemoteDesk {
+    fn max_bytes(&self) -> usize {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    fn call(&self, call: RemoteCall) {
+        self.leave(|waiting| waiting.calls.push_back(call));
+    }
+}
+
+/// The node that waits for a call that runs here.
+pub(super) struct Caller {
+    pub(super) desk: Arc<RemoteDesk>,
+    pub(super) key: Key,
+}
+
+impl RemoteResponder for Caller {
+    fn end(self: Box<Self>, end: RemoteEnd) {
+        let key: (Node, _, _) = self.key;
+        self.desk
+            .leave(|waiting| waiting.ends.push_back((key, end)));
+    }
+}
