@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { connect } from '../src/connection.js';
+import { redrives } from '../src/letters.js';
 import { LocalServer } from '../src/local_server.js';
 import { consumerFigures } from '../src/server.js';
 import { eventually } from '../src/testing.js';
@@ -147,6 +148,20 @@ test('a redrive that has not ended in time says so', async () => {
     assert.equal(driven.json.open, 1);
     await redis.call('RG.CONSUMER', 'RESUME', 'lib', 'book');
     await eventually(async () => (await run('letters', 'book', '--json')).json.letters.length === 0);
+});
+
+test('letters whose stream goes meanwhile are told, and nobody waits for them', async () => {
+    await fail('s:1', 'busy', 'busy');
+    await redis.call('RG.CONSUMER', 'PAUSE', 'lib', 'book');
+    const running = run('redrive', 'book', '--wait', '600', '--json');
+    await eventually(async () => (await redrives(redis, 'lib', 'book')).open === 2, { timeoutMs: 60_000 });
+    await redis.del('s:1');
+    await redis.call('RG.CONSUMER', 'RESUME', 'lib', 'book');
+    const driven = await running;
+    assert.equal(driven.code, 1);
+    assert.match(driven.stderr, /some were forgotten/);
+    assert.deepEqual([driven.json.delivered, driven.json.open], [2, 2]);
+    assert.equal((await run('letters', 'book', '--json')).json.letters.length, 2);
 });
 
 test('without letters, without a dead letter stream and without a consumer it says so', async () => {

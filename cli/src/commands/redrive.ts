@@ -35,7 +35,7 @@ export async function redrive(
         for (;;) {
             const now = await redrives(redis, library, consumer);
             const outcome = outcomeOf(before, now, delivered);
-            // Where none waits and not all have ended, the others were forgotten, as at a restart.
+            // Where none waits and not all have ended, the others were forgotten.
             const isForgotten = outcome.open > 0 && now.open === 0;
             if (outcome.open === 0 || isForgotten || Date.now() >= deadline) {
                 report({ library, consumer, delivered, ...outcome }, isForgotten, options, output);
@@ -61,7 +61,7 @@ function report(result: Result, isForgotten: boolean, options: RedriveOptions, o
         throw new Failure('some letters failed again: they are at the end, with the new error');
     }
     if (isForgotten) {
-        throw new Failure('some were forgotten, as at a restart of the server: their letters are still there');
+        throw new Failure('some were forgotten, as where their stream is gone, or at a restart: their letters are still there');
     }
     if (result.open > 0 && options.wait > 0) {
         throw new Failure(`not all have ended after ${options.wait} seconds`);
