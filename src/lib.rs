@@ -7,6 +7,7 @@
 //! * [`gears_v8`] runs scripts.
 //! * [`dispatcher`] carries decisions out; [`executor`] runs scripts for it, on the main thread and
 //!   on workers.
+//! * [`cluster`] talks to the other nodes of a cluster.
 //! * [`library`] knows what is loaded.
 //! * [`replication`] is what the module tells itself on replicas and after a restart; [`calls`] is
 //!   what calls of functions take; [`stats`] is what is shown of all that.
@@ -14,6 +15,7 @@
 
 mod app;
 mod calls;
+mod cluster;
 mod commands;
 mod dispatcher;
 mod executor;

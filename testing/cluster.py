@@ -64,6 +64,11 @@ def _free_ports(count):
     return found
 
 
+def _free_ports_beside(ports):
+    """As many others."""
+    return [port for port in _free_ports(2 * len(ports)) if port not in ports][: len(ports)]
+
+
 def _ranges(shards):
     """The slots of each of so many shards, as equal ranges."""
     bounds = [SLOTS * shard // shards for shard in range(shards + 1)]
@@ -152,15 +157,20 @@ def _range(words):
 
 
 class Cluster:
-    """So many shards, each with a primary and so many replicas."""
+    """So many shards, each with a primary and so many replicas.
 
-    def __init__(self, make_directory, *options, shards=3, replicas=1, **more):
+    Nodes know each other by `address`. With `tls_ports` they talk to each other in TLS, on a second port each: the options
+    name the files for that.
+    """
+
+    def __init__(self, make_directory, *options, shards=3, replicas=1, address=HOST, tls_ports=False, **more):
         self._make_directory = make_directory
         self._options = options
         self._more = more
         count = shards * (1 + replicas)
         identities = [secrets.token_hex(20) for _ in range(count)]
         ports = _free_ports(count)
+        self._tls_ports = dict(zip(ports, _free_ports_beside(ports), strict=True)) if tls_ports else {}
         lines = []
         for number, (identity, port) in enumerate(zip(identities, ports, strict=True)):
             if number < shards:
@@ -169,7 +179,7 @@ class Cluster:
             else:
                 primary = number % shards
                 rest = f"slave {identities[primary]} 0 0 {primary + 1} connected"
-            lines.append((identity, f"{identity} {HOST}:{port}@{port + BUS} ", rest))
+            lines.append((identity, f"{identity} {address}:{self._tls_ports.get(port, port)}@{port + BUS} ", rest))
         self.nodes = []
         try:
             for identity, port in zip(identities, ports, strict=True):
@@ -185,7 +195,8 @@ class Cluster:
 
     def _start(self, identity, port, table=None):
         directory = self._make_directory()
-        return Node(directory, identity, port, *self._options, table=table, **self._more)
+        tls = ("--tls-port", str(self._tls_ports[port]), "--cluster-port", str(port + BUS)) if self._tls_ports else ()
+        return Node(directory, identity, port, *self._options, *tls, table=table, **self._more)
 
     def add_node(self):
         """A node without slots, which the others know."""

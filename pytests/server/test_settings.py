@@ -31,6 +31,9 @@ SETTINGS = {
     "delete-with-progress": "allow",
     "remote-task-default-timeout": "500",
     "remote-task-max-size": str(64 << 20),
+    "cluster-message-size": str(64 << 20),
+    "cluster-queue-memory": str(64 << 20),
+    "cluster-receive-memory": str(256 << 20),
 }
 # What can be changed at run time: a value that is fine, and those that are not, with the errors they end with.
 NO_NUMBER = "Failed parsing value '{}' as a number."
@@ -52,6 +55,10 @@ CHANGES = {
     "remote-task-default-timeout": ("1", {"0": TOO_SMALL % 1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
     "remote-task-max-size": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "257mb": TOO_LARGE % (256 << 20), "": NO_NUMBER}),
     "slowlog-max-len": ("0", {"-1": TOO_SMALL % 0, "100001": TOO_LARGE % 10**5, "": NO_NUMBER}),
+    **{
+        f"cluster-{name}": ("64mb", {"1kb": TOO_SMALL % (1 << 20), "2gb": TOO_LARGE % (1 << 30), "x": NO_NUMBER})
+        for name in ("message-size", "queue-memory", "receive-memory")
+    },
     "trigger-queue-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "2000gb": TOO_LARGE % (1 << 40), "": NO_NUMBER}),
 }
 READ = {"64mb": str(64 << 20), "64kb": str(64 << 10), "KILL": "kill", "REFUSE": "refuse", "NO": "no"}

@@ -81,6 +81,7 @@ impl App {
         if !is_paused() {
             self.rewrite.complete(context, &self.libraries);
         }
+        self.serve_cluster(context);
         self.deliver(context);
         self.calls.serve_waiting(context);
         self.calls.wake_workers();

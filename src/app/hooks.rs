@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use super::App;
+use crate::cluster::Cluster;
 use crate::dispatcher::{EventLimits, KeyEvent};
 use crate::executor::MainThreadExecutor;
 use crate::server::{Context, Hooks, InfoSection};
 use crate::stats;
+use gears_core::cluster::NodeId;
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 
@@ -96,7 +98,14 @@ impl Hooks for AppHooks {
         };
         let limit = &app.settings.limits.total_memory;
         let limit = limit.load(Ordering::Relaxed);
-        stats::sections(&app.libraries, &app.dispatcher, &app.calls, limit)
+        let nodes = app.cluster().and_then(Cluster::view);
+        stats::sections(
+            &app.libraries,
+            &app.dispatcher,
+            &app.calls,
+            limit,
+            nodes.as_ref(),
+        )
     }
 
     fn after_command(&self, context: &Context) {
@@ -105,6 +114,14 @@ impl Hooks for AppHooks {
 
     fn make_call(&self, context: &Context) {
         Self::with(|app| app.calls.make_one(context));
+    }
+
+    fn on_bus_message(&self, from: NodeId, bytes: &[u8]) {
+        Self::with(|app| {
+            if let Some(cluster) = app.cluster() {
+                cluster.on_bus_message(from, bytes);
+            }
+        });
     }
 
     fn before_sleep(&self, context: &Context) {

@@ -1,6 +1,7 @@
 //! The module's state, and the changes that concern several rooms: a library that is loaded is also
 //! replicated, and its streams are searched for.
 
+mod cluster;
 mod event_loop;
 mod hooks;
 mod slices;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use self::event_loop::EventLoop;
 use self::slices::Slices;
 use crate::calls::FunctionCalls;
+use crate::cluster::Cluster;
 use crate::dispatcher::Dispatcher;
 use crate::executor::{
     Completions, ExecutionLog, ExecutorShared, MainThreadExecutor, Pool, SlowLog,
@@ -50,6 +52,8 @@ pub(crate) struct App {
     pub(crate) slow_log: Arc<SlowLog>,
     /// The most memory that was seen to be taken by libraries in Python.
     pub(crate) python_peak: Cell<usize>,
+    /// The other nodes, where the server is one of a cluster.
+    cluster: Option<Cluster>,
     /// Has the settings.
     pub(crate) settings: Settings,
     /// Knows which isolate slot the main thread is in.
@@ -124,6 +128,7 @@ impl App {
             executions,
             slow_log,
             python_peak: Cell::default(),
+            cluster: context.is_in_cluster().then(Cluster::new),
             settings,
             main_thread,
             event_loop: EventLoop::default(),

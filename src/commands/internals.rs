@@ -1,11 +1,13 @@
-//! `_RG_INTERNALS`: see [`crate::replication`].
+//! `_RG_INTERNALS`: see [`crate::replication`]; and [`crate::cluster`] for what other nodes send.
 
 use crate::app::App;
+use crate::cluster::PROTOCOL;
 use crate::replication::{self, CURSOR, DELETE, HOLD, LIBRARY, PAUSE, WRITES};
 use crate::server::{Arg, Command, Context};
+use gears_core::cluster::{NodeId, ProcessId};
 use gears_v8::ports::Reply;
 
-use super::{COMMAND, CONTAINER, command, entry, subcommand, text};
+use super::{COMMAND, CONTAINER, command, entry, subcommand, text, wrong_arity};
 
 const CATEGORIES: &str = "admin slow dangerous";
 
@@ -68,9 +70,36 @@ pub(super) static RG_INTERNALS: Command = Command {
             arity: 3,
             ..INTERNAL
         },
+        Command {
+            name: "peer",
+            entry: entry!(subcommand, peer),
+            flags: BETWEEN_NODES,
+            summary: "The client is another node of the cluster, and shows the token that it was given",
+            args: &[
+                text("version"),
+                text("node"),
+                text("process"),
+                text("token"),
+            ],
+            arity: 6,
+            ..INTERNAL
+        },
+        Command {
+            name: "frame",
+            entry: entry!(subcommand, frame),
+            flags: BETWEEN_NODES,
+            summary: "A part of a message of another node",
+            args: &[text("bytes")],
+            arity: 3,
+            ..INTERNAL
+        },
     ],
     ..CONTAINER
 };
+
+/// Whoever has the token needs no password and no rights of a user's: the nodes of a cluster have none
+/// with each other.
+const BETWEEN_NODES: &str = "admin no-auth deny-script allow-stale";
 
 const INTERNAL: Command = Command {
     entry: entry!(command, take),
@@ -88,6 +117,44 @@ fn take(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         Err(error) => Reply::error(error.to_string()),
     }
 }
+
+/// Gives the version that both understand, and the process of this node.
+fn peer(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let Some(cluster) = app.cluster() else {
+        return Reply::error(NO_CLUSTER);
+    };
+    let &[version, node, process, token] = arguments else {
+        return wrong_arity("_rg_internals|peer");
+    };
+    let version = std::str::from_utf8(version).ok();
+    let version = version.and_then(|version| version.parse::<u64>().ok());
+    let (Some(1..), Some(node), Some(process)) =
+        (version, NodeId::parse(node), ProcessId::parse(process))
+    else {
+        return Reply::error("ERR version, node or process is none");
+    };
+    match cluster.admit(context.client_id(), node, process, token) {
+        Ok(_) if !context.log_in_as_node() => Reply::error("ERR the server lets no node in"),
+        Ok(mine) => Reply::Array(vec![Reply::count(PROTOCOL), Reply::text(mine.to_string())]),
+        Err(error) => Reply::error(error),
+    }
+}
+
+fn frame(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+    let Some(cluster) = app.cluster() else {
+        return Reply::error(NO_CLUSTER);
+    };
+    let &[bytes] = arguments else {
+        return wrong_arity("_rg_internals|frame");
+    };
+    let limit = app.settings.cluster_limits().sending.message;
+    match cluster.take_frame(context.client_id(), bytes, limit) {
+        Ok(()) => Reply::OK,
+        Err(error) => Reply::error(error),
+    }
+}
+
+const NO_CLUSTER: &str = "ERR this server is in no cluster";
 
 /// Never sent: `server/refusal.rs` only asks the server whether it would run it.
 fn writes(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {

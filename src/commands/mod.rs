@@ -3,6 +3,7 @@
 //! Every file holds its commands' descriptions (what `COMMAND INFO`, `COMMAND DOCS` and HELP show)
 //! beside their handlers.
 
+mod cluster;
 mod config;
 mod consumer;
 mod fcall;
@@ -28,10 +29,12 @@ pub(crate) fn register(context: &Context) -> Result<(), &'static str> {
         &consumer::RG_CONSUMER,
         &trigger::RG_TRIGGER,
         &slowlog::RG_SLOWLOG,
+        &cluster::RG_CLUSTER,
         &config::RG_CONFIG,
         &internals::RG_INTERNALS,
     ];
     let all = containers.into_iter().chain(&fcall::COMMANDS);
+    let all = all.chain(&cluster::GEARS1);
     for command in all.chain(gears1::commands()) {
         register_commands(context, command)?;
     }

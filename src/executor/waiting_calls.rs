@@ -175,7 +175,7 @@ mod tests {
         for (library, n) in [("a", 1), ("b", 2), ("a", 3), ("b", 4)] {
             waiting.push(call(library, n, now, false));
         }
-        assert_eq!(waiting.libraries(), ["a".into(), "b".into()]);
+        assert_eq!(waiting.libraries(), [Box::<str>::from("a"), "b".into()]);
         assert_eq!(["a", "b", "c"].map(|one| waiting.count(one)), [2, 2, 0]);
         let first = waiting.take_first("b").unwrap();
         assert_eq!(number(&first), 2);

@@ -13,7 +13,7 @@ use super::ffi::server_info::ServerInfo;
 use super::ffi::string::{LastStrings, StringRef};
 use super::suppress_triggers::SuppressTriggers;
 
-pub(crate) use super::ffi::context::{Context, is_paused, random_name};
+pub(crate) use super::ffi::context::{Context, is_paused, random_bytes, random_name};
 
 /// See [`Context::state`].
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::dispatcher::ConsumerName;
+use gears_core::cluster::tag_of;
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, EntryId, FoundLetter, Letter, LetterRequest, READ_BYTES,
     Record, RecordBatch,
@@ -16,7 +17,6 @@ use gears_v8::ports::{Arguments, Credentials, Server};
 use super::context::Context;
 use super::execution_unit::ExecutionUnit;
 use super::ffi::stream::{Direction, StreamEntries};
-use super::slots::tag_of;
 use super::user::demand;
 
 /// Writes a dead letter.

@@ -2,6 +2,7 @@
 //!
 //! The server calls into this folder; the folder calls what is above it through this trait alone.
 
+use gears_core::cluster::NodeId;
 use gears_core::delivery::{EntryId, Event, KeyRef};
 
 use super::context::Context;
@@ -56,6 +57,9 @@ pub(crate) trait Hooks {
 
     /// A call that waits is to be made.
     fn make_call(&self, context: &Context);
+
+    /// Another node sent something over the cluster bus.
+    fn on_bus_message(&self, from: NodeId, bytes: &[u8]);
 
     /// The event loop is about to sleep.
     fn before_sleep(&self, context: &Context);

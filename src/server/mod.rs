@@ -19,6 +19,7 @@
 //!   denial             what they are told who may not run a command
 //!   slots              whether the keys of a command are all in one slot of a cluster
 //!   ownership          whether a key is this server's, in a cluster
+//!   cluster            the server as a node of a cluster
 //!   user               users, and what they may do
 //!   refusal            whether the server refuses what clients write
 //!   streams            reading, progress, trimming
@@ -50,6 +51,7 @@
 mod admission;
 mod audit;
 mod blocked;
+mod cluster;
 mod context;
 mod dead_letters;
 mod denial;
@@ -82,7 +84,8 @@ mod user;
 
 pub(crate) use audit::audit;
 pub(crate) use blocked::{BlockedClient, PartedAnswer, ReplyParts};
-pub(crate) use context::{Context, NoWait, is_paused, random_name};
+pub(crate) use cluster::TlsFiles;
+pub(crate) use context::{Context, NoWait, is_paused, random_bytes, random_name};
 pub(crate) use execution_unit::{ExecutionUnit, allow_unsafe_commands, credentials_of_client};
 pub(crate) use ffi::alloc::ServerAllocator;
 pub(crate) use ffi::command::{Arg, ArgKind, Command, Keys, register as register_commands};

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
+use gears_core::cluster::slot_of;
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, Item, LetterRequest,
     Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
@@ -22,7 +23,7 @@ use super::ffi::string::{LastStrings, StringRef};
 use super::ffi::user::User;
 use super::suppress_triggers::SuppressTriggers;
 use super::user::{NO_RIGHT, NO_USER, lacks};
-use super::{admission, dead_letters, slots};
+use super::{admission, dead_letters};
 
 /// The name of the stream that was opened last: where entries are processed as they are added, the
 /// same stream is opened again and again.
@@ -53,7 +54,7 @@ impl Streams for Context {
     ) -> Result<(), String> {
         if !self.has_slot_of(stream) {
             // It is on its way here, or has gone.
-            let slot = slots::slot_of(stream);
+            let slot = slot_of(stream);
             return Err(format!("ERR slot {slot} is not served by this node"));
         }
         let lacks = |what: &str| Err(lacks(&credentials.user, stream, what));

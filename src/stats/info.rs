@@ -1,19 +1,22 @@
 //! The module's sections of the server's INFO.
 
-use super::{callbacks, consumers, triggers};
+use super::{callbacks, cluster, consumers, triggers};
 use crate::calls::FunctionCalls;
+use crate::cluster::ClusterView;
 use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
 use crate::server::{InfoField, InfoSection};
 use gears_core::delivery::Delivery;
 
-/// All sections. `limit` is in bytes, of all libraries together.
+/// All sections. `limit` is in bytes, of all libraries together; that about `nodes` is there in a
+/// cluster alone.
 pub(crate) fn sections(
     libraries: &Libraries,
     dispatcher: &Dispatcher,
     calls: &FunctionCalls,
     limit: usize,
+    nodes: Option<&ClusterView>,
 ) -> Vec<InfoSection> {
     let registry = libraries.all();
     let of_libraries = OfLibraries::new(&registry, calls);
@@ -29,14 +32,16 @@ pub(crate) fn sections(
     let now_ms = dispatcher.time();
     let consumers =
         dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery, now_ms));
-    vec![
+    let mut sections = vec![
         section("memory", memory),
         section("quarantine", vec![quarantine, kept]),
         section("libraries", of_libraries.lines),
         section("functions", callbacks::of_functions(&registry)),
         section("consumers", consumers),
         section("triggers", triggers::of_triggers(&registry, dispatcher)),
-    ]
+    ];
+    sections.extend(nodes.map(|nodes| section("cluster", cluster::of_cluster(nodes))));
+    sections
 }
 
 /// Entries, calls and background parts of a library that have not started.

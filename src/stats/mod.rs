@@ -2,6 +2,7 @@
 //! them. What only one of these commands shows is in its own file.
 
 mod callbacks;
+mod cluster;
 mod consumers;
 mod errors;
 mod figure;

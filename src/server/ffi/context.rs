@@ -167,6 +167,19 @@ impl Context {
         })
     }
 
+    /// The number of the command's client; 0 for commands that come from no connection.
+    pub(crate) fn client_id(&self) -> u64 {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_GetClientId)(self.0) }
+    }
+
+    /// Whether there is a client of that number.
+    #[expect(clippy::unused_self, reason = "a context is had under the lock only")]
+    pub(crate) fn has_client(&self, id: u64) -> bool {
+        // SAFETY: without a place for it, the server only says whether there is such a client.
+        unsafe { api!(RedisModule_GetClientInfoById)(null_mut(), id) == OK }
+    }
+
     fn client_info(&self) -> Option<raw::RedisModuleClientInfoV1> {
         // SAFETY: a plain structure, in which zero is nothing; the version says which.
         let mut info: raw::RedisModuleClientInfoV1 = unsafe { std::mem::zeroed() };
@@ -323,6 +336,14 @@ pub(crate) fn random_name() -> String {
     // SAFETY: the server fills as many bytes as there are.
     unsafe { api!(RedisModule_GetRandomHexChars)(digits.as_mut_ptr().cast(), SHARD_ID) };
     String::from_utf8_lossy(&digits).into_owned()
+}
+
+/// So many random bytes, of the server's generator for secrets.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // SAFETY: the server fills as many bytes as there are.
+    unsafe { api!(RedisModule_GetRandomBytes)(bytes.as_mut_ptr(), N) };
+    bytes
 }
 
 /// Whether writes of ours have to wait: clients are paused, or a failover is on its way.

@@ -8,6 +8,7 @@
 //! file          wraps                          why not the crate's
 //! alloc         the server's allocator         its realloc copies; alignments above 16 are not kept
 //! blocked       clients that wait              it uses a client that has left; nobody is told of that
+//! bus           the cluster bus               (not in the crate)
 //! call          calling commands               panics on a NUL in a name; no list of arguments is kept
 //! command       registering commands           needs functions that Redis 7.0 does not have
 //! config        module configs                 does not look whether the server took them
@@ -20,6 +21,7 @@
 //! info_reply    sections of INFO               refuses all of INFO where two fields have one name
 //! key           keys that are open             panics on types that it does not know
 //! log           the server's log               takes the message for a format
+//! node_user     connections of other nodes    (not in the crate)
 //! notifications key events                     panics on names that are not UTF-8
 //! own_file      the module's own file          (the operating system's)
 //! redis_locked  values under the lock          asks for a context at each use
@@ -41,6 +43,7 @@
 
 pub(super) mod alloc;
 pub(super) mod blocked;
+pub(super) mod bus;
 pub(super) mod call;
 pub(super) mod command;
 mod command_info;
@@ -55,6 +58,7 @@ pub(super) mod guard;
 pub(super) mod info_reply;
 pub(super) mod key;
 pub(super) mod log;
+pub(super) mod node_user;
 pub(super) mod notifications;
 pub(super) mod own_file;
 pub(super) mod redis_locked;

@@ -8,6 +8,11 @@ const MILLISECONDS: SettingValues = SettingValues::Number {
     min: 100,
     max: 1_000_000_000,
 };
+/// A message's size is told in 32 bits.
+const CLUSTER_MEMORY: SettingValues = SettingValues::Number {
+    min: MEGABYTE,
+    max: 1024 * MEGABYTE,
+};
 const NO_OR_YES: SettingValues = SettingValues::Choice(&["no", "yes"]);
 
 pub(super) static EXECUTION_THREADS: Setting = Setting::new(
@@ -142,7 +147,26 @@ pub(super) static REMOTE_TASK_MAX_SIZE: Setting = Setting::new(
     CONFIG_MEMORY,
 );
 
-pub(super) static ALL: [&Setting; 19] = [
+pub(super) static CLUSTER_MESSAGE_SIZE: Setting = Setting::new(
+    "cluster-message-size",
+    64 * MEGABYTE,
+    CLUSTER_MEMORY,
+    CONFIG_MEMORY,
+);
+pub(super) static CLUSTER_QUEUE_MEMORY: Setting = Setting::new(
+    "cluster-queue-memory",
+    64 * MEGABYTE,
+    CLUSTER_MEMORY,
+    CONFIG_MEMORY,
+);
+pub(super) static CLUSTER_RECEIVE_MEMORY: Setting = Setting::new(
+    "cluster-receive-memory",
+    256 * MEGABYTE,
+    CLUSTER_MEMORY,
+    CONFIG_MEMORY,
+);
+
+pub(super) static ALL: [&Setting; 22] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -162,4 +186,7 @@ pub(super) static ALL: [&Setting; 19] = [
     &DELETE_WITH_PROGRESS,
     &REMOTE_TASK_DEFAULT_TIMEOUT,
     &REMOTE_TASK_MAX_SIZE,
+    &CLUSTER_MESSAGE_SIZE,
+    &CLUSTER_QUEUE_MEMORY,
+    &CLUSTER_RECEIVE_MEMORY,
 ];

@@ -13,13 +13,15 @@ use gears_v8::ports::Limits;
 
 use super::context::Context;
 use super::ffi::config;
+use crate::cluster::ClusterLimits;
 use crate::executor::SlowLogLimits;
 use list::{
-    ALL, BACKGROUND_TIMEOUT, DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS,
-    ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY, EXECUTION_THREADS, FATAL_FAILURE_POLICY,
-    LIBRARY_MAXMEMORY, LIBRARY_VERSIONS, LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS,
-    REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE, SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN,
-    SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    ALL, BACKGROUND_TIMEOUT, CLUSTER_MESSAGE_SIZE, CLUSTER_QUEUE_MEMORY, CLUSTER_RECEIVE_MEMORY,
+    DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
+    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
+    LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE,
+    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH,
+    TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -71,6 +73,19 @@ impl Settings {
         BacklogLimits {
             length: amount(&TRIGGER_QUEUE_LENGTH),
             bytes: amount(&TRIGGER_QUEUE_MEMORY),
+        }
+    }
+
+    /// How much there may be of what goes from node to node.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn cluster_limits(&self) -> ClusterLimits {
+        let amount = |setting: &Setting| usize::try_from(setting.get()).unwrap_or(usize::MAX);
+        ClusterLimits {
+            sending: gears_core::cluster::Limits {
+                message: amount(&CLUSTER_MESSAGE_SIZE),
+                queue: amount(&CLUSTER_QUEUE_MEMORY),
+            },
+            receiving: amount(&CLUSTER_RECEIVE_MEMORY),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What nodes are called.
+//! What nodes and their processes are called, and what shows that a connection is a member's.
 
 use std::fmt;
 
@@ -52,5 +52,99 @@ impl<'de> Deserialize<'de> for NodeId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
         Self::parse(text.as_bytes()).ok_or_else(|| serde::de::Error::custom("no name of a node"))
+    }
+}
+
+/// One run of a node's server: another one after each start. What was with another process is gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId(pub [u8; 16]);
+
+impl ProcessId {
+    /// By its text of 32 hexadecimal digits; `None` where it is none.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text)
+            .ok()
+            .filter(|text| text.len() == 32)?;
+        let number = u128::from_str_radix(text, 16).ok()?;
+        Some(Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What a node shows to another one on its connection. That one has given it over the cluster bus,
+/// which reaches members alone; it is another one for each node and process.
+#[derive(Clone, Copy)]
+pub struct Token(pub [u8; 32]);
+
+impl Token {
+    /// Whether these are its bytes. Takes the same time wherever they differ.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        let Ok(bytes) = <&[u8; 32]>::try_from(bytes) else {
+            return false;
+        };
+        let pairs = self.0.iter().zip(bytes);
+        let differences = pairs.fold(0, |all, (one, other)| all | (one ^ other));
+        std::hint::black_box(differences) == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_called_by_forty_hexadecimal_digits() {
+        let name = b"00112233445566778899aabbccddeeff00112233";
+        assert_eq!(
+            NodeId::parse(name)
+                .map(|id| id.to_string().into_bytes())
+                .as_deref(),
+            Some(&name[..])
+        );
+        let wrong: [&[u8]; 4] = [b"", b"00", &[b'A'; 40], &[0xff; 40]];
+        for wrong in wrong {
+            assert_eq!(NodeId::parse(wrong), None);
+        }
+    }
+
+    #[test]
+    fn a_process_is_read_as_it_is_written() {
+        let process = ProcessId([7; 16]);
+        assert_eq!(
+            ProcessId::parse(process.to_string().as_bytes()),
+            Some(process)
+        );
+        for wrong in [&b""[..], b"07", &[b'x'; 32], &[b'0'; 33]] {
+            assert_eq!(ProcessId::parse(wrong), None);
+        }
+    }
+
+    #[test]
+    fn a_token_is_all_of_its_bytes_and_is_not_shown() {
+        let token = Token([5; 32]);
+        assert!(token.is(&[5; 32]));
+        let mut other = [5; 32];
+        other[31] = 4;
+        for wrong in [&other[..], &[5; 31], &[5; 33], b""] {
+            assert!(!token.is(wrong));
+        }
+        assert_eq!(format!("{token:?}"), "Token(..)");
     }
 }

@@ -1,10 +1,40 @@
-//! What the shards of a cluster agree on, and what they have each other do.
+//! A cluster as one of its nodes sees it, and how messages get from node to node: decisions only.
 //!
-//! Pure, as all of this crate: bytes of peers, their states and the time go in; messages to peers and
-//! changes to carry out come out.
+//! ```text
+//! slot       the slot of a key
+//! ids        names of nodes and of their processes; tokens
+//! nodes      the server's table of the cluster: who there is, and who has which slot
+//! hello      what goes over the cluster bus: tokens
+//! peers      to whom there is to be a connection, and what becomes of messages
+//! frame      a part of a message, as bytes
+//! outgoing   messages that wait for a connection, in frames
+//! incoming   frames of a connection, put together
+//! calls      remote functions: calls, and what becomes of them
+//! libraries  how all shards come to have the same libraries
+//! ```
+//!
+//! A message is delivered once, or its sender is told what is known: that it certainly was not
+//! delivered, or that it may have been. Messages may overtake each other.
 
 pub mod calls;
+mod frame;
+mod hello;
 mod ids;
+mod incoming;
 pub mod libraries;
+mod nodes;
+mod outgoing;
+mod peers;
+mod slot;
 
-pub use ids::NodeId;
+pub use frame::{CHUNK, FrameError, HEADER, Topic};
+pub use hello::Hello;
+pub use ids::{NodeId, ProcessId, Token};
+pub use incoming::{Incoming, Memory, NotTaken};
+pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
+pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
+pub use peers::{
+    Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Limits, NotSent, PeerState,
+    PeerView, Peers, Ticket,
+};
+pub use slot::{slot_of, tag_of};

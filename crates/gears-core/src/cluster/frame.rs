@@ -1,0 +1,155 @@
+//! A part of a message, as bytes: what one command between nodes carries.
+//!
+//! ```text
+//! version  topic  message  total  offset  data
+//!    1       1       8       4      4     at most CHUNK; numbers are little-endian
+//! ```
+
+use thiserror::Error;
+
+/// Bytes of a frame before its data.
+pub const HEADER: usize = 18;
+
+/// Bytes of a message in one frame, at most. The main thread takes frames one by one, between the
+/// commands of clients; and a client that is not logged in may send no longer word.
+pub const CHUNK: usize = 16 * 1024 - HEADER;
+
+const VERSION: u8 = 1;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Remote functions.
+    Calls,
+    /// Libraries on all shards.
+    Libraries,
+    /// Runs over all shards.
+    Runs,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Calls, Self::Libraries, Self::Runs];
+
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Libraries => "libraries",
+            Self::Runs => "runs",
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Calls => 1,
+            Self::Libraries => 2,
+            Self::Runs => 3,
+        }
+    }
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// They are too few.
+    #[error("it is too short")]
+    Short,
+    /// They are of a release that has another form.
+    #[error("it has version {0}")]
+    Version(u8),
+    /// They are about something that nobody knows here.
+    #[error("it has topic {0}")]
+    Topic(u8),
+    /// Lengths contradict each other.
+    #[error("its lengths contradict each other")]
+    Lengths,
+}
+
+/// A part of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub(super) topic: Topic,
+    /// Which message of its connection.
+    pub(super) message: u64,
+    /// Bytes of the whole message.
+    pub(super) total: u32,
+    /// Where in the message its data begins.
+    pub(super) offset: u32,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER + self.data.len());
+        bytes.extend_from_slice(&[VERSION, self.topic.code()]);
+        bytes.extend_from_slice(&self.message.to_le_bytes());
+        bytes.extend_from_slice(&self.total.to_le_bytes());
+        bytes.extend_from_slice(&self.offset.to_le_bytes());
+        bytes.extend_from_slice(self.data);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (header, data) = bytes.split_at_checked(HEADER).ok_or(FrameError::Short)?;
+        if header[0] != VERSION {
+            return Err(FrameError::Version(header[0]));
+        }
+        let topic = Topic::ALL
+            .into_iter()
+            .find(|topic| topic.code() == header[1]);
+        let topic = topic.ok_or(FrameError::Topic(header[1]))?;
+        let mut message = [0; 8];
+        message.copy_from_slice(&header[2..10]);
+        let number = |at: usize| {
+            let mut number = [0; 4];
+            number.copy_from_slice(&header[at..at + 4]);
+            u32::from_le_bytes(number)
+        };
+        let frame = Self {
+            topic,
+            message: u64::from_le_bytes(message),
+            total: number(10),
+            offset: number(14),
+            data,
+        };
+        // Every part but the last one is full, and only a message without bytes has an empty one.
+        let (total, offset) = (frame.total as usize, frame.offset as usize);
+        let wanted = total.checked_sub(offset).map(|rest| rest.min(CHUNK));
+        let is_whole = wanted == Some(data.len()) && (total == 0 || !data.is_empty());
+        if is_whole && offset.is_multiple_of(CHUNK) {
+            Ok(frame)
+        } else {
+            Err(FrameError::Lengths)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_frame_is_read_as_it_was_written(message: u64, parts in 0_u32..5, rest in 0_usize..CHUNK, at in 0_u32..5) {
+            let chunk = u32::try_from(CHUNK).unwrap();
+            let total = parts * chunk + u32::try_from(rest).unwrap();
+            let offset = at.min(parts) * chunk;
+            let data = vec![7; CHUNK.min((total - offset) as usize)];
+            prop_assume!(total == 0 || !data.is_empty());
+            let frame = Frame { topic: Topic::Runs, message, total, offset, data: &data };
+            let bytes = frame.encode();
+            prop_assert_eq!(Frame::decode(&bytes), Ok(frame));
+            prop_assert!(Frame::decode(&[&bytes[..], b"x"].concat()).is_err());
+            prop_assert!(Frame::decode(&bytes[..bytes.len() - 1]).is_err());
+        }
+
+        #[test]
+        fn garbage_is_no_frame_and_harms_nobody(bytes: Vec<u8>) {
+            if let Ok(frame) = Frame::decode(&bytes) {
+                prop_assert_eq!(frame.encode(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,714 @@
+//! To which nodes there is to be a connection, and what becomes of the messages for them.
+//!
+//! ```text
+//!              token here                opened                   lost, timed out
+//!   no token ────────────> connecting ──────────> up ─────────────────────────────> waiting
+//!      ^                       │ refused: another token            failed, left        │ in a while
+//!      └───────────────────────┘              └──> closing ──> failed                  └──> connecting
+//! ```
+//!
+//! A peer gives its token over the cluster bus, in a greeting. Greetings get lost, so they are sent
+//! again until the peer has a connection here. Nobody configures anything, and nobody refreshes.
+//!
+//! Messages are taken for peers that are up alone, up to a bound: who sends is told at once that one
+//! was not. When a connection is gone, all messages that it had are named, those that certainly were
+//! not delivered and those that may have been; nothing is sent again here. So nothing is delivered
+//! twice, and nothing waits without an end.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::hello::Hello;
+use super::ids::{NodeId, ProcessId, Token};
+use super::nodes::{Node, NodeState, Role, Topology};
+
+/// Milliseconds before the first new attempt, and the most that they grow to.
+const BACK_OFF: (u64, u64) = (50, 5000);
+
+/// The same for greetings. They cost one small message on the bus.
+const GREETING: (u64, u64) = (500, 5000);
+
+/// Milliseconds in which a peer is not greeted twice, however often it asks.
+const GREETING_LEAST: u64 = 100;
+
+/// Milliseconds without an answer after which a peer counts as silent.
+const SILENT: u64 = 2000;
+
+/// A message that was taken, for as long as it is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One attempt to have a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// IPv4 or IPv6 address.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Whether it is to be talked to in TLS.
+    pub tls: bool,
+}
+
+/// What there may be at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a message.
+    pub message: usize,
+    /// Bytes that wait for one peer.
+    pub queue: usize,
+}
+
+/// Why a message is not taken. It certainly is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotSent {
+    /// There is no such node, or this is it.
+    #[error("there is no such node in the cluster")]
+    NoSuchNode,
+    /// There is no connection to it now.
+    #[error("there is no connection to the node")]
+    NotConnected,
+    /// Too much waits for it.
+    #[error("more than {0} bytes wait for the node")]
+    QueueFull(usize),
+    /// The message is too large.
+    #[error("the message is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// How it stands with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// It has not given its token yet.
+    NoToken,
+    /// The next attempt is later.
+    Waiting,
+    /// A connection is being made.
+    Connecting,
+    /// Messages are taken.
+    Up,
+    /// Likewise, but it has not answered for some time.
+    Silent,
+    /// The connection is being closed.
+    Closing,
+    /// The cluster says that it does not answer, or does not know where it is.
+    Failed,
+}
+
+impl PeerState {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Silent => "silent",
+            Self::Closing => "closing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why a peer that was up is not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoneReason {
+    /// The connection was lost, or the peer did not answer in time.
+    Lost,
+    /// The cluster says that it does not answer.
+    Failed,
+    /// It is not of the cluster any more, or is elsewhere.
+    Left,
+    /// Neither of both is a primary now: they have nothing to say to each other.
+    NotNeeded,
+}
+
+impl GoneReason {
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Lost => "it was lost",
+            Self::Failed => "the cluster says that the node fails",
+            Self::Left => "the node left, or is elsewhere",
+            Self::NotNeeded => "neither of both is a primary",
+        }
+    }
+}
+
+/// Why a connection ended, or was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedWhy {
+    /// The network, a time limit, an answer that nobody understands; or it was asked for.
+    Broken,
+    /// The peer does not know the token.
+    WrongToken,
+}
+
+/// A connection has ended, or was not made.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Why.
+    pub why: ClosedWhy,
+    /// In words.
+    pub error: String,
+    /// Messages all of which was sent, without an answer.
+    pub uncertain: Vec<Ticket>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Decision {
+    /// Send a greeting over the cluster bus.
+    Greet(NodeId, Hello),
+    /// Make a connection, and show the token.
+    Connect {
+        /// To whom.
+        node: NodeId,
+        /// Which it will be.
+        connection: Connection,
+        /// Where.
+        endpoint: Endpoint,
+        /// What to show.
+        token: Token,
+    },
+    /// End a connection: that it is closed is to be told then.
+    Close(NodeId, Connection),
+    /// Tell whoever sends that a peer takes messages.
+    Up {
+        /// Which peer.
+        node: NodeId,
+        /// Which process of it.
+        process: ProcessId,
+    },
+    /// Tell that one takes none any more, and what became of its messages.
+    Gone {
+        /// Which peer.
+        node: NodeId,
+        /// Which process of it.
+        process: ProcessId,
+        /// Why.
+        reason: GoneReason,
+        /// They certainly were not delivered.
+        not_sent: Vec<Ticket>,
+        /// They may have been.
+        uncertain: Vec<Ticket>,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    /// No connection before that time.
+    Waiting {
+        until: u64,
+    },
+    Connecting(Connection),
+    Up(Connection, ProcessId),
+    /// With what is to be told when it is closed, if it was up.
+    Closing(Connection, Option<ProcessId>, GoneReason),
+}
+
+#[derive(Debug)]
+struct Peer {
+    endpoint: Endpoint,
+    is_good: bool,
+    role: Role,
+    /// What it shall show here.
+    ours: Token,
+    /// What to show to it.
+    theirs: Option<(ProcessId, Token)>,
+    state: State,
+    /// Attempts without success.
+    attempts: u32,
+    /// Whether it has a connection here.
+    is_inbound: bool,
+    greetings: u32,
+    greet_at: u64,
+    greeted_at: Option<u64>,
+    /// Not delivered yet, with their bytes.
+    tickets: BTreeMap<Ticket, usize>,
+    queued: usize,
+    heard_at: u64,
+    round_trip_us: Option<u64>,
+    sent: (u64, u64),
+    connections: u64,
+    last_error: Option<String>,
+}
+
+impl Peer {
+    fn state(&self, now: u64) -> PeerState {
+        match self.state {
+            State::Up(..) if now.saturating_sub(self.heard_at) > SILENT => PeerState::Silent,
+            State::Up(..) => PeerState::Up,
+            State::Closing(..) => PeerState::Closing,
+            State::Connecting(_) => PeerState::Connecting,
+            State::Waiting { .. } if !self.is_good => PeerState::Failed,
+            State::Waiting { .. } if self.theirs.is_none() => PeerState::NoToken,
+            State::Waiting { .. } => PeerState::Waiting,
+        }
+    }
+
+    fn close(&mut self, node: NodeId, reason: GoneReason, out: &mut Vec<Decision>) {
+        let (connection, process) = match self.state {
+            State::Connecting(connection) => (connection, None),
+            State::Up(connection, process) => (connection, Some(process)),
+            State::Closing(..) | State::Waiting { .. } => return,
+        };
+        self.state = State::Closing(connection, process, reason);
+        out.push(Decision::Close(node, connection));
+    }
+}
+
+/// What is shown of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Which node.
+    pub node: NodeId,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Whether it has slots of its own, or follows one.
+    pub role: Role,
+    /// How it stands.
+    pub state: PeerState,
+    /// The process that is connected.
+    pub process: Option<ProcessId>,
+    /// Whether it has a connection here.
+    pub is_inbound: bool,
+    /// The last time from a question to its answer, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Messages that are not delivered yet.
+    pub queue_messages: usize,
+    /// Bytes of them.
+    pub queue_bytes: usize,
+    /// Messages that were delivered.
+    pub sent_messages: u64,
+    /// Bytes of them.
+    pub sent_bytes: u64,
+    /// How often there was a connection.
+    pub connections: u64,
+    /// Why the last one ended, or was not made.
+    pub last_error: Option<String>,
+}
+
+/// The other nodes that this one talks to.
+#[derive(Debug)]
+pub struct Peers {
+    me: NodeId,
+    process: ProcessId,
+    limits: Limits,
+    others: BTreeMap<NodeId, Peer>,
+    /// Those that are of the cluster no more, until their connection is closed.
+    leaving: BTreeMap<Connection, (NodeId, Peer)>,
+    last_ticket: u64,
+    last_connection: u64,
+}
+
+impl Peers {
+    /// None yet. `me` and `process` are this node and its process.
+    pub fn new(me: NodeId, process: ProcessId, limits: Limits) -> Self {
+        Self {
+            me,
+            process,
+            limits,
+            others: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            last_ticket: 0,
+            last_connection: 0,
+        }
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// This process.
+    pub fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// This node has another name from now on: it was reset, and knows nobody.
+    pub fn rename(&mut self, me: NodeId, out: &mut Vec<Decision>) {
+        let all: Vec<_> = self.others.keys().copied().collect();
+        for id in all {
+            self.remove(id, GoneReason::Left, out);
+        }
+        self.me = me;
+    }
+
+    /// Changes the bounds; what waits already stays.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Takes note of the cluster as it is now. `tls`: whether nodes are talked to in TLS; `random`
+    /// makes tokens.
+    pub fn on_topology(
+        &mut self,
+        topology: &Topology,
+        tls: bool,
+        now: u64,
+        mut random: impl FnMut() -> Token,
+        out: &mut Vec<Decision>,
+    ) {
+        let i_am_primary = topology.myself().is_some_and(|me| me.role == Role::Primary);
+        let others = topology.nodes().filter(|node| node.id != topology.me);
+        for node in others {
+            if !(i_am_primary || node.role == Role::Primary) {
+                self.remove(node.id, GoneReason::NotNeeded, out);
+                continue;
+            }
+            let endpoint = endpoint_of(node, tls);
+            let is_good = !matches!(node.state, NodeState::Failed | NodeState::Nowhere);
+            let peer = self.others.entry(node.id).or_insert_with(|| Peer {
+                endpoint: endpoint.clone(),
+                is_good,
+                role: node.role,
+                ours: random(),
+                theirs: None,
+                state: State::Waiting { until: now },
+                attempts: 0,
+                is_inbound: false,
+                greetings: 0,
+                greet_at: now,
+                greeted_at: None,
+                tickets: BTreeMap::new(),
+                queued: 0,
+                heard_at: now,
+                round_trip_us: None,
+                sent: (0, 0),
+                connections: 0,
+                last_error: None,
+            });
+            peer.role = node.role;
+            if peer.endpoint != endpoint {
+                peer.endpoint = endpoint;
+                peer.close(node.id, GoneReason::Left, out);
+            }
+            if is_good && !peer.is_good {
+                // It is back: as soon as can be.
+                peer.attempts = 0;
+                (peer.greetings, peer.greet_at) = (0, now);
+                if let State::Waiting { until } = &mut peer.state {
+                    *until = now;
+                }
+            }
+            peer.is_good = is_good;
+            if !is_good {
+                peer.close(node.id, GoneReason::Failed, out);
+            }
+        }
+        let known = self.others.keys().copied();
+        let left: Vec<_> = known.filter(|id| topology.node(*id).is_none()).collect();
+        for id in left {
+            self.remove(id, GoneReason::Left, out);
+        }
+        self.tick(now, out);
+    }
+
+    fn remove(&mut self, id: NodeId, reason: GoneReason, out: &mut Vec<Decision>) {
+        let Some(mut peer) = self.others.remove(&id) else {
+            return;
+        };
+        peer.close(id, reason, out);
+        if let State::Closing(connection, ..) = peer.state {
+            self.leaving.insert(connection, (id, peer));
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: u64, out: &mut Vec<Decision>) {
+        for (id, peer) in self.others.iter_mut().filter(|(_, peer)| peer.is_good) {
+            if let State::Waiting { until } = peer.state
+                && now >= until
+                && let Some((_, token)) = peer.theirs
+            {
+                self.last_connection += 1;
+                let connection = Connection(self.last_connection);
+                peer.state = State::Connecting(connection);
+                out.push(Decision::Connect {
+                    node: *id,
+                    connection,
+                    endpoint: peer.endpoint.clone(),
+                    token,
+                });
+            }
+            let lacks = !peer.is_inbound || peer.theirs.is_none();
+            if lacks && now >= peer.greet_at {
+                greet(*id, self.process, peer, now, out);
+            }
+        }
+    }
+
+    /// When something is due next.
+    pub fn next_time(&self) -> Option<u64> {
+        let good = self.others.values().filter(|peer| peer.is_good);
+        let due = good.flat_map(|peer| {
+            let lacks = !peer.is_inbound || peer.theirs.is_none();
+            let connect = match peer.state {
+                State::Waiting { until } if peer.theirs.is_some() => Some(until),
+                _ => None,
+            };
+            [lacks.then_some(peer.greet_at), connect]
+        });
+        due.flatten().min()
+    }
+
+    /// A greeting came over the cluster bus, which says from whom.
+    pub fn on_hello(&mut self, from: NodeId, hello: Hello, now: u64, out: &mut Vec<Decision>) {
+        let process = self.process;
+        let Some(peer) = self.others.get_mut(&from) else {
+            // It will greet again, when it is in the table here.
+            return;
+        };
+        let is_news = peer
+            .theirs
+            .is_none_or(|(theirs, _)| theirs != hello.process);
+        peer.theirs = Some((hello.process, hello.token));
+        if is_news {
+            peer.attempts = 0;
+            if let State::Waiting { until } = &mut peer.state {
+                *until = now;
+            }
+        }
+        let is_early = peer.greeted_at.is_some_and(|at| now < at + GREETING_LEAST);
+        if hello.wants && !is_early {
+            greet(from, process, peer, now, out);
+        }
+        self.tick(now, out);
+    }
+
+    /// Whether a connection here is that of a member: the token that it shows is the one which the
+    /// node was given.
+    pub fn is_member(&self, from: NodeId, token: &[u8]) -> bool {
+        self.others
+            .get(&from)
+            .is_some_and(|peer| peer.ours.is(token))
+    }
+
+    /// Whether this node has to do with that one. If not, its connections here are none of a peer's.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.others.contains_key(&node)
+    }
+
+    /// Takes note whether a peer has a connection here.
+    pub fn set_inbound(&mut self, from: NodeId, is_inbound: bool, now: u64) {
+        if let Some(peer) = self.others.get_mut(&from) {
+            peer.is_inbound = is_inbound;
+            if !is_inbound {
+                (peer.greetings, peer.greet_at) = (0, now + GREETING.0);
+            }
+        }
+    }
+
+    /// A connection is there, to that process of the peer.
+    pub fn on_opened(
+        &mut self,
+        node: NodeId,
+        connection: Connection,
+        process: ProcessId,
+        now: u64,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some(peer) = self.others.get_mut(&node) else {
+            return;
+        };
+        if !matches!(peer.state, State::Connecting(one) if one == connection) {
+            // It is to be closed already.
+            return;
+        }
+        peer.state = State::Up(connection, process);
+        (peer.attempts, peer.heard_at) = (0, now);
+        peer.connections += 1;
+        peer.last_error = None;
+        out.push(Decision::Up { node, process });
+    }
+
+    /// The peer has answered: these messages are delivered. The round trip is that of a question
+    /// that takes no work, if it was one.
+    pub fn on_answered(
+        &mut self,
+        node: NodeId,
+        connection: Connection,
+        delivered: &[Ticket],
+        round_trip_us: Option<u64>,
+        now: u64,
+    ) {
+        let of_leaving = self.leaving.get_mut(&connection).map(|(_, peer)| peer);
+        let Some(peer) = of_leaving.or_else(|| {
+            let peer = self.others.get_mut(&node)?;
+            let (State::Up(one, _) | State::Closing(one, ..)) = peer.state else {
+                return None;
+            };
+            (one == connection).then_some(peer)
+        }) else {
+            return;
+        };
+        peer.heard_at = now;
+        peer.round_trip_us = round_trip_us.or(peer.round_trip_us);
+        for ticket in delivered {
+            if let Some(bytes) = peer.tickets.remove(ticket) {
+                peer.queued -= bytes;
+                peer.sent.0 += 1;
+                peer.sent.1 += bytes as u64;
+            }
+        }
+    }
+
+    /// A connection has ended, or was not made.
+    pub fn on_closed(
+        &mut self,
+        node: NodeId,
+        connection: Connection,
+        closed: Closed,
+        now: u64,
+        out: &mut Vec<Decision>,
+    ) {
+        if let Some((node, mut peer)) = self.leaving.remove(&connection) {
+            gone(node, &mut peer, GoneReason::Left, closed.uncertain, out);
+            return;
+        }
+        let process = self.process;
+        let Some(peer) = self.others.get_mut(&node) else {
+            return;
+        };
+        let is_it = match peer.state {
+            State::Connecting(one) | State::Up(one, _) | State::Closing(one, ..) => {
+                one == connection
+            }
+            State::Waiting { .. } => false,
+        };
+        if !is_it {
+            return;
+        }
+        gone(node, peer, GoneReason::Lost, closed.uncertain, out);
+        peer.last_error = Some(closed.error);
+        if closed.why == ClosedWhy::WrongToken {
+            // It was another process's, or came late.
+            peer.theirs = None;
+            greet(node, process, peer, now, out);
+        }
+        let wait = back_off(BACK_OFF, peer.attempts);
+        // Not all at once where many lose the same peer.
+        let spread = (u64::from(self.me.as_bytes()[0]) * 31 + connection.0) % (wait / 4 + 1);
+        peer.attempts += 1;
+        peer.state = State::Waiting {
+            until: now + wait + spread,
+        };
+        self.tick(now, out);
+    }
+
+    /// Takes a message: gives the connection that has to carry it, and the ticket that names it until
+    /// it is delivered.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn send(&mut self, node: NodeId, bytes: usize) -> Result<(Connection, Ticket), NotSent> {
+        let Limits { message, queue } = self.limits;
+        let peer = self.others.get_mut(&node).ok_or(NotSent::NoSuchNode)?;
+        let State::Up(connection, _) = peer.state else {
+            return Err(NotSent::NotConnected);
+        };
+        if bytes > message {
+            return Err(NotSent::TooLarge(message));
+        }
+        // An empty queue takes any message that may be sent at all.
+        if peer.queued > 0 && peer.queued.saturating_add(bytes) > queue {
+            return Err(NotSent::QueueFull(queue));
+        }
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        peer.tickets.insert(ticket, bytes);
+        peer.queued += bytes;
+        Ok((connection, ticket))
+    }
+
+    /// The process of a peer that takes messages; `None` where it takes none.
+    pub fn process_of(&self, node: NodeId) -> Option<ProcessId> {
+        match self.others.get(&node)?.state {
+            State::Up(_, process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// All of them, by name.
+    pub fn views(&self, now: u64) -> impl Iterator<Item = PeerView> {
+        self.others.iter().map(move |(node, peer)| PeerView {
+            node: *node,
+            endpoint: peer.endpoint.clone(),
+            role: peer.role,
+            state: peer.state(now),
+            process: match peer.state {
+                State::Up(_, process) => Some(process),
+                _ => None,
+            },
+            is_inbound: peer.is_inbound,
+            round_trip_us: peer.round_trip_us,
+            queue_messages: peer.tickets.len(),
+            queue_bytes: peer.queued,
+            sent_messages: peer.sent.0,
+            sent_bytes: peer.sent.1,
+            connections: peer.connections,
+            last_error: peer.last_error.clone(),
+        })
+    }
+}
+
+fn endpoint_of(node: &Node, tls: bool) -> Endpoint {
+    Endpoint {
+        address: node.address.clone(),
+        port: node.tls_port.filter(|_| tls).unwrap_or(node.port),
+        tls,
+    }
+}
+
+fn greet(id: NodeId, process: ProcessId, peer: &mut Peer, now: u64, out: &mut Vec<Decision>) {
+    let hello = Hello {
+        process,
+        token: peer.ours,
+        wants: peer.theirs.is_none(),
+    };
+    out.push(Decision::Greet(id, hello));
+    peer.greeted_at = Some(now);
+    peer.greet_at = now + back_off(GREETING, peer.greetings);
+    peer.greetings += 1;
+}
+
+fn back_off((first, most): (u64, u64), attempts: u32) -> u64 {
+    first.saturating_mul(1 << attempts.min(20)).min(most)
+}
+
+/// A connection of the peer is closed.
+fn gone(
+    node: NodeId,
+    peer: &mut Peer,
+    reason: GoneReason,
+    mut uncertain: Vec<Ticket>,
+    out: &mut Vec<Decision>,
+) {
+    let (process, reason) = match peer.state {
+        State::Up(_, process) => (Some(process), reason),
+        State::Closing(_, process, reason) => (process, reason),
+        State::Connecting(_) | State::Waiting { .. } => (None, reason),
+    };
+    let tickets = std::mem::take(&mut peer.tickets);
+    peer.queued = 0;
+    peer.round_trip_us = None;
+    let Some(process) = process else {
+        return;
+    };
+    uncertain.retain(|ticket| tickets.contains_key(ticket));
+    uncertain.sort_unstable();
+    let not_sent = tickets.into_keys();
+    let not_sent = not_sent.filter(|ticket| uncertain.binary_search(ticket).is_err());
+    out.push(Decision::Gone {
+        node,
+        process,
+        reason,
+        not_sent: not_sent.collect(),
+        uncertain,
+    });
+}

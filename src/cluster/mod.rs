@@ -1,0 +1,480 @@
+//! The other nodes of the cluster: connections to them, and messages both ways.
+//!
+//! ```text
+//! mod         what the main thread has of it: send, events, the server's table of the cluster
+//! inbox       connections of other nodes here, and their messages, put together
+//! io          the I/O thread, and how the main thread talks to it
+//! connection  one connection to another node, on that thread
+//! ```
+//!
+//! What is decided is decided in [`gears_core::cluster`]. Nothing of this exists while the server is
+//! in no cluster: no thread, no memory, no connection.
+//!
+//! A message is delivered once, or [`ClusterEvent::PeerGone`] names it: as certainly not delivered, or
+//! as perhaps delivered. Messages may overtake each other.
+
+mod connection;
+mod inbox;
+mod io;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use gears_core::cluster::{
+    Closed, Decision, GoneReason, Hello, Limits, NodeId, NotSent, PeerView, Peers, ProcessId,
+    Ticket, Token, Topic, Topology,
+};
+
+use crate::server::{Context, TlsFiles, random_bytes, wake_main_thread};
+use connection::Link;
+use inbox::Inbox;
+pub(crate) use inbox::Received;
+use io::{Io, Order, Report};
+
+/// How often the server's table is read.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// The version of what nodes say to each other.
+pub(crate) const PROTOCOL: u64 = 1;
+
+/// Something that whoever talks to other nodes has to know. Told on the main thread, in ticks.
+#[derive(Debug)]
+pub(crate) enum ClusterEvent {
+    /// Another node sent a message.
+    Message {
+        /// Which node.
+        from: NodeId,
+        /// Which process of it.
+        process: ProcessId,
+        /// What it is about.
+        topic: Topic,
+        /// What it says.
+        bytes: Vec<u8>,
+    },
+    /// A node takes messages from now on.
+    PeerUp {
+        /// Which node.
+        node: NodeId,
+        /// Which process of it: what was with another one is gone.
+        process: ProcessId,
+    },
+    /// A node takes none any more.
+    PeerGone {
+        /// Which node.
+        node: NodeId,
+        /// Which process of it.
+        process: ProcessId,
+        /// Why.
+        reason: GoneReason,
+        /// Messages that certainly were not delivered.
+        not_sent: Vec<Ticket>,
+        /// Messages that may have been.
+        uncertain: Vec<Ticket>,
+    },
+    /// The cluster is another than before: see [`Cluster::topology`].
+    Topology,
+}
+
+/// How much there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClusterLimits {
+    /// Of what is sent.
+    pub(crate) sending: Limits,
+    /// Bytes of messages that come in, all together.
+    pub(crate) receiving: usize,
+}
+
+/// How it stands, as `RG.CLUSTER INFO` and INFO show it.
+pub(crate) struct ClusterView {
+    /// This process.
+    pub(crate) process: ProcessId,
+    /// How often the cluster was seen to be another one.
+    pub(crate) epoch: u64,
+    /// Messages that nobody has taken yet.
+    pub(crate) events: usize,
+    /// Bytes of what comes in.
+    pub(crate) receiving: usize,
+    /// Messages that nobody knew what to do with.
+    pub(crate) unclaimed: u64,
+    /// Commands of connections that are none of another node's, frames that are none, and bus messages
+    /// that are no greetings.
+    pub(crate) refused: u64,
+    /// The other nodes, with what came from each: messages, bytes.
+    pub(crate) peers: Vec<(PeerView, Received)>,
+}
+
+/// The other nodes of the cluster. Used by the main thread only.
+pub(crate) struct Cluster {
+    started: RefCell<Option<Started>>,
+    topology: RefCell<Option<Rc<Topology>>>,
+    epoch: Cell<u64>,
+    /// When the table is read next; none: at once.
+    refresh_at: Cell<Option<Instant>>,
+    events: RefCell<VecDeque<ClusterEvent>>,
+    inbox: RefCell<Inbox>,
+    /// Counted for a glance.
+    unclaimed: Cell<u64>,
+    refused: Cell<u64>,
+    /// Where its time begins.
+    begin: Instant,
+}
+
+/// What is there once the event loop has gone round.
+struct Started {
+    peers: Peers,
+    io: Io,
+    tls: Option<Rc<TlsFiles>>,
+}
+
+impl Cluster {
+    /// For a server that is one of a cluster. It begins with the first tick: a module that has only just
+    /// been loaded may have to go again, and the bus never forgets who listens.
+    pub(crate) fn new() -> Self {
+        Self {
+            started: RefCell::default(),
+            topology: RefCell::default(),
+            epoch: Cell::default(),
+            refresh_at: Cell::default(),
+            events: RefCell::default(),
+            inbox: RefCell::default(),
+            unclaimed: Cell::default(),
+            refused: Cell::default(),
+            begin: Instant::now(),
+        }
+    }
+
+    /// Milliseconds since it began.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The cluster as the server saw it last; `None` before the first time.
+    pub(crate) fn topology(&self) -> Option<Rc<Topology>> {
+        self.topology.borrow().clone()
+    }
+
+    /// Has the server's table read in the next tick: somebody met a slot that is elsewhere.
+    pub(crate) fn refresh(&self) {
+        self.refresh_at.set(None);
+        wake_main_thread();
+    }
+
+    /// Sends a message to a node. It is delivered, or named in [`ClusterEvent::PeerGone`].
+    ///
+    /// # Errors
+    /// Why it is not sent. It certainly is not delivered then.
+    pub(crate) fn send(&self, to: NodeId, topic: Topic, bytes: Vec<u8>) -> Result<Ticket, NotSent> {
+        let mut started = self.started.borrow_mut();
+        let started = started.as_mut().ok_or(NotSent::NotConnected)?;
+        let (connection, ticket) = started.peers.send(to, bytes.len())?;
+        started.io.order(Order::Send {
+            connection,
+            ticket,
+            topic,
+            bytes,
+        });
+        Ok(ticket)
+    }
+
+    /// The next of what is to be known.
+    pub(crate) fn next_event(&self) -> Option<ClusterEvent> {
+        let event = self.events.borrow_mut().pop_front();
+        if let Some(ClusterEvent::Message { bytes, .. }) = &event {
+            self.inbox.borrow_mut().take_out(bytes.len());
+        }
+        event
+    }
+
+    /// Whether there is more.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.borrow().is_empty()
+    }
+
+    /// Counts a message that nobody knew what to do with.
+    pub(crate) fn count_unclaimed(&self) {
+        self.unclaimed.set(self.unclaimed.get() + 1);
+    }
+
+    /// Does what is due. Part of every tick.
+    pub(crate) fn tick(&self, context: &Context, limits: ClusterLimits) {
+        let mut decisions = Vec::new();
+        let now = self.now();
+        self.inbox.borrow_mut().set_limit(limits.receiving);
+        if !self.start(context, limits.sending) {
+            return;
+        }
+        if let Some(started) = self.started.borrow_mut().as_mut() {
+            started.peers.set_limits(limits.sending);
+            for report in started.io.reports() {
+                on_report(&mut started.peers, report, now, &mut decisions);
+            }
+        }
+        if self.refresh_at.get().is_none_or(|at| Instant::now() >= at) {
+            self.refresh_at.set(Some(Instant::now() + REFRESH));
+            self.read_table(context, now, &mut decisions);
+            self.look_after_inbound(context, now);
+        }
+        if let Some(started) = self.started.borrow_mut().as_mut() {
+            started.peers.tick(now, &mut decisions);
+        }
+        self.carry_out(context, decisions);
+        self.wake_in_time(context, now);
+    }
+
+    /// Whether it has begun; begins it.
+    fn start(&self, context: &Context, limits: Limits) -> bool {
+        if self.started.borrow().is_some() {
+            return true;
+        }
+        let Some(me) = NodeId::parse(context.shard_id().as_bytes()) else {
+            return false;
+        };
+        let io = match Io::start(wake_main_thread) {
+            Ok(io) => io,
+            Err(error) => {
+                log::error!("no thread for connections to other nodes: {error}");
+                return false;
+            }
+        };
+        context.listen_to_bus();
+        let peers = Peers::new(me, ProcessId(random_bytes()), limits);
+        *self.started.borrow_mut() = Some(Started {
+            peers,
+            io,
+            tls: None,
+        });
+        true
+    }
+
+    fn read_table(&self, context: &Context, now: u64, decisions: &mut Vec<Decision>) {
+        let read = context.cluster_table().map(|text| Topology::parse(&text));
+        let topology = match read {
+            Some(Ok(topology)) => topology,
+            Some(Err(error)) => {
+                log::warn!("the server's table of the cluster cannot be read: {error}");
+                return;
+            }
+            None => return,
+        };
+        let tls = context.cluster_tls().map(Rc::new);
+        if let Some(started) = self.started.borrow_mut().as_mut() {
+            if started.peers.me() != topology.me {
+                // It was reset, and has another name now.
+                started.peers.rename(topology.me, decisions);
+                self.inbox.borrow_mut().clear();
+            }
+            let random = || Token(random_bytes());
+            let peers = &mut started.peers;
+            peers.on_topology(&topology, tls.is_some(), now, random, decisions);
+            started.tls = tls;
+        }
+        let changed = {
+            let before = self.topology.borrow();
+            let before = before.as_ref();
+            before.is_none_or(|before| **before != topology)
+        };
+        if changed {
+            self.epoch.set(self.epoch.get() + 1);
+            *self.topology.borrow_mut() = Some(Rc::new(topology));
+            self.events.borrow_mut().push_back(ClusterEvent::Topology);
+        }
+    }
+
+    /// Forgets connections that are gone, or of nodes that are, with what they have not sent to the end.
+    fn look_after_inbound(&self, context: &Context, now: u64) {
+        let mut started = self.started.borrow_mut();
+        let Some(Started { peers, .. }) = started.as_mut() else {
+            return;
+        };
+        let is_gone = |id, node| !(peers.knows(node) && context.has_client(id));
+        let gone = self.inbox.borrow_mut().forget(is_gone);
+        for node in gone {
+            peers.set_inbound(node, false, now);
+        }
+    }
+
+    fn carry_out(&self, context: &Context, decisions: Vec<Decision>) {
+        for decision in decisions {
+            match decision {
+                Decision::Greet(node, hello) => {
+                    // Where there is no link yet, it is sent again.
+                    let _sent = context.send_on_bus(node, &hello.encode());
+                }
+                Decision::Connect {
+                    node,
+                    connection,
+                    endpoint,
+                    token,
+                } => {
+                    let started = self.started.borrow();
+                    let Some(started) = started.as_ref() else {
+                        continue;
+                    };
+                    started.io.order(Order::Connect(Box::new(Link {
+                        node,
+                        connection,
+                        tls: started.tls.as_deref().filter(|_| endpoint.tls).cloned(),
+                        endpoint,
+                        token,
+                        me: started.peers.me(),
+                        process: started.peers.process(),
+                    })));
+                }
+                Decision::Close(_, connection) => {
+                    if let Some(started) = self.started.borrow().as_ref() {
+                        started.io.order(Order::Close(connection));
+                    }
+                }
+                Decision::Up { node, process } => {
+                    let event = ClusterEvent::PeerUp { node, process };
+                    self.events.borrow_mut().push_back(event);
+                }
+                Decision::Gone {
+                    node,
+                    process,
+                    reason,
+                    not_sent,
+                    uncertain,
+                } => {
+                    self.events.borrow_mut().push_back(ClusterEvent::PeerGone {
+                        node,
+                        process,
+                        reason,
+                        not_sent,
+                        uncertain,
+                    });
+                }
+            }
+        }
+    }
+
+    /// A timer, if something is due before the server's own clock brings the next tick.
+    fn wake_in_time(&self, context: &Context, now: u64) {
+        /// The server's clock ticks so often, in milliseconds, if it is slow.
+        const CLOCK: u64 = 100;
+        let started = self.started.borrow();
+        let next = started
+            .as_ref()
+            .and_then(|started| started.peers.next_time());
+        if let Some(at) = next.filter(|at| *at < now + CLOCK) {
+            context.wake_in(at.saturating_sub(now));
+        }
+    }
+
+    /// Something came over the cluster bus. It may be in the middle of anything.
+    pub(crate) fn on_bus_message(&self, from: NodeId, bytes: &[u8]) {
+        let Some(hello) = Hello::decode(bytes) else {
+            self.count_refused();
+            return;
+        };
+        let Ok(mut started) = self.started.try_borrow_mut() else {
+            // It comes again.
+            return;
+        };
+        if let Some(started) = started.as_mut() {
+            started.io.keep(Report::Hello(from, hello));
+            wake_main_thread();
+        }
+    }
+
+    /// A client says that it is another node, and shows a token.
+    ///
+    /// # Errors
+    /// The error reply.
+    pub(crate) fn admit(
+        &self,
+        client: u64,
+        from: NodeId,
+        process: ProcessId,
+        token: &[u8],
+    ) -> Result<ProcessId, String> {
+        let mut started = self.started.borrow_mut();
+        let started = started
+            .as_mut()
+            .ok_or("LOADING this node does not talk to others yet")?;
+        if !started.peers.is_member(from, token) {
+            self.count_refused();
+            return Err("WRONGTOKEN this is not the token that the node was given".into());
+        }
+        self.inbox.borrow_mut().admit(client, from, process);
+        started.peers.set_inbound(from, true, self.now());
+        Ok(started.peers.process())
+    }
+
+    /// A client sends a frame; without bytes it only asks for an answer.
+    ///
+    /// # Errors
+    /// The error reply.
+    pub(crate) fn take_frame(&self, client: u64, frame: &[u8], limit: usize) -> Result<(), String> {
+        match self.inbox.borrow_mut().take(client, frame, limit) {
+            Ok(Some(message)) => {
+                self.events.borrow_mut().push_back(message);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(None) => {
+                self.count_refused();
+                Err("NOPERM this connection is not that of another node of the cluster".into())
+            }
+            Err(Some(error)) if error.may_come_again() => Err(format!("BUSY {error}")),
+            Err(Some(error)) => {
+                self.count_refused();
+                Err(format!("ERR {error}"))
+            }
+        }
+    }
+
+    fn count_refused(&self) {
+        self.refused.set(self.refused.get() + 1);
+    }
+
+    /// How it stands; `None` before it began.
+    pub(crate) fn view(&self) -> Option<ClusterView> {
+        let started = self.started.borrow();
+        let started = started.as_ref()?;
+        let inbox = self.inbox.borrow();
+        let peers = started.peers.views(self.now());
+        Some(ClusterView {
+            process: started.peers.process(),
+            epoch: self.epoch.get(),
+            events: self.events.borrow().len(),
+            receiving: inbox.used(),
+            unclaimed: self.unclaimed.get(),
+            refused: self.refused.get(),
+            peers: peers
+                .map(|peer| {
+                    let received = inbox.received(peer.node);
+                    (peer, received)
+                })
+                .collect(),
+        })
+    }
+}
+
+fn on_report(peers: &mut Peers, report: Report, now: u64, decisions: &mut Vec<Decision>) {
+    match report {
+        Report::Hello(from, hello) => peers.on_hello(from, hello, now, decisions),
+        Report::Opened {
+            node,
+            connection,
+            process,
+        } => peers.on_opened(node, connection, process, now, decisions),
+        Report::Answered {
+            node,
+            connection,
+            delivered,
+            round_trip_us,
+        } => peers.on_answered(node, connection, &delivered, round_trip_us, now),
+        Report::Closed {
+            node,
+            connection,
+            closed,
+        } => {
+            let Closed { error, .. } = &closed;
+            log::debug!("connection to node {node}: {error}");
+            peers.on_closed(node, connection, closed, now, decisions);
+        }
+    }
+}
