@@ -17,6 +17,8 @@ CALLBACKS = {
 # How far one stream may get ahead of what was added to others before: less than a share when it is read, and with async
 # callbacks as much again for each of two prefetch queues that do not begin their share with a run.
 AHEAD = {"sync": SHARE - 1, "async": 3 * SHARE, "async with a block": 3 * SHARE}
+# With options a share runs ahead of the window of each of two streams, beside the callback.
+BESIDE = 2 * SHARE
 
 every_kind = pytest.mark.parametrize("kind", CALLBACKS)
 with_and_without = pytest.mark.parametrize("options", [None, {"on_failure": "retry"}], ids=["plain", "options"])
@@ -59,6 +61,11 @@ def lead(started):
     return most
 
 
+def bound(kind, options):
+    """By how many entries a stream may get ahead of one that was added to another before."""
+    return AHEAD[kind] + (BESIDE if options and kind != "sync" else 0)
+
+
 def seen(server, number=0):
     return [tuple(line.split()) for line in server.seen(str(number))]
 
@@ -72,7 +79,7 @@ def test_of_what_a_transaction_adds_to_several_streams_none_gets_far_ahead(serve
     server.wait(lambda: len(server.seen("0")) >= len(added), lambda: len(server.seen("0")))
     started = seen(server)
     assert sorted(started) == sorted(added)
-    assert lead(started) <= AHEAD[kind]
+    assert lead(started) <= bound(kind, options)
 
 
 @every_kind
@@ -84,7 +91,7 @@ def test_with_two_consumers_none_of_their_streams_gets_far_ahead(server, kind, o
         server.wait(lambda number=number: len(server.seen(str(number))) >= len(added), lambda: server.log_text()[-2000:])
         started = seen(server, number)
         assert sorted(started) == sorted(added)
-        assert lead(started) <= AHEAD[kind]
+        assert lead(started) <= bound(kind, options)
 
 
 @every_kind

@@ -7,6 +7,10 @@
 //! room, so that it could start an entry. So no stream is read further ahead of an entry added
 //! before to an open one than by less than a run. One whose window is full does not hold up others.
 //!
+//! What is said of reading holds for consumers with options when they dispatch: what they read waits in
+//! their batcher until then. Those that put entries together, or in groups, have no such order: they would
+//! have to wait for what comes later.
+//!
 //! Only what the core was told of is counted. Where it is not known what a stream holds, its order
 //! is forgotten: then it neither waits for others nor has them wait.
 

@@ -87,6 +87,8 @@ pub(super) struct Now<'a> {
     pub(super) further: usize,
     /// Entries that are worth reading beyond these.
     pub(super) ahead: usize,
+    /// Entries that wait and may be dispatched before those of other streams are.
+    pub(super) allowance: usize,
     /// Unix milliseconds.
     pub(super) ms: u64,
     /// Whether there is nothing left to be read.
@@ -220,6 +222,11 @@ impl Batcher {
         !self.waiting.is_empty()
     }
 
+    /// How many entries wait that were not dispatched.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
@@ -268,7 +275,7 @@ impl Batcher {
     /// what is known of them.
     pub(super) fn is_ready(&self, now: Now<'_>) -> bool {
         let has_room = now.free > 0 || now.further > 0;
-        let may_take = !self.is_stuck || Self::queues(now);
+        let may_take = now.allowance > 0 && (!self.is_stuck || Self::queues(now));
         let redrives = self.redrives.as_ref();
         let comes_again =
             !self.requeued.is_empty() || redrives.is_some_and(|one| !one.read.is_empty());
@@ -393,6 +400,9 @@ impl Batcher {
 
     /// Takes a batch of what waits.
     fn take(&mut self, now: Now<'_>) -> Option<Load> {
+        if now.allowance == 0 {
+            return None;
+        }
         let most = now.policy.batch.unwrap_or(1);
         let wanted = self.wanted(now.policy);
         let queues = Self::queues(now);
@@ -515,13 +525,18 @@ impl Batcher {
 
     /// How many batches beyond the window may wait beside the callback, where so many entries are
     /// worth that. A failure has them come back, so it takes as many that end well before there are
-    /// as many again. Places of earlier code are known here alone.
+    /// as many again. Before the first failure all streams of a consumer have as many, so that none
+    /// runs away from the others. Places of earlier code are known here alone.
     pub(super) fn ahead(&self, entries: usize, policy: &Policy) -> usize {
         if self.with_old_code > 0 {
             return 0;
         }
         let most = entries.min(AHEAD_MAX) / policy.batch.unwrap_or(1);
-        most.min(self.calm)
+        if self.failures == 0 {
+            most
+        } else {
+            most.min(self.calm)
+        }
     }
 
     fn note_call(&mut self, failed: bool) {

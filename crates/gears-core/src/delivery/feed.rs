@@ -125,6 +125,18 @@ impl Feed {
         Self::Batched(batched)
     }
 
+    /// Whether its entries go to the callback in about the order in which all of an async consumer's
+    /// streams got theirs. What is put together, or waits for others of its group, has to wait for entries
+    /// that come later.
+    pub(super) fn keeps_arrival_order(&self, policy: Option<&Policy>) -> bool {
+        match self {
+            Self::Prefetch => true,
+            Self::Batched(_) => {
+                policy.is_some_and(|policy| policy.batch.is_none() && policy.order_by.is_none())
+            }
+        }
+    }
+
     pub(super) fn is_batched(&self) -> bool {
         self.batcher().is_some()
     }
@@ -323,9 +335,24 @@ impl Subscription {
             free: room.saturating_sub(batcher.lanes()),
             further: further.saturating_sub(batcher.in_flight_count()),
             ahead: entries.saturating_sub(ahead.saturating_mul(policy.batch.unwrap_or(1))),
+            allowance: usize::try_from(context.allowance).unwrap_or(usize::MAX),
             ms: context.now_ms,
             at_end: self.is_at_end(),
             reads_on: false,
+        }
+    }
+
+    /// Whether another entry could go to the callback, or wait beside it.
+    pub(super) fn has_place(&self, context: FeedContext<'_>) -> bool {
+        match &self.feed {
+            // Places that wait for their commit are free before this tick ends.
+            Feed::Prefetch => {
+                self.cursor.in_flight_count() < self.prefetch_window(context.spec.window)
+            }
+            Feed::Batched(batched) => {
+                let now = self.now(&batched.batcher, context);
+                now.free > 0 || now.further > 0
+            }
         }
     }
 

@@ -72,7 +72,7 @@ struct RegisteredConsumer {
     spec: ConsumerSpec,
     /// In the order of discovery.
     subs: Places,
-    /// How its streams are read, if they are async and their prefetch queues keep the window.
+    /// How its streams are read, if it is async and they [keep](Feed::keeps_arrival_order) that order.
     order: ArrivalOrder,
     /// Whether it has no code to run, and waits for some.
     suspended: bool,

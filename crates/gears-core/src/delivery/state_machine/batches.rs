@@ -86,9 +86,17 @@ impl Delivery {
     fn release(&mut self, sub: SubscriptionKey) -> Option<Batch> {
         let number = self.batches + 1;
         let state = self.subs.get_mut(sub)?;
-        let context = self.consumers[state.consumer].feed_context(sub, self.now_ms);
-        let batch = state.release(number, context)?;
+        let consumer = &mut self.consumers[state.consumer];
+        let waiting = state.feed.batcher()?.waiting_count();
+        let batch = state.release(number, consumer.feed_context(sub, self.now_ms))?;
         self.batches = number;
+        let batcher = state.feed.batcher()?;
+        let taken = waiting.saturating_sub(batcher.waiting_count());
+        consumer.order.take(sub, taken as u64);
+        if !batcher.has_waiting() && !state.tail.has_unread {
+            // Some of it may have been deleted before it was read.
+            consumer.order.forget(sub);
+        }
         Some(batch)
     }
 
@@ -109,6 +117,8 @@ impl Delivery {
             entries += batch.items.len();
             batches.push(batch);
         }
+        // Its window may be full now.
+        self.schedule_next_in_order(sub);
     }
 
     /// Entries were read.
@@ -189,9 +199,15 @@ impl Delivery {
             // It waits in the stream.
             state.put_back();
         }
+        let is_all_dispatched = state.feed.batcher().is_none_or(|one| !one.has_waiting());
         let stream = state.stream;
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.order.take(sub, filtered);
+        if end && is_all_dispatched {
+            consumer.order.forget(sub);
+        }
         if filtered > 0 {
-            self.consumers[state.consumer].totals.filtered += filtered;
+            consumer.totals.filtered += filtered;
             self.queue_commit(sub);
             self.queue_trim(stream);
         }

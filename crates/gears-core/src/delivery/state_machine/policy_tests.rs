@@ -1,5 +1,6 @@
 //! What the model test of consumers with a policy found, each in its shortest form.
 
+mod arrivals;
 mod durations;
 mod filters;
 mod redrives;
@@ -8,9 +9,9 @@ mod together;
 use super::super::Reach;
 use super::super::batcher::{Batch, Tried};
 use super::super::checkpoint::Checkpoint;
-use super::super::event::{Dispatch, End, Failure};
+use super::super::event::{Dispatch, End, Failure, ReadRequest};
 use super::super::id::EntryId;
-use super::super::policy::{Backoff, OnFailure, Policy, Start};
+use super::super::policy::{Backoff, OnFailure, Policy, Scope, Start};
 use super::super::record::{Item, RecordBatch};
 use super::super::redrives::FoundLetter;
 use super::*;

@@ -113,17 +113,17 @@ impl Delivery {
 
     /// Says in the order of its consumer's streams whether this one is open.
     pub(super) fn note_open(&mut self, consumer: ConsumerKey, sub: SubscriptionKey) {
-        let is_open = self.is_open(&self.subs.at(sub));
+        let is_open = self.is_open(sub);
         self.consumers[consumer].order.set_open(sub, is_open);
     }
 
-    /// Whether a stream could start an entry, if its prefetch queue had one.
-    pub(super) fn is_open(&self, state: &Subscription) -> bool {
+    /// Whether a stream could give the callback an entry, if it had one.
+    pub(super) fn is_open(&self, sub: SubscriptionKey) -> bool {
+        let state = &*self.subs.at(sub);
         let consumer = &self.consumers[state.consumer];
-        // Places that wait for their commit are free before this tick ends.
         !(consumer.suspended || state.phase != Phase::Running || self.is_blocked(state))
             && self.is_active()
-            && state.cursor.in_flight_count() < state.prefetch_window(consumer.spec.window)
+            && state.has_place(consumer.feed_context(sub, self.now_ms))
     }
 
     pub(super) fn schedule_one(&mut self, sub: SubscriptionKey) {

@@ -28,12 +28,12 @@ impl Delivery {
             let state = self.subs.at_mut(sub);
             let policy = self.consumers[state.consumer].spec.policy.as_deref();
             state.note_added(appended, policy, self.now_ms);
-            let is_batched = state.feed.is_batched();
+            let is_ordered = state.feed.keeps_arrival_order(policy);
             if appended > 0 && self.is_sync(sub) {
                 if self.is_runnable(sub) {
                     self.urgent.push(sub, appended);
                 }
-            } else if appended > 0 && !is_batched {
+            } else if appended > 0 && is_ordered {
                 let consumer = self.subs.consumer_of(sub);
                 if let Some(other) = self.consumers[consumer].order.push(sub, appended) {
                     self.note_open(consumer, other);

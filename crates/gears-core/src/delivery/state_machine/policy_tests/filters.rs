@@ -130,8 +130,16 @@ fn where_a_new_filter_leaves_nothing_to_try_again_nothing_waits() {
     };
     for fails_first in [true, false] {
         let (mut core, consumer) = core(1, before.clone(), 2);
-        let sub = fetch(&mut core, &[(1, "a"), (2, "b")]);
-        assert_eq!(batches(&mut core), [(1, vec![1])]);
+        let Some(Dispatch::Read(ReadRequest { sub, .. })) = core.next_dispatch(false) else {
+            panic!("a read is due");
+        };
+        let batch = batch(&[(1, "a")]);
+        let end = false;
+        core.on(Event::Fetched { sub, batch, end });
+        let Some(Dispatch::Deliver { batch, .. }) = core.next_dispatch(false) else {
+            panic!("a batch is due");
+        };
+        assert_eq!((batch.number, seqs(&batch)), (1, vec![1]));
         let after = spec(
             1,
             Policy {

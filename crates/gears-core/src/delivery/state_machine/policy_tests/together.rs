@@ -14,7 +14,12 @@ fn together(core: &mut Delivery) -> Vec<Vec<u64>> {
 
 #[test]
 fn batches_go_together_as_far_as_the_window_has_room() {
-    let (mut core, _) = core(3, policy(), 5);
+    // None of it runs ahead of the window.
+    let policy = Policy {
+        scope: Scope::Consumer,
+        ..policy()
+    };
+    let (mut core, _) = core(3, policy, 5);
     fetch(
         &mut core,
         &[(1, ""), (2, ""), (3, ""), (4, ""), (5, "")][..4],
