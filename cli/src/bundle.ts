@@ -14,6 +14,8 @@ export interface Bundle {
     readonly file: string;
     /** The script: the prologue, then everything. */
     readonly code: string;
+    /** The files that it was made of, from the project's folder; empty for one that was bundled before. */
+    readonly inputs: readonly string[];
     /** Where in the source a place of it is. */
     readonly positions: Positions;
 }
@@ -51,6 +53,7 @@ export async function bundle(project: Project, options: { minify?: boolean } = {
         // The module shows names of functions in errors.
         keepNames: options.minify ?? false,
         sourcemap: 'linked',
+        metafile: true,
         banner: { js: prologue(project.name) },
         // Packages ask for it, and there is no `process` in the module.
         define: { 'process.env.NODE_ENV': '"production"' },
@@ -76,7 +79,8 @@ export async function bundle(project: Project, options: { minify?: boolean } = {
     const places = namedFrom(project.folder, dirname(project.outfile), JSON.parse(map.text) as SourceMapPayload);
     keepMap(project, script.text, places);
     const positions = new Positions(project.name, places);
-    return { name: project.name, file: project.outfile, code: script.text, positions };
+    const inputs = Object.keys(result.metafile.inputs);
+    return { name: project.name, file: project.outfile, code: script.text, inputs, positions };
 }
 
 async function explain(error: unknown): Promise<string> {
@@ -100,7 +104,7 @@ export function readBundle(file: string): Bundle {
     if (first === null) {
         throw new Failure(`${file} does not begin with a line such as '${prologue('lib')}'`, EXIT.usage);
     }
-    return { name: first.name, file, code, positions: new Positions(first.name, mapBeside(file)) };
+    return { name: first.name, file, code, inputs: [], positions: new Positions(first.name, mapBeside(file)) };
 }
 
 /** The source map that lies beside a script, if one does. */

@@ -5,7 +5,7 @@ import { connect as open } from './connection.js';
 
 export type { Redis } from 'ioredis';
 export type { Text } from './fakes/bytes.js';
-export { fakeClient, redisError, type Answers, type Call, type FakeAsyncClient, type FakeClient } from './fakes/client.js';
+export { fakeClient, redisError, type Answers, type Call, type FakeAsyncClient, type FakeClient, type RemoteCall } from './fakes/client.js';
 export { fakeClock, type FakeClock } from './fakes/clock.js';
 export { fakeEntry, fakeEvent, type FakeEntry, type FakeEvent, type FakeFields, type FakeValue } from './fakes/data.js';
 export { fakeLibrary, type FakeLibrary } from './fakes/library.js';

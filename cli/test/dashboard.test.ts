@@ -9,8 +9,7 @@ import { after, before, test } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
-import { eventually } from '../src/testing.js';
-import { start } from './gears.js';
+import { eventually, start } from './gears.js';
 
 /** `good` entries succeed; `bad` ones fail until the key `healed` is there; `<b>` is what an attacker would write. */
 const LIBRARY = `#!js name=lib

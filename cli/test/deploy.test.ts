@@ -7,8 +7,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { libraries } from '../src/server.js';
-import { eventually } from '../src/testing.js';
-import { folder, gears, script } from './gears.js';
+import { eventually, folder, gears, script } from './gears.js';
 
 const CONSUMER = "redis.register_stream_consumer('c', 's:', 1, false, () => {});";
 const FUNCTION = "redis.register_function('f', () => redis.config.limit);";

@@ -10,8 +10,7 @@ import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { Positions } from '../src/positions.js';
 import { readProject } from '../src/project.js';
-import { eventually } from '../src/testing.js';
-import { folder, gears, start } from './gears.js';
+import { eventually, folder, gears, start } from './gears.js';
 
 const where = folder();
 let project: string;
@@ -116,6 +115,22 @@ test('places in a bundle are said as places in the source, and others stay', asy
         assert.equal(positions.resolve(other), other);
     }
     assert.equal(new Positions('shop', null).resolve('shop:1:1 (line 1)'), 'shop:1:1 (line 1)');
+});
+
+test('what is no part of the source changes nothing, and what is does, whatever it is called', async () => {
+    writeFileSync(join(project, 'src/terms.txt'), 'first');
+    source("import terms from './terms.txt';\nredis.register_function('f', () => terms);");
+    const dev = new Dev();
+    const [, socket] = await dev.said(/redis-cli -s (\S+)/);
+    await dev.said(/Watching/);
+    writeFileSync(join(project, 'output.txt'), dev.text);
+    writeFileSync(join(project, 'src/terms.txt'), 'second');
+    const redis = await connect({ url: `unix://${socket}` });
+    await eventually(async () => (await redis.call('RG.FCALL', 'shop', 'f', '0')) === 'second');
+    redis.disconnect();
+    assert.match(dev.notes, /src\/terms\.txt changed/);
+    assert.doesNotMatch(dev.notes, /output\.txt/);
+    assert.equal(await dev.end(), 0);
 });
 
 test('a wrong call is refused', async () => {

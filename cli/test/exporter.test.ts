@@ -7,8 +7,7 @@ import { after, before, test } from 'node:test';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { moduleInfo } from '../src/server.js';
-import { eventually } from '../src/testing.js';
-import { gears, start } from './gears.js';
+import { eventually, gears, start } from './gears.js';
 
 const LIBRARY = `#!js name=lib
 redis.register_stream_consumer('book', 's:', 1, false, (c, data) => {
@@ -131,7 +130,7 @@ test('a server that is gone is down, and up again when it is back', async () => 
     assert.equal(await up(), 0);
     const second = await LocalServer.start({}, '--port', String(port), '--bind', '127.0.0.1');
     try {
-        await eventually(async () => (await up()) === 1, { timeoutMs: 10_000 });
+        await eventually(async () => (await up()) === 1, { timeoutMs: 60_000 });
     } finally {
         await second.stop();
     }

@@ -83,6 +83,19 @@ test('an async client takes the lock, and a client does once what it is to do on
     assert.equal(client.allow_block(), false);
 });
 
+test('remote functions are answered, on the shard of a key and on all', async () => {
+    const client = fakeClient().remote('count', (by: number) => by + 1).remote('broken', new Error('no'));
+    assert.equal(await client.async.run_on_key('k', 'count', 4), 5);
+    const [results, errors] = await client.async.run_on_all_shards({ name: 'count' }, 7);
+    assert.deepEqual([[...results], results.shards, errors], [[8], ['fake'], []]);
+    await assert.rejects(client.async.run_on_key('k', 'broken'), /no/);
+    assert.deepEqual((await client.async.run_on_all_shards('broken'))[1].map(String), ['Error: no']);
+    await assert.rejects(client.async.run_on_key('k', 'nosuch'), /no answer for the remote function 'nosuch'/);
+    assert.deepEqual(client.remote_calls.slice(0, 2), [
+        { name: 'count', key: 'k', args: [4] }, { name: 'count', key: null, args: [7] },
+    ]);
+});
+
 test('an event has what read_value adds, if it is given a value', () => {
     assert.deepEqual({ ...fakeEvent('del', 'k') }, { event: 'del', key: 'k' });
     assert.deepEqual({ ...fakeEvent('del', 'k', null) }, { event: 'del', key: 'k', type: 'empty', value: null });
@@ -99,9 +112,11 @@ test('a library gives the callbacks that its top level registers, and what it lo
         const redis = redisOf();
         redis.register_function('f', () => redis.config.limit, { flags: ['no-writes'] });
         redis.register_stream_consumer('c', new TextEncoder().encode('s:'), 3n, true, (client: any) => client.call('PING'), { batch: 7 });
+        redis.register_remote_function('r', async () => 6);
         redis.register_notifications_consumer('t', 'k:', async () => redis.log('seen', 'debug'));
     }, { config: { limit: 9 } });
     assert.equal(library.function('f')(fakeClient()), 9);
+    assert.equal(await library.remote('r')(fakeClient().async), 6);
     assert.equal(library.consumer('c')(fakeClient({ PING: 'PONG' }), fakeEntry('s:1', {})), 'PONG');
     await library.trigger('t')(fakeClient().async, fakeEvent('set', 'k:1'));
     assert.deepEqual(library.logged, [{ level: 'debug', message: 'seen' }]);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { packageFile } from '../src/package.js';
+import { eventually as poll } from '../src/testing.js';
 
 export interface Outcome {
     readonly code: number | null;
@@ -68,3 +69,6 @@ export function script(where: string, name: string, body: string): string {
     writeFileSync(path, `#!js name=${name}\n${body}\n`);
     return path;
 }
+
+/** Waits for what has to come. The machine may be busy with much else. */
+export const eventually: typeof poll = (ask, options) => poll(ask, { timeoutMs: 60_000, ...options });

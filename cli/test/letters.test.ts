@@ -6,8 +6,7 @@ import { connect } from '../src/connection.js';
 import { redrives } from '../src/letters.js';
 import { LocalServer } from '../src/local_server.js';
 import { consumerFigures } from '../src/server.js';
-import { eventually } from '../src/testing.js';
-import { gears } from './gears.js';
+import { eventually, gears } from './gears.js';
 
 // An entry fails with its field `error` unless the key `healed` is there, and for good where it says so.
 const LIBRARY = `#!js name=lib

@@ -7,8 +7,7 @@ import { after, before, test } from 'node:test';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { packageFile } from '../src/package.js';
-import { eventually } from '../src/testing.js';
-import { start } from './gears.js';
+import { eventually, start } from './gears.js';
 
 let server: LocalServer;
 let exporter: ChildProcess;

@@ -10,9 +10,8 @@ import { LocalServer } from '../src/local_server.js';
 import { Places } from '../src/places.js';
 import { readProject } from '../src/project.js';
 import { keepMap, keptOf } from '../src/source_maps.js';
-import { eventually } from '../src/testing.js';
 import { Watch } from '../src/watch/watch.js';
-import { folder, gears } from './gears.js';
+import { eventually, folder, gears } from './gears.js';
 
 const where = folder();
 const project = mkdtempSync(join(where, 'project-'));

@@ -7,14 +7,13 @@ import { press } from '../src/commands/top.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { packageFile } from '../src/package.js';
-import { eventually } from '../src/testing.js';
 import { frame, type Shown } from '../src/top/frame.js';
 import { cut, parts, shares, widthOf, wrap } from '../src/top/layout.js';
 import { sortConsumers, SORTS } from '../src/top/order.js';
 import { rendered } from '../src/top/screen.js';
 import type { ConsumerRow } from '../src/watch/rates.js';
 import { topmost } from '../src/words.js';
-import { gears } from './gears.js';
+import { eventually, gears } from './gears.js';
 
 const CONSUMER: ConsumerRow = {
     library: 'lib', consumer: 'book', state: 'running', error: null, reason: null, dead_letter: null, streams: 3,

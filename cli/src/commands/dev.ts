@@ -27,6 +27,8 @@ export interface DevOptions extends Address, Programs {
 
 /** Editors write a file in several steps. */
 const SETTLED_MS = 100;
+/** What may be part of the source although it was not yet: it may be what an import is waiting for. */
+const SOURCE = /\.[mc]?[jt]sx?$|(^|[/\\])(gears|package|tsconfig)\.json$/;
 /** What a change of never changes the library. */
 const IGNORED = /(^|[/\\])(node_modules|\.git|\.gears|tests)([/\\]|$)/;
 
@@ -115,6 +117,8 @@ class Session {
     readonly #output: Output;
     /** Of what was bundled last. */
     #positions: Positions;
+    /** The files that the library was made of last. */
+    #inputs: ReadonlySet<string> = new Set();
     #running: Promise<void> | null = null;
     #isStale = false;
 
@@ -125,8 +129,11 @@ class Session {
         this.#positions = new Positions(project.name, null);
     }
 
-    /** A file of the project changed. */
+    /** A file of the project changed. What is no part of the source may be what this command writes itself. */
     async changed(file: string): Promise<void> {
+        if (!SOURCE.test(file) && !this.#inputs.has(file)) {
+            return;
+        }
         this.#output.note(`${file} changed`);
         this.#isStale = true;
         if (this.#running === null) {
@@ -155,6 +162,7 @@ class Session {
             const { name, config } = this.#project;
             const script = await bundle(this.#project);
             this.#positions = script.positions;
+            this.#inputs = new Set(script.inputs);
             const how = { config: config === null ? null : JSON.stringify(config) };
             noteLoad(this.#project, await withServer(this.#address, redis => load(redis, script, how)));
             const ms = Date.now() - begun;

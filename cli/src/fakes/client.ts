@@ -24,6 +24,13 @@ export type Answer =
 /** A command that was run: its name in upper case, and its arguments as the server gets them. */
 export type Call = readonly [command: string, ...args: (string | Buffer)[]];
 
+/** A remote function that was called: on the shard of that key, or on all shards, where there is none. */
+export interface RemoteCall {
+    readonly name: string;
+    readonly key: string | Buffer | null;
+    readonly args: readonly unknown[];
+}
+
 /** Answers by the names of commands. */
 export type Answers = Readonly<Record<string, Answer>>;
 
@@ -43,7 +50,10 @@ export class FakeClient {
     readonly async: FakeAsyncClient;
     /** What `allow_block` gives. */
     canBlock = true;
+    /** The remote functions that were called, the first one first. */
+    readonly remote_calls: RemoteCall[] = [];
     readonly #answers = new Map<string, Answer>();
+    readonly #remote = new Map<string, Answer>();
     readonly #done = new Set<string>();
 
     constructor(answers: Answers = {}) {
@@ -57,18 +67,30 @@ export class FakeClient {
         return this;
     }
 
+    /** Answers a remote function so from now on. */
+    remote(name: string, answer: Answer): this {
+        this.#remote.set(name, answer);
+        return this;
+    }
+
+    /** Calls a remote function, as `async` code may. */
+    async callRemote(name: string | { readonly name: string }, key: unknown, args: readonly unknown[]): Promise<any> {
+        const called = typeof name === 'string' ? name : name.name;
+        this.remote_calls.push({ name: called, key: key === null ? null : argument(key), args });
+        if (!this.#remote.has(called)) {
+            throw new Error(`the fake client has no answer for the remote function '${called}': remote() gives it one`);
+        }
+        return given(this.#remote.get(called), args);
+    }
+
     call(command: string | String, ...args: Argument[]): any {
         const name = String(command).toUpperCase();
-        const given = args.map(argument);
-        this.calls.push([name, ...given]);
+        const sent = args.map(argument);
+        this.calls.push([name, ...sent]);
         if (!this.#answers.has(name)) {
             throw new Error(`the fake client has no answer for ${name}: fakeClient({ ${name}: ... }) gives it one`);
         }
-        const answer = this.#answers.get(name);
-        if (answer instanceof Error) {
-            throw answer;
-        }
-        return typeof answer === 'function' ? answer(...given) : answer;
+        return given(this.#answers.get(name), sent);
     }
 
     /** The same, with bytes in place of strings. */
@@ -113,6 +135,29 @@ export class FakeAsyncClient {
     once<R>(record: any, work: (client: any) => R, options?: unknown): R | undefined {
         return this.#client.once(record, work, options);
     }
+
+    /** Gives what the client's `remote` was told. */
+    async run_on_key(key: any, name: string | { readonly name: string }, ...args: any[]): Promise<any> {
+        return this.#client.callRemote(name, key, args);
+    }
+
+    /** The same, as the one shard there is. */
+    async run_on_all_shards(name: string | { readonly name: string }, ...args: any[]): Promise<[results: any, errors: unknown[]]> {
+        try {
+            const result = await this.#client.callRemote(name, null, args);
+            return [Object.assign([result], { shards: ['fake'] }), []];
+        } catch (error) {
+            return [Object.assign([], { shards: [] }), [error]];
+        }
+    }
+}
+
+/** What an answer gives. */
+function given(answer: Answer | undefined, args: readonly unknown[]): unknown {
+    if (answer instanceof Error) {
+        throw answer;
+    }
+    return typeof answer === 'function' ? answer(...args) : answer;
 }
 
 /** A client that gives these answers, by the names of the commands. */
@@ -121,15 +166,15 @@ export function fakeClient(answers: Answers = {}): FakeClient {
 }
 
 /** An argument as the server gets it. The module refuses the others, too. */
-function argument(given: unknown): string | Buffer {
-    if (given instanceof String || ['string', 'number', 'bigint', 'boolean'].includes(typeof given)) {
-        return String(given);
+function argument(value: unknown): string | Buffer {
+    if (value instanceof String || ['string', 'number', 'bigint', 'boolean'].includes(typeof value)) {
+        return String(value);
     }
-    if (given instanceof ArrayBuffer || given instanceof SharedArrayBuffer) {
-        return Buffer.from(given);
+    if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {
+        return Buffer.from(value);
     }
-    if (ArrayBuffer.isView(given)) {
-        return Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+    if (ArrayBuffer.isView(value)) {
+        return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     }
     throw new TypeError(
         "Bad argument was given to 'call', argument must be either String or ArrayBuffer, or a number, a boolean or a view of an ArrayBuffer",

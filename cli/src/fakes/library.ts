@@ -30,6 +30,8 @@ export class FakeLibrary {
     readonly functions = new Map<string, FakeFunction>();
     readonly consumers = new Map<string, FakeConsumer>();
     readonly triggers = new Map<string, FakeTrigger>();
+    /** Those of `register_remote_function`. */
+    readonly remotes = new Map<string, FakeFunction>();
     /** What `redis.log` was given, the first line first. */
     readonly logged: { readonly level: string; readonly message: string }[] = [];
 
@@ -40,6 +42,10 @@ export class FakeLibrary {
 
     consumer(name: string): Callback {
         return named('consumer', this.consumers, name);
+    }
+
+    remote(name: string): Callback {
+        return named('remote function', this.remotes, name);
     }
 
     trigger(name: string): Callback {
@@ -83,6 +89,9 @@ export async function fakeLibrary(
         v8_version: () => process.versions.v8,
         register_function: addFunction,
         register_async_function: addFunction,
+        register_remote_function: (name: unknown, callback: Callback, more: unknown = {}): void => {
+            library.remotes.set(isNew(library.remotes, name), { callback, options: more });
+        },
         register_stream_consumer: (
             name: unknown,
             prefix: unknown,
@@ -100,7 +109,7 @@ export async function fakeLibrary(
     };
     Object.defineProperty(globalThis, 'redis', { value: redis, configurable: true, writable: true });
     await run();
-    if (library.functions.size + library.consumers.size + library.triggers.size === 0) {
+    if (library.functions.size + library.consumers.size + library.triggers.size + library.remotes.size === 0) {
         throw new Error('nothing was registered: a module runs once, and this one may have been imported before');
     }
     return library;
