@@ -30,9 +30,10 @@ TIMES = ["lag_ms_p50", "lag_ms_p99", "processing_ms_p50", "processing_ms_p99"]
 FIGURES = ["calls", "errors", "running", "duration_ms_p50", "duration_ms_p99", "duration_ms_max", "locked_ms", "bytes"]
 RECENT_TIMES = [f"{which}_ms_{part}" for which in ("lag", "processing") for part in ("p50", "p99", "max")]
 ERRORS = ["last_error", "last_error_stack", "last_error_time", "last_error_id", "last_error_stream", "error_classes"]
+BACKLOG = ["backlog_entries", "backlog_exact", "oldest_pending_ms"]
 OF_CONSUMER = [
     "name", "library", "prefix", "window", "trim", "options", "state", "error", "streams",
-    *COUNTERS, *RECENT_TIMES, *FIGURES, *ERRORS, "reason", "blocked_streams", "redriven",
+    *COUNTERS, *RECENT_TIMES, *FIGURES, *ERRORS, "reason", "blocked_streams", "redriven", *BACKLOG,
 ]
 OF_STREAM = ["name", "state", "error", "retry_in_ms", "position", "pending", "attempts_of_pending", "lag_entries"]
 OF_STREAM += ["lag_ms", *COUNTERS, *TIMES, "last_error", "last_error_stack", "reason"]
@@ -112,6 +113,83 @@ def test_info_counts_what_is_behind(server):
     assert info(server, "stream")["lag_entries"] == 9000
     server.run("EVAL", "for i = 1, ARGV[1] do redis.call('XADD', 'stream', '*', 'n', i) end", 0, 9000)
     assert info(server, "stream")["lag_entries"] == 10_000
+
+
+# --- backlog --------------------------------------------------------------------------------------------------------
+
+ADD = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'n', i) end"
+
+
+def backlog(server, name="consumer"):
+    found = info(server, name=name)
+    shown = section(server, name)
+    assert [shown[field] for field in BACKLOG[:2]] == [found[field] for field in BACKLOG[:2]]
+    return found["backlog_entries"], found["backlog_exact"]
+
+
+@pytest.mark.parametrize("options", [None, {}, {"on_failure": "abort"}])
+def test_the_backlog_is_what_is_not_done(server, options):
+    server.load(*policy(consumer(options=options), consumer("other", "other")))
+    assert (backlog(server), info(server)["oldest_pending_ms"]) == ((0, 1), 0)
+    server.add("stream:1", *range(7))
+    wait_info(server, processed=7, backlog_entries=0, backlog_exact=1, oldest_pending_ms=0)
+    command(server, "PAUSE")
+    server.run("EVAL", ADD, 1, "stream:1", 12_000)
+    server.run("EVAL", ADD, 1, "stream:2", 3_000)
+    wait_info(server, backlog_entries=15_000, backlog_exact=1)
+    server.wait(lambda: info(server)["oldest_pending_ms"] > 0, lambda: info(server))
+    assert backlog(server, "other") == (0, 1)
+    command(server, "RESUME")
+    wait_info(server, processed=15_007, backlog_entries=0, backlog_exact=1, oldest_pending_ms=0)
+
+
+def test_the_backlog_counts_what_nobody_told_of_and_what_is_deleted(server):
+    server.load(*policy(consumer()))
+    command(server, "PAUSE")
+    server.run("EVAL", ADD, 1, "source", 25_000)
+    [first, *_] = server.client.xrange("source", count=1)
+    raw = server.connect(decode_responses=False)
+    raw.restore("stream:1", 0, raw.dump("source"))
+    server.add("stream:2", 1, 2, 3)
+    wait_info(server, streams=2, backlog_entries=25_003, backlog_exact=1)
+    age = server.client.time()[0] - int(first[0].split("-")[0]) / 1000
+    assert age - 5 <= info(server)["oldest_pending_ms"] / 1000 <= age + 60
+    server.client.xtrim("stream:2", maxlen=1, approximate=False)
+    wait_info(server, backlog_entries=25_001, backlog_exact=1)
+    server.client.xtrim("stream:1", maxlen=100, approximate=False)
+    wait_info(server, backlog_entries=101, backlog_exact=1)
+    server.client.delete("stream:1")
+    wait_info(server, streams=1, backlog_entries=1, backlog_exact=1)
+    server.client.xdel("stream:2", server.client.xrange("stream:2")[0][0])
+    wait_info(server, streams=1, backlog_entries=0, backlog_exact=1, oldest_pending_ms=0)
+
+
+def test_a_backlog_that_would_take_long_to_count_is_an_estimate(server):
+    server.load(*policy(consumer()))
+    for ms in range(1, 41):
+        add = f"for i = 1, 1000 do redis.call('XADD', KEYS[1], '{ms}-' .. i, 'n', i) end"
+        server.run("EVAL", add, 1, "stream:1")
+    wait_info(server, processed=40_000)
+    command(server, "PAUSE")
+    command(server, "SEEK", "STREAM", "stream:1", "11-1")
+    found = info(server)
+    assert found["backlog_exact"] == 0
+    assert abs(found["backlog_entries"] - 30_000) <= 1500
+    command(server, "SEEK", "STREAM", "stream:1", "36-1")
+    wait_info(server, backlog_entries=5000, backlog_exact=1)
+    command(server, "RESUME")
+    wait_info(server, processed=45_000, backlog_entries=0, backlog_exact=1)
+
+
+def test_a_backlog_is_counted_in_every_database(server):
+    server.load(*policy(consumer()))
+    command(server, "PAUSE")
+    other = server.connect(db=3)
+    server.run("EVAL", ADD, 1, "stream", 5)
+    other.execute_command("EVAL", ADD, 1, "stream", 6)
+    other.execute_command("XDEL", "stream", other.xrange("stream")[0][0])
+    wait_info(server, backlog_entries=10, backlog_exact=1)
+    assert "db=0" in server.client.execute_command("CLIENT", "INFO")
 
 
 def test_lag_is_the_age_of_the_oldest_entry_that_is_not_done(server):
@@ -301,6 +379,7 @@ def test_the_servers_info_has_a_line_for_each_consumer(server):
     redrives = [f"redrives_{name}" for name in ("waiting", "running", "ok", "failed")]
     expected = ["streams", *COUNTERS, *RECENT_TIMES, "state", *redrives, "redriven", "blocked_streams", "reason"]
     expected += [name for name in ERRORS if name not in ("last_error_stack", "last_error_stream")]
+    expected += BACKLOG
     assert list(section(server)) == expected
     assert (section(server)["streams"], section(server)["state"]) == (0, "running")
     make_fail(server, 1)

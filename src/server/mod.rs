@@ -50,6 +50,7 @@
 
 mod admission;
 mod audit;
+mod backlog;
 mod blocked;
 mod cluster;
 mod context;

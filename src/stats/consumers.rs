@@ -5,7 +5,7 @@ use super::figure::Figure;
 use crate::library::Registry;
 use crate::server::InfoField;
 use gears_core::delivery::{
-    ConsumerErrors, ConsumerKey, Delivery, EntryId, Overview, Percentiles, State, Stats,
+    Backlog, ConsumerErrors, ConsumerKey, Delivery, EntryId, Overview, Percentiles, State, Stats,
     StreamView, TimesSummary, error_text,
 };
 use gears_v8::ports::Reply;
@@ -73,6 +73,17 @@ pub(crate) fn times(found: &TimesSummary) -> [(&'static str, Figure); 6] {
         ("processing_ms_max", processing.max_ms),
     ]
     .map(|(name, ms)| (name, Figure::Milliseconds(ms)))
+}
+
+/// How much a consumer has not done.
+pub(crate) fn backlog(backlog: Backlog, now_ms: u64) -> [(&'static str, Figure); 3] {
+    let age = backlog.oldest_ms.map_or(0, |ms| now_ms.saturating_sub(ms));
+    [
+        ("backlog_entries", backlog.entries),
+        ("backlog_exact", backlog.is_exact.into()),
+        ("oldest_pending_ms", age),
+    ]
+    .map(|(name, number)| (name, Figure::Number(number)))
 }
 
 /// Fields of what went wrong last for a consumer, and of how often what did.
@@ -160,6 +171,8 @@ pub(super) fn of_consumers(
                 .map_or("None", error_text::message);
             texts.push(("reason", on_a_line(reason)));
             texts.extend(errors_as_text(&overview));
+            let backlog = backlog(overview.backlog, now_ms).into_iter();
+            texts.extend(backlog.map(|(name, figure)| (name, figure.text())));
             fields.push(InfoField::Texts(
                 format!("consumer_{library}_{name}"),
                 texts,

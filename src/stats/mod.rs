@@ -12,7 +12,8 @@ mod triggers;
 
 pub(crate) use callbacks::{figures, figures_of, running_or_paused};
 pub(crate) use consumers::{
-    Counters, PERCENTILES, errors, ids, percentiles, position, redriven_count, state, times,
+    Counters, PERCENTILES, backlog, errors, ids, percentiles, position, redriven_count, state,
+    times,
 };
 pub(crate) use errors::{error, stack, stack_if_any};
 pub(crate) use info::{pending_jobs, sections};

@@ -1,6 +1,7 @@
 //! `RG.CONSUMER INFO`: the state and the figures of a consumer, or of one of its streams.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, nothing_more};
 use crate::app::App;
@@ -9,12 +10,17 @@ use crate::executor::{CallbackFigures, CallbackKind};
 use crate::server::{Command, Context, Keys};
 use crate::stats::{self, Counters, PERCENTILES};
 use gears_core::delivery::{
-    Delivery, DeliveryState, EntryId, Percentiles, Refusal, State, StreamView,
+    ConsumerKey, Delivery, DeliveryState, EntryId, Percentiles, Refusal, State, StreamView,
 };
 use gears_v8::ports::Reply;
 
 /// At most this many entries of a lag are counted.
 const LAG_MAX: usize = 10_000;
+/// Streams that are looked at for a backlog, for how long, and entries that are passed in them: what
+/// is left is looked at the next time.
+const STREAMS_MAX: usize = 256;
+const PATIENCE: Duration = Duration::from_millis(1);
+const PASSED_MAX: usize = 10_000;
 
 pub(super) const INFO: Command = Command {
     name: "info",
@@ -48,6 +54,7 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         let figures = library.map_or_else(CallbackFigures::default, |library| {
             stats::figures_of(library, CallbackKind::Consumer, &target.name.consumer)
         });
+        count_backlog(app, context, target.consumer);
         return app
             .dispatcher
             .update(|delivery| of_consumer(&target, delivery, runs, &figures, now_ms));
@@ -69,6 +76,29 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             },
         )
     })
+}
+
+/// Counts entries that nobody has counted. See [`Delivery::uncounted`].
+fn count_backlog(app: &App, context: &Context, consumer: ConsumerKey) {
+    let ask = |delivery: &mut Delivery| delivery.uncounted(consumer, STREAMS_MAX);
+    let requests = app.dispatcher.update(ask);
+    let db = context.db();
+    let mut budget = PASSED_MAX;
+    let end = Instant::now() + PATIENCE;
+    for (place, request) in requests.iter().enumerate() {
+        if place > 0 && Instant::now() >= end {
+            break;
+        }
+        if !context.select(request.db) {
+            continue;
+        }
+        // Looking may find the key expired, and the subscription gone with it.
+        let found = context.count_behind(&request.name, request.after, &mut budget);
+        app.dispatcher
+            .update(|delivery| delivery.counted(request, found));
+    }
+    // The client's own.
+    context.select(db);
 }
 
 fn of_consumer(
@@ -114,6 +144,8 @@ fn of_consumer(
     fields.push(("reason", stats::error(overview.reason.as_deref())));
     fields.push(("blocked_streams", Reply::count(overview.blocked_streams)));
     fields.push(("redriven", Reply::count(redriven)));
+    let backlog = stats::backlog(overview.backlog, now_ms);
+    fields.extend(backlog.map(|(name, figure)| (name, figure.reply())));
     Reply::record(fields)
 }
 

@@ -83,6 +83,12 @@ impl OpenKey {
         unsafe { type_of(self.0) }
     }
 
+    /// How many elements or entries it holds.
+    pub(crate) fn length(&self) -> usize {
+        // SAFETY: the key is open.
+        unsafe { api!(RedisModule_ValueLength)(self.0) }
+    }
+
     /// Gives the elements of a list to `each`, until that says that it is enough.
     pub(crate) fn list_elements(&self, each: &mut dyn FnMut(&[u8]) -> bool) {
         // SAFETY: the key is open; of what is no list there is no length, or no element.

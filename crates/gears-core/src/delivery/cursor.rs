@@ -462,9 +462,10 @@ impl Cursor {
     }
 
     /// Puts back what was read and not started: it will be read again, and nothing that was passed
-    /// over before it.
-    pub(super) fn put_back_waiting(&mut self) {
+    /// over before it. How many entries are behind the cursor again.
+    pub(super) fn put_back_waiting(&mut self) -> i64 {
         let mut read = self.read;
+        let mut count = 0;
         let open = self.unfinished_mut();
         while let Some(last) = open.unacknowledged.pop_back() {
             if last.id <= open.started {
@@ -476,9 +477,11 @@ impl Cursor {
                 open.redeliver_later(last.id);
             } else {
                 read = last.behind;
+                count += 1;
             }
         }
         self.read = read;
         self.tidy();
+        count
     }
 }

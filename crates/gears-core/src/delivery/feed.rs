@@ -141,6 +141,14 @@ impl Feed {
         self.batcher().is_some()
     }
 
+    /// How many entries are behind the cursor that were before it.
+    fn unread_again(&self) -> u64 {
+        match self {
+            Self::Prefetch => 0,
+            Self::Batched(batched) => batched.unread_again,
+        }
+    }
+
     pub(super) fn batcher(&self) -> Option<&Batcher> {
         match self {
             Self::Prefetch => None,
@@ -187,11 +195,16 @@ impl Subscription {
         }
         self.tail.has_unread = true;
         self.tail.unread_new += count;
+        if count == 0 {
+            self.tail.is_counted = false;
+        }
     }
 
     /// Nothing is known of what the stream holds behind the cursor.
     pub(super) fn rescan(&mut self) {
+        let count = self.unread();
         self.tail.has_unread = true;
+        self.tail.is_counted = false;
         if !self.is_start_unresolved() {
             // Whatever is there was there before.
             self.tail.unread_new = 0;
@@ -199,6 +212,28 @@ impl Subscription {
         if let Feed::Batched(batched) = &mut self.feed {
             batched.rescan();
         }
+        self.expect_unread(count);
+    }
+
+    /// How many entries are behind the cursor, as far as they are counted.
+    pub(super) fn unread(&self) -> u64 {
+        self.tail.count(self.feed.unread_again())
+    }
+
+    /// So many entries are behind the cursor.
+    pub(super) fn expect_unread(&mut self, count: u64) {
+        self.tail.expect(count, self.feed.unread_again());
+    }
+
+    /// How many entries are not done, as far as they are counted.
+    pub(super) fn backlog(&self) -> u64 {
+        let read = self.cursor.unacknowledged() + self.cursor.redelivery_count();
+        self.unread().saturating_add(read as u64)
+    }
+
+    /// Whether nobody counted all of what is behind the cursor.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.tail.has_unread && !self.tail.is_counted && !self.is_start_unresolved()
     }
 
     /// Other options may want other entries than those that were counted.
@@ -218,6 +253,7 @@ impl Subscription {
             batched.rewind(last);
         }
         self.tail.has_unread = true;
+        self.tail.is_counted = false;
     }
 
     // --- what it can do -------------------------------------------------------------------------
@@ -406,7 +442,11 @@ impl Subscription {
             self.tail.has_unread = true;
             batched.unread_again += count;
             batched.newest_read = batched.newest_read.max(self.cursor.read());
-            self.cursor.put_back_waiting();
+            // Not all of what waits in the batcher was read from behind the cursor.
+            let back = self.cursor.put_back_waiting();
+            let counted = i64::try_from(count).unwrap_or(i64::MAX);
+            self.tail.note_back(back);
+            self.tail.note_back(-counted);
         }
     }
 
@@ -426,7 +466,9 @@ impl Subscription {
                     && batched.batcher.is_idle()
                     && self.uncommitted_slots == 0 =>
             {
+                let count = self.unread();
                 self.feed = Feed::Prefetch;
+                self.expect_unread(count);
             }
             Feed::Prefetch | Feed::Batched(_) => {}
         }

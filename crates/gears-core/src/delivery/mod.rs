@@ -90,7 +90,9 @@ pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
 pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
 pub use spread::Percentiles;
-pub use state_machine::{Choice, Delivery, NoSkip, Overview, Page, Row, StreamView};
+pub use state_machine::{
+    Backlog, Choice, CountRequest, Counted, Delivery, NoSkip, Overview, Page, Row, StreamView,
+};
 pub use stats::Stats;
 pub use times::{Times, TimesSummary};
 

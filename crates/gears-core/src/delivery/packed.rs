@@ -27,6 +27,7 @@ mod has {
     pub(super) const FAILING: u64 = 1 << 7;
     pub(super) const ERROR: u64 = 1 << 8;
     pub(super) const MISSED_COMMIT: u64 = 1 << 9;
+    pub(super) const MORE: u64 = 1 << 10;
 }
 
 /// A subscription at rest, but for its consumer, its stream and the text of its last error.
@@ -79,12 +80,16 @@ impl Packed {
             (feed.is_batched, has::BATCHES),
             (feed.is_count_exact, has::EXACT_COUNT),
             (feed.is_draining, has::DRAINING),
-            (tail.has_unread || tail.unread_new > 0, has::UNREAD),
+            (
+                tail.has_unread || !tail.is_counted || tail.unread_new > 0,
+                has::UNREAD,
+            ),
             (has_others, has::OTHER_ATTEMPTS),
             (has_failed, has::FAILED),
             (stats.failing, has::FAILING),
             (stats.last_error.is_some(), has::ERROR),
             (*missed_commit, has::MISSED_COMMIT),
+            (tail.more != 0, has::MORE),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set);
         let flags = flags.fold(0, |flags, (_, bit)| flags | bit);
@@ -104,8 +109,13 @@ impl Packed {
             ])?;
         }
         if flags & has::UNREAD > 0 {
-            let unread_new = tail.unread_new.checked_mul(2)?;
-            writer.put(&[unread_new | u64::from(tail.has_unread)])?;
+            let unread_new = tail.unread_new.checked_mul(4)?;
+            let is_uncounted = u64::from(!tail.is_counted) << 1;
+            writer.put(&[unread_new | is_uncounted | u64::from(tail.has_unread)])?;
+        }
+        if flags & has::MORE > 0 {
+            let sign = u64::from(tail.more < 0);
+            writer.put(&[(u64::from(tail.more.unsigned_abs()) << 1) | sign])?;
         }
         if has_others {
             writer.put(&[stats.attempts])?;
@@ -139,6 +149,9 @@ impl Packed {
             latency_us = get();
         }
         let tail = if is(has::UNREAD) { get() } else { 0 };
+        let more = if is(has::MORE) { get() } else { 0 };
+        let (more, is_less) = (i64::try_from(more >> 1).unwrap_or(0), more & 1 > 0);
+        let more = i32::try_from(if is_less { -more } else { more });
         stats.attempts = if is(has::OTHER_ATTEMPTS) {
             get()
         } else {
@@ -161,7 +174,9 @@ impl Packed {
             cursor: Cursor::of_rest(read),
             tail: Tail {
                 has_unread: tail & 1 > 0,
-                unread_new: tail >> 1,
+                is_counted: tail & 2 == 0,
+                more: more.unwrap_or(0),
+                unread_new: tail >> 2,
             },
             delivery_state: Rare::default(),
             feed: Feed::of_rest(FeedAtRest {
@@ -256,11 +271,12 @@ mod tests {
             (ms, seq, place) in (0..u64::from(u32::MAX) << 10, 0..100u64, 1..1u64 << 32),
             entries in prop::collection::vec((0..1u64 << 42, 0..1u64 << 20, any::<bool>()), 0..9),
             (filtered, unread_new) in (0..100u64, 0..100u64),
-            [is_batched, is_exact, drains, has_unread, missed] in any::<[bool; 5]>(),
+            [is_batched, is_exact, drains, has_unread, is_counted, missed] in any::<[bool; 6]>(),
+            more in prop_oneof![Just(0), any::<i32>()],
         ) {
             let mut sub = rested(EntryId::new(ms, seq), is_batched);
             sub.discovered = place;
-            sub.tail = Tail { has_unread, unread_new };
+            sub.tail = Tail { has_unread, is_counted, more, unread_new };
             sub.missed_commit = missed;
             if let Feed::Batched(batched) = &mut sub.feed {
                 batched.is_count_exact = is_exact;

@@ -24,6 +24,16 @@ pub(super) struct Standing {
     pub(super) failing: bool,
     /// Whether entries of it are on their way: read, and not done.
     pub(super) out: bool,
+    /// Entries that are not done, as far as they are counted.
+    pub(super) backlog: u64,
+    /// Whether nobody counted all of those that are not read.
+    pub(super) uncounted: bool,
+}
+
+impl Standing {
+    fn since_ms(&self) -> u64 {
+        self.behind_since_ms.unwrap_or(0)
+    }
 }
 
 /// What only an order can end.
@@ -49,6 +59,9 @@ pub(super) struct Standings {
     paused: BTreeSet<u64>,
     aborted: BTreeSet<u64>,
     out: BTreeSet<u64>,
+    backlog: u64,
+    /// Those whose unread entries nobody counted, the one that is furthest behind first.
+    uncounted: BTreeSet<(u64, SubscriptionKey)>,
 }
 
 impl Standings {
@@ -63,8 +76,12 @@ impl Standings {
         }
         self.in_flight += standing.in_flight;
         self.failing += usize::from(standing.failing);
+        self.backlog += standing.backlog;
         if let Some(since) = standing.behind_since_ms {
             self.behind.insert((since, sub));
+        }
+        if standing.uncounted {
+            self.uncounted.insert((standing.since_ms(), sub));
         }
         if standing.until_ms > 0 {
             self.until.insert((standing.until_ms, place));
@@ -88,8 +105,12 @@ impl Standings {
         };
         self.in_flight -= standing.in_flight;
         self.failing -= usize::from(standing.failing);
+        self.backlog -= standing.backlog;
         if let Some(since) = standing.behind_since_ms {
             self.behind.remove(&(since, sub));
+        }
+        if standing.uncounted {
+            self.uncounted.remove(&(standing.since_ms(), sub));
         }
         self.until.remove(&(standing.until_ms, place));
         self.waiting.remove(&place);
@@ -175,10 +196,28 @@ impl Standings {
     pub(super) fn discard(self, discarded: &mut Discarded) {
         discarded.add(self.known);
         discarded.add(self.behind);
+        discarded.add(self.uncounted);
         discarded.add(self.until);
         for places in [self.waiting, self.paused, self.aborted, self.out] {
             discarded.add(places);
         }
+    }
+
+    /// Entries of all streams that are not done, as far as they are counted.
+    pub(super) fn backlog(&self) -> u64 {
+        self.backlog
+    }
+
+    /// The streams of which nobody counted what is not read, the one that is furthest behind first.
+    pub(super) fn uncounted(&self) -> impl Iterator<Item = SubscriptionKey> + '_ {
+        self.uncounted.iter().map(|(_, sub)| *sub)
+    }
+
+    /// The time of the oldest entry that is not done, of those streams of which it is known.
+    pub(super) fn oldest_ms(&self) -> Option<u64> {
+        // There may be very many of the others.
+        let known = self.behind.range((1, SubscriptionKey::default())..);
+        known.map(|(since, _)| *since).next()
     }
 
     /// The streams that are behind, the one that is furthest behind first.

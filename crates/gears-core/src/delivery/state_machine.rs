@@ -13,6 +13,7 @@ mod blocked;
 mod checkpoints;
 mod consumers;
 mod control;
+mod counting;
 mod decisions;
 mod durable;
 mod entries;
@@ -62,8 +63,9 @@ use super::{ConsumerKey, SHARE, StreamKey, SubscriptionKey};
 use sweep::Sweep;
 
 pub use consumers::StreamView;
+pub use counting::{CountRequest, Counted};
 pub(super) use memory::shrink;
-pub use overview::Overview;
+pub use overview::{Backlog, Overview};
 pub use page::{Choice, Page, Row};
 pub use skipping::NoSkip;
 

@@ -43,8 +43,75 @@ pub(super) enum Phase {
 pub(super) struct Tail {
     /// Whether it may hold entries there.
     pub(super) has_unread: bool,
+    /// Whether all that it holds there is counted.
+    pub(super) is_counted: bool,
+    /// How many more these are than `unread_new`: what was there before, or was put back; less than
+    /// none where some were deleted.
+    pub(super) more: i32,
     /// Entries added since the last read reached the end, not yet read.
     pub(super) unread_new: u64,
+}
+
+impl Tail {
+    /// Nobody counted what is there.
+    pub(super) const UNKNOWN: Self = Self {
+        has_unread: true,
+        is_counted: false,
+        more: 0,
+        unread_new: 0,
+    };
+
+    /// Entries were read. Those that were there first come first.
+    pub(super) fn note_read(&mut self, count: u64) {
+        let mut new = count;
+        if self.more > 0 {
+            let first = count.min(u64::from(self.more.unsigned_abs()));
+            self.note_more(-i64::try_from(first).unwrap_or(i64::MAX));
+            new -= first;
+        }
+        self.unread_new = self.unread_new.saturating_sub(new);
+    }
+
+    /// All was read.
+    pub(super) fn note_end(&mut self) {
+        *self = Self {
+            has_unread: false,
+            is_counted: true,
+            more: 0,
+            unread_new: 0,
+        };
+    }
+
+    /// So many are there again, as far as they were not deleted meanwhile.
+    pub(super) fn note_back(&mut self, count: i64) {
+        if count != 0 {
+            self.is_counted = false;
+            self.note_more(count);
+        }
+    }
+
+    /// So many more are there, or less.
+    fn note_more(&mut self, count: i64) {
+        let more = i64::from(self.more).saturating_add(count);
+        let more = more.clamp(i32::MIN.into(), i32::MAX.into());
+        self.more = i32::try_from(more).unwrap_or_default();
+    }
+
+    /// How many there are beside `others`, as far as they are counted.
+    pub(super) fn count(&self, others: u64) -> u64 {
+        let known = self.unread_new.saturating_add(others);
+        known.saturating_add_signed(self.more.into())
+    }
+
+    /// There are so many, `others` among them.
+    pub(super) fn expect(&mut self, count: u64, others: u64) {
+        let known = self.unread_new.saturating_add(others);
+        let more = count.saturating_sub(known);
+        let less = known.saturating_sub(count);
+        self.more = 0;
+        self.note_more(i64::try_from(more).unwrap_or(i64::MAX));
+        self.note_more(-i64::try_from(less).unwrap_or(i64::MAX));
+    }
 }
 
 /// Of which lists of subscriptions one is an element, in a byte.
@@ -155,10 +222,7 @@ impl Subscription {
                 position,
                 ..Checkpoint::default()
             }),
-            tail: Tail {
-                has_unread: true,
-                unread_new: 0,
-            },
+            tail: Tail::UNKNOWN,
             delivery_state: Rare::default(),
             feed: Feed::new(spec),
             on_old_code: Rare::default(),
@@ -313,7 +377,8 @@ impl Subscription {
                 self.cursor.lose(*id);
             }
         }
-        self.cursor.put_back_waiting();
+        let count = self.cursor.put_back_waiting();
+        self.tail.note_back(count);
         if why == Recall::Upgrade {
             self.cursor.forget_losses();
             self.on_old_code = self.cursor.started().into();

@@ -1,6 +1,6 @@
 //! What the core shows of a consumer as a whole is what it shows of its streams.
 
-use gears_core::delivery::{Choice, ConsumerKey, Delivery, State, StreamView};
+use gears_core::delivery::{Choice, ConsumerKey, Counted, Delivery, EntryId, State, StreamView};
 
 pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
     let own = core.consumer_state_of(consumer);
@@ -77,4 +77,45 @@ pub(crate) fn check_pages(core: &mut Delivery, consumer: ConsumerKey) {
     assert!(since.is_sorted() && !since.contains(&None));
     let behind: Vec<_> = page.rows.iter().map(|row| named(&row.stream)).collect();
     assert!(unfinished.iter().all(|one| behind.contains(one)));
+}
+
+/// A backlog that is said to be counted is. `ids` gives those of the entries of a stream. Where some
+/// were deleted and the core was not told, it may be said to be more.
+pub(crate) fn check_backlog(
+    core: &mut Delivery,
+    consumer: ConsumerKey,
+    ids: impl Fn(i32, &[u8]) -> Vec<EntryId>,
+    is_told_all: bool,
+) {
+    let (mut backlog, mut is_start_known) = (0, true);
+    for view in core.streams_of(consumer) {
+        let ids = ids(view.db, view.name).into_iter();
+        let unread = ids.filter(|id| *id > view.read()).count();
+        backlog += (view.unacknowledged() + unread) as u64;
+        is_start_known &= view.is_start_resolved();
+    }
+    let found = core.overview(consumer).expect("it exists").backlog;
+    if found.is_exact && is_start_known {
+        let is_right = found.entries == backlog || (found.entries > backlog && !is_told_all);
+        assert!(is_right, "{found:?}, and there are {backlog}");
+    }
+}
+
+/// Somebody looks at the backlog, and counts what nobody has, at most so many streams of it.
+pub(crate) fn count_backlog(
+    core: &mut Delivery,
+    consumer: ConsumerKey,
+    most: usize,
+    ids: impl Fn(i32, &[u8]) -> Vec<EntryId>,
+) {
+    for request in core.uncounted(consumer, most) {
+        let mut ids = ids(request.db, &request.name);
+        ids.retain(|id| *id > request.after);
+        let found = Counted {
+            count: ids.len() as u64,
+            is_exact: true,
+            first: ids.first().copied(),
+        };
+        core.counted(&request, found);
+    }
 }

@@ -10,7 +10,7 @@ use gears_core::delivery::{
 };
 
 use crate::code::{Code, Message, Outcome, Report};
-use crate::overview::{check_overview, check_pages};
+use crate::overview::{check_backlog, check_overview, check_pages, count_backlog};
 use crate::reference::Reference;
 use crate::world::{Entry, Key, StaticKey, Step, World};
 
@@ -80,6 +80,8 @@ pub(crate) struct Driver {
     stalls: usize,
     /// Subscriptions whose library was busy in the last tick.
     stalled: Vec<SubscriptionKey>,
+    /// Whether the core was told of all entries that were deleted.
+    is_told_all: bool,
 }
 
 impl Driver {
@@ -94,6 +96,7 @@ impl Driver {
             read_limit: usize::MAX,
             stalls: 0,
             stalled: Vec::new(),
+            is_told_all: true,
         }
     }
 
@@ -104,6 +107,8 @@ impl Driver {
         for consumer in self.reference.consumers() {
             check_overview(&mut self.core, consumer);
             check_pages(&mut self.core, consumer);
+            let ids = |db, name: &[u8]| ids_of(&self.world, db, name);
+            check_backlog(&mut self.core, consumer, ids, self.is_told_all);
         }
         self.reference
             .check_awake(&self.world, &self.core, &self.stalled);
@@ -195,6 +200,7 @@ impl Driver {
         if let Some(stream) = self.world.get(key) {
             self.reference.order_lost(stream.incarnation);
         }
+        self.is_told_all &= heard;
         if heard {
             self.found(key);
         }
@@ -396,6 +402,14 @@ impl Driver {
     }
 
     /// What is at rest is put away.
+    pub(crate) fn count_backlog(&mut self, which: u8, most: usize) {
+        let consumers = self.reference.consumers();
+        if let Some(consumer) = consumers.get(usize::from(which) % consumers.len().max(1)) {
+            let ids = |db, name: &[u8]| ids_of(&self.world, db, name);
+            count_backlog(&mut self.core, *consumer, most, ids);
+        }
+    }
+
     pub(crate) fn pack(&mut self) {
         self.core.pack();
     }
@@ -898,4 +912,12 @@ impl Driver {
         self.settle();
         assert!(!self.core.has_work() && !self.core.has_urgent());
     }
+}
+
+/// IDs of the entries of a stream.
+fn ids_of(world: &World, db: i32, name: &[u8]) -> Vec<EntryId> {
+    let stream = world.get(Key { db, name });
+    stream.map_or_else(Vec::new, |stream| {
+        stream.entries.iter().map(|entry| entry.id).collect()
+    })
 }

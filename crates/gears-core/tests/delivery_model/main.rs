@@ -97,6 +97,7 @@ enum Action {
     Abandon(u8, u8),
     Deliver(u8, u8, u8),
     ForgetIdle(u8),
+    CountBacklog(u8, usize),
     Pack,
     Settle,
 }
@@ -140,6 +141,7 @@ fn carry_out(driver: &mut Driver, action: &Action) {
         Action::Abandon(which, running) => driver.abandon(which, running),
         Action::Deliver(which, first, count) => driver.deliver(which, first, count),
         Action::ForgetIdle(which) => driver.forget_idle(which),
+        Action::CountBacklog(which, most) => driver.count_backlog(which, most),
         Action::Pack => driver.pack(),
         Action::Settle => driver.settle(),
     }
@@ -278,6 +280,7 @@ fn action(emphasis: Emphasis) -> impl Strategy<Value = Action> {
             .prop_map(|(which, running)| Action::Abandon(which, running)),
         18 => any3.prop_map(|(which, first, count)| Action::Deliver(which, first, count)),
         2 => any::<u8>().prop_map(Action::ForgetIdle),
+        8 => (any::<u8>(), 1usize..9).prop_map(|(which, most)| Action::CountBacklog(which, most)),
         12 => Just(Action::Pack),
         1 => Just(Action::Settle),
     ]

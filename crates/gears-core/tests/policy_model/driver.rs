@@ -7,11 +7,12 @@ use std::time::Duration;
 use gears_core::delivery::{
     Batch, BatchQueue, Checkpoint, ConsumerKey, ConsumerSpec, ControlMessage, DeadLetter,
     DeadLetterDeletion, Delivery, DeliveryState, Dispatch, Durable, End, EntryId, Event,
-    FoundLetter, Item, LetterRequest, Mode, Reach, ReadRequest, Refusal, SubscriptionKey, Terms,
+    FoundLetter, Item, LetterRequest, Mode, Reach, ReadRequest, Refusal, Start, SubscriptionKey,
+    Terms,
 };
 
 use crate::outcome::Outcome;
-use crate::overview::{check_overview, check_pages};
+use crate::overview::{check_backlog, check_overview, check_pages, count_backlog};
 use crate::reference::Reference;
 use crate::world::{self, Entry, NAMES, World};
 
@@ -108,6 +109,8 @@ pub(crate) struct Driver {
     stalled: Vec<SubscriptionKey>,
     /// Whether batches that can go together went so the last time.
     go_together: bool,
+    /// Whether a consumer may be ahead of what is added.
+    is_ahead: bool,
 }
 
 impl Driver {
@@ -115,6 +118,7 @@ impl Driver {
         let mut core = Delivery::new(true);
         let keys = specs.iter().map(|spec| core.add_consumer(spec.clone()));
         let keys = keys.collect();
+        let is_ahead = specs.iter().any(|spec| matches!(spec.start, Start::At(_)));
         let reference = Reference::new(specs);
         core.set_time(reference.now_ms);
         Self {
@@ -131,6 +135,7 @@ impl Driver {
             heard: HashMap::new(),
             stalled: Vec::new(),
             go_together: false,
+            is_ahead,
         }
     }
 
@@ -139,6 +144,9 @@ impl Driver {
         for key in &self.keys {
             check_overview(&mut self.core, *key);
             check_pages(&mut self.core, *key);
+            let ids = |_, name: &[u8]| ids_of(&self.world, name);
+            // What is added in front of where it begins counts until that is read.
+            check_backlog(&mut self.core, *key, ids, !self.is_ahead);
         }
         self.check_positions();
         self.reference.check_awake(&self.core, &self.stalled);
@@ -240,6 +248,7 @@ impl Driver {
     }
 
     pub(crate) fn seek(&mut self, which: u8, stream: usize, at: usize) {
+        self.is_ahead = true;
         let consumer = self.consumer(which);
         let entries = self.world.entries(stream);
         let position = entries.get(at % (entries.len() + 1));
@@ -320,6 +329,7 @@ impl Driver {
     }
 
     pub(crate) fn change_consumer(&mut self, which: u8, spec: ConsumerSpec) {
+        self.is_ahead |= matches!(spec.start, Start::At(_));
         let consumer = self.consumer(which);
         self.core.change_consumer(self.keys[consumer], spec.clone());
         self.reference.changed(consumer, spec);
@@ -360,8 +370,13 @@ impl Driver {
     }
 
     /// What is at rest is put away.
+    /// What is not in use is put away, and somebody looks how much is left to do.
     pub(crate) fn pack(&mut self) {
         self.core.pack();
+        for key in &self.keys {
+            let ids = |_, name: &[u8]| ids_of(&self.world, name);
+            count_backlog(&mut self.core, *key, 1, ids);
+        }
     }
 
     /// The process is gone, and another goes on from what is committed, or from a dump.
@@ -968,4 +983,10 @@ impl Driver {
 /// Texts that reports carry.
 pub(crate) fn text(text: &str) -> Arc<str> {
     text.into()
+}
+
+/// IDs of the entries of a stream.
+fn ids_of(world: &World, name: &[u8]) -> Vec<EntryId> {
+    let entries = world.entries(world::stream_named(name)).iter();
+    entries.map(|entry| entry.id).collect()
 }

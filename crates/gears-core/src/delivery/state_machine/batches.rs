@@ -154,6 +154,10 @@ impl Delivery {
             self.after_redelivery(sub, entries.is_empty());
             return;
         }
+        let left = state
+            .tail
+            .count(batched.unread_again)
+            .saturating_sub(batch.len() as u64);
         let news = batch.sizes().filter(|(id, _)| *id > batched.newest_read);
         let count = news.count() as u64;
         batched.unread_again = batched
@@ -164,6 +168,7 @@ impl Delivery {
             batcher.draining = true;
         }
         state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
+        state.tail.expect(left, batched.unread_again);
         if end {
             batcher.note_end(count);
         }
@@ -189,8 +194,7 @@ impl Delivery {
             batcher.note_all_read();
             batched.unread_again = 0;
             batched.is_count_exact = true;
-            state.tail.has_unread = false;
-            state.tail.unread_new = 0;
+            state.tail.note_end();
         }
         state.end_drain();
         let batcher = state.feed.batcher();

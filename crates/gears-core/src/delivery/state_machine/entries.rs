@@ -21,12 +21,11 @@ impl Delivery {
             return;
         }
         let count = entries.len() as u64;
-        state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
+        state.tail.note_read(count);
         let consumer = &mut self.consumers[state.consumer];
         consumer.order.take(sub, count);
         if end {
-            state.tail.has_unread = false;
-            state.tail.unread_new = 0;
+            state.tail.note_end();
             consumer.order.forget(sub);
         }
         if consumer.spec.mode == Mode::Async {

@@ -23,6 +23,17 @@ const IN_TIME: usize = 1024;
 /// of the server, is seen a little later, so that a look at it holds up nobody.
 const AT_A_LOOK: usize = 8192;
 
+/// The entries of a consumer that are not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many there are.
+    pub entries: u64,
+    /// Whether that is exact: of no stream there may be entries that nobody counted.
+    pub is_exact: bool,
+    /// The time of the oldest, Unix milliseconds, as far as it is known: see [`super::Row`].
+    pub oldest_ms: Option<u64>,
+}
+
 /// How it stands with a consumer as a whole.
 #[derive(Debug)]
 pub struct Overview<'a> {
@@ -40,6 +51,8 @@ pub struct Overview<'a> {
     pub streams: usize,
     /// Entries with the callback now.
     pub in_flight: usize,
+    /// Entries that are not done.
+    pub backlog: Backlog,
     /// What was counted of all its streams, those that are gone included.
     pub totals: &'a Stats,
     /// How long entries took over the last minutes; dead letters that were redriven apart.
@@ -86,6 +99,11 @@ impl Delivery {
             is_held: state != State::Running || standings.is_any_held(self.now_ms),
             streams: consumer.subs.len(),
             in_flight: standings.in_flight(),
+            backlog: Backlog {
+                entries: standings.backlog(),
+                is_exact: standings.uncounted().next().is_none(),
+                oldest_ms: standings.oldest_ms(),
+            },
             totals: &consumer.totals,
             times: &consumer.times,
             errors: consumer.errors.as_deref(),
@@ -138,7 +156,7 @@ impl Delivery {
 
 impl Subscription {
     /// How it stands, where it stood as it did `before`.
-    fn standing(&self, before: Standing, now_ms: u64) -> Standing {
+    pub(super) fn standing(&self, before: Standing, now_ms: u64) -> Standing {
         let state = &*self.delivery_state;
         let stopped = if state.aborted.is_some() {
             Some(Stopped::Aborted)
@@ -152,6 +170,8 @@ impl Subscription {
             until_ms: if stopped.is_none() { state.until_ms } else { 0 },
             failing: self.tally.is_failing(),
             out: self.has_delivered(),
+            backlog: self.backlog(),
+            uncounted: self.is_uncounted(),
         }
     }
 
@@ -163,9 +183,8 @@ impl Subscription {
         }
         let is_new = self.tail.unread_new > 0;
         let since = before.unwrap_or(if is_new { now_ms } else { 0 });
-        self.tail
-            .has_unread
-            .then_some(since.max(self.cursor.read().ms))
+        let is_behind = self.tail.has_unread && !(self.tail.is_counted && self.unread() == 0);
+        is_behind.then_some(since.max(self.cursor.read().ms))
     }
 }
 
