@@ -5,8 +5,29 @@ import { infoName, type Standing } from './watch/standing.js';
 
 const STATES = ['running', 'waiting', 'paused', 'aborted', 'refused', 'blocked', 'quarantined'];
 
-/** A registry with what a snapshot says; without one, with the word that the server is not there. */
-export function metrics(figures: Standing | null, scrapeSeconds: number): Registry {
+/** A callback's figures: those of INFO and of RG.CONSUMER INFO have the same names. */
+interface Callback {
+    readonly kind: 'function' | 'trigger' | 'consumer';
+    readonly library: string;
+    readonly callback: string;
+    readonly figure: (name: CallbackFigure) => number | null;
+    readonly paused: boolean;
+}
+type CallbackFigure =
+    | 'calls'
+    | 'errors'
+    | 'running'
+    | 'duration_ms_p50'
+    | 'duration_ms_p99'
+    | 'duration_ms_max'
+    | 'locked_ms'
+    | 'bytes';
+
+/**
+ * A registry with what a snapshot says; without one, with the word that the server is not there. No more functions and
+ * triggers than so many are in it.
+ */
+export function metrics(figures: Standing | null, scrapeSeconds: number, mostCallbacks: number): Registry {
     const registry = new Registry();
     const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]): Gauge<L> =>
         new Gauge({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
@@ -28,6 +49,9 @@ export function metrics(figures: Standing | null, scrapeSeconds: number): Regist
     ofLibraries(figures, gauge);
     ofConsumers(figures, gauge, counter);
     ofTriggers(figures, gauge, counter);
+    const leftOut = gauge('callbacks_left_out', 'Functions and triggers that are not shown, because there are too many.');
+    leftOut.set(Math.max(0, figures.callbacks.length - mostCallbacks));
+    ofCallbacks(callbacks(figures, mostCallbacks), gauge, counter);
     return registry;
 }
 
@@ -62,13 +86,23 @@ function ofConsumers(figures: Standing, gauge: MakeGauge, counter: MakeCounter):
         ['given_up', counter('consumer_given_up_total', 'Entries that were given up.', ...of)],
         ['dead_letters', counter('consumer_dead_letters_total', 'Entries added to the dead letter stream.', ...of)],
         ['filtered', counter('consumer_filtered_total', 'Entries that did not match the filter.', ...of)],
+        ['redriven', counter('consumer_redriven_total', 'Dead letters that were redriven, and have ended.', ...of)],
     ] as const;
     const streams = gauge('consumer_streams', 'Streams that the consumer knows.', ...of);
     const inFlight = gauge('consumer_in_flight', 'Entries that are with the callback.', ...of);
     const behind = gauge('consumer_behind_seconds', 'How long the stream furthest behind has been behind.', ...of);
+    const blocked = gauge('consumer_blocked_streams', 'Streams that the owner may not have.', ...of);
+    const backlog = gauge('consumer_backlog_entries', 'Entries that are not done.', ...of);
+    const exact = gauge('consumer_backlog_exact', '1 where the backlog is counted, 0 where it is an estimate.', ...of);
+    const oldest = gauge('consumer_oldest_pending_seconds', 'Age of the oldest entry that is not done.', ...of);
+    // The module tells no more than sixteen classes apart.
+    const errors = counter('consumer_errors_total', 'Errors by class.', ...of, 'class');
+    const lastError = gauge('consumer_last_error_timestamp_seconds', 'When the last error was; 0 without one.', ...of);
     const state = gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', ...of, 'state');
     const lag = gauge('consumer_lag_seconds', "From the time in an entry's ID to its end.", ...of, 'quantile');
+    const lagMax = gauge('consumer_lag_max_seconds', 'The longest of these.', ...of);
     const processing = gauge('consumer_processing_seconds', 'From the delivery to the end.', ...of, 'quantile');
+    const processingMax = gauge('consumer_processing_max_seconds', 'The longest of these.', ...of);
     for (const each of figures.consumers) {
         const labels = { library: each.library, consumer: each.consumer };
         for (const [field, metric] of counters) {
@@ -77,13 +111,25 @@ function ofConsumers(figures: Standing, gauge: MakeGauge, counter: MakeCounter):
         streams.set(labels, each.streams);
         inFlight.set(labels, each.in_flight);
         behind.set(labels, each.behind_ms / 1000);
+        blocked.set(labels, each.blocked_streams);
+        if (each.backlog_entries !== null) {
+            backlog.set(labels, each.backlog_entries);
+            exact.set(labels, each.backlog_exact ? 1 : 0);
+            oldest.set(labels, (each.oldest_pending_ms ?? 0) / 1000);
+        }
+        for (const [name, count] of Object.entries(each.error_classes)) {
+            errors.inc({ ...labels, class: name }, count);
+        }
+        lastError.set(labels, each.last_error_time / 1000);
         for (const one of new Set([...STATES, each.state])) {
             state.set({ ...labels, state: one }, one === each.state ? 1 : 0);
         }
         lag.set({ ...labels, quantile: '0.5' }, each.lag_ms_p50 / 1000);
         lag.set({ ...labels, quantile: '0.99' }, each.lag_ms_p99 / 1000);
+        lagMax.set(labels, (each.lag_ms_max ?? 0) / 1000);
         processing.set({ ...labels, quantile: '0.5' }, each.processing_ms_p50 / 1000);
         processing.set({ ...labels, quantile: '0.99' }, each.processing_ms_p99 / 1000);
+        processingMax.set(labels, (each.processing_ms_max ?? 0) / 1000);
     }
 }
 
@@ -106,5 +152,53 @@ function ofTriggers(figures: Standing, gauge: MakeGauge, counter: MakeCounter): 
             seconds.inc(labels, trigger.total_ms / 1000);
             waiting.set(labels, trigger.waiting);
         }
+    }
+}
+
+/** Those of the consumers that are shown, and of as many functions and triggers. */
+function callbacks(figures: Standing, most: number): Callback[] {
+    const named = figures.callbacks.slice(0, most).map(({ kind, library, name, figures: of }): Callback => ({
+        kind,
+        library,
+        callback: name,
+        figure: figure => of.optional(figure),
+        paused: of.text('state') === 'paused',
+    }));
+    const ofConsumers = figures.consumers.map((each): Callback => ({
+        kind: 'consumer',
+        library: each.library,
+        callback: each.consumer,
+        figure: figure => each[figure],
+        paused: each.state === 'paused',
+    }));
+    return [...named, ...ofConsumers];
+}
+
+function ofCallbacks(all: readonly Callback[], gauge: MakeGauge, counter: MakeCounter): void {
+    const of = ['kind', 'library', 'callback'] as const;
+    const calls = counter('callback_calls_total', 'Calls that ended.', ...of);
+    const errors = counter('callback_errors_total', 'Those among them that failed.', ...of);
+    const bytes = counter('callback_bytes_total', 'Bytes of arguments and records.', ...of);
+    const locked = counter('callback_locked_seconds_total', "How long calls held the server's lock.", ...of);
+    const running = gauge('callback_running', 'Calls that have begun and not ended.', ...of);
+    const paused = gauge('callback_paused', 'Whether it is paused.', ...of);
+    const duration = gauge('callback_duration_seconds', 'How long calls took.', ...of, 'quantile');
+    const longest = gauge('callback_duration_max_seconds', 'The longest of these.', ...of);
+    for (const { kind, library, callback, figure, paused: isPaused } of all) {
+        const labels = { kind, library, callback };
+        paused.set(labels, isPaused ? 1 : 0);
+        // An older module tells nothing of them.
+        if (figure('calls') === null) {
+            continue;
+        }
+        const count = (name: CallbackFigure): number => figure(name) ?? 0;
+        calls.inc(labels, count('calls'));
+        errors.inc(labels, count('errors'));
+        bytes.inc(labels, count('bytes'));
+        locked.inc(labels, count('locked_ms') / 1000);
+        running.set(labels, count('running'));
+        duration.set({ ...labels, quantile: '0.5' }, count('duration_ms_p50') / 1000);
+        duration.set({ ...labels, quantile: '0.99' }, count('duration_ms_p99') / 1000);
+        longest.set(labels, count('duration_ms_max') / 1000);
     }
 }

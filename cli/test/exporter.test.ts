@@ -29,6 +29,7 @@ before(async () => {
     await redis.xadd('s:1', '*', 'good', '1');
     await redis.xadd('s:1', '*', 'bad', '1');
     await redis.set('k:1', 'a');
+    await redis.call('RG.FCALL', 'lib', 'f', 0);
     await eventually(async () => (await info('consumers', 'consumer_lib_book')).get('processed') === 2);
 });
 after(async () => {
@@ -37,10 +38,15 @@ after(async () => {
     await server?.stop();
 });
 
+/** The words of one line of INFO. */
+async function words(section: string, line: string): Promise<Map<string, string>> {
+    const text = (await moduleInfo(redis, section)).get(line) ?? '';
+    return new Map(text.split(',').map(pair => [pair.split('=')[0] ?? '', pair.split('=')[1] ?? '']));
+}
+
 /** The numbers of one line of INFO. */
 async function info(section: string, line: string): Promise<Map<string, number>> {
-    const text = (await moduleInfo(redis, section)).get(line) ?? '';
-    return new Map(text.split(',').map(pair => [pair.split('=')[0] ?? '', Number(pair.split('=')[1])]));
+    return new Map([...(await words(section, line))].map(([name, value]) => [name, Number(value)]));
 }
 
 /** An exporter's URL and process. */
@@ -71,12 +77,44 @@ test("the figures are INFO's", async () => {
     });
     const book = await info('consumers', 'consumer_lib_book');
     const labels = '{library="lib",consumer="book"}';
-    for (const name of ['processed', 'attempts', 'failures', 'given_up', 'dead_letters', 'filtered']) {
+    for (const name of ['processed', 'attempts', 'failures', 'given_up', 'dead_letters', 'filtered', 'redriven']) {
         assert.equal(samples.get(`redisgears_consumer_${name}_total${labels}`), book.get(name), name);
     }
     assert.equal(samples.get(`redisgears_consumer_given_up_total${labels}`), 1);
     assert.equal(samples.get(`redisgears_consumer_streams${labels}`), book.get('streams'));
     assert.equal(samples.get(`redisgears_consumer_in_flight${labels}`), 0);
+    for (const name of ['backlog_entries', 'backlog_exact', 'blocked_streams']) {
+        assert.equal(samples.get(`redisgears_consumer_${name}${labels}`), book.get(name), name);
+    }
+    const seconds = (name: string, ms: number | undefined): void => {
+        const found = samples.get(name) ?? NaN;
+        assert.ok(Math.abs(found - (ms ?? NaN) / 1000) < 1e-6, `${name}: ${found} and ${ms}`);
+    };
+    for (const which of ['lag', 'processing']) {
+        seconds(`redisgears_consumer_${which}_max_seconds${labels}`, book.get(`${which}_ms_max`));
+        for (const [quantile, part] of [['0.5', 'p50'], ['0.99', 'p99']]) {
+            const name = `redisgears_consumer_${which}_seconds{library="lib",consumer="book",quantile="${quantile}"}`;
+            seconds(name, book.get(`${which}_ms_${part}`));
+        }
+    }
+    seconds(`redisgears_consumer_oldest_pending_seconds${labels}`, 0);
+    seconds(`redisgears_consumer_last_error_timestamp_seconds${labels}`, book.get('last_error_time'));
+    assert.equal((await words('consumers', 'consumer_lib_book')).get('error_classes'), 'Error:1');
+    assert.equal(samples.get('redisgears_consumer_errors_total{library="lib",consumer="book",class="Error"}'), 1);
+    for (const [kind, name] of [['function', 'f'], ['trigger', 'note']] as const) {
+        const line = await info(`${kind}s`, `${kind}_lib_${name}`);
+        const of = `{kind="${kind}",library="lib",callback="${name}"}`;
+        assert.equal(line.get('calls'), 1, kind);
+        for (const figure of ['calls', 'errors', 'bytes']) {
+            assert.equal(samples.get(`redisgears_callback_${figure}_total${of}`), line.get(figure), `${kind} ${figure}`);
+        }
+        assert.equal(samples.get(`redisgears_callback_running${of}`), line.get('running'));
+        assert.equal(samples.get(`redisgears_callback_paused${of}`), 0);
+        seconds(`redisgears_callback_locked_seconds_total${of}`, line.get('locked_ms'));
+        seconds(`redisgears_callback_duration_max_seconds${of}`, line.get('duration_ms_max'));
+    }
+    assert.equal(samples.get('redisgears_callback_calls_total{kind="consumer",library="lib",callback="book"}'), 2);
+    assert.equal(samples.get('redisgears_callbacks_left_out'), 0);
     assert.equal(samples.get(`redisgears_consumer_behind_seconds${labels}`), 0);
     const state = (which: string) => samples.get(`redisgears_consumer_state{library="lib",consumer="book",state="${which}"}`);
     assert.deepEqual([state('running'), state('aborted')], [1, 0]);
@@ -98,14 +136,19 @@ test("the figures are INFO's", async () => {
 test('a consumer that stands still is seen by its state and by how long it is behind', async () => {
     const { url } = await serve('--url', server.url);
     await redis.call('RG.CONSUMER', 'PAUSE', 'lib', 'book');
+    await redis.call('RG.FUNCTION', 'PAUSE', 'lib', 'f');
     await redis.xadd('s:1', '*', 'good', '2');
+    await redis.xadd('s:2', '*', 'good', '3');
     await eventually(async () => {
         const samples = await scrape(url);
         const state = samples.get('redisgears_consumer_state{library="lib",consumer="book",state="paused"}');
         const behind = samples.get('redisgears_consumer_behind_seconds{library="lib",consumer="book"}') ?? 0;
-        return state === 1 && behind > 0;
+        const backlog = samples.get('redisgears_consumer_backlog_entries{library="lib",consumer="book"}');
+        const paused = samples.get('redisgears_callback_paused{kind="function",library="lib",callback="f"}');
+        return state === 1 && behind > 0 && backlog === 2 && paused === 1;
     });
     await redis.call('RG.CONSUMER', 'RESUME', 'lib', 'book');
+    await redis.call('RG.FUNCTION', 'RESUME', 'lib', 'f');
 });
 
 test('more consumers than wanted are counted alone', async () => {
@@ -115,6 +158,9 @@ test('more consumers than wanted are counted alone', async () => {
         return found.get('redisgears_up') === 1 && found;
     });
     assert.equal(samples.get('redisgears_consumers_left_out'), 1);
+    assert.equal(samples.get('redisgears_callbacks_left_out'), 1);
+    const functionsAndTriggers = /^redisgears_callback_running.*kind="(function|trigger)"/;
+    assert.equal([...samples.keys()].filter(name => functionsAndTriggers.test(name)).length, 1);
     assert.equal([...samples.keys()].filter(name => name.startsWith('redisgears_consumer_streams')).length, 1);
 });
 

@@ -19,9 +19,11 @@ before(async () => {
         'RG.FUNCTION',
         'LOAD',
         `#!js name=lib
-redis.register_stream_consumer('book', 's:', 1, false, () => {});
-redis.register_notifications_consumer('note', 'k:', () => {});`,
+redis.register_stream_consumer('book', 's:', 1, false, () => { throw new Error('no'); });
+redis.register_notifications_consumer('note', 'k:', () => {});
+redis.register_function('f', () => {});`,
     );
+    await redis.xadd('s:1', '*', 'a', '1');
     redis.disconnect();
     exporter = start(['exporter', '--port', '0', '--json', '--url', server.url]);
     const line = await new Promise<string>(resolve =>
@@ -29,7 +31,7 @@ redis.register_notifications_consumer('note', 'k:', () => {});`,
     );
     served = await eventually(async () => {
         const text = await (await fetch(JSON.parse(line).url)).text();
-        return text.includes('redisgears_up 1') && text;
+        return text.includes('class="Error"') && text;
     });
 });
 after(async () => {

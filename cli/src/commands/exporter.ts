@@ -46,7 +46,7 @@ export async function exporter(options: ExporterOptions, output: Output): Promis
         } catch (error) {
             problem(error);
         }
-        const registry = metrics(figures, (performance.now() - start) / 1000);
+        const registry = metrics(figures, (performance.now() - start) / 1000, options.mostConsumers);
         contentType = registry.contentType;
         return registry.metrics();
     };
