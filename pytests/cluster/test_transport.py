@@ -321,6 +321,80 @@ def test_a_node_that_joins_is_connected_and_one_that_is_forgotten_is_not(start_c
     added.kill()
 
 
+@pytest.fixture
+def tight(nodes):
+    """A node with little memory for what comes in."""
+    _, second, *_ = nodes.primaries()
+    second.run("RG.CONFIG", "SET", "cluster-receive-memory", "1mb")
+    yield nodes
+    second.run("RG.CONFIG", "SET", "cluster-receive-memory", "256mb")
+
+
+def test_what_finds_no_memory_comes_again_and_arrives_once(tight):
+    _, second, *_ = tight.primaries()
+    senders = [node for node in tight.primaries() if node is not second]
+    before = {node: counts(second, node) for node in senders}
+    sizes = [3_000_000, 700_000, 100, 2_000_000] * 3
+    for size in sizes:
+        for node in senders:
+            send(node, second, size)
+    for node in senders:
+        wait_received(second, node, before[node], sizes)
+    second.wait(lambda: info(second)["receive_bytes"] == 0, lambda: info(second))
+
+
+def test_what_is_sent_to_a_node_in_a_long_script_arrives_behind_it(patient):
+    """A node that is busy answers so: that ends no connection."""
+    first, second, *_ = patient.primaries()
+    before, connections = counts(second, first), peer(first, second)["connections"]
+    second.run("CONFIG", "SET", "busy-reply-threshold", 50)
+    script = second.send("EVAL", "while true do end", 0)
+
+    def is_busy():
+        try:
+            second.client.ping()
+        except ResponseError as error:
+            return "BUSY" in str(error)
+        return False
+
+    second.wait(is_busy)
+    for size in (1, 100_000):
+        send(first, second, size)
+    # It was sent, and refused: that takes less than the time between two attempts.
+    first.wait(lambda: peer(first, second)["queue_messages"] == 2, lambda: peer(first, second))
+    second.run("SCRIPT", "KILL")
+    with pytest.raises(ResponseError):
+        script.reply()
+    wait_received(second, first, before, [1, 100_000])
+    assert peer(first, second)["connections"] == connections
+    second.run("CONFIG", "SET", "busy-reply-threshold", 5000)
+
+
+def test_links_of_the_bus_that_break_break_no_connection(nodes):
+    first, second, *_ = nodes.primaries()
+    before, connections = counts(second, first), peer(first, second)["connections"]
+    for node in (first, second):
+        # Once each: some servers die of a link that is not there.
+        node.run("DEBUG", "CLUSTERLINK", "KILL", "TO", (second if node is first else first).identity)
+        for _ in range(3):
+            send(first, second, 20_000)
+    wait_received(second, first, before, [20_000] * 6)
+    assert peer(first, second)["connections"] == connections
+
+
+def test_a_node_without_the_module_is_no_peer_and_holds_up_nobody(start_cluster):
+    cluster = start_cluster(replicas=0)
+    first, second = cluster.primaries()
+    wait_all_up(cluster)
+    second.kill()
+    second.start(module=False)
+    first.wait(lambda: peer(first, second)["state"] in ("waiting", "no_token"), lambda: info(first))
+    assert error_of(send, first, second, 1) == "not sent: there is no connection to the node"
+    second.restart()
+    wait_all_up(cluster)
+    assert_talks(cluster)
+
+
 # --- who is no node
 
 

@@ -13,6 +13,9 @@ DEL = ["RG.FUNCTION", "DEL"]
 LIST = ["RG.FUNCTION", "LIST"]
 
 COMMANDS = {
+    "CLUSTER INFO with a word more": (["RG.CLUSTER", "INFO", "x"], "wrong number of arguments"),
+    "CLUSTER without a subcommand": (["RG.CLUSTER"], "wrong number of arguments"),
+    "INFOCLUSTER with a word": (["RG.INFOCLUSTER", "x"], "wrong number of arguments"),
     "no subcommand": (["RG.FUNCTION"], "wrong number of arguments"),
     "unknown subcommand": (["RG.FUNCTION", "NOSUCH"], "(?i)unknown subcommand"),
     "binary subcommand": (["RG.FUNCTION", b"\xff\x00"], "(?i)unknown subcommand|UTF-8"),

@@ -114,6 +114,8 @@ pub(crate) struct Cluster {
     refresh_at: Cell<Option<Instant>>,
     events: RefCell<VecDeque<ClusterEvent>>,
     inbox: RefCell<Inbox>,
+    /// When a timer wakes the event loop.
+    wakes_at: Cell<Option<u64>>,
     /// Counted for a glance.
     unclaimed: Cell<u64>,
     refused: Cell<u64>,
@@ -139,6 +141,7 @@ impl Cluster {
             refresh_at: Cell::default(),
             events: RefCell::default(),
             inbox: RefCell::default(),
+            wakes_at: Cell::default(),
             unclaimed: Cell::default(),
             refused: Cell::default(),
             begin: Instant::now(),
@@ -358,8 +361,12 @@ impl Cluster {
         let next = started
             .as_ref()
             .and_then(|started| started.peers.next_time());
-        if let Some(at) = next.filter(|at| *at < now + CLOCK) {
+        let armed = self.wakes_at.get().filter(|at| *at > now);
+        if let Some(at) = next.filter(|at| *at < now + CLOCK)
+            && armed.is_none_or(|armed| at < armed)
+        {
             context.wake_in(at.saturating_sub(now));
+            self.wakes_at.set(Some(at));
         }
     }
 
