@@ -40,6 +40,8 @@ def clean(scene):
     def left():
         for name in [fields(one)["name"] for one in scene.primary.of().execute_command("RG.FUNCTION", "LIST")]:
             scene.primary.of().execute_command("RG.FUNCTION", "DEL", name)
+        for name, _ in _kept_progress(scene.primary):
+            scene.primary.of().execute_command("RG.FUNCTION", "DEL", name, "FORCE")
         scene.primary.of().flushall()
         scene.primary.of().execute_command("FUNCTION", "FLUSH")
         for node in scene.nodes:
@@ -137,6 +139,9 @@ def _left(scene):
     if places[0] != places[1]:
         differ = [(key, *(one.get(key) for one in places)) for key in {*places[0], *places[1]} if places[0].get(key) != places[1].get(key)]
         return [f"places differ, primary and replica: {sorted(differ)[:3]}"]
+    kept = [_kept_progress(node) for node in scene.nodes]
+    if kept[0] != kept[1]:
+        return [f"what is kept of deleted libraries differs, primary and replica: {kept}"]
     return [] if offsets[0] == _offset(scene.primary) else ["something is written"]
 
 
@@ -170,6 +175,12 @@ def _places(node):
         for library, consumer, stream in _streams(node)
         if stream["id_to_read_from"] not in ("None", _beginning(consumer))
     }
+
+
+def _kept_progress(node):
+    """The libraries of which progress is kept, and whose it is."""
+    kept = map(fields, node.of().execute_command("RG.CONSUMER", "KEPT"))
+    return [(one["library"], [fields(consumer)["name"] for consumer in one["consumers"]]) for one in kept]
 
 
 def _beginning(consumer):

@@ -65,13 +65,17 @@ redis.register_function('hops', async c => {
     return 'done';
 });
 redis.register_function('never', async c => new Promise(() => {}));
+redis.register_function('late', async c => new Promise(() => {}), { timeout: 30 });
+redis.register_function('as_owner', async (c, ...a) => { await null; return c.block(l => { write(l, 'owner'); return a; }); }, { run_as: 'owner' });
+redis.register_function('as_owner_sync', (c, ...a) => { write(c, 'owner'); return a; }, { run_as: 'owner' });
 redis.register_function('throws', c => { throw new Error('as intended'); });
 redis.register_function('loops', c => { for (;;) ; });
 redis.register_function('garbage', c => { let a = []; for (let i = 0; i < 20000; i++) a.push({ i }); return a.length; });
 redis.register_function('adds', (c, k) => { for (let i = 0; i < 10; i++) c.call('XADD', k, '*', 'n', `${i}`); return 10; });
 redis.register_function('adds_async', async (c, k) => c.block(l => l.call('XADD', k, '*', 'n', 'async')));
 """
-CALLED = ("sync", "reads", "async", "promise", "hops", "never", "throws", "garbage", "adds", "adds_async")
+CALLED = ("sync", "reads", "async", "promise", "hops", "never", "late", "throws", "garbage", "adds", "adds_async")
+CALLED += ("as_owner", "as_owner_sync")
 
 GEARS = (
     "GB('StreamReader').foreach(r => execute('INCR', 'o:gears')).register({prefix: PREFIX, batch: BATCH, duration: 20,"

@@ -193,6 +193,8 @@ KINDS = {
     "upgrade": (lambda random: load(random, None, "UPGRADE"), 8),
     "upgrade broken": (lambda r: command("RG.FUNCTION", "LOAD", "UPGRADE", f"#!js name={r.choice(LIBRARIES)}\nthrow 1"), 1),
     "delete": (lambda random: command("RG.FUNCTION", "DEL", random.choice(LIBRARIES)), 3),
+    "delete but for its progress": (lambda r: command("RG.FUNCTION", "DEL", r.choice(LIBRARIES), "KEEPPROGRESS"), 3),
+    "delete what is kept": (lambda r: command("RG.FUNCTION", "DEL", r.choice(LIBRARIES), "FORCE"), 1),
     "add": (_add, 40),
     "add many": (_adds, 12),
     "key": (_key, 25),

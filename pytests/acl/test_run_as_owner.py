@@ -298,6 +298,29 @@ def test_it_is_shown_and_counts_as_a_change(server, people, caller):
     assert (shown["run_as"], shown["timeout"]) == ("owner", 300)
 
 
+WARNING = "the function 'f' acts as the owner 'owner', whoever calls it"
+
+
+def warnings(server, code, *words):
+    return fields(server.run("RG.FUNCTION", "LOAD", *words, "OWNER", "owner", library(code)))["warnings"]
+
+
+def test_a_load_warns_of_it_where_it_is_new_and_the_log_names_it(server, caller):
+    plain, as_owner = (f"redis.register_function('f', () => 1, {{ run_as: '{name}' }});" for name in ("caller", "owner"))
+    assert warnings(server, as_owner, "CHECK") == [WARNING]
+    assert warnings(server, plain, "REPORT") == []
+    assert warnings(server, as_owner, "UPGRADE", "CHECK") == [WARNING]
+    assert warnings(server, as_owner, "UPGRADE", "REPORT") == [WARNING]
+    assert warnings(server, as_owner + "//", "UPGRADE", "REPORT") == []
+    assert warnings(server, plain, "UPGRADE", "REPORT") == []
+    load(server, as_owner)
+    server.run("RG.FUNCTION", "DEL", "lib")
+    load(server, as_owner)
+    told = [re.findall(r"functions as owner [^,]*", text) for text in server.audits()]
+    as_told = [found[0].removeprefix("functions as owner ") for found in told if found]
+    assert as_told == ["+'f'", "-'f'", "+'f'", "+'f'"]
+
+
 # --- what the page says ---------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 from redis import ReadOnlyError
 
 from testing.libraries import consumer, function
-from testing.policies import PERSISTENCE, command, each_persistence, info, kill_and_restart, pass_marker, policy
+from testing.policies import PERSISTENCE, add_at_once, command, each_persistence, info, kill_and_restart, pass_marker, policy
 from testing.replication import fail_over, settle
 from testing.waits import eventually
 
@@ -186,3 +186,36 @@ def test_a_library_in_quarantine_can_be_deleted_but_for_its_progress(start_serve
     server.add("stream", 2)
     server.load(consumer())
     server.wait_seen("stream 1", "stream 2")
+
+
+EFFECTS = {
+    "sync": "(client, data) => { client.call('INCR', `done:${value(data)}`); }",
+    "async": "async (client, data) => { client.block(locked => locked.call('INCR', `done:${value(data)}`)); }",
+}
+
+
+@pytest.mark.parametrize("kind", EFFECTS)
+def test_no_entry_is_lost_while_the_library_comes_and_goes_and_the_server_is_killed(start_server, kind):
+    server = start_server(*PERSISTENCE["append-only file"])
+    code = consumer(window=4, callback=EFFECTS[kind])
+    count = 0
+    for turn in range(12):
+        server.load(code)
+        add_at_once(server, "stream", range(count, count + 40))
+        count += 40
+        # Some of it is done by now, and some under way.
+        server.run(*DEL, "KEEPPROGRESS")
+        add_at_once(server, "stream", range(count, count + 10))
+        count += 10
+        if turn % 4 == 3:
+            kill_and_restart(server)
+    server.load(code)
+    add_at_once(server, "stream", [count])
+    server.wait(lambda: server.run("EXISTS", f"done:{count}"), lambda: info(server))
+    server.wait(lambda: info(server)["in_flight"] == 0, lambda: info(server))
+    done = [int(number or 0) for number in server.run("MGET", *(f"done:{number}" for number in range(count + 1)))]
+    assert min(done) == 1
+    if kind == "sync":
+        assert max(done) == 1
+    # What was with a callback came again, once for each time that the library went.
+    assert sum(number - 1 for number in done) <= 12 * 4

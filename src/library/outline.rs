@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use gears_core::quoted;
-use gears_v8::ports::{Engine, Registrations};
+use gears_v8::ports::{Engine, Function, Registrations, RunAs};
 
 use super::load::LoadRequest;
 use super::registry::Library;
@@ -34,10 +34,23 @@ fn contents(engine: &dyn Engine, request: &LoadRequest<'_>, new: &Registrations)
         let ending = if count == 1 { "" } else { "s" };
         let _ = write!(text, ", {count} {what}{ending}");
     }
+    let as_owner = new.functions.iter().filter(|one| acts_as_owner(one));
+    let as_owner = as_owner.map(|one| &*one.name);
+    names(
+        &mut text,
+        "functions as owner",
+        std::iter::empty(),
+        as_owner,
+    );
     if request.config.is_some() {
         text.push_str(", with a configuration");
     }
     text
+}
+
+/// Whether a function has its owner's rights, whoever calls it: who reads the log wants to know.
+fn acts_as_owner(function: &Function) -> bool {
+    function.run_as == RunAs::Owner
 }
 
 fn difference(
@@ -56,13 +69,28 @@ fn difference(
         let _ = write!(text, ", engine {} instead of {}", engine.name(), old.engine);
     }
     let functions = new.functions.iter().map(|one| &*one.name);
-    names(&mut text, "functions", &old.functions, functions);
+    names(&mut text, "functions", keys(&old.functions), functions);
     let remote = new.remote_functions.iter().map(|one| &*one.name);
-    names(&mut text, "remote functions", &old.remote_functions, remote);
+    names(
+        &mut text,
+        "remote functions",
+        keys(&old.remote_functions),
+        remote,
+    );
+    let old_as_owner = old.functions.values().filter(|one| acts_as_owner(one));
+    let old_as_owner = old_as_owner.map(|one| &*one.name);
+    let as_owner = new.functions.iter().filter(|one| acts_as_owner(one));
+    let as_owner = as_owner.map(|one| &*one.name);
+    names(&mut text, "functions as owner", old_as_owner, as_owner);
     let consumers = new.stream_consumers.iter().map(|one| &*one.name);
-    names(&mut text, "stream consumers", &old.consumers, consumers);
+    names(
+        &mut text,
+        "stream consumers",
+        keys(&old.consumers),
+        consumers,
+    );
     let triggers = new.triggers.iter().map(|one| &*one.name);
-    names(&mut text, "triggers", &old.triggers, triggers);
+    names(&mut text, "triggers", keys(&old.triggers), triggers);
     match (old.config.as_deref(), request.config) {
         (None, Some(_)) => text.push_str(", with a configuration now"),
         (Some(_), None) => text.push_str(", without its configuration now"),
@@ -78,18 +106,23 @@ fn difference(
     text
 }
 
+/// The names of what there is.
+fn keys<T>(all: &BTreeMap<String, T>) -> impl Iterator<Item = &str> {
+    all.keys().map(String::as_str)
+}
+
 /// Names that a line shows; of the others it says how many there are.
 const NAMES: usize = 20;
 
 /// Which names are there now and were not before (`+`), and the other way round (`-`).
-fn names<'a, T>(
+fn names<'a>(
     text: &mut String,
     what: &str,
-    old: &BTreeMap<String, T>,
+    old: impl Iterator<Item = &'a str>,
     new: impl Iterator<Item = &'a str>,
 ) {
     let new: BTreeSet<&str> = new.collect();
-    let old: BTreeSet<&str> = old.keys().map(String::as_str).collect();
+    let old: BTreeSet<&str> = old.collect();
     let added = new.difference(&old).map(|name| ('+', name));
     let changes: Vec<_> = added
         .chain(old.difference(&new).map(|name| ('-', name)))
@@ -111,9 +144,9 @@ mod tests {
     use super::*;
 
     fn told(old: &[&str], new: &[&str]) -> String {
-        let old = old.iter().map(|name| ((*name).to_owned(), ())).collect();
         let mut text = String::new();
-        names(&mut text, "functions", &old, new.iter().copied());
+        let (old, new) = (old.iter().copied(), new.iter().copied());
+        names(&mut text, "functions", old, new);
         text
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gears_core::quoted;
 use gears_core::snapshot::{History, Unregistered};
-use gears_v8::ports::{Function, Registrations, Reply};
+use gears_v8::ports::{Function, Registrations, Reply, RunAs};
 
 use super::kept::{KeptProgress, has_progress};
 use super::load::LoadRequest;
@@ -130,6 +130,14 @@ impl Report {
         let loses_progress = stream_consumers.removed.iter().filter(goes);
         let mut loses_progress: Vec<String> = loses_progress.cloned().collect();
         let mut warnings = old.map_or_else(Vec::new, warnings);
+        let as_owner = new.functions.iter().filter(|new| {
+            let before = old.and_then(|old| old.functions.get(&new.name));
+            new.run_as == RunAs::Owner && before.is_none_or(|old| old.run_as != RunAs::Owner)
+        });
+        warnings.extend(as_owner.map(|function| {
+            let (name, owner) = (quoted(function.name.as_bytes()), request.user);
+            format!("the function {name} acts as the owner '{owner}', whoever calls it")
+        }));
         for (name, consumer) in kept.into_iter().flat_map(|kept| &kept.consumers) {
             if new.stream_consumers.iter().any(|new| new.name == *name) {
                 let name = quoted(name.as_bytes());
