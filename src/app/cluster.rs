@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::App;
 use crate::cluster::{Cluster, ClusterEvent};
 use crate::server::{Context, wake_main_thread};
+use gears_core::cluster::Topic;
 
 /// Time of a tick for what comes from other nodes: clients wait that long at most.
 const SLICE: Duration = Duration::from_millis(1);
@@ -33,13 +34,21 @@ impl App {
         }
     }
 
+    /// Part of every tick; whether calls of remote functions have more to do at once.
+    pub(super) fn remote_tick(&self, context: &Context) -> bool {
+        let timeout_ms = self.settings.remote_timeout_ms();
+        self.remote.tick(context, self.cluster(), timeout_ms)
+    }
+
     /// Gives an event to whom it concerns.
-    #[expect(
-        clippy::unused_self,
-        reason = "rooms that talk to other nodes are the app's"
-    )]
-    fn on_cluster_event(&self, _context: &Context, cluster: &Cluster, event: ClusterEvent) {
+    fn on_cluster_event(&self, context: &Context, cluster: &Cluster, event: ClusterEvent) {
+        let is_of_calls =
+            !matches!(&event, ClusterEvent::Message { topic, .. } if *topic != Topic::Calls);
+        if is_of_calls {
+            self.remote.on_cluster_event(context, cluster, &event);
+        }
         match event {
+            ClusterEvent::Message { .. } if is_of_calls => {}
             ClusterEvent::Message {
                 from,
                 process,

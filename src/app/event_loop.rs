@@ -85,7 +85,7 @@ impl App {
         self.deliver(context);
         self.calls.serve_waiting(context);
         self.calls.wake_workers();
-        if self.remote.tick(context, self.settings.remote_timeout_ms()) {
+        if self.remote_tick(context) {
             self.dispatcher.wake();
         }
         self.run_slices();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use gears_v8::ports::{RemoteCall, RemoteCalls};
 
-use super::{Key, Node};
+use super::Key;
 use crate::executor::{Completions, RemoteEnd, RemoteResponder};
 
 #[derive(Default)]
@@ -87,7 +87,7 @@ pub(super) struct Caller {
 
 impl RemoteResponder for Caller {
     fn end(self: Box<Self>, end: RemoteEnd) {
-        let key: (Node, _, _) = self.key;
+        let key = self.key;
         self.desk
             .leave(|waiting| waiting.ends.push_back((key, end)));
     }

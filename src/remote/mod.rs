@@ -29,10 +29,14 @@ use gears_core::cluster::calls::{
     CallEnd, Destination, Ended, Incoming, Message, NotAccepted, Outgoing, Refusal, Request,
     Thrown, Verdict, Wire,
 };
+use gears_core::cluster::{
+    GoneReason, NodeId, NodeState, NotSent, ProcessId, SLOTS, Ticket, Topic, Topology, slot_of,
+};
 use gears_v8::ports::{Credentials, Database, Flags, Function, RemoteCall, RemotePlace};
 
 use self::desk::Caller;
 use self::gathering::Gathering;
+use crate::cluster::{Cluster, ClusterEvent};
 use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
 use crate::library::Libraries;
 use crate::server::{Context, is_enabled};
@@ -40,9 +44,9 @@ use crate::server::{Context, is_enabled};
 pub(crate) use self::desk::RemoteDesk;
 
 /// A node's name.
-type Node = Arc<str>;
+type Node = NodeId;
 /// One of its processes.
-type Process = u64;
+type Process = ProcessId;
 /// A call of another node.
 type Key = (Node, Process, u64);
 
@@ -52,15 +56,15 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Bytes that the arguments of calls on their way may take altogether.
 const BYTES_MAX: usize = 256 << 20;
 
-/// This process: there is one of it in each message.
-const THIS_PROCESS: Process = 0;
+/// This process, for itself.
+const THIS_PROCESS: Process = ProcessId([0; 16]);
 
 /// What is on its way. Used by the main thread only.
 pub(crate) struct RemoteFunctions {
     desk: Arc<RemoteDesk>,
     libraries: Rc<Libraries>,
-    /// This node.
-    me: Node,
+    /// This node; another one after a reset of the cluster.
+    me: Cell<Node>,
     state: RefCell<State>,
     began: Instant,
     /// When a timer wakes the event loop, in milliseconds since `began`.
@@ -72,6 +76,12 @@ struct State {
     incoming: Incoming<Node, Process>,
     /// What this node sends to itself.
     own: VecDeque<Vec<u8>>,
+    /// The nodes that take messages.
+    peers: HashMap<Node, Process>,
+    /// What those could not take yet.
+    unsent: VecDeque<(Node, Vec<u8>)>,
+    /// What the requests of calls were sent as.
+    tickets: HashMap<u64, Ticket>,
     /// Which gathering a call belongs to.
     calls: HashMap<u64, u64>,
     gatherings: HashMap<u64, Gathering>,
@@ -80,9 +90,47 @@ struct State {
 
 /// The way of messages from here.
 struct Way<'a> {
-    me: &'a Node,
+    me: Node,
     context: &'a Context,
+    /// The other nodes; `None` where the server is in no cluster.
+    cluster: Option<(&'a Cluster, Option<Rc<Topology>>)>,
+    peers: &'a HashMap<Node, Process>,
     own: &'a mut VecDeque<Vec<u8>>,
+    /// What the last message was sent as.
+    ticket: Option<Ticket>,
+}
+
+impl Way<'_> {
+    /// The node where a call has to run.
+    fn node(&self, destination: &Destination<Node>, key: Option<&[u8]>) -> Result<Node, String> {
+        let Some((cluster, topology)) = &self.cluster else {
+            return Ok(self.me);
+        };
+        let unknown = || "it is not known yet which shards there are".to_owned();
+        match destination {
+            Destination::Key => {
+                let key = key.unwrap_or_default();
+                if self.context.has_slot_of(key) {
+                    return Ok(self.me);
+                }
+                let topology = topology.as_ref().ok_or_else(unknown)?;
+                let owner = topology.owner_of(slot_of(key));
+                owner.filter(|owner| *owner != self.me).ok_or_else(|| {
+                    // The table is older than what the server has just said.
+                    cluster.refresh();
+                    "no shard has the slot of the key now".to_owned()
+                })
+            }
+            Destination::Shard(shard) if *shard == self.me => Ok(self.me),
+            Destination::Shard(shard) => {
+                let topology = topology.as_ref().ok_or_else(unknown)?;
+                let node = topology.node(*shard);
+                let node = node.ok_or_else(|| "the node has left the cluster".to_owned())?;
+                // After a failover the node follows the one that has taken its place.
+                Ok(node.primary.unwrap_or(*shard))
+            }
+        }
+    }
 }
 
 impl Wire<Node, Process> for Way<'_> {
@@ -91,20 +139,56 @@ impl Wire<Node, Process> for Way<'_> {
         destination: &Destination<Node>,
         key: Option<&[u8]>,
     ) -> Result<(Node, Process), String> {
-        let is_here = match destination {
-            Destination::Key => key.is_none_or(|key| self.context.has_slot_of(key)),
-            Destination::Shard(shard) => shard == self.me,
-        };
-        if is_here {
-            Ok((Arc::clone(self.me), THIS_PROCESS))
-        } else {
-            Err("there is no way to the shard that has the key".to_owned())
+        let node = self.node(destination, key)?;
+        if node == self.me {
+            return Ok((node, THIS_PROCESS));
+        }
+        match self.peers.get(&node) {
+            Some(process) => Ok((node, *process)),
+            None => Err(format!("there is no connection to the shard {node}")),
         }
     }
 
-    fn send(&mut self, _to: &Node, message: Vec<u8>) -> Result<(), String> {
-        self.own.push_back(message);
-        Ok(())
+    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), String> {
+        if *to == self.me {
+            self.own.push_back(message);
+            return Ok(());
+        }
+        let Some((cluster, _)) = &self.cluster else {
+            return Err("the server is in no cluster".to_owned());
+        };
+        match cluster.send(*to, Topic::Calls, message) {
+            Ok(ticket) => {
+                self.ticket = Some(ticket);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// What a tick has around it.
+struct Place<'a> {
+    context: &'a Context,
+    cluster: Option<&'a Cluster>,
+    topology: Option<Rc<Topology>>,
+}
+
+impl<'a> Place<'a> {
+    fn way(
+        &self,
+        me: Node,
+        peers: &'a HashMap<Node, Process>,
+        own: &'a mut VecDeque<Vec<u8>>,
+    ) -> Way<'a> {
+        Way {
+            me,
+            context: self.context,
+            cluster: self.cluster.map(|cluster| (cluster, self.topology.clone())),
+            peers,
+            own,
+            ticket: None,
+        }
     }
 }
 
@@ -112,14 +196,19 @@ impl RemoteFunctions {
     /// Nothing is on its way.
     #[must_use]
     pub(crate) fn new(context: &Context, desk: Arc<RemoteDesk>, libraries: Rc<Libraries>) -> Self {
+        let me = NodeId::parse(context.shard_id().as_bytes());
         Self {
             desk,
             libraries,
-            me: context.shard_id().into(),
+            // Without a cluster it is called by forty zeros.
+            me: Cell::new(me.unwrap_or_else(NodeId::nobody)),
             state: RefCell::new(State {
                 outgoing: Outgoing::new(BYTES_MAX),
                 incoming: Incoming::default(),
                 own: VecDeque::new(),
+                peers: HashMap::new(),
+                unsent: VecDeque::new(),
+                tickets: HashMap::new(),
                 calls: HashMap::new(),
                 gatherings: HashMap::new(),
                 last_gathering: 0,
@@ -135,45 +224,70 @@ impl RemoteFunctions {
 
     /// Part of every tick; whether there is more to do at once. Calls have so many milliseconds where
     /// their callers do not say.
-    pub(crate) fn tick(&self, context: &Context, timeout_ms: u64) -> bool {
+    pub(crate) fn tick(
+        &self,
+        context: &Context,
+        cluster: Option<&Cluster>,
+        timeout_ms: u64,
+    ) -> bool {
         let mut state = self.state.borrow_mut();
         let is_idle = state.outgoing.is_empty() && state.incoming.is_empty();
-        if is_idle && !self.desk.has_some() {
+        if is_idle && state.unsent.is_empty() && !self.desk.has_some() {
             return false;
         }
+        let topology = cluster.and_then(Cluster::topology);
+        if let Some(topology) = &topology {
+            self.me.set(topology.me);
+        }
+        let place = Place {
+            context,
+            cluster,
+            topology,
+        };
         let end = Instant::now() + SLICE;
+        for (to, message) in std::mem::take(&mut state.unsent) {
+            self.post(&mut state, cluster, to, message);
+        }
         let mut more = true;
         while more && Instant::now() < end {
-            more = self.turn(&mut state, context, timeout_ms);
+            more = self.turn(&mut state, &place, timeout_ms);
         }
         self.set_timer(&state, context);
         more
     }
 
     /// Does one thing of each kind; false where there is nothing to do.
-    fn turn(&self, state: &mut State, context: &Context, timeout_ms: u64) -> bool {
+    fn turn(&self, state: &mut State, place: &Place<'_>, timeout_ms: u64) -> bool {
         let mut did = false;
         if let Some(call) = self.desk.take_call() {
-            self.begin(state, context, call, timeout_ms);
+            self.begin(state, place, call, timeout_ms);
             did = true;
         }
         let now_ms = self.now_ms();
-        let mut way = Way {
-            me: &self.me,
-            context,
-            own: &mut state.own,
-        };
-        did |= state.outgoing.step(now_ms, &mut way);
+        let State {
+            outgoing,
+            own,
+            peers,
+            tickets,
+            ..
+        } = state;
+        let mut way = place.way(self.me.get(), peers, own);
+        let due = outgoing.next_id(now_ms);
+        did |= outgoing.step(now_ms, &mut way);
+        if let (Some(id), Some(ticket)) = (due, way.ticket) {
+            tickets.insert(id, ticket);
+        }
         if let Some(message) = state.own.pop_front() {
-            let from = (Arc::clone(&self.me), THIS_PROCESS);
-            self.receive(state, context, from, &message);
+            let from = (self.me.get(), THIS_PROCESS);
+            self.receive(state, place.context, place.cluster, from, &message);
             did = true;
         }
         if let Some((key, end)) = self.desk.take_end() {
-            end_incoming(state, &key, end);
+            self.end(state, place.cluster, &key, end);
             did = true;
         }
         for (id, end) in state.outgoing.take_ended() {
+            state.tickets.remove(&id);
             gather(state, id, end);
             did = true;
         }
@@ -181,10 +295,101 @@ impl RemoteFunctions {
         did
     }
 
+    /// Sends a message to a node. What the node cannot take now is sent later, unless the connection
+    /// is gone: when there is another one, what matters is asked for and told again.
+    fn post(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: Vec<u8>) {
+        if to == self.me.get() {
+            state.own.push_back(message);
+        } else if let Some(cluster) = cluster {
+            let sent = cluster.send(to, Topic::Calls, message.clone());
+            if let Err(NotSent::QueueFull(_)) = sent {
+                state.unsent.push_back((to, message));
+            }
+        }
+    }
+
+    fn tell(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: &Message) {
+        self.post(state, cluster, to, message.encode());
+    }
+
+    /// Something came of another node, or happened to it.
+    pub(crate) fn on_cluster_event(
+        &self,
+        context: &Context,
+        cluster: &Cluster,
+        event: &ClusterEvent,
+    ) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let now_ms = self.now_ms();
+        match event {
+            ClusterEvent::Message {
+                from,
+                process,
+                bytes,
+                ..
+            } => self.receive(state, context, Some(cluster), (*from, *process), bytes),
+            ClusterEvent::PeerUp { node, process } => {
+                state.peers.insert(*node, *process);
+                for message in state.incoming.on_peer_up(node, process) {
+                    self.post(state, Some(cluster), *node, message);
+                }
+                let place = Place {
+                    context,
+                    cluster: Some(cluster),
+                    topology: cluster.topology(),
+                };
+                let State {
+                    outgoing,
+                    own,
+                    peers,
+                    ..
+                } = state;
+                let mut way = place.way(self.me.get(), peers, own);
+                outgoing.on_peer_up(now_ms, node, process, &mut way);
+            }
+            ClusterEvent::PeerGone {
+                node,
+                reason,
+                not_sent,
+                ..
+            } => {
+                state.peers.remove(node);
+                let undelivered = state.tickets.iter();
+                let undelivered: Vec<_> = undelivered
+                    .filter(|(_, ticket)| not_sent.contains(ticket))
+                    .map(|(id, _)| *id)
+                    .collect();
+                for id in undelivered {
+                    let why = "the connection to the shard was lost".to_owned();
+                    state.outgoing.on_undelivered(now_ms, node, id, why);
+                }
+                // Where only the connection is lost, the process may be there again.
+                if *reason != GoneReason::Lost {
+                    state.outgoing.on_peer_gone(node, reason.text());
+                }
+            }
+            ClusterEvent::Topology => {
+                let Some(topology) = cluster.topology() else {
+                    return;
+                };
+                let nodes = state.outgoing.nodes();
+                for node in nodes.into_iter().filter(|node| *node != topology.me) {
+                    let why = match topology.node(node) {
+                        None => GoneReason::Left,
+                        Some(one) if one.state == NodeState::Failed => GoneReason::Failed,
+                        Some(_) => continue,
+                    };
+                    state.outgoing.on_peer_gone(&node, why.text());
+                }
+            }
+        }
+    }
+
     // --- calls that scripts make here -------------------------------------------------------------
 
     /// Makes of a script's call one for each shard where it is to run.
-    fn begin(&self, state: &mut State, context: &Context, call: RemoteCall, timeout_ms: u64) {
+    fn begin(&self, state: &mut State, place: &Place<'_>, call: RemoteCall, timeout_ms: u64) {
         let (library, function) = (&call.library, &call.function);
         if self.libraries.remote_function(library, function).is_none() {
             let text = format!("ERR library '{library}' has no remote function '{function}'");
@@ -193,14 +398,20 @@ impl RemoteFunctions {
         let timeout_ms = call.timeout_ms.map_or(timeout_ms, u64::from);
         let destinations = match &call.place {
             RemotePlace::Key(_) => vec![Destination::Key],
-            // A part of the answer must not pass for all of it.
-            RemotePlace::AllShards if context.is_in_cluster() => {
-                let text = format!(
-                    "ERR the remote function '{function}' has not run: there is no way to the other shards"
-                );
-                return gathering::refuse(&call, text);
+            RemotePlace::AllShards if place.cluster.is_none() => {
+                vec![Destination::Shard(self.me.get())]
             }
-            RemotePlace::AllShards => vec![Destination::Shard(Arc::clone(&self.me))],
+            // A part of the answer must not pass for all of it.
+            RemotePlace::AllShards => {
+                let shards = place.topology.as_deref().and_then(all_shards);
+                let Some(shards) = shards else {
+                    let text = format!(
+                        "ERR the remote function '{function}' has not run: some slots have no shard"
+                    );
+                    return gathering::refuse(&call, text);
+                };
+                shards
+            }
         };
         let of_all_shards = call.place == RemotePlace::AllShards;
         state.last_gathering += 1;
@@ -211,7 +422,7 @@ impl RemoteFunctions {
         let now_ms = self.now_ms();
         for destination in destinations {
             let on = match &destination {
-                Destination::Shard(node) => Some(Arc::clone(node)),
+                Destination::Shard(node) => Some(*node),
                 Destination::Key => None,
             };
             let begun = state
@@ -256,6 +467,7 @@ impl RemoteFunctions {
         &self,
         state: &mut State,
         context: &Context,
+        cluster: Option<&Cluster>,
         (node, process): (Node, Process),
         bytes: &[u8],
     ) {
@@ -268,7 +480,9 @@ impl RemoteFunctions {
         };
         let now_ms = self.now_ms();
         match message {
-            Message::Request(request) => self.serve(state, context, (node, process), request),
+            Message::Request(request) => {
+                self.serve(state, context, cluster, (node, process), request);
+            }
             Message::Accepted { id } => state.outgoing.on_accepted(&node, &process, id),
             Message::Refused { id, refusal, text } => {
                 let from = (&node, &process);
@@ -276,7 +490,7 @@ impl RemoteFunctions {
             }
             Message::Ended { id, ended } => {
                 state.outgoing.on_ended(&node, &process, id, ended);
-                send(state, &Message::Taken { id });
+                self.tell(state, cluster, node, &Message::Taken { id });
             }
             Message::Taken { id } => state.incoming.on_taken(&(node, process, id)),
         }
@@ -289,6 +503,7 @@ impl RemoteFunctions {
         &self,
         state: &mut State,
         context: &Context,
+        cluster: Option<&Cluster>,
         (node, process): (Node, Process),
         request: Request,
     ) {
@@ -296,12 +511,13 @@ impl RemoteFunctions {
         let key = (node, process, id);
         let remaining_ms = request.remaining_ms;
         match state.incoming.on_request(self.now_ms(), &key, remaining_ms) {
-            Verdict::Runs => send(state, &Message::Accepted { id }),
-            Verdict::Ended(message) => state.own.push_back(message),
+            Verdict::Runs => self.tell(state, cluster, node, &Message::Accepted { id }),
+            Verdict::Ended(message) => self.post(state, cluster, node, message),
             Verdict::Run => match self.admit(context, &request) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
-                    send(state, &Message::Refused { id, refusal, text });
+                    let message = Message::Refused { id, refusal, text };
+                    self.tell(state, cluster, node, &message);
                 }
                 Ok((executor, function)) => {
                     let caller = Caller {
@@ -319,7 +535,7 @@ impl RemoteFunctions {
                         until: Instant::now() + Duration::from_millis(remaining_ms),
                         answer: RemoteAnswer::new(Box::new(caller)),
                     });
-                    send(state, &Message::Accepted { id });
+                    self.tell(state, cluster, node, &Message::Accepted { id });
                 }
             },
         }
@@ -361,6 +577,30 @@ impl RemoteFunctions {
         }
         Ok((executor, function))
     }
+
+    /// A call that ran here has ended: its caller is told.
+    fn end(&self, state: &mut State, cluster: Option<&Cluster>, key: &Key, end: RemoteEnd) {
+        let (node, _, id) = *key;
+        let ended = match end {
+            RemoteEnd::Done(result) => Ended::Done(result),
+            RemoteEnd::Failed(error) => Ended::Thrown(Thrown {
+                text: error.message,
+                stack: error.stack,
+                value: error.thrown.map(|thrown| thrown.to_vec()),
+            }),
+            RemoteEnd::Late => {
+                state.incoming.refuse(key);
+                let text = "its time was over before it began".to_owned();
+                let refusal = Refusal::ForNow;
+                let message = Message::Refused { id, refusal, text };
+                return self.tell(state, cluster, node, &message);
+            }
+        };
+        let message = Message::Ended { id, ended }.encode();
+        if state.incoming.end(key, message.clone()) {
+            self.post(state, cluster, node, message);
+        }
+    }
 }
 
 /// What a remote function may do: what it says of itself, and no more than who called it.
@@ -385,31 +625,14 @@ fn request(call: RemoteCall) -> Request {
     }
 }
 
-fn send(state: &mut State, message: &Message) {
-    state.own.push_back(message.encode());
-}
-
-/// A call that ran here has ended: its caller is told.
-fn end_incoming(state: &mut State, key: &Key, end: RemoteEnd) {
-    let id = key.2;
-    let ended = match end {
-        RemoteEnd::Done(result) => Ended::Done(result),
-        RemoteEnd::Failed(error) => Ended::Thrown(Thrown {
-            text: error.message,
-            stack: error.stack,
-            value: error.thrown.map(|thrown| thrown.to_vec()),
-        }),
-        RemoteEnd::Late => {
-            state.incoming.refuse(key);
-            let text = "its time was over before it began".to_owned();
-            let refusal = Refusal::ForNow;
-            return send(state, &Message::Refused { id, refusal, text });
-        }
-    };
-    let message = Message::Ended { id, ended }.encode();
-    if state.incoming.end(key, message.clone()) {
-        state.own.push_back(message);
-    }
+/// All shards, if each slot has one.
+fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
+    let slots = topology.shards().flat_map(|shard| &shard.slots);
+    let count: u32 = slots
+        .map(|(first, last)| u32::from(*last) - u32::from(*first) + 1)
+        .sum();
+    let shards = topology.shards().map(|shard| Destination::Shard(shard.id));
+    (count == u32::from(SLOTS)).then(|| shards.collect())
 }
 
 /// A call ended.

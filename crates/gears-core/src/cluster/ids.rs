@@ -19,6 +19,12 @@ impl NodeId {
         text.iter().all(is_one).then_some(Self(text))
     }
 
+    /// The name of a server that is in no cluster: forty zeros.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self([b'0'; NODE])
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()

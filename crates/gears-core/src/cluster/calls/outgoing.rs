@@ -136,10 +136,10 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         self.calls.len()
     }
 
-    /// Whether none is.
+    /// Whether none is, and of none it is still to be told how it ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.ended.is_empty()
     }
 
     /// Takes a call, whose request gets its number and time here; the next step sends it.
@@ -183,6 +183,15 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
         self.times.first().map(|(at, _)| *at)
+    }
+
+    /// The call that the next step is about, if there is one now.
+    #[must_use]
+    pub fn next_id(&self, now_ms: u64) -> Option<u64> {
+        self.times
+            .first()
+            .filter(|(at, _)| *at <= now_ms)
+            .map(|(_, id)| *id)
     }
 
     /// Does the next thing that is due: a call is sent, or its time is over. False where nothing is.
@@ -365,6 +374,17 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 let _ = wire.send(node, message);
             }
         }
+    }
+
+    /// The nodes that may have run something whose end is not known.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<N> {
+        let calls = self.calls.values();
+        let nodes = calls.filter_map(|call| match &call.state {
+            State::Sent { to, .. } => Some(to.clone()),
+            State::Waiting { .. } => None,
+        });
+        nodes.collect()
     }
 
     /// A node is taken for failed, or has left: what it had is lost.

@@ -1,0 +1,168 @@
+"""Remote functions on a real cluster: they run where the key is, and what may have run is told from what has not."""
+
+import json
+
+import pytest
+
+from testing.cluster import Cluster, slot_of
+from testing.libraries import function
+
+LIBRARY = [
+    "let end;",
+    "redis.register_remote_function('get', async (client, key) => client.block(c => c.call('GET', key)));",
+    "redis.register_remote_function('incr', async (client, key) => client.block(c => Number(c.call('INCR', key))));",
+    "redis.register_remote_function('size', async (client, value) => [value.length, 'y'.repeat(value.length)]);",
+    "redis.register_remote_function('hold', async () => { redis.log('held'); return new Promise(() => {}); });",
+    "redis.register_remote_function('keys', async client => client.block(c => c.call('DBSIZE')), { flags: ['no-writes'] });",
+    "const known = e => ({ text: String(e), code: e.code, may_have_run: e.may_have_run, shard: e.shard });",
+    function(
+        "on_key",
+        "async (client, key, name, timeout, ...args) => { try {"
+        " return JSON.stringify({ done: await client.run_on_key(key, { name, timeout: Number(timeout) }, ...args) }); }"
+        " catch (e) { return JSON.stringify(known(e)); } }",
+    ),
+    function(
+        "on_all",
+        "async (client, name, timeout) => { const [results, errors] = await client.run_on_all_shards({ name, timeout: Number(timeout) });"
+        " return JSON.stringify({ results: results.map(Number), shards: results.shards, errors: errors.map(known) }); }",
+    ),
+    # It does not wait: clients that wait are sent away while the cluster is down.
+    function(
+        "begin",
+        "async (client, key) => { client.run_on_key(key, { name: 'hold', timeout: 60000 })"
+        ".catch(e => redis.log('ended ' + JSON.stringify(known(e)))); }",
+    ),
+    function(
+        "large",
+        "async (client, key, count) => { const [there, back] = await client.run_on_key(key, { name: 'size', timeout: 60000 }, 'x'.repeat(Number(count)));"
+        " return [there, back.length]; }",
+    ),
+    function(
+        "many",
+        "async (client, key, count) => { const all = await Promise.all(Array.from({ length: Number(count) }, () =>"
+        " client.run_on_key(key, { name: 'incr', timeout: 60000 }, key))); return new Set(all).size; }",
+    ),
+]
+LONG = 60_000
+
+
+def load(node):
+    node.load(*LIBRARY, options=["UPGRADE"])
+
+
+def on_key(node, key, name, *args, timeout=LONG):
+    """What comes of a call of a remote function by a key."""
+    return json.loads(node.call("on_key", key, name, timeout, *args))
+
+
+def on_all(node, timeout=LONG):
+    return json.loads(node.call("on_all", "keys", timeout))
+
+
+@pytest.fixture
+def shards(cluster):
+    """The primaries, which have the library and reach each other."""
+    nodes = cluster.primaries()
+    for node in nodes:
+        load(node)
+    for node in nodes:
+        for other in nodes:
+            key = other.key("reach")
+            cluster.wait(lambda node=node, key=key: "done" in on_key(node, key, "get", key, timeout=500), "there is no way")
+    return nodes
+
+
+def test_a_call_runs_on_the_shard_that_has_the_key(shards):
+    for node in shards:
+        for other in shards:
+            key = other.key("value")
+            other.run("SET", key, other.port)
+            assert on_key(node, key, "get", key) == {"done": str(other.port)}
+            before = int(other.run("INCR", key))
+            assert on_key(node, key, "incr", key) == {"done": before + 1}
+
+
+def test_all_shards_answer_each_with_its_name(shards):
+    for number, node in enumerate(shards):
+        for count in range(number + 1):
+            node.run("SET", f"{{{node.key('tag')}}}{count}", 1)
+    found = on_all(shards[0])
+    assert found["errors"] == []
+    sizes = dict(zip(found["shards"], found["results"], strict=True))
+    assert sizes == {node.identity: int(node.run("DBSIZE")) for node in shards}
+
+
+def test_large_values_and_many_calls_go_both_ways(shards):
+    node, other, *_ = shards
+    key = other.key("many")
+    assert node.call("large", key, 5_000_000) == [5_000_000, 5_000_000]
+    assert node.call("many", key, 500) == 500
+    assert other.run("GET", key) == "500"
+
+
+def test_a_shard_that_does_not_answer_is_named_and_its_call_may_have_run(cluster, shards):
+    node, other, third = shards
+    key = other.key("value")
+    with other.suspended():
+        error = on_key(node, key, "get", key, timeout=300)
+        assert (error["code"], error["may_have_run"], error["shard"]) == ("timeout", True, other.identity)
+        found = on_all(node, timeout=300)
+        assert sorted(found["shards"]) == sorted([node.identity, third.identity])
+        assert [error["shard"] for error in found["errors"]] == [other.identity]
+    cluster.wait(lambda: "done" in on_key(node, key, "get", key, timeout=1000), "it does not come back")
+    cluster.wait_ok()
+
+
+def test_a_call_waits_for_a_library_that_comes_in_time_and_says_where_it_did_not(shards):
+    node, other, *_ = shards
+    key = other.key("value")
+    other.run("RG.FUNCTION", "DEL", "lib")
+    error = on_key(node, key, "get", key, timeout=200)
+    assert (error["code"], error["may_have_run"], error["shard"]) == ("not_sent", False, other.identity)
+    assert "the shard has no remote function 'get' of library 'lib'" in error["text"]
+    sent = node.send("RG.FCALL", "lib", "on_key", 0, key, "get", LONG, key)
+    load(other)
+    assert json.loads(sent.reply()) == {"done": None}
+
+
+def test_a_call_follows_a_slot_that_moves(cluster, shards):
+    node, source, target = shards
+    key = source.key("moving")
+    slot = slot_of(key)
+    try:
+        cluster.begin_move(slot, source, target)
+        cluster.end_move(slot, target)
+        target.run("SET", key, "here")
+        assert on_key(node, key, "get", key) == {"done": "here"}
+        assert on_key(source, key, "get", key) == {"done": "here"}
+    finally:
+        target.run("DEL", key)
+        cluster.begin_move(slot, target, source)
+        cluster.end_move(slot, source)
+        cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")
+
+
+@pytest.fixture
+def mortal(tmp_path_factory):
+    """A cluster of its own, whose nodes may die."""
+    own = Cluster(lambda: tmp_path_factory.mktemp("node"))
+    yield own
+    own.kill()
+
+
+def test_a_call_that_a_shard_had_when_it_was_killed_may_have_run_and_the_next_one_goes_to_its_replica(mortal):
+    nodes = mortal.primaries()
+    for one in nodes:
+        load(one)
+    node, other, *_ = nodes
+    key = other.key("value")
+    mortal.wait(lambda: "done" in on_key(node, key, "get", key, timeout=500), "there is no way")
+    node.call("begin", key)
+    other.wait_message("held")
+    replica = mortal.kill_primary(other)
+    node.wait_message("ended ")
+    [ended] = node.messages("ended ")
+    error = json.loads(ended)
+    assert (error["code"], error["may_have_run"], error["shard"]) == ("shard_failed", True, other.identity)
+    replica.run("SET", key, "after")
+    mortal.wait(lambda: on_key(node, key, "get", key, timeout=1000) == {"done": "after"}, "no call gets to the replica")
