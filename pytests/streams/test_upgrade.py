@@ -68,7 +68,9 @@ def test_entries_that_run_in_the_old_code_end_there_and_count(server):
         consumer(
             callback="""async (client, data) => {
                 redis.log(`old start ${value(data)}`);
-                for (const end = Date.now() + 200; Date.now() < end;) await null;
+                do {
+                    for (const end = Date.now() + 20; Date.now() < end;) await null;
+                } while (!client.block(locked => locked.call('EXISTS', 'upgraded')));
                 redis.log(`old end ${value(data)}`);
             }"""
         )
@@ -76,6 +78,7 @@ def test_entries_that_run_in_the_old_code_end_there_and_count(server):
     server.add("stream", 1, 2)
     server.wait_message("old start 1")
     server.upgrade(NEW)
+    server.run("SET", "upgraded", 1)
     server.wait_seen("stream 2", tag="new")
     server.wait_stream(total_record_processed=2)
     assert server.messages("old ") == ["start 1", "end 1"]
