@@ -118,6 +118,10 @@ def declared(interface):
 MEMBERS = "[...Object.getOwnPropertyNames(%s), ...Object.getOwnPropertyNames(Object.getPrototypeOf(%s))]"
 
 
+# What the client of a plain function has only to say that it is for async code.
+ONLY_ASYNC = {"run_on_key", "run_on_all_shards"}
+
+
 def test_what_there_is_is_what_the_declarations_say(server):
     server.load(
         "const of_redis = Object.getOwnPropertyNames(redis);",
@@ -126,5 +130,5 @@ def test_what_there_is_is_what_the_declarations_say(server):
         function("of async client", f"async client => {MEMBERS.replace('%s', 'client')}"),
     )
     assert set(server.call("of redis")) == declared("Redis")
-    for name, interface in (("of client", "Client"), ("of async client", "AsyncClient")):
-        assert set(server.call(name)) - {"constructor"} == declared(interface)
+    assert set(server.call("of client")) - {"constructor"} == declared("Client") | ONLY_ASYNC
+    assert set(server.call("of async client")) - {"constructor"} == declared("AsyncClient")
