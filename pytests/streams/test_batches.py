@@ -142,7 +142,7 @@ def test_entries_that_wait_for_their_batch_are_not_trimmed_and_those_of_a_batch_
 
 
 def test_an_entry_that_is_deleted_while_it_waits_for_its_batch_is_not_handed_over(server):
-    server.load(*policy(batching(4, duration=300)))
+    server.load(*policy(batching(4, duration=2000)))
     ids = server.add("stream", 0, 1, 2)
     server.run("XDEL", "stream", ids[1])
     server.wait(lambda: len(entries(server)) >= 2, lambda: batches(server))
