@@ -3,14 +3,18 @@
 use crate::api::v1::arguments::{ArgumentsOf, NAME_MAX, plain_object};
 use crate::api::v1::function_options::{self, FunctionOptions};
 use crate::api::v1::loading::Loading;
-use crate::ports::{CallbackId, Flags, Function};
+use crate::ports::{CallbackId, Flags, Function, Registrations};
 use crate::runtime::run;
 use crate::runtime::text;
 
-/// Functions of one library.
-const FUNCTIONS_MAX: usize = 10_000;
-
 const OF: ArgumentsOf = ArgumentsOf("register_function");
+const KIND: Kind = Kind {
+    of: OF,
+    one: "Function",
+    many: "functions",
+    most: 10_000,
+    registered: |registrations| &mut registrations.functions,
+};
 
 /// `redis.register_function(name, callback [, flags or options])`
 pub(crate) fn register_function(
@@ -18,7 +22,32 @@ pub(crate) fn register_function(
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    let function = match parse_function(scope, args) {
+    let function = parse_function(scope, args);
+    keep(scope, args, function, &KIND);
+}
+
+/// Functions that are called in one way: each of a library's has a name of its own.
+pub(crate) struct Kind {
+    /// What registers them.
+    pub(crate) of: ArgumentsOf,
+    /// What one of them is called, at the begin of a sentence.
+    pub(crate) one: &'static str,
+    /// What several are called.
+    pub(crate) many: &'static str,
+    /// How many a library may have.
+    pub(crate) most: usize,
+    /// Where they are kept.
+    pub(crate) registered: fn(&mut Registrations) -> &mut Vec<Function>,
+}
+
+/// Adds a function, with the callback that is the second argument, to those of its kind.
+pub(crate) fn keep(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    function: Result<Function, String>,
+    kind: &Kind,
+) {
+    let function = match function {
         Ok(function) => function,
         Err(message) => return text::throw_type_error(scope, &message),
     };
@@ -27,25 +56,22 @@ pub(crate) fn register_function(
     };
     let callback = v8::Global::new(scope, callback);
     let Some(loading) = scope.get_slot_mut::<Loading>() else {
-        return text::throw(scope, "Called 'register_function' out of context");
+        return text::throw(scope, &format!("Called '{}' out of context", kind.of.0));
     };
-    let registered = &loading.registrations.functions;
-    if registered.len() >= FUNCTIONS_MAX {
-        return text::throw(
-            scope,
-            &format!("A library can register at most {FUNCTIONS_MAX} functions"),
-        );
+    let registered = (kind.registered)(&mut loading.registrations);
+    if registered.len() >= kind.most {
+        let message = format!("A library can register at most {} {}", kind.most, kind.many);
+        return text::throw(scope, &message);
     }
     if registered.iter().any(|other| other.name == function.name) {
-        let message = format!("Function {} already exists", function.name);
+        let message = format!("{} {} already exists", kind.one, function.name);
         return text::throw(scope, &message);
     }
     let callback = loading.keep(&function.name, callback);
-    let function = Function {
+    (kind.registered)(&mut loading.registrations).push(Function {
         callback,
         ..function
-    };
-    loading.registrations.functions.push(function);
+    });
 }
 
 fn parse_function(

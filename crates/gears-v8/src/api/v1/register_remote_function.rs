@@ -3,16 +3,18 @@
 use gears_core::delivery::Mode;
 
 use crate::api::v1::arguments::{ArgumentsOf, OptionsOf, mode_of, plain_object};
-use crate::api::v1::loading::Loading;
-use crate::api::v1::register_function::parse_flags;
+use crate::api::v1::register_function::{Kind, keep, parse_flags};
 use crate::ports::{CallbackId, Flags, Function, RunAs};
-use crate::runtime::text;
-
-/// Remote functions of one library.
-const FUNCTIONS_MAX: usize = 1000;
 
 const OF: ArgumentsOf = ArgumentsOf("register_remote_function");
 const OPTIONS: OptionsOf = OptionsOf("register_remote_function");
+const KIND: Kind = Kind {
+    of: OF,
+    one: "Remote function",
+    many: "remote functions",
+    most: 1000,
+    registered: |registrations| &mut registrations.remote_functions,
+};
 
 /// `redis.register_remote_function(name, callback [, options])`
 pub(crate) fn register_remote_function(
@@ -20,32 +22,8 @@ pub(crate) fn register_remote_function(
     args: &v8::FunctionCallbackArguments,
     _result: v8::ReturnValue<v8::Value>,
 ) {
-    let function = match parse(scope, args) {
-        Ok(function) => function,
-        Err(message) => return text::throw_type_error(scope, &message),
-    };
-    let Ok(callback) = v8::Local::<v8::Function>::try_from(args.get(1)) else {
-        return;
-    };
-    let callback = v8::Global::new(scope, callback);
-    let Some(loading) = scope.get_slot_mut::<Loading>() else {
-        return text::throw(scope, "Called 'register_remote_function' out of context");
-    };
-    let registered = &loading.registrations.remote_functions;
-    if registered.len() >= FUNCTIONS_MAX {
-        let message = format!("A library can register at most {FUNCTIONS_MAX} remote functions");
-        return text::throw(scope, &message);
-    }
-    if registered.iter().any(|other| other.name == function.name) {
-        let message = format!("Remote function {} already exists", function.name);
-        return text::throw(scope, &message);
-    }
-    let callback = loading.keep(&function.name, callback);
-    let function = Function {
-        callback,
-        ..function
-    };
-    loading.registrations.remote_functions.push(function);
+    let function = parse(scope, args);
+    keep(scope, args, function, &KIND);
 }
 
 fn parse(
