@@ -5,6 +5,7 @@
 //! ids        names of nodes and of their processes; tokens
 //! nodes      the server's table of the cluster: who there is, and who has which slot
 //! hello      what goes over the cluster bus: tokens
+//! peer       one other node: its connection, and what it was given to carry
 //! peers      to whom there is to be a connection, and what becomes of messages
 //! frame      a part of a message, as bytes
 //! outgoing   messages that wait for a connection, in frames
@@ -24,6 +25,7 @@ mod incoming;
 pub mod libraries;
 mod nodes;
 mod outgoing;
+mod peer;
 mod peers;
 mod slot;
 
@@ -33,8 +35,8 @@ pub use ids::{NodeId, ProcessId, Token};
 pub use incoming::{Incoming, Memory, NotTaken};
 pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
+pub use peer::{PeerState, PeerView};
 pub use peers::{
-    Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Limits, NotSent, PeerState,
-    PeerView, Peers, Ticket,
+    Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Limits, NotSent, Peers, Ticket,
 };
 pub use slot::{slot_of, tag_of};

@@ -22,18 +22,10 @@ use thiserror::Error;
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
 use super::nodes::{Node, NodeState, Role, Topology};
-
-/// Milliseconds before the first new attempt, and the most that they grow to.
-const BACK_OFF: (u64, u64) = (50, 5000);
-
-/// The same for greetings. They cost one small message on the bus.
-const GREETING: (u64, u64) = (500, 5000);
+use super::peer::{BACK_OFF, GREETING, Peer, PeerView, State, back_off};
 
 /// Milliseconds in which a peer is not greeted twice, however often it asks.
 const GREETING_LEAST: u64 = 100;
-
-/// Milliseconds without an answer after which a peer counts as silent.
-const SILENT: u64 = 2000;
 
 /// A message that was taken, for as long as it is not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,40 +70,6 @@ pub enum NotSent {
     /// The message is too large.
     #[error("the message is larger than {0} bytes")]
     TooLarge(usize),
-}
-
-/// How it stands with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerState {
-    /// It has not given its token yet.
-    NoToken,
-    /// The next attempt is later.
-    Waiting,
-    /// A connection is being made.
-    Connecting,
-    /// Messages are taken.
-    Up,
-    /// Likewise, but it has not answered for some time.
-    Silent,
-    /// The connection is being closed.
-    Closing,
-    /// The cluster says that it does not answer, or does not know where it is.
-    Failed,
-}
-
-impl PeerState {
-    /// A word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NoToken => "no_token",
-            Self::Waiting => "waiting",
-            Self::Connecting => "connecting",
-            Self::Up => "up",
-            Self::Silent => "silent",
-            Self::Closing => "closing",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// Why a peer that was up is not any more.
@@ -197,100 +155,6 @@ pub enum Decision {
         /// They may have been.
         uncertain: Vec<Ticket>,
     },
-}
-
-#[derive(Debug)]
-enum State {
-    /// No connection before that time.
-    Waiting {
-        until: u64,
-    },
-    Connecting(Connection),
-    Up(Connection, ProcessId),
-    /// With what is to be told when it is closed, if it was up.
-    Closing(Connection, Option<ProcessId>, GoneReason),
-}
-
-#[derive(Debug)]
-struct Peer {
-    endpoint: Endpoint,
-    is_good: bool,
-    role: Role,
-    /// What it shall show here.
-    ours: Token,
-    /// What to show to it.
-    theirs: Option<(ProcessId, Token)>,
-    state: State,
-    /// Attempts without success.
-    attempts: u32,
-    /// Whether it has a connection here.
-    is_inbound: bool,
-    greetings: u32,
-    greet_at: u64,
-    greeted_at: Option<u64>,
-    /// Not delivered yet, with their bytes.
-    tickets: BTreeMap<Ticket, usize>,
-    queued: usize,
-    heard_at: u64,
-    round_trip_us: Option<u64>,
-    sent: (u64, u64),
-    connections: u64,
-    last_error: Option<String>,
-}
-
-impl Peer {
-    fn state(&self, now: u64) -> PeerState {
-        match self.state {
-            State::Up(..) if now.saturating_sub(self.heard_at) > SILENT => PeerState::Silent,
-            State::Up(..) => PeerState::Up,
-            State::Closing(..) => PeerState::Closing,
-            State::Connecting(_) => PeerState::Connecting,
-            State::Waiting { .. } if !self.is_good => PeerState::Failed,
-            State::Waiting { .. } if self.theirs.is_none() => PeerState::NoToken,
-            State::Waiting { .. } => PeerState::Waiting,
-        }
-    }
-
-    fn close(&mut self, node: NodeId, reason: GoneReason, out: &mut Vec<Decision>) {
-        let (connection, process) = match self.state {
-            State::Connecting(connection) => (connection, None),
-            State::Up(connection, process) => (connection, Some(process)),
-            State::Closing(..) | State::Waiting { .. } => return,
-        };
-        self.state = State::Closing(connection, process, reason);
-        out.push(Decision::Close(node, connection));
-    }
-}
-
-/// What is shown of a peer.
-#[derive(Clone, Debug)]
-pub struct PeerView {
-    /// Which node.
-    pub node: NodeId,
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// Whether it has slots of its own, or follows one.
-    pub role: Role,
-    /// How it stands.
-    pub state: PeerState,
-    /// The process that is connected.
-    pub process: Option<ProcessId>,
-    /// Whether it has a connection here.
-    pub is_inbound: bool,
-    /// The last time from a question to its answer, in microseconds.
-    pub round_trip_us: Option<u64>,
-    /// Messages that are not delivered yet.
-    pub queue_messages: usize,
-    /// Bytes of them.
-    pub queue_bytes: usize,
-    /// Messages that were delivered.
-    pub sent_messages: u64,
-    /// Bytes of them.
-    pub sent_bytes: u64,
-    /// How often there was a connection.
-    pub connections: u64,
-    /// Why the last one ended, or was not made.
-    pub last_error: Option<String>,
 }
 
 /// The other nodes that this one talks to.
@@ -438,7 +302,7 @@ impl Peers {
             }
             let lacks = !peer.is_inbound || peer.theirs.is_none();
             if lacks && now >= peer.greet_at {
-                greet(*id, self.process, peer, now, out);
+                peer.greet(*id, self.process, now, out);
             }
         }
     }
@@ -476,7 +340,7 @@ impl Peers {
         }
         let is_early = peer.greeted_at.is_some_and(|at| now < at + GREETING_LEAST);
         if hello.wants && !is_early {
-            greet(from, process, peer, now, out);
+            peer.greet(from, process, now, out);
         }
         self.tick(now, out);
     }
@@ -568,7 +432,7 @@ impl Peers {
         out: &mut Vec<Decision>,
     ) {
         if let Some((node, mut peer)) = self.leaving.remove(&connection) {
-            gone(node, &mut peer, GoneReason::Left, closed.uncertain, out);
+            peer.gone(node, GoneReason::Left, closed.uncertain, out);
             return;
         }
         let process = self.process;
@@ -584,12 +448,12 @@ impl Peers {
         if !is_it {
             return;
         }
-        gone(node, peer, GoneReason::Lost, closed.uncertain, out);
+        peer.gone(node, GoneReason::Lost, closed.uncertain, out);
         peer.last_error = Some(closed.error);
         if closed.why == ClosedWhy::WrongToken {
             // It was another process's, or came late.
             peer.theirs = None;
-            greet(node, process, peer, now, out);
+            peer.greet(node, process, now, out);
         }
         let wait = back_off(BACK_OFF, peer.attempts);
         // Not all at once where many lose the same peer.
@@ -628,32 +492,13 @@ impl Peers {
 
     /// The process of a peer that takes messages; `None` where it takes none.
     pub fn process_of(&self, node: NodeId) -> Option<ProcessId> {
-        match self.others.get(&node)?.state {
-            State::Up(_, process) => Some(process),
-            _ => None,
-        }
+        self.others.get(&node)?.process()
     }
 
     /// All of them, by name.
     pub fn views(&self, now: u64) -> impl Iterator<Item = PeerView> {
-        self.others.iter().map(move |(node, peer)| PeerView {
-            node: *node,
-            endpoint: peer.endpoint.clone(),
-            role: peer.role,
-            state: peer.state(now),
-            process: match peer.state {
-                State::Up(_, process) => Some(process),
-                _ => None,
-            },
-            is_inbound: peer.is_inbound,
-            round_trip_us: peer.round_trip_us,
-            queue_messages: peer.tickets.len(),
-            queue_bytes: peer.queued,
-            sent_messages: peer.sent.0,
-            sent_bytes: peer.sent.1,
-            connections: peer.connections,
-            last_error: peer.last_error.clone(),
-        })
+        let others = self.others.iter();
+        others.map(move |(node, peer)| peer.view(*node, now))
     }
 }
 
@@ -663,52 +508,4 @@ fn endpoint_of(node: &Node, tls: bool) -> Endpoint {
         port: node.tls_port.filter(|_| tls).unwrap_or(node.port),
         tls,
     }
-}
-
-fn greet(id: NodeId, process: ProcessId, peer: &mut Peer, now: u64, out: &mut Vec<Decision>) {
-    let hello = Hello {
-        process,
-        token: peer.ours,
-        wants: peer.theirs.is_none(),
-    };
-    out.push(Decision::Greet(id, hello));
-    peer.greeted_at = Some(now);
-    peer.greet_at = now + back_off(GREETING, peer.greetings);
-    peer.greetings += 1;
-}
-
-fn back_off((first, most): (u64, u64), attempts: u32) -> u64 {
-    first.saturating_mul(1 << attempts.min(20)).min(most)
-}
-
-/// A connection of the peer is closed.
-fn gone(
-    node: NodeId,
-    peer: &mut Peer,
-    reason: GoneReason,
-    mut uncertain: Vec<Ticket>,
-    out: &mut Vec<Decision>,
-) {
-    let (process, reason) = match peer.state {
-        State::Up(_, process) => (Some(process), reason),
-        State::Closing(_, process, reason) => (process, reason),
-        State::Connecting(_) | State::Waiting { .. } => (None, reason),
-    };
-    let tickets = std::mem::take(&mut peer.tickets);
-    peer.queued = 0;
-    peer.round_trip_us = None;
-    let Some(process) = process else {
-        return;
-    };
-    uncertain.retain(|ticket| tickets.contains_key(ticket));
-    uncertain.sort_unstable();
-    let not_sent = tickets.into_keys();
-    let not_sent = not_sent.filter(|ticket| uncertain.binary_search(ticket).is_err());
-    out.push(Decision::Gone {
-        node,
-        process,
-        reason,
-        not_sent: not_sent.collect(),
-        uncertain,
-    });
 }
