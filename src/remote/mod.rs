@@ -14,10 +14,14 @@
 //! ```text
 //! desk       where other threads leave calls and ends of calls
 //! gathering  what came of the calls that one call became
+//! serving    calls that run here
+//! way        how messages go to the node where a call has to run
 //! ```
 
 mod desk;
 mod gathering;
+mod serving;
+mod way;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -26,20 +30,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{
-    CallEnd, Destination, Ended, Incoming, Message, NotAccepted, Outgoing, Refusal, Request,
-    Thrown, Verdict, Wire,
+    CallEnd, Destination, Incoming, Message, NotAccepted, Outgoing, Request,
 };
 use gears_core::cluster::{
-    GoneReason, NodeId, NodeState, NotSent, ProcessId, SLOTS, Ticket, Topic, Topology, slot_of,
+    GoneReason, NodeId, NodeState, NotSent, ProcessId, SLOTS, Ticket, Topic, Topology,
 };
-use gears_v8::ports::{Credentials, Database, Flags, Function, RemoteCall, RemotePlace};
+use gears_v8::ports::{RemoteCall, RemotePlace};
 
-use self::desk::Caller;
 use self::gathering::Gathering;
+use self::way::Place;
 use crate::cluster::{Cluster, ClusterEvent};
-use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
 use crate::library::Libraries;
-use crate::server::{Context, is_enabled};
+use crate::server::Context;
 
 pub(crate) use self::desk::RemoteDesk;
 
@@ -86,110 +88,6 @@ struct State {
     calls: HashMap<u64, u64>,
     gatherings: HashMap<u64, Gathering>,
     last_gathering: u64,
-}
-
-/// The way of messages from here.
-struct Way<'a> {
-    me: Node,
-    context: &'a Context,
-    /// The other nodes; `None` where the server is in no cluster.
-    cluster: Option<(&'a Cluster, Option<Rc<Topology>>)>,
-    peers: &'a HashMap<Node, Process>,
-    own: &'a mut VecDeque<Vec<u8>>,
-    /// What the last message was sent as.
-    ticket: Option<Ticket>,
-}
-
-impl Way<'_> {
-    /// The node where a call has to run.
-    fn node(&self, destination: &Destination<Node>, key: Option<&[u8]>) -> Result<Node, String> {
-        let Some((cluster, topology)) = &self.cluster else {
-            return Ok(self.me);
-        };
-        let unknown = || "it is not known yet which shards there are".to_owned();
-        match destination {
-            Destination::Key => {
-                let key = key.unwrap_or_default();
-                if self.context.has_slot_of(key) {
-                    return Ok(self.me);
-                }
-                let topology = topology.as_ref().ok_or_else(unknown)?;
-                let owner = topology.owner_of(slot_of(key));
-                owner.filter(|owner| *owner != self.me).ok_or_else(|| {
-                    // The table is older than what the server has just said.
-                    cluster.refresh();
-                    "no shard has the slot of the key now".to_owned()
-                })
-            }
-            Destination::Shard(shard) if *shard == self.me => Ok(self.me),
-            Destination::Shard(shard) => {
-                let topology = topology.as_ref().ok_or_else(unknown)?;
-                let node = topology.node(*shard);
-                let node = node.ok_or_else(|| "the node has left the cluster".to_owned())?;
-                // After a failover the node follows the one that has taken its place.
-                Ok(node.primary.unwrap_or(*shard))
-            }
-        }
-    }
-}
-
-impl Wire<Node, Process> for Way<'_> {
-    fn route(
-        &self,
-        destination: &Destination<Node>,
-        key: Option<&[u8]>,
-    ) -> Result<(Node, Process), String> {
-        let node = self.node(destination, key)?;
-        if node == self.me {
-            return Ok((node, THIS_PROCESS));
-        }
-        match self.peers.get(&node) {
-            Some(process) => Ok((node, *process)),
-            None => Err(format!("there is no connection to the shard {node}")),
-        }
-    }
-
-    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), String> {
-        if *to == self.me {
-            self.own.push_back(message);
-            return Ok(());
-        }
-        let Some((cluster, _)) = &self.cluster else {
-            return Err("the server is in no cluster".to_owned());
-        };
-        match cluster.send(*to, Topic::Calls, message) {
-            Ok(ticket) => {
-                self.ticket = Some(ticket);
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-/// What a tick has around it.
-struct Place<'a> {
-    context: &'a Context,
-    cluster: Option<&'a Cluster>,
-    topology: Option<Rc<Topology>>,
-}
-
-impl<'a> Place<'a> {
-    fn way(
-        &self,
-        me: Node,
-        peers: &'a HashMap<Node, Process>,
-        own: &'a mut VecDeque<Vec<u8>>,
-    ) -> Way<'a> {
-        Way {
-            me,
-            context: self.context,
-            cluster: self.cluster.map(|cluster| (cluster, self.topology.clone())),
-            peers,
-            own,
-            ticket: None,
-        }
-    }
 }
 
 impl RemoteFunctions {
@@ -357,7 +255,8 @@ impl RemoteFunctions {
                 state.peers.remove(node);
                 let undelivered = state.tickets.iter();
                 let undelivered: Vec<_> = undelivered
-                    .filter(|(_, ticket)| not_sent.contains(ticket))
+                    // Those that were not sent ascend.
+                    .filter(|(_, ticket)| not_sent.binary_search(ticket).is_ok())
                     .map(|(id, _)| *id)
                     .collect();
                 for id in undelivered {
@@ -495,117 +394,6 @@ impl RemoteFunctions {
             Message::Taken { id } => state.incoming.on_taken(&(node, process, id)),
         }
     }
-
-    // --- calls that run here ----------------------------------------------------------------------
-
-    /// Begins with a call of a node, or tells again what became of it.
-    fn serve(
-        &self,
-        state: &mut State,
-        context: &Context,
-        cluster: Option<&Cluster>,
-        (node, process): (Node, Process),
-        request: Request,
-    ) {
-        let id = request.id;
-        let key = (node, process, id);
-        let remaining_ms = request.remaining_ms;
-        match state.incoming.on_request(self.now_ms(), &key, remaining_ms) {
-            Verdict::Runs => self.tell(state, cluster, node, &Message::Accepted { id }),
-            Verdict::Ended(message) => self.post(state, cluster, node, message),
-            Verdict::Run => match self.admit(context, &request) {
-                Err((refusal, text)) => {
-                    state.incoming.refuse(&key);
-                    let message = Message::Refused { id, refusal, text };
-                    self.tell(state, cluster, node, &message);
-                }
-                Ok((executor, function)) => {
-                    let caller = Caller {
-                        desk: Arc::clone(&self.desk),
-                        key,
-                    };
-                    executor.send_remote(RemoteTask {
-                        callback: function.callback,
-                        credentials: Arc::new(Credentials {
-                            user: request.user.into(),
-                            db: Database::of_packed(request.db),
-                            flags: flags(&function, request.flags),
-                        }),
-                        arguments: request.arguments,
-                        until: Instant::now() + Duration::from_millis(remaining_ms),
-                        answer: RemoteAnswer::new(Box::new(caller)),
-                    });
-                    self.tell(state, cluster, node, &Message::Accepted { id });
-                }
-            },
-        }
-    }
-
-    /// What a request asks for, if it may run here and now.
-    fn admit(
-        &self,
-        context: &Context,
-        request: &Request,
-    ) -> Result<(Arc<LibraryExecutor>, Arc<Function>), (Refusal, String)> {
-        let for_now = |text: &str| Err((Refusal::ForNow, text.to_owned()));
-        let (library, name) = (&request.library, &request.function);
-        let Some((executor, function)) = self.libraries.remote_function(library, name) else {
-            let text = format!("the shard has no remote function '{name}' of library '{library}'");
-            return for_now(&text);
-        };
-        if request
-            .key
-            .as_ref()
-            .is_some_and(|key| !context.has_slot_of(key))
-        {
-            return for_now("the key is on another shard");
-        }
-        if !is_enabled(&request.user) {
-            let text = format!("the user '{}' does not exist or is disabled", request.user);
-            return Err((Refusal::ForGood, text));
-        }
-        let flags = flags(&function, request.flags);
-        if !flags.contains(Flags::NO_WRITES) {
-            let server = context.state();
-            if !server.is_primary {
-                return for_now("the node is a replica, and the function may write");
-            }
-            if !flags.contains(Flags::ALLOW_OOM) && server.is_out_of_memory {
-                let text = "the shard is out of memory, and the function may write";
-                return Err((Refusal::ForGood, text.to_owned()));
-            }
-        }
-        Ok((executor, function))
-    }
-
-    /// A call that ran here has ended: its caller is told.
-    fn end(&self, state: &mut State, cluster: Option<&Cluster>, key: &Key, end: RemoteEnd) {
-        let (node, _, id) = *key;
-        let ended = match end {
-            RemoteEnd::Done(result) => Ended::Done(result),
-            RemoteEnd::Failed(error) => Ended::Thrown(Thrown {
-                text: error.message,
-                stack: error.stack,
-                value: error.thrown.map(|thrown| thrown.to_vec()),
-            }),
-            RemoteEnd::Late => {
-                state.incoming.refuse(key);
-                let text = "its time was over before it began".to_owned();
-                let refusal = Refusal::ForNow;
-                let message = Message::Refused { id, refusal, text };
-                return self.tell(state, cluster, node, &message);
-            }
-        };
-        let message = Message::Ended { id, ended }.encode();
-        if state.incoming.end(key, message.clone()) {
-            self.post(state, cluster, node, message);
-        }
-    }
-}
-
-/// What a remote function may do: what it says of itself, and no more than who called it.
-fn flags(function: &Function, of_caller: u32) -> Flags {
-    function.flags | (Flags::from_bits_truncate(of_caller) & Flags::NO_WRITES)
 }
 
 fn request(call: RemoteCall) -> Request {
