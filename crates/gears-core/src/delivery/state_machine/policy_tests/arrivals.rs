@@ -10,6 +10,7 @@ use crate::delivery::BatchQueue;
 use crate::delivery::batch_queue::Terms;
 
 const STREAMS: usize = 4;
+
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Step {
@@ -30,7 +31,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..200)
 }
 
-/// The core with a worker beside it, and what was started.
+/// The core with a worker beside it, and how far both are.
 struct Beside {
     core: Delivery,
     subs: Vec<SubscriptionKey>,
