@@ -199,6 +199,20 @@ def test_a_filter_that_an_upgrade_brings_ends_the_wait_for_an_entry_that_it_does
 
 
 @sync_and_async
+def test_what_ran_ahead_of_a_failure_goes_on_when_a_filter_takes_out_what_failed(server, kind):
+    """After some that ended well, others run ahead of the window: they only waited beside the callback."""
+    load_attempting(server, kind, **BY_HAND, trim=True)
+    server.add("stream", *range(10))
+    wait_done(server, *range(10))
+    make_fail(server, "bad")
+    add_at_once(server, "stream", ["bad", 10, 11, 12])
+    wait_info(server, "stream", state="waiting")
+    server.upgrade(*policy(attempting(kind, trim=True, **BY_HAND, filter={"n": {"not": "bad"}})))
+    wait_done(server, *range(13))
+    wait_info(server, "stream", pending=[], state="running", filtered=1)
+
+
+@sync_and_async
 def test_of_a_batch_that_waits_only_the_entries_leave_that_a_new_filter_does_not_want(server, kind):
     load_attempting(server, kind, **BY_HAND, batch=3)
     make_fail(server, 2)

@@ -813,6 +813,11 @@ impl Batcher {
         loads.flat_map(Load::ids)
     }
 
+    /// Whether anything comes again that was with the callback before, or was tried by then.
+    pub(super) fn is_tried(&self) -> bool {
+        self.requeued_again().next().is_some() || !self.tried().is_empty()
+    }
+
     /// Whether a dead letter is being redelivered.
     pub(super) fn is_redriven(&self, dead_letter: EntryId) -> bool {
         let redrives = self.redrives.as_ref();

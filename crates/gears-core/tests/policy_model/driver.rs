@@ -552,7 +552,10 @@ impl Driver {
     pub(crate) fn hear(&mut self) {
         while let Some(report) = self.reports.pop_front() {
             match report {
-                Report::Begun(sub, batch) => self.core.on(Event::Begun { sub, batch }),
+                Report::Begun(sub, batch) => {
+                    self.reference.begun(sub, batch);
+                    self.core.on(Event::Begun { sub, batch });
+                }
                 Report::Returned(sub, batch) => self.give_back(sub, batch, false),
                 Report::Ended {
                     job: (sub, batch),

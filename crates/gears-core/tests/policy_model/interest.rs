@@ -47,6 +47,8 @@ pub(crate) struct Load {
     pub(crate) ids: Vec<EntryId>,
     pub(crate) groups: Vec<u8>,
     pub(crate) tried: Tried,
+    /// Whether it is known to have been with the callback.
+    pub(crate) begun: bool,
     /// The dead letter it comes from.
     pub(crate) dead_letter: Option<world::Letter>,
 }
@@ -246,6 +248,13 @@ impl Interest {
         self.set(&unwanted, Place::Done);
     }
 
+    /// A callback has a batch.
+    pub(crate) fn begin(&mut self, number: u64) {
+        if let Some(load) = self.flying.get_mut(&number) {
+            load.begun = true;
+        }
+    }
+
     /// The consumer has another filter.
     pub(crate) fn sift_again(&mut self, spec: &ConsumerSpec) {
         let loads = std::mem::take(&mut self.again);
@@ -259,8 +268,9 @@ impl Interest {
             let is_done = matches!(known.place, Place::Done | Place::Skipped);
             !is_done && known.tried.attempts > 0
         };
-        if count(&self.again) < before && self.again.is_empty() && !self.entries.values().any(waits)
-        {
+        // What only waited beside the callback did not fail.
+        let has_begun = self.again.iter().any(|load| load.begun);
+        if count(&self.again) < before && !has_begun && !self.entries.values().any(waits) {
             self.until_ms = 0;
         }
     }
@@ -473,6 +483,7 @@ impl Interest {
             ids: ids.to_vec(),
             groups: groups(policy, known.iter().copied()),
             tried: known[0].tried,
+            begun: false,
             dead_letter: None,
         };
         self.check_order(&load, policy, runs_ahead);

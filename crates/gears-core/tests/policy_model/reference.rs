@@ -252,6 +252,7 @@ impl Reference {
             ids: vec![letter.entry.id],
             groups: letter.entry.group.filter(|_| ordered).into_iter().collect(),
             tried: Tried::default(),
+            begun: false,
             dead_letter: Some(*letter),
         });
         interest.redriven.extend(loads);
@@ -582,6 +583,9 @@ impl Reference {
         // What runs ahead of the window waits beside the callback.
         let window = (!is_async).then_some(window);
         interest.dispatch(batch, &policy, window, now_ms);
+        if !is_async {
+            interest.begin(batch.number);
+        }
         for item in &batch.items {
             let known = interest.entries.get(&item.id());
             assert!(known.is_none_or(|known| known.entry.is(item.record())));
@@ -591,6 +595,12 @@ impl Reference {
     fn is_blocked(&self, consumer: usize) -> bool {
         let consumer = &self.consumers[consumer];
         consumer.paused || consumer.aborted.is_some() || consumer.until_ms > self.now_ms
+    }
+
+    pub(crate) fn begun(&mut self, sub: SubscriptionKey, number: u64) {
+        if let Some(interest) = self.by_sub(sub) {
+            interest.begin(number);
+        }
     }
 
     pub(crate) fn returned(&mut self, sub: SubscriptionKey, number: u64) {
@@ -713,6 +723,7 @@ impl Reference {
                 ids,
                 groups,
                 tried,
+                begun: true,
                 dead_letter,
             };
             is_redelivery |= interest.requeue(load, &consumer.spec);

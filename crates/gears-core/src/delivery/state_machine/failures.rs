@@ -156,9 +156,9 @@ impl Delivery {
             return;
         };
         let unwanted = batcher.sift(filter);
-        let is_tried = !(batcher.requeued().is_empty() && batcher.tried().is_empty());
-        if !unwanted.is_empty() && !is_tried && state.delivery_state.tried.is_empty() {
-            // Nothing is left that the pause was for.
+        let is_tried = batcher.is_tried() || !state.delivery_state.tried.is_empty();
+        if !unwanted.is_empty() && !is_tried {
+            // Nothing is left that the pause was for: what only waited beside the callback may go on.
             state.delivery_state.end_pause();
         }
         self.pass_over(sub, &unwanted);

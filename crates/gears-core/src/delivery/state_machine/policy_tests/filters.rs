@@ -167,6 +167,52 @@ fn where_a_new_filter_leaves_nothing_to_try_again_nothing_waits() {
 }
 
 #[test]
+fn what_only_waited_beside_the_callback_does_not_wait_for_what_a_new_filter_does_not_want() {
+    let before = Policy {
+        filter: None,
+        batch: None,
+        ..wants("")
+    };
+    for changes_first in [true, false] {
+        let (mut core, consumer) = core(1, before.clone(), 3);
+        let sub = fetch(&mut core, &[(1, "b"), (2, "a"), (3, "b")]);
+        assert_eq!(batches(&mut core), [(1, vec![1])]);
+        end(&mut core, sub, 1, End::Done, false);
+        // One may run ahead after one that ended well.
+        assert_eq!(batches(&mut core), [(2, vec![2]), (3, vec![3])]);
+        let after = spec(
+            1,
+            Policy {
+                batch: None,
+                ..wants("b")
+            },
+        );
+        let returned = Event::Returned {
+            sub,
+            batch: 3,
+            yields: false,
+        };
+        if changes_first {
+            core.change_consumer(consumer, after);
+            fail(&mut core, sub, 2);
+            core.on(returned);
+            core.on(Event::Recalled {
+                sub,
+                started: EntryId::ZERO,
+                back: Vec::new(),
+            });
+        } else {
+            fail(&mut core, sub, 2);
+            core.on(returned);
+            assert_eq!(batches(&mut core), [], "it waits for the second");
+            core.change_consumer(consumer, after);
+        }
+        assert_eq!(filtered(&core, consumer), 1);
+        assert_eq!(batches(&mut core), [(4, vec![3])]);
+    }
+}
+
+#[test]
 fn what_is_to_be_redelivered_after_a_restart_goes_by_the_filter_too() {
     let (mut core, consumer) = resumed(1, wants("b"));
     core.on(Event::Found(KEY));
