@@ -800,14 +800,7 @@ impl Batcher {
         Some(self.begun.max(first.before()))
     }
 
-    /// IDs that come again, ascending.
-    pub(super) fn requeued(&self) -> Vec<EntryId> {
-        let mut ids: Vec<_> = self.requeued.iter().flat_map(Load::ids).collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    /// Those of them that were with the callback before.
+    /// IDs that come again of what was with the callback before.
     pub(super) fn requeued_again(&self) -> impl Iterator<Item = EntryId> + '_ {
         let loads = self.requeued.iter().filter(|load| load.has_begun);
         loads.flat_map(Load::ids)
