@@ -525,13 +525,18 @@ impl Batcher {
 
     /// How many batches beyond the window may wait beside the callback, where so many entries are
     /// worth that. A failure has them come back, so it takes as many that end well before there are
-    /// as many again. Places of earlier code are known here alone.
+    /// as many again. Before the first failure all streams of a consumer have as many, so that none
+    /// runs away from the others. Places of earlier code are known here alone.
     pub(super) fn ahead(&self, entries: usize, policy: &Policy) -> usize {
         if self.with_old_code > 0 {
             return 0;
         }
         let most = entries.min(AHEAD_MAX) / policy.batch.unwrap_or(1);
-        most.min(self.calm)
+        if self.failures == 0 {
+            most
+        } else {
+            most.min(self.calm)
+        }
     }
 
     fn note_call(&mut self, failed: bool) {
