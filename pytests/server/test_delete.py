@@ -300,5 +300,7 @@ def test_so_many_are_kept_and_no_more(start_server):
     assert str(last).startswith("the progress of 1000 libraries is kept already")
     assert server.libraries() == ["lib1000"]
     assert len(kept(server)) == 1000
+    server.load("redis.register_function('f', () => 1);", name="other")
+    assert server.run("RG.FUNCTION", "DEL", "other", "KEEPPROGRESS") == "OK", "of that one nothing is kept"
     server.run("RG.FUNCTION", "DEL", "lib7", "FORCE")
     assert server.run("RG.FUNCTION", "DEL", "lib1000", "KEEPPROGRESS") == "OK"

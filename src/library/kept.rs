@@ -58,15 +58,15 @@ impl Libraries {
     /// # Errors
     /// Where too much is kept already; nothing has changed then.
     pub(crate) fn keep_progress(&self, name: &str, user: &str) -> Result<bool, String> {
-        if self.kept().len() >= KEPT_MAX {
-            return Err(format!(
-                "ERR the progress of {KEPT_MAX} libraries is kept already: RG.CONSUMER KEPT lists them, RG.FUNCTION DEL with FORCE drops one"
-            ));
-        }
         let has_consumers = |library: &Library| !library.consumers.is_empty();
         if !self.all().get(name).is_some_and(has_consumers) {
             self.delete(name);
             return Ok(false);
+        }
+        if self.kept().len() >= KEPT_MAX {
+            return Err(format!(
+                "ERR the progress of {KEPT_MAX} libraries is kept already: RG.CONSUMER KEPT lists them, RG.FUNCTION DEL with FORCE drops one"
+            ));
         }
         let library = self.change().remove(name);
         if let Some(library) = library {

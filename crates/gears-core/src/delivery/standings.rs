@@ -215,8 +215,8 @@ impl Standings {
 
     /// The time of the oldest entry that is not done, of those streams of which it is known.
     pub(super) fn oldest_ms(&self) -> Option<u64> {
-        // There may be very many of the others.
-        let known = self.behind.range((1, SubscriptionKey::default())..);
+        // There may be very many of the others, at time 0. The key of no subscription is behind all.
+        let known = self.behind.range((0, SubscriptionKey::default())..);
         known.map(|(since, _)| *since).next()
     }
 

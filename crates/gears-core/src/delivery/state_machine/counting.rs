@@ -146,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_the_first_millisecond_has_its_age() {
+        let (mut core, consumer) = paused(&[b"s1"]);
+        let request = core.uncounted(consumer, 9).remove(0);
+        let found = Counted {
+            count: 1,
+            is_exact: true,
+            first: Some(EntryId::new(1, 0)),
+        };
+        core.counted(&request, found);
+        assert_eq!(backlog(&mut core, consumer), (1, true, Some(1)));
+    }
+
+    #[test]
     fn an_estimate_stays_one_until_all_was_read() {
         let (mut core, consumer) = paused(&[b"s1"]);
         let request = core.uncounted(consumer, 9).remove(0);
