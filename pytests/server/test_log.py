@@ -188,3 +188,44 @@ def test_dead_letters_that_are_written_are_counted(server):
     line = "consumer 'lib/consumer' gave up an entry: its dead letter is in 'dead'"
     assert lines(server)[0] == line
     server.wait(lambda: server.times_logged(line) == 50, lambda: lines(server))
+
+
+# --- failures of stream consumers -------------------------------------------------------------------------------------
+
+FAILED = r"consumer 'lib/eats' failed at entry (\S+) of stream '(\w+)'(.*)$"
+
+
+def failures(server):
+    return [found.groups() for line in lines(server) if (found := re.match(FAILED, line))]
+
+
+@pytest.mark.parametrize("kind", ["", "async "])
+def test_a_callback_that_fails_is_told_with_entry_error_and_place(server, kind):
+    server.load(consumer("eats", "food", callback=f"{kind}() => {{ throw new TypeError('too hot'); }}"))
+    server.run("XADD", "food", "1-1", "a", 1)
+    server.wait(lambda: failures(server), lambda: lines(server))
+    [(entry, stream, rest)] = failures(server)
+    assert (entry, stream) == ("1-1", "food")
+    assert re.fullmatch(r": TypeError: too hot at .*\(?lib:\d+:\d+\)?", rest), rest
+
+
+def test_many_failures_of_a_consumer_are_few_lines_with_their_number(server):
+    server.load(consumer("eats", "food", window=5, callback="async (client, item) => { throw new Error(item.id); }"))
+    for number in range(1, 1001):
+        server.run("XADD", "food", f"{number}-1", "a", 1)
+    server.wait(lambda: failures(server) and sum(map(told, failures(server))) == 1000, lambda: lines(server))
+    assert len(failures(server)) < 20
+
+
+def told(failure):
+    """How many failures a line tells of."""
+    more = re.search(r" \((\d+) more\)$", failure[2])
+    return 1 + (int(more[1]) if more else 0)
+
+
+def test_what_stops_a_stream_is_told_as_that(server):
+    server.load(consumer("eats", "food", callback="async () => { throw new Error('no'); }", options={"on_failure": "abort"}))
+    server.run("XADD", "food", "1-1", "a", 1)
+    server.wait(lambda: failures(server), lambda: lines(server))
+    [(entry, _, rest)] = failures(server)
+    assert entry == "1-1" and rest.startswith(", and stops until RG.CONSUMER RESUME: Error: no at ")

@@ -120,6 +120,7 @@ impl App {
         }
         self.libraries.pool().relieve();
         self.dispatcher.reclaim_unfinished();
+        self.dispatcher.log_failures();
         self.libraries
             .all()
             .values()

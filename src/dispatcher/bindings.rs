@@ -104,6 +104,13 @@ impl Bindings {
         self.names.borrow().get(consumer).cloned()
     }
 
+    /// Visits all consumers with what they are called.
+    pub(crate) fn for_each_name(&self, mut visit: impl FnMut(ConsumerKey, &ConsumerName)) {
+        for (consumer, name) in self.names.borrow().iter() {
+            visit(consumer, name);
+        }
+    }
+
     /// Where a consumer's callback is, and what it acts with in this database.
     pub(crate) fn get(&self, consumer: ConsumerKey, db: Database) -> Option<Rc<ConsumerBinding>> {
         let mut bindings = self.bound.borrow_mut();

@@ -14,6 +14,7 @@ use super::authorizations::Authorizations;
 use super::bindings::{Bindings, ConsumerBinding, ConsumerCode};
 use super::database_handles::DatabaseHandles;
 use super::delivery_core::DeliveryCore;
+use super::failure_log::FailureLog;
 use super::stream_access::{ConsumerName, Streams};
 use crate::executor::Completions;
 
@@ -25,6 +26,7 @@ pub(crate) struct Consumers {
     database_handles: Rc<DatabaseHandles>,
     bindings: Bindings,
     authorizations: Authorizations,
+    failure_log: FailureLog,
     /// Whether there was ever one with options: to them alone it matters when an entry was added.
     have_policies: Cell<bool>,
 }
@@ -41,6 +43,7 @@ impl Consumers {
             database_handles,
             bindings: Bindings::default(),
             authorizations: Authorizations::default(),
+            failure_log: FailureLog::default(),
             have_policies: Cell::default(),
         }
     }
@@ -151,6 +154,12 @@ impl Consumers {
     /// Has those tried again whose owner had no right some time ago.
     pub(super) fn retry_refused(&self) {
         self.authorizations.retry(&self.core);
+    }
+
+    /// Says in the log which callbacks have failed.
+    pub(super) fn log_failures(&self) {
+        self.failure_log
+            .write_what_is_due(&self.core, &self.bindings);
     }
 
     /// An event-loop iteration ends.

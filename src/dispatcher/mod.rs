@@ -23,6 +23,7 @@ mod database_handles;
 mod deadline;
 mod delivery_core;
 mod due_triggers;
+mod failure_log;
 mod nesting;
 mod on_registered;
 mod refusals;

@@ -204,6 +204,11 @@ impl Dispatcher {
         self.shutting_down.reclaim();
     }
 
+    /// Says in the log which callbacks of stream consumers have failed. To be called now and then.
+    pub(crate) fn log_failures(&self) {
+        self.consumers.log_failures();
+    }
+
     /// Leaves the isolate slot where the main thread may still be. To be called before another
     /// library is loaded.
     pub(crate) fn leave_isolate(&self) {

@@ -126,6 +126,12 @@ fn waits_for_retries(spec: &ConsumerSpec) -> bool {
 }
 
 impl Delivery {
+    /// How many calls of a consumer's callback have failed.
+    #[must_use]
+    pub fn failures(&self, key: ConsumerKey) -> Option<u64> {
+        Some(self.there(key)?.totals.failures)
+    }
+
     /// Adds a consumer. It starts at the beginning of each stream that it matches; the owner
     /// tells of those that are there by [`Event::Found`].
     pub fn add_consumer(&mut self, spec: ConsumerSpec) -> ConsumerKey {
