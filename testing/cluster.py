@@ -31,6 +31,9 @@ NODE_TIMEOUT = 2000
 # Seconds after which a failover that was asked for has come to nothing.
 FAILOVER = 6
 
+# What a change of libraries is refused with that may be asked for again.
+REFUSED = ("nothing was changed", "LOADING", "READONLY")
+
 OPTIONS = (
     *("--cluster-enabled", "yes"),
     *("--cluster-node-timeout", str(NODE_TIMEOUT)),
@@ -259,6 +262,24 @@ class Cluster:
             return node.is_primary() or node.client.info("replication")["master_link_status"] == "up"
 
         self.wait(lambda: all(map(is_ok, self.alive())), lambda: [node.state() for node in self.alive()])
+
+    def change(self, change):
+        """Makes a change of libraries, which is refused as long as not all shards are connected."""
+
+        def is_made():
+            try:
+                change()
+            except redis.ResponseError as error:
+                if not any(word in str(error) for word in REFUSED):
+                    raise
+                return False
+            return True
+
+        self.wait(is_made, "the change is refused")
+
+    def load(self, *statements, **more):
+        """Loads a library on one shard, and so on all."""
+        self.change(lambda: self.primaries()[0].load(*statements, **more))
 
     def fail_over(self, primary):
         """Has a replica take over from its primary, which lives; gives the replica."""

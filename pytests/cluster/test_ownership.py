@@ -8,11 +8,6 @@ from testing.libraries import consumer
 KINDS = {"sync": consumer(), "async": consumer(callback="async (client, data) => { saw(data); }")}
 
 
-def load_everywhere(cluster, *statements):
-    for node in cluster.primaries():
-        node.load(*statements)
-
-
 def asking(node):
     """A client whose commands a node takes for slots that it is importing."""
     client = node.connect(single_connection_client=True)
@@ -40,7 +35,7 @@ def moving(cluster):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_stream_is_handled_once_by_the_primary_that_has_its_slot(cluster, kind):
-    load_everywhere(cluster, KINDS[kind])
+    cluster.load(KINDS[kind])
     client = cluster.client()
     streams = [f"stream:{number}" for number in range(60)]
     for stream in streams:
@@ -57,7 +52,7 @@ def test_each_stream_is_handled_once_by_the_primary_that_has_its_slot(cluster, k
 @pytest.mark.parametrize("kind", KINDS)
 def test_entries_of_a_slot_that_is_being_imported_wait_until_it_is_here(cluster, moving, kind):
     key, source, target = moving
-    load_everywhere(cluster, KINDS[kind])
+    cluster.load(KINDS[kind])
     run = asking(target)
     for value in (1, 2, 3):
         run("XADD", key, "*", "n", value)
@@ -75,7 +70,7 @@ def test_entries_of_a_slot_that_is_being_imported_wait_until_it_is_here(cluster,
 def test_triggers_do_not_fire_for_a_slot_that_is_being_imported(cluster, moving):
     key, source, target = moving
     trigger = "redis.register_notifications_consumer('t', '', (client, data) => redis.log(`fired ${data.event} ${data.key}`));"
-    load_everywhere(cluster, trigger)
+    cluster.load(trigger)
     asking(target)("SET", key, 1)
     own = target.key("own")
     target.run("SET", own, 1)
@@ -90,7 +85,7 @@ def test_triggers_do_not_fire_for_a_slot_that_is_being_imported(cluster, moving)
 
 
 def test_after_a_failover_the_streams_are_handled_where_they_are_now(cluster):
-    load_everywhere(cluster, KINDS["async"])
+    cluster.load(KINDS["async"])
     primary = cluster.primaries()[0]
     key = primary.key("stream")
     primary.run("XADD", key, "*", "n", 1)

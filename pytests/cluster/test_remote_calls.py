@@ -46,10 +46,6 @@ LIBRARY = [
 LONG = 60_000
 
 
-def load(node):
-    node.load(*LIBRARY, options=["UPGRADE"])
-
-
 def on_key(node, key, name, *args, timeout=LONG):
     """What comes of a call of a remote function by a key."""
     return json.loads(node.call("on_key", key, name, timeout, *args))
@@ -63,8 +59,7 @@ def on_all(node, timeout=LONG):
 def shards(cluster):
     """The primaries, which have the library and reach each other."""
     nodes = cluster.primaries()
-    for node in nodes:
-        load(node)
+    cluster.load(*LIBRARY)
     for node in nodes:
         for other in nodes:
             key = other.key("reach")
@@ -113,18 +108,6 @@ def test_a_shard_that_does_not_answer_is_named_and_its_call_may_have_run(cluster
     cluster.wait_ok()
 
 
-def test_a_call_waits_for_a_library_that_comes_in_time_and_says_where_it_did_not(shards):
-    node, other, *_ = shards
-    key = other.key("value")
-    other.run("RG.FUNCTION", "DEL", "lib")
-    error = on_key(node, key, "get", key, timeout=200)
-    assert (error["code"], error["may_have_run"], error["shard"]) == ("not_sent", False, other.identity)
-    assert "the shard has no remote function 'get' of library 'lib'" in error["text"]
-    sent = node.send("RG.FCALL", "lib", "on_key", 0, key, "get", LONG, key)
-    load(other)
-    assert json.loads(sent.reply()) == {"done": None}
-
-
 def test_a_call_follows_a_slot_that_moves(cluster, shards):
     node, source, target = shards
     key = source.key("moving")
@@ -152,8 +135,7 @@ def mortal(tmp_path_factory):
 
 def test_a_call_that_a_shard_had_when_it_was_killed_may_have_run_and_the_next_one_goes_to_its_replica(mortal):
     nodes = mortal.primaries()
-    for one in nodes:
-        load(one)
+    mortal.load(*LIBRARY)
     node, other, *_ = nodes
     key = other.key("value")
     mortal.wait(lambda: "done" in on_key(node, key, "get", key, timeout=500), "there is no way")
@@ -166,3 +148,30 @@ def test_a_call_that_a_shard_had_when_it_was_killed_may_have_run_and_the_next_on
     assert (error["code"], error["may_have_run"], error["shard"]) == ("shard_failed", True, other.identity)
     replica.run("SET", key, "after")
     mortal.wait(lambda: on_key(node, key, "get", key, timeout=1000) == {"done": "after"}, "no call gets to the replica")
+
+
+def test_a_call_waits_for_a_library_that_comes_in_time_and_says_where_it_did_not(mortal):
+    mortal.load(*LIBRARY)
+    node, other, *_ = mortal.primaries()
+    key = other.key("value")
+
+    def is_lost():
+        """It comes back without its library, and takes none while writes have to wait."""
+        other.restart()
+        other.run("CLIENT", "PAUSE", LONG, "WRITE")
+        return other.libraries() == []
+
+    def says_so():
+        """At first the call may go to the process that is gone."""
+        error = on_key(node, key, "get", key, timeout=200)
+        return (
+            (error["code"], error["may_have_run"], error.get("shard")) == ("not_sent", False, other.identity)
+            and "the shard has no remote function 'get' of library 'lib'" in error["text"]
+        )  # fmt: skip
+
+    mortal.wait(is_lost, "it always has it again at once")
+    mortal.wait(says_so, "the shard does not say so")
+    mortal.wait(lambda: other.state()["cluster_state"] == "ok", "it takes the cluster for down")
+    sent = node.send("RG.FCALL", "lib", "on_key", 0, key, "get", LONG, key)
+    other.run("CLIENT", "UNPAUSE")
+    assert json.loads(sent.reply()) == {"done": None}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use crate::cluster::{Cluster, ClusterEvent};
-use crate::server::{Context, wake_main_thread};
+use crate::server::{Context, is_paused, wake_main_thread};
 use gears_core::cluster::Topic;
 
 /// Time of a tick for what comes from other nodes: clients wait that long at most.
@@ -22,6 +22,9 @@ impl App {
             return;
         };
         cluster.tick(context, self.settings.cluster_limits());
+        if !is_paused() {
+            self.share_libraries(context, cluster.topology().as_deref());
+        }
         let end = Instant::now() + SLICE;
         while let Some(event) = cluster.next_event() {
             self.on_cluster_event(context, cluster, event);
@@ -49,6 +52,12 @@ impl App {
         }
         match event {
             ClusterEvent::Message { .. } if is_of_calls => {}
+            ClusterEvent::Message {
+                from,
+                topic: Topic::Libraries,
+                bytes,
+                ..
+            } => self.on_library_message(context, from, &bytes),
             ClusterEvent::Message {
                 from,
                 process,

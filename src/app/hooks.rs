@@ -9,6 +9,7 @@ use crate::executor::MainThreadExecutor;
 use crate::server::{Context, Hooks, InfoSection};
 use crate::stats;
 use gears_core::cluster::NodeId;
+use gears_core::cluster::libraries::Ledger;
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 
@@ -139,11 +140,22 @@ impl Hooks for AppHooks {
     fn dump(&self) -> Vec<Vec<u8>> {
         let snapshots = App::get().map(|app| app.libraries.snapshots());
         let snapshots = snapshots.unwrap_or_default();
-        snapshots.iter().map(LibrarySnapshot::encode).collect()
+        let libraries = snapshots.iter().map(LibrarySnapshot::encode);
+        // Behind the libraries, since what it says is said of these.
+        let ledger = App::get().and_then(|app| app.libraries.ledger());
+        libraries
+            .chain(ledger.map(|ledger| ledger.encode()))
+            .collect()
     }
 
     fn restore(&self, context: &Context, bytes: &[u8]) -> Result<(), String> {
         let app = App::get().ok_or("the module is not ready")?;
+        if Ledger::is(bytes) {
+            let ledger = Ledger::decode(bytes);
+            let ledger = ledger.map_err(|error| format!("the cluster's ledger {error}"))?;
+            app.libraries.take_ledger(ledger);
+            return Ok(());
+        }
         let kept =
             LibrarySnapshot::decode(bytes).map_err(|error| format!("one of them {error}"))?;
         app.libraries.restore(context, &kept);
@@ -166,7 +178,10 @@ impl Hooks for AppHooks {
     }
 
     fn forget_libraries(&self) {
-        Self::with(|app| app.libraries.delete_all());
+        Self::with(|app| {
+            app.libraries.delete_all();
+            app.libraries.forget_shared();
+        });
     }
 
     fn before_save(&self, context: &Context) {

@@ -4,6 +4,7 @@
 mod cluster;
 mod event_loop;
 mod hooks;
+mod shared_libraries;
 mod slices;
 
 use std::cell::Cell;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::event_loop::EventLoop;
+use self::shared_libraries::Sharing;
 use self::slices::Slices;
 use crate::calls::FunctionCalls;
 use crate::cluster::Cluster;
@@ -60,6 +62,8 @@ pub(crate) struct App {
     main_thread: Rc<MainThreadExecutor>,
     /// Remembers what goes on over several event-loop iterations.
     event_loop: EventLoop,
+    /// Who waits for changes of libraries on all shards.
+    sharing: Sharing,
     /// What clients wait for that is done in slices.
     slices: Slices,
     /// Remembers whether libraries have to go into a new append-only file.
@@ -132,6 +136,7 @@ impl App {
             settings,
             main_thread,
             event_loop: EventLoop::default(),
+            sharing: Sharing::default(),
             slices: Slices::default(),
             rewrite: Rewrite::default(),
         });
@@ -183,6 +188,7 @@ impl App {
         }
         if loaded.stays {
             replication::send_library(context, &self.libraries, &loaded.name);
+            self.say_library(context, &loaded.name);
             if loaded.has_new {
                 self.rescan();
             }
@@ -198,6 +204,7 @@ impl App {
         if deleted {
             write_what_waits();
             replication::send_deletion(context, library);
+            self.say_library(context, library);
             let library = quoted(library.as_bytes());
             let what = if is_kept { "what was kept of " } else { "" };
             audit(context, "DEL", format_args!("{what}library {library}"));
@@ -269,6 +276,7 @@ impl App {
             }
             None => return false,
         };
+        self.say_library(context, library);
         let (what, name) = match registered {
             Registered::Consumer(name) => ("consumer", name),
             Registered::Trigger(name) => ("trigger", name),

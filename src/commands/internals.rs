@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::cluster::PROTOCOL;
-use crate::replication::{self, CURSOR, DELETE, HOLD, LIBRARY, PAUSE, WRITES};
+use crate::replication::{self, CURSOR, DELETE, HOLD, LEDGER, LIBRARY, PAUSE, STAMP, WRITES};
 use crate::server::{Arg, Command, Context};
 use gears_core::cluster::{NodeId, ProcessId};
 use gears_v8::ports::Reply;
@@ -59,6 +59,20 @@ pub(super) static RG_INTERNALS: Command = Command {
             summary: "Whether a function or trigger is paused",
             args: &[text("library"), text("kind"), text("name"), text("state")],
             arity: 6,
+            ..INTERNAL
+        },
+        Command {
+            name: LEDGER,
+            summary: "When each library of the cluster was changed last, and which were deleted",
+            args: &[text("ledger")],
+            arity: 3,
+            ..INTERNAL
+        },
+        Command {
+            name: STAMP,
+            summary: "When a library of the cluster was changed, or deleted",
+            args: &[text("ledger")],
+            arity: 3,
             ..INTERNAL
         },
         Command {

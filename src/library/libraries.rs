@@ -13,6 +13,7 @@ use gears_v8::ports::{Engine, Function, Registered};
 use super::callees::{Callee, Callees};
 use super::kept::KeptLibraries;
 use super::registry::{LibraryStatus, Registry};
+use super::shared::Shared;
 
 /// What libraries need of the server.
 pub(crate) trait KeyEvents {
@@ -43,6 +44,8 @@ pub(crate) struct Libraries {
     pub(super) engines: Vec<Box<dyn Engine>>,
     /// What the libraries' executors share.
     pub(super) shared: ExecutorShared,
+    /// What is known of the libraries of the cluster.
+    pub(super) of_cluster: RefCell<Shared>,
 }
 
 /// What is left of a library after a registration was taken away.
@@ -69,6 +72,7 @@ impl Libraries {
             dispatcher,
             engines,
             shared,
+            of_cluster: RefCell::default(),
         }
     }
 

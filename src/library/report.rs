@@ -9,6 +9,7 @@ use gears_v8::ports::{Function, Registrations, Reply, RunAs};
 use super::kept::{KeptProgress, has_progress};
 use super::load::LoadRequest;
 use super::registry::{Library, LibraryStatus};
+use super::versions::now_ms;
 use crate::dispatcher::Dispatcher;
 
 /// The names of one kind of registrations.
@@ -178,6 +179,18 @@ impl Report {
             loses_progress,
             warnings,
         }
+    }
+
+    /// The number of the text.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// It is loaded now, which is given in Unix milliseconds.
+    pub(crate) fn set_loaded(&mut self) -> u64 {
+        let now = now_ms();
+        self.loaded_ms = Some(now);
+        now
     }
 
     /// As the reply of a command.

@@ -7,6 +7,8 @@
 //!                                                                  how far a consumer is in a stream
 //! _RG_INTERNALS hold library consumer hold                         the delivery state of a consumer
 //! _RG_INTERNALS pause library kind name state                      whether a function or trigger is paused
+//! _RG_INTERNALS ledger ledger                                       the stamps of all libraries of the cluster
+//! _RG_INTERNALS stamp ledger                                        those of some
 //! ```
 //!
 //! Each says how things are, not how they changed: it may come twice. Append-only files of earlier
@@ -17,6 +19,7 @@ use std::ffi::CStr;
 
 use thiserror::Error;
 
+use gears_core::cluster::libraries::{Ledger, LedgerError};
 use gears_core::delivery::{Checkpoint, DeliveryState, EntryId};
 use gears_core::snapshot::{
     LibrarySnapshot, Paused, SnapshotError, decode_delivery_state, decode_pending,
@@ -38,6 +41,10 @@ pub(crate) const CURSOR: &str = "cursor";
 pub(crate) const HOLD: &str = "hold";
 /// The subcommand of [`ReplicatedCommand::Pause`].
 pub(crate) const PAUSE: &str = "pause";
+/// The subcommand of [`ReplicatedCommand::Ledger`].
+pub(crate) const LEDGER: &str = "ledger";
+/// The subcommand of [`ReplicatedCommand::Stamps`].
+pub(crate) const STAMP: &str = "stamp";
 /// The subcommand that is never sent, and does nothing: the server is asked whether it would let it
 /// through, as any command that may write.
 pub(crate) const WRITES: &str = "writes";
@@ -81,6 +88,10 @@ pub(crate) enum ReplicatedCommand<'a> {
         /// Whether it is paused now.
         is_paused: bool,
     },
+    /// The stamps of all libraries of the cluster.
+    Ledger(Cow<'a, Ledger>),
+    /// Those of some, which are as they say.
+    Stamps(Cow<'a, Ledger>),
 }
 
 /// What is wrong with the arguments of a command.
@@ -104,6 +115,9 @@ pub(crate) enum DecodeError {
     /// A delivery state is damaged.
     #[error("ERR what holds it {0}")]
     DeliveryState(SnapshotError),
+    /// The bytes of a ledger are damaged, or of a newer release.
+    #[error("ERR the ledger {0}")]
+    Ledger(LedgerError),
     /// What is to be paused, or whether, is not known.
     #[error("ERR it is not said what is paused")]
     Pause,
@@ -147,6 +161,8 @@ impl<'a> ReplicatedCommand<'a> {
                 let delivery_state = encode_delivery_state(delivery_state);
                 send(&[HOLD.as_bytes(), library, consumer, &delivery_state])
             }
+            Self::Ledger(ledger) => send(&[LEDGER.as_bytes(), &ledger.encode()]),
+            Self::Stamps(ledger) => send(&[STAMP.as_bytes(), &ledger.encode()]),
             Self::Pause {
                 library,
                 what,
@@ -187,6 +203,10 @@ impl<'a> ReplicatedCommand<'a> {
             decode_consumer_state(arguments)
         } else if is(PAUSE) {
             decode_pause(arguments)
+        } else if is(LEDGER) {
+            Ok(Self::Ledger(decode_ledger(LEDGER, arguments)?))
+        } else if is(STAMP) {
+            Ok(Self::Stamps(decode_ledger(STAMP, arguments)?))
         } else {
             Err(DecodeError::Unknown)
         }
@@ -245,6 +265,17 @@ fn decode_consumer_state<'a>(arguments: &[&'a [u8]]) -> Result<ReplicatedCommand
         consumer,
         delivery_state: Cow::Owned(delivery_state),
     })
+}
+
+fn decode_ledger(
+    subcommand: &'static str,
+    arguments: &[&[u8]],
+) -> Result<Cow<'static, Ledger>, DecodeError> {
+    let [ledger] = arguments else {
+        return Err(DecodeError::Arity(subcommand));
+    };
+    let ledger = Ledger::decode(ledger).map_err(DecodeError::Ledger)?;
+    Ok(Cow::Owned(ledger))
 }
 
 /// The kinds in [`ReplicatedCommand::Pause`].
@@ -331,6 +362,18 @@ mod tests {
         }
     }
 
+    fn ledger() -> Ledger {
+        Ledger {
+            domain: None,
+            clock: 3,
+            floor: 0,
+            live: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+
+    const LEDGER_BYTES: &[u8] = b"\xc1\x01\x00\x03\x00\x00\x00";
+
     const PAUSED: &[u8] = b"\x01\x00\x00\x00\x00\x00";
 
     /// Each command, and the arguments that every release has for it.
@@ -389,6 +432,14 @@ mod tests {
             (
                 pause(Paused::Trigger("t".into()), false),
                 vec![b"pause", b"lib", b"trigger", b"t", b"0"],
+            ),
+            (
+                ReplicatedCommand::Ledger(Cow::Owned(ledger())),
+                vec![b"ledger", LEDGER_BYTES],
+            ),
+            (
+                ReplicatedCommand::Stamps(Cow::Owned(ledger())),
+                vec![b"stamp", LEDGER_BYTES],
             ),
         ]
     }

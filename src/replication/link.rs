@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::command::{DecodeError, ReplicatedCommand};
 use crate::dispatcher::Dispatcher;
 use crate::library::{KeyEvents, Libraries};
+use gears_core::cluster::libraries::Ledger;
 use gears_core::delivery::{Event, KeyRef};
 use gears_core::snapshot::Paused;
 
@@ -63,6 +64,18 @@ pub(crate) fn send_deletion(link: &dyn ReplicationLink, library: &str) {
     link.send(&command, PropagationTarget::All);
 }
 
+/// Sends the stamps of all libraries of the cluster.
+pub(crate) fn send_ledger(link: &dyn ReplicationLink, ledger: &Ledger) {
+    let command = ReplicatedCommand::Ledger(Cow::Borrowed(ledger));
+    link.send(&command, PropagationTarget::All);
+}
+
+/// Sends the stamps of some libraries, behind these.
+pub(crate) fn send_stamps(link: &dyn ReplicationLink, stamps: &Ledger) {
+    let command = ReplicatedCommand::Stamps(Cow::Borrowed(stamps));
+    link.send(&command, PropagationTarget::All);
+}
+
 /// Sends whether a function or trigger is paused.
 pub(crate) fn send_pause(
     link: &dyn ReplicationLink,
@@ -110,6 +123,8 @@ fn apply(
 ) {
     match command {
         ReplicatedCommand::Library(snapshot) => libraries.restore(link, snapshot),
+        ReplicatedCommand::Ledger(ledger) => libraries.take_ledger(Ledger::clone(ledger)),
+        ReplicatedCommand::Stamps(stamps) => libraries.take_stamps(Ledger::clone(stamps)),
         ReplicatedCommand::Deletion { library } => {
             if let Ok(name) = std::str::from_utf8(library) {
                 libraries.delete(name);

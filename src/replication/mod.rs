@@ -16,9 +16,10 @@ mod rewrite;
 mod tests;
 
 pub(crate) use command::{
-    COMMAND, CURSOR, DELETE, HOLD, LIBRARY, NAME, PAUSE, ReplicatedCommand, WRITES,
+    COMMAND, CURSOR, DELETE, HOLD, LEDGER, LIBRARY, NAME, PAUSE, ReplicatedCommand, STAMP, WRITES,
 };
 pub(crate) use link::{
-    PropagationTarget, ReplicationLink, send_deletion, send_library, send_pause, take,
+    PropagationTarget, ReplicationLink, send_deletion, send_ledger, send_library, send_pause,
+    send_stamps, take,
 };
 pub(crate) use rewrite::Rewrite;

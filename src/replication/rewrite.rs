@@ -33,5 +33,9 @@ impl Rewrite {
             let command = ReplicatedCommand::Library(Cow::Owned(snapshot));
             link.send(&command, PropagationTarget::LogOnly);
         }
+        if let Some(ledger) = libraries.ledger() {
+            let command = ReplicatedCommand::Ledger(Cow::Owned(ledger));
+            link.send(&command, PropagationTarget::LogOnly);
+        }
     }
 }

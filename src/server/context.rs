@@ -70,6 +70,11 @@ impl Context {
         Ok(())
     }
 
+    /// Whether the server is loading a data set.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.has_flag(ContextFlags::LOADING)
+    }
+
     /// Whether the server is one of a cluster.
     pub(crate) fn is_in_cluster(&self) -> bool {
         self.has_flag(ContextFlags::CLUSTER)

@@ -1,15 +1,16 @@
 //! `RG.FUNCTION DEL name [FORCE | KEEPPROGRESS]`
 
 use crate::app::App;
-use crate::server::{Arg, ArgKind, Command, Context};
+use crate::server::{Arg, ArgKind, Command, Context, audit};
+use gears_core::cluster::libraries::Content;
 use gears_core::quoted;
 use gears_v8::ports::Reply;
 
-use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, token, wrong_arity};
+use crate::commands::{COMMAND, READ_ONLY, entry, text, token, waiting_subcommand, wrong_arity};
 
 pub(super) const DEL: Command = Command {
     name: "del",
-    entry: entry!(subcommand, run),
+    entry: entry!(waiting_subcommand, run),
     flags: "deny-script may-replicate",
     categories: "write scripting slow",
     summary: "Deletes a library with its consumers and their progress",
@@ -45,12 +46,12 @@ enum ProgressOnDelete {
     Kept,
 }
 
-fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
+        return Some(Reply::error(READ_ONLY));
     }
     let (name, progress) = match arguments {
-        [] => return Reply::error("function name was not given"),
+        [] => return Some(Reply::error("function name was not given")),
         [name] => (*name, ProgressOnDelete::Unsaid),
         [name, word] => {
             let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
@@ -59,15 +60,15 @@ fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             } else if is("keepprogress") {
                 (*name, ProgressOnDelete::Kept)
             } else {
-                return Reply::error("ERR syntax error");
+                return Some(Reply::error("ERR syntax error"));
             }
         }
-        _ => return wrong_arity("rg.function|del"),
+        _ => return Some(wrong_arity("rg.function|del")),
     };
     let deleted = std::str::from_utf8(name)
         .map_err(|_| NO_LIBRARY.to_owned())
         .and_then(|name| delete(app, context, name, progress));
-    deleted.map_or_else(Reply::Error, |()| Reply::OK)
+    deleted.unwrap_or_else(|error| Some(Reply::Error(error)))
 }
 
 const NO_LIBRARY: &str = "library does not exists";
@@ -77,12 +78,18 @@ fn delete(
     context: &Context,
     name: &str,
     progress: ProgressOnDelete,
-) -> Result<(), String> {
+) -> Result<Option<Reply>, String> {
     let is_loaded = app.libraries.all().contains_key(name);
     let is_kept = app.libraries.kept().contains_key(name);
     match (progress, is_loaded, is_kept) {
         (_, false, false) => Err(NO_LIBRARY.to_owned()),
-        (ProgressOnDelete::Kept, true, _) => app.keep_progress(context, name),
+        (ProgressOnDelete::Kept, true, _) if app.shares_libraries() => {
+            Err("ERR in a cluster the progress of a deleted library is not kept".to_owned())
+        }
+        (ProgressOnDelete::Kept, true, _) => {
+            app.keep_progress(context, name)?;
+            Ok(Some(Reply::OK))
+        }
         (ProgressOnDelete::Unsaid | ProgressOnDelete::Kept, false, true) => Err(format!(
             "ERR library {} is deleted, and the progress of its consumers is kept: say FORCE to drop that",
             quoted(name.as_bytes())
@@ -98,10 +105,16 @@ fn delete(
     }
 }
 
-fn forget(app: &App, context: &Context, name: &str) -> Result<(), String> {
+fn forget(app: &App, context: &Context, name: &str) -> Result<Option<Reply>, String> {
+    if app.shares_libraries() && app.libraries.all().contains_key(name) {
+        let library = quoted(name.as_bytes());
+        let details = format_args!("library {library}, asked of all shards");
+        audit(context, "DEL", details);
+        return Ok(app.change_on_all(context, name, Content::Deleted, Reply::OK));
+    }
     let is_deleted = app.delete(context, name);
     is_deleted
-        .then_some(())
+        .then_some(Some(Reply::OK))
         .ok_or_else(|| NO_LIBRARY.to_owned())
 }
 

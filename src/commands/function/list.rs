@@ -237,6 +237,9 @@ fn describe_library(app: &App, name: &str, library: &Library, options: &ListOpti
             let remote = remote.collect();
             fields.push(("remote_functions", Reply::Array(remote).into()));
         }
+        if let Some(stamp) = app.libraries.stamp(name) {
+            fields.push(("stamp", Reply::text(stamp.to_string()).into()));
+        }
     }
     Shown::Record(fields)
 }

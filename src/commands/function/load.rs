@@ -1,15 +1,19 @@
 //! `RG.FUNCTION LOAD [UPGRADE] [CHECK] [REPORT] [CONFIG json] [OWNER user] code`
 
+use std::sync::Arc;
+
 use crate::app::App;
-use crate::library::{LoadRequest, OwnerRequest, Prologue, SourceKind, Users, owner};
-use crate::server::{Arg, Command, Context, is_admin, is_enabled};
+use crate::library::{Change, LoadRequest, OwnerRequest, Prologue, SourceKind, Users, owner};
+use crate::server::{Arg, Command, Context, audit, is_admin, is_enabled};
+use gears_core::cluster::libraries::{Body, Content};
+use gears_core::quoted;
 use gears_v8::ports::Reply;
 
-use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, token, user_of};
+use crate::commands::{COMMAND, READ_ONLY, entry, text, token, user_of, waiting_subcommand};
 
 pub(super) const LOAD: Command = Command {
     name: "load",
-    entry: entry!(subcommand, run),
+    entry: entry!(waiting_subcommand, run),
     flags: "deny-oom deny-script may-replicate",
     categories: "write scripting slow",
     summary: "Loads a library, or upgrades it",
@@ -53,16 +57,17 @@ pub(super) struct LoadOptions<'a> {
     pub(super) reports: bool,
 }
 
-fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn run(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
+        return Some(Reply::error(READ_ONLY));
     }
     let options = parse(arguments).map_err(Into::into);
     let done = options.and_then(|options| load(app, context, &options, SourceKind::Library));
-    done.unwrap_or_else(Reply::Error)
+    done.unwrap_or_else(|error| Some(Reply::Error(error)))
 }
 
-/// Loads a text in the name of the client.
+/// Loads a text in the name of the client, who waits where other shards have to be asked: then there is no
+/// reply yet.
 ///
 /// # Errors
 /// Why it was not loaded; nothing has changed then.
@@ -71,7 +76,7 @@ pub(super) fn load(
     context: &Context,
     options: &LoadOptions<'_>,
     kind: SourceKind<'_>,
-) -> Result<Reply, String> {
+) -> Result<Option<Reply>, String> {
     let replaced = options.upgrade.then(|| replaced(app, options.code));
     let replaced = replaced.flatten();
     let caller = user_of(context);
@@ -93,14 +98,66 @@ pub(super) fn load(
         caller: &caller,
         versions: app.settings.library_versions(),
         kind,
-        is_check: options.is_check,
+        is_check: options.is_check || app.shares_libraries(),
     };
     let loaded = app.load(context, &request);
     let loaded = loaded.map_err(|error| error.to_string())?;
-    Ok(match loaded.change {
-        Some(change) if options.is_check || options.reports => change.report.reply(),
-        _ => Reply::OK,
-    })
+    let Some(change) = loaded.change else {
+        return Ok(Some(Reply::OK));
+    };
+    if request.is_check && !options.is_check {
+        return Ok(load_on_all(
+            app,
+            context,
+            &request,
+            &loaded.name,
+            change,
+            options.reports,
+        ));
+    }
+    Ok(Some(if options.is_check || options.reports {
+        change.report.reply()
+    } else {
+        Reply::OK
+    }))
+}
+
+/// Has all shards load what could be loaded here.
+fn load_on_all(
+    app: &App,
+    context: &Context,
+    request: &LoadRequest<'_>,
+    name: &str,
+    change: Change,
+    reports: bool,
+) -> Option<Reply> {
+    let Change {
+        is_upgrade,
+        description,
+        mut report,
+    } = change;
+    let body = Body {
+        code: request.code.to_owned(),
+        config: request.config.map(str::to_owned),
+        owner: request.user.to_owned(),
+        unregistered: Vec::new(),
+        version: report.version(),
+        loaded_ms: report.set_loaded(),
+        loaded_by: request.caller.to_owned(),
+    };
+    let done = if reports { report.reply() } else { Reply::OK };
+    let what = match request.kind {
+        SourceKind::Earlier { .. } => "ROLLBACK",
+        _ if is_upgrade => "UPGRADE",
+        _ => "LOAD",
+    };
+    let quoted = quoted(name.as_bytes());
+    audit(
+        context,
+        what,
+        format_args!("library {quoted}, asked of all shards: {description}"),
+    );
+    app.change_on_all(context, name, Content::Live(Arc::new(body)), done)
 }
 
 /// What an upgrade keeps.

@@ -1,7 +1,9 @@
 //! `RG.FUNCTION VERSIONS library` and `RG.FUNCTION ROLLBACK library [version]`
 
 use crate::app::App;
-use crate::commands::{COMMAND, READ_ONLY, entry, find_library, subcommand, text, wrong_arity};
+use crate::commands::{
+    COMMAND, READ_ONLY, entry, find_library, subcommand, text, waiting_subcommand, wrong_arity,
+};
 use crate::library::{Library, SourceKind, digest};
 use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::snapshot::EarlierVersion;
@@ -26,7 +28,7 @@ pub(super) const VERSIONS: Command = Command {
 
 pub(super) const ROLLBACK: Command = Command {
     name: "rollback",
-    entry: entry!(subcommand, rollback),
+    entry: entry!(waiting_subcommand, rollback),
     flags: "deny-oom deny-script may-replicate",
     categories: "write scripting slow",
     summary: "Loads an earlier version of a library again",
@@ -93,14 +95,14 @@ fn record(
     ])
 }
 
-fn rollback(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+fn rollback(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     if !context.state().is_primary {
-        return Reply::error(READ_ONLY);
+        return Some(Reply::error(READ_ONLY));
     }
     let (library, version) = match arguments {
         [library] => (*library, None),
         [library, version] => (*library, Some(*version)),
-        _ => return wrong_arity("rg.function|rollback"),
+        _ => return Some(wrong_arity("rg.function|rollback")),
     };
     let chosen = choose(app, library, version);
     let done = chosen.and_then(|chosen| {
@@ -113,7 +115,7 @@ fn rollback(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         let version = chosen.version;
         load(app, context, &options, SourceKind::Earlier { version })
     });
-    done.unwrap_or_else(Reply::Error)
+    done.unwrap_or_else(|error| Some(Reply::Error(error)))
 }
 
 /// The version to go back to: that of the number, or the newest of the earlier ones.

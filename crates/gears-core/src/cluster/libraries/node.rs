@@ -123,9 +123,6 @@ pub enum Refused {
         "ERR shard {0} has libraries that are not known here yet: nothing was changed, try again"
     )]
     OtherDomain(NodeId),
-    /// A shard was a replica when it was asked.
-    #[error("ERR shard {0} is no primary any more: nothing was changed, try again")]
-    NoPrimary(NodeId),
     /// Shards did not answer.
     #[error("ERR no answer in time from {0}: nothing was changed")]
     Silent(Shards),

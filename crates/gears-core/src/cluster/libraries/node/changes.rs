@@ -211,7 +211,8 @@ impl SharedLibraries {
             Nak::Busy => Refused::Busy(from),
             Nak::Invalid(text) => Refused::Invalid { shard: from, text },
             Nak::OtherDomain => Refused::OtherDomain(from),
-            Nak::Replica => Refused::NoPrimary(from),
+            // Who has taken over from it is known in a moment, and asked in its place.
+            Nak::Replica => return,
         };
         self.give_up(name, why);
     }
@@ -245,7 +246,8 @@ impl SharedLibraries {
         }
     }
 
-    /// The primaries are others than before: who is gone or failed is not waited for any more.
+    /// The primaries are others than before: who is gone or failed is not waited for any more, and who has come is
+    /// asked.
     pub(super) fn review_pending(&mut self, now: u64) {
         let askable = self.askable();
         for name in self.pending.keys().cloned().collect::<Vec<_>>() {
@@ -256,8 +258,14 @@ impl SharedLibraries {
                 // Whoever is gone may or may not have it: what is said in the end counts those who do.
                 continue;
             }
-            pending.waiting.retain(|one| askable.contains(one));
             pending.answered.retain(|one| askable.contains(one));
+            let missing = askable.difference(&pending.answered);
+            let missing: BTreeSet<NodeId> = missing.copied().collect();
+            if !missing.is_subset(&pending.waiting) {
+                // Who has become one of the shards is asked too, at once.
+                pending.resend_at = now;
+            }
+            pending.waiting = missing;
             let asked = pending.waiting.len() + pending.answered.len();
             match self.require_majority(asked) {
                 Ok(()) => self.advance(now, &name),

@@ -1,0 +1,330 @@
+//! Libraries on all shards: what clients ask for is prepared on all of them, and what others have
+//! come to is carried out here.
+//!
+//! ```text
+//! LOAD, DEL ──> checked here ──> propose ── messages ──> other shards: Check, promise
+//!                  client waits      └── Adopt: loaded here, replicated ──> Done: the client's reply
+//! ```
+//!
+//! What is decided is decided in [`gears_core::cluster::libraries`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gears_core::cluster::libraries::{
+    Content, Effect, Entry, Envelope, Ledger, Member, Members, Proposal, SharedLibraries,
+};
+use gears_core::cluster::{NodeId, NodeState, Role, Topic, Topology};
+use gears_core::quoted;
+use gears_v8::ports::Reply;
+
+use super::App;
+use crate::cluster::Cluster;
+use crate::executor::Responder;
+use crate::library::{LoadRequest, SourceKind};
+use crate::replication;
+use crate::server::{BlockedClient, Context, is_enabled, is_paused, random_bytes};
+
+/// How often what is due is looked for.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a client waits for.
+struct Waiting {
+    /// None as long as the command that asked may still answer by itself.
+    client: Option<Box<dyn Responder>>,
+    /// What it is told once all is done.
+    reply: Reply,
+    /// What came of it, if that is known before the client waits.
+    outcome: Option<Result<(), String>>,
+}
+
+/// Who waits for what.
+pub(super) struct Sharing {
+    begin: Instant,
+    ticked: Cell<Option<Instant>>,
+    waiting: RefCell<BTreeMap<Proposal, Waiting>>,
+    is_carrying_out: Cell<bool>,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self {
+            begin: Instant::now(),
+            ticked: Cell::default(),
+            waiting: RefCell::default(),
+            is_carrying_out: Cell::default(),
+        }
+    }
+}
+
+impl Sharing {
+    /// Milliseconds since it began.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl App {
+    /// Whether libraries are changed on all shards together.
+    pub(crate) fn shares_libraries(&self) -> bool {
+        self.cluster().is_some()
+    }
+
+    /// Part of every tick while writes need not wait.
+    pub(super) fn share_libraries(&self, context: &Context, topology: Option<&Topology>) {
+        let ticked = self.sharing.ticked.get();
+        if ticked.is_some_and(|at| at.elapsed() < TICK) || context.is_loading() {
+            return;
+        }
+        let Some(topology) = topology else {
+            return;
+        };
+        self.sharing.ticked.set(Some(Instant::now()));
+        self.libraries
+            .share(topology.me, u64::from_le_bytes(random_bytes()));
+        self.tell_members(context, topology);
+        let now = self.sharing.now();
+        self.libraries.with_shared(|shared| shared.tick(now));
+        self.carry_out_shared(context);
+    }
+
+    fn tell_members(&self, context: &Context, topology: &Topology) {
+        let now = self.sharing.now();
+        let members = members(topology, context.state().is_primary);
+        self.libraries
+            .with_shared(|shared| shared.set_members(now, members));
+    }
+
+    /// Another node says something of libraries.
+    pub(super) fn on_library_message(&self, context: &Context, from: NodeId, bytes: &[u8]) {
+        if is_paused() || context.is_loading() {
+            // Nothing may be written now. What is lost is said again.
+            return;
+        }
+        let now = self.sharing.now();
+        match Envelope::decode(bytes) {
+            Ok(envelope) => {
+                self.libraries
+                    .with_shared(|shared| shared.receive(now, from, envelope));
+                self.carry_out_shared(context);
+            }
+            Err(error) => log::warn!("a message of node {from} about libraries {error}"),
+        }
+    }
+
+    /// Has a library be what `content` says, on all shards. The client waits where others have to be
+    /// asked; `done` is what it is told.
+    pub(crate) fn change_on_all(
+        &self,
+        context: &Context,
+        name: &str,
+        content: Content,
+        done: Reply,
+    ) -> Option<Reply> {
+        if let Err(error) = context.may_wait() {
+            let error = error.text("ERR libraries of a cluster are not changed in a transaction or script: the answers of all shards have to be waited for");
+            return Some(Reply::error(error));
+        }
+        // Who has just become a primary is not told so before the next tick.
+        if let Some(topology) = self.cluster().and_then(Cluster::topology) {
+            self.tell_members(context, &topology);
+        }
+        let now = self.sharing.now();
+        let proposed = self
+            .libraries
+            .with_shared(|shared| shared.propose(now, name, content));
+        let proposal = match proposed {
+            None => {
+                return Some(Reply::error(
+                    "LOADING this node does not know its cluster yet",
+                ));
+            }
+            Some(Err(error)) => return Some(Reply::error(error.to_string())),
+            Some(Ok(proposal)) => proposal,
+        };
+        let waiting = Waiting {
+            client: None,
+            reply: done,
+            outcome: None,
+        };
+        self.sharing.waiting.borrow_mut().insert(proposal, waiting);
+        self.carry_out_shared(context);
+        let is_over = |one: &Waiting| one.outcome.is_some();
+        let mut all = self.sharing.waiting.borrow_mut();
+        if all.get(&proposal).is_some_and(is_over) {
+            let Waiting { reply, outcome, .. } = all.remove(&proposal)?;
+            return Some(outcome?.map_or_else(Reply::Error, |()| reply));
+        }
+        match BlockedClient::new(context, Box::new(|| {})) {
+            Ok(client) => {
+                if let Some(waiting) = all.get_mut(&proposal) {
+                    waiting.client = Some(Box::new(client));
+                }
+                None
+            }
+            Err(error) => {
+                all.remove(&proposal);
+                Some(Reply::error(error.text("ERR the client cannot wait")))
+            }
+        }
+    }
+
+    /// Tells the cluster what a library is now that was changed here alone.
+    pub(super) fn say_library(&self, context: &Context, name: &str) {
+        let body = self.libraries.body(name);
+        let content = body.map_or(Content::Deleted, |body| Content::Live(Arc::new(body)));
+        let said = self.libraries.with_shared(|shared| {
+            let known = shared.map().get(name);
+            let is_new = match known {
+                Some(known) => known.stamp.digest != content.digest(),
+                None => content.is_live(),
+            };
+            if is_new {
+                shared.say(name, content);
+            }
+            is_new
+        });
+        if said == Some(true) {
+            self.carry_out_shared(context);
+        }
+    }
+
+    /// Carries out what was decided.
+    fn carry_out_shared(&self, context: &Context) {
+        // What is carried out may itself lead here: it is taken by whoever is at it.
+        if self.sharing.is_carrying_out.replace(true) {
+            return;
+        }
+        loop {
+            let effects = self.libraries.with_shared(SharedLibraries::take_effects);
+            let effects = effects.unwrap_or_default();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.carry_out_effect(context, effect);
+            }
+        }
+        self.sharing.is_carrying_out.set(false);
+    }
+
+    fn carry_out_effect(&self, context: &Context, effect: Effect) {
+        match effect {
+            Effect::Send { to, envelope } => {
+                let Some(cluster) = self.cluster() else {
+                    return;
+                };
+                if let Err(error) = cluster.send(to, Topic::Libraries, envelope.encode()) {
+                    log::debug!("a message about libraries to node {to} is not sent: {error}");
+                }
+            }
+            Effect::Check { from, entry } => {
+                let result = self.check_entry(context, &entry);
+                self.libraries
+                    .with_shared(|shared| shared.checked(from, &entry, result));
+            }
+            Effect::Adopt { entry, .. } => self.adopt(context, &entry),
+            Effect::Forget { name } => {
+                if self.libraries.delete(&name) {
+                    replication::send_deletion(context, &name);
+                    let name = quoted(name.as_bytes());
+                    log::warn!("library {name} is none of this cluster's: it is deleted here");
+                }
+            }
+            Effect::Ledger(ledger) => replication::send_ledger(context, &ledger),
+            Effect::Done { proposal } => self.conclude(proposal, Ok(())),
+            Effect::Refused { proposal, why } => self.conclude(proposal, Err(why.to_string())),
+            Effect::DomainsMet { other, from, .. } => log::warn!(
+                "two clusters have met, each with libraries: those of both are kept, of two of one name the one with the later stamp; the cluster's libraries are {other} from now on, by node {from}"
+            ),
+        }
+    }
+
+    fn conclude(&self, proposal: Proposal, outcome: Result<(), String>) {
+        let mut all = self.sharing.waiting.borrow_mut();
+        let Some(mut waiting) = all.remove(&proposal) else {
+            return;
+        };
+        if let Some(client) = waiting.client.take() {
+            client.answer(outcome.map_or_else(Reply::Error, |()| waiting.reply));
+        } else {
+            waiting.outcome = Some(outcome);
+            all.insert(proposal, waiting);
+        }
+    }
+
+    /// Whether another shard's library could be loaded here.
+    fn check_entry(&self, context: &Context, entry: &Entry) -> Result<(), String> {
+        let Content::Live(body) = &entry.content else {
+            return Ok(());
+        };
+        if !is_enabled(&body.owner) {
+            return Err(format!(
+                "its owner, user '{}', does not exist there, or is disabled",
+                body.owner
+            ));
+        }
+        let request = LoadRequest {
+            code: &body.code,
+            config: body.config.as_deref(),
+            upgrade: true,
+            user: &body.owner,
+            caller: &body.loaded_by,
+            versions: usize::MAX,
+            kind: SourceKind::Library,
+            is_check: true,
+        };
+        let checked = self.libraries.load(context, &request);
+        checked.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn adopt(&self, context: &Context, entry: &Entry) {
+        let name = &*entry.name;
+        if !self.libraries.is_here(entry) {
+            let versions = self.settings.library_versions();
+            if let Content::Live(body) = &entry.content {
+                self.libraries.take_body(context, name, body, versions);
+                replication::send_library(context, &self.libraries, name);
+                self.rescan();
+                self.dispatcher.wake();
+            } else if self.libraries.delete(name) {
+                replication::send_deletion(context, name);
+            }
+            let word = if entry.content.is_live() {
+                "loaded"
+            } else {
+                "deleted"
+            };
+            let (name, stamp) = (quoted(name.as_bytes()), entry.stamp);
+            log::info!("library {name} is {word}, as the shards agreed (stamp {stamp})");
+        }
+        let mut stamps = Ledger::default();
+        let list = if entry.content.is_live() {
+            &mut stamps.live
+        } else {
+            &mut stamps.deleted
+        };
+        list.push((name.to_owned(), entry.stamp));
+        replication::send_stamps(context, &stamps);
+    }
+}
+
+/// The primaries, as the server knows them.
+fn members(topology: &Topology, is_primary: bool) -> Members {
+    let others = topology.nodes().filter(|node| {
+        node.id != topology.me && node.role == Role::Primary && node.state != NodeState::Nowhere
+    });
+    Members {
+        is_primary,
+        has_slots: topology.myself().is_some_and(|me| !me.slots.is_empty()) && is_primary,
+        others: others
+            .map(|node| Member {
+                id: node.id,
+                has_slots: node.has_slots(),
+                is_failed: node.state == NodeState::Failed,
+            })
+            .collect(),
+    }
+}
