@@ -29,6 +29,8 @@ enable-module-command yes
 PLACE = r"\[[^]\n]*\] "
 # How lines begin that say who changed what.
 AUDIT = r"audit: [A-Z ]+ by user "
+# What it says of slow callbacks begins with this.
+SLOW = "slow: "
 
 
 class V8:
@@ -326,8 +328,8 @@ class Server:
 
     def messages(self, start="", log=None):
         """Messages of the module and its libraries with that start, which is cut off as is what scripts' lines begin
-        with; ``audits`` has the others."""
-        pattern = rf"^\d+:.*? <redisgears_2> (?!{AUDIT})(?:{PLACE})?{re.escape(start)}(.*)$"
+        with; ``audits`` has the others. That callbacks are slow is left out: on a busy machine any may be."""
+        pattern = rf"^\d+:.*? <redisgears_2> (?!{AUDIT}|{SLOW})(?:{PLACE})?{re.escape(start)}(.*)$"
         return re.findall(pattern, self.log_text() if log is None else log, re.MULTILINE)
 
     def audits(self):

@@ -235,6 +235,19 @@ def test_no_more_are_kept_than_the_setting_says_and_none_where_it_is_off(server,
     assert slow() == []
 
 
+def test_the_log_says_which_callback_is_slow_and_counts_what_comes_again(server, slow):
+    server.load(SPIN, function("f", "() => spin(25)"))
+    for _ in range(3):
+        server.run("RG.FCALL", "lib", "f", 0)
+    said = "slow: function 'lib/f' took 20 ms or longer, see RG.SLOWLOG"
+    server.wait(lambda: server.times_logged(said) == 3, server.log_text)
+    server.run("RG.CONFIG", "SET", "slowlog-threshold", "-1")
+    server.run("RG.FCALL", "lib", "f", 0)
+    # A load has written what was held back.
+    server.load(function("f"), name="other")
+    assert server.times_logged(said) == 3
+
+
 def test_the_log_names_callback_key_and_entry_of_what_was_ended(server):
     server.run("RG.CONFIG", "SET", "lock-redis-timeout", "100")
     try:

@@ -6,15 +6,16 @@ import re
 import pytest
 
 from testing.libraries import consumer, function
+from testing.servers import SLOW
 from testing.triggers import trigger
 
 LOGS = "redis.log('here');"
 
 
 def lines(server):
-    """What stands behind the mark in the log, but for the lines that say who changed what."""
+    """What stands behind the mark in the log, but for the lines that say who changed what, or what is slow."""
     found = re.findall(r"^\d+:.*? <redisgears_2> (.*)$", server.log_text(), re.MULTILINE)
-    return [line for line in found if not line.startswith("audit: ")]
+    return [line for line in found if not line.startswith(("audit: ", SLOW))]
 
 
 def wait_lines(server, *expected):

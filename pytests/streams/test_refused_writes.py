@@ -123,6 +123,20 @@ def check_backlog(server, refused, let_in):
     assert (found["failures"], found["given_up"], found["error"], found["state"]) == (0, 0, "None", "running")
 
 
+@each_refusal
+def test_the_log_says_when_callbacks_begin_and_cease_to_wait(server, refusal):
+    with fill(server, "sync") as let_in:
+        with REFUSALS[refusal](server) as error:
+            let_in()
+            wait_info(server, state="refused")
+            said = f"callbacks that may write wait, since the server refuses: {error} "
+            for _ in range(20):
+                server.run("EXISTS", "n")
+            assert server.times_logged(said) == 1
+        server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: info(server))
+        server.wait(lambda: server.times_logged("callbacks go on: the server takes writes again") == 1, server.log_text)
+
+
 def free(kind="sync"):
     """A function that lets go what callbacks hold: on a worker, or on the main thread."""
     work = "for (const one of held.values()) one(0); held.clear();"

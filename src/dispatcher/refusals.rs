@@ -51,6 +51,12 @@ impl Refusals {
             .core
             .inspect(|delivery| delivery.refusal() != refusal.as_ref());
         if is_new {
+            match &refusal {
+                Some(Refusal { error, .. }) => {
+                    log::warn!("callbacks that may write wait, since the server refuses: {error}");
+                }
+                None => log::warn!("callbacks go on: the server takes writes again"),
+            }
             self.core.on(Event::WritesRefused(refusal));
         }
     }

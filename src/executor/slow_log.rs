@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use gears_core::delivery::EntryId;
+use gears_core::quoted;
 
 use super::callbacks::CallbackKind;
 
@@ -96,14 +97,16 @@ impl SlowLog {
         u128::try_from(threshold).is_ok_and(|threshold| took.as_millis() >= threshold)
     }
 
-    /// Keeps a call that was slow, and has just ended.
+    /// Keeps a call that was slow, and has just ended; and has the log say so.
     pub(super) fn note(
         &self,
-        (library, kind, callback): (&Arc<str>, CallbackKind, Option<&Arc<str>>),
+        called: (&Arc<str>, CallbackKind, Option<&Arc<str>>),
         took: Duration,
         subject: CallSubject<'_>,
         stack: Option<&str>,
     ) {
+        self.warn(called);
+        let (library, kind, callback) = called;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_millis();
         let most = self.limits.max_len.load(Ordering::Relaxed);
@@ -122,6 +125,17 @@ impl SlowLog {
         kept.next_id += 1;
         kept.calls.push_front(Arc::new(call));
         kept.calls.truncate(most);
+    }
+
+    /// Says which callback is slow, and not how slow: so the log sums up what comes again and again.
+    fn warn(&self, (library, kind, callback): (&Arc<str>, CallbackKind, Option<&Arc<str>>)) {
+        let threshold = self.limits.threshold_ms.load(Ordering::Relaxed);
+        let name = match callback {
+            Some(callback) => format!("{library}/{callback}"),
+            None => library.to_string(),
+        };
+        let (kind, name) = (kind.name(), quoted(name.as_bytes()));
+        log::warn!("slow: {kind} {name} took {threshold} ms or longer, see RG.SLOWLOG");
     }
 
     /// A library's top level ran, while the server waited.
