@@ -249,16 +249,12 @@ def test_the_log_says_which_callback_is_slow_and_counts_what_comes_again(server,
 
 
 def test_the_log_names_callback_key_and_entry_of_what_was_ended(server):
-    server.run("RG.CONFIG", "SET", "lock-redis-timeout", "100")
-    try:
-        server.load(consumer(callback="function spinner() { for (;;); }"))
-        [entry] = server.add("stream", 1)
-        said = "consumer 'lib/consumer' was ended after "
-        server.wait(lambda: any(said in line for line in server.messages()), "the log does not say it")
-        [line] = [line for line in server.messages() if said in line]
-        assert f", key 'stream', ID {entry}, at spinner (lib:" in line
-    finally:
-        server.run("RG.CONFIG", "SET", "lock-redis-timeout", "500")
+    server.load(consumer(callback="function spinner() { for (;;); }"))
+    [entry] = server.add("stream", 1)
+    said = "consumer 'lib/consumer' was ended after "
+    server.wait(lambda: any(said in line for line in server.messages()), "the log does not say it")
+    [line] = [line for line in server.messages() if said in line]
+    assert f", key 'stream', ID {entry}, at spinner (lib:" in line
 
 
 def test_the_latency_monitor_knows_callbacks_that_held_the_server_up(server):
