@@ -573,66 +573,78 @@ declare namespace RedisGears {
         readonly exact?: boolean;
     }
 
-    /** Options of a consumer whose failed entries are given up, or stop the stream. */
-    interface WithoutRetry {
+    /**
+     * What becomes of an entry that failed. `"continue"`: it counts as done, and the next ones follow. `"abort"`:
+     * nothing more is delivered until `RG.CONSUMER RESUME`. `"retry"`: it is delivered again.
+     */
+    type OnFailure = "continue" | "abort" | "retry";
+
+    // Nothing is of these types. They are named by what the compiler says of an option that needs or excludes another one:
+    // "Type 'number' is not assignable to type 'OnlyWithRetry'".
+    const nothing: unique symbol;
+    /** It does something only beside `on_failure: "retry"`. */
+    interface OnlyWithRetry {
+        readonly [nothing]: "retry";
+    }
+    /** It does something only beside `batch`. */
+    interface OnlyWithBatch {
+        readonly [nothing]: "batch";
+    }
+    /** It is the other way to say how long a retry waits. */
+    interface NotWithBackoff {
+        readonly [nothing]: "backoff";
+    }
+
+    /** Something that is only there with `on_failure: "retry"`. */
+    type Retry<F extends OnFailure, T> = F extends "retry" ? T : OnlyWithRetry;
+
+    /**
+     * Options of a consumer.
+     *
+     * One type whatever is given, with the types of other options as parameters, so that what is wrong with one option is
+     * said of that option alone.
+     *
+     * @typeParam B - The type of `batch`: `undefined` where entries come one by one.
+     * @typeParam F - The type of `on_failure`.
+     */
+    interface ConsumerOptions<B extends number | undefined, F extends OnFailure> extends CommonOptions {
+        /** How many entries the callback gets at most in one call: 1 to 10,000. Default: entries one by one. */
+        readonly batch?: B;
         /**
-         * `"continue"`: failed entries count as done, and the next ones follow. `"abort"`: nothing more
-         * is delivered until `RG.CONSUMER RESUME`. Default: `"continue"`.
+         * For how many milliseconds a batch may wait to become full, from when its first entry was
+         * seen: 0 to 86,400,000. Then it is delivered as it is. Default: 0, which delivers full batches
+         * only.
          */
-        readonly on_failure?: "continue" | "abort";
-        readonly retry_interval?: never;
-        readonly backoff?: never;
-        readonly max_attempts?: never;
-        readonly max_age?: never;
-        readonly bisect?: never;
-    }
-
-    /** Options of a consumer whose failed entries are delivered again. */
-    interface WithRetry {
-        readonly on_failure: "retry";
+        readonly duration?: B extends number ? number : OnlyWithBatch;
+        /** See {@link OnFailure}. Default: `"continue"`. */
+        readonly on_failure?: F;
         /** How many failed attempts an entry has before it is given up: 1 to 1,000,000. Default: no limit. */
-        readonly max_attempts?: number;
+        readonly max_attempts?: Retry<F, number>;
         /** An entry is given up if it fails this many milliseconds, or more, after its first attempt began. */
-        readonly max_age?: number;
+        readonly max_age?: Retry<F, number>;
+        /** Milliseconds before each retry: 0 to 86,400,000. Default: 1000. */
+        readonly retry_interval?: Retry<F, number>;
+        /** Pauses that grow, instead of `retry_interval`. */
+        readonly backoff?: Retry<F, Backoff>;
+        /** Whether a failed batch is halved until the entry that fails is alone. Default: `false`. */
+        readonly bisect?: Retry<F, B extends number ? boolean : OnlyWithBatch>;
     }
 
-    /** How long a retry waits. */
+    /** Either of the two ways to say how long a retry waits, or none. */
     type RetryPause =
-        | {
-            /** Milliseconds before each retry: 0 to 86,400,000. Default: 1000. */
-            readonly retry_interval?: number;
-            readonly backoff?: never;
-        }
-        | {
-            /** Pauses that grow, instead of `retry_interval`. */
-            readonly backoff: Backoff;
-            readonly retry_interval?: never;
-        };
+        | { readonly backoff: Backoff; readonly retry_interval?: NotWithBackoff }
+        | { readonly backoff?: undefined; readonly retry_interval?: number };
+
+    /** Options that go together. */
+    type RightOptions<B extends number | undefined> =
+        | ConsumerOptions<B, "continue" | "abort">
+        | (ConsumerOptions<B, "retry"> & RetryPause & { readonly on_failure: "retry" });
 
     /** Options of a consumer that gets entries one by one. */
-    type StreamOptions = CommonOptions
-        & { readonly batch?: never; readonly duration?: never; readonly bisect?: never }
-        & (WithoutRetry | (WithRetry & RetryPause));
+    type StreamOptions = RightOptions<undefined>;
 
     /** Options of a consumer that gets batches. */
-    type BatchOptions = CommonOptions
-        & {
-            /** How many entries the callback gets at most in one call: 1 to 10,000. */
-            readonly batch: number;
-            /**
-             * For how many milliseconds a batch may wait to become full, from when its first entry was
-             * seen: 0 to 86,400,000. Then it is delivered as it is. Default: 0, which delivers full batches
-             * only.
-             */
-            readonly duration?: number;
-        }
-        & (
-            | WithoutRetry
-            | (WithRetry & RetryPause & {
-                /** Whether a failed batch is halved until the entry that fails is alone. Default: `false`. */
-                readonly bisect?: boolean;
-            })
-        );
+    type BatchOptions = RightOptions<number> & { readonly batch: number };
 
     /**
      * The module calls this on a primary once the library is live: after each load and upgrade, after a
@@ -693,6 +705,9 @@ declare namespace RedisGears {
     /** What the callback of a trigger with the option `read_value` gets. */
     type KeyEventWithValue = KeyEvent & KeyValue;
 
+    /** What the callback of a trigger gets, by the type of the option `read_value`. */
+    type EventWith<V extends boolean> = V extends true ? KeyEventWithValue : KeyEvent;
+
     /**
      * Gets an event of a key.
      *
@@ -725,9 +740,6 @@ declare namespace RedisGears {
         | undefined
         | void
         | (object & { readonly then?: never });
-
-    /** What `on_trigger_fired` can add to an event: any property but `value_raw`. */
-    type Added = object & { readonly value_raw?: never };
 
     /**
      * The server's name for an event: those that editors offer, and any other, since each version of the servers, and each
@@ -784,13 +796,19 @@ declare namespace RedisGears {
         | "xsetid"
         | (string & {});
 
-    /** Options with an `on_trigger_fired` that adds something. */
-    interface Adding {
-        readonly on_trigger_fired: unknown;
-    }
+    /** Options that a callback needs which gets more than the event: the value, or what `on_trigger_fired` adds. */
+    type Needed<V extends boolean, D extends KeyEvent> = EventWith<V> extends D
+        ? unknown
+        : V extends true
+            ? { readonly on_trigger_fired: unknown }
+            : D extends { readonly value_raw: unknown }
+                ? { readonly read_value: true }
+                : { readonly on_trigger_fired: unknown };
 
     /** Options of a trigger. */
-    interface TriggerOptions<D extends KeyEvent = KeyEvent> extends RegistrationOptions {
+    interface TriggerOptions<D extends KeyEvent = KeyEvent, V extends boolean = boolean> extends RegistrationOptions {
+        /** Whether the data has the key's type and value, as they were at the event. Default: `false`. */
+        readonly read_value?: V;
         /** The events that fire the trigger, in upper or lower case: 1 to 1000 of them. Default: all. */
         readonly event_types?: readonly EventName[];
         /** Types that the key may have after the event. Default: all. */
@@ -860,11 +878,12 @@ declare namespace RedisGears {
     /** Flags without `"raw-arguments"`. */
     type TextFlags = readonly ("no-writes" | "allow-oom")[];
 
-    /** Flags with `"raw-arguments"` among them. */
-    type RawFlags =
-        | readonly ["raw-arguments", ...FunctionFlag[]]
-        | readonly [FunctionFlag, "raw-arguments", ...FunctionFlag[]]
-        | readonly [FunctionFlag, FunctionFlag, "raw-arguments"];
+    /** What a function's arguments are, by its flags: of a list whose flags are only known when it runs, either. */
+    type ArgumentOf<F extends readonly FunctionFlag[]> = "raw-arguments" extends F[number]
+        ? number extends F["length"]
+            ? string | ArrayBuffer
+            : ArrayBuffer
+        : string;
 
     /** What a function asks for; see `register_function`. */
     interface FunctionOptions<F extends readonly FunctionFlag[] = TextFlags> {
@@ -884,10 +903,15 @@ declare namespace RedisGears {
         readonly run_as?: "caller" | "owner";
     }
 
-    /** Options with `"raw-arguments"` among their flags. */
-    interface RawFunctionOptions extends FunctionOptions<RawFlags> {
-        readonly flags: RawFlags;
-    }
+    /**
+     * A list of flags. It has none of the options: they are named so that the compiler speaks of a wrong option alone where
+     * an object is given.
+     */
+    type FlagList<F extends readonly FunctionFlag[]> = F & {
+        readonly flags?: undefined;
+        readonly timeout?: number;
+        readonly run_as?: "caller" | "owner";
+    };
 
     /** The levels of the server's log. The server's setting `loglevel` says which of them are written. */
     type LogLevel = "debug" | "verbose" | "notice" | "warning";
@@ -914,6 +938,9 @@ declare namespace RedisGears {
         /** The version of V8, such as `"15.2.124.1-rusty"`. */
         v8_version(): string;
 
+        // Here and below: forms with as many parameters have one signature, with the types of options as parameters. Of several
+        // the compiler would say what does not match in each of them, whichever was meant.
+
         /**
          * Registers a function for `RG.FCALL library name numkeys [key ...] [arg ...]`.
          *
@@ -928,30 +955,22 @@ declare namespace RedisGears {
          * @throws Error If the name is taken in this library, the library has 10,000 functions already, or
          *   the call comes after loading.
          */
-        register_function<C extends Client | AsyncClient = EitherClient>(
+        register_function<C extends Client | AsyncClient = EitherClient>(name: string, callback: FunctionCallback<C>): void;
+        register_function<C extends Client | AsyncClient = EitherClient, const F extends readonly FunctionFlag[] = readonly []>(
             name: string,
-            callback: FunctionCallback<C>,
-            flags?: TextFlags | FunctionOptions,
-        ): void;
-        register_function<C extends Client | AsyncClient = EitherClient>(
-            name: string,
-            callback: FunctionCallback<C, ArrayBuffer>,
-            flags: RawFlags | RawFunctionOptions,
+            callback: FunctionCallback<C, ArgumentOf<F>>,
+            flags: FlagList<F> | FunctionOptions<F>,
         ): void;
 
         /**
          * The same as `register_function`, but declared for `async` functions alone: so the type of their
          * client need not be written out.
          */
-        register_async_function(
+        register_async_function(name: string, callback: FunctionCallback<AsyncClient>): void;
+        register_async_function<const F extends readonly FunctionFlag[] = readonly []>(
             name: string,
-            callback: FunctionCallback<AsyncClient>,
-            flags?: TextFlags | FunctionOptions,
-        ): void;
-        register_async_function(
-            name: string,
-            callback: FunctionCallback<AsyncClient, ArrayBuffer>,
-            flags: RawFlags | RawFunctionOptions,
+            callback: FunctionCallback<AsyncClient, ArgumentOf<F>>,
+            flags: FlagList<F> | FunctionOptions<F>,
         ): void;
 
         /**
@@ -1000,21 +1019,17 @@ declare namespace RedisGears {
          *   or the call comes after loading. If the top-level code does not catch the error,
          *   `RG.FUNCTION LOAD` fails, and nothing of the library is kept.
          */
-        register_stream_consumer<C extends Client | AsyncClient = EitherClient>(
+        register_stream_consumer<
+            C extends Client | AsyncClient = EitherClient,
+            const B extends number | undefined = undefined,
+            const F extends OnFailure = "continue",
+        >(
             name: string,
             prefix: string | ArrayBuffer | ArrayBufferView,
             window: number | bigint,
             trim: boolean,
-            callback: StreamCallback<C>,
-            options?: StreamOptions,
-        ): void;
-        register_stream_consumer<C extends Client | AsyncClient = EitherClient>(
-            name: string,
-            prefix: string | ArrayBuffer | ArrayBufferView,
-            window: number | bigint,
-            trim: boolean,
-            callback: BatchCallback<C>,
-            options: BatchOptions,
+            callback: [B] extends [number] ? BatchCallback<C> : StreamCallback<C>,
+            options?: ConsumerOptions<B, F> & (F extends "retry" ? RetryPause : unknown),
         ): void;
 
         /**
@@ -1042,29 +1057,16 @@ declare namespace RedisGears {
             name: string,
             prefix: string | ArrayBuffer | ArrayBufferView,
             callback: TriggerCallback<C>,
-            options?: TriggerOptions & { readonly read_value?: false },
         ): void;
-        register_notifications_consumer<C extends Client | AsyncClient = EitherClient>(
+        register_notifications_consumer<
+            C extends Client | AsyncClient = EitherClient,
+            const V extends boolean = false,
+            D extends KeyEvent = EventWith<V>,
+        >(
             name: string,
             prefix: string | ArrayBuffer | ArrayBufferView,
-            callback: TriggerCallback<C, KeyEventWithValue>,
-            options: TriggerOptions<KeyEventWithValue> & {
-                /** The data has the key's type and value, as they were at the event. */
-                readonly read_value: true;
-            },
-        ): void;
-        // With `on_trigger_fired`: the type of the callback's parameter says what that adds.
-        register_notifications_consumer<M extends Added, C extends Client | AsyncClient = EitherClient>(
-            name: string,
-            prefix: string | ArrayBuffer | ArrayBufferView,
-            callback: TriggerCallback<C, KeyEvent & M>,
-            options: TriggerOptions<KeyEvent & Partial<M>> & Adding & { readonly read_value?: false },
-        ): void;
-        register_notifications_consumer<M extends Added, C extends Client | AsyncClient = EitherClient>(
-            name: string,
-            prefix: string | ArrayBuffer | ArrayBufferView,
-            callback: TriggerCallback<C, KeyEventWithValue & M>,
-            options: TriggerOptions<KeyEventWithValue & Partial<M>> & Adding & { readonly read_value: true },
+            callback: TriggerCallback<C, D>,
+            options: (TriggerOptions<EventWith<V> & Partial<D>, V> & Needed<V, D>) | undefined,
         ): void;
     }
 }

@@ -157,6 +157,14 @@ redis.register_function("f", (_client, count: number) => count);
 redis.register_function("f", (_client, key: ArrayBuffer) => key.byteLength, ["no-writes"]);
 // @ts-expect-error with it they are no text
 redis.register_function("f", (_client, key: string) => key.length, ["raw-arguments"]);
+// Of flags that are only known when it runs, the arguments may be either.
+const flags: RedisGears.FunctionFlag[] = ["no-writes"];
+redis.register_function("f", (_client, key) => {
+    assert_type<Same<typeof key, string | ArrayBuffer>>();
+}, flags);
+const of_function: RedisGears.FunctionOptions = { timeout: 5 };
+redis.register_function("f", (_client, key) => key.length, of_function);
+
 // @ts-expect-error the function is missing
 redis.register_function("f");
 // @ts-expect-error the name is a string
