@@ -542,7 +542,8 @@ declare namespace RedisGears {
         /**
          * The stream that entries are added to when they are given up. Each dead letter has the fields
          * `library`, `consumer`, `stream`, `id`, `attempts`, `error`, `first_time` and `last_time`, then
-         * those of the entry. The consumer itself must not match this stream.
+         * those of the entry. The consumer itself must not match this stream. `{}` in its name stands for
+         * the hash tag of the entry's stream, so that both are in one slot of a cluster.
          */
         readonly dead_letter?: Bytes;
         /**

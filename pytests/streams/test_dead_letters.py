@@ -386,17 +386,19 @@ def cluster(start_server):
     return server
 
 
-def test_in_a_cluster_letters_are_in_the_slot_of_their_stream(cluster):
-    cluster.load(*policy(consumer(callback=FAILS["sync"], options=TO_DEAD)))
-    cluster.add("stream:1", 1)
-    cluster.add("stream:{user}:2", 2)
-    wait_dead_letters(cluster, 1, stream="dead{stream:1}")
-    wait_dead_letters(cluster, 2, stream="dead{user}")
+@pytest.mark.parametrize("kind", ["cluster", "server"])
+def test_letters_may_be_in_the_slot_of_their_stream(request, kind):
+    node = request.getfixturevalue(kind)
+    node.load(*policy(consumer(callback=FAILS["sync"], options={"dead_letter": "dead:{}"})))
+    node.add("stream:1", 1)
+    node.add("stream:{user}:2", 2)
+    wait_dead_letters(node, 1, stream="dead:{stream:1}")
+    wait_dead_letters(node, 2, stream="dead:{user}")
 
 
-def test_in_a_cluster_a_name_that_is_in_the_slot_already_stays(cluster):
+def test_in_a_cluster_a_name_stays_as_it_is(cluster):
     cluster.load(*policy(consumer(callback=FAILS["sync"], options={"dead_letter": "dead:{user}"})))
-    cluster.add("stream:{user}", 1)
+    cluster.add("stream:1", 1)
     wait_dead_letters(cluster, 1, stream="dead:{user}")
 
 

@@ -8,8 +8,8 @@ use crate::dispatcher::{EventLimits, KeyEvent};
 use crate::executor::MainThreadExecutor;
 use crate::server::{Context, Hooks, InfoSection};
 use crate::stats;
-use gears_core::cluster::NodeId;
 use gears_core::cluster::libraries::Ledger;
+use gears_core::cluster::{NodeId, Whereabouts};
 use gears_core::delivery::{Delivery, EntryId, Event, KeyRef};
 use gears_core::snapshot::LibrarySnapshot;
 
@@ -49,6 +49,11 @@ impl Hooks for AppHooks {
 
     fn database_of(&self, home: i32) -> i32 {
         App::get().map_or(home, |app| app.dispatcher.database_of(home))
+    }
+
+    fn whereabouts(&self, slot: u16) -> Whereabouts {
+        let cluster = App::get().and_then(App::cluster);
+        cluster.map_or(Whereabouts::Unknown, |cluster| cluster.whereabouts(slot))
     }
 
     fn is_tracked(&self, key: KeyRef<'_>) -> bool {

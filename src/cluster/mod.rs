@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
     Closed, Decision, GoneReason, Hello, Limits, NodeId, NotSent, PeerView, Peers, ProcessId,
-    Ticket, Token, Topic, Topology,
+    Ticket, Token, Topic, Topology, Whereabouts,
 };
 
 use crate::server::{Context, TlsFiles, random_bytes, wake_main_thread};
@@ -156,6 +156,13 @@ impl Cluster {
     /// The cluster as the server saw it last; `None` before the first time.
     pub(crate) fn topology(&self) -> Option<Rc<Topology>> {
         self.topology.borrow().clone()
+    }
+
+    /// Where a slot is that the server does not serve. Under the server's lock, whoever holds it.
+    pub(crate) fn whereabouts(&self, slot: u16) -> Whereabouts {
+        let topology = self.topology.borrow();
+        let place = topology.as_ref().map(|topology| topology.whereabouts(slot));
+        place.unwrap_or(Whereabouts::Unknown)
     }
 
     /// Has the server's table read in the next tick: somebody met a slot that is elsewhere.

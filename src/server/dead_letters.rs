@@ -2,13 +2,10 @@
 //!
 //! What is in one says the delivery core. It is written in the name of the library's owner.
 
-use std::sync::Arc;
-
 use crate::dispatcher::ConsumerName;
-use gears_core::cluster::tag_of;
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, EntryId, FoundLetter, Letter, LetterRequest, READ_BYTES,
-    Record, RecordBatch,
+    Record, RecordBatch, letters_of,
 };
 use gears_core::quoted;
 use gears_v8::ports::resp::{Reader, RespItem};
@@ -31,7 +28,7 @@ pub(super) fn write_dead_letter(
         format!("the dead letter of {id} cannot be written: {error}")
     };
     if let Some(old) = &dead_letter.replaces {
-        let from = stream_for(context, &old.from, &dead_letter.stream);
+        let from = letters_of(&old.from, &dead_letter.stream);
         let is_there =
             context.select(old.db) && context.look_at(&from, old.letter, &mut |_| true).is_some();
         if !is_there {
@@ -42,7 +39,13 @@ pub(super) fn write_dead_letter(
         let id = old.letter.to_string();
         demand(&credentials.user, &[b"XDEL", &from, id.as_bytes()], &from).map_err(refused)?;
     }
-    let to = stream_for(context, &dead_letter.to, &dead_letter.stream);
+    let to = letters_of(&dead_letter.to, &dead_letter.stream);
+    let is_here = context.demand_slot_of(&to);
+    is_here.map_err(|error| {
+        refused(format!(
+            "{error}: with {{}} in its name, dead letters are in the stream's slot"
+        ))
+    })?;
     let mut arguments = Arguments::of([b"XADD", &to[..], b"*"]);
     let (library, name) = (consumer.library.as_bytes(), consumer.consumer.as_bytes());
     dead_letter.for_each_part(library, name, |part| arguments.push(part));
@@ -57,12 +60,8 @@ pub(super) fn write_dead_letter(
 }
 
 /// Deletes dead letters.
-pub(super) fn delete_dead_letters(
-    context: &Context,
-    credentials: &Credentials,
-    deletions: &DeadLetterDeletion,
-) {
-    let from = stream_for(context, &deletions.from, &deletions.stream);
+pub(super) fn delete_dead_letters(credentials: &Credentials, deletions: &DeadLetterDeletion) {
+    let from = letters_of(&deletions.from, &deletions.stream);
     let mut arguments = Arguments::of([b"XDEL", &from[..]]);
     for dead_letter in &deletions.dead_letters {
         arguments.push(dead_letter.to_string().as_bytes());
@@ -111,15 +110,6 @@ impl Context {
         None
     }
 
-    /// Where dead letters about a stream go whose consumer has them go there. In a cluster that
-    /// is not known without the stream.
-    pub(crate) fn letter_stream(&self, to: &Arc<[u8]>, stream: Option<&[u8]>) -> Option<Arc<[u8]>> {
-        match stream {
-            Some(stream) => Some(stream_for(self, to, stream).into()),
-            None => (!self.is_in_cluster()).then(|| Arc::clone(to)),
-        }
-    }
-
     /// Looks at one entry of a stream of the selected database; what `look` gave, if it is there.
     pub(crate) fn look_at(
         &self,
@@ -146,7 +136,7 @@ pub(super) fn read_letters(
     if !context.select(request.db) {
         return (request.letters.len(), Vec::new());
     }
-    let from = stream_for(context, &request.from, &request.stream);
+    let from = letters_of(&request.from, &request.stream);
     let (mut looked_for, mut bytes) = (0, 0);
     let mut found = Vec::new();
     for id in &request.letters {
@@ -175,39 +165,4 @@ pub(super) fn read_letters(
         });
     }
     (looked_for, found)
-}
-
-/// Where dead letters about a stream go: in a cluster into a stream of the same slot.
-fn stream_for(context: &Context, to: &[u8], stream: &[u8]) -> Vec<u8> {
-    if !context.is_in_cluster() {
-        return to.to_vec();
-    }
-    in_slot_of(to, stream)
-}
-
-fn in_slot_of(to: &[u8], stream: &[u8]) -> Vec<u8> {
-    let tag = tag_of(stream);
-    if tag_of(to) == tag {
-        return to.to_vec();
-    }
-    // A tag of its own would come first.
-    let open = to.iter().filter(|byte| **byte != b'{').copied();
-    let mut name: Vec<u8> = open.collect();
-    name.push(b'{');
-    name.extend_from_slice(tag);
-    name.push(b'}');
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn in_a_cluster_dead_letters_are_in_the_slot_of_their_stream() {
-        assert_eq!(in_slot_of(b"dead", b"orders:1"), b"dead{orders:1}");
-        assert_eq!(in_slot_of(b"dead", b"{a}:1"), b"dead{a}");
-        assert_eq!(in_slot_of(b"dead:{a}", b"{a}:1"), b"dead:{a}");
-        assert_eq!(in_slot_of(b"dead:{b}", b"{a}:1"), b"dead:b}{a}");
-    }
 }

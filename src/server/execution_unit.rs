@@ -22,7 +22,7 @@ use super::ffi::string::string;
 use super::ffi::user::{ActingUser, User};
 use super::hooks::HOOKS;
 use super::suppress_triggers::SuppressTriggers;
-use super::{admission, denial, slots};
+use super::{admission, denial, ownership, slots};
 
 /// Whether commands that are not for scripts may be called all the same: a debugging aid.
 static UNSAFE_COMMANDS: AtomicBool = AtomicBool::new(false);
@@ -55,6 +55,9 @@ enum WhenFull {
 
 /// What a command is answered with that the server gave no reply for.
 const NO_REPLY: &[u8] = b"-ERR the server did not run the command\r\n";
+
+/// What servers say of a command whose keys are not all here.
+const NOT_LOCAL: &[u8] = b"-ERR Attempted to access a non local key in a cluster node\r\n";
 
 /// The server goes through keys that expire, or that make room, and goes on with the next one
 /// afterwards: a command that found that one expired would take it away.
@@ -206,10 +209,16 @@ impl ExecutionUnit {
         let bytes = reply.as_ref().and_then(|reply| reply.protocol());
         let bytes = bytes.unwrap_or(NO_REPLY);
         // Most replies are no errors.
-        if bytes.first() == Some(&b'-')
-            && let Some(reply) = self.denial((name, arguments), bytes)
-        {
-            return read(&reply);
+        if bytes.first() == Some(&b'-') {
+            let words = || {
+                let words = std::iter::once(name.to_bytes()).chain(arguments.iter().copied());
+                words.map(string).collect()
+            };
+            let own = self.denial((name, arguments), bytes);
+            let own = own.or_else(|| ownership::reply(&self.context, bytes, words));
+            if let Some(reply) = own {
+                return read(&reply);
+            }
         }
         read(bytes);
     }
@@ -258,15 +267,14 @@ impl Server for ExecutionUnit {
             read(b"-ERR SELECT is not allowed here: a script stays in its caller's database\r\n");
             return Ok(());
         }
-        if facts().keeps_several_slots
-            && self.context.is_in_cluster()
-            && slots::are_several(
-                &self.context,
-                &command.iter().map(string).collect::<Vec<_>>(),
-            )
-        {
-            read(b"-ERR Attempted to access a non local key in a cluster node\r\n");
-            return Ok(());
+        if facts().keeps_several_slots && self.context.is_in_cluster() {
+            let words: Vec<_> = command.iter().map(string).collect();
+            if slots::are_several(&self.context, &words)
+                && let Some(reply) = ownership::reply(&self.context, NOT_LOCAL, || words)
+            {
+                read(&reply);
+                return Ok(());
+            }
         }
         let arguments: SmallVec<[&[u8]; 8]> = command.iter().skip(1).collect();
         match stream {

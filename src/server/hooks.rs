@@ -2,7 +2,7 @@
 //!
 //! The server calls into this folder; the folder calls what is above it through this trait alone.
 
-use gears_core::cluster::NodeId;
+use gears_core::cluster::{NodeId, Whereabouts};
 use gears_core::delivery::{EntryId, Event, KeyRef};
 
 use super::context::Context;
@@ -42,6 +42,9 @@ pub(crate) trait Hooks {
 
     /// Why an entry must not be added to a stream now, if it must not.
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String>;
+
+    /// Where a slot is that the server does not serve.
+    fn whereabouts(&self, slot: u16) -> Whereabouts;
 
     /// The number that the database has now which had this one when the server started.
     fn database_of(&self, home: i32) -> i32;

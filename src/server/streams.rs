@@ -5,7 +5,6 @@ use std::cell::Cell;
 
 use crate::dispatcher::{ConsumerName, Streams};
 use crate::replication::{PropagationTarget, ReplicatedCommand, ReplicationLink};
-use gears_core::cluster::slot_of;
 use gears_core::delivery::{
     DeadLetter, DeadLetterDeletion, DeliveryState, EntryId, FoundLetter, Item, LetterRequest,
     Progress, READ_BYTES, Reach, ReadRequest, RecordBatch, Refusal, Trim, TrimBound,
@@ -52,11 +51,8 @@ impl Streams for Context {
         stream: &[u8],
         trims: bool,
     ) -> Result<(), String> {
-        if !self.has_slot_of(stream) {
-            // It is on its way here, or has gone.
-            let slot = slot_of(stream);
-            return Err(format!("ERR slot {slot} is not served by this node"));
-        }
+        // It may be on its way here, or have gone.
+        self.demand_slot_of(stream)?;
         let lacks = |what: &str| Err(lacks(&credentials.user, stream, what));
         let Some(user) = User::find_enabled(&credentials.user) else {
             return lacks(NO_USER);
@@ -212,7 +208,7 @@ impl Streams for Context {
     }
 
     fn delete_dead_letters(&self, credentials: &Credentials, deletions: &DeadLetterDeletion) {
-        dead_letters::delete_dead_letters(self, credentials, deletions);
+        dead_letters::delete_dead_letters(credentials, deletions);
     }
 
     fn trim(&self, trim: &Trim) {

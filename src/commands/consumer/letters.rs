@@ -7,7 +7,7 @@ use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, co
 use crate::app::App;
 use crate::commands::{COMMAND, entry, subcommand, text, user_of};
 use crate::server::{Arg, ArgKind, Command, Context, Keys, demand};
-use gears_core::delivery::{EntryId, Letter};
+use gears_core::delivery::{EntryId, Letter, are_letters_apart, letters_of};
 use gears_core::glob;
 use gears_v8::ports::Reply;
 
@@ -144,9 +144,16 @@ pub(super) fn letter_stream(
     let name = &target.name.consumer;
     let to =
         to.ok_or_else(|| Reply::error(format!("ERR consumer '{name}' has no dead letter stream")))?;
-    context.letter_stream(&to, target.key).ok_or_else(|| {
-        Reply::error("ERR in a cluster each slot has its own dead letters: name a STREAM")
-    })
+    let from = match target.key {
+        Some(stream) => letters_of(&to, stream).into(),
+        None if are_letters_apart(&to) => {
+            let error = "ERR each hash tag has its own dead letters: name a STREAM";
+            return Err(Reply::error(error));
+        }
+        None => to,
+    };
+    context.demand_slot_of(&from).map_err(Reply::error)?;
+    Ok(from)
 }
 
 fn parse<'a>(arguments: &[&'a [u8]]) -> Result<Wanted<'a>, Reply> {

@@ -1,17 +1,18 @@
 //! A cluster as one of its nodes sees it, and how messages get from node to node: decisions only.
 //!
 //! ```text
-//! slot       the slot of a key
-//! ids        names of nodes and of their processes; tokens
-//! nodes      the server's table of the cluster: who there is, and who has which slot
-//! hello      what goes over the cluster bus: tokens
-//! peer       one other node: its connection, and what it was given to carry
-//! peers      to whom there is to be a connection, and what becomes of messages
-//! frame      a part of a message, as bytes
-//! outgoing   messages that wait for a connection, in frames
-//! incoming   frames of a connection, put together
-//! calls      remote functions: calls, and what becomes of them
-//! libraries  how all shards come to have the same libraries
+//! slot         the slot of a key
+//! ids          names of nodes and of their processes; tokens
+//! nodes        the server's table of the cluster: who there is, and who has which slot
+//! whereabouts  where a slot is that is not here, in words
+//! hello        what goes over the cluster bus: tokens
+//! peer         one other node: its connection, and what it was given to carry
+//! peers        to whom there is to be a connection, and what becomes of messages
+//! frame        a part of a message, as bytes
+//! outgoing     messages that wait for a connection, in frames
+//! incoming     frames of a connection, put together
+//! calls        remote functions: calls, and what becomes of them
+//! libraries    how all shards come to have the same libraries
 //! ```
 //!
 //! A message is delivered once, or its sender is told what is known: that it certainly was not
@@ -28,6 +29,7 @@ mod outgoing;
 mod peer;
 mod peers;
 mod slot;
+mod whereabouts;
 
 pub use frame::{CHUNK, FrameError, HEADER, Topic};
 pub use hello::Hello;
@@ -40,3 +42,4 @@ pub use peers::{
     Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Limits, NotSent, Peers, Ticket,
 };
 pub use slot::{slot_of, tag_of};
+pub use whereabouts::Whereabouts;

@@ -7,10 +7,12 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::consumer::ConsumerSpec;
 use super::error_text;
 use super::id::EntryId;
 use super::record::{Item, Parts, Record, RecordBatch};
 use super::{ConsumerKey, SubscriptionKey};
+use crate::cluster::tag_of;
 
 /// The names of our fields.
 const FIELDS: [&[u8]; 8] = [
@@ -31,6 +33,42 @@ const REDRIVES: &[u8] = b"redrives";
 const BEFORE_STACK: &[u8] = b"\n    ";
 /// Bytes of an error that are kept, without its stack.
 const ERROR_MAX: usize = 4096;
+
+/// Stands in the name of a dead letter stream for what decides about the slot of a stream, within the
+/// braces that make it decide about this one's too.
+const PLACE: &[u8] = b"{}";
+
+/// Where dead letters about a stream go whose consumer has them go to `to`. The name is the same on a
+/// server that is in no cluster: data and code can move into one.
+pub fn letters_of(to: &[u8], stream: &[u8]) -> Vec<u8> {
+    let Some(at) = place_in(to) else {
+        return to.to_vec();
+    };
+    let (before, behind) = to.split_at(at);
+    [before, b"{", tag_of(stream), b"}", &behind[PLACE.len()..]].concat()
+}
+
+/// Whether letters about different streams go to different streams.
+pub fn are_letters_apart(to: &[u8]) -> bool {
+    place_in(to).is_some()
+}
+
+fn place_in(to: &[u8]) -> Option<usize> {
+    to.windows(PLACE.len()).position(|part| part == PLACE)
+}
+
+/// Whether a consumer of that prefix would get its own dead letters.
+pub fn would_get_letters(spec: &ConsumerSpec, to: &[u8]) -> bool {
+    let Some(at) = place_in(to) else {
+        return spec.matches(to);
+    };
+    if spec.exact {
+        return letters_of(to, &spec.prefix) == *spec.prefix;
+    }
+    // What comes behind the brace depends on the stream.
+    let sure = &to[..=at];
+    spec.prefix.starts_with(sure) || sure.starts_with(&spec.prefix)
+}
 
 /// An entry that is given up, to be written into a dead letter stream.
 #[derive(Clone, Debug)]
@@ -229,6 +267,47 @@ fn number<T: FromStr + Default>(text: &[u8]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::Mode;
+
+    #[test]
+    fn a_name_with_a_place_is_in_the_slot_of_the_stream() {
+        for (to, stream, expected) in [
+            ("dead", "orders:1", "dead"),
+            ("dead:{}", "orders:1", "dead:{orders:1}"),
+            ("{}:dead", "{eu}:orders", "{eu}:dead"),
+            ("dead:{}", "a:{eu}:{x}", "dead:{eu}"),
+            ("dead:{eu}", "{us}:orders", "dead:{eu}"),
+            ("{}{}", "a", "{a}{}"),
+        ] {
+            let found = letters_of(to.as_bytes(), stream.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&found), expected);
+        }
+        let found = letters_of(b"dead:{}", b"{eu}:orders");
+        assert_eq!(tag_of(&found), tag_of(b"{eu}:orders"));
+    }
+
+    #[test]
+    fn a_consumer_that_could_get_its_own_letters_is_found_out() {
+        let consumer = |prefix: &[u8]| ConsumerSpec::new(prefix, 1, false, Mode::Sync);
+        for (prefix, to, expected) in [
+            ("orders:", "dead", false),
+            ("dead", "dead", true),
+            ("", "x{}", true),
+            ("dead:", "dead:{}", true),
+            ("dead:{o", "dead:{}", true),
+            ("orders:", "dead:{}", false),
+            ("dead:x", "dead:{}", false),
+        ] {
+            let found = would_get_letters(&consumer(prefix.as_bytes()), to.as_bytes());
+            assert_eq!(found, expected, "{prefix} {to}");
+        }
+        let exact = |name: &[u8]| ConsumerSpec {
+            exact: true,
+            ..consumer(name)
+        };
+        assert!(!would_get_letters(&exact(b"orders"), b"orders:{}"));
+        assert!(would_get_letters(&exact(b"{x}"), b"{}"));
+    }
 
     #[test]
     fn what_is_written_comes_out_again() {

@@ -75,7 +75,10 @@ pub use consumer::{ConsumerSpec, Mode};
 pub use consumer_errors::ConsumerErrors;
 pub use cursor::{Reach, TrimBound};
 pub use databases::Databases;
-pub use dead_letter::{DeadLetter, DeadLetterDeletion, Letter, Replaced};
+pub use dead_letter::{
+    DeadLetter, DeadLetterDeletion, Letter, Replaced, are_letters_apart, letters_of,
+    would_get_letters,
+};
 pub use delivery_state::{DeliveryState, State};
 pub use error_classes::ErrorClasses;
 pub use event::{

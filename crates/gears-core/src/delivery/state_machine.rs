@@ -102,6 +102,8 @@ struct RegisteredConsumer {
     redrives: Option<Box<ConsumerRedrives>>,
     /// The streams that its owner may not have now, each with what was said.
     blocked: BTreeMap<SubscriptionKey, Arc<str>>,
+    /// The streams of which a dead letter could not be written the last time, each with what was said.
+    unlettered: BTreeMap<SubscriptionKey, Arc<str>>,
 }
 
 impl RegisteredConsumer {

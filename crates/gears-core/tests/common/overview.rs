@@ -6,12 +6,14 @@ pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
     let own = core.consumer_state_of(consumer);
     let (mut streams, mut in_flight, mut finished) = (0, 0, 0);
     let (mut states, mut aborted, mut is_failing) = (Vec::new(), None, false);
+    let mut blocked = 0;
     for view in core.streams_of(consumer) {
         streams += 1;
         in_flight += view.in_flight().len();
         finished += view.stats.finished;
         is_failing |= view.stats.failing;
         states.push(view.state);
+        blocked += usize::from(view.blocked().is_some());
         aborted = aborted.or_else(|| view.delivery_state().aborted.clone());
     }
     let is_refused = core.refusal().is_some();
@@ -36,7 +38,12 @@ pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
     } else {
         State::Running
     };
+    let worst = match worst {
+        State::Running | State::Waiting if blocked > 0 => State::Blocked,
+        worst => worst,
+    };
     assert_eq!(overview.state, worst);
+    assert_eq!(overview.blocked_streams, blocked);
     let is_held = worst != State::Running || states.iter().any(|state| *state != State::Running);
     assert_eq!(overview.is_held, is_held);
 }

@@ -1,12 +1,38 @@
 //! Streams that the owner of their consumer may not have now: nothing is dispatched of them, and they are
-//! tried again a little later.
+//! tried again a little later. And streams whose dead letters cannot be written: they go on, but somebody
+//! has to see to it.
 //!
 //! A stream stays noted while it is tried, so that nobody sees it go and come back.
 
 use std::sync::Arc;
 
 use super::super::{ConsumerKey, SubscriptionKey};
-use super::Delivery;
+use super::{Delivery, RegisteredConsumer};
+
+impl RegisteredConsumer {
+    /// What is against a stream, if something is.
+    pub(super) fn obstacle(&self, sub: SubscriptionKey) -> Option<&Arc<str>> {
+        self.blocked.get(&sub).or_else(|| self.unlettered.get(&sub))
+    }
+
+    /// Whether something is against any.
+    pub(super) fn has_obstacles(&self) -> bool {
+        !self.blocked.is_empty() || !self.unlettered.is_empty()
+    }
+
+    /// What is against the first, of those that nothing is dispatched of if there are such.
+    pub(super) fn first_obstacle(&self) -> Option<&Arc<str>> {
+        let mut all = self.blocked.values().chain(self.unlettered.values());
+        all.next()
+    }
+
+    /// How many streams something is against.
+    pub(super) fn obstacles(&self) -> usize {
+        let more = self.unlettered.keys();
+        let more = more.filter(|sub| !self.blocked.contains_key(sub));
+        self.blocked.len() + more.count()
+    }
+}
 
 impl Delivery {
     /// The owner may not have the stream.

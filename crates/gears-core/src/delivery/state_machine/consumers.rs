@@ -82,7 +82,7 @@ impl StreamView<'_> {
         refused.or(self.stats.last_error.as_ref())
     }
 
-    /// Why its owner may not have it now, if so.
+    /// Why its owner may not have it now, or its dead letters cannot be written, if so.
     #[must_use]
     pub fn blocked(&self) -> Option<&Arc<str>> {
         self.blocked
@@ -152,6 +152,7 @@ impl Delivery {
             standings: Standings::default(),
             redrives: None,
             blocked: BTreeMap::new(),
+            unlettered: BTreeMap::new(),
         });
         let spec = &self.consumers[consumer].spec;
         self.prefixes.insert(&spec.prefix, spec.exact, consumer);
@@ -165,6 +166,7 @@ impl Delivery {
         if let Some(consumer) = self.consumers.get_mut(key) {
             consumer.suspended = true;
             consumer.blocked.clear();
+            consumer.unlettered.clear();
             self.recall_all(key, Recall::Upgrade);
         }
     }
@@ -267,7 +269,7 @@ impl Delivery {
         let stream = &self.streams[sub.stream];
         let consumer = &self.consumers[sub.consumer];
         let is_cleared = stream.matched_at < consumer.cleared_at;
-        let blocked = consumer.blocked.get(&key);
+        let blocked = consumer.obstacle(key);
         StreamView {
             db: self.names.db(stream.home),
             name: &stream.name,

@@ -85,7 +85,8 @@ impl Delivery {
         None
     }
 
-    /// The next dead letter to write, where the stream is by now.
+    /// The next dead letter to write, where the stream is by now, and where the consumer has it go by
+    /// now: another place may be what new code is for.
     pub(super) fn next_dead_letter(&mut self) -> Option<DeadLetter> {
         if !self.is_active() || self.refusal.is_some() {
             return None;
@@ -95,6 +96,10 @@ impl Delivery {
                 let stream = &self.streams[self.subs.stream_of(dead_letter.sub)];
                 dead_letter.db = self.names.db(stream.home);
                 dead_letter.stream = Arc::clone(&stream.name);
+                let consumer = self.subs.consumer_of(dead_letter.sub);
+                if let Some(to) = &self.policy(consumer).dead_letter {
+                    dead_letter.to = Arc::clone(to);
+                }
                 if let Some(replaced) = &mut dead_letter.replaces {
                     replaced.db = self.names.db(replaced.home);
                 }

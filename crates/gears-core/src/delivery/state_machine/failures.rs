@@ -288,7 +288,10 @@ impl Delivery {
             return;
         };
         state.tally.note_dead_letter();
-        self.consumers[state.consumer].totals.dead_letters += 1;
+        let consumer = &mut self.consumers[state.consumer];
+        consumer.totals.dead_letters += 1;
+        // Others of the stream may wait still. They are tried in the same tick, and say so again.
+        consumer.unlettered.remove(&sub);
         let id = dead_letter.item.id();
         state.delivery_state.take_tried(id);
         state.cursor.note_finished(id);
@@ -301,8 +304,11 @@ impl Delivery {
     /// A dead letter could not be written: its entry is not done.
     pub(super) fn dead_letter_refused(&mut self, dead_letter: DeadLetter, error: &Arc<str>) {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
-            let totals = &mut self.consumers[state.consumer].totals;
-            totals.note_error(Arc::clone(error));
+            let consumer = &mut self.consumers[state.consumer];
+            consumer.totals.note_error(Arc::clone(error));
+            consumer
+                .unlettered
+                .insert(dead_letter.sub, Arc::clone(error));
             state.tally.note_error(Arc::clone(error));
             let id = dead_letter.item.id();
             self.note_error(dead_letter.sub, Some(id), error, self.now_ms, true);

@@ -79,11 +79,11 @@ impl Delivery {
             state => state,
         };
         let state = match state {
-            State::Running | State::Waiting if !consumer.blocked.is_empty() => State::Blocked,
+            State::Running | State::Waiting if consumer.has_obstacles() => State::Blocked,
             state => state,
         };
         let reason = match state {
-            State::Blocked => consumer.blocked.values().next().cloned(),
+            State::Blocked => consumer.first_obstacle().cloned(),
             State::Refused => self.refusal.as_ref().map(|one| Arc::clone(&one.error)),
             _ => None,
         };
@@ -94,7 +94,7 @@ impl Delivery {
         Some(Overview {
             spec: &consumer.spec,
             state,
-            blocked_streams: consumer.blocked.len(),
+            blocked_streams: consumer.obstacles(),
             reason,
             is_held: state != State::Running || standings.is_any_held(self.now_ms),
             streams: consumer.subs.len(),

@@ -3,6 +3,7 @@
 mod arrivals;
 mod durations;
 mod filters;
+mod letters;
 mod redrives;
 mod together;
 

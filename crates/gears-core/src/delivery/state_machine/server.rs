@@ -15,6 +15,7 @@ impl Delivery {
         for consumer in self.all_consumers() {
             // Whether owners may have their streams is asked anew as well.
             self.consumers[consumer].blocked.clear();
+            self.consumers[consumer].unlettered.clear();
             if primary {
                 self.rescan_all(consumer);
             } else {

@@ -128,6 +128,7 @@ impl Delivery {
             }
             state.order = ArrivalOrder::default();
             self.discarded.add(std::mem::take(&mut state.blocked));
+            self.discarded.add(std::mem::take(&mut state.unlettered));
             state.subs.discard(&mut self.discarded);
             standings.discard(&mut self.discarded);
         }
@@ -250,6 +251,7 @@ impl Delivery {
         let consumer = &mut self.consumers[state.consumer];
         consumer.standings.remove(sub);
         consumer.blocked.remove(&sub);
+        consumer.unlettered.remove(&sub);
         consumer.order.forget(sub);
         if let Some(first) = consumer.order.first() {
             self.schedule_one(first);

@@ -1,6 +1,6 @@
 //! `redis.register_stream_consumer`.
 
-use gears_core::delivery::ConsumerSpec;
+use gears_core::delivery::{ConsumerSpec, would_get_letters};
 
 use crate::api::v1::arguments::{self, ArgumentsOf};
 use crate::api::v1::consumer_options;
@@ -85,7 +85,7 @@ fn parse_stream_consumer<'s>(
         ..ConsumerSpec::new(&prefix, window, args.get(3).is_true(), mode)
     };
     let letters = spec.policy.as_ref().and_then(|one| one.dead_letter.clone());
-    if letters.is_some_and(|letters| spec.matches(&letters)) {
+    if letters.is_some_and(|letters| would_get_letters(&spec, &letters)) {
         return Err("Option 'dead_letter' of 'register_stream_consumer' must not name a stream that the consumer itself would get".into());
     }
     let consumer = StreamConsumer {
