@@ -2,6 +2,7 @@
 
 import pytest
 from redis import ResponseError
+from redis.exceptions import MovedError
 
 from testing.cluster import slot_of
 from testing.libraries import consumer, function
@@ -154,3 +155,28 @@ def test_a_dead_letter_stream_that_is_elsewhere_is_named_and_what_is_to_go_there
     first.wait(lambda: first.run("XLEN", f"dead:{{{stream}}}") == 1, lambda: info(first))
     wait_info(first, state="running", blocked_streams=0, reason="None")
     assert first.stream(stream)["pending_ids"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("INFO",),
+        ("PAUSE",),
+        ("RESUME",),
+        ("RETRY",),
+        ("SEEK", "earliest"),
+        ("SKIP", "1-1"),
+        ("LETTERS",),
+        ("REDRIVE",),
+        ("DROP", "ALL"),
+    ],
+    ids=lambda words: words[0].lower(),
+)
+def test_the_stream_of_a_consumer_command_is_a_key_and_clients_are_sent_to_its_node(cluster, words):
+    first, second, *_ = cluster.primaries()
+    key = second.key("stream")
+    command = ("RG.CONSUMER", words[0], "lib", "consumer", "STREAM", key, *words[1:])
+    assert first.send("COMMAND", "GETKEYS", *command).reply() == [key]
+    with pytest.raises(MovedError) as moved:
+        first.run(*command)
+    assert (moved.value.slot_id, moved.value.port) == (slot_of(key), second.port)

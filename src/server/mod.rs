@@ -99,7 +99,8 @@ pub(crate) use keyspace::refuse_listener;
 pub(crate) use lock::GlobalLock;
 pub(crate) use log::{install as install_log, write_what_is_due, write_what_waits};
 pub(crate) use run_command::{
-    command_entry, key_count, keyed_command_entry, run_command, run_keyed_command,
+    command_entry, key_count, keyed_command_entry, keyword_command_entry, run_command,
+    run_keyed_command, run_keyword_command,
 };
 pub(crate) use scan::Scan;
 pub(crate) use settings::{

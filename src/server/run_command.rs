@@ -50,6 +50,26 @@ macro_rules! keyed_command_entry {
 }
 pub(crate) use keyed_command_entry;
 
+/// The same for a command whose key is behind a keyword, which is looked for from the argument at `$from` on.
+macro_rules! keyword_command_entry {
+    ($name:ident, $keyword:expr, $from:expr, $run:path, $handler:path) => {
+        unsafe extern "C" fn $name(
+            context: *mut redis_module::raw::RedisModuleCtx,
+            argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::ffi::c_int,
+        ) -> std::ffi::c_int {
+            $crate::server::run_keyword_command(
+                context,
+                argv,
+                argc,
+                ($keyword, $from),
+                |context, arguments| $run(context, arguments, $handler),
+            )
+        }
+    };
+}
+pub(crate) use keyword_command_entry;
+
 /// How many keys follow, by the argument that says it. Only as the server itself reads numbers:
 /// another form would hide the keys from it.
 ///
@@ -150,9 +170,57 @@ pub(crate) fn run_keyed_command(
     OK
 }
 
+/// Runs a command as [`run_command`] does, or tells the server where its key is: behind a keyword.
+///
+/// That is in the command's description as well. But servers before 7.2 do not look there when they send
+/// the clients of a cluster to the node that has a key.
+pub(crate) fn run_keyword_command(
+    context: *mut RedisModuleCtx,
+    argv: *mut *mut RedisModuleString,
+    argc: c_int,
+    (keyword, from): (&str, c_int),
+    handler: fn(&Context, &[&[u8]]) -> Option<Reply>,
+) -> c_int {
+    let request = Context::from_raw(context);
+    if !request.asks_for_keys() {
+        return run(&request, argv, argc, handler);
+    }
+    guard::run("the search for a key", || {
+        // SAFETY: the server gives `argc` strings, which live as long as this call.
+        let arguments = unsafe { arguments(argv, argc) };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let place = key_behind(&arguments, keyword, from).and_then(|at| c_int::try_from(at).ok());
+        if let Some(place) = place {
+            request.tell_key(place);
+        }
+    });
+    OK
+}
+
+/// The place of the argument behind the first keyword from a place on, as the server itself finds it.
+fn key_behind(arguments: &[&[u8]], keyword: &str, from: usize) -> Option<usize> {
+    let mut rest = arguments.iter().enumerate().skip(from);
+    let (at, _) = rest.find(|(_, word)| word.eq_ignore_ascii_case(keyword.as_bytes()))?;
+    (at + 1 < arguments.len()).then_some(at + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_behind_the_first_keyword() {
+        for (words, place) in [
+            ("info lib c", None),
+            ("info lib c stream", None),
+            ("info lib c Stream k", Some(4)),
+            ("info stream c STREAM k STREAM l", Some(4)),
+            ("info stream k", None),
+        ] {
+            let words: Vec<_> = words.split(' ').map(str::as_bytes).collect();
+            assert_eq!(key_behind(&words, "STREAM", 3), place);
+        }
+    }
 
     #[test]
     fn a_number_of_keys_has_one_form_alone() {

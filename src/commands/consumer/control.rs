@@ -2,9 +2,11 @@
 //!
 //! What a command changes is committed right after it: the new state, not the change.
 
-use super::{ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, id, nothing_more};
+use super::{
+    ANY_STREAM, NamedConsumer, STREAM, STREAM_AT, STREAM_KEYWORD, id, nothing_more, stream_entry,
+};
 use crate::app::App;
-use crate::commands::{COMMAND, READ_ONLY, entry, subcommand, text, wrong_arity};
+use crate::commands::{COMMAND, READ_ONLY, subcommand, text, wrong_arity};
 use crate::server::{Command, Context, Keys, audit};
 use gears_core::delivery::{EntryId, KeyRef, NoSkip};
 use gears_core::quoted;
@@ -12,7 +14,7 @@ use gears_v8::ports::Reply;
 
 pub(super) const PAUSE: Command = Command {
     name: "pause",
-    entry: entry!(subcommand, pause),
+    entry: stream_entry!(subcommand, pause),
     summary: "Hands nothing more to a stream consumer",
     complexity: "O(N) where N is the number of streams concerned",
     args: &[text("library"), text("consumer"), ANY_STREAM],
@@ -25,7 +27,7 @@ pub(super) const PAUSE: Command = Command {
 
 pub(super) const RESUME: Command = Command {
     name: "resume",
-    entry: entry!(subcommand, resume),
+    entry: stream_entry!(subcommand, resume),
     summary: "Has a stream consumer go on after a pause or a failure",
     complexity: "O(N) where N is the number of streams concerned",
     args: &[text("library"), text("consumer"), ANY_STREAM],
@@ -38,7 +40,7 @@ pub(super) const RESUME: Command = Command {
 
 pub(super) const SEEK: Command = Command {
     name: "seek",
-    entry: entry!(subcommand, seek),
+    entry: stream_entry!(subcommand, seek),
     summary: "Has a stream consumer go on elsewhere in a stream",
     args: &[text("library"), text("consumer"), STREAM, text("id")],
     help: &[
@@ -50,7 +52,7 @@ pub(super) const SEEK: Command = Command {
 
 pub(super) const RETRY: Command = Command {
     name: "retry",
-    entry: entry!(subcommand, retry),
+    entry: stream_entry!(subcommand, retry),
     summary: "Has a stream consumer try again now",
     args: &[text("library"), text("consumer"), STREAM],
     help: &[
@@ -62,7 +64,7 @@ pub(super) const RETRY: Command = Command {
 
 pub(super) const SKIP: Command = Command {
     name: "skip",
-    entry: entry!(subcommand, skip),
+    entry: stream_entry!(subcommand, skip),
     summary: "Has a stream consumer go on without an entry that stops it",
     args: &[text("library"), text("consumer"), STREAM, text("id")],
     help: &[
@@ -73,7 +75,7 @@ pub(super) const SKIP: Command = Command {
 };
 
 pub(super) const CONTROL: Command = Command {
-    flags: "write deny-script",
+    flags: "write deny-script getkeys-api no-mandatory-keys",
     categories: "write scripting slow",
     keys: Keys::Changed(STREAM_KEYWORD, STREAM_AT),
     ..COMMAND

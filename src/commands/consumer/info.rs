@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, nothing_more};
+use super::{
+    ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, nothing_more, stream_entry,
+};
 use crate::app::App;
-use crate::commands::{COMMAND, entry, subcommand, text};
+use crate::commands::{COMMAND, subcommand, text};
 use crate::executor::{CallbackFigures, CallbackKind};
 use crate::server::{Command, Context, Keys};
 use crate::stats::{self, Counters, PERCENTILES};
@@ -24,8 +26,8 @@ const PASSED_MAX: usize = 10_000;
 
 pub(super) const INFO: Command = Command {
     name: "info",
-    entry: entry!(subcommand, info),
-    flags: "deny-script",
+    entry: stream_entry!(subcommand, info),
+    flags: "deny-script getkeys-api no-mandatory-keys",
     categories: CATEGORIES,
     keys: Keys::Read(STREAM_KEYWORD, STREAM_AT),
     summary: "Shows how it stands with a stream consumer",

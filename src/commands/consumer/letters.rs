@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, count, id};
+use super::{
+    ANY_STREAM, CATEGORIES, NamedConsumer, STREAM_AT, STREAM_KEYWORD, count, id, stream_entry,
+};
 use crate::app::App;
-use crate::commands::{COMMAND, entry, subcommand, text, user_of};
+use crate::commands::{COMMAND, subcommand, text, user_of};
 use crate::server::{Arg, ArgKind, Command, Context, Keys, demand};
 use gears_core::delivery::{EntryId, Letter, are_letters_apart, letters_of};
 use gears_core::glob;
@@ -24,8 +26,8 @@ const PAGE_BYTES: usize = 1 << 20;
 
 pub(super) const LETTERS: Command = Command {
     name: "letters",
-    entry: entry!(subcommand, run),
-    flags: "deny-script",
+    entry: stream_entry!(subcommand, run),
+    flags: "deny-script getkeys-api no-mandatory-keys",
     categories: CATEGORIES,
     keys: Keys::Read(STREAM_KEYWORD, STREAM_AT),
     summary: "Pages through the dead letters of a stream consumer",

@@ -66,6 +66,21 @@ const ANY_STREAM: Arg = Arg {
     ..STREAM
 };
 
+/// The C function of a subcommand with a stream.
+macro_rules! stream_entry {
+    ($adapter:path, $handler:path) => {{
+        $crate::server::keyword_command_entry!(
+            entry,
+            $crate::commands::consumer::STREAM_KEYWORD,
+            $crate::commands::consumer::STREAM_AT,
+            $adapter,
+            $handler
+        );
+        Some(entry)
+    }};
+}
+use stream_entry;
+
 fn help(_app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     help_of(&RG_CONSUMER)
 }

@@ -4,7 +4,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::letters::{COUNT, ERROR};
 use super::selection::{Act, Choice, Found, Selection, Work};
-use super::{ANY_STREAM, CATEGORIES, NamedConsumer, nothing_more};
+use super::{ANY_STREAM, CATEGORIES, NamedConsumer, nothing_more, stream_entry};
 use crate::app::App;
 use crate::commands::{
     COMMAND, READ_ONLY, entry, subcommand, text, token, user_of, waiting_subcommand, wrong_arity,
@@ -29,7 +29,7 @@ const ID: Arg = Arg {
 
 pub(super) const REDRIVE: Command = Command {
     name: "redrive",
-    entry: entry!(waiting_subcommand, redrive),
+    entry: stream_entry!(waiting_subcommand, redrive),
     summary: "Hands dead letters to their stream consumer again",
     complexity: "O(N) where N is the number of dead letters looked through, in slices of 2 ms",
     args: &[
@@ -69,7 +69,7 @@ pub(super) const REDRIVES: Command = Command {
 
 pub(super) const DROP: Command = Command {
     name: "drop",
-    entry: entry!(waiting_subcommand, drop_letters),
+    entry: stream_entry!(waiting_subcommand, drop_letters),
     summary: "Deletes dead letters of a stream consumer",
     complexity: "O(N) where N is the number of dead letters looked through, in slices of 2 ms",
     args: &[
