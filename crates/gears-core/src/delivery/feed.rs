@@ -63,14 +63,15 @@ impl Batched {
         self.is_count_exact = false;
         self.newest_read = EntryId::ZERO;
         self.unread_again = 0;
-        self.batcher.forget_count();
-        self.batcher.draining |= self.batcher.has_waiting();
+        let waiting = self.batcher.waiting_mut();
+        waiting.forget_count();
+        waiting.draining |= !waiting.is_empty();
     }
 
     /// It is not known any more how many entries are behind the cursor.
     fn forget_count(&mut self) {
         self.is_count_exact = false;
-        self.batcher.forget_count();
+        self.batcher.waiting_mut().forget_count();
     }
 
     fn rewind(&mut self, last: EntryId) {
@@ -110,7 +111,7 @@ impl Feed {
         is_at_rest.then_some(FeedAtRest {
             is_batched: true,
             is_count_exact: *is_count_exact,
-            is_draining: batcher.draining,
+            is_draining: batcher.waiting().draining,
         })
     }
 
@@ -121,7 +122,7 @@ impl Feed {
         }
         let mut batched = Box::<Batched>::default();
         batched.is_count_exact = rest.is_count_exact;
-        batched.batcher.draining = rest.is_draining;
+        batched.batcher.waiting_mut().draining = rest.is_draining;
         Self::Batched(batched)
     }
 
@@ -186,10 +187,13 @@ impl Subscription {
             }
             match policy {
                 None => {}
-                Some(_) if count == 0 => batched.batcher.forget_count(),
+                Some(_) if count == 0 => batched.batcher.waiting_mut().forget_count(),
                 Some(policy) => {
                     let before = self.tail.unread_new + batched.unread_again;
-                    batched.batcher.note_added(before, policy, now_ms);
+                    batched
+                        .batcher
+                        .waiting_mut()
+                        .note_added(before, policy, now_ms);
                 }
             }
         }
@@ -303,10 +307,10 @@ impl Subscription {
             && Batcher::counts(now.policy)
             && !self.cursor.has_redeliveries();
         let unread = self.tail.unread_new + batched.unread_again;
-        if is_countable && !batched.batcher.is_worth_reading(unread, now) {
+        if is_countable && !batched.batcher.waiting().is_worth_reading(unread, now) {
             return 0;
         }
-        batched.batcher.room(now)
+        batched.batcher.waiting().room(now)
     }
 
     /// Whether there is something to read, to run or to dispatch.
@@ -349,12 +353,12 @@ impl Subscription {
             || stops_others
             || self.prefetch_window(spec.window) < spec.window
             // Places of earlier code, which who keeps the batch queue does not know of.
-            || self.uncommitted_slots as usize > batcher.held()
-            || bytes.saturating_sub(batcher.waiting_bytes()) >= READ_BYTES
+            || self.uncommitted_slots as usize > batcher.ahead().held()
+            || bytes.saturating_sub(batcher.waiting().bytes()) >= READ_BYTES
         {
             return 0;
         }
-        batcher.ahead(entries, policy)
+        batcher.ahead().batches(entries, policy)
     }
 
     /// What its batcher has to know to go on.
@@ -419,11 +423,11 @@ impl Subscription {
     /// A backlog is drained when nothing of it is left.
     pub(super) fn end_drain(&mut self) {
         if let Some(batcher) = self.feed.batcher_mut()
-            && batcher.draining
+            && batcher.waiting().draining
             && !self.tail.has_unread
-            && !batcher.has_waiting()
+            && batcher.waiting().is_empty()
         {
-            batcher.draining = false;
+            batcher.waiting_mut().draining = false;
         }
     }
 
@@ -434,7 +438,7 @@ impl Subscription {
             return;
         };
         let mut tried = Vec::new();
-        let count = batched.batcher.put_back(last, &mut tried);
+        let count = batched.batcher.waiting_mut().put_back(last, &mut tried);
         if !tried.is_empty() {
             self.delivery_state.add_tried(tried);
         }
@@ -457,7 +461,7 @@ impl Subscription {
             Feed::Prefetch if spec.policy.is_some() => {
                 let mut batched = Box::<Batched>::default();
                 // What is there may have come before anybody counted.
-                batched.batcher.draining = !self.is_at_end();
+                batched.batcher.waiting_mut().draining = !self.is_at_end();
                 self.feed = Feed::Batched(batched);
             }
             // Prefetch queues know nothing of places that batches hold.

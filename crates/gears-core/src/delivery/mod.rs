@@ -56,6 +56,7 @@ mod prefix;
 mod rare;
 mod record;
 mod redrives;
+mod shrink;
 mod slab;
 mod spread;
 mod standings;

@@ -280,7 +280,7 @@ mod tests {
             sub.missed_commit = missed;
             if let Feed::Batched(batched) = &mut sub.feed {
                 batched.is_count_exact = is_exact;
-                batched.batcher.draining = drains;
+                batched.batcher.waiting_mut().draining = drains;
             }
             for (at, took, failed) in entries {
                 let error = failed.then(|| Arc::from("boom"));

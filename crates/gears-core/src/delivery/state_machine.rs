@@ -64,7 +64,6 @@ use sweep::Sweep;
 
 pub use consumers::StreamView;
 pub use counting::{CountRequest, Counted};
-pub(super) use memory::shrink;
 pub use overview::{Backlog, Overview};
 pub use page::{Choice, Page, Row};
 pub use skipping::NoSkip;

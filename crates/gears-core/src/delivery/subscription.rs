@@ -280,7 +280,10 @@ impl Subscription {
         self.cursor.unacknowledged() > 0
             || self.uncommitted_slots > 0
             || !self.feed.is_idle()
-            || self.feed.batcher().is_some_and(Batcher::has_failed)
+            || self
+                .feed
+                .batcher()
+                .is_some_and(|one| one.ahead().has_failed())
     }
 
     // --- the window -----------------------------------------------------------------------------

@@ -13,8 +13,8 @@ use slotmap::{Key, KeyData};
 
 use super::discarded::Discarded;
 use super::packed::Packed;
+use super::shrink::shrink;
 use super::slab::Slab;
-use super::state_machine::shrink;
 use super::subscription::{List, Subscription};
 use super::{ConsumerKey, StreamKey, SubscriptionKey};
 

@@ -87,13 +87,13 @@ impl Delivery {
         let number = self.batches + 1;
         let state = self.subs.get_mut(sub)?;
         let consumer = &mut self.consumers[state.consumer];
-        let waiting = state.feed.batcher()?.waiting_count();
+        let waiting = state.feed.batcher()?.waiting().len();
         let batch = state.release(number, consumer.feed_context(sub, self.now_ms))?;
         self.batches = number;
         let batcher = state.feed.batcher()?;
-        let taken = waiting.saturating_sub(batcher.waiting_count());
+        let taken = waiting.saturating_sub(batcher.waiting().len());
         consumer.order.take(sub, taken as u64);
-        if !batcher.has_waiting() && !state.tail.has_unread {
+        if batcher.waiting().is_empty() && !state.tail.has_unread {
             // Some of it may have been deleted before it was read.
             consumer.order.forget(sub);
         }
@@ -144,7 +144,7 @@ impl Delivery {
             let mut unwanted = Vec::new();
             for item in Item::all(batch).filter(|item| item.id() == wanted) {
                 if filter.is_none_or(|filter| filter.matches(item.record())) {
-                    batcher.draining = true;
+                    batcher.waiting_mut().draining = true;
                     batcher.push(item, tried, policy, now_ms);
                 } else {
                     unwanted.push(wanted);
@@ -165,12 +165,12 @@ impl Delivery {
             .saturating_sub(batch.len() as u64 - count);
         if count > state.tail.unread_new {
             // Nobody told of their coming: they were there before.
-            batcher.draining = true;
+            batcher.waiting_mut().draining = true;
         }
         state.tail.unread_new = state.tail.unread_new.saturating_sub(count);
         state.tail.expect(left, batched.unread_again);
         if end {
-            batcher.note_end(count);
+            batcher.waiting_mut().note_end(count);
         }
         let mut filtered = 0;
         let filter = policy.filter.as_ref();
@@ -191,19 +191,22 @@ impl Delivery {
         state.tally.note_filtered(filtered);
         self.urgent.spend(sub, filtered);
         if end {
-            batcher.note_all_read();
+            batcher.waiting_mut().note_all_read();
             batched.unread_again = 0;
             batched.is_count_exact = true;
             state.tail.note_end();
         }
         state.end_drain();
         let batcher = state.feed.batcher();
-        let is_due = batcher.is_some_and(|one| one.is_due(state.now(one, context)));
+        let is_due = batcher.is_some_and(|one| one.waiting().is_due(state.now(one, context)));
         if end && Batcher::counts(policy) && !is_due {
             // It waits in the stream.
             state.put_back();
         }
-        let is_all_dispatched = state.feed.batcher().is_none_or(|one| !one.has_waiting());
+        let is_all_dispatched = state
+            .feed
+            .batcher()
+            .is_none_or(|one| one.waiting().is_empty());
         let stream = state.stream;
         let consumer = &mut self.consumers[state.consumer];
         consumer.order.take(sub, filtered);
@@ -272,7 +275,7 @@ impl Delivery {
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
             if let Some(batcher) = state.feed.batcher_mut() {
-                batcher.note_held(number);
+                batcher.ahead_mut().note_held(number);
             }
         }
         consumer.totals.note_call(!matches!(end, End::Done));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::super::batcher::Batcher;
 use super::super::dead_letter::{DeadLetter, DeadLetterDeletion};
 use super::super::delivery_state::DeliveryState;
 use super::super::event::{ControlMessage, Durable, Progress};
@@ -54,7 +53,10 @@ impl Delivery {
             let consumer = state.consumer;
             let places = std::mem::take(&mut state.uncommitted_slots) as usize;
             // Of batches those of earlier code are known here alone.
-            let beside = state.feed.batcher_mut().map(Batcher::take_held);
+            let beside = state
+                .feed
+                .batcher_mut()
+                .map(|one| one.ahead_mut().take_held());
             if places > 0 && beside.is_some() {
                 state.adopt(&self.consumers[consumer].spec);
                 self.schedule(sub);

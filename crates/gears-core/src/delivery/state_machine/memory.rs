@@ -1,8 +1,7 @@
 //! How much memory the streams take that are tracked.
 
-use std::collections::VecDeque;
-
 use super::super::StreamKey;
+use super::super::shrink::shrink;
 use super::super::subscription::Subscription;
 use super::super::subscriptions::Subscriptions;
 use super::super::tracked::TrackedStreams;
@@ -14,9 +13,6 @@ const SUBSCRIPTION: usize = Subscriptions::BYTES + size_of::<u32>();
 /// average three quarters full and has a byte for each place, and what the name is counted with.
 const STREAM: usize =
     TrackedStreams::BYTES + (size_of::<StreamKey>() + 1) * 4 / 3 + 2 * size_of::<usize>();
-
-/// Elements of a list whose memory is kept.
-const KEPT: usize = 1024;
 
 impl Delivery {
     /// Bytes that the streams take which consumers know: what each takes at rest, and those that
@@ -44,12 +40,5 @@ impl Delivery {
     pub fn pack(&mut self) {
         self.note_standings();
         self.subs.pack_all();
-    }
-}
-
-/// Gives back a list's memory when little is left in it.
-pub(in super::super) fn shrink<T>(list: &mut VecDeque<T>) {
-    if list.len() < KEPT && list.capacity() > 4 * KEPT {
-        list.shrink_to(KEPT);
     }
 }
