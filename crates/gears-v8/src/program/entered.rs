@@ -12,7 +12,6 @@ use crate::ports::{CallbackId, Credentials};
 use crate::program::names::KeptNames;
 use crate::runtime::continuation;
 use crate::runtime::helpers::Helpers;
-use crate::runtime::text;
 
 /// Values that are given as arguments; more are given as one array.
 pub(super) const PARTS_AS_ARGUMENTS: usize = 1000;
@@ -115,21 +114,5 @@ impl<'a, 's, 'i> V8Session<'a, 's, 'i> {
         let make = v8::Local::new(self.scope, &self.helpers.make_async_client);
         let nothing = v8::undefined(self.scope).into();
         make.call(self.scope, nothing, &parts)
-    }
-}
-
-/// Bytes as a one-byte string, each a character.
-pub(crate) fn one_byte<'s>(
-    scope: &v8::PinScope<'s, '_, ()>,
-    bytes: &[u8],
-) -> Option<v8::Local<'s, v8::Value>> {
-    v8::String::new_from_one_byte(scope, bytes, v8::NewStringType::Normal).map(Into::into)
-}
-
-/// A field or a value as text; null where it is not UTF-8.
-pub(crate) fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
-    match text::from_bytes(scope, bytes, v8::NewStringType::Normal) {
-        Some(text) => text.into(),
-        None => v8::null(scope).into(),
     }
 }

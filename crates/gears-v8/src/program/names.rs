@@ -7,8 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::program::entered::{one_byte, part};
-use crate::runtime::text;
+use crate::runtime::text::{self, one_byte, part};
 
 /// Places of a record whose field names are kept.
 pub(super) const FIELDS_KEPT: usize = 64;

@@ -3,7 +3,7 @@
 use crate::ports::{Outcome, Reply, ScriptError, SettledPromise};
 
 use crate::api::v1::batch_result;
-use crate::convert::{clone, from_js};
+use crate::convert::{clone, reply};
 use crate::runtime::callback::callback;
 use crate::runtime::run;
 use crate::runtime::text;
@@ -45,7 +45,7 @@ impl Wants {
                 Ok(bytes) => Outcome::Done(Reply::Bulk(bytes)),
                 Err(error) => Outcome::Failed(error),
             },
-            Self::Reply => match from_js::reply(scope, value, bytes) {
+            Self::Reply => match reply::of_value(scope, value, bytes) {
                 Ok(reply) => Outcome::Done(reply),
                 Err(error) => Outcome::Failed(error),
             },

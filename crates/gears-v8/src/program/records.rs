@@ -5,9 +5,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::ports::{BatchCall, Call, CallbackId, Credentials, Outcome, ScriptError};
-use crate::program::entered::{V8Session, one_byte, part};
+use crate::program::entered::V8Session;
 use crate::program::names::FIELDS_KEPT;
 use crate::program::outcome::{Token, Wants, perform};
+use crate::runtime::text::{one_byte, part};
 
 /// What the calls of one session have in common.
 struct Common<'s> {

@@ -4,11 +4,11 @@ use smallvec::SmallVec;
 
 use crate::ports::{Outcome, Reply, RetainedValue, ScriptError, TriggerEventCall};
 
-use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session, one_byte, part};
+use crate::program::entered::{PARTS_AS_ARGUMENTS, V8Session};
 use crate::program::names::KeptNames;
 use crate::program::outcome::{Token, Wants, perform};
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, one_byte, part};
 
 /// Arguments of `call_trigger`.
 type TriggerArguments<'s> = SmallVec<[v8::Local<'s, v8::Value>; 16]>;

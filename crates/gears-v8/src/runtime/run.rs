@@ -3,6 +3,21 @@
 //!
 //! It lives in the isolate's slot, where functions that scripts call find it. The server is
 //! there exactly as long as the run it was given to.
+//!
+//! ```text
+//! run           the state of an isolate, and watched runs with a server around them
+//! call_context  what a script's call of a command needs
+//! results       promises that are settled, background parts, timers
+//! rejections    promises that are left rejected
+//! executions    runs over the data set
+//! remote_calls  calls of remote functions
+//! ```
+
+mod call_context;
+mod executions;
+mod rejections;
+mod remote_calls;
+mod results;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,20 +26,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ports::{
-    Arguments, Credentials, Executions, RemoteCall, RemoteCalls, RemotePlace, RemoteReturns, Reply,
-    RunResults, ScriptError, Server, SettledPromise,
+    Arguments, Executions, RemoteCalls, RemoteReturns, ScriptError, Server, SettledPromise,
 };
 
 use crate::limits::isolate_limits::IsolateLimits;
-use crate::runtime::command_names::{CommandName, CommandNames};
+use crate::runtime::command_names::CommandNames;
 use crate::runtime::continuation;
 use crate::runtime::helpers::Helpers;
-use crate::runtime::text;
 
-/// Rejections without a handler that one run has in the log.
-const REJECTIONS_LOGGED: usize = 8;
-/// Rejections of one run that are remembered at all.
-const REJECTIONS_KEPT: usize = 1000;
+pub(crate) use call_context::{keep_command_name, return_arguments, take_call_context};
+pub(crate) use executions::{begin_execution, end_execution, executions};
+pub(crate) use rejections::{on_rejection, report_rejections};
+pub(crate) use remote_calls::{
+    StartedRemoteCall, begin_remote_call, end_remote_call, remotes, returns,
+};
+pub(crate) use results::{
+    begin_task, clear_tasks, leave_continuations, next_task_of_script, note_settled, note_timer,
+    run_continuations, take_results,
+};
 
 /// What programs tell of and ask for, beside the server.
 #[derive(Clone)]
@@ -65,20 +84,7 @@ pub(crate) struct RunState {
     callback_names: Vec<Box<str>>,
 }
 
-impl Drop for RunState {
-    fn drop(&mut self) {
-        self.end_executions("the library that it belongs to is gone");
-    }
-}
-
 impl RunState {
-    /// Nothing will come of the runs over the data set any more.
-    fn end_executions(&mut self, reason: &str) {
-        for id in self.running_executions.drain(..) {
-            self.outside.executions.end(&id, Reply::error(reason));
-        }
-    }
-
     pub(crate) fn new(
         isolate_limits: Arc<IsolateLimits>,
         outside: Outside,
@@ -106,6 +112,12 @@ impl RunState {
             helpers: None,
             context: None,
         }
+    }
+}
+
+impl Drop for RunState {
+    fn drop(&mut self) {
+        self.end_executions("the library that it belongs to is gone");
     }
 }
 
@@ -286,89 +298,6 @@ pub(crate) fn isolate_limits(isolate: &mut v8::Isolate) -> Option<Arc<IsolateLim
     state(isolate).map(|state| Arc::clone(&state.isolate_limits))
 }
 
-/// Where runs over the data set are told of.
-pub(crate) fn executions(isolate: &mut v8::Isolate) -> Option<Arc<dyn Executions>> {
-    state(isolate).map(|state| Arc::clone(&state.outside.executions))
-}
-
-/// A run over the data set has started; its ID.
-pub(crate) fn begin_execution(
-    isolate: &mut v8::Isolate,
-    plan: &str,
-    user: Option<&str>,
-) -> Option<String> {
-    let state = state(isolate)?;
-    let id = state.outside.executions.begin(plan, user);
-    state.running_executions.push(id.clone());
-    Some(id)
-}
-
-/// A run over the data set has ended.
-pub(crate) fn end_execution(isolate: &mut v8::Isolate, id: &str, outcome: Reply) {
-    if let Some(state) = state(isolate) {
-        state.running_executions.retain(|one| one != id);
-        state.outside.executions.end(id, outcome);
-    }
-}
-
-// --- calls of remote functions --------------------------------------------------------------------
-
-/// Where calls of remote functions go.
-pub(crate) fn remotes(isolate: &mut v8::Isolate) -> Option<Arc<dyn RemoteCalls>> {
-    state(isolate).map(|state| Arc::clone(&state.outside.remotes))
-}
-
-/// Where what comes of them arrives.
-pub(crate) fn returns(isolate: &mut v8::Isolate) -> Option<Arc<RemoteReturns>> {
-    state(isolate).map(|state| Arc::clone(&state.returns))
-}
-
-/// What a script says of a call of a remote function.
-pub(crate) struct StartedRemoteCall {
-    pub(crate) function: String,
-    pub(crate) place: RemotePlace,
-    pub(crate) credentials: Credentials,
-    pub(crate) arguments: Vec<u8>,
-    pub(crate) timeout_ms: Option<u32>,
-}
-
-/// Has a remote function called. The two functions settle the promise of it. Meanwhile the library is
-/// looked after, like one that waits for a time to pass.
-pub(crate) fn begin_remote_call(
-    isolate: &mut v8::Isolate,
-    settlers: [v8::Global<v8::Function>; 2],
-    call: StartedRemoteCall,
-) {
-    let Some(state) = state(isolate) else {
-        return;
-    };
-    state.last_remote_call += 1;
-    let number = state.last_remote_call;
-    state.remote_calls.insert(number, settlers);
-    state.timers.fetch_add(1, Ordering::Relaxed);
-    state.outside.remotes.call(RemoteCall {
-        number,
-        library: state.isolate_limits.timer.library().to_owned(),
-        function: call.function,
-        place: call.place,
-        credentials: call.credentials,
-        arguments: call.arguments,
-        timeout_ms: call.timeout_ms,
-        returns: Arc::clone(&state.returns),
-    });
-}
-
-/// A call is back; what settles its promise, unless that is void.
-pub(crate) fn end_remote_call(
-    isolate: &mut v8::Isolate,
-    number: u64,
-) -> Option<[v8::Global<v8::Function>; 2]> {
-    let state = state(isolate)?;
-    let settlers = state.remote_calls.remove(&number)?;
-    state.timers.fetch_sub(1, Ordering::Relaxed);
-    Some(settlers)
-}
-
 // --- places ---------------------------------------------------------------------------------------
 
 /// Says what callbacks are registered as, in the order of their numbers.
@@ -414,88 +343,6 @@ pub(crate) fn set_helpers(isolate: &mut v8::Isolate, helpers: Helpers) {
     }
 }
 
-/// What calling a command needs, taken at once.
-pub(crate) struct CallContext {
-    server: NonNull<dyn Server>,
-    helpers: NonNull<Helpers>,
-    isolate_limits: NonNull<IsolateLimits>,
-    command_names: NonNull<CommandNames>,
-    /// Memory for the command's arguments, to be given back.
-    pub(crate) arguments: Box<Arguments>,
-}
-
-impl CallContext {
-    /// The server of the run.
-    pub(crate) fn server(&self) -> &dyn Server {
-        // SAFETY: `with_server` or `begin` put it there, further up this thread's stack, and what
-        // is made of it here is gone before they end: the call context does not leave its caller.
-        unsafe { self.server.as_ref() }
-    }
-
-    pub(crate) fn helpers(&self) -> &Helpers {
-        // SAFETY: the state keeps them as long as the isolate lives, and they are set once.
-        unsafe { self.helpers.as_ref() }
-    }
-
-    pub(crate) fn isolate_limits(&self) -> &IsolateLimits {
-        // SAFETY: the state keeps them as long as the isolate lives.
-        unsafe { self.isolate_limits.as_ref() }
-    }
-
-    /// Makes a command's name the first argument, if it is known; whether it is.
-    pub(crate) fn push_known_name(
-        &mut self,
-        scope: &v8::PinScope,
-        name: v8::Local<v8::String>,
-    ) -> bool {
-        // SAFETY: the state keeps them as long as the isolate lives, and nobody changes them
-        // meanwhile: that is done by who has the isolate, exclusively.
-        let names = unsafe { self.command_names.as_ref() };
-        let known = names.find(scope, name);
-        if let Some(bytes) = known {
-            self.arguments.push(bytes);
-        }
-        known.is_some()
-    }
-}
-
-/// `None` where the run has no server.
-pub(crate) fn take_call_context(isolate: &mut v8::Isolate) -> Option<CallContext> {
-    let state = state(isolate)?;
-    let server = state.server?;
-    let mut arguments = state.arguments.take().unwrap_or_default();
-    arguments.clear();
-    Some(CallContext {
-        server,
-        helpers: NonNull::from(&**state.helpers.as_ref()?),
-        isolate_limits: NonNull::from(&*state.isolate_limits),
-        command_names: NonNull::from(&state.command_names),
-        arguments,
-    })
-}
-
-pub(crate) fn return_arguments(isolate: &mut v8::Isolate, arguments: Box<Arguments>) {
-    if let Some(state) = state(isolate) {
-        state.arguments = Some(arguments);
-    }
-}
-
-/// Keeps the name of a command with these arguments, for the next time.
-pub(crate) fn keep_command_name(
-    scope: &mut v8::PinScope,
-    name: v8::Local<v8::String>,
-    arguments: &Arguments,
-) {
-    let takes = state(scope).is_some_and(|state| state.command_names.takes(name));
-    if takes
-        && let Some(bytes) = arguments.iter().next()
-        && let Some(kept) = CommandName::new(scope, bytes)
-        && let Some(state) = state(scope)
-    {
-        state.command_names.keep(name, kept);
-    }
-}
-
 // --- threads that wait in the middle of a script ----------------------------------------------------
 
 /// A thread is about to give up the isolate in the middle of a script.
@@ -516,113 +363,4 @@ pub(crate) fn resume(isolate: &mut v8::Isolate) {
 /// what lies on that one's stack, and objects that they move are lost to it.
 pub(crate) fn is_suspended(isolate: &mut v8::Isolate) -> bool {
     state(isolate).is_some_and(|state| state.suspended > 0)
-}
-
-// --- what comes of runs ---------------------------------------------------------------------------
-
-pub(crate) fn note_settled(isolate: &mut v8::Isolate, settled: SettledPromise) {
-    if let Some(state) = state(isolate) {
-        state.settled.push(settled);
-    }
-}
-
-pub(crate) fn begin_task(isolate: &mut v8::Isolate, task: v8::Global<v8::Function>) {
-    if let Some(state) = state(isolate) {
-        state.tasks.push_back(task);
-        state.new_tasks += 1;
-    }
-}
-
-/// A promise that V8 settles at a time is pending now, or no more.
-pub(crate) fn note_timer(isolate: &mut v8::Isolate, begins: bool) {
-    if let Some(state) = state(isolate) {
-        if begins {
-            state.timers.fetch_add(1, Ordering::Relaxed);
-        } else {
-            state.timers.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-pub(crate) fn next_task_of_script(isolate: &mut v8::Isolate) -> Option<v8::Global<v8::Function>> {
-    state(isolate)?.tasks.pop_front()
-}
-
-pub(crate) fn clear_tasks(isolate: &mut v8::Isolate) {
-    if let Some(state) = state(isolate) {
-        state.tasks.clear();
-        state.new_tasks = 0;
-    }
-}
-
-pub(crate) fn take_results(isolate: &mut v8::Isolate, results: &mut RunResults) {
-    if let Some(state) = state(isolate) {
-        results.settled.append(&mut state.settled);
-        results.tasks += std::mem::take(&mut state.new_tasks);
-    }
-}
-
-/// Says whether code behind promises that settle is left for another session; what was said before.
-pub(crate) fn leave_continuations(isolate: &mut v8::Isolate, leave: bool) -> bool {
-    state(isolate).is_some_and(|state| std::mem::replace(&mut state.leaves_continuations, leave))
-}
-
-/// Runs code behind promises that are settled, if it is not left for another session.
-pub(crate) fn run_continuations(scope: &mut v8::PinScope) {
-    if !state(scope).is_some_and(|state| state.leaves_continuations) {
-        scope.perform_microtask_checkpoint();
-    }
-}
-
-// --- rejections -------------------------------------------------------------------------------------
-
-/// Told by V8 of every promise that is rejected while nothing handles it. Something may handle it
-/// before the run is over, so here it is only noted.
-pub(crate) unsafe extern "C" fn on_rejection(message: v8::PromiseRejectMessage) {
-    if message.get_event() != v8::PromiseRejectEvent::PromiseRejectWithNoHandler {
-        return;
-    }
-    let noted = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: V8 calls back on the thread that has entered the isolate.
-        v8::callback_scope!(unsafe scope, &message);
-        let promise = v8::Global::new(scope, message.get_promise());
-        if let Some(state) = state(scope)
-            && state.rejected.len() < REJECTIONS_KEPT
-        {
-            state.rejected.push(promise);
-        }
-    }));
-    if noted.is_err() {
-        log::error!("internal error while a rejection was noted");
-    }
-}
-
-/// Logs what was rejected in the run that ends and that nothing handles.
-pub(crate) fn report_rejections(scope: &mut v8::PinScope) {
-    let Some(state) = state(scope).filter(|state| !state.rejected.is_empty()) else {
-        return;
-    };
-    let library = state.isolate_limits.timer.library().to_owned();
-    let rejected = std::mem::take(&mut state.rejected);
-    let mut reported = 0;
-    for promise in rejected {
-        v8::scope!(let scope, &mut *scope);
-        let promise = v8::Local::new(scope, promise);
-        if promise.has_handler() {
-            continue;
-        }
-        reported += 1;
-        if reported <= REJECTIONS_LOGGED {
-            let reason = promise.result(scope);
-            let error = text::describe(scope, reason);
-            log::warn!(
-                "library '{library}': unhandled rejection: {}",
-                error.text(2)
-            );
-        }
-    }
-    if reported > REJECTIONS_LOGGED {
-        let more = reported - REJECTIONS_LOGGED;
-        log::warn!("library '{library}': {more} more unhandled rejections in the same run");
-    }
 }

@@ -22,6 +22,22 @@ pub(crate) fn from_bytes<'s>(
     }
 }
 
+/// Bytes as a one-byte string, each a character.
+pub(crate) fn one_byte<'s>(
+    scope: &v8::PinScope<'s, '_, ()>,
+    bytes: &[u8],
+) -> Option<v8::Local<'s, v8::Value>> {
+    v8::String::new_from_one_byte(scope, bytes, v8::NewStringType::Normal).map(Into::into)
+}
+
+/// A field or a value as text; null where it is not UTF-8.
+pub(crate) fn part<'s>(scope: &v8::PinScope<'s, '_, ()>, bytes: &[u8]) -> v8::Local<'s, v8::Value> {
+    match from_bytes(scope, bytes, v8::NewStringType::Normal) {
+        Some(text) => text.into(),
+        None => v8::null(scope).into(),
+    }
+}
+
 /// A short text of our own as a string.
 pub(crate) fn short<'s>(scope: &v8::PinScope<'s, '_, ()>, text: &str) -> v8::Local<'s, v8::String> {
     v8::String::new(scope, text).unwrap_or_else(|| v8::String::empty(scope))

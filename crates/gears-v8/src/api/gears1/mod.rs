@@ -10,7 +10,7 @@ use crate::api::v1::arguments;
 use crate::api::v1::client;
 use crate::api::v1::loading::Loading;
 use crate::api::v1::registration;
-use crate::convert::from_js;
+use crate::convert::reply;
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;
 use crate::runtime::run;
@@ -232,7 +232,7 @@ fn execution_end(
     let id = id_of(scope, args);
     let bytes = run::isolate_limits(scope).map_or(0, |isolate_limits| isolate_limits.memory);
     let outcome = v8::Array::new_with_elements(scope, &[args.get(1), args.get(2)]);
-    let outcome = match from_js::reply(scope, outcome.into(), bytes) {
+    let outcome = match reply::of_value(scope, outcome.into(), bytes) {
         Ok(outcome) => outcome,
         Err(error) => Reply::Array(vec![
             Reply::Array(Vec::new()),

@@ -3,7 +3,7 @@
 
 use gears_core::delivery::Mode;
 
-use crate::convert::from_js::{append_bytes, byte_length};
+use crate::convert::bytes::{append_bytes, byte_length};
 use crate::runtime::run;
 use crate::runtime::text;
 

@@ -9,7 +9,8 @@ use crate::api::v1::remote;
 use crate::ports::CallbackId;
 use crate::ports::resp::Reader;
 
-use crate::convert::from_js::{DETACHED, NotAnArgument, push_argument};
+use crate::convert::argument::{NotAnArgument, push_argument};
+use crate::convert::bytes::DETACHED;
 use crate::convert::to_js::{Maker, StringForm};
 use crate::runtime::callback::callback;
 use crate::runtime::continuation;

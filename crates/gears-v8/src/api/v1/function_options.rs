@@ -1,9 +1,10 @@
 //! The options of a function: the third argument of `register_function`, where that is no array of
 //! flags.
 
-use crate::api::v1::arguments::{Object, OptionsOf, Value, short_string};
-use crate::api::v1::register_function::parse_flags;
+use crate::api::v1::arguments::{NAME_MAX, Object, OptionsOf, Value, short_string};
 use crate::ports::{Flags, RunAs};
+use crate::runtime::run;
+use crate::runtime::text;
 
 const OF: OptionsOf = OptionsOf("register_function");
 
@@ -47,4 +48,28 @@ fn read(
         _ => return Err(OF.unknown(name)),
     }
     Ok(())
+}
+
+/// Flags by what scripts call them.
+pub(crate) fn parse_flags(
+    scope: &mut v8::PinScope,
+    names: v8::Local<v8::Array>,
+) -> Result<Flags, String> {
+    let mut flags = Flags::default();
+    for at in 0..names.length() {
+        if run::is_ending(scope) {
+            return Err("Failed parsing function flags".into());
+        }
+        let name = names
+            .get_index(scope, at)
+            .and_then(|name| v8::Local::<v8::String>::try_from(name).ok())
+            .ok_or("Failed parsing function flags, wrong type of string value")?;
+        let name = text::to_rust(scope, name, NAME_MAX);
+        let known = Flags::NAMES.iter().find(|(known, _)| *known == name);
+        let (_, flag) = known.ok_or_else(|| {
+            format!("Failed parsing function flags, Unknown flag '{name}' was given")
+        })?;
+        flags |= *flag;
+    }
+    Ok(flags)
 }

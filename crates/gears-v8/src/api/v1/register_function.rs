@@ -1,10 +1,9 @@
 //! `redis.register_function`.
 
-use crate::api::v1::arguments::{ArgumentsOf, NAME_MAX, plain_object};
-use crate::api::v1::function_options::{self, FunctionOptions};
+use crate::api::v1::arguments::{ArgumentsOf, plain_object};
+use crate::api::v1::function_options::{self, FunctionOptions, parse_flags};
 use crate::api::v1::loading::Loading;
-use crate::ports::{CallbackId, Flags, Function, Registrations};
-use crate::runtime::run;
+use crate::ports::{CallbackId, Function, Registrations};
 use crate::runtime::text;
 
 const OF: ArgumentsOf = ArgumentsOf("register_function");
@@ -104,28 +103,4 @@ fn parse_function(
         timeout_ms: options.timeout_ms,
         run_as: options.run_as,
     })
-}
-
-/// Flags by what scripts call them.
-pub(crate) fn parse_flags(
-    scope: &mut v8::PinScope,
-    names: v8::Local<v8::Array>,
-) -> Result<Flags, String> {
-    let mut flags = Flags::default();
-    for at in 0..names.length() {
-        if run::is_ending(scope) {
-            return Err("Failed parsing function flags".into());
-        }
-        let name = names
-            .get_index(scope, at)
-            .and_then(|name| v8::Local::<v8::String>::try_from(name).ok())
-            .ok_or("Failed parsing function flags, wrong type of string value")?;
-        let name = text::to_rust(scope, name, NAME_MAX);
-        let known = Flags::NAMES.iter().find(|(known, _)| *known == name);
-        let (_, flag) = known.ok_or_else(|| {
-            format!("Failed parsing function flags, Unknown flag '{name}' was given")
-        })?;
-        flags |= *flag;
-    }
-    Ok(flags)
 }

@@ -3,7 +3,8 @@
 use gears_core::delivery::Mode;
 
 use crate::api::v1::arguments::{ArgumentsOf, OptionsOf, mode_of, plain_object};
-use crate::api::v1::register_function::{Kind, keep, parse_flags};
+use crate::api::v1::function_options::parse_flags;
+use crate::api::v1::register_function::{Kind, keep};
 use crate::ports::{CallbackId, Flags, Function, RunAs};
 
 const OF: ArgumentsOf = ArgumentsOf("register_remote_function");

@@ -1,10 +1,10 @@
-//! Values of JavaScript, as replies and as arguments of commands.
+//! What functions return, as replies.
 //!
 //! What a script gives may be endless (cycles), larger than it looks (the same array a thousand
 //! times) and alive (getters, proxies): so depth, size and time are bounded here too.
 
-use crate::ports::{Arguments, Reply, ScriptError};
-
+use super::bytes::{DETACHED, Detached, append_bytes, append_text, byte_length, utf8_length};
+use crate::ports::{Reply, ScriptError};
 use crate::runtime::run;
 use crate::runtime::text;
 
@@ -12,23 +12,15 @@ use crate::runtime::text;
 const DEPTH_MAX: usize = 100;
 /// Bytes that an element counts beside its own.
 const ELEMENT: usize = size_of::<Reply>();
-/// Bytes of UTF-8 per unit of UTF-16, at most.
-const UTF8_MAX: usize = 3;
-/// Units of a string that is short.
-const SHORT: usize = 1024;
 /// Bytes of a reply that are written between two checks whether the run is being ended.
 const CHECK_EVERY: usize = 256 << 10;
-/// Bytes of one argument of a command, as the server has it for clients.
-const ARGUMENT_MAX: usize = 512 << 20;
-
-// --- replies ------------------------------------------------------------------------------------
 
 /// What a function returned, as a reply of at most `bytes`.
 ///
 /// # Errors
 /// Where it is too deep or too large, where it cannot be sent at all, or where code of the script
 /// that runs on the way (a getter, say) threw.
-pub(crate) fn reply(
+pub(crate) fn of_value(
     scope: &mut v8::PinScope,
     value: v8::Local<v8::Value>,
     bytes: usize,
@@ -350,150 +342,6 @@ fn is_big_number(text: &str) -> bool {
 fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
-}
-
-// --- arguments -------------------------------------------------------------------------------------
-
-/// Why a value is no argument of a command.
-pub(crate) enum NotAnArgument {
-    /// It is of another type.
-    Type,
-    /// It is larger than the server takes.
-    Size,
-    /// With those before it, it is larger than the library's memory.
-    Memory,
-    /// It was an `ArrayBuffer` whose bytes went elsewhere.
-    Detached,
-    /// An exception is pending.
-    Thrown,
-}
-
-/// Adds a value as an argument of a command: text as UTF-8, bytes as they are, numbers and booleans as
-/// `String()` gives them.
-pub(crate) fn push_argument(
-    scope: &mut v8::PinScope,
-    arguments: &mut Arguments,
-    value: v8::Local<v8::Value>,
-    memory: usize,
-) -> Result<(), NotAnArgument> {
-    let string = if let Ok(string) = v8::Local::<v8::String>::try_from(value) {
-        // Most are short, and of bytes that are UTF-8 as they are: copied without a detour.
-        let view = v8::ValueView::new(scope, string);
-        if let v8::ValueViewData::OneByte(text) = view.data()
-            && text.is_ascii()
-        {
-            check_size(text.len(), arguments, memory)?;
-            arguments.push(text);
-            return Ok(());
-        }
-        drop(view);
-        string
-    } else if let Some(length) = byte_length(scope, value) {
-        let length = length.map_err(|Detached| NotAnArgument::Detached)?;
-        check_size(length, arguments, memory)?;
-        arguments.push_with(|bytes| append_bytes(value, length, bytes));
-        return Ok(());
-    } else if value.is_number()
-        || value.is_big_int()
-        || value.is_boolean()
-        || value.is_string_object()
-    {
-        value.to_string(scope).ok_or(NotAnArgument::Thrown)?
-    } else {
-        return Err(NotAnArgument::Type);
-    };
-    check_size(utf8_length(scope, string), arguments, memory)?;
-    arguments.push_with(|bytes| append_text(scope, string, bytes));
-    Ok(())
-}
-
-/// Before anything is copied.
-fn check_size(length: usize, arguments: &Arguments, memory: usize) -> Result<(), NotAnArgument> {
-    if length > ARGUMENT_MAX {
-        Err(NotAnArgument::Size)
-    } else if arguments.bytes().saturating_add(length) > memory {
-        Err(NotAnArgument::Memory)
-    } else {
-        Ok(())
-    }
-}
-
-// --- bytes -----------------------------------------------------------------------------------------
-
-/// Appends a string as UTF-8. A surrogate without its other half becomes U+FFFD.
-fn append_text(scope: &v8::Isolate, string: v8::Local<v8::String>, bytes: &mut Vec<u8>) {
-    let room = utf8_length(scope, string);
-    bytes.reserve(room);
-    let flags = v8::WriteFlags::kReplaceInvalidUtf8;
-    let spare = &mut bytes.spare_capacity_mut()[..room];
-    let written = string.write_utf8_uninit_v2(scope, spare, flags, None);
-    let length = bytes.len() + written;
-    // SAFETY: so many bytes behind the old ones were just written.
-    unsafe { bytes.set_len(length) };
-}
-
-/// How many bytes a string is as UTF-8, at most: looking costs as much as writing, so that a short
-/// one is taken for as long as it can be.
-fn utf8_length(scope: &v8::Isolate, string: v8::Local<v8::String>) -> usize {
-    match string.length() {
-        units if units <= SHORT => units * UTF8_MAX,
-        _ => string.utf8_length(scope),
-    }
-}
-
-/// What is said of bytes that are no more.
-pub(crate) const DETACHED: &str = "The ArrayBuffer was detached: its bytes are gone";
-
-/// An `ArrayBuffer` whose bytes went elsewhere. It looks as if it had none, which means something.
-pub(crate) struct Detached;
-
-/// The number of bytes of an `ArrayBuffer`, shared or not, or of a view of one; `None` of anything
-/// else.
-pub(crate) fn byte_length(
-    scope: &mut v8::PinScope,
-    value: v8::Local<v8::Value>,
-) -> Option<Result<usize, Detached>> {
-    let (length, buffer) = if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
-        match view.byte_length() {
-            // Not asked of others: V8 would move small ones out of its heap.
-            0 => (0, view.buffer(scope)),
-            length => (length, None),
-        }
-    } else if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
-        (buffer.byte_length(), Some(buffer))
-    } else {
-        let buffer = v8::Local::<v8::SharedArrayBuffer>::try_from(value).ok()?;
-        (buffer.byte_length(), None)
-    };
-    let detached = buffer.is_some_and(|buffer| buffer.was_detached());
-    Some(if detached { Err(Detached) } else { Ok(length) })
-}
-
-/// Appends the bytes of what [`byte_length`] knows, which are so many.
-pub(crate) fn append_bytes(value: v8::Local<v8::Value>, length: usize, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    bytes.resize(start + length, 0);
-    let target = &mut bytes[start..];
-    if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
-        let copied = view.copy_contents(target);
-        bytes.truncate(start + copied);
-        return;
-    }
-    let store = if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
-        buffer.get_backing_store()
-    } else if let Ok(buffer) = v8::Local::<v8::SharedArrayBuffer>::try_from(value) {
-        buffer.get_backing_store()
-    } else {
-        return;
-    };
-    if let Some(data) = store.data() {
-        let length = target.len().min(store.byte_length());
-        // SAFETY: the store holds `byte_length` bytes, and nothing writes them while the isolate
-        // is locked here: no other thread of ours shares it. The target does not overlap it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(data.cast().as_ptr(), target.as_mut_ptr(), length);
-        }
-    }
 }
 
 #[cfg(test)]
