@@ -6,6 +6,7 @@
 //! nodes        the server's table of the cluster: who there is, and who has which slot
 //! whereabouts  where a slot is that is not here, in words
 //! hello        what goes over the cluster bus: tokens
+//! decision     what is decided about connections, to be done outside
 //! peer         one other node: its connection, and what it was given to carry
 //! peers        to whom there is to be a connection, and what becomes of messages
 //! frame        a part of a message, as bytes
@@ -19,6 +20,7 @@
 //! delivered, or that it may have been. Messages may overtake each other.
 
 pub mod calls;
+mod decision;
 mod frame;
 mod hello;
 mod ids;
@@ -31,6 +33,7 @@ mod peers;
 mod slot;
 mod whereabouts;
 
+pub use decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Ticket};
 pub use frame::{CHUNK, FrameError, HEADER, Topic};
 pub use hello::Hello;
 pub use ids::{NodeId, ProcessId, Token};
@@ -38,8 +41,6 @@ pub use incoming::{Incoming, Memory, NotTaken};
 pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
 pub use peer::{PeerState, PeerView};
-pub use peers::{
-    Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Limits, NotSent, Peers, Ticket,
-};
+pub use peers::{Limits, NotSent, Peers};
 pub use slot::{slot_of, tag_of};
 pub use whereabouts::Whereabouts;

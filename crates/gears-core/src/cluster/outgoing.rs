@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use super::decision::Ticket;
 use super::frame::{CHUNK, Frame, Topic};
-use super::peers::Ticket;
 
 /// Milliseconds after which what the peer could not take is sent again.
 const PAUSE: u64 = 50;

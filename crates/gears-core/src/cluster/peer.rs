@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::decision::{Connection, Decision, Endpoint, GoneReason, Ticket};
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
 use super::nodes::Role;
-use super::peers::{Connection, Decision, Endpoint, GoneReason, Ticket};
 
 /// Milliseconds before the first new attempt, and the most that they grow to.
 pub(super) const BACK_OFF: (u64, u64) = (50, 5000);
