@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benches.consumers import EMPTY, EMPTY_ASYNC, INCR_ASYNC, STREAM, Nobody, Worker, count_processed
-from benches.run import Row
+from benches.rows import Row
 from testing.throw_away import ThrowAway
 from testing.waits import HarnessError, wait_for
 
