@@ -43,6 +43,11 @@ OPTIONS = (
 )
 
 
+def is_open(error):
+    """Whether a change of libraries may be made, or not, after that error."""
+    return any(text in error for text in ("the change was made here", "The cluster is down", "UNBLOCKED"))
+
+
 def slot_of(key):
     """The slot of a key."""
     return redis.crc.key_slot(os.fsencode(key))
@@ -65,6 +70,12 @@ def _free_ports(count):
         if port not in found and _is_free(port) and _is_free(port + BUS):
             found.append(port)
     return found
+
+
+def free_port_with_bus():
+    """One of them."""
+    [port] = _free_ports(1)
+    return port
 
 
 def _free_ports_beside(ports):

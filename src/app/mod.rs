@@ -219,19 +219,29 @@ impl App {
     pub(crate) fn keep_progress(&self, context: &Context, library: &str) -> Result<(), String> {
         let user = context.user();
         let user = user.as_deref().unwrap_or("default");
-        let keep = || self.libraries.keep_progress(library, user);
-        let is_kept = self.change_consumers(context, keep)?;
-        write_what_waits();
+        self.libraries.room_to_keep(library)?;
+        let is_kept = self.delete_but_keep(context, library, user);
         let name = quoted(library.as_bytes());
         if is_kept {
-            replication::send_library(context, &self.libraries, library);
             let details = format_args!("library {name}, its consumers' progress is kept");
             audit(context, "DEL", details);
         } else {
-            replication::send_deletion(context, library);
             audit(context, "DEL", format_args!("library {name}"));
         }
         Ok(())
+    }
+
+    /// The same, without a word in the log, and however much is kept; whether there was any progress to keep.
+    fn delete_but_keep(&self, context: &Context, library: &str, user: &str) -> bool {
+        let keep = || self.libraries.delete_but_keep(library, user);
+        let is_kept = self.change_consumers(context, keep);
+        write_what_waits();
+        if is_kept {
+            replication::send_library(context, &self.libraries, library);
+        } else {
+            replication::send_deletion(context, library);
+        }
+        is_kept
     }
 
     /// Pauses a function or trigger, or has it go on, here and on replicas; false if there is none of

@@ -10,11 +10,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::libraries::{
-    Content, Effect, Entry, Envelope, Ledger, Member, Members, Proposal, SharedLibraries,
+    Content, Effect, Entry, Envelope, Ledger, Member, Members, PeerLibraries, Proposal,
+    SharedLibraries,
 };
 use gears_core::cluster::{NodeId, NodeState, Role, Topic, Topology};
 use gears_core::quoted;
@@ -25,7 +25,7 @@ use crate::cluster::Cluster;
 use crate::executor::Responder;
 use crate::library::{LoadRequest, SourceKind};
 use crate::replication;
-use crate::server::{BlockedClient, Context, is_enabled, is_paused, random_bytes};
+use crate::server::{BlockedClient, Context, audit, is_enabled, is_paused, random_bytes};
 
 /// How often what is due is looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(100);
 struct Waiting {
     /// None as long as the command that asked may still answer by itself.
     client: Option<Box<dyn Responder>>,
+    /// Who it is.
+    user: String,
     /// What it is told once all is done.
     reply: Reply,
     /// What came of it, if that is known before the client waits.
@@ -86,7 +88,14 @@ impl App {
             .share(topology.me, u64::from_le_bytes(random_bytes()));
         self.tell_members(context, topology);
         let now = self.sharing.now();
-        self.libraries.with_shared(|shared| shared.tick(now));
+        let registry = self.libraries.all();
+        let quarantined = registry.values().filter(|one| one.executor().is_none());
+        let quarantined = u32::try_from(quarantined.count()).unwrap_or(u32::MAX);
+        drop(registry);
+        self.libraries.with_shared(|shared| {
+            shared.set_quarantined(quarantined);
+            shared.tick(now);
+        });
         self.carry_out_shared(context);
     }
 
@@ -115,13 +124,13 @@ impl App {
     }
 
     /// Has a library be what `content` says, on all shards. The client waits where others have to be
-    /// asked; `done` is what it is told.
+    /// asked; `done` is what it is told. `word` and `details` are for the log.
     pub(crate) fn change_on_all(
         &self,
         context: &Context,
-        name: &str,
-        content: Content,
+        (name, content): (&str, Content),
         done: Reply,
+        (word, details): (&str, std::fmt::Arguments<'_>),
     ) -> Option<Reply> {
         if let Err(error) = context.may_wait() {
             let error = error.text("ERR libraries of a cluster are not changed in a transaction or script: the answers of all shards have to be waited for");
@@ -144,8 +153,10 @@ impl App {
             Some(Err(error)) => return Some(Reply::error(error.to_string())),
             Some(Ok(proposal)) => proposal,
         };
+        audit(context, word, details);
         let waiting = Waiting {
             client: None,
+            user: context.user().unwrap_or_else(|| "default".into()),
             reply: done,
             outcome: None,
         };
@@ -173,13 +184,12 @@ impl App {
 
     /// Tells the cluster what a library is now that was changed here alone.
     pub(super) fn say_library(&self, context: &Context, name: &str) {
-        let body = self.libraries.body(name);
-        let content = body.map_or(Content::Deleted, |body| Content::Live(Arc::new(body)));
+        let content = self.libraries.content(name);
         let said = self.libraries.with_shared(|shared| {
             let known = shared.map().get(name);
             let is_new = match known {
                 Some(known) => known.stamp.digest != content.digest(),
-                None => content.is_live(),
+                None => !content.is_deleted(),
             };
             if is_new {
                 shared.say(name, content);
@@ -225,7 +235,7 @@ impl App {
                 self.libraries
                     .with_shared(|shared| shared.checked(from, &entry, result));
             }
-            Effect::Adopt { entry, .. } => self.adopt(context, &entry),
+            Effect::Adopt { entry, proposal } => self.adopt(context, &entry, proposal),
             Effect::Forget { name } => {
                 if self.libraries.delete(&name) {
                     replication::send_deletion(context, &name);
@@ -236,6 +246,17 @@ impl App {
             Effect::Ledger(ledger) => replication::send_ledger(context, &ledger),
             Effect::Done { proposal } => self.conclude(proposal, Ok(())),
             Effect::Refused { proposal, why } => self.conclude(proposal, Err(why.to_string())),
+            Effect::Apart { node, names } => {
+                let names: Vec<_> = names
+                    .iter()
+                    .map(|name| quoted(name.as_bytes()).to_string())
+                    .collect();
+                let names = names.join(", ");
+                log::warn!(
+                    "node {node} has had other libraries than this one for some time; as far as it has said: {names}"
+                );
+            }
+            Effect::Together { node } => log::info!("node {node} has the same libraries again"),
             Effect::DomainsMet { other, from, .. } => log::warn!(
                 "two clusters have met, each with libraries: those of both are kept, of two of one name the one with the later stamp; the cluster's libraries are {other} from now on, by node {from}"
             ),
@@ -257,8 +278,10 @@ impl App {
 
     /// Whether another shard's library could be loaded here.
     fn check_entry(&self, context: &Context, entry: &Entry) -> Result<(), String> {
-        let Content::Live(body) = &entry.content else {
-            return Ok(());
+        let body = match &entry.content {
+            Content::Live(body) => body,
+            Content::Kept => return self.libraries.room_to_keep(&entry.name),
+            Content::Deleted => return Ok(()),
         };
         if !is_enabled(&body.owner) {
             return Err(format!(
@@ -280,22 +303,29 @@ impl App {
         checked.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    fn adopt(&self, context: &Context, entry: &Entry) {
+    fn adopt(&self, context: &Context, entry: &Entry, proposal: Option<Proposal>) {
         let name = &*entry.name;
         if !self.libraries.is_here(entry) {
             let versions = self.settings.library_versions();
-            if let Content::Live(body) = &entry.content {
-                self.libraries.take_body(context, name, body, versions);
-                replication::send_library(context, &self.libraries, name);
-                self.rescan();
-                self.dispatcher.wake();
-            } else if self.libraries.delete(name) {
-                replication::send_deletion(context, name);
-            }
-            let word = if entry.content.is_live() {
-                "loaded"
-            } else {
-                "deleted"
+            let word = match &entry.content {
+                Content::Live(body) => {
+                    self.libraries.take_body(context, name, body, versions);
+                    replication::send_library(context, &self.libraries, name);
+                    self.rescan();
+                    self.dispatcher.wake();
+                    "loaded"
+                }
+                Content::Kept => {
+                    let user = self.who_deletes(entry, proposal);
+                    self.delete_but_keep(context, name, &user);
+                    "deleted, but for the progress of its consumers,"
+                }
+                Content::Deleted => {
+                    if self.libraries.delete(name) {
+                        replication::send_deletion(context, name);
+                    }
+                    "deleted"
+                }
             };
             let (name, stamp) = (quoted(name.as_bytes()), entry.stamp);
             log::info!("library {name} is {word}, as the shards agreed (stamp {stamp})");
@@ -308,6 +338,24 @@ impl App {
         };
         list.push((name.to_owned(), entry.stamp));
         replication::send_stamps(context, &stamps);
+    }
+}
+
+impl App {
+    /// How the deletion of a library is shown: by the user who asked here, or by the node that was asked.
+    fn who_deletes(&self, entry: &Entry, proposal: Option<Proposal>) -> String {
+        let waiting = self.sharing.waiting.borrow();
+        let asked = proposal.and_then(|proposal| waiting.get(&proposal));
+        match (asked, entry.stamp.author) {
+            (Some(asked), _) => asked.user.clone(),
+            (None, Some(author)) => format!("node {author}"),
+            (None, None) => "a node".to_owned(),
+        }
+    }
+
+    /// The libraries of another node beside those of this one; `None` as long as it has said nothing.
+    pub(crate) fn libraries_of_peer(&self, node: NodeId) -> Option<PeerLibraries> {
+        self.libraries.with_shared(|shared| shared.of_peer(node))?
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::cluster::{ClusterView, Received};
 use crate::server::{Command, Context};
+use crate::stats::libraries_state;
 use gears_core::cluster::{PeerView, Role};
 use gears_v8::ports::Reply;
 
@@ -92,20 +93,45 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         ("receive_bytes", Reply::count(view.receiving)),
         ("unclaimed_messages", Reply::count(view.unclaimed)),
         ("refused", Reply::count(view.refused)),
-        ("peers", peers(&view)),
+        ("libraries", libraries(app)),
+        ("peers", peers(app, &view)),
     ])
 }
 
-fn peers(view: &ClusterView) -> Reply {
+/// What this node knows of the libraries of the cluster.
+fn libraries(app: &App) -> Reply {
+    let found = app.libraries.with_shared(|shared| {
+        let map = shared.map();
+        let live = map.iter().filter(|(_, known)| known.content.is_live());
+        let domain = map.domain();
+        Reply::record(vec![
+            (
+                "domain",
+                domain.map_or(Reply::Null, |domain| Reply::text(domain.to_string())),
+            ),
+            ("digest", Reply::text(map.root().to_string())),
+            ("count", Reply::count(live.count())),
+            ("remembered_deletions", Reply::count(map.deleted())),
+        ])
+    });
+    found.unwrap_or(Reply::Null)
+}
+
+fn peers(app: &App, view: &ClusterView) -> Reply {
     let peers = view.peers.iter();
     Reply::Array(
         peers
-            .map(|(peer, received)| describe(peer, *received))
+            .map(|(peer, received)| describe(app, peer, *received))
             .collect(),
     )
 }
 
-fn describe(peer: &PeerView, received: Received) -> Reply {
+fn describe(app: &App, peer: &PeerView, received: Received) -> Reply {
+    let libraries = app.libraries_of_peer(peer.node);
+    let state = libraries_state(libraries.as_ref());
+    let digest = libraries.as_ref().map(|of| of.root.to_string());
+    let quarantined = libraries.as_ref().map_or(0, |of| of.quarantined);
+    let names = libraries.map(|of| of.names).unwrap_or_default();
     let text = |text: Option<String>| text.map_or(Reply::Null, Reply::text);
     let role = match peer.role {
         Role::Primary => "primary",
@@ -137,6 +163,13 @@ fn describe(peer: &PeerView, received: Received) -> Reply {
         ("received_bytes", Reply::count(received.bytes)),
         ("connections", Reply::count(peer.connections)),
         ("last_error", text(peer.last_error.clone())),
+        ("libraries", Reply::text(state)),
+        ("libraries_digest", text(digest)),
+        (
+            "libraries_that_differ",
+            Reply::Array(names.into_iter().map(Reply::text).collect()),
+        ),
+        ("quarantined_libraries", Reply::count(quarantined)),
     ])
 }
 

@@ -52,21 +52,29 @@ impl Libraries {
         consumers.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Deletes a library but for how far its consumers are. False where it has none: it is deleted,
-    /// and nothing is kept.
+    fn has_consumers(&self, name: &str) -> bool {
+        let has_consumers = |library: &Library| !library.consumers.is_empty();
+        self.all().get(name).is_some_and(has_consumers)
+    }
+
+    /// Whether the progress of a library's consumers can be kept.
     ///
     /// # Errors
-    /// Where too much is kept already; nothing has changed then.
-    pub(crate) fn keep_progress(&self, name: &str, user: &str) -> Result<bool, String> {
-        let has_consumers = |library: &Library| !library.consumers.is_empty();
-        if !self.all().get(name).is_some_and(has_consumers) {
-            self.delete(name);
-            return Ok(false);
-        }
-        if self.kept().len() >= KEPT_MAX {
+    /// Where too much is kept already.
+    pub(crate) fn room_to_keep(&self, name: &str) -> Result<(), String> {
+        if self.has_consumers(name) && self.kept().len() >= KEPT_MAX {
             return Err(format!(
                 "ERR the progress of {KEPT_MAX} libraries is kept already: RG.CONSUMER KEPT lists them, RG.FUNCTION DEL with FORCE drops one"
             ));
+        }
+        Ok(())
+    }
+
+    /// Deletes a library but for how far its consumers are, however much is kept already; whether it has any.
+    pub(crate) fn delete_but_keep(&self, name: &str, user: &str) -> bool {
+        if !self.has_consumers(name) {
+            self.delete(name);
+            return false;
         }
         let library = self.change().remove(name);
         if let Some(library) = library {
@@ -78,7 +86,7 @@ impl Libraries {
             };
             self.kept.borrow_mut().insert(name.to_owned(), progress);
         }
-        Ok(true)
+        true
     }
 
     /// Drops what is kept of a deleted library; false if that is nothing.

@@ -123,7 +123,7 @@ impl Libraries {
             libraries.replay(&Entry {
                 name: name.into(),
                 stamp,
-                content: Content::Deleted,
+                content: Content::without_body(stamp.digest),
             });
         }
     }
@@ -142,10 +142,32 @@ impl Libraries {
     /// Whether there is just this here.
     #[must_use]
     pub(crate) fn is_here(&self, entry: &Entry) -> bool {
-        match self.body(&entry.name) {
-            Some(body) => body.digest() == entry.stamp.digest,
-            None => !entry.content.is_live(),
+        let digest = self.body(&entry.name).map(|body| body.digest());
+        match entry.content {
+            Content::Live(_) => digest == Some(entry.stamp.digest),
+            Content::Kept => digest.is_none(),
+            Content::Deleted => digest.is_none() && !self.kept().contains_key(&*entry.name),
         }
+    }
+
+    /// What the cluster should know of a library: what is here.
+    #[must_use]
+    pub(crate) fn content(&self, name: &str) -> Content {
+        match self.body(name) {
+            Some(body) => Content::Live(Arc::new(body)),
+            None if self.kept().contains_key(name) => Content::Kept,
+            None => Content::Deleted,
+        }
+    }
+
+    /// Whether the cluster keeps the progress of a library that was deleted.
+    #[must_use]
+    pub(crate) fn is_kept_by_cluster(&self, name: &str) -> bool {
+        let is_kept = |shared: &mut SharedLibraries| {
+            let known = shared.map().get(name);
+            known.is_some_and(|known| known.content == Content::Kept)
+        };
+        self.with_shared(is_kept).unwrap_or_default()
     }
 
     /// Loads what another shard has, in the place of the library of its name. Its consumers keep their progress. It is

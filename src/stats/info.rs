@@ -40,7 +40,7 @@ pub(crate) fn sections(
         section("consumers", consumers),
         section("triggers", triggers::of_triggers(&registry, dispatcher)),
     ];
-    sections.extend(nodes.map(|nodes| section("cluster", cluster::of_cluster(nodes))));
+    sections.extend(nodes.map(|nodes| section("cluster", cluster::of_cluster(nodes, libraries))));
     sections
 }
 

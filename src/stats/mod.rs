@@ -11,6 +11,7 @@ mod options;
 mod triggers;
 
 pub(crate) use callbacks::{figures, figures_of, running_or_paused};
+pub(crate) use cluster::libraries_state;
 pub(crate) use consumers::{
     Counters, PERCENTILES, backlog, errors, ids, percentiles, position, redriven_count, state,
     times,

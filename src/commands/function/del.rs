@@ -1,7 +1,7 @@
 //! `RG.FUNCTION DEL name [FORCE | KEEPPROGRESS]`
 
 use crate::app::App;
-use crate::server::{Arg, ArgKind, Command, Context, audit};
+use crate::server::{Arg, ArgKind, Command, Context};
 use gears_core::cluster::libraries::Content;
 use gears_core::quoted;
 use gears_v8::ports::Reply;
@@ -80,11 +80,13 @@ fn delete(
     progress: ProgressOnDelete,
 ) -> Result<Option<Reply>, String> {
     let is_loaded = app.libraries.all().contains_key(name);
-    let is_kept = app.libraries.kept().contains_key(name);
+    let is_kept = app.libraries.kept().contains_key(name) || app.libraries.is_kept_by_cluster(name);
     match (progress, is_loaded, is_kept) {
         (_, false, false) => Err(NO_LIBRARY.to_owned()),
         (ProgressOnDelete::Kept, true, _) if app.shares_libraries() => {
-            Err("ERR in a cluster the progress of a deleted library is not kept".to_owned())
+            app.libraries.room_to_keep(name)?;
+            let how = ", its consumers' progress is kept";
+            Ok(on_all(app, context, name, Content::Kept, how))
         }
         (ProgressOnDelete::Kept, true, _) => {
             app.keep_progress(context, name)?;
@@ -96,7 +98,7 @@ fn delete(
         )),
         (ProgressOnDelete::Unsaid, true, _) if app.settings.refuses_to_lose_progress() => {
             app.dispatcher.catch_up();
-            match loses(name, &app.libraries.with_progress(name)) {
+            match loses(name, &losing(app, name)) {
                 Some(refused) => Err(refused),
                 None => forget(app, context, name),
             }
@@ -105,17 +107,35 @@ fn delete(
     }
 }
 
+/// The consumers whose progress would be lost. What they have read on other shards is not known here: there it may be
+/// any of them.
+fn losing(app: &App, name: &str) -> Vec<String> {
+    if !app.shares_libraries() {
+        return app.libraries.with_progress(name);
+    }
+    let registry = app.libraries.all();
+    let library = registry.get(name).into_iter();
+    let consumers = library.flat_map(|library| library.consumers.keys());
+    consumers.cloned().collect()
+}
+
 fn forget(app: &App, context: &Context, name: &str) -> Result<Option<Reply>, String> {
-    if app.shares_libraries() && app.libraries.all().contains_key(name) {
-        let library = quoted(name.as_bytes());
-        let details = format_args!("library {library}, asked of all shards");
-        audit(context, "DEL", details);
-        return Ok(app.change_on_all(context, name, Content::Deleted, Reply::OK));
+    if app.shares_libraries() {
+        return Ok(on_all(app, context, name, Content::Deleted, ""));
     }
     let is_deleted = app.delete(context, name);
     is_deleted
         .then_some(Some(Reply::OK))
         .ok_or_else(|| NO_LIBRARY.to_owned())
+}
+
+/// Has all shards delete it.
+fn on_all(app: &App, context: &Context, name: &str, content: Content, how: &str) -> Option<Reply> {
+    let library = quoted(name.as_bytes());
+    let is_there = app.libraries.all().contains_key(name);
+    let what = if is_there { "" } else { "what was kept of " };
+    let details = format_args!("{what}library {library}, asked of all shards{how}");
+    app.change_on_all(context, (name, content), Reply::OK, ("DEL", details))
 }
 
 /// Consumers that the error names; of the others it says how many there are.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::library::{Change, LoadRequest, OwnerRequest, Prologue, SourceKind, Users, owner};
-use crate::server::{Arg, Command, Context, audit, is_admin, is_enabled};
+use crate::server::{Arg, Command, Context, is_admin, is_enabled};
 use gears_core::cluster::libraries::{Body, Content};
 use gears_core::quoted;
 use gears_v8::ports::Reply;
@@ -152,12 +152,9 @@ fn load_on_all(
         _ => "LOAD",
     };
     let quoted = quoted(name.as_bytes());
-    audit(
-        context,
-        what,
-        format_args!("library {quoted}, asked of all shards: {description}"),
-    );
-    app.change_on_all(context, name, Content::Live(Arc::new(body)), done)
+    let details = format_args!("library {quoted}, asked of all shards: {description}");
+    let content = Content::Live(Arc::new(body));
+    app.change_on_all(context, (name, content), done, (what, details))
 }
 
 /// What an upgrade keeps.

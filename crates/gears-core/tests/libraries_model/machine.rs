@@ -23,6 +23,7 @@ pub(super) const LIMITS: Limits = Limits {
     gossip_ms: 1000,
     gossip_peers: 3,
     silence_ms: 10_000,
+    apart_ms: 10_000,
     resend_ms: 2000,
     promise_ms: 30_000,
     batch_bytes: 500,
@@ -79,7 +80,7 @@ pub(super) fn restored(id: NodeId, seed: u64, of: &SharedLibraries) -> SharedLib
 fn bodies(map: &LibraryMap) -> Vec<(String, Body)> {
     let live = map.iter().filter_map(|(name, known)| match &known.content {
         Content::Live(body) => Some((name.to_string(), Body::clone(body))),
-        Content::Deleted => None,
+        Content::Deleted | Content::Kept => None,
     });
     live.collect()
 }

@@ -10,6 +10,7 @@ use gears_core::cluster::libraries::{BodyDigest, Content, LibraryMap, Proposal, 
 #[derive(Clone, Debug)]
 struct Asked {
     digest: BodyDigest,
+    is_live: bool,
     adopted: Option<Stamp>,
     is_over: bool,
 }
@@ -38,6 +39,7 @@ impl Reference {
     pub(super) fn ask(&mut self, at: NodeId, proposal: Proposal, name: &str, content: &Content) {
         let asked = Asked {
             digest: content.digest(),
+            is_live: content.is_live(),
             adopted: None,
             is_over: false,
         };
@@ -103,7 +105,7 @@ impl Reference {
         asked.is_over = true;
         let is_unconfirmed = matches!(why, Refused::Unconfirmed(_));
         assert_eq!(asked.adopted.is_some(), is_unconfirmed, "{why}");
-        if !is_unconfirmed && asked.digest != BodyDigest::default() {
+        if !is_unconfirmed && asked.is_live {
             self.refused.insert(asked.digest);
         }
     }
@@ -119,7 +121,7 @@ impl Reference {
             let said = (Arc::clone(name), stamp.author, stamp.digest);
             let may = self.said.contains(&said) || is_foreign && self.foreign.contains(&said);
             assert!(may, "nobody said {name} {stamp:?}");
-            deleted += usize::from(!content.is_live());
+            deleted += usize::from(content.is_deleted());
         }
         assert_eq!(map.deleted(), deleted);
     }

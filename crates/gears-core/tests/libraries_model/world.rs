@@ -51,7 +51,7 @@ fn body(code: u64, refusing: u8) -> Content {
 fn refusing(content: &Content) -> u64 {
     match content {
         Content::Live(body) => body.version,
-        Content::Deleted => 0,
+        Content::Deleted | Content::Kept => 0,
     }
 }
 
@@ -139,7 +139,12 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, at: usize, number: usize) {
-        self.propose(at, &name(number), &Content::Deleted);
+        // Every fourth keeps the progress of its consumers.
+        let content = match at % 4 {
+            3 => Content::Kept,
+            _ => Content::Deleted,
+        };
+        self.propose(at, &name(number), &content);
     }
 
     fn propose(&mut self, at: usize, name: &str, content: &Content) {
@@ -160,10 +165,10 @@ impl World {
         if refusing(content) >> at & 1 == 1 {
             return;
         }
-        let is_there = primary
-            .map()
-            .get(name)
-            .is_some_and(|one| one.content.is_live());
+        let is_there = primary.map().get(name).is_some_and(|one| match content {
+            Content::Deleted => !one.content.is_deleted(),
+            _ => one.content.is_live(),
+        });
         if !content.is_live() && !is_there {
             return;
         }
@@ -341,6 +346,7 @@ impl World {
                 assert!(have.count() > 0);
             }
             Effect::Refused { proposal, why } => self.reference.tell_refused(id, proposal, &why),
+            Effect::Apart { .. } | Effect::Together { .. } => {}
             Effect::DomainsMet { .. } => {
                 let may =
                     self.has_met || self.has_lost || self.shards.iter().any(|one| !one.has_slots);

@@ -43,7 +43,12 @@ pub enum Content {
     Live(Arc<Body>),
     /// There was one, which was deleted.
     Deleted,
+    /// There was one, which was deleted but for how far its consumers are, on each shard.
+    Kept,
 }
+
+/// What [`Content::Kept`] is known by: no body has that digest.
+const KEPT: BodyDigest = BodyDigest([0xff; 32]);
 
 impl Content {
     /// What it is known by.
@@ -52,7 +57,24 @@ impl Content {
         match self {
             Self::Live(body) => body.digest(),
             Self::Deleted => BodyDigest::default(),
+            Self::Kept => KEPT,
         }
+    }
+
+    /// That of an entry without a body, by its digest.
+    #[must_use]
+    pub fn without_body(digest: BodyDigest) -> Self {
+        if digest == KEPT {
+            Self::Kept
+        } else {
+            Self::Deleted
+        }
+    }
+
+    /// Whether nothing is there any more.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted)
     }
 
     /// Whether there is a library.

@@ -22,7 +22,7 @@ pub struct Ledger {
     pub floor: u64,
     /// Libraries that are there.
     pub live: Vec<(String, Stamp)>,
-    /// Those that were deleted.
+    /// Those that were deleted; the stamp says whether their progress is kept.
     pub deleted: Vec<(String, Stamp)>,
 }
 

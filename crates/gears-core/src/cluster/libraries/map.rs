@@ -1,6 +1,7 @@
 //! The last that was said of each library.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,12 @@ use super::stamp::{Domain, Stamp};
 /// however many names there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Root([u64; 4]);
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|lane| write!(f, "{lane:016x}"))
+    }
+}
 
 impl Root {
     fn of(name: &str, stamp: &Stamp) -> [u64; 4] {
@@ -134,7 +141,7 @@ impl LibraryMap {
         self.remove(&entry.name);
         self.clock = self.clock.max(entry.stamp.counter);
         self.root.add(&entry.name, &entry.stamp);
-        self.deleted += usize::from(!entry.content.is_live());
+        self.deleted += usize::from(entry.content.is_deleted());
         let known = Known {
             stamp: entry.stamp,
             content: entry.content.clone(),
@@ -146,7 +153,7 @@ impl LibraryMap {
     pub(super) fn remove(&mut self, name: &str) -> Option<Known> {
         let known = self.entries.remove(name)?;
         self.root.subtract(name, &known.stamp);
-        self.deleted -= usize::from(!known.content.is_live());
+        self.deleted -= usize::from(known.content.is_deleted());
         Some(known)
     }
 
@@ -160,7 +167,7 @@ impl LibraryMap {
         let deleted = self
             .entries
             .iter()
-            .filter(|(_, known)| !known.content.is_live());
+            .filter(|(_, known)| known.content.is_deleted());
         let mut deleted: Vec<_> = deleted
             .map(|(name, known)| (known.stamp, Arc::clone(name)))
             .collect();

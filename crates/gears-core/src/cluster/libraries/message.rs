@@ -40,6 +40,8 @@ pub enum Message {
         clock: u64,
         /// Whether I am about to change something.
         is_busy: bool,
+        /// How many of my libraries cannot be loaded.
+        quarantined: u32,
     },
     /// All that I know.
     Offer {
@@ -154,7 +156,7 @@ impl Serialize for Entry {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = match &self.content {
             Content::Live(body) => Some(&**body),
-            Content::Deleted => None,
+            Content::Deleted | Content::Kept => None,
         };
         let (name, stamp) = (&*self.name, self.stamp);
         EntryFormRef { name, stamp, body }.serialize(serializer)
@@ -169,7 +171,7 @@ impl<'de> Deserialize<'de> for Entry {
             stamp: form.stamp,
             content: match form.body {
                 Some(body) => Content::Live(Arc::new(body)),
-                None => Content::Deleted,
+                None => Content::without_body(form.stamp.digest),
             },
         })
     }
@@ -255,6 +257,7 @@ mod tests {
         );
         prop_oneof![
             Just(Content::Deleted),
+            Just(Content::Kept),
             body.prop_map(|body| Content::Live(Arc::new(body))),
         ]
     }
@@ -300,6 +303,7 @@ mod tests {
                 floor,
                 clock: floor / 2,
                 is_busy,
+                quarantined: 7,
             }),
             (0..=COUNTER_MAX, list(), any::<bool>()).prop_map(|(floor, stamps, asks)| {
                 Message::Offer {

@@ -46,5 +46,7 @@ pub use entry::{Body, Content, Entry};
 pub use ledger::{Ledger, LedgerError};
 pub use map::{Known, LibraryMap, Root};
 pub use message::{Envelope, Message, MessageError, Nak};
-pub use node::{Effect, Limits, Member, Members, Proposal, Refused, SharedLibraries};
+pub use node::{
+    Effect, Limits, Member, Members, PeerLibraries, Proposal, Refused, SharedLibraries,
+};
 pub use stamp::{BodyDigest, Domain, Stamp};

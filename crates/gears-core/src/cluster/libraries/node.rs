@@ -1,6 +1,7 @@
 //! What one node does, so that all have the same libraries: facts in, effects out.
 
 mod changes;
+mod compared;
 mod gossip;
 mod promises;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use self::changes::Pending;
+use self::compared::Compared;
+pub use self::compared::PeerLibraries;
 use self::promises::Promise;
 use super::entry::{Body, Content, Entry};
 use super::ledger::Ledger;
@@ -33,6 +36,8 @@ pub struct Limits {
     pub gossip_peers: usize,
     /// How long a node that does not answer is waited for.
     pub silence_ms: u64,
+    /// After how long that another has other libraries is told.
+    pub apart_ms: u64,
     /// After how long it is asked again.
     pub resend_ms: u64,
     /// How long a promise holds when nobody says what came of it.
@@ -49,6 +54,7 @@ impl Default for Limits {
             gossip_ms: 1000,
             gossip_peers: 3,
             silence_ms: 10_000,
+            apart_ms: 10_000,
             resend_ms: 2000,
             promise_ms: 30_000,
             batch_bytes: 4 << 20,
@@ -192,6 +198,18 @@ pub enum Effect {
         /// Why.
         why: Refused,
     },
+    /// Another node has had other libraries for some time.
+    Apart {
+        /// Which.
+        node: NodeId,
+        /// Those that differ, as far as that is known.
+        names: Vec<String>,
+    },
+    /// It has the same again.
+    Together {
+        /// Which.
+        node: NodeId,
+    },
     /// This node takes the libraries of another domain to its own: two clusters have met.
     DomainsMet {
         /// What it had.
@@ -216,6 +234,10 @@ pub struct SharedLibraries {
     promises: BTreeMap<Arc<str>, Promise>,
     /// The roots that others had when they were about to change nothing.
     seen: BTreeMap<NodeId, Root>,
+    /// What others have, as they said last.
+    compared: BTreeMap<NodeId, Compared>,
+    /// How many libraries cannot be loaded here.
+    quarantined: u32,
     /// What was asked for, and when that is forgotten.
     pulls: BTreeMap<Arc<str>, (Stamp, u64)>,
     random: Random,
@@ -245,6 +267,8 @@ impl SharedLibraries {
             pending: BTreeMap::new(),
             promises: BTreeMap::new(),
             seen: BTreeMap::new(),
+            compared: BTreeMap::new(),
+            quarantined: 0,
             pulls: BTreeMap::new(),
             random: Random::new(seed),
             gossip_at: 0,
@@ -299,7 +323,7 @@ impl SharedLibraries {
             .iter()
             .filter_map(|(name, known)| match &known.content {
                 Content::Live(body) => Some((name.to_string(), Arc::clone(body))),
-                Content::Deleted => None,
+                Content::Deleted | Content::Kept => None,
             });
         let bodies = bodies.collect();
         self.replace(ledger, &bodies);
@@ -329,7 +353,7 @@ impl SharedLibraries {
                 self.map.put(&Entry {
                     name: name.as_str().into(),
                     stamp: *stamp,
-                    content: Content::Deleted,
+                    content: Content::without_body(stamp.digest),
                 });
             }
         }
@@ -346,9 +370,13 @@ impl SharedLibraries {
             self.promises.clear();
             self.pulls.clear();
             self.seen.clear();
+            self.compared.clear();
             self.become_replica();
             return;
         }
+        let others = &self.members.others;
+        self.compared
+            .retain(|id, _| others.iter().any(|one| one.id == *id));
         self.review_pending(now);
         if !was_primary {
             self.tell_all();
@@ -380,8 +408,12 @@ impl SharedLibraries {
                 root,
                 floor,
                 is_busy,
+                quarantined,
                 ..
-            } => self.on_digest(from, root, floor, is_busy),
+            } => {
+                self.compare(from, root, quarantined);
+                self.on_digest(from, root, floor, is_busy);
+            }
             Message::Offer {
                 floor,
                 stamps,
@@ -408,6 +440,7 @@ impl SharedLibraries {
             return;
         }
         self.pending_are_due(now);
+        self.tell_apart(now);
         if now >= self.gossip_at {
             self.gossip_at = now + self.limits.gossip_ms;
             self.gossip();

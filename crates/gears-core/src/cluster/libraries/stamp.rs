@@ -32,7 +32,7 @@ pub struct Stamp {
     pub counter: u64,
     /// The node that said it; `None` if nobody of a cluster did.
     pub author: Option<NodeId>,
-    /// The body's digest; zeros for a deletion.
+    /// The body's digest; that of a deletion is fixed, see [`Content::digest`](super::Content::digest).
     pub digest: BodyDigest,
 }
 

@@ -56,7 +56,7 @@ impl SharedLibraries {
         if let Some(promise) = self.promises.get(name).filter(|one| one.until > now) {
             return Err(Refused::Busy(promise.coordinator));
         }
-        if !content.is_live() && self.map.deleted() >= self.limits.deletions_max {
+        if content.is_deleted() && self.map.deleted() >= self.limits.deletions_max {
             return Err(Refused::TooManyDeleted);
         }
         let waiting = self.askable();
@@ -337,7 +337,7 @@ impl Content {
                 let config = body.config.as_ref().map_or(0, String::len);
                 body.code.len() + config + 200
             }
-            Self::Deleted => 100,
+            Self::Deleted | Self::Kept => 100,
         }
     }
 }

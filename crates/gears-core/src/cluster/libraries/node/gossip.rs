@@ -22,6 +22,7 @@ impl SharedLibraries {
             floor: self.map.floor,
             clock: self.map.clock,
             is_busy: !self.is_idle(),
+            quarantined: self.quarantined,
         }
     }
 
@@ -107,7 +108,7 @@ impl SharedLibraries {
         if !self.members.has_slots {
             for (name, one) in known {
                 self.map.remove(&name);
-                if one.content.is_live() {
+                if !one.content.is_deleted() {
                     self.effects.push(Effect::Forget { name });
                 }
             }
@@ -176,6 +177,7 @@ impl SharedLibraries {
         asks: bool,
     ) {
         let theirs: BTreeMap<String, Stamp> = stamps.into_iter().collect();
+        self.compare_names(from, &theirs);
         self.forget_dead(floor, &theirs);
         let news = theirs
             .iter()
@@ -215,7 +217,7 @@ impl SharedLibraries {
         }
         for name in dead {
             let gone = self.map.remove(&name);
-            if gone.is_some_and(|gone| gone.content.is_live()) {
+            if gone.is_some_and(|gone| !gone.content.is_deleted()) {
                 self.effects.push(Effect::Forget { name });
             }
         }
