@@ -390,6 +390,15 @@ declare namespace RedisGears {
         readonly shards: readonly string[];
     }
 
+    /** What a {@link RemoteError} says that a remote function has not caught, for who called it. */
+    interface RemoteErrorCause {
+        readonly message: string;
+        readonly code: RemoteError["code"];
+        readonly may_have_run: boolean;
+        readonly shard?: string;
+        readonly cause?: RemoteErrorCause;
+    }
+
     /**
      * Why there is no result of a call of a remote function, unless it has thrown. There is no global of this name:
      * tell it by its `name`.
@@ -400,10 +409,14 @@ declare namespace RedisGears {
          * - `"not_sent"`: it certainly has not run.
          * - `"timeout"`: its time was over.
          * - `"shard_failed"`: the shard failed while it had the call.
-         *
-         * Undefined where the function has thrown something that cannot be cloned.
+         * - `"thrown"`: the function has thrown what cannot come as it is: something that cannot be cloned, or a
+         *   `RemoteError` about a call of its own, which is the `cause`.
+         * - `"no_result"`: the function was begun with, and there is no result that can come: it was ended, or what it
+         *   gave cannot be cloned or is too large.
          */
-        readonly code?: "not_sent" | "timeout" | "shard_failed";
+        readonly code: "not_sent" | "timeout" | "shard_failed" | "thrown" | "no_result";
+        /** With `"thrown"`: what is known of the call that the function itself made, if that is why. */
+        readonly cause?: RemoteErrorCause;
         /** Whether the function may have run, or still run. */
         readonly may_have_run: boolean;
         /** The shard, if one was found. */

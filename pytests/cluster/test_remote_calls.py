@@ -12,6 +12,8 @@ LIBRARY = [
     "redis.register_remote_function('get', async (client, key) => client.block(c => c.call('GET', key)));",
     "redis.register_remote_function('incr', async (client, key) => client.block(c => Number(c.call('INCR', key))));",
     "redis.register_remote_function('size', async (client, value) => [value.length, 'y'.repeat(value.length)]);",
+    "redis.register_remote_function('give', async (client, size) => 'y'.repeat(Number(size)));",
+    "redis.register_remote_function('spin', async () => { for (;;); });",
     "redis.register_remote_function('hold', async () => { redis.log('held'); return new Promise(() => {}); });",
     "redis.register_remote_function('keys', async client => client.block(c => c.call('DBSIZE')), { flags: ['no-writes'] });",
     "const known = e => ({ text: String(e), code: e.code, may_have_run: e.may_have_run, shard: e.shard });",
@@ -44,6 +46,12 @@ LIBRARY = [
     ),
 ]
 LONG = 60_000
+
+
+def kept(node):
+    """Calls from there, calls there, and bytes of results there."""
+    found = node.client.info("redisgears_2_remote_functions")
+    return tuple(found[f"redisgears_2_remote_{name}"] for name in ("calls", "calls_here", "results_bytes"))
 
 
 def on_key(node, key, name, *args, timeout=LONG):
@@ -93,6 +101,55 @@ def test_large_values_and_many_calls_go_both_ways(shards):
     assert node.call("large", key, 5_000_000) == [5_000_000, 5_000_000]
     assert node.call("many", key, 500) == 500
     assert other.run("GET", key) == "500"
+
+
+def test_the_largest_arguments_and_results_fit(shards):
+    node, other, *_ = shards
+    # A clone has some bytes more than the text.
+    size = (64 << 20) - 100
+    for one in shards:
+        one.set_timeout(60_000)
+    assert node.call("large", other.key("large"), size) == [size, size]
+    node.wait(lambda: kept(node) == kept(other) == (0, 0, 0), lambda: (kept(node), kept(other)))
+
+
+def test_what_is_too_large_for_a_message_is_an_error_at_once_and_says_whether_it_has_run(shards):
+    node, other, *_ = shards
+    key = other.key("large")
+    for one, size in ((node, "1mb"), (other, "65mb")):
+        one.run("RG.CONFIG", "SET", "cluster-message-size", size)
+    try:
+        error = on_key(node, key, "size", "x" * 2_000_000)
+        assert (error["code"], error["may_have_run"]) == ("not_sent", False)
+        assert "the message is larger than 1048576 bytes" in error["text"]
+        node.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
+        other.run("RG.CONFIG", "SET", "cluster-message-size", "1mb")
+        error = on_key(node, key, "give", "2000000")
+        assert (error["code"], error["may_have_run"], error["shard"]) == ("no_result", True, other.identity)
+        assert "cannot be sent: the message is larger than 1048576 bytes" in error["text"]
+    finally:
+        for one in (node, other):
+            one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
+
+
+def test_a_function_that_a_limit_ended_has_no_result(shards):
+    node, other, *_ = shards
+    with other.setting("redisgears_2.background-timeout", 200):
+        error = on_key(node, other.key("value"), "spin")
+    assert (error["code"], error["may_have_run"], error["shard"]) == ("no_result", True, other.identity)
+    assert "timeout" in error["text"]
+
+
+def test_a_key_may_be_long(shards):
+    node, other, *_ = shards
+    key = f"{{{other.key('tag')}}}" + "x" * 1_500_000
+    for one in shards:
+        one.run("RG.CONFIG", "SET", "cluster-message-size", "8mb")
+    try:
+        assert on_key(node, key, "get", "nothing{" + key[1:].split("}")[0] + "}") == {"done": None}
+    finally:
+        for one in shards:
+            one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
 
 
 def test_a_shard_that_does_not_answer_is_named_and_its_call_may_have_run(cluster, shards):

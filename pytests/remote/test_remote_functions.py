@@ -144,6 +144,8 @@ def test_what_cannot_be_cloned_is_an_error_on_both_ways(server, what):
     )
     for name in "fg":
         assert error in result(server, name)["text"], name
+    come = result(server, "g")
+    assert (come["name"], come["code"], come["may_have_run"], come["shard"]) == ("RemoteError", "no_result", True, LOCAL)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -192,6 +194,41 @@ def test_what_is_thrown_and_cannot_be_cloned_comes_as_text(server):
     )
     error = result(server, "f")
     assert (error["text"], error["name"], error["may_have_run"], error["shard"]) == ("odd", "RemoteError", True, LOCAL)
+    assert error["code"] == "thrown"
+
+
+def test_an_error_about_a_further_call_comes_as_the_cause_of_one_that_says_that_this_one_has_run(server):
+    server.load(
+        "let end;",
+        remote("last", "async () => new Promise(resolve => { end = resolve; })"),
+        remote("middle", "async client => client.run_on_key('k', { name: 'last', timeout: 50 })"),
+        remote("first", "async client => client.run_on_key('k', { name: 'middle', timeout: 30000 })"),
+        remote("lost", "async client => client.run_on_key('k', 'nobody')"),
+        calling(
+            "try { await client.run_on_key('k', { name: args[0], timeout: 30000 }); } catch (e) {"
+            " return [String(e), e.name, e.code, e.may_have_run, e.shard, e.cause]; }"
+        ),
+        function("end", "() => { end(); }"),
+    )
+    text = "ERR the remote function 'last' has not settled within 50 ms, it may have run"
+    timeout = {"message": text, "code": "timeout", "may_have_run": True, "shard": LOCAL}
+    assert result(server, "f", "middle") == [text, "RemoteError", "thrown", True, LOCAL, timeout]
+    thrown = {"message": text, "code": "thrown", "may_have_run": True, "shard": LOCAL, "cause": timeout}
+    assert result(server, "f", "first") == [text, "RemoteError", "thrown", True, LOCAL, thrown]
+    # Whoever sees `not_sent` may call again: so it must not be said of what has run.
+    *seen, cause = result(server, "f", "lost")
+    text = "ERR library 'lib' has no remote function 'nobody'"
+    assert seen == [text, "RemoteError", "thrown", True, LOCAL]
+    assert cause == {"message": text, "code": "not_sent", "may_have_run": False}
+    server.call("end")
+
+
+def test_arguments_that_do_not_fit_have_not_run(start_server):
+    server = start_server(module_args="library-maxmemory 32mb")
+    server.load(remote(), calling(caught("client.run_on_key('k', 'r', 'x'.repeat(9e6))")))
+    error = result(server, "f")
+    assert error["text"] == "ERR the arguments do not fit into the library's memory"
+    assert (error["code"], error["may_have_run"]) == ("not_sent", False)
 
 
 def test_an_error_that_nobody_catches_is_the_reply(server):
@@ -274,7 +311,8 @@ def test_what_a_call_carries_is_bounded_on_both_ways(small, value):
         calling("return (await client.run_on_key('k', 'r', false, 'x'.repeat(60000)));", "h"),
     )
     assert result(small, "f")["text"] == TOO_LARGE
-    assert TOO_LARGE in result(small, "g")["text"]
+    come = result(small, "g")
+    assert (come["text"], come["code"], come["may_have_run"]) == (TOO_LARGE, "no_result", True)
     assert result(small, "h") == 1
 
 
@@ -410,6 +448,60 @@ def test_a_call_ends_with_the_library_that_it_runs_in(server):
     server.wait_message("runs")
     server.run("RG.FUNCTION", "DEL", "lib")
     assert "replaced or deleted" in error_of(sent)
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def figures(server):
+    """What INFO says of remote functions: numbers by their names, and a dict of the figures of each function."""
+    prefix = "redisgears_2_remote_"
+    found = server.client.info("redisgears_2_remote_functions")
+    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
+
+def counts(server):
+    return {name: value for name, value in figures(server).items() if isinstance(value, int)}
+
+
+def wait_nothing_kept(server, known=0):
+    """Waits until no call is on its way, none runs, and so many are known."""
+    wanted = dict.fromkeys(counts(server), 0) | {"calls_known": known}
+    server.wait(lambda: counts(server) == wanted, lambda: (counts(server), wanted))
+
+
+def test_what_runs_and_what_it_takes_is_shown(server):
+    server.load(
+        "let end;",
+        remote(callback="async () => { redis.log('runs'); return new Promise(resolve => { end = resolve; }); }"),
+        calling("return client.run_on_key('k', { name: 'r', timeout: 60000 }, 'x'.repeat(5000));"),
+        function("end", "() => { end('y'); }"),
+    )
+    assert figures(server)["function_lib_r"]["calls"] == 0
+    sent = server.send_call("f")
+    server.wait_message("runs")
+    shown = figures(server)
+    one = shown["function_lib_r"]
+    assert (shown["calls"], shown["calls_here"], shown["calls_known"], one["calls"], one["running"]) == (1, 1, 1, 1, 1)
+    assert 5000 < shown["calls_bytes"] == shown["calls_here_bytes"] < 5100
+    server.call("end")
+    assert json.loads(sent.reply()) == "y"
+    wait_nothing_kept(server)
+    assert figures(server)["function_lib_r"]["running"] == 0
+
+
+def test_of_calls_that_never_settle_nothing_is_kept_once_their_time_is_over(server):
+    server.load(
+        remote(callback="async () => new Promise(() => {})"),
+        calling("const all = Array.from({ length: 3000 }, () => client.run_on_key('k', { name: 'r', timeout: 200 }, 'x'));"
+                " return (await Promise.allSettled(all)).every(one => ['timeout', 'not_sent'].includes(one.reason.code));"),
+    )
+    server.set_timeout(20_000)
+    assert result(server, "f") is True
+    server.wait(lambda: figures(server)["function_lib_r"]["running"] == 0, lambda: figures(server))
+    server.wait(lambda: counts(server)["calls_here"] == 0, lambda: counts(server))
+    left = counts(server)
+    assert (left["calls"], left["calls_here_bytes"], left["results_bytes"]) == (0, 0, 0)
 
 
 # --- registration ---------------------------------------------------------------------------------------------------

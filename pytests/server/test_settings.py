@@ -31,7 +31,7 @@ SETTINGS = {
     "delete-with-progress": "allow",
     "remote-task-default-timeout": "500",
     "remote-task-max-size": str(64 << 20),
-    "cluster-message-size": str(64 << 20),
+    "cluster-message-size": str(65 << 20),
     "cluster-queue-memory": str(64 << 20),
     "cluster-receive-memory": str(256 << 20),
 }

@@ -111,6 +111,7 @@ impl Hooks for AppHooks {
             &app.calls,
             limit,
             nodes.as_ref(),
+            &app.remote.figures(),
         )
     }
 

@@ -41,7 +41,7 @@ const COMMAND: &str = "_RG_INTERNALS";
 pub(super) struct ToSend {
     pub(super) ticket: Ticket,
     pub(super) topic: Topic,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Arc<Vec<u8>>,
 }
 
 /// What a connection is made of.

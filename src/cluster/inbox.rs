@@ -2,17 +2,47 @@
 
 use std::collections::HashMap;
 
-use gears_core::cluster::{Incoming, Memory, NodeId, NotTaken, ProcessId};
+use gears_core::cluster::{Incoming, Memory, NodeId, NotTaken, ProcessId, Topic};
 
 use super::ClusterEvent;
 
-/// What came from a node.
+/// What came from a node, by [`Topic::ALL`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Received {
+pub(crate) struct Received([OfTopic; Topic::ALL.len()]);
+
+/// What came about one topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OfTopic {
     /// Messages.
     pub(crate) messages: u64,
     /// Bytes.
     pub(crate) bytes: u64,
+}
+
+impl Received {
+    fn add(&mut self, topic: Topic, bytes: usize) {
+        for (one, of_topic) in Topic::ALL.into_iter().zip(&mut self.0) {
+            if one == topic {
+                of_topic.messages += 1;
+                of_topic.bytes += bytes as u64;
+            }
+        }
+    }
+
+    /// What came about each.
+    pub(crate) fn by_topic(&self) -> impl Iterator<Item = (Topic, OfTopic)> {
+        Topic::ALL.into_iter().zip(self.0)
+    }
+
+    /// Messages about all.
+    pub(crate) fn messages(&self) -> u64 {
+        self.0.iter().map(|of_topic| of_topic.messages).sum()
+    }
+
+    /// Bytes of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(|of_topic| of_topic.bytes).sum()
+    }
 }
 
 /// A client that has shown the token of a node.
@@ -104,8 +134,7 @@ impl Inbox {
             return Ok(None);
         };
         let received = self.received.entry(inbound.node).or_default();
-        received.messages += 1;
-        received.bytes += bytes.len() as u64;
+        received.add(topic, bytes.len());
         Ok(Some(ClusterEvent::Message {
             from: inbound.node,
             process: inbound.process,

@@ -18,7 +18,7 @@ pub(super) enum Order {
         connection: Connection,
         ticket: Ticket,
         topic: Topic,
-        bytes: Vec<u8>,
+        bytes: Arc<Vec<u8>>,
     },
     /// Its end.
     Close(Connection),

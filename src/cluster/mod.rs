@@ -22,6 +22,7 @@ mod tick;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gears_core::cluster::{
@@ -173,7 +174,13 @@ impl Cluster {
     ///
     /// # Errors
     /// Why it is not sent. It certainly is not delivered then.
-    pub(crate) fn send(&self, to: NodeId, topic: Topic, bytes: Vec<u8>) -> Result<Ticket, NotSent> {
+    pub(crate) fn send(
+        &self,
+        to: NodeId,
+        topic: Topic,
+        bytes: impl Into<Arc<Vec<u8>>>,
+    ) -> Result<Ticket, NotSent> {
+        let bytes = bytes.into();
         let mut started = self.started.borrow_mut();
         let started = started.as_mut().ok_or(NotSent::NotConnected)?;
         let (connection, ticket) = started.peers.send(to, bytes.len())?;
@@ -184,6 +191,16 @@ impl Cluster {
             bytes,
         });
         Ok(ticket)
+    }
+
+    /// Whether a message of so many bytes would be taken now.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub(crate) fn room_for(&self, to: NodeId, bytes: usize) -> Result<(), NotSent> {
+        let started = self.started.borrow();
+        let started = started.as_ref().ok_or(NotSent::NotConnected)?;
+        started.peers.room_for(to, bytes).map(|_| ())
     }
 
     /// The next of what is to be known.

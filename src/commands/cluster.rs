@@ -159,8 +159,8 @@ fn describe(app: &App, peer: &PeerView, received: Received) -> Reply {
         ("queue_bytes", Reply::count(peer.queue_bytes)),
         ("sent_messages", Reply::count(peer.sent_messages)),
         ("sent_bytes", Reply::count(peer.sent_bytes)),
-        ("received_messages", Reply::count(received.messages)),
-        ("received_bytes", Reply::count(received.bytes)),
+        ("received_messages", Reply::count(received.messages())),
+        ("received_bytes", Reply::count(received.bytes())),
         ("connections", Reply::count(peer.connections)),
         ("last_error", text(peer.last_error.clone())),
         ("libraries", Reply::text(state)),
@@ -170,7 +170,19 @@ fn describe(app: &App, peer: &PeerView, received: Received) -> Reply {
             Reply::Array(names.into_iter().map(Reply::text).collect()),
         ),
         ("quarantined_libraries", Reply::count(quarantined)),
+        ("received_by_topic", by_topic(received)),
     ])
+}
+
+fn by_topic(received: Received) -> Reply {
+    let topics = received.by_topic().map(|(topic, of_topic)| {
+        Reply::record(vec![
+            ("topic", Reply::text(topic.name())),
+            ("messages", Reply::count(of_topic.messages)),
+            ("bytes", Reply::count(of_topic.bytes)),
+        ])
+    });
+    Reply::Array(topics.collect())
 }
 
 /// Of microseconds.

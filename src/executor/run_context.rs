@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gears_core::delivery::{EntryId, Item, Record, SubscriptionKey};
 use gears_v8::ports::{
@@ -21,6 +21,10 @@ use super::slow_log::CallSubject;
 use super::task::{BatchTask, FunctionCall, Responder};
 use super::task_queue::Started;
 use super::trigger_task::{TriggerCall, TriggerEvent};
+
+/// How long what is known of a call of a remote function is kept behind its time: by then its caller has
+/// certainly given up.
+const REMOTE_GRACE: Duration = Duration::from_secs(1);
 
 /// An entered library with what its calls need: session, server, executor, clock.
 pub(crate) struct RunContext<'a> {
@@ -331,8 +335,13 @@ impl<'a> RunContext<'a> {
         let ongoing = counted.end(Instant::now(), &outcome, CallSubject::default());
         let killed = outcome.killed();
         if let Outcome::Pending = outcome {
+            // Nobody waits for it any more once its time is over: nothing is kept of it then, whatever
+            // becomes of its promise.
+            let time = call.until.saturating_duration_since(began) + REMOTE_GRACE;
+            let ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
             let mut queue = self.executor.queue.lock();
             queue.wait_remote(invocation.token, call.answer, ongoing);
+            queue.limit(invocation.token, began, ms);
         } else {
             call.answer.give(outcome);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gears_core::cluster::calls::{CallEnd, Thrown};
+use gears_core::cluster::calls::{CallEnd, Thrown, ThrownKind};
 use gears_v8::ports::{
     RemoteCall, RemoteError, RemoteErrorCode, RemoteReturn, RemoteReturns, ShardOutcome,
 };
@@ -116,10 +116,16 @@ fn on_or_nothing(node: Option<Node>) -> String {
 }
 
 fn of_thrown(thrown: Thrown) -> RemoteError {
+    let code = match thrown.kind {
+        ThrownKind::Value => None,
+        ThrownKind::Other => Some(RemoteErrorCode::Thrown),
+        ThrownKind::NoResult => Some(RemoteErrorCode::NoResult),
+        ThrownKind::NotRun => Some(RemoteErrorCode::NotSent),
+    };
     RemoteError {
         text: thrown.text,
-        code: None,
-        may_have_run: true,
+        code,
+        may_have_run: thrown.kind != ThrownKind::NotRun,
         stack: thrown.stack,
         thrown: thrown.value.map(Into::into),
     }

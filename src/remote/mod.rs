@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{
-    CallEnd, Destination, Incoming, Message, NotAccepted, Outgoing, Request,
+    Bounds, CallEnd, Destination, Figures, Incoming, Message, NotAccepted, Outgoing, Request,
+    Unsent,
 };
 use gears_core::cluster::{
     GoneReason, NodeId, NodeState, NotSent, ProcessId, SLOTS, Ticket, Topic, Topology,
@@ -41,7 +42,7 @@ use self::gathering::Gathering;
 use self::way::Place;
 use crate::cluster::{Cluster, ClusterEvent};
 use crate::library::Libraries;
-use crate::server::Context;
+use crate::server::{Context, random_bytes};
 
 pub(crate) use self::desk::RemoteDesk;
 
@@ -58,6 +59,14 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Bytes that the arguments of calls on their way may take altogether.
 const BYTES_MAX: usize = 256 << 20;
 
+/// What there may be of calls of other nodes. Of the calls of one node there are no more on their way
+/// than are known here.
+const BOUNDS: Bounds = Bounds {
+    calls: 200_000,
+    arguments: 256 << 20,
+    results: 256 << 20,
+};
+
 /// This process, for itself.
 const THIS_PROCESS: Process = ProcessId([0; 16]);
 
@@ -73,15 +82,27 @@ pub(crate) struct RemoteFunctions {
     wakes_at: Cell<Option<u64>>,
 }
 
+/// How much there is of calls, as INFO shows it.
+pub(crate) struct RemoteFigures {
+    /// Calls of this node that have not ended.
+    pub(crate) calls: usize,
+    /// Bytes of their arguments.
+    pub(crate) arguments: usize,
+    /// Those that run here.
+    pub(crate) here: Figures,
+    /// Messages that wait for room in a node's queue.
+    pub(crate) unsent: usize,
+}
+
 struct State {
     outgoing: Outgoing<Node, Process>,
     incoming: Incoming<Node, Process>,
     /// What this node sends to itself.
-    own: VecDeque<Vec<u8>>,
+    own: VecDeque<Arc<Vec<u8>>>,
     /// The nodes that take messages.
     peers: HashMap<Node, Process>,
     /// What those could not take yet.
-    unsent: VecDeque<(Node, Vec<u8>)>,
+    unsent: Unsent<Node>,
     /// What the requests of calls were sent as.
     tickets: HashMap<u64, Ticket>,
     /// Which gathering a call belongs to.
@@ -101,11 +122,11 @@ impl RemoteFunctions {
             // Without a cluster it is called by forty zeros.
             me: Cell::new(me.unwrap_or_else(NodeId::nobody)),
             state: RefCell::new(State {
-                outgoing: Outgoing::new(BYTES_MAX),
-                incoming: Incoming::default(),
+                outgoing: Outgoing::new(u64::from_le_bytes(random_bytes()), BYTES_MAX),
+                incoming: Incoming::new(BOUNDS),
                 own: VecDeque::new(),
                 peers: HashMap::new(),
-                unsent: VecDeque::new(),
+                unsent: Unsent::default(),
                 tickets: HashMap::new(),
                 calls: HashMap::new(),
                 gatherings: HashMap::new(),
@@ -143,8 +164,16 @@ impl RemoteFunctions {
             topology,
         };
         let end = Instant::now() + SLICE;
-        for (to, message) in std::mem::take(&mut state.unsent) {
-            self.post(&mut state, cluster, to, message);
+        if let Some(cluster) = cluster {
+            state.unsent.flush(|to, message| {
+                // Where the connection is gone, so is what waited for it.
+                let room = cluster.room_for(*to, message.len());
+                let is_full = matches!(room, Err(NotSent::QueueFull(_)));
+                if room.is_ok() {
+                    let _ = cluster.send(*to, Topic::Calls, Arc::clone(message));
+                }
+                !is_full
+            });
         }
         let mut more = true;
         while more && Instant::now() < end {
@@ -195,13 +224,20 @@ impl RemoteFunctions {
 
     /// Sends a message to a node. What the node cannot take now is sent later, unless the connection
     /// is gone: when there is another one, what matters is asked for and told again.
-    fn post(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: Vec<u8>) {
+    fn post(
+        &self,
+        state: &mut State,
+        cluster: Option<&Cluster>,
+        to: Node,
+        message: impl Into<Arc<Vec<u8>>>,
+    ) {
+        let message = message.into();
         if to == self.me.get() {
             state.own.push_back(message);
         } else if let Some(cluster) = cluster {
-            let sent = cluster.send(to, Topic::Calls, message.clone());
+            let sent = cluster.send(to, Topic::Calls, Arc::clone(&message));
             if let Err(NotSent::QueueFull(_)) = sent {
-                state.unsent.push_back((to, message));
+                state.unsent.push(to, message);
             }
         }
     }
@@ -253,6 +289,7 @@ impl RemoteFunctions {
                 ..
             } => {
                 state.peers.remove(node);
+                state.unsent.forget(node);
                 let undelivered = state.tickets.iter();
                 let undelivered: Vec<_> = undelivered
                     // Those that were not sent ascend.
@@ -282,6 +319,17 @@ impl RemoteFunctions {
                     state.outgoing.on_peer_gone(&node, why.text());
                 }
             }
+        }
+    }
+
+    /// How much there is of all this.
+    pub(crate) fn figures(&self) -> RemoteFigures {
+        let state = self.state.borrow();
+        RemoteFigures {
+            calls: state.outgoing.len(),
+            arguments: state.outgoing.bytes(),
+            here: state.incoming.figures(),
+            unsent: state.unsent.len(),
         }
     }
 
@@ -382,10 +430,17 @@ impl RemoteFunctions {
             Message::Request(request) => {
                 self.serve(state, context, cluster, (node, process), request);
             }
-            Message::Accepted { id } => state.outgoing.on_accepted(&node, &process, id),
-            Message::Refused { id, refusal, text } => {
-                let from = (&node, &process);
-                state.outgoing.on_refused(now_ms, from, id, refusal, text);
+            Message::Accepted { id, attempt } => {
+                state.outgoing.on_accepted(&node, &process, (id, attempt));
+            }
+            Message::Refused {
+                id,
+                attempt,
+                refusal,
+                text,
+            } => {
+                let (from, call) = ((&node, &process), (id, attempt));
+                state.outgoing.on_refused(now_ms, from, call, refusal, text);
             }
             Message::Ended { id, ended } => {
                 state.outgoing.on_ended(&node, &process, id, ended);
@@ -399,6 +454,7 @@ impl RemoteFunctions {
 fn request(call: RemoteCall) -> Request {
     Request {
         id: 0,
+        attempt: 0,
         remaining_ms: 0,
         library: call.library,
         function: call.function,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, Verdict};
-use gears_v8::ports::{Credentials, Database, Flags, Function};
+use gears_core::cluster::NotSent;
+use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, ThrownKind, Verdict};
+use gears_v8::ports::{Credentials, Database, Flags, Function, RemoteErrorCode, ScriptError};
 
 use super::desk::Caller;
 use super::{Key, Node, Process, RemoteFunctions, State};
@@ -22,17 +23,30 @@ impl RemoteFunctions {
         (node, process): (Node, Process),
         request: Request,
     ) {
-        let id = request.id;
+        let (id, attempt) = (request.id, request.attempt);
         let key = (node, process, id);
         let remaining_ms = request.remaining_ms;
-        match state.incoming.on_request(self.now_ms(), &key, remaining_ms) {
-            Verdict::Runs => self.tell(state, cluster, node, &Message::Accepted { id }),
+        let bytes = request.arguments.len();
+        let verdict = state
+            .incoming
+            .on_request(self.now_ms(), &key, attempt, remaining_ms, bytes);
+        let refused = |refusal, text| Message::Refused {
+            id,
+            attempt,
+            refusal,
+            text,
+        };
+        match verdict {
+            Verdict::Runs => self.tell(state, cluster, node, &Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(state, cluster, node, message),
+            Verdict::Full(why) => {
+                let message = refused(Refusal::ForNow, why.to_owned());
+                self.tell(state, cluster, node, &message);
+            }
             Verdict::Run => match self.admit(context, &request) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
-                    let message = Message::Refused { id, refusal, text };
-                    self.tell(state, cluster, node, &message);
+                    self.tell(state, cluster, node, &refused(refusal, text));
                 }
                 Ok((executor, function)) => {
                     let caller = Caller {
@@ -50,7 +64,7 @@ impl RemoteFunctions {
                         until: Instant::now() + Duration::from_millis(remaining_ms),
                         answer: RemoteAnswer::new(Box::new(caller)),
                     });
-                    self.tell(state, cluster, node, &Message::Accepted { id });
+                    self.tell(state, cluster, node, &Message::Accepted { id, attempt });
                 }
             },
         }
@@ -104,23 +118,67 @@ impl RemoteFunctions {
         let (node, _, id) = *key;
         let ended = match end {
             RemoteEnd::Done(result) => Ended::Done(result),
-            RemoteEnd::Failed(error) => Ended::Thrown(Thrown {
-                text: error.message,
-                stack: error.stack,
-                value: error.thrown.map(|thrown| thrown.to_vec()),
-            }),
+            RemoteEnd::Failed(error) => Ended::Thrown(thrown(error)),
             RemoteEnd::Late => {
-                state.incoming.refuse(key);
-                let text = "its time was over before it began".to_owned();
-                let refusal = Refusal::ForNow;
-                let message = Message::Refused { id, refusal, text };
+                let Some(attempt) = state.incoming.refuse(key) else {
+                    return;
+                };
+                let message = Message::Refused {
+                    id,
+                    attempt,
+                    refusal: Refusal::ForNow,
+                    text: "its time was over before it began".to_owned(),
+                };
                 return self.tell(state, cluster, node, &message);
             }
         };
-        let message = Message::Ended { id, ended }.encode();
-        if state.incoming.end(key, message.clone()) {
+        let mut message = Message::Ended { id, ended }.encode();
+        if let Some(why) = self.cannot_be_sent(state, cluster, node, message.len()) {
+            let ended = Ended::Thrown(Thrown {
+                kind: ThrownKind::NoResult,
+                text: format!("ERR the result of the remote function cannot be sent: {why}"),
+                ..Thrown::default()
+            });
+            message = Message::Ended { id, ended }.encode();
+        }
+        if let Some(message) = state.incoming.end(key, message) {
             self.post(state, cluster, node, message);
         }
+    }
+
+    /// Why a result of so many bytes can certainly not get to its caller, if so.
+    fn cannot_be_sent(
+        &self,
+        state: &State,
+        cluster: Option<&Cluster>,
+        node: Node,
+        bytes: usize,
+    ) -> Option<String> {
+        if !state.incoming.has_room_for(bytes) {
+            return Some("results that wait for their callers take too much memory".to_owned());
+        }
+        let cluster = cluster.filter(|_| node != self.me.get())?;
+        match cluster.room_for(node, bytes) {
+            Err(error @ NotSent::TooLarge(_)) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// An error of a script, as its caller gets it.
+fn thrown(error: ScriptError) -> Thrown {
+    let kind = match error.remote_code {
+        Some(RemoteErrorCode::NotSent) => ThrownKind::NotRun,
+        Some(RemoteErrorCode::Thrown) => ThrownKind::Other,
+        None if error.thrown.is_some() => ThrownKind::Value,
+        // What ended the function from outside has no exception.
+        _ => ThrownKind::NoResult,
+    };
+    Thrown {
+        kind,
+        text: error.message,
+        stack: error.stack,
+        value: error.thrown.map(|thrown| thrown.to_vec()),
     }
 }
 

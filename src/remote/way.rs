@@ -4,8 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use gears_core::cluster::calls::{Destination, Wire};
-use gears_core::cluster::{Ticket, Topic, Topology, slot_of};
+use std::sync::Arc;
+
+use gears_core::cluster::calls::{Destination, Refusal, Wire};
+use gears_core::cluster::{NotSent, Ticket, Topic, Topology, slot_of};
 
 use super::{Node, Process, THIS_PROCESS};
 use crate::cluster::Cluster;
@@ -18,7 +20,7 @@ pub(super) struct Way<'a> {
     /// The other nodes; `None` where the server is in no cluster.
     cluster: Option<(&'a Cluster, Option<Rc<Topology>>)>,
     peers: &'a HashMap<Node, Process>,
-    own: &'a mut VecDeque<Vec<u8>>,
+    own: &'a mut VecDeque<Arc<Vec<u8>>>,
     /// What the last message was sent as.
     pub(super) ticket: Option<Ticket>,
 }
@@ -72,20 +74,21 @@ impl Wire<Node, Process> for Way<'_> {
         }
     }
 
-    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), String> {
+    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {
         if *to == self.me {
-            self.own.push_back(message);
+            self.own.push_back(Arc::new(message));
             return Ok(());
         }
         let Some((cluster, _)) = &self.cluster else {
-            return Err("the server is in no cluster".to_owned());
+            return Err((Refusal::ForNow, "the server is in no cluster".to_owned()));
         };
         match cluster.send(*to, Topic::Calls, message) {
             Ok(ticket) => {
                 self.ticket = Some(ticket);
                 Ok(())
             }
-            Err(error) => Err(error.to_string()),
+            Err(error @ NotSent::TooLarge(_)) => Err((Refusal::ForGood, error.to_string())),
+            Err(error) => Err((Refusal::ForNow, error.to_string())),
         }
     }
 }
@@ -102,7 +105,7 @@ impl<'a> Place<'a> {
         &self,
         me: Node,
         peers: &'a HashMap<Node, Process>,
-        own: &'a mut VecDeque<Vec<u8>>,
+        own: &'a mut VecDeque<Arc<Vec<u8>>>,
     ) -> Way<'a> {
         Way {
             me,

@@ -21,7 +21,7 @@ pub(super) fn of_cluster(view: &ClusterView, libraries: &Libraries) -> Vec<InfoF
     let sum =
         |of: fn(&gears_core::cluster::PeerView) -> u64| peers().map(|(peer, _)| of(peer)).sum();
     let up = peers().filter(|(peer, _)| peer.process.is_some()).count();
-    let received = peers().map(|(_, received)| received.messages).sum();
+    let received = peers().map(|(_, received)| received.messages()).sum();
     let mut fields = vec![
         InfoField::Number("cluster_topology_epoch", view.epoch),
         InfoField::Number("cluster_peers", view.peers.len() as u64),
@@ -46,7 +46,7 @@ pub(super) fn of_cluster(view: &ClusterView, libraries: &Libraries) -> Vec<InfoF
             ("queue_messages", peer.queue_messages.to_string()),
             ("queue_bytes", peer.queue_bytes.to_string()),
             ("sent_messages", peer.sent_messages.to_string()),
-            ("received_messages", received.messages.to_string()),
+            ("received_messages", received.messages().to_string()),
             ("connections", peer.connections.to_string()),
             (
                 "libraries",

@@ -1,11 +1,12 @@
 //! The module's sections of the server's INFO.
 
-use super::{callbacks, cluster, consumers, triggers};
+use super::{callbacks, cluster, consumers, remote as remote_functions, triggers};
 use crate::calls::FunctionCalls;
 use crate::cluster::ClusterView;
 use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
+use crate::remote::RemoteFigures;
 use crate::server::{InfoField, InfoSection};
 use gears_core::delivery::Delivery;
 
@@ -17,6 +18,7 @@ pub(crate) fn sections(
     calls: &FunctionCalls,
     limit: usize,
     nodes: Option<&ClusterView>,
+    remote: &RemoteFigures,
 ) -> Vec<InfoSection> {
     let registry = libraries.all();
     let of_libraries = OfLibraries::new(&registry, calls);
@@ -40,6 +42,8 @@ pub(crate) fn sections(
         section("consumers", consumers),
         section("triggers", triggers::of_triggers(&registry, dispatcher)),
     ];
+    let remote = remote_functions::of_remote_functions(&registry, remote);
+    sections.push(section("remote_functions", remote));
     sections.extend(nodes.map(|nodes| section("cluster", cluster::of_cluster(nodes, libraries))));
     sections
 }

@@ -8,6 +8,7 @@ mod errors;
 mod figure;
 mod info;
 mod options;
+mod remote;
 mod triggers;
 
 pub(crate) use callbacks::{figures, figures_of, running_or_paused};

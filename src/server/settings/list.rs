@@ -149,7 +149,8 @@ pub(super) static REMOTE_TASK_MAX_SIZE: Setting = Setting::new(
 
 pub(super) static CLUSTER_MESSAGE_SIZE: Setting = Setting::new(
     "cluster-message-size",
-    64 * MEGABYTE,
+    // What a call carries at most, with names, a key, and the text of an error.
+    65 * MEGABYTE,
     CLUSTER_MEMORY,
     CONFIG_MEMORY,
 );

@@ -4,6 +4,7 @@
 //! of the other kind.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::decision::Ticket;
 use super::frame::{CHUNK, Frame, Topic};
@@ -17,7 +18,8 @@ struct Message {
     topic: Topic,
     /// Which one of its connection.
     number: u64,
-    bytes: Vec<u8>,
+    /// Who sent it may keep it too: large ones are there once.
+    bytes: Arc<Vec<u8>>,
 }
 
 impl Message {
@@ -82,7 +84,8 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Takes a message. It must be of fewer than 2³² bytes.
-    pub fn push(&mut self, ticket: Ticket, topic: Topic, bytes: Vec<u8>) {
+    pub fn push(&mut self, ticket: Ticket, topic: Topic, bytes: impl Into<Arc<Vec<u8>>>) {
+        let bytes = bytes.into();
         debug_assert!(
             u32::try_from(bytes.len()).is_ok(),
             "bounded by whoever sends"

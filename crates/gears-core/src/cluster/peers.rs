@@ -368,23 +368,34 @@ impl Peers {
     /// # Errors
     /// Why it is not taken.
     pub fn send(&mut self, node: NodeId, bytes: usize) -> Result<(Connection, Ticket), NotSent> {
-        let Limits { message, queue } = self.limits;
+        let connection = self.room_for(node, bytes)?;
         let peer = self.others.get_mut(&node).ok_or(NotSent::NoSuchNode)?;
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        peer.tickets.insert(ticket, bytes);
+        peer.queued += bytes;
+        Ok((connection, ticket))
+    }
+
+    /// Whether a message of so many bytes would be taken; gives the connection that would carry it.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn room_for(&self, node: NodeId, bytes: usize) -> Result<Connection, NotSent> {
+        let Limits { message, queue } = self.limits;
+        let peer = self.others.get(&node).ok_or(NotSent::NoSuchNode)?;
         let State::Up(connection, _) = peer.state else {
             return Err(NotSent::NotConnected);
         };
         if bytes > message {
             return Err(NotSent::TooLarge(message));
         }
-        // An empty queue takes any message that may be sent at all.
-        if peer.queued > 0 && peer.queued.saturating_add(bytes) > queue {
+        // With half of the queue free, any message is taken that may be sent at all: one that is larger
+        // than the queue must not wait for a moment at which no other does.
+        if peer.queued > queue / 2 && peer.queued.saturating_add(bytes) > queue {
             return Err(NotSent::QueueFull(queue));
         }
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
-        peer.tickets.insert(ticket, bytes);
-        peer.queued += bytes;
-        Ok((connection, ticket))
+        Ok(connection)
     }
 
     /// The process of a peer that takes messages; `None` where it takes none.

@@ -76,6 +76,7 @@ pub(crate) fn install(scope: &mut v8::PinScope) -> Result<(), Thrown> {
         make_async_client: helper("make_async_client")?,
         make_error: helper("make_error")?,
         make_remote_error: helper("make_remote_error")?,
+        cause_of: helper("cause_of")?,
         restore_error: helper("restore_error")?,
         tag: helper("tag")?,
         allocate: helper("allocate")?,

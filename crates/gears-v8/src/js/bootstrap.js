@@ -138,14 +138,25 @@
   defineProperty(RedisError.prototype, "name", { value: "RedisError", configurable: true });
   const make_error = (text) => new RedisError(text);
   // Why there is no result of a call on another shard. Where its function has thrown, that is its error.
+  let cause_of;
   class RemoteError extends Error {
+    // What it was made of, whatever scripts do with it.
+    #told;
+    constructor(text, told) {
+      super(text);
+      this.#told = told;
+    }
     toString() {
       return this.message;
     }
+    static {
+      cause_of = (value) => (typeof value === "object" && value !== null && #told in value ? value.#told : undefined);
+    }
   }
   defineProperty(RemoteError.prototype, "name", { value: "RemoteError", configurable: true });
-  const make_remote_error = (text, code, may_have_run, shard, stack) => {
-    const error = new RemoteError(text);
+  const make_remote_error = (text, code, may_have_run, shard, stack, cause) => {
+    const error = new RemoteError(text, { message: text, code, may_have_run, shard, cause });
+    if (cause !== undefined) defineProperty(error, "cause", { value: cause, writable: true, configurable: true });
     if (code !== undefined) error.code = code;
     error.may_have_run = may_have_run;
     if (shard !== undefined) error.shard = shard;
@@ -598,6 +609,6 @@
 
   return {
     allocate, call_consumer, call_batch, call_trigger, call_with, call_pre_hook, call_function, run_task,
-    make_async_client, make_error, make_remote_error, restore_error, tag, close, is_locked, execute, atomic,
+    make_async_client, make_error, make_remote_error, cause_of, restore_error, tag, close, is_locked, execute, atomic,
   };
 })

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::RemoteErrorCode;
+
 /// What a script threw, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
@@ -16,6 +18,8 @@ pub struct ScriptError {
     pub fatal: bool,
     /// The exception itself, cloned, where it goes to another isolate.
     pub thrown: Option<Arc<[u8]>>,
+    /// What the other isolate is told besides, where that is not the exception itself.
+    pub remote_code: Option<RemoteErrorCode>,
 }
 
 impl ScriptError {
@@ -28,6 +32,7 @@ impl ScriptError {
             retry_after_ms: None,
             fatal: false,
             thrown: None,
+            remote_code: None,
         }
     }
 

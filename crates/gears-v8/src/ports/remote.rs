@@ -58,6 +58,10 @@ pub enum RemoteErrorCode {
     Timeout,
     /// The shard that had it is gone.
     ShardFailed,
+    /// It has thrown what cannot come as it is.
+    Thrown,
+    /// It was begun with, and has no result that could come.
+    NoResult,
 }
 
 impl RemoteErrorCode {
@@ -68,6 +72,8 @@ impl RemoteErrorCode {
             Self::NotSent => "not_sent",
             Self::Timeout => "timeout",
             Self::ShardFailed => "shard_failed",
+            Self::Thrown => "thrown",
+            Self::NoResult => "no_result",
         }
     }
 }
@@ -77,13 +83,14 @@ impl RemoteErrorCode {
 pub struct RemoteError {
     /// In words.
     pub text: String,
-    /// What is known of it; `None` where the function has thrown.
+    /// What is known of it; `None` where the function has thrown what comes as it is.
     pub code: Option<RemoteErrorCode>,
     /// Whether the function may have run.
     pub may_have_run: bool,
     /// Where the function has thrown.
     pub stack: Option<String>,
-    /// What it has thrown, cloned, where that is possible.
+    /// What it has thrown, cloned, where that is possible; with the code that says so, what is known of
+    /// the cause of that.
     pub thrown: Option<Arc<[u8]>>,
 }
 

@@ -1,9 +1,10 @@
 //! Calls into a library, what comes of them at once, and of the promises that they leave.
 
-use crate::ports::{Outcome, Reply, ScriptError, SettledPromise};
+use crate::ports::{Outcome, RemoteErrorCode, Reply, ScriptError, SettledPromise};
 
 use crate::api::v1::batch_result;
 use crate::convert::{clone, reply};
+use crate::program::remote;
 use crate::runtime::callback::callback;
 use crate::runtime::run;
 use crate::runtime::text;
@@ -43,7 +44,10 @@ impl Wants {
             Self::BatchResult => batch_result::of_result(scope, value),
             Self::Clone => match cloned(scope, value) {
                 Ok(bytes) => Outcome::Done(Reply::Bulk(bytes)),
-                Err(error) => Outcome::Failed(error),
+                Err(error) => Outcome::Failed(ScriptError {
+                    remote_code: Some(RemoteErrorCode::NoResult),
+                    ..error
+                }),
             },
             Self::Reply => match reply::of_value(scope, value, bytes) {
                 Ok(reply) => Outcome::Done(reply),
@@ -56,12 +60,26 @@ impl Wants {
     fn error(self, scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
         match self {
             Self::BatchResult => batch_result::of_error(scope, thrown),
-            Self::Clone => ScriptError {
-                thrown: cloned(scope, thrown).ok().map(Into::into),
-                ..text::describe(scope, thrown)
-            },
+            Self::Clone => for_another_isolate(scope, thrown),
             Self::Nothing | Self::Reply => text::describe(scope, thrown),
         }
+    }
+}
+
+/// What was thrown, for the isolate that called. An error about a further call says there no more that
+/// *this* call was not sent, or whatever else its code says: so it goes along as the cause of one that
+/// says that this one has thrown.
+fn for_another_isolate(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -> ScriptError {
+    let cause = remote::cause(scope, thrown);
+    let bytes = match cause {
+        Some(cause) => cloned(scope, cause),
+        None => cloned(scope, thrown),
+    };
+    let is_itself = cause.is_none() && bytes.is_ok();
+    ScriptError {
+        thrown: bytes.ok().map(Into::into),
+        remote_code: (!is_itself).then_some(RemoteErrorCode::Thrown),
+        ..text::describe(scope, thrown)
     }
 }
 

@@ -21,7 +21,12 @@ const ONE_BY_ONE: u32 = 3;
 
 impl V8Session<'_, '_, '_> {
     pub(super) fn call_remote_watched(&mut self, call: &RemoteInvocation<'_>) -> Outcome {
-        let failed = |message: &str| Outcome::Failed(ScriptError::new(message));
+        let failed = |message: &str| {
+            Outcome::Failed(ScriptError {
+                remote_code: Some(RemoteErrorCode::NotSent),
+                ..ScriptError::new(message)
+            })
+        };
         if call.arguments.len() > self.isolate_limits.memory / 4 {
             return failed("ERR the arguments do not fit into the library's memory");
         }
@@ -97,19 +102,20 @@ impl V8Session<'_, '_, '_> {
         let settled = (|| {
             if is_too_large {
                 let text = "ERR the results do not fit into the library's memory";
-                return Ok((reject, plain_error(scope, text)));
+                return Ok((reject, no_result(scope, helpers, "", text)?));
             }
             if came.of_all_shards {
                 return Ok((resolve, lists(scope, helpers, &came.outcomes)?));
             }
-            Ok(match came.outcomes.first() {
-                Some(one) => match value_of(scope, helpers, one) {
-                    Ok(value) => (resolve, value),
-                    Err(Some(error)) => (reject, error),
-                    Err(None) => return Err(Thrown),
-                },
-                None => (reject, plain_error(scope, "ERR nothing came of the call")),
-            })
+            let Some(one) = came.outcomes.first() else {
+                let text = "ERR nothing came of the call";
+                return Ok((reject, no_result(scope, helpers, "", text)?));
+            };
+            match value_of(scope, helpers, one) {
+                Ok(value) => Ok((resolve, value)),
+                Err(Some(error)) => Ok((reject, error)),
+                Err(None) => Err(Thrown),
+            }
         })();
         let (settle, value) = settled.unwrap_or_else(|Thrown| {
             let thrown = scope.exception();
@@ -141,9 +147,20 @@ fn read_list<'s>(
     v8::Local::<v8::Array>::try_from(value).ok()
 }
 
-fn plain_error<'s>(scope: &v8::PinScope<'s, '_>, text: &str) -> v8::Local<'s, v8::Value> {
-    let text = text::short(scope, text);
-    v8::Exception::error(scope, text)
+/// The error where what came cannot be had.
+fn no_result<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    helpers: &Helpers,
+    shard: &str,
+    text: &str,
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
+    let error = RemoteError {
+        text: text.to_owned(),
+        code: Some(RemoteErrorCode::NoResult),
+        may_have_run: true,
+        ..RemoteError::default()
+    };
+    remote_error(scope, helpers, shard, &error, None)
 }
 
 type Helpers = crate::runtime::helpers::Helpers;
@@ -157,18 +174,15 @@ fn value_of<'s>(
 ) -> Result<v8::Local<'s, v8::Value>, Option<v8::Local<'s, v8::Value>>> {
     let error = match &one.outcome {
         Ok(bytes) => {
-            return match read_thrown(scope, bytes) {
-                Some(value) => Ok(value),
-                None => Err(Some(plain_error(
-                    scope,
-                    "ERR the result of the remote function cannot be read",
-                ))),
-            };
+            let text = "ERR the result of the remote function cannot be read";
+            return read_thrown(scope, bytes)
+                .ok_or_else(|| no_result(scope, helpers, &one.shard, text).ok());
         }
         Err(error) => error,
     };
     let thrown = error.thrown.as_ref();
-    if let Some(mut value) = thrown.and_then(|bytes| read_thrown(scope, bytes)) {
+    let thrown = thrown.and_then(|bytes| read_thrown(scope, bytes));
+    if let Some(mut value) = thrown.filter(|_| error.code.is_none()) {
         if value.is_native_error() {
             let restore = v8::Local::new(scope, &helpers.restore_error);
             let nothing = v8::undefined(scope).into();
@@ -181,7 +195,20 @@ fn value_of<'s>(
         }
         return Err(Some(value));
     }
-    Err(remote_error(scope, helpers, &one.shard, error).ok())
+    Err(remote_error(scope, helpers, &one.shard, error, thrown).ok())
+}
+
+/// What is known of an error that is one about a further call: a plain object, which can be cloned.
+pub(super) fn cause<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    thrown: v8::Local<v8::Value>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    let helpers = run::helpers(scope)?;
+    v8::tc_scope!(let scope, scope);
+    let cause_of = v8::Local::new(scope, &helpers.cause_of);
+    let nothing = v8::undefined(scope).into();
+    let cause = cause_of.call(scope, nothing, &[thrown])?;
+    (!cause.is_undefined()).then_some(cause)
 }
 
 fn remote_error<'s>(
@@ -189,6 +216,7 @@ fn remote_error<'s>(
     helpers: &Helpers,
     shard: &str,
     error: &RemoteError,
+    cause: Option<v8::Local<'s, v8::Value>>,
 ) -> Result<v8::Local<'s, v8::Value>, Thrown> {
     let text_or_nothing = |text: Option<&str>| -> v8::Local<'s, v8::Value> {
         match text.and_then(|text| v8::String::new(scope, text)) {
@@ -202,6 +230,7 @@ fn remote_error<'s>(
         v8::Boolean::new(scope, error.may_have_run).into(),
         text_or_nothing(Some(shard).filter(|shard| !shard.is_empty())),
         text_or_nothing(error.stack.as_deref()),
+        cause.unwrap_or_else(|| v8::undefined(scope).into()),
     ];
     let make = v8::Local::new(scope, &helpers.make_remote_error);
     let nothing = v8::undefined(scope).into();

@@ -23,8 +23,10 @@ pub(crate) struct Helpers {
     pub(crate) make_async_client: v8::Global<v8::Function>,
     /// `make_error(text)`: a Redis error.
     pub(crate) make_error: v8::Global<v8::Function>,
-    /// `make_remote_error(text, code, may_have_run, shard, stack)`
+    /// `make_remote_error(text, code, may_have_run, shard, stack, cause)`
     pub(crate) make_remote_error: v8::Global<v8::Function>,
+    /// `cause_of(thrown)`: what such an error says, as a plain object; nothing of any other.
+    pub(crate) cause_of: v8::Global<v8::Function>,
     /// `restore_error(error, text)`: a cloned error with the name it had.
     pub(crate) restore_error: v8::Global<v8::Function>,
     /// `tag(value, type, format)`: the value with what kind of reply it was.

@@ -2,98 +2,204 @@
 //!
 //! A call is known by its caller's process and its number there, until its caller has taken how it
 //! ended, or some time after it must have given up. So one that comes again is not run again.
+//!
+//! What is kept of a call is bounded, whatever the function does: once its time is over nobody waits
+//! for its result, which is dropped; that it was there is known a little longer. How many there are,
+//! and what they take, is bounded too: what finds no place is refused, and has not run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Milliseconds behind a call's time after which its caller has certainly given up: the time runs from
+/// when the call came, which is later than when it was sent.
+const GRACE_MS: u64 = 1000;
 
 /// Milliseconds for which a call is known after its time is over: what was sent before may still be on
 /// its way.
 const KNOWN_MS: u64 = 60_000;
 
+/// Time that goes by between two looks counts up to so many milliseconds. A process that was stopped
+/// finds messages when it goes on that came before and while it was: none of their calls may be
+/// forgotten by then.
+const STEP_MS: u64 = 1000;
+
 /// A call: the node, its process, and the call's number there.
 pub type IncomingKey<N, P> = (N, P, u64);
+
+/// What there may be at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Calls that are known.
+    pub calls: usize,
+    /// Bytes of the arguments of those that run, or wait for that.
+    pub arguments: usize,
+    /// Bytes of results that their callers have not taken.
+    pub results: usize,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Calls that run, or wait for that, and whose time is not over.
+    pub running: usize,
+    /// Bytes of their arguments.
+    pub arguments: usize,
+    /// Calls that are known, also such as have ended.
+    pub known: usize,
+    /// Bytes of results that their callers have not taken.
+    pub results: usize,
+}
 
 /// What is to be done with a call that has come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is new: it is to be run, or to be refused.
     Run,
-    /// It runs.
+    /// It runs, or has run; how it ended will be told, or cannot be any more.
     Runs,
     /// It has ended: that is to be told again.
-    Ended(Vec<u8>),
+    Ended(Arc<Vec<u8>>),
+    /// It is new, and finds no place: it is to be refused for now, for this reason.
+    Full(&'static str),
+}
+
+#[derive(Debug)]
+enum State {
+    /// It has arguments of so many bytes.
+    Runs(usize),
+    /// How it ended, as the message that tells it.
+    Ended(Arc<Vec<u8>>),
+    /// Its time is over: nobody waits for it.
+    Over,
 }
 
 #[derive(Debug)]
 struct Known {
-    /// How it ended, as the message that tells it.
-    ended: Option<Vec<u8>>,
-    until_ms: u64,
+    state: State,
+    /// The attempt that came last.
+    attempt: u32,
+    /// When it is looked at next.
+    next_ms: u64,
 }
 
 /// The calls that other nodes made here.
 #[derive(Debug)]
 pub struct Incoming<N, P> {
+    bounds: Bounds,
     known: BTreeMap<IncomingKey<N, P>, Known>,
-    /// When they are forgotten.
+    /// When their time is over, and when they are forgotten, in the time of this process.
     times: BTreeSet<(u64, IncomingKey<N, P>)>,
-}
-
-impl<N, P> Default for Incoming<N, P> {
-    fn default() -> Self {
-        Self {
-            known: BTreeMap::new(),
-            times: BTreeSet::new(),
-        }
-    }
+    figures: Figures,
+    /// When was looked last, and what the time of this process was then.
+    looked_ms: u64,
+    own_ms: u64,
 }
 
 impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
-    /// How many are known.
+    /// None has come.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.known.len()
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            known: BTreeMap::new(),
+            times: BTreeSet::new(),
+            figures: Figures::default(),
+            looked_ms: 0,
+            own_ms: 0,
+        }
     }
 
-    /// Whether none is.
+    /// The time of this process, which goes by while it is not stopped.
+    fn own_time(&mut self, now_ms: u64) -> u64 {
+        let step = now_ms.saturating_sub(self.looked_ms).min(STEP_MS);
+        self.looked_ms = self.looked_ms.max(now_ms);
+        self.own_ms += step;
+        self.own_ms
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            known: self.known.len(),
+            ..self.figures
+        }
+    }
+
+    /// Whether none is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// A call has come that has so many milliseconds left.
+    /// A call has come, with arguments of so many bytes, that has so many milliseconds left.
     pub fn on_request(
         &mut self,
         now_ms: u64,
         key: &IncomingKey<N, P>,
+        attempt: u32,
         remaining_ms: u64,
+        arguments: usize,
     ) -> Verdict {
-        if let Some(known) = self.known.get(key) {
-            return match &known.ended {
-                Some(ended) => Verdict::Ended(ended.clone()),
-                None => Verdict::Runs,
+        let now_ms = self.own_time(now_ms);
+        if let Some(known) = self.known.get_mut(key) {
+            known.attempt = known.attempt.max(attempt);
+            return match &known.state {
+                State::Ended(ended) => Verdict::Ended(Arc::clone(ended)),
+                State::Runs(_) | State::Over => Verdict::Runs,
             };
         }
-        let until_ms = now_ms.saturating_add(remaining_ms).saturating_add(KNOWN_MS);
-        self.times.insert((until_ms, key.clone()));
-        let ended = None;
-        self.known.insert(key.clone(), Known { ended, until_ms });
+        if self.known.len() >= self.bounds.calls {
+            return Verdict::Full("too many calls of other shards are known here");
+        }
+        let bytes = self.figures.arguments.saturating_add(arguments);
+        // One is always let in: it may be larger than all there is.
+        if self.figures.arguments > 0 && bytes > self.bounds.arguments {
+            return Verdict::Full(
+                "the arguments of calls of other shards take too much memory here",
+            );
+        }
+        self.figures.arguments = bytes;
+        self.figures.running += 1;
+        let next_ms = now_ms.saturating_add(remaining_ms).saturating_add(GRACE_MS);
+        self.times.insert((next_ms, key.clone()));
+        let known = Known {
+            state: State::Runs(arguments),
+            attempt,
+            next_ms,
+        };
+        self.known.insert(key.clone(), known);
         Verdict::Run
     }
 
-    /// A call was refused, or is late: it has not run. It may come again.
-    pub fn refuse(&mut self, key: &IncomingKey<N, P>) {
+    /// A call was refused, or is late: it has not run. It may come again. Gives the attempt that this is
+    /// the answer to; nothing where nobody waits for it any more.
+    pub fn refuse(&mut self, key: &IncomingKey<N, P>) -> Option<u32> {
+        let attempt = self.known.get(key)?.attempt;
         self.forget(key);
+        Some(attempt)
     }
 
-    /// A call has ended; `message` tells it. False where nobody waits for that any more.
-    pub fn end(&mut self, key: &IncomingKey<N, P>, message: Vec<u8>) -> bool {
-        match self.known.get_mut(key) {
-            Some(known) => {
-                known.ended = Some(message);
-                true
-            }
-            None => false,
-        }
+    /// Whether there is room for a result of so many bytes.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        let results = self.figures.results;
+        results == 0 || results.saturating_add(bytes) <= self.bounds.results
+    }
+
+    /// A call has ended; `message` tells it. Gives what is to be sent; nothing where nobody waits for it
+    /// any more.
+    pub fn end(&mut self, key: &IncomingKey<N, P>, message: Vec<u8>) -> Option<Arc<Vec<u8>>> {
+        let known = self.known.get_mut(key)?;
+        let State::Runs(arguments) = known.state else {
+            return None;
+        };
+        let message = Arc::new(message);
+        known.state = State::Ended(Arc::clone(&message));
+        self.figures.running -= 1;
+        self.figures.arguments -= arguments;
+        self.figures.results += message.len();
+        Some(message)
     }
 
     /// The caller knows how it ended.
@@ -102,38 +208,69 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     }
 
     /// A node can be reached again; gives the messages about calls that have ended and that it may not
-    /// have heard of. Another process of it knows nothing of the calls of the one before.
-    pub fn on_peer_up(&mut self, node: &N, process: &P) -> Vec<Vec<u8>> {
-        let others: Vec<_> = self
-            .known
-            .iter()
-            .filter(|((of, by, _), known)| of == node && by != process && known.ended.is_some())
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in others {
-            self.forget(&key);
+    /// have heard of. Another process of it knows nothing of the calls of the one before, and waits
+    /// for none of them.
+    pub fn on_peer_up(&mut self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
+        let of_node = self.known.iter().filter(|((of, ..), _)| of == node);
+        let (mut others, mut ended) = (Vec::new(), Vec::new());
+        for (key, known) in of_node {
+            if key.1 != *process {
+                others.push(key.clone());
+            } else if let State::Ended(message) = &known.state {
+                ended.push(Arc::clone(message));
+            }
         }
-        self.known
-            .iter()
-            .filter(|((of, by, _), _)| of == node && by == process)
-            .filter_map(|(_, known)| known.ended.clone())
-            .collect()
+        for key in others {
+            self.leave(&key);
+        }
+        ended
     }
 
-    /// Forgets what is of no use any more.
+    /// Looks at the calls whose time is over, and forgets those that are of no use any more.
     pub fn sweep(&mut self, now_ms: u64) {
-        while let Some((until_ms, _)) = self.times.first()
-            && *until_ms <= now_ms
+        let now_ms = self.own_time(now_ms);
+        while let Some((next_ms, _)) = self.times.first()
+            && *next_ms <= now_ms
         {
-            if let Some((_, key)) = self.times.pop_first() {
+            let Some((_, key)) = self.times.pop_first() else {
+                return;
+            };
+            let Some(known) = self.known.get_mut(&key) else {
+                continue;
+            };
+            if matches!(known.state, State::Over) {
                 self.known.remove(&key);
+                continue;
             }
+            known.next_ms = known.next_ms.saturating_add(KNOWN_MS - GRACE_MS);
+            self.times.insert((known.next_ms, key.clone()));
+            self.leave(&key);
+        }
+    }
+
+    /// Nobody waits for how that call ends, or ended. That it is there stays known for some time.
+    fn leave(&mut self, key: &IncomingKey<N, P>) {
+        if let Some(known) = self.known.get_mut(key) {
+            let state = std::mem::replace(&mut known.state, State::Over);
+            self.give_back(&state);
         }
     }
 
     fn forget(&mut self, key: &IncomingKey<N, P>) {
         if let Some(known) = self.known.remove(key) {
-            self.times.remove(&(known.until_ms, key.clone()));
+            self.times.remove(&(known.next_ms, key.clone()));
+            self.give_back(&known.state);
+        }
+    }
+
+    fn give_back(&mut self, state: &State) {
+        match state {
+            State::Runs(arguments) => {
+                self.figures.running -= 1;
+                self.figures.arguments -= arguments;
+            }
+            State::Ended(message) => self.figures.results -= message.len(),
+            State::Over => {}
         }
     }
 }
@@ -142,48 +279,133 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds {
+        calls: 3,
+        arguments: 100,
+        results: 100,
+    };
+
     fn incoming() -> Incoming<u8, u8> {
-        Incoming::default()
+        Incoming::new(BOUNDS)
+    }
+
+    fn ended(text: &[u8]) -> Verdict {
+        Verdict::Ended(Arc::new(text.to_vec()))
     }
 
     #[test]
     fn a_call_that_comes_again_is_not_run_again() {
         let mut calls = incoming();
         let key = (1, 1, 7);
-        assert_eq!(calls.on_request(0, &key, 100), Verdict::Run);
-        assert_eq!(calls.on_request(1, &key, 99), Verdict::Runs);
-        assert!(calls.end(&key, b"end".to_vec()));
+        assert_eq!(calls.on_request(0, &key, 1, 100, 10), Verdict::Run);
+        assert_eq!(calls.on_request(1, &key, 2, 99, 10), Verdict::Runs);
         assert_eq!(
-            calls.on_request(2, &key, 98),
-            Verdict::Ended(b"end".to_vec())
+            calls.end(&key, b"end".to_vec()),
+            Some(Arc::new(b"end".to_vec()))
         );
-        assert_eq!(calls.on_request(2, &(1, 2, 7), 98), Verdict::Run);
+        assert_eq!(calls.end(&key, b"again".to_vec()), None);
+        assert_eq!(calls.on_request(2, &key, 3, 98, 10), ended(b"end"));
+        assert_eq!(calls.on_request(2, &(1, 2, 7), 1, 98, 10), Verdict::Run);
         calls.on_taken(&key);
-        calls.refuse(&(1, 2, 7));
+        assert_eq!(calls.refuse(&(1, 2, 7)), Some(1));
         assert!(calls.is_empty());
+        assert_eq!(calls.figures(), Figures::default());
+    }
+
+    #[test]
+    fn a_call_that_is_late_is_refused_by_its_last_attempt() {
+        let mut calls = incoming();
+        let key = (1, 1, 7);
+        calls.on_request(0, &key, 1, 100, 0);
+        calls.on_request(0, &key, 3, 100, 0);
+        calls.on_request(0, &key, 2, 100, 0);
+        assert_eq!(calls.refuse(&key), Some(3));
+        assert_eq!(calls.refuse(&key), None);
     }
 
     #[test]
     fn ends_are_told_again_to_the_process_that_asked_and_to_no_other() {
         let mut calls = incoming();
         for process in [1, 2] {
-            calls.on_request(0, &(1, process, 7), 100);
+            calls.on_request(0, &(1, process, 7), 1, 100, 0);
             calls.end(&(1, process, 7), vec![process]);
         }
-        calls.on_request(0, &(1, 2, 8), 100);
-        assert_eq!(calls.on_peer_up(&1, &2), [vec![2]]);
-        assert_eq!(calls.on_peer_up(&1, &1), [[0u8; 0]; 0]);
-        assert_eq!(calls.len(), 1, "what runs is known until it has ended");
+        calls.on_request(0, &(1, 2, 8), 1, 100, 0);
+        assert_eq!(calls.on_peer_up(&1, &2), [Arc::new(vec![2])]);
+        assert_eq!(calls.figures().results, 1);
+        assert_eq!(calls.on_peer_up(&1, &3), []);
+        assert_eq!(calls.end(&(1, 2, 8), vec![8]), None, "its caller is gone");
+        let known = Figures {
+            known: 3,
+            ..Figures::default()
+        };
+        assert_eq!(calls.figures(), known, "what ran must not run again");
+    }
+
+    /// Goes on to that time, in steps.
+    fn sweep_until(calls: &mut Incoming<u8, u8>, now_ms: u64) {
+        for at in (calls.looked_ms..now_ms).step_by(500) {
+            calls.sweep(at);
+        }
+        calls.sweep(now_ms);
     }
 
     #[test]
-    fn calls_are_forgotten_some_time_after_their_own() {
+    fn once_a_calls_time_is_over_only_that_it_was_there_is_known_and_not_for_long() {
         let mut calls = incoming();
-        calls.on_request(0, &(1, 1, 7), 100);
-        calls.sweep(100 + KNOWN_MS - 1);
-        assert_eq!(calls.len(), 1);
-        calls.sweep(100 + KNOWN_MS);
+        calls.on_request(0, &(1, 1, 7), 1, 100, 10);
+        calls.on_request(0, &(1, 1, 8), 1, 100, 20);
+        calls.end(&(1, 1, 8), vec![0; 5]);
+        sweep_until(&mut calls, 100 + GRACE_MS - 1);
+        let all = Figures {
+            running: 1,
+            arguments: 10,
+            known: 2,
+            results: 5,
+        };
+        assert_eq!(calls.figures(), all);
+        sweep_until(&mut calls, 100 + GRACE_MS);
+        let known = Figures {
+            known: 2,
+            ..Figures::default()
+        };
+        assert_eq!(calls.figures(), known);
+        assert_eq!(calls.on_request(1500, &(1, 1, 7), 2, 1, 10), Verdict::Runs);
+        assert_eq!(calls.end(&(1, 1, 7), Vec::new()), None);
+        sweep_until(&mut calls, 100 + KNOWN_MS - 1);
+        assert_eq!(calls.figures(), known);
+        sweep_until(&mut calls, 100 + KNOWN_MS);
         assert!(calls.is_empty());
-        assert!(!calls.end(&(1, 1, 7), Vec::new()));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_knows_what_it_knew() {
+        let mut calls = incoming();
+        let key = (1, 1, 7);
+        calls.on_request(0, &key, 1, 100, 10);
+        calls.end(&key, Vec::new());
+        calls.sweep(3_600_000);
+        assert_ne!(calls.on_request(3_600_001, &key, 2, 100, 10), Verdict::Run);
+        sweep_until(&mut calls, 3_600_000 + 100 + KNOWN_MS);
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn what_finds_no_place_is_refused_and_one_is_always_let_in() {
+        let mut calls = incoming();
+        assert_eq!(calls.on_request(0, &(1, 1, 1), 1, 100, 101), Verdict::Run);
+        let full = calls.on_request(0, &(1, 1, 2), 1, 100, 1);
+        assert!(matches!(full, Verdict::Full(why) if why.contains("memory")));
+        assert!(calls.has_room_for(101));
+        calls.end(&(1, 1, 1), vec![0; 60]);
+        assert!(calls.has_room_for(40) && !calls.has_room_for(41));
+        for number in [2, 3] {
+            assert_eq!(
+                calls.on_request(0, &(1, 1, number), 1, 100, 50),
+                Verdict::Run
+            );
+        }
+        let full = calls.on_request(0, &(1, 1, 4), 1, 100, 0);
+        assert!(matches!(full, Verdict::Full(why) if why.contains("too many")));
     }
 }

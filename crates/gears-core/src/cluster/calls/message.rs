@@ -3,6 +3,8 @@
 //! A byte with the version, the length of the head (4 bytes, little-endian), the head in the form of
 //! postcard, and behind it what may be large, as it is: the arguments, or the result.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -10,14 +12,14 @@ use thiserror::Error;
 const VERSION: u8 = 1;
 /// Bytes before the head.
 const START: usize = 5;
-/// Bytes of a head: names and a key, or the text and stack of an error.
-const HEAD_MAX: usize = 1 << 20;
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Which one of its caller's process.
     pub id: u64,
+    /// How often it was sent, with this. Answers are about one attempt.
+    pub attempt: u32,
     /// Milliseconds that are left of its time.
     pub remaining_ms: u64,
     /// The library's name.
@@ -45,14 +47,30 @@ pub enum Refusal {
     ForGood,
 }
 
-/// What a function has thrown.
+/// Why a call that was begun with ended without a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ThrownKind {
+    /// The function has thrown what comes along.
+    #[default]
+    Value,
+    /// The function has thrown what cannot come along as it is: what does is about it.
+    Other,
+    /// There is no result that could be sent: the function was ended, or has given what cannot be.
+    NoResult,
+    /// The function was not called.
+    NotRun,
+}
+
+/// What a function has thrown, or why it has no result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thrown {
+    /// Which of both.
+    pub kind: ThrownKind,
     /// As text.
     pub text: String,
     /// Where.
     pub stack: Option<String>,
-    /// The exception itself, where it can be sent.
+    /// The exception itself, or what is known of it, where it can be sent.
     pub value: Option<Vec<u8>>,
 }
 
@@ -74,11 +92,15 @@ pub enum Message {
     Accepted {
         /// The call.
         id: u64,
+        /// Which attempt this answers.
+        attempt: u32,
     },
     /// It has not run, and will not.
     Refused {
         /// The call.
         id: u64,
+        /// Which attempt this answers.
+        attempt: u32,
         /// Whether it may be tried again.
         refusal: Refusal,
         /// Why.
@@ -110,77 +132,97 @@ pub enum MessageError {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Head {
+enum Head<'a> {
     Request {
         id: u64,
+        attempt: u32,
         remaining_ms: u64,
-        library: String,
-        function: String,
-        user: String,
+        library: Cow<'a, str>,
+        function: Cow<'a, str>,
+        user: Cow<'a, str>,
         db: i32,
         flags: u32,
-        key: Option<Vec<u8>>,
+        key: Option<Cow<'a, [u8]>>,
     },
-    Accepted(u64),
-    Refused(u64, Refusal, String),
+    Accepted(u64, u32),
+    Refused(u64, u32, Refusal, Cow<'a, str>),
     Done(u64),
     Thrown {
         id: u64,
-        text: String,
-        stack: Option<String>,
+        kind: ThrownKind,
+        text: Cow<'a, str>,
+        stack: Option<Cow<'a, str>>,
         has_value: bool,
     },
     Taken(u64),
+}
+
+impl Head<'_> {
+    /// With what stands behind it.
+    fn encode(&self, rest: &[u8]) -> Vec<u8> {
+        let start = vec![VERSION, 0, 0, 0, 0];
+        let mut bytes = postcard::to_extend(self, start).unwrap_or_default();
+        let length = u32::try_from(bytes.len().saturating_sub(START)).unwrap_or(u32::MAX);
+        if let Some(place) = bytes.get_mut(1..START) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        bytes.reserve_exact(rest.len());
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+}
+
+impl Request {
+    /// The message that asks for it, as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let head = Head::Request {
+            id: self.id,
+            attempt: self.attempt,
+            remaining_ms: self.remaining_ms,
+            library: Cow::Borrowed(&self.library),
+            function: Cow::Borrowed(&self.function),
+            user: Cow::Borrowed(&self.user),
+            db: self.db,
+            flags: self.flags,
+            key: self.key.as_deref().map(Cow::Borrowed),
+        };
+        head.encode(&self.arguments)
+    }
 }
 
 impl Message {
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let (head, rest): (Head, &[u8]) = match self {
-            Self::Request(request) => (
-                Head::Request {
-                    id: request.id,
-                    remaining_ms: request.remaining_ms,
-                    library: request.library.clone(),
-                    function: request.function.clone(),
-                    user: request.user.clone(),
-                    db: request.db,
-                    flags: request.flags,
-                    key: request.key.clone(),
-                },
-                &request.arguments,
-            ),
-            Self::Accepted { id } => (Head::Accepted(*id), &[]),
-            Self::Refused { id, refusal, text } => {
-                (Head::Refused(*id, *refusal, text.clone()), &[])
-            }
+        match self {
+            Self::Request(request) => request.encode(),
+            Self::Accepted { id, attempt } => Head::Accepted(*id, *attempt).encode(&[]),
+            Self::Refused {
+                id,
+                attempt,
+                refusal,
+                text,
+            } => Head::Refused(*id, *attempt, *refusal, Cow::Borrowed(text)).encode(&[]),
             Self::Ended {
                 id,
                 ended: Ended::Done(result),
-            } => (Head::Done(*id), result),
+            } => Head::Done(*id).encode(result),
             Self::Ended {
                 id,
                 ended: Ended::Thrown(thrown),
-            } => (
-                Head::Thrown {
+            } => {
+                let head = Head::Thrown {
                     id: *id,
-                    text: thrown.text.clone(),
-                    stack: thrown.stack.clone(),
+                    kind: thrown.kind,
+                    text: Cow::Borrowed(&thrown.text),
+                    stack: thrown.stack.as_deref().map(Cow::Borrowed),
                     has_value: thrown.value.is_some(),
-                },
-                thrown.value.as_deref().unwrap_or_default(),
-            ),
-            Self::Taken { id } => (Head::Taken(*id), &[]),
-        };
-        let start = vec![VERSION, 0, 0, 0, 0];
-        let mut bytes = postcard::to_extend(&head, start).unwrap_or_default();
-        let length = u32::try_from(bytes.len().saturating_sub(START)).unwrap_or(u32::MAX);
-        if let Some(place) = bytes.get_mut(1..START) {
-            place.copy_from_slice(&length.to_le_bytes());
+                };
+                head.encode(thrown.value.as_deref().unwrap_or_default())
+            }
+            Self::Taken { id } => Head::Taken(*id).encode(&[]),
         }
-        bytes.extend_from_slice(rest);
-        bytes
     }
 
     /// Of bytes.
@@ -195,9 +237,6 @@ impl Message {
             return Err(MessageError::Version(*version));
         }
         let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        if length > HEAD_MAX {
-            return Err(MessageError::Damaged);
-        }
         let (head, rest) = after
             .split_at_checked(length)
             .ok_or(MessageError::Damaged)?;
@@ -214,6 +253,7 @@ impl Message {
         match head {
             Head::Request {
                 id,
+                attempt,
                 remaining_ms,
                 library,
                 function,
@@ -223,23 +263,30 @@ impl Message {
                 key,
             } => Ok(Self::Request(Request {
                 id,
+                attempt,
                 remaining_ms,
-                library,
-                function,
-                user,
+                library: library.into_owned(),
+                function: function.into_owned(),
+                user: user.into_owned(),
                 db,
                 flags,
-                key,
+                key: key.map(Cow::into_owned),
                 arguments: rest.to_vec(),
             })),
-            Head::Accepted(id) => small(Self::Accepted { id }),
-            Head::Refused(id, refusal, text) => small(Self::Refused { id, refusal, text }),
+            Head::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
+            Head::Refused(id, attempt, refusal, text) => small(Self::Refused {
+                id,
+                attempt,
+                refusal,
+                text: text.into_owned(),
+            }),
             Head::Done(id) => Ok(Self::Ended {
                 id,
                 ended: Ended::Done(rest.to_vec()),
             }),
             Head::Thrown {
                 id,
+                kind,
                 text,
                 stack,
                 has_value,
@@ -250,8 +297,9 @@ impl Message {
                 Ok(Self::Ended {
                     id,
                     ended: Ended::Thrown(Thrown {
-                        text,
-                        stack,
+                        kind,
+                        text: text.into_owned(),
+                        stack: stack.map(Cow::into_owned),
                         value: has_value.then(|| rest.to_vec()),
                     }),
                 })
@@ -272,10 +320,16 @@ mod tests {
 
     fn request() -> impl Strategy<Value = Request> {
         let names = (".{0,9}", ".{0,9}", ".{0,9}");
-        let numbers = any::<(u64, u64, i32, u32)>();
+        let numbers = any::<(u64, u32, u64, i32, u32)>();
         (names, numbers, prop::option::of(bytes()), bytes()).prop_map(
-            |((library, function, user), (id, remaining_ms, db, flags), key, arguments)| Request {
+            |(
+                (library, function, user),
+                (id, attempt, remaining_ms, db, flags),
+                key,
+                arguments,
+            )| Request {
                 id,
+                attempt,
                 remaining_ms,
                 library,
                 function,
@@ -289,9 +343,20 @@ mod tests {
     }
 
     fn ended() -> impl Strategy<Value = Ended> {
+        let kind = prop_oneof![
+            Just(ThrownKind::Value),
+            Just(ThrownKind::Other),
+            Just(ThrownKind::NoResult),
+            Just(ThrownKind::NotRun)
+        ];
         let value = prop::option::of(bytes());
-        let thrown = (".{0,9}", prop::option::of(".{0,9}"), value);
-        let thrown = thrown.prop_map(|(text, stack, value)| Thrown { text, stack, value });
+        let thrown = (kind, ".{0,9}", prop::option::of(".{0,9}"), value);
+        let thrown = thrown.prop_map(|(kind, text, stack, value)| Thrown {
+            kind,
+            text,
+            stack,
+            value,
+        });
         prop_oneof![
             bytes().prop_map(Ended::Done),
             thrown.prop_map(Ended::Thrown)
@@ -302,11 +367,14 @@ mod tests {
         let refusal = prop_oneof![Just(Refusal::ForNow), Just(Refusal::ForGood)];
         prop_oneof![
             request().prop_map(Message::Request),
-            any::<u64>().prop_map(|id| Message::Accepted { id }),
-            (any::<u64>(), refusal, ".{0,9}").prop_map(|(id, refusal, text)| Message::Refused {
-                id,
-                refusal,
-                text
+            any::<(u64, u32)>().prop_map(|(id, attempt)| Message::Accepted { id, attempt }),
+            (any::<(u64, u32)>(), refusal, ".{0,9}").prop_map(|((id, attempt), refusal, text)| {
+                Message::Refused {
+                    id,
+                    attempt,
+                    refusal,
+                    text,
+                }
             }),
             (any::<u64>(), ended()).prop_map(|(id, ended)| Message::Ended { id, ended }),
             any::<u64>().prop_map(|id| Message::Taken { id }),

@@ -2,86 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Ended, Message, Refusal, Request, Thrown};
+use super::call::{CallEnd, Destination, NotAccepted, Wire};
+use super::message::{Ended, Refusal, Request};
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
 const FIRST_PAUSE_MS: u64 = 10;
 const LONGEST_PAUSE_MS: u64 = 200;
 /// Calls that are on their way at a time.
 const CALLS_MAX: usize = 100_000;
-
-/// Where a call is to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination<N> {
-    /// On the node that has the slot of the request's key.
-    Key,
-    /// On this shard, whichever of its nodes is the primary.
-    Shard(N),
-}
-
-/// The way to other nodes.
-pub trait Wire<N, P> {
-    /// The node that a call goes to now, and its process.
-    ///
-    /// # Errors
-    /// Why it can go nowhere.
-    fn route(&self, destination: &Destination<N>, key: Option<&[u8]>) -> Result<(N, P), String>;
-
-    /// Sends a message.
-    ///
-    /// # Errors
-    /// Why it certainly was not sent.
-    fn send(&mut self, to: &N, message: Vec<u8>) -> Result<(), String>;
-}
-
-/// How a call ended, for its caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallEnd<N> {
-    /// With a result.
-    Done {
-        /// Where it ran.
-        on: N,
-        /// The result.
-        result: Vec<u8>,
-    },
-    /// The function has thrown.
-    Thrown {
-        /// Where it ran.
-        on: N,
-        /// What.
-        thrown: Thrown,
-    },
-    /// It certainly has not run.
-    NotSent {
-        /// Where it was to run, if that is known.
-        on: Option<N>,
-        /// Why.
-        why: String,
-    },
-    /// Its time was over; it may have run, or still run.
-    Timeout {
-        /// Where.
-        on: N,
-        /// Milliseconds that it had.
-        ms: u64,
-    },
-    /// The node that had it is gone; it may have run.
-    ShardFailed {
-        /// Which one.
-        on: N,
-        /// Why.
-        why: String,
-    },
-}
-
-/// Why a call is not taken at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAccepted {
-    /// Too many are on their way.
-    TooMany,
-    /// The arguments of those that are on their way take too much memory.
-    TooLarge,
-}
 
 #[derive(Debug)]
 enum State<N, P> {
@@ -118,12 +46,16 @@ pub struct Outgoing<N, P> {
 
 impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     /// None is on its way. Their arguments may take so many bytes altogether.
+    ///
+    /// The first call has the number behind `last_id`, which is to be another one in each process of a
+    /// node: what others still have to tell the process before must not be taken for what this one
+    /// waits for.
     #[must_use]
-    pub fn new(bytes_max: usize) -> Self {
+    pub fn new(last_id: u64, bytes_max: usize) -> Self {
         Self {
             calls: BTreeMap::new(),
             times: BTreeSet::new(),
-            last_id: 0,
+            last_id,
             bytes: 0,
             bytes_max,
             ended: Vec::new(),
@@ -134,6 +66,12 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Bytes of the arguments of those that are on their way.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether none is, and of none it is still to be told how it ended.
@@ -161,7 +99,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             return Err(NotAccepted::TooLarge);
         }
         self.bytes = bytes;
-        self.last_id += 1;
+        self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
         self.times.insert((now_ms, id));
         let call = Call {
@@ -234,16 +172,16 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         };
         call.request.remaining_ms = call.until_ms.saturating_sub(now_ms);
         let key = call.request.key.as_deref();
-        let sent = wire
-            .route(&call.destination, key)
-            .map_err(|why| (None, why))
-            .and_then(|(to, process)| {
-                let message = Message::Request(call.request.clone()).encode();
-                match wire.send(&to, message) {
+        let sent = match wire.route(&call.destination, key) {
+            Err(why) => Err((Refusal::ForNow, None, why)),
+            Ok((to, process)) => {
+                call.request.attempt += 1;
+                match wire.send(&to, call.request.encode()) {
                     Ok(()) => Ok((to, process)),
-                    Err(why) => Err((Some(to), why)),
+                    Err((refusal, why)) => Err((refusal, Some(to), why)),
                 }
-            });
+            }
+        };
         match sent {
             Ok((to, process)) => {
                 call.state = State::Sent {
@@ -254,7 +192,15 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 let until_ms = call.until_ms;
                 self.look_at(id, until_ms);
             }
-            Err(why) => self.wait(now_ms, id, why),
+            Err((refusal, on, why)) => self.not_run(now_ms, id, refusal, (on, why)),
+        }
+    }
+
+    /// A call has not run.
+    fn not_run(&mut self, now_ms: u64, id: u64, refusal: Refusal, (on, why): (Option<N>, String)) {
+        match refusal {
+            Refusal::ForNow => self.wait(now_ms, id, (on, why)),
+            Refusal::ForGood => self.end(id, CallEnd::NotSent { on, why }),
         }
     }
 
@@ -304,9 +250,16 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         })
     }
 
+    /// The same, and that what it says is about what was asked last. Of what was asked before, the
+    /// opposite may be true by now: the answer to the last question is still to come.
+    fn is_about(&self, (id, attempt): (u64, u32), node: &N, process: &P) -> bool {
+        let call = self.calls.get(&id);
+        call.is_some_and(|call| call.request.attempt == attempt) && self.is_with(id, node, process)
+    }
+
     /// A node says that it has a call, and runs it.
-    pub fn on_accepted(&mut self, node: &N, process: &P, id: u64) {
-        if self.is_with(id, node, process)
+    pub fn on_accepted(&mut self, node: &N, process: &P, (id, attempt): (u64, u32)) {
+        if self.is_about((id, attempt), node, process)
             && let Some(call) = self.calls.get_mut(&id)
             && let State::Sent { accepted, .. } = &mut call.state
         {
@@ -319,17 +272,12 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         &mut self,
         now_ms: u64,
         (node, process): (&N, &P),
-        id: u64,
+        (id, attempt): (u64, u32),
         refusal: Refusal,
         why: String,
     ) {
-        if !self.is_with(id, node, process) {
-            return;
-        }
-        let on = Some(node.clone());
-        match refusal {
-            Refusal::ForNow => self.wait(now_ms, id, (on, why)),
-            Refusal::ForGood => self.end(id, CallEnd::NotSent { on, why }),
+        if self.is_about((id, attempt), node, process) {
+            self.not_run(now_ms, id, refusal, (Some(node.clone()), why));
         }
     }
 
@@ -369,9 +317,9 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 self.end(id, CallEnd::ShardFailed { on, why });
             } else if !accepted && let Some(call) = self.calls.get_mut(&id) {
                 call.request.remaining_ms = call.until_ms.saturating_sub(now_ms);
-                let message = Message::Request(call.request.clone()).encode();
+                call.request.attempt += 1;
                 // If that fails it is asked again when it is back, or its time is over.
-                let _ = wire.send(node, message);
+                let _ = wire.send(node, call.request.encode());
             }
         }
     }
@@ -411,176 +359,4 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Calls = Outgoing<u8, u8>;
-
-    /// A way to node 1, process 1, or to none.
-    struct Way {
-        to: Option<(u8, u8)>,
-        is_full: bool,
-        sent: Vec<Message>,
-    }
-
-    impl Way {
-        fn to(to: Option<(u8, u8)>) -> Self {
-            Self {
-                to,
-                is_full: false,
-                sent: Vec::new(),
-            }
-        }
-    }
-
-    impl Wire<u8, u8> for Way {
-        fn route(&self, _: &Destination<u8>, _: Option<&[u8]>) -> Result<(u8, u8), String> {
-            self.to.ok_or_else(|| "nobody has the slot".to_owned())
-        }
-
-        fn send(&mut self, _: &u8, message: Vec<u8>) -> Result<(), String> {
-            if self.is_full {
-                return Err("the queue is full".into());
-            }
-            self.sent.push(Message::decode(&message).unwrap());
-            Ok(())
-        }
-    }
-
-    fn request(arguments: &[u8]) -> Request {
-        Request {
-            id: 0,
-            remaining_ms: 0,
-            library: "lib".into(),
-            function: "f".into(),
-            user: "default".into(),
-            db: 0,
-            flags: 0,
-            key: None,
-            arguments: arguments.to_vec(),
-        }
-    }
-
-    fn begin(calls: &mut Calls, timeout_ms: u64) -> u64 {
-        let destination = Destination::Key;
-        calls
-            .begin(0, destination, request(b"1234"), timeout_ms)
-            .unwrap()
-    }
-
-    fn run(calls: &mut Calls, now_ms: u64, way: &mut Way) {
-        while calls.step(now_ms, way) {}
-    }
-
-    #[test]
-    fn a_call_is_sent_once_and_its_result_is_its_end() {
-        let (mut calls, mut way) = (Calls::new(100), Way::to(Some((1, 1))));
-        let id = begin(&mut calls, 500);
-        run(&mut calls, 3, &mut way);
-        let sent = Request {
-            id,
-            remaining_ms: 497,
-            ..request(b"1234")
-        };
-        assert_eq!(way.sent, [Message::Request(sent)]);
-        assert_eq!(calls.next_ms(), Some(500));
-        calls.on_accepted(&1, &1, id);
-        let result = b"r".to_vec();
-        calls.on_ended(&2, &1, id, Ended::Done(result.clone()));
-        calls.on_ended(&1, &2, id, Ended::Done(result.clone()));
-        assert_eq!(calls.take_ended(), []);
-        calls.on_ended(&1, &1, id, Ended::Done(result.clone()));
-        assert_eq!(calls.take_ended(), [(id, CallEnd::Done { on: 1, result })]);
-        assert_eq!((calls.len(), calls.bytes, calls.next_ms()), (0, 0, None));
-    }
-
-    #[test]
-    fn what_has_not_run_is_tried_until_its_time_is_over() {
-        let (mut calls, mut way) = (Calls::new(100), Way::to(None));
-        let id = begin(&mut calls, 100);
-        run(&mut calls, 0, &mut way);
-        assert_eq!(calls.next_ms(), Some(10));
-        way = Way::to(Some((1, 1)));
-        way.is_full = true;
-        run(&mut calls, 10, &mut way);
-        way.is_full = false;
-        run(&mut calls, 30, &mut way);
-        assert_eq!(way.sent.len(), 1);
-        calls.on_refused(35, (&1, &1), id, Refusal::ForNow, "it loads".into());
-        assert_eq!(calls.next_ms(), Some(45));
-        way.to = None;
-        run(&mut calls, 45, &mut way);
-        run(&mut calls, 100, &mut way);
-        let why = "nobody has the slot, for 100 ms".to_owned();
-        assert_eq!(
-            calls.take_ended(),
-            [(id, CallEnd::NotSent { on: None, why })]
-        );
-    }
-
-    #[test]
-    fn what_is_refused_for_good_has_not_run() {
-        let (mut calls, mut way) = (Calls::new(100), Way::to(Some((1, 1))));
-        let id = begin(&mut calls, 100);
-        run(&mut calls, 0, &mut way);
-        calls.on_refused(5, (&1, &1), id, Refusal::ForGood, "NOPERM".into());
-        let (on, why) = (Some(1), "NOPERM".to_owned());
-        assert_eq!(calls.take_ended(), [(id, CallEnd::NotSent { on, why })]);
-    }
-
-    #[test]
-    fn what_was_sent_may_have_run_when_its_time_is_over() {
-        let (mut calls, mut way) = (Calls::new(100), Way::to(Some((1, 1))));
-        let id = begin(&mut calls, 100);
-        run(&mut calls, 0, &mut way);
-        run(&mut calls, 99, &mut way);
-        assert_eq!(calls.take_ended(), []);
-        run(&mut calls, 100, &mut way);
-        assert_eq!(
-            calls.take_ended(),
-            [(id, CallEnd::Timeout { on: 1, ms: 100 })]
-        );
-    }
-
-    #[test]
-    fn the_same_process_is_asked_again_and_what_another_one_had_is_lost() {
-        let (mut calls, mut way) = (Calls::new(100), Way::to(Some((1, 1))));
-        let ids = [(); 3].map(|()| begin(&mut calls, 100));
-        run(&mut calls, 0, &mut way);
-        calls.on_accepted(&1, &1, ids[0]);
-        calls.on_undelivered(1, &1, ids[0], "gone".into());
-        calls.on_undelivered(1, &1, ids[2], "gone".into());
-        way.sent.clear();
-        calls.on_peer_up(2, &1, &1, &mut way);
-        let asked: Vec<_> = way.sent.iter().filter_map(Message::id_of_request).collect();
-        assert_eq!(asked, [ids[1]], "the first was accepted, the last waits");
-        calls.on_peer_up(3, &1, &2, &mut way);
-        let mut lost: Vec<_> = calls.take_ended().into_iter().map(|(id, _)| id).collect();
-        lost.sort_unstable();
-        assert_eq!(lost, ids[..2]);
-        calls.on_peer_gone(&1, "it failed");
-        assert_eq!((calls.len(), calls.take_ended().len()), (1, 0));
-    }
-
-    impl Message {
-        fn id_of_request(&self) -> Option<u64> {
-            match self {
-                Self::Request(request) => Some(request.id),
-                _ => None,
-            }
-        }
-    }
-
-    #[test]
-    fn calls_on_their_way_are_bounded() {
-        let mut calls = Calls::new(7);
-        begin(&mut calls, 100);
-        let refused = calls.begin(0, Destination::Shard(1), request(b"1234"), 100);
-        assert_eq!(refused, Err(NotAccepted::TooLarge));
-        assert!(
-            calls
-                .begin(0, Destination::Shard(1), request(b"123"), 100)
-                .is_ok()
-        );
-    }
-}
+mod tests;

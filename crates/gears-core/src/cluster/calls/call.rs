@@ -1,0 +1,76 @@
+//! A call of a remote function: where it is to run, by which way it gets there, and how it may end.
+
+use super::message::{Refusal, Thrown};
+
+/// Where a call is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination<N> {
+    /// On the node that has the slot of the request's key.
+    Key,
+    /// On this shard, whichever of its nodes is the primary.
+    Shard(N),
+}
+
+/// The way to other nodes.
+pub trait Wire<N, P> {
+    /// The node that a call goes to now, and its process.
+    ///
+    /// # Errors
+    /// Why it can go nowhere.
+    fn route(&self, destination: &Destination<N>, key: Option<&[u8]>) -> Result<(N, P), String>;
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// Why it certainly was not sent, and whether it may be later.
+    fn send(&mut self, to: &N, message: Vec<u8>) -> Result<(), (Refusal, String)>;
+}
+
+/// How a call ended, for its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallEnd<N> {
+    /// With a result.
+    Done {
+        /// Where it ran.
+        on: N,
+        /// The result.
+        result: Vec<u8>,
+    },
+    /// The function has thrown.
+    Thrown {
+        /// Where it ran.
+        on: N,
+        /// What.
+        thrown: Thrown,
+    },
+    /// It certainly has not run.
+    NotSent {
+        /// Where it was to run, if that is known.
+        on: Option<N>,
+        /// Why.
+        why: String,
+    },
+    /// Its time was over; it may have run, or still run.
+    Timeout {
+        /// Where.
+        on: N,
+        /// Milliseconds that it had.
+        ms: u64,
+    },
+    /// The node that had it is gone; it may have run.
+    ShardFailed {
+        /// Which one.
+        on: N,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why a call is not taken at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// Too many are on their way.
+    TooMany,
+    /// The arguments of those that are on their way take too much memory.
+    TooLarge,
+}
