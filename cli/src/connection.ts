@@ -83,9 +83,9 @@ function file(path: string): Buffer {
     }
 }
 
-/** A connection that is ready, as the user of the address. */
-export async function connect(address: Address, more: RedisOptions = {}): Promise<Redis> {
-    const redis = new Redis({ ...connectionOptions(address), ...more });
+/** A connection that is ready, as the user of the address. With `isAll`, `more` has all options, and none are read of it. */
+export async function connect(address: Address, more: RedisOptions = {}, isAll = false): Promise<Redis> {
+    const redis = new Redis({ ...(isAll ? {} : connectionOptions(address)), ...more });
     let first: unknown;
     // Without a listener ioredis prints errors itself. The first one has the cause, what follows are closed connections.
     redis.on('error', error => (first ??= error));

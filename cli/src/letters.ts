@@ -1,9 +1,11 @@
 /** Dead letters: the entries that a consumer gave up, in the stream that its option `dead_letter` names. */
 
 import type { Redis } from 'ioredis';
+import { shardOf, type Shard } from './cluster.js';
+import { Failure } from './failure.js';
 import type { Redrives } from './outcome.js';
 import { Fields, type Reply } from './replies.js';
-import { call, callBytes } from './server.js';
+import { call, callBytes, consumerFigures } from './server.js';
 
 export interface Letter {
     /** Its ID in the dead letter stream. */
@@ -88,6 +90,63 @@ export async function* letters(
     }
 }
 
+/** The keys of the streams that a consumer knows on that server. */
+async function* streamsOf(redis: Redis, library: string, consumer: string): AsyncGenerator<Buffer> {
+    for (let cursor = '0'; ; ) {
+        const args = ['STREAMS', library, consumer, 'CURSOR', cursor, 'COUNT', PAGE];
+        const [next, streams] = (await callBytes(redis, 'RG.CONSUMER', ...args)) as [Buffer, Reply[]];
+        for (const each of streams) {
+            yield new Fields(each).bytes('name');
+        }
+        if (String(next) === '0') {
+            return;
+        }
+        cursor = String(next);
+    }
+}
+
+/** Stands in the name of a dead letter stream for the hash tag of the stream: each has its own letters then. */
+const TAG = '{}';
+
+/** Where to ask for letters, and what for: each stream by itself where each has its own. */
+export async function* placesOf(
+    shards: readonly Shard[],
+    library: string,
+    consumer: string,
+    wanted: Wanted,
+): AsyncGenerator<{ readonly redis: Redis; readonly wanted: Wanted }> {
+    const [first] = shards;
+    if (first === undefined) {
+        return;
+    }
+    if (wanted.stream !== undefined) {
+        yield { redis: (await shardOf(shards, wanted.stream)).redis, wanted };
+        return;
+    }
+    const deadLetter = await deadLetterOf(first.redis, library, consumer);
+    if (deadLetter === null || !deadLetter.includes(TAG)) {
+        yield { redis: (deadLetter === null ? first : await shardOf(shards, deadLetter)).redis, wanted };
+        return;
+    }
+    for (const { redis } of shards) {
+        for await (const stream of streamsOf(redis, library, consumer)) {
+            yield { redis, wanted: { ...wanted, stream } };
+        }
+    }
+}
+
+/** The name of a consumer's dead letter stream; null where it has none, or the user may not ask. */
+async function deadLetterOf(redis: Redis, library: string, consumer: string): Promise<Buffer | null> {
+    try {
+        return (await consumerFigures(redis, library, consumer)).dead_letter;
+    } catch (error) {
+        if (error instanceof Failure && error.message.startsWith('NOPERM')) {
+            return null;
+        }
+        throw error;
+    }
+}
+
 /** How many letters there are of each error, the most frequent first. */
 export function byError(all: readonly Letter[]): { error: string; letters: number; streams: number }[] {
     const groups = new Map<string, { letters: number; streams: Set<string> }>();
@@ -117,6 +176,23 @@ export async function redriveSome(
             ? ['ID', wanted.letter]
             : [...chosen(wanted), 'COUNT', wanted.count ?? MOST_REDRIVEN];
     return (await call(redis, 'RG.CONSUMER', 'REDRIVE', library, consumer, ...which)) as number;
+}
+
+/** What all these servers together count of a consumer's redrives. */
+export async function redrivesOf(all: readonly Redis[], library: string, consumer: string): Promise<Redrives> {
+    const parts = await Promise.all(all.map(redis => redrives(redis, library, consumer)));
+    const sum = (of: (each: Redrives) => number): number => parts.reduce((total, each) => total + of(each), 0);
+    const errors: Record<string, number> = {};
+    for (const [name, times] of parts.flatMap(each => Object.entries(each.errors))) {
+        errors[name] = (errors[name] ?? 0) + times;
+    }
+    return {
+        open: sum(each => each.open),
+        ok: sum(each => each.ok),
+        failed: sum(each => each.failed),
+        errors,
+        last_error: parts.map(each => each.last_error).findLast(error => error !== null) ?? null,
+    };
 }
 
 /** What the server counts of a consumer's redrives. */

@@ -121,6 +121,8 @@ export interface SlowCall {
     readonly key: Buffer | null;
     readonly entry_id: string | null;
     readonly stack: string | null;
+    /** Which shard of a cluster it was on. */
+    readonly shard?: string | null;
 }
 
 /** A text of a library that the server keeps. */

@@ -137,6 +137,21 @@ test('thousands are followed to their end', async () => {
     assert.deepEqual([driven.json.delivered, driven.json.ok, driven.json.open], [3000, 3000, 0]);
 });
 
+test('letters that each hash tag has for itself are shown and redriven together', async () => {
+    await redis.call('RG.FUNCTION', 'LOAD', 'UPGRADE', LIBRARY.replaceAll("'dead'", "'dead:{}'"));
+    for (const stream of ['s:1', 's:2', 's:{a}']) {
+        await redis.xadd(stream, '*', 'error', 'busy');
+    }
+    const streams = async () => (await run('letters', 'book', '--json')).json.letters.map((letter: { stream: string }) => letter.stream);
+    await eventually(async () => (await streams()).length === 3);
+    assert.deepEqual((await streams()).sort(), ['s:1', 's:2', 's:{a}']);
+    await redis.set('healed', '1');
+    const driven = await run('redrive', 'book', '--json');
+    assert.equal(driven.code, 0, driven.stderr);
+    assert.deepEqual([driven.json.delivered, driven.json.ok], [3, 3]);
+    assert.deepEqual(await streams(), []);
+});
+
 test('a redrive that has not ended in time says so', async () => {
     await fail('s:1', 'busy');
     await redis.set('healed', '1');

@@ -22,7 +22,7 @@ const CONSUMER: ConsumerRow = {
     last_error_id: null, last_error_time: 0, error_classes: {}, blocked_streams: 0, backlog_entries: 0,
     backlog_exact: true, oldest_pending_ms: 0, lag_ms_max: 2, processing_ms_max: 2, redriven: 0, calls: 10, errors: 0,
     running: 0, duration_ms_p50: 1, duration_ms_p99: 2, duration_ms_max: 2, locked_ms: 1, bytes: 1, behind_ms: 0,
-    rate: 5, failure_rate: 0, trouble: 'none',
+    rate: 5, failure_rate: 0, trouble: 'none', shard: null,
 };
 
 function shown(consumers: ConsumerRow[], more: Partial<Shown> = {}): Shown {
@@ -31,7 +31,7 @@ function shown(consumers: ConsumerRow[], more: Partial<Shown> = {}): Shown {
         left_out: 0,
     };
     return {
-        view: { standing, consumers, callbacks: [] }, problem: null, slow: [], sort: 'trouble', isReversed: false,
+        view: { standing, consumers, callbacks: [], shards: 1 }, problem: null, slow: [], sort: 'trouble', isReversed: false,
         scroll: 0, hint: 'keys', ...more,
     };
 }
@@ -70,6 +70,14 @@ test('who stands still comes first, who fails next, and both say why', () => {
     assert.ok(texts.includes('x lib/wrong: TypeError: no'));
     assert.match(texts[1] ?? '', /^1 stopped, 1 failing, 1 behind   63 consumers/);
     assert.equal(texts.at(-1), 'keys');
+});
+
+test('the place of the last error is not shown beside a reason that is another one', () => {
+    const last = { last_error: 'Error: long ago', last_error_stack: 'at book (src/a.ts:1:2)', trouble: 'stopped' } as const;
+    const why = (more: Partial<ConsumerRow>): string =>
+        frame(shown([{ ...CONSUMER, ...last, ...more }]), { width: 140, height: 24 }).map(line => line.text).join('\n');
+    assert.match(why({ state: 'refused', error: 'NOREPLICAS no', reason: 'NOREPLICAS no' }), /^! lib\/book: NOREPLICAS no$/m);
+    assert.match(why({ state: 'aborted', error: 'Error: long ago' }), /^! lib\/book: Error: long ago   at book \(src\/a\.ts:1:2\)$/m);
 });
 
 test('a narrow screen leaves out what says least, and keeps name, state and age', () => {

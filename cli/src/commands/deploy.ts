@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { bundle, readBundle, type Bundle } from '../bundle.js';
 import { confirm } from '../confirm.js';
-import { withServer, type Address } from '../connection.js';
+import { withPrimary } from '../cluster.js';
+import type { Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
 import { visible, type Output } from '../output.js';
 import { projectOf, readProject } from '../project.js';
@@ -42,7 +43,7 @@ export async function deploy(
     const project = file === undefined ? readProject(folder) : null;
     const script = project === null ? readBundle(file as string) : await bundle(project, options);
     const given = wantedConfig(options.config, project?.config ?? null);
-    await withServer(options, async redis => {
+    await withPrimary(options, async redis => {
         const [old = null] = await libraries(redis, script.name);
         // An upgrade keeps what it is not told: an empty object takes the configuration away.
         const config = given === null && configOf(old) !== null ? '{}' : (given ?? null);

@@ -1,7 +1,8 @@
 /** `gears letters`: the dead letters of a consumer, one by one or by their errors. */
 
-import { withServer, type Address } from '../connection.js';
-import { byError, letters as read, type Letter, type Wanted } from '../letters.js';
+import { withShards } from '../cluster.js';
+import type { Address } from '../connection.js';
+import { byError, letters as read, placesOf, type Letter, type Wanted } from '../letters.js';
 import { shorten, table, visible, type Output } from '../output.js';
 import { Places } from '../places.js';
 import { projectOf } from '../project.js';
@@ -22,19 +23,25 @@ export async function letters(
     output: Output,
 ): Promise<void> {
     const places = new Places(projectOf(options.project));
-    await withServer(options, async redis => {
-        if (places.library === library) {
-            await places.refresh(redis);
+    await withShards(options, async shards => {
+        const [first] = shards;
+        if (places.library === library && first !== undefined) {
+            await places.refresh(first.redis);
         }
         const found: Letter[] = [];
         let more = false;
-        for await (const letter of read(redis, library, consumer, wanted(options))) {
-            if (options.summary !== true && found.length === options.count) {
-                more = true;
+        for await (const at of placesOf(shards, library, consumer, wanted(options))) {
+            for await (const letter of read(at.redis, library, consumer, at.wanted)) {
+                if (options.summary !== true && found.length === options.count) {
+                    more = true;
+                    break;
+                }
+                const { error, stack, time } = letter;
+                found.push({ ...letter, error: places.resolve(error, time), stack: places.resolve(stack, time) });
+            }
+            if (more) {
                 break;
             }
-            const { error, stack, time } = letter;
-            found.push({ ...letter, error: places.resolve(error, time), stack: places.resolve(stack, time) });
         }
         if (options.summary === true) {
             const groups = byError(found);

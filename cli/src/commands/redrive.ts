@@ -1,8 +1,9 @@
 /** `gears redrive`: delivers dead letters to their consumer once more, and follows what becomes of them. */
 
-import { withServer, type Address } from '../connection.js';
+import { shardOf, withShards } from '../cluster.js';
+import type { Address } from '../connection.js';
 import { Failure } from '../failure.js';
-import { redriveSome, redrives } from '../letters.js';
+import { placesOf, redriveSome, redrivesOf, type Wanted } from '../letters.js';
 import { outcomeOf, type Outcome } from '../outcome.js';
 import { table, visible, type Output } from '../output.js';
 import { plural } from '../words.js';
@@ -24,16 +25,25 @@ export async function redrive(
     options: RedriveOptions,
     output: Output,
 ): Promise<void> {
-    await withServer(options, async redis => {
-        const before = await redrives(redis, library, consumer);
-        const delivered = await redriveSome(redis, library, consumer, {
-            count: options.count,
+    await withShards(options, async shards => {
+        const wanted: Wanted = {
             ...(options.stream === undefined ? {} : { stream: Buffer.from(options.stream) }),
             ...(options.error === undefined ? {} : { error: options.error }),
-        });
+        };
+        const concerned = wanted.stream === undefined ? shards : [await shardOf(shards, wanted.stream)];
+        const servers = concerned.map(({ redis }) => redis);
+        const before = await redrivesOf(servers, library, consumer);
+        let delivered = 0;
+        for await (const at of placesOf(shards, library, consumer, wanted)) {
+            const count = options.count - delivered;
+            if (count === 0) {
+                break;
+            }
+            delivered += await redriveSome(at.redis, library, consumer, { ...at.wanted, count });
+        }
         const deadline = Date.now() + options.wait * 1000;
         for (;;) {
-            const now = await redrives(redis, library, consumer);
+            const now = await redrivesOf(servers, library, consumer);
             const outcome = outcomeOf(before, now, delivered);
             // Where none waits and not all have ended, the others were forgotten.
             const isForgotten = outcome.open > 0 && now.open === 0;

@@ -1,7 +1,8 @@
 /** `gears rollback`: loads an earlier text of a library again, of those that the server keeps; or shows these. */
 
+import { withPrimary } from '../cluster.js';
 import { confirm } from '../confirm.js';
-import { withServer, type Address } from '../connection.js';
+import type { Address } from '../connection.js';
 import { Failure } from '../failure.js';
 import { table, visible, type Output } from '../output.js';
 import type { Reply } from '../replies.js';
@@ -20,7 +21,7 @@ export async function rollback(
     options: RollbackOptions,
     output: Output,
 ): Promise<void> {
-    await withServer(options, async redis => {
+    await withPrimary(options, async redis => {
         const kept = await versions(redis, library);
         if (options.list === true) {
             output.result({ library, versions: kept }, () => listed(kept));

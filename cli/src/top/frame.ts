@@ -38,7 +38,7 @@ const STYLES: Record<Trouble, Style> = {
 const MARKS: Record<Trouble, string> = { stopped: '!', failing: 'x', behind: '>', paused: '=', none: ' ' };
 
 const CONSUMERS: readonly Column<ConsumerRow>[] = [
-    { title: '  CONSUMER', width: 0, rank: 0, text: row => `${MARKS[row.trouble]} ${row.library}/${row.consumer}` },
+    { title: '  CONSUMER', width: 0, rank: 0, text: row => `${MARKS[row.trouble]} ${row.library}/${row.consumer}${at(row)}` },
     { title: 'STATE', width: 11, rank: 1, isText: true, text: row => row.state },
     { title: 'DONE/S', width: 8, rank: 4, text: row => rate(row.rate) },
     { title: 'FAIL/S', width: 7, rank: 5, text: row => rate(row.failure_rate) },
@@ -52,7 +52,7 @@ const CONSUMERS: readonly Column<ConsumerRow>[] = [
 ];
 
 const CALLBACKS: readonly Column<CallbackRow>[] = [
-    { title: '  CALLBACK', width: 0, rank: 0, text: row => `${(row.failure_rate ?? 0) > 0 ? 'x' : row.state === 'paused' ? '=' : ' '} ${row.library}/${row.name}` },
+    { title: '  CALLBACK', width: 0, rank: 0, text: row => `${(row.failure_rate ?? 0) > 0 ? 'x' : row.state === 'paused' ? '=' : ' '} ${row.library}/${row.name}${at(row)}` },
     { title: 'KIND', width: 8, rank: 5, isText: true, text: row => row.kind },
     { title: 'STATE', width: 8, rank: 7, isText: true, text: row => row.state },
     { title: 'CALLS/S', width: 8, rank: 1, text: row => rate(row.rate) },
@@ -66,7 +66,7 @@ const CALLBACKS: readonly Column<CallbackRow>[] = [
 
 function slowColumns(now: number): readonly Column<SlowCall>[] {
     return [
-        { title: '  SLOW CALL', width: 0, rank: 0, text: row => `  ${row.library}${row.callback === '' ? '' : `/${row.callback}`}` },
+        { title: '  SLOW CALL', width: 0, rank: 0, text: row => `  ${row.library}${row.callback === '' ? '' : `/${row.callback}`}${at(row)}` },
         { title: 'KIND', width: 8, rank: 3, isText: true, text: row => row.kind },
         { title: 'TOOK', width: 7, rank: 1, text: row => duration(row.duration_ms) },
         { title: 'AGO', width: 7, rank: 2, text: row => duration(Math.max(0, now - row.time)) },
@@ -74,6 +74,11 @@ function slowColumns(now: number): readonly Column<SlowCall>[] {
         { title: 'ENTRY', width: 20, rank: 6, isText: true, text: row => row.entry_id ?? '' },
         { title: 'WHERE', width: 40, rank: 5, isText: true, text: row => topmost(row.stack) },
     ];
+}
+
+/** On which shard of a cluster it is. */
+function at({ shard = null }: { readonly shard?: string | null }): string {
+    return shard === null ? '' : ` @${shard}`;
 }
 
 /** A reading, in at most so many lines that are no wider than that. */
@@ -127,7 +132,7 @@ export function mostScroll(shown: Shown): number {
     return Math.max(0, shown.view.consumers.length - 1);
 }
 
-function header({ standing, consumers }: View, width: number): Line[] {
+function header({ standing, consumers, shards }: View, width: number): Line[] {
     const { server, memory } = standing;
     const sum = (of: (row: ConsumerRow) => number | null): number | null =>
         consumers.reduce<number | null>((total, row) => (of(row) === null ? total : (total ?? 0) + (of(row) ?? 0)), null);
@@ -146,7 +151,7 @@ function header({ standing, consumers }: View, width: number): Line[] {
             text: parts(
                 [
                     `gears top ${new Date(standing.time).toLocaleTimeString('sv')}`,
-                    server === null ? '' : `${server.product} ${visible(server.version)} ${visible(server.role)}`,
+                    server === null ? '' : `${server.product} ${visible(server.version)} ${shards > 1 ? `${count(shards)} shards` : visible(server.role)}`,
                     server === null ? '' : `up ${duration(server.uptime_s * 1000)}`,
                     server === null ? '' : `${count(server.commands_per_second)} commands/s`,
                     `${used}${limit > 0 ? ` of ${bytes(limit)}` : ''} in libraries`,
@@ -200,8 +205,9 @@ function reason(row: ConsumerRow, width: number): Line[] {
     if (text === null) {
         return [];
     }
-    const name = `${MARKS[row.trouble]} ${visible(row.library)}/${visible(row.consumer)}`;
-    const place = topmost(row.last_error_stack);
+    const name = `${MARKS[row.trouble]} ${visible(row.library)}/${visible(row.consumer)}${at(row)}`;
+    // The place is that of the last error: what is said may be about something else.
+    const place = text === row.last_error ? topmost(row.last_error_stack) : '';
     const where = place === '' ? '' : `   at ${visible(place)}`;
     const said = `${name}: ${shorten(visible(text), 300)}${where}`;
     return wrap(said, width, MOST_REASON).map(line => ({ text: line, style: STYLES[row.trouble] }));

@@ -8,6 +8,8 @@ export interface ConsumerRow extends ConsumerStanding {
     readonly rate: number | null;
     readonly failure_rate: number | null;
     readonly trouble: Trouble;
+    /** Which shard of a cluster it is on, `host:port`; null outside one. */
+    readonly shard?: string | null;
 }
 
 export interface CallbackRow {
@@ -25,6 +27,7 @@ export interface CallbackRow {
     readonly locked_ms: number | null;
     readonly waiting: number;
     readonly last_error: string | null;
+    readonly shard?: string | null;
 }
 
 /** `stopped`: it does nothing until somebody acts. `failing`: callbacks fail. `paused`: somebody wanted it. */

@@ -83,6 +83,36 @@ export async function readStanding(redis: Redis, mostConsumers: number): Promise
     };
 }
 
+/** What the shards of a cluster have together, but for the consumers and callbacks, which are each shard's own. */
+export function together(parts: readonly Standing[]): Standing {
+    const [first] = parts;
+    if (first === undefined) {
+        throw new Error('no shard was read');
+    }
+    if (parts.length === 1) {
+        return first;
+    }
+    const memory = new Map<string, string>();
+    for (const [name, value] of parts.flatMap(part => [...part.memory])) {
+        memory.set(name, String(Number(memory.get(name) ?? 0) + Number(value)));
+    }
+    const libraries = new Map<string, LibraryState>();
+    for (const library of parts.flatMap(part => part.libraries)) {
+        const known = libraries.get(library.name);
+        libraries.set(library.name, known === undefined || known.quarantine === null ? library : known);
+    }
+    const commands = parts.reduce((sum, part) => sum + (part.server?.commands_per_second ?? 0), 0);
+    return {
+        ...first,
+        server: first.server && { ...first.server, commands_per_second: commands },
+        memory,
+        libraries: [...libraries.values()],
+        consumers: parts.flatMap(part => part.consumers),
+        callbacks: parts.flatMap(part => part.callbacks),
+        left_out: parts.reduce((sum, part) => sum + part.left_out, 0),
+    };
+}
+
 /** A consumer; null if it is gone since the list was made. */
 async function readConsumer(redis: Redis, library: string, consumer: string): Promise<ConsumerStanding | null> {
     try {
