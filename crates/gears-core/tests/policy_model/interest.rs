@@ -186,7 +186,8 @@ impl Interest {
         self.check_drained();
     }
 
-    fn check_drained(&mut self) {
+    /// What waited may all be gone.
+    pub(crate) fn check_drained(&mut self) {
         let mut known = self.entries.values();
         let waits = known.any(|known| known.place == Place::Free && !known.rejected);
         if !waits {

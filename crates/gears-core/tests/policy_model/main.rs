@@ -481,6 +481,35 @@ fn check_sequence(spec: ConsumerSpec, actions: &[Action]) {
     driver.finish();
 }
 
+/// What came before a restart may be all there is to drain.
+#[test]
+fn what_is_added_behind_entries_that_were_skipped_after_a_crash_waits_for_its_batch() {
+    for dead_letter in [None, Some(DEAD.into())] {
+        for dump in [false, true] {
+            let spec = ConsumerSpec {
+                policy: Some(Arc::new(Policy {
+                    batch: Some(2),
+                    dead_letter: dead_letter.clone(),
+                    ..Policy::default()
+                })),
+                ..ConsumerSpec::new(&b"s:"[..], 1, false, Mode::Async)
+            };
+            let actions = [
+                plain(2),
+                Action::Tick(Tick::full()),
+                Action::Start(1),
+                Action::Receive(1),
+                Action::Tick(Tick::full()),
+                Action::Crash(dump, 0),
+                Action::Skip(0, 0, 0),
+                Action::Skip(0, 0, 1),
+                plain(3),
+            ];
+            check_sequence(spec, &actions);
+        }
+    }
+}
+
 /// The core comes to new code a stream at a time, and may hear of the old one before that.
 #[test]
 fn what_replaced_code_holds_takes_no_place_of_the_new_one() {

@@ -316,6 +316,8 @@ impl Reference {
             interest.look_again();
         }
         interest.loosen();
+        // It may have been the last that was there before.
+        interest.check_drained();
         if place == Place::GivenUp {
             self.due.push(Due {
                 consumer,
