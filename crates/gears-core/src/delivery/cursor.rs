@@ -163,7 +163,15 @@ impl Cursor {
     /// was none. Nothing behind `begun` was with the callback, though it may have been dispatched.
     #[must_use]
     pub(super) fn position_up_to(&self, begun: EntryId) -> EntryId {
-        self.started().min(begun).max(self.unfinished().resumed)
+        let open = self.unfinished();
+        let mut position = self.started();
+        if begun < position {
+            // Where it is only known what comes next, that is the entry before it: people read it.
+            let next = self.unacknowledged_up_to(begun);
+            let next = open.unacknowledged.get(next);
+            position = next.map_or(begun, |next| begun.min(next.behind));
+        }
+        position.max(open.resumed)
     }
 
     /// Entries read and not finished, started or not.

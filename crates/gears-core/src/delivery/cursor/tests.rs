@@ -208,3 +208,16 @@ fn a_checkpoint_that_is_out_of_order_does_no_harm() {
         checkpoint(4, &[3, 4])
     );
 }
+
+#[test]
+fn the_position_before_what_never_began_is_an_id_that_was_there() {
+    let mut cursor = Cursor::default();
+    cursor.note_read(&[(EntryId::new(1, 1), 10), (EntryId::new(5, 0), 10)]);
+    cursor.note_started(EntryId::new(5, 0));
+    assert!(cursor.note_finished(EntryId::new(1, 1)));
+    let begun = EntryId::new(5, 0).before();
+    assert_eq!(cursor.position_up_to(begun), EntryId::new(1, 1));
+    assert_eq!(cursor.position_up_to(EntryId::MAX), EntryId::new(5, 0));
+    let first = Cursor::position_up_to(&cursor, EntryId::ZERO);
+    assert_eq!(first, EntryId::ZERO);
+}
