@@ -73,7 +73,7 @@ def test_a_check_says_what_a_load_would_do_and_does_nothing(server):
         "loses_progress": [],
         "warnings": [],
     }
-    assert server.messages("top level") == [""]
+    assert server.messages("top level") == []
     assert server.libraries() == []
     assert server.audits() == []
 
@@ -117,6 +117,37 @@ def test_a_check_fails_with_the_error_of_the_load(server):
         with pytest.raises(ResponseError, match=error):
             load(server.client, *options, code=code)
     assert server.libraries() == ["lib"]
+
+
+BROKEN = """#!js name=new
+redis.log('prices are read');
+function prices() {
+    return undefined.list;
+}
+prices();
+"""
+
+
+@pytest.mark.parametrize("option", ["CHECK", "REPORT"])
+def test_an_error_of_the_top_level_is_told_with_its_place_to_who_asks_for_a_report(server, option):
+    with pytest.raises(ResponseError, match=r"Failed evaluating module: TypeError: .* at prices \(new:4:22\)$"):
+        load(server.client, option, code=BROKEN)
+    server.wait(lambda: server.times_logged("prices are read") == 1, server.log_text)
+
+
+def test_the_place_of_an_error_of_the_top_level_is_in_the_log_for_who_just_loads(server):
+    with pytest.raises(ResponseError, match=r"Failed evaluating module: TypeError: [^:]*$"):
+        load(server.client, code=BROKEN)
+    server.wait(lambda: server.times_logged("library 'new' was not loaded: TypeError") == 1, server.log_text)
+    assert server.times_logged("at prices (new:4:22)") == 1
+
+
+def test_what_the_top_level_logs_is_written_once_by_a_check_and_the_load_behind_it(server):
+    code = library("redis.log('read the prices of today');", function())
+    report(server.client, "CHECK", code)
+    assert server.times_logged("read the prices of today") == 0
+    report(server.client, "REPORT", code)
+    server.wait(lambda: server.times_logged("read the prices of today") == 1, server.log_text)
 
 
 # --- configuration and owner ------------------------------------------------------------------------------------

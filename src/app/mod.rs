@@ -26,8 +26,8 @@ use crate::library::{Libraries, LoadError, LoadRequest, LoadedSource, Remainder,
 use crate::remote::{RemoteDesk, RemoteFunctions};
 use crate::replication::{self, Rewrite};
 use crate::server::{
-    Context, GlobalLock, RedisLocked, Settings, audit, own_file, python_folder, v8_flags,
-    wake_main_thread, write_what_waits,
+    Context, GlobalLock, RedisLocked, Settings, audit, hold_back_scripts, own_file, python_folder,
+    v8_flags, wake_main_thread, write_what_waits,
 };
 use gears_core::delivery::{ConsumerKey, Event, KeyRef};
 use gears_core::quoted;
@@ -174,7 +174,13 @@ impl App {
     ) -> Result<LoadedSource, LoadError> {
         // Who loads other code is told at once what is wrong with that, too.
         write_what_waits();
-        let loaded = self.libraries.load(context, request)?;
+        let load = || self.libraries.load(context, request);
+        let loaded = if request.is_check {
+            // The load that follows logs the same.
+            hold_back_scripts(load)
+        } else {
+            load()
+        }?;
         if let Some(change) = loaded.change.as_ref().filter(|_| loaded.stays) {
             let is_upgrade = change.is_upgrade;
             let (name, change) = (quoted(loaded.name.as_bytes()), &change.description);

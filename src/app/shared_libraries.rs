@@ -25,7 +25,9 @@ use crate::cluster::Cluster;
 use crate::executor::Responder;
 use crate::library::{LoadRequest, SourceKind};
 use crate::replication;
-use crate::server::{BlockedClient, Context, audit, is_enabled, is_paused, random_bytes};
+use crate::server::{
+    BlockedClient, Context, audit, hold_back_scripts, is_enabled, is_paused, random_bytes,
+};
 
 /// How often what is due is looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -298,8 +300,9 @@ impl App {
             versions: usize::MAX,
             kind: SourceKind::Library,
             is_check: true,
+            tells_place: false,
         };
-        let checked = self.libraries.load(context, &request);
+        let checked = hold_back_scripts(|| self.libraries.load(context, &request));
         checked.map(|_| ()).map_err(|error| error.to_string())
     }
 

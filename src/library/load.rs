@@ -11,6 +11,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::executor::{Callbacks, LibraryExecutor};
+use gears_core::quoted;
 use gears_core::snapshot::{History, Paused, Unregistered};
 use gears_v8::ports::{
     Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
@@ -47,6 +48,8 @@ pub(crate) struct LoadRequest<'a> {
     pub kind: SourceKind<'a>,
     /// Whether it is only looked at what would come of it: nothing changes.
     pub is_check: bool,
+    /// Whether an error of its top level is told with its place. Others know the text without that.
+    pub tells_place: bool,
 }
 
 /// What kind of text is loaded.
@@ -356,7 +359,17 @@ impl Libraries {
         let stack = stack.and_then(|error| error.stack.as_deref());
         let slow_log = &self.shared.slow_log;
         slow_log.note_load(name, began.elapsed(), stack);
-        let mut registrations = evaluated.map_err(|error| LoadError::Evaluation(text(error)))?;
+        let mut registrations = evaluated.map_err(|error| {
+            let place = error.place().map(|place| format!(" {place}"));
+            let place = place.unwrap_or_default();
+            if !request.tells_place {
+                let name = quoted(name.as_bytes());
+                log::warn!("library {name} was not loaded: {error}{place}");
+            }
+            let is_told = request.tells_place && self.shared.verbosity.load(Ordering::Relaxed) < 2;
+            let place = if is_told { &*place } else { "" };
+            LoadError::Evaluation(text(error) + place)
+        })?;
         let has_to_register = matches!(
             request.kind,
             SourceKind::Library | SourceKind::Earlier { .. }

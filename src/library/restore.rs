@@ -55,6 +55,7 @@ impl Libraries {
                 history: &kept.history,
             },
             is_check: false,
+            tells_place: false,
         };
         if let Err(error) = self.load_parsed(key_events, prologue.clone(), &request) {
             log::error!(

@@ -9,6 +9,7 @@
 
 mod throttle;
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -29,6 +30,54 @@ const LINE: usize = 1000;
 static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle::new());
 /// Whether the throttle may have something to say by and by.
 static WAITS: AtomicBool = AtomicBool::new(false);
+
+/// Lines of scripts that are held back at most; further ones are written.
+const HELD_MAX: usize = 1000;
+
+thread_local! {
+    /// Lines of scripts on this thread, while they are held back.
+    static HELD: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
+}
+
+/// Holds back what scripts log on this thread during `work`: it is written if that fails, and nobody is to
+/// see it otherwise.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) fn hold_back_scripts<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let holding = Holding;
+    HELD.set(Some(Vec::new()));
+    let done = work();
+    if done.is_ok() {
+        HELD.set(None);
+    }
+    drop(holding);
+    done
+}
+
+/// Ends that, also where `work` panics.
+struct Holding;
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let held = HELD.take();
+        held.iter().flatten().for_each(write);
+    }
+}
+
+/// A line of a script.
+fn write_of_script(line: Line) {
+    let passes = HELD.with_borrow_mut(|held| match held {
+        Some(held) if held.len() < HELD_MAX => {
+            held.push(line);
+            None
+        }
+        _ => Some(line),
+    });
+    if let Some(line) = passes {
+        write(&line);
+    }
+}
 
 struct ServerLog;
 
@@ -93,7 +142,7 @@ impl Log for ServerLog {
             } else {
                 record.args().to_string()
             };
-            return write(&Line { level, text });
+            return write_of_script(Line { level, text });
         }
         let text = record.args().to_string();
         // Nobody waits for the throttle: in a child that the server forks, a lock that another

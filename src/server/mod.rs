@@ -97,7 +97,9 @@ pub(crate) use hooks::Hooks;
 pub(crate) use info::{InfoField, InfoSection, register as register_info};
 pub(crate) use keyspace::refuse_listener;
 pub(crate) use lock::GlobalLock;
-pub(crate) use log::{install as install_log, write_what_is_due, write_what_waits};
+pub(crate) use log::{
+    hold_back_scripts, install as install_log, write_what_is_due, write_what_waits,
+};
 pub(crate) use run_command::{
     command_entry, key_count, keyed_command_entry, keyword_command_entry, run_command,
     run_keyed_command, run_keyword_command,

@@ -99,6 +99,7 @@ pub(super) fn load(
         versions: app.settings.library_versions(),
         kind,
         is_check: options.is_check || app.shares_libraries(),
+        tells_place: options.is_check || options.reports,
     };
     let loaded = app.load(context, &request);
     let loaded = loaded.map_err(|error| error.to_string())?;

@@ -138,6 +138,7 @@ fn execute(
         versions: app.settings.library_versions(),
         kind: SourceKind::Script,
         is_check: false,
+        tells_place: false,
     };
     let loaded = app.load(context, &request).map_err(|error| match error {
         LoadError::Compilation(text) | LoadError::Evaluation(text) => text,

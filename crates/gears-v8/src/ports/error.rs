@@ -23,6 +23,13 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
+    /// The topmost frame of its stack: `at f (lib:3:1)`, or `at lib:3:1`.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        let frame = self.stack.as_deref()?.lines().next()?.trim();
+        (!frame.is_empty()).then_some(frame)
+    }
+
     /// An error without a stack.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
