@@ -91,7 +91,7 @@ function ofConsumers(figures: Standing, gauge: MakeGauge, counter: MakeCounter):
     const streams = gauge('consumer_streams', 'Streams that the consumer knows.', ...of);
     const inFlight = gauge('consumer_in_flight', 'Entries that are with the callback.', ...of);
     const behind = gauge('consumer_behind_seconds', 'How long the stream furthest behind has been behind.', ...of);
-    const blocked = gauge('consumer_blocked_streams', 'Streams that the owner may not have.', ...of);
+    const blocked = gauge('consumer_blocked_streams', 'Streams that are blocked.', ...of);
     const backlog = gauge('consumer_backlog_entries', 'Entries that are not done.', ...of);
     const exact = gauge('consumer_backlog_exact', '1 where the backlog is counted, 0 where it is an estimate.', ...of);
     const oldest = gauge('consumer_oldest_pending_seconds', 'Age of the oldest entry that is not done.', ...of);

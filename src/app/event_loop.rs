@@ -121,8 +121,11 @@ impl App {
         self.libraries.pool().relieve();
         self.dispatcher.reclaim_unfinished();
         self.dispatcher.log_failures();
-        self.libraries
-            .all()
+        let stalled_after = self.settings.stalled_after();
+        let libraries = self.libraries.all();
+        let executors = libraries.values().filter_map(Library::executor);
+        self.dispatcher.note_stalled(executors, stalled_after);
+        libraries
             .values()
             .filter_map(Library::executor)
             .for_each(|executor| {

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
-use gears_core::delivery::{ConsumerKey, Event, SubscriptionKey};
+use gears_core::delivery::{Event, SubscriptionKey};
 
 use super::bindings::ConsumerBinding;
+use super::blocked_log::BlockedLog;
 use super::delivery_core::DeliveryCore;
-use super::stream_access::{ConsumerName, Streams};
+use super::stream_access::Streams;
 
 /// How long a consumer waits that was refused its stream, before it is tried again.
 const REFUSED: Duration = Duration::from_millis(200);
@@ -27,8 +28,6 @@ pub(super) struct Authorizations {
     refused: RefCell<HashSet<SubscriptionKey>>,
     /// The same, the one first that is tried again first, and when.
     again: RefCell<VecDeque<(SubscriptionKey, Instant)>>,
-    /// Consumers of which the log says that they are blocked, and what they are called there.
-    blocked: RefCell<HashMap<ConsumerKey, String>>,
 }
 
 impl Authorizations {
@@ -36,7 +35,7 @@ impl Authorizations {
     /// is lost.
     pub(super) fn check(
         &self,
-        core: &DeliveryCore,
+        (core, log): (&DeliveryCore, &BlockedLog),
         streams: &dyn Streams,
         sub: SubscriptionKey,
         binding: &ConsumerBinding,
@@ -47,12 +46,13 @@ impl Authorizations {
         }
         let Err(error) = streams.authorize(&binding.credentials, stream, binding.trims) else {
             self.authorized.borrow_mut().insert(sub);
-            if !self.blocked.borrow().is_empty() {
+            if !log.is_empty() {
                 core.on(Event::Authorized(sub));
             }
             return true;
         };
-        self.log_begin(core, sub, binding, stream, &error);
+        let why = format_args!(", and tries again: {error}");
+        log.begin(core, sub, &binding.name, stream, why);
         core.on(Event::Refused {
             sub,
             error: error.into(),
@@ -65,8 +65,8 @@ impl Authorizations {
     }
 
     /// Has those tried again that have waited for long enough.
-    pub(super) fn retry(&self, core: &DeliveryCore) {
-        if self.blocked.borrow().is_empty() && self.again.borrow().is_empty() {
+    pub(super) fn retry(&self, core: &DeliveryCore, log: &BlockedLog) {
+        if log.is_empty() && self.again.borrow().is_empty() {
             return;
         }
         let now = Instant::now();
@@ -81,43 +81,7 @@ impl Authorizations {
             self.refused.borrow_mut().remove(&sub);
             core.on(Event::Yielded(sub));
         }
-        self.log_ends(core);
-    }
-
-    /// Says once in the log that a consumer is blocked, however many of its streams are.
-    fn log_begin(
-        &self,
-        core: &DeliveryCore,
-        sub: SubscriptionKey,
-        binding: &ConsumerBinding,
-        stream: &[u8],
-        error: &str,
-    ) {
-        let Some(consumer) = core.inspect(|delivery| delivery.consumer_of(sub)) else {
-            return;
-        };
-        self.blocked
-            .borrow_mut()
-            .entry(consumer)
-            .or_insert_with(|| {
-                let ConsumerName { library, consumer } = &binding.name;
-                let name = format!("{library}/{consumer}");
-                let stream = stream.escape_ascii();
-                log::warn!("[{name}] is blocked at stream '{stream}', and tries again: {error}");
-                name
-            });
-    }
-
-    /// Says in the log what consumers are blocked no more.
-    fn log_ends(&self, core: &DeliveryCore) {
-        self.blocked.borrow_mut().retain(|consumer, name| {
-            let is_blocked = core.inspect(|delivery| delivery.blocked_streams(*consumer).0 > 0);
-            let is_there = core.inspect(|delivery| delivery.spec(*consumer).is_some());
-            if !is_blocked && is_there {
-                log::warn!("[{name}] is not blocked any more");
-            }
-            is_blocked
-        });
+        log.end(core);
     }
 
     /// Has everybody asked anew: rights may be others.

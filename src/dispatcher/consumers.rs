@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gears_core::delivery::{
     ConsumerKey, ConsumerSpec, ControlMessage, Delivery, DeliveryState, EntryId, Event,
@@ -12,11 +13,13 @@ use gears_core::delivery::{
 
 use super::authorizations::Authorizations;
 use super::bindings::{Bindings, ConsumerBinding, ConsumerCode};
+use super::blocked_log::BlockedLog;
 use super::database_handles::DatabaseHandles;
 use super::delivery_core::DeliveryCore;
 use super::failure_log::FailureLog;
+use super::stalls::Stalls;
 use super::stream_access::{ConsumerName, Streams};
-use crate::executor::Completions;
+use crate::executor::{Completions, LibraryExecutor};
 
 /// The consumers of live libraries: registered in the core, bound to code.
 /// Used by the main thread only.
@@ -26,6 +29,8 @@ pub(crate) struct Consumers {
     database_handles: Rc<DatabaseHandles>,
     bindings: Bindings,
     authorizations: Authorizations,
+    stalls: Stalls,
+    blocked_log: BlockedLog,
     failure_log: FailureLog,
     /// Whether there was ever one with options: to them alone it matters when an entry was added.
     have_policies: Cell<bool>,
@@ -43,6 +48,8 @@ impl Consumers {
             database_handles,
             bindings: Bindings::default(),
             authorizations: Authorizations::default(),
+            stalls: Stalls::default(),
+            blocked_log: BlockedLog::default(),
             failure_log: FailureLog::default(),
             have_policies: Cell::default(),
         }
@@ -147,13 +154,28 @@ impl Consumers {
         binding: &ConsumerBinding,
         stream: &[u8],
     ) -> bool {
-        self.authorizations
-            .check(&self.core, streams, sub, binding, stream)
+        self.authorizations.check(
+            (&self.core, &self.blocked_log),
+            streams,
+            sub,
+            binding,
+            stream,
+        )
     }
 
     /// Has those tried again whose owner had no right some time ago.
     pub(super) fn retry_refused(&self) {
-        self.authorizations.retry(&self.core);
+        self.authorizations.retry(&self.core, &self.blocked_log);
+    }
+
+    /// Notes whose callbacks have not settled for long; see [`Stalls::look`].
+    pub(super) fn note_stalled<'a>(
+        &self,
+        executors: impl Iterator<Item = &'a Arc<LibraryExecutor>>,
+        after: Option<Duration>,
+    ) {
+        let told = (&*self.core, &self.bindings, &self.blocked_log);
+        self.stalls.look(told, executors, after);
     }
 
     /// Says in the log which callbacks have failed.

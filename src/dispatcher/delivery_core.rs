@@ -55,6 +55,11 @@ impl DeliveryCore {
         self.clock.wall_ms(Instant::now())
     }
 
+    /// The same for a time that was looked at.
+    pub(super) fn wall_ms(&self, at: Instant) -> u64 {
+        self.clock.wall_ms(at)
+    }
+
     /// Looks at the clock, and tells the core the time.
     pub(super) fn set_time(&self) {
         self.look();

@@ -10,13 +10,14 @@
 //!       streams     batches         commits        triggers     on_registered
 //!          └─────┬─────┴───────┬───────┘           due_triggers, trigger_table
 //!   sync_calls, refusals    consumers
-//!       nesting          bindings, authorizations
+//!       nesting          bindings, authorizations, stalls, blocked_log
 //!          └───────────────────┴── delivery_core, database_handles, stream_access
 //! ```
 
 mod authorizations;
 mod batches;
 mod bindings;
+mod blocked_log;
 mod commits;
 mod consumers;
 mod database_handles;
@@ -28,6 +29,7 @@ mod nesting;
 mod on_registered;
 mod refusals;
 mod shutting_down;
+mod stalls;
 mod stream_access;
 mod streams;
 mod sync_calls;

@@ -209,6 +209,16 @@ impl Dispatcher {
         self.consumers.log_failures();
     }
 
+    /// Notes the consumers of these libraries whose callback has not settled for longer than `after`;
+    /// none where there is no such time. To be called now and then.
+    pub(crate) fn note_stalled<'a>(
+        &self,
+        executors: impl Iterator<Item = &'a Arc<LibraryExecutor>>,
+        after: Option<Duration>,
+    ) {
+        self.consumers.note_stalled(executors, after);
+    }
+
     /// Leaves the isolate slot where the main thread may still be. To be called before another
     /// library is loaded.
     pub(crate) fn leave_isolate(&self) {

@@ -310,6 +310,11 @@ pub(super) struct OngoingCall {
 }
 
 impl OngoingCall {
+    /// The entry that it is about, or the first of several.
+    pub(super) fn entry_id(&self) -> Option<EntryId> {
+        self.entry_id
+    }
+
     /// Its promise was settled.
     pub(super) fn end(mut self, now: Instant, outcome: &Outcome) {
         self.has_ended = true;

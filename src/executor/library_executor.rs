@@ -19,6 +19,7 @@ use gears_v8::ports::{Credentials, KeptEntered, MemoryUse, Program, Reply, Scrip
 use super::callbacks::Callbacks;
 use super::completions::{Clock, Completions};
 use super::isolate_slot::{GateGuard, IsolateSlot, ServerLock};
+use super::pending_calls::Stalled;
 use super::prefetch::{PrefetchedBatches, PrefetchedRecords};
 use super::remote_task::RemoteTask;
 use super::slow_log::SlowLog;
@@ -342,6 +343,11 @@ impl LibraryExecutor {
         if has_ready {
             self.wake_worker();
         }
+    }
+
+    /// See [`super::pending_calls::PendingCalls::stalled`].
+    pub(crate) fn stalled(&self, before: Instant) -> (Vec<Stalled>, usize) {
+        self.queue.lock().stalled(before)
     }
 
     /// Has a worker resume the continuations that can run.

@@ -46,6 +46,14 @@ impl InFlight {
         sub
     }
 
+    /// The entry, if it is one.
+    fn entry(self) -> Option<EntryId> {
+        match self {
+            Self::Entry(_, id) => Some(id),
+            Self::Batch(..) => None,
+        }
+    }
+
     /// The code that has it will not finish it.
     fn abandoned(self) -> Completion {
         match self {
@@ -80,6 +88,10 @@ enum PendingKind {
     Function(Box<dyn Responder>),
     Remote(RemoteAnswer),
 }
+
+/// A call that has not ended for long: the subscription, the entry or the first of several, and when it
+/// began.
+pub(crate) type Stalled = (SubscriptionKey, EntryId, Instant);
 
 /// A callback is done with what it was given.
 pub(super) struct Done {
@@ -152,6 +164,24 @@ impl PendingCalls {
     /// Whether a promise is pending.
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// The calls with entries that began before that time, and whose promise is pending: the
+    /// subscription, the entry or the first of several, and when it began. How many calls were looked
+    /// at, too.
+    pub(super) fn stalled(&self, before: Instant) -> (Vec<Stalled>, usize) {
+        let pending = self.pending.values();
+        let stalled = pending.filter_map(|pending| match pending.what {
+            PendingKind::InFlight {
+                in_flight, since, ..
+            } if since <= before => {
+                let first = pending.ongoing.as_ref().and_then(OngoingCall::entry_id);
+                let id = in_flight.entry().or(first).unwrap_or_default();
+                Some((in_flight.sub(), id, since))
+            }
+            _ => None,
+        });
+        (stalled.collect(), self.pending.len())
     }
 
     // --- calls of consumers -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
 
 use super::callbacks::{Callback, OngoingCall};
 use super::completions::{Clock, Completion};
-use super::pending_calls::{CallStart, Done, InFlight, PendingCalls};
+use super::pending_calls::{CallStart, Done, InFlight, PendingCalls, Stalled};
 use super::prefetch::{
     Dropped, PrefetchQueues, PrefetchedBatches, PrefetchedEntry, PrefetchedRecords, Taken,
 };
@@ -450,6 +450,11 @@ impl TaskQueue {
         for done in self.calls.expire(&Clock::start(), Instant::now()) {
             self.end_pending(&done);
         }
+    }
+
+    /// See [`PendingCalls::stalled`].
+    pub(super) fn stalled(&self, before: Instant) -> (Vec<Stalled>, usize) {
+        self.calls.stalled(before)
     }
 
     /// See [`PendingCalls::abandon`].

@@ -199,11 +199,11 @@ fn of_stream(
     fields.push(("last_error", stats::error(last_error)));
     fields.push(("last_error_stack", stats::stack(last_error)));
     let reason = match state {
-        State::Blocked => stream.blocked().map(|error| &**error),
-        State::Refused => refusal.map(|refusal| &*refusal.error),
+        State::Blocked => stream.blocked(),
+        State::Refused => refusal.map(|refusal| Arc::clone(&refusal.error)),
         _ => None,
     };
-    fields.push(("reason", stats::error(reason)));
+    fields.push(("reason", stats::error(reason.as_deref())));
     Reply::record(fields)
 }
 

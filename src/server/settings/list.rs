@@ -167,7 +167,17 @@ pub(super) static CLUSTER_RECEIVE_MEMORY: Setting = Setting::new(
     CONFIG_MEMORY,
 );
 
-pub(super) static ALL: [&Setting; 22] = [
+pub(super) static STALLED_AFTER: Setting = Setting::new(
+    "stalled-after",
+    60,
+    SettingValues::Number {
+        min: 0,
+        max: 1_000_000_000,
+    },
+    CONFIG_DEFAULT,
+);
+
+pub(super) static ALL: [&Setting; 23] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -183,6 +193,7 @@ pub(super) static ALL: [&Setting; 22] = [
     &MAX_EXECUTIONS,
     &SLOWLOG_THRESHOLD,
     &SLOWLOG_MAX_LEN,
+    &STALLED_AFTER,
     &LIBRARY_VERSIONS,
     &DELETE_WITH_PROGRESS,
     &REMOTE_TASK_DEFAULT_TIMEOUT,

@@ -7,6 +7,7 @@ mod setting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gears_core::triggers::BacklogLimits;
 use gears_v8::ports::Limits;
@@ -20,7 +21,7 @@ use list::{
     DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
     EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
     LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE,
-    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, TRIGGER_QUEUE_LENGTH,
+    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, STALLED_AFTER, TRIGGER_QUEUE_LENGTH,
     TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
@@ -87,6 +88,13 @@ impl Settings {
             },
             receiving: amount(&CLUSTER_RECEIVE_MEMORY),
         }
+    }
+
+    /// How long a callback of a consumer may take before that counts as blocked, if it ever does.
+    #[expect(clippy::unused_self, reason = "settings are one set")]
+    pub(crate) fn stalled_after(&self) -> Option<Duration> {
+        let seconds = STALLED_AFTER.get().unsigned_abs();
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
     /// Texts of a library that are kept, the one it has included.

@@ -47,7 +47,8 @@ pub enum State {
     Waiting,
     /// It waits until the server takes writes again.
     Refused,
-    /// Its owner may not have the stream now, or the stream is not served here; it is tried again.
+    /// Its owner may not have the stream now, or the stream is not served here, and it is tried again;
+    /// or a callback has not settled for long.
     Blocked,
     /// Somebody paused it.
     Paused,

@@ -95,7 +95,8 @@ pub use record::{Item, Parts, Record, RecordBatch};
 pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
 pub use spread::Percentiles;
 pub use state_machine::{
-    Backlog, Choice, CountRequest, Counted, Delivery, NoSkip, Overview, Page, Row, StreamView,
+    Backlog, Choice, CountRequest, Counted, Delivery, NoSkip, Overview, Page, Row, StalledCall,
+    StreamView,
 };
 pub use stats::Stats;
 pub use times::{Times, TimesSummary};

@@ -60,8 +60,10 @@ use super::tracked::TrackedStreams;
 use super::urgent::Urgent;
 use super::{ConsumerKey, SHARE, StreamKey, SubscriptionKey};
 
+use blocked::Obstacle;
 use sweep::Sweep;
 
+pub use blocked::StalledCall;
 pub use consumers::StreamView;
 pub use counting::{CountRequest, Counted};
 pub use overview::{Backlog, Overview};
@@ -99,10 +101,10 @@ struct RegisteredConsumer {
     standings: Standings,
     /// Its dead letters that were redriven, if any were.
     redrives: Option<Box<ConsumerRedrives>>,
-    /// The streams that its owner may not have now, each with what was said.
-    blocked: BTreeMap<SubscriptionKey, Arc<str>>,
+    /// The streams that are blocked, and by what.
+    blocked: BTreeMap<SubscriptionKey, Obstacle>,
     /// The streams of which a dead letter could not be written the last time, each with what was said.
-    unlettered: BTreeMap<SubscriptionKey, Arc<str>>,
+    unlettered: BTreeMap<SubscriptionKey, Obstacle>,
 }
 
 impl RegisteredConsumer {

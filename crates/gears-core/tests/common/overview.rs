@@ -13,7 +13,9 @@ pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
         finished += view.stats.finished;
         is_failing |= view.stats.failing;
         states.push(view.state);
-        blocked += usize::from(view.blocked().is_some());
+        let is_blocked = view.state == State::Blocked;
+        assert_eq!(view.blocked().is_some(), is_blocked, "{:?}", view.state);
+        blocked += usize::from(is_blocked);
         aborted = aborted.or_else(|| view.delivery_state().aborted.clone());
     }
     let is_refused = core.refusal().is_some();
@@ -39,6 +41,7 @@ pub(crate) fn check_overview(core: &mut Delivery, consumer: ConsumerKey) {
         State::Running
     };
     let worst = match worst {
+        State::Running | State::Waiting if blocked > 0 && is_refused => State::Refused,
         State::Running | State::Waiting if blocked > 0 => State::Blocked,
         worst => worst,
     };

@@ -1,17 +1,64 @@
-//! Streams that the owner of their consumer may not have now: nothing is dispatched of them, and they are
-//! tried again a little later. And streams whose dead letters cannot be written: they go on, but somebody
-//! has to see to it.
+//! Streams that are blocked: the owner of their consumer may not have them now, a callback has had an
+//! entry of theirs for so long that it may never settle, or their dead letters cannot be written.
 //!
-//! A stream stays noted while it is tried, so that nobody sees it go and come back.
+//! Of what is refused nothing is dispatched, and it is tried again a little later. It stays noted while
+//! it is tried, so that nobody sees it go and come back. A callback that has not settled keeps only its
+//! place in the window.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use super::super::id::EntryId;
 use super::super::{ConsumerKey, SubscriptionKey};
 use super::{Delivery, RegisteredConsumer};
+use crate::quoted;
+
+/// A call of a callback that began long ago, and has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StalledCall {
+    /// The subscription.
+    pub sub: SubscriptionKey,
+    /// The entry, or the first of several.
+    pub id: EntryId,
+    /// When it began, Unix milliseconds.
+    pub since_ms: u64,
+}
+
+/// What blocks a stream.
+#[derive(Clone, Debug)]
+pub(super) enum Obstacle {
+    /// The owner may not have it, or its dead letter was not written: what was said.
+    Said(Arc<str>),
+    /// A callback has not settled.
+    Stalled {
+        /// The entry, or the first of several.
+        id: EntryId,
+        /// When it began, Unix milliseconds.
+        since_ms: u64,
+    },
+}
+
+impl Obstacle {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Said(_))
+    }
+
+    /// What blocks the stream of that name, for people to read.
+    pub(super) fn reason(&self, stream: &[u8], now_ms: u64) -> Arc<str> {
+        match self {
+            Self::Said(error) => Arc::clone(error),
+            Self::Stalled { id, since_ms } => {
+                let seconds = now_ms.saturating_sub(*since_ms) / 1000;
+                let key = quoted(stream);
+                format!("callback has not settled for {seconds} s: key {key}, entry {id}").into()
+            }
+        }
+    }
+}
 
 impl RegisteredConsumer {
     /// What is against a stream, if something is.
-    pub(super) fn obstacle(&self, sub: SubscriptionKey) -> Option<&Arc<str>> {
+    pub(super) fn obstacle(&self, sub: SubscriptionKey) -> Option<&Obstacle> {
         self.blocked.get(&sub).or_else(|| self.unlettered.get(&sub))
     }
 
@@ -21,9 +68,8 @@ impl RegisteredConsumer {
     }
 
     /// What is against the first, of those that nothing is dispatched of if there are such.
-    pub(super) fn first_obstacle(&self) -> Option<&Arc<str>> {
-        let mut all = self.blocked.values().chain(self.unlettered.values());
-        all.next()
+    fn first_obstacle(&self) -> Option<(&SubscriptionKey, &Obstacle)> {
+        self.blocked.iter().chain(&self.unlettered).next()
     }
 
     /// How many streams something is against.
@@ -31,6 +77,12 @@ impl RegisteredConsumer {
         let more = self.unlettered.keys();
         let more = more.filter(|sub| !self.blocked.contains_key(sub));
         self.blocked.len() + more.count()
+    }
+
+    /// A stream is paused, or stopped: that holds it up, whatever else is against it.
+    pub(super) fn forget_obstacle(&mut self, sub: SubscriptionKey) {
+        self.blocked.remove(&sub);
+        self.unlettered.remove(&sub);
     }
 }
 
@@ -42,12 +94,13 @@ impl Delivery {
         };
         let consumer = &mut self.consumers[state.consumer];
         consumer.totals.note_error(Arc::clone(error));
-        let before = consumer.blocked.insert(sub, Arc::clone(error));
+        let obstacle = Obstacle::Said(Arc::clone(error));
+        let before = consumer.blocked.insert(sub, obstacle);
         state.tally.note_error(Arc::clone(error));
         state.refuse();
         // It is tried again several times a second: that is one error for as long as it lasts.
-        let is_new = before.is_none_or(|before| before != *error);
-        self.note_error(sub, None, error, self.now_ms, is_new);
+        let is_known = matches!(&before, Some(Obstacle::Said(before)) if before == error);
+        self.note_error(sub, None, error, self.now_ms, !is_known);
         self.urgent.forget(sub);
         self.schedule_next_in_order(sub);
     }
@@ -56,7 +109,10 @@ impl Delivery {
     pub(super) fn authorized(&mut self, sub: SubscriptionKey) {
         if self.subs.contains_key(sub) {
             let consumer = self.subs.consumer_of(sub);
-            self.consumers[consumer].blocked.remove(&sub);
+            let blocked = &mut self.consumers[consumer].blocked;
+            if blocked.get(&sub).is_some_and(Obstacle::is_refusal) {
+                blocked.remove(&sub);
+            }
         }
     }
 
@@ -73,12 +129,51 @@ impl Delivery {
         self.schedule(sub);
     }
 
-    /// How many streams of a consumer its owner may not have now, and what was said of the first.
+    /// Takes note of all calls that have not ended for long, the oldest first. Gives those of streams that
+    /// were not blocked before.
+    pub fn set_stalled(&mut self, calls: &[StalledCall]) -> Vec<StalledCall> {
+        let mut before = Vec::new();
+        for (_, consumer) in &mut self.consumers {
+            let is_stalled = |_: &SubscriptionKey, one: &mut Obstacle| !one.is_refusal();
+            before.extend(
+                consumer
+                    .blocked
+                    .extract_if(.., is_stalled)
+                    .map(|(sub, _)| sub),
+            );
+        }
+        before.sort_unstable();
+        let mut new = Vec::new();
+        for call in calls {
+            let StalledCall { sub, id, since_ms } = *call;
+            let Some(state) = self.subs.get(sub) else {
+                continue;
+            };
+            // Where it is paused or stopped, that holds it up.
+            if !self.is_active() || state.delivery_state.is_final() {
+                continue;
+            }
+            if let Entry::Vacant(place) = self.consumers[state.consumer].blocked.entry(sub) {
+                place.insert(Obstacle::Stalled { id, since_ms });
+                if before.binary_search(&sub).is_err() {
+                    new.push(*call);
+                }
+            }
+        }
+        new
+    }
+
+    /// Whether any stream of a consumer is blocked, other than for its dead letters.
     #[must_use]
-    pub fn blocked_streams(&self, key: ConsumerKey) -> (usize, Option<&Arc<str>>) {
-        self.there(key).map_or((0, None), |one| {
-            (one.blocked.len(), one.blocked.values().next())
-        })
+    pub fn is_any_blocked(&self, key: ConsumerKey) -> bool {
+        self.there(key).is_some_and(|one| !one.blocked.is_empty())
+    }
+
+    /// Why a consumer is blocked: of the first of its streams that are.
+    pub(super) fn why_blocked(&self, consumer: &RegisteredConsumer) -> Option<Arc<str>> {
+        let (sub, obstacle) = consumer.first_obstacle()?;
+        let stream = &self.streams[self.subs.stream_of(*sub)];
+        Some(obstacle.reason(&stream.name, self.now_ms))
     }
 }
 
@@ -174,6 +269,60 @@ mod tests {
         let (consumer, sub) = blocked_at_one(&mut core);
         core.pause(consumer, None);
         core.on(Event::Yielded(sub));
+        assert_eq!(blocked(&mut core, consumer).1, 0);
+    }
+
+    #[test]
+    fn a_stream_that_is_paused_is_blocked_by_nobody_from_then_on() {
+        let mut core = Delivery::new(true);
+        let (consumer, _) = blocked_at_one(&mut core);
+        core.pause(consumer, Some(KeyRef { db: 0, name: b"s" }));
+        assert_eq!(blocked(&mut core, consumer).1, 0);
+        let view = core.streams_of(consumer).next().unwrap();
+        assert_eq!((view.state, view.blocked()), (State::Paused, None));
+    }
+
+    fn call(sub: SubscriptionKey, ms: u64, since_ms: u64) -> StalledCall {
+        StalledCall {
+            sub,
+            id: EntryId::new(ms, 1),
+            since_ms,
+        }
+    }
+
+    #[test]
+    fn a_stream_is_blocked_while_a_callback_does_not_settle_and_the_oldest_call_is_named() {
+        let mut core = Delivery::new(true);
+        let consumer = core.add_consumer(ConsumerSpec::new(b"s", 3, false, Mode::Async));
+        core.on(Event::Appended(KeyRef { db: 0, name: b"s" }));
+        let sub = core.subs.keys().next().unwrap();
+        core.set_time(71_999);
+        let new = core.set_stalled(&[call(sub, 5, 10_000), call(sub, 7, 12_000)]);
+        assert_eq!(new, [call(sub, 5, 10_000)]);
+        let reason = "callback has not settled for 61 s: key 's', entry 5-1";
+        let expected = (State::Blocked, 1, Some(reason.to_owned()));
+        assert_eq!(blocked(&mut core, consumer), expected);
+        assert_eq!(core.view(sub).state, State::Blocked);
+        assert_eq!(core.view(sub).blocked().as_deref(), Some(reason));
+        // Owners are asked all the time.
+        core.on(Event::Authorized(sub));
+        core.on(Event::Yielded(sub));
+        assert_eq!(blocked(&mut core, consumer).1, 1);
+        assert_eq!(core.set_stalled(&[call(sub, 5, 10_000)]), []);
+        assert!(core.overview(consumer).unwrap().errors.is_none());
+        assert_eq!(core.set_stalled(&[]), []);
+        assert_eq!(blocked(&mut core, consumer), (State::Running, 0, None));
+    }
+
+    #[test]
+    fn what_is_paused_or_refused_is_not_said_to_wait_for_a_callback() {
+        let mut core = Delivery::new(true);
+        let (consumer, sub) = blocked_at_one(&mut core);
+        assert_eq!(core.set_stalled(&[call(sub, 5, 0)]), []);
+        let reason = blocked(&mut core, consumer).2;
+        assert_eq!(reason.as_deref(), Some("NOPERM"));
+        core.pause(consumer, Some(KeyRef { db: 0, name: b"s" }));
+        assert_eq!(core.set_stalled(&[call(sub, 5, 0)]), []);
         assert_eq!(blocked(&mut core, consumer).1, 0);
     }
 }

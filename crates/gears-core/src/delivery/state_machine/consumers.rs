@@ -19,6 +19,7 @@ use super::super::subscription::Recall;
 use super::super::subscriptions::Seen;
 use super::super::times::Times;
 use super::super::{ConsumerKey, SubscriptionKey};
+use super::blocked::Obstacle;
 use super::{Delivery, RegisteredConsumer};
 
 /// One stream of a consumer, for people to look at.
@@ -36,7 +37,7 @@ pub struct StreamView<'a> {
     state_of: Seen<'a>,
     now_ms: u64,
     refusal: Option<&'a Refusal>,
-    blocked: Option<&'a Arc<str>>,
+    blocked: Option<&'a Obstacle>,
 }
 
 impl StreamView<'_> {
@@ -82,10 +83,11 @@ impl StreamView<'_> {
         refused.or(self.stats.last_error.as_ref())
     }
 
-    /// Why its owner may not have it now, or its dead letters cannot be written, if so.
+    /// Why it is blocked, if it is.
     #[must_use]
-    pub fn blocked(&self) -> Option<&Arc<str>> {
-        self.blocked
+    pub fn blocked(&self) -> Option<Arc<str>> {
+        let blocked = self.blocked;
+        blocked.map(|obstacle| obstacle.reason(self.name, self.now_ms))
     }
 
     /// Why nothing is dispatched.
@@ -279,9 +281,11 @@ impl Delivery {
                 sub.tally.stats()
             },
             spread: consumer.recent.get(key),
-            state: match self.or_refused(sub.delivery_state.state(self.now_ms)) {
-                State::Running if blocked.is_some() => State::Blocked,
-                state => state,
+            // What is blocked is neither paused nor aborted, and that says more than that it waits.
+            state: if blocked.is_some() {
+                State::Blocked
+            } else {
+                self.or_refused(sub.delivery_state.state(self.now_ms))
             },
             blocked,
             state_of: sub,

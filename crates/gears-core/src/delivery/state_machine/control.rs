@@ -127,6 +127,9 @@ impl Delivery {
         let is_final = self.subs.at(sub).delivery_state.is_final()
             || self.consumers[consumer].delivery_state.is_final();
         if is_final {
+            if self.subs.at(sub).delivery_state.is_final() {
+                self.consumers[consumer].forget_obstacle(sub);
+            }
             // Also what waits beside the callback: it will be read again.
             self.recall(sub, Recall::Demotion);
             self.schedule(sub);

@@ -11,6 +11,7 @@ use super::super::event::Failure;
 use super::super::id::EntryId;
 use super::super::policy::{OnFailure, Policy, Scope};
 use super::Delivery;
+use super::blocked::Obstacle;
 
 /// Milliseconds after which a dead letter that could not be written is tried again.
 const WRITE_AGAIN_MS: u64 = 1000;
@@ -105,6 +106,9 @@ impl Delivery {
                 };
                 // It is kept with the data: the place is told as the last error's.
                 delivery_state.aborted = Some(error_text::message(&failure.error).into());
+                if scope == Scope::Stream {
+                    self.consumers[consumer].forget_obstacle(sub);
+                }
                 self.after_state_change(sub, scope);
             }
             Fate::Over => self.give_up(sub, load, failure, took, now_ms),
@@ -306,9 +310,10 @@ impl Delivery {
         if let Some(state) = self.subs.get_mut(dead_letter.sub) {
             let consumer = &mut self.consumers[state.consumer];
             consumer.totals.note_error(Arc::clone(error));
-            consumer
-                .unlettered
-                .insert(dead_letter.sub, Arc::clone(error));
+            if !state.delivery_state.is_final() {
+                let obstacle = Obstacle::Said(Arc::clone(error));
+                consumer.unlettered.insert(dead_letter.sub, obstacle);
+            }
             state.tally.note_error(Arc::clone(error));
             let id = dead_letter.item.id();
             self.note_error(dead_letter.sub, Some(id), error, self.now_ms, true);

@@ -41,7 +41,7 @@ pub struct Overview<'a> {
     pub spec: &'a ConsumerSpec,
     /// As with that of its streams that is worst off.
     pub state: State,
-    /// How many of its streams its owner may not have now.
+    /// How many of its streams are blocked.
     pub blocked_streams: usize,
     /// Why it is blocked, or what the server says against writes.
     pub reason: Option<Arc<str>>,
@@ -79,11 +79,18 @@ impl Delivery {
             state => state,
         };
         let state = match state {
-            State::Running | State::Waiting if consumer.has_obstacles() => State::Blocked,
+            State::Running | State::Waiting if consumer.has_obstacles() => {
+                // That the server takes no writes concerns all streams.
+                if self.refusal.is_some() {
+                    State::Refused
+                } else {
+                    State::Blocked
+                }
+            }
             state => state,
         };
         let reason = match state {
-            State::Blocked => consumer.first_obstacle().cloned(),
+            State::Blocked => self.why_blocked(consumer),
             State::Refused => self.refusal.as_ref().map(|one| Arc::clone(&one.error)),
             _ => None,
         };
