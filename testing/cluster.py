@@ -174,10 +174,12 @@ class Cluster:
     """So many shards, each with a primary and so many replicas.
 
     Nodes know each other by `address`. With `tls_ports` they talk to each other in TLS, on a second port each: the options
-    name the files for that.
+    name the files for that. `create` is given nodes that do not know each other, and makes a cluster of them.
     """
 
-    def __init__(self, make_directory, *options, shards=3, replicas=1, address=HOST, tls_ports=False, **more):
+    def __init__(
+        self, make_directory, *options, shards=3, replicas=1, address=HOST, tls_ports=False, create=None, **more
+    ):
         self._make_directory = make_directory
         self._options = options
         self._more = more
@@ -197,11 +199,18 @@ class Cluster:
         self.nodes = []
         try:
             for identity, port in zip(identities, ports, strict=True):
+                if create is not None:
+                    self.nodes.append(self._start(None, port))
+                    continue
                 rows = [
                     start + (f"myself,{rest}" if identity == name else rest) + "\n" for name, start, rest in lines
                 ]
                 table = "".join(rows) + f"vars currentEpoch {shards} lastVoteEpoch 0\n"
                 self.nodes.append(self._start(identity, port, table))
+            if create is not None:
+                create(self.nodes)
+                for node in self.nodes:
+                    node.identity = node.cluster("MYID")
             self.wait_ok()
         except BaseException:
             self.kill()
@@ -322,6 +331,21 @@ class Cluster:
         """The slot is migrating there and importing here; no key has moved yet."""
         target.cluster("SETSLOT", slot, "IMPORTING", source.identity)
         source.cluster("SETSLOT", slot, "MIGRATING", target.identity)
+
+    def move(self, slots, source, target):
+        """Slots without keys go from one to the other."""
+        for slot in slots:
+            self.begin_move(slot, source, target)
+            self.end_move(slot, target)
+        self.wait(lambda: all(map(target.owns, slots)), "the slots do not move")
+        self.wait_ok()
+
+    def forget(self, node):
+        """A node without slots leaves, and ends."""
+        self.nodes.remove(node)
+        for other in self.alive():
+            other.cluster("FORGET", node.identity)
+        node.kill()
 
     def end_move(self, slot, target):
         """All nodes learn who has the slot."""
