@@ -134,13 +134,13 @@ impl Delivery {
     pub fn set_stalled(&mut self, calls: &[StalledCall]) -> Vec<StalledCall> {
         let mut before = Vec::new();
         for (_, consumer) in &mut self.consumers {
-            let is_stalled = |_: &SubscriptionKey, one: &mut Obstacle| !one.is_refusal();
-            before.extend(
-                consumer
-                    .blocked
-                    .extract_if(.., is_stalled)
-                    .map(|(sub, _)| sub),
-            );
+            consumer.blocked.retain(|sub, obstacle| {
+                let stays = obstacle.is_refusal();
+                if !stays {
+                    before.push(*sub);
+                }
+                stays
+            });
         }
         before.sort_unstable();
         let mut new = Vec::new();
