@@ -195,6 +195,26 @@ test('writes that are refused', { timeout: 600_000 }, async t => {
     assert.equal(await redis.get('refused'), '1');
 });
 
+test('a callback that never settles', { timeout: 600_000 }, async t => {
+    await redis.config('SET', 'redisgears_2.stalled-after', '1');
+    await load('stuck', `let release;
+        redis.register_stream_consumer('book', 'stuck:', 1, false, async () => { await new Promise(go => (release = go)); });
+        redis.register_function('release', () => release(1));`);
+    const book = new Consumer('stuck', 'book');
+    await tells(t, 'callback that does not settle', () => redis.xadd('stuck:1', '*', 'a', '1'), {
+        state: book.is(({ state, reason }) => state === 'blocked' && /callback has not settled for .*'stuck:1'/.test(reason ?? '')),
+        log: /\[stuck\/book\] is blocked at stream 'stuck:1': .*has not settled/,
+        exporter: samples => book.inState('blocked')(samples) && book.sample(samples, 'in_flight') === 1,
+        dashboard: book.row('blocked', 'has not settled'),
+    });
+    await tells(t, 'callback settled', () => redis.call('RG.FCALL', 'stuck', 'release', '0'), {
+        state: book.is(({ state, processed }) => state === 'running' && processed === 1),
+        log: /\[stuck\/book\] is not blocked any more/,
+        exporter: book.inState('running'),
+        dashboard: book.row('running'),
+    });
+});
+
 test('a callback that is slow', { timeout: 600_000 }, async t => {
     await load('slow', `function wait() { for (const end = Date.now() + 200; Date.now() < end;); }
         redis.register_function('total', wait);`);
