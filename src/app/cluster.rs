@@ -45,13 +45,19 @@ impl App {
 
     /// Gives an event to whom it concerns.
     fn on_cluster_event(&self, context: &Context, cluster: &Cluster, event: ClusterEvent) {
-        let is_of_calls =
-            !matches!(&event, ClusterEvent::Message { topic, .. } if *topic != Topic::Calls);
-        if is_of_calls {
+        if !matches!(&event, ClusterEvent::Message { .. }) {
             self.remote.on_cluster_event(context, cluster, &event);
         }
         match event {
-            ClusterEvent::Message { .. } if is_of_calls => {}
+            ClusterEvent::Message {
+                from,
+                process,
+                topic: Topic::Calls,
+                bytes,
+            } => {
+                let from = (from, process);
+                self.remote.on_message(context, cluster, from, bytes);
+            }
             ClusterEvent::Message {
                 from,
                 topic: Topic::Libraries,

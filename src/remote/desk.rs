@@ -1,11 +1,11 @@
 //! Where other threads leave calls of remote functions, and how those have ended, for the main thread.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use gears_core::lanes::Lanes;
 use gears_v8::ports::{RemoteCall, RemoteCalls};
 
 use super::Key;
@@ -13,8 +13,8 @@ use crate::executor::{Completions, RemoteEnd, RemoteResponder};
 
 #[derive(Default)]
 struct Waiting {
-    calls: VecDeque<RemoteCall>,
-    ends: VecDeque<(Key, RemoteEnd)>,
+    calls: Lanes<RemoteCall>,
+    ends: Lanes<(Key, RemoteEnd)>,
 }
 
 /// What other threads left. Used by any thread.
@@ -41,14 +41,14 @@ impl RemoteDesk {
         self.has_some.load(Ordering::Acquire)
     }
 
-    /// Takes the call that was left first.
+    /// Takes a call that was left.
     pub(super) fn take_call(&self) -> Option<RemoteCall> {
-        self.take(|waiting| waiting.calls.pop_front())
+        self.take(|waiting| waiting.calls.pop())
     }
 
-    /// Takes the end of a call that was left first.
+    /// Takes the end of a call that was left.
     pub(super) fn take_end(&self) -> Option<(Key, RemoteEnd)> {
-        self.take(|waiting| waiting.ends.pop_front())
+        self.take(|waiting| waiting.ends.pop())
     }
 
     fn take<T>(&self, take: impl FnOnce(&mut Waiting) -> Option<T>) -> Option<T> {
@@ -75,7 +75,7 @@ impl RemoteCalls for RemoteDesk {
     }
 
     fn call(&self, call: RemoteCall) {
-        self.leave(|waiting| waiting.calls.push_back(call));
+        self.leave(|waiting| waiting.calls.push(call.arguments.len(), call));
     }
 }
 
@@ -88,7 +88,12 @@ pub(super) struct Caller {
 impl RemoteResponder for Caller {
     fn end(self: Box<Self>, end: RemoteEnd) {
         let key = self.key;
+        let bytes = match &end {
+            RemoteEnd::Done(result) => result.len(),
+            RemoteEnd::Failed(error) => error.thrown.as_ref().map_or(0, |thrown| thrown.len()),
+            RemoteEnd::Late => 0,
+        };
         self.desk
-            .leave(|waiting| waiting.ends.push_back((key, end)));
+            .leave(|waiting| waiting.ends.push(bytes, (key, end)));
     }
 }

@@ -206,7 +206,8 @@ impl RemoteFunctions {
         }
         if let Some(message) = state.own.pop_front() {
             let from = (self.me.get(), THIS_PROCESS);
-            self.receive(state, place.context, place.cluster, from, &message);
+            let message = Arc::unwrap_or_clone(message);
+            self.receive(state, place.context, place.cluster, from, message);
             did = true;
         }
         if let Some((key, end)) = self.desk.take_end() {
@@ -246,7 +247,19 @@ impl RemoteFunctions {
         self.post(state, cluster, to, message.encode());
     }
 
-    /// Something came of another node, or happened to it.
+    /// A message came of another node.
+    pub(crate) fn on_message(
+        &self,
+        context: &Context,
+        cluster: &Cluster,
+        from: (Node, Process),
+        bytes: Vec<u8>,
+    ) {
+        let mut state = self.state.borrow_mut();
+        self.receive(&mut state, context, Some(cluster), from, bytes);
+    }
+
+    /// Something happened to another node.
     pub(crate) fn on_cluster_event(
         &self,
         context: &Context,
@@ -257,12 +270,8 @@ impl RemoteFunctions {
         let state = &mut *state;
         let now_ms = self.now_ms();
         match event {
-            ClusterEvent::Message {
-                from,
-                process,
-                bytes,
-                ..
-            } => self.receive(state, context, Some(cluster), (*from, *process), bytes),
+            // See `on_message`.
+            ClusterEvent::Message { .. } => {}
             ClusterEvent::PeerUp { node, process } => {
                 state.peers.insert(*node, *process);
                 for message in state.incoming.on_peer_up(node, process) {
@@ -367,14 +376,16 @@ impl RemoteFunctions {
         state.gatherings.insert(number, gathering);
         let request = request(call);
         let now_ms = self.now_ms();
-        for destination in destinations {
+        // The last one gets the arguments themselves.
+        let requests = std::iter::repeat_n(request, destinations.len());
+        for (destination, request) in destinations.into_iter().zip(requests) {
             let on = match &destination {
                 Destination::Shard(node) => Some(*node),
                 Destination::Key => None,
             };
             let begun = state
                 .outgoing
-                .begin(now_ms, destination, request.clone(), timeout_ms);
+                .begin(now_ms, destination, request, timeout_ms);
             match begun {
                 Ok(id) => {
                     state.calls.insert(id, number);
@@ -416,7 +427,7 @@ impl RemoteFunctions {
         context: &Context,
         cluster: Option<&Cluster>,
         (node, process): (Node, Process),
-        bytes: &[u8],
+        bytes: Vec<u8>,
     ) {
         let message = match Message::decode(bytes) {
             Ok(message) => message,

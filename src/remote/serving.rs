@@ -99,6 +99,16 @@ impl RemoteFunctions {
             if !server.is_primary {
                 return for_now("the node is a replica, and the function may write");
             }
+            // While the cluster is down, or too few replicas are there: soon it may be otherwise. Only in a
+            // cluster does the server say so of a key.
+            if context.is_in_cluster()
+                && let Some(key) = &request.key
+                && let Some(refusal) = context.refusal(key)
+                && !refusal.may_trim
+            {
+                let text = format!("the shard refuses writes: {}", refusal.error);
+                return for_now(&text);
+            }
             if !flags.contains(Flags::ALLOW_OOM) && server.is_out_of_memory {
                 let text = "the shard is out of memory, and the function may write";
                 return Err((Refusal::ForGood, text.to_owned()));

@@ -74,6 +74,16 @@ impl Wire<Node, Process> for Way<'_> {
         }
     }
 
+    fn room_for(&self, to: &Node, bytes: usize) -> Result<(), (Refusal, String)> {
+        if *to == self.me {
+            return Ok(());
+        }
+        let Some((cluster, _)) = &self.cluster else {
+            return Err((Refusal::ForNow, "the server is in no cluster".to_owned()));
+        };
+        cluster.room_for(*to, bytes).map_err(refused)
+    }
+
     fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {
         if *to == self.me {
             self.own.push_back(Arc::new(message));
@@ -87,10 +97,18 @@ impl Wire<Node, Process> for Way<'_> {
                 self.ticket = Some(ticket);
                 Ok(())
             }
-            Err(error @ NotSent::TooLarge(_)) => Err((Refusal::ForGood, error.to_string())),
-            Err(error) => Err((Refusal::ForNow, error.to_string())),
+            Err(error) => Err(refused(error)),
         }
     }
+}
+
+/// Why a message is not sent, and whether it may be later.
+fn refused(error: NotSent) -> (Refusal, String) {
+    let refusal = match error {
+        NotSent::TooLarge(_) => Refusal::ForGood,
+        NotSent::NoSuchNode | NotSent::NotConnected | NotSent::QueueFull(_) => Refusal::ForNow,
+    };
+    (refusal, error.to_string())
 }
 
 /// What a tick has around it.

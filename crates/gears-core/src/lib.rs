@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod delivery;
 pub mod glob;
 mod histogram;
+pub mod lanes;
 mod quoted;
 pub mod snapshot;
 pub mod triggers;

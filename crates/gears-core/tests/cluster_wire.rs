@@ -563,3 +563,15 @@ proptest! {
         world.check();
     }
 }
+
+#[test]
+fn the_largest_messages_need_no_empty_queue() {
+    let mut world = World::new();
+    world.heal();
+    for (size, taken) in [(11 * CHUNK, 1), (20 * CHUNK, 2), (1, 2)] {
+        world.send(0, 1, size);
+        assert_eq!(world.told.sent.len(), taken);
+    }
+    world.heal();
+    world.check();
+}

@@ -115,15 +115,21 @@ impl Wire<Node, Process> for Way {
     }
 
     fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+        self.room_for(to, message.len())?;
         if *to == self.me {
             self.own.push_back(Arc::new(message));
+        } else {
+            self.put(*to, Arc::new(message));
+        }
+        Ok(())
+    }
+
+    fn room_for(&self, to: &Node, bytes: usize) -> Result<(), (Refusal, String)> {
+        if *to == self.me {
             return Ok(());
         }
-        match self.room(*to, message.len()) {
-            Room::Is => {
-                self.put(*to, Arc::new(message));
-                Ok(())
-            }
+        match self.room(*to, bytes) {
+            Room::Is => Ok(()),
             Room::TooLarge => Err((Refusal::ForGood, "too large".into())),
             Room::Full => Err((Refusal::ForNow, "full".into())),
             Room::NoLink => Err((Refusal::ForNow, "no connection".into())),
@@ -305,7 +311,7 @@ impl Server {
 
     fn receive(&mut self, (node, process): (Node, Process), bytes: &[u8]) {
         let now_ms = self.way.now_ms;
-        match Message::decode(bytes).expect("nothing damages it") {
+        match Message::decode(bytes.to_vec()).expect("nothing damages it") {
             Message::Request(request) => self.serve((node, process), &request),
             Message::Accepted { id, attempt } => {
                 self.outgoing.on_accepted(&node, &process, (id, attempt));

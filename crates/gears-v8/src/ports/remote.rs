@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use gears_core::lanes::Lanes;
 use parking_lot::Mutex;
 
 use super::{CallbackId, Credentials};
@@ -103,6 +104,17 @@ pub struct ShardOutcome {
     pub outcome: Result<Vec<u8>, RemoteError>,
 }
 
+impl ShardOutcome {
+    /// Bytes of what came.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.outcome {
+            Ok(bytes) => bytes.len(),
+            Err(error) => error.thrown.as_ref().map_or(0, |thrown| thrown.len()),
+        }
+    }
+}
+
 /// What came of a call.
 #[derive(Debug)]
 pub struct RemoteReturn {
@@ -119,7 +131,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 /// What came of calls of one program, until that is entered.
 #[derive(Default)]
 pub struct RemoteReturns {
-    waiting: Mutex<Vec<RemoteReturn>>,
+    waiting: Mutex<Lanes<RemoteReturn>>,
     has_some: AtomicBool,
     wake: OnceLock<Wake>,
 }
@@ -146,7 +158,8 @@ impl RemoteReturns {
 
     /// Adds what came of a call, and has the program entered.
     pub fn push(&self, one: RemoteReturn) {
-        self.waiting.lock().push(one);
+        let bytes = one.outcomes.iter().map(ShardOutcome::bytes).sum();
+        self.waiting.lock().push(bytes, one);
         self.has_some.store(true, Ordering::Release);
         self.wake();
     }
@@ -157,13 +170,11 @@ impl RemoteReturns {
         self.has_some.load(Ordering::Acquire)
     }
 
-    /// Takes at most so many, those first that came first.
+    /// Takes at most so many, see [`Lanes::take`].
     #[must_use]
     pub fn take(&self, most: usize) -> Vec<RemoteReturn> {
         let mut waiting = self.waiting.lock();
-        let count = most.min(waiting.len());
-        let rest = waiting.split_off(count);
-        let taken = std::mem::replace(&mut *waiting, rest);
+        let taken = waiting.take(most);
         self.has_some.store(!waiting.is_empty(), Ordering::Release);
         taken
     }

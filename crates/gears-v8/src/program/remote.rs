@@ -130,15 +130,6 @@ impl V8Session<'_, '_, '_> {
     }
 }
 
-impl ShardOutcome {
-    fn bytes(&self) -> usize {
-        match &self.outcome {
-            Ok(bytes) => bytes.len(),
-            Err(error) => error.thrown.as_ref().map_or(0, |thrown| thrown.len()),
-        }
-    }
-}
-
 fn read_list<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     bytes: &[u8],

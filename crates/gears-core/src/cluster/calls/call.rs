@@ -19,6 +19,12 @@ pub trait Wire<N, P> {
     /// Why it can go nowhere.
     fn route(&self, destination: &Destination<N>, key: Option<&[u8]>) -> Result<(N, P), String>;
 
+    /// Whether a message of so many bytes would be sent now.
+    ///
+    /// # Errors
+    /// As those of [`Self::send`].
+    fn room_for(&self, to: &N, bytes: usize) -> Result<(), (Refusal, String)>;
+
     /// Sends a message.
     ///
     /// # Errors

@@ -229,8 +229,8 @@ impl Message {
     ///
     /// # Errors
     /// Where they are of another version, or damaged.
-    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        let [version, a, b, c, d, after @ ..] = bytes else {
+    pub fn decode(mut bytes: Vec<u8>) -> Result<Self, MessageError> {
+        let [version, a, b, c, d, after @ ..] = &bytes[..] else {
             return Err(MessageError::Damaged);
         };
         if *version != VERSION {
@@ -240,15 +240,21 @@ impl Message {
         let (head, rest) = after
             .split_at_checked(length)
             .ok_or(MessageError::Damaged)?;
-        let Ok((head, [])) = postcard::take_from_bytes::<Head>(head) else {
+        let Ok((head, [])) = postcard::take_from_bytes::<Head<'static>>(head) else {
             return Err(MessageError::Damaged);
         };
+        let has_rest = !rest.is_empty();
         let small = |message: Self| {
-            if rest.is_empty() {
-                Ok(message)
-            } else {
+            if has_rest {
                 Err(MessageError::Damaged)
+            } else {
+                Ok(message)
             }
+        };
+        // What is behind the head may be large: it stays in its memory.
+        let mut take_rest = || {
+            bytes.drain(..START + length);
+            std::mem::take(&mut bytes)
         };
         match head {
             Head::Request {
@@ -271,7 +277,7 @@ impl Message {
                 db,
                 flags,
                 key: key.map(Cow::into_owned),
-                arguments: rest.to_vec(),
+                arguments: take_rest(),
             })),
             Head::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
             Head::Refused(id, attempt, refusal, text) => small(Self::Refused {
@@ -282,7 +288,7 @@ impl Message {
             }),
             Head::Done(id) => Ok(Self::Ended {
                 id,
-                ended: Ended::Done(rest.to_vec()),
+                ended: Ended::Done(take_rest()),
             }),
             Head::Thrown {
                 id,
@@ -291,7 +297,7 @@ impl Message {
                 stack,
                 has_value,
             } => {
-                if !has_value && !rest.is_empty() {
+                if !has_value && has_rest {
                     return Err(MessageError::Damaged);
                 }
                 Ok(Self::Ended {
@@ -300,7 +306,7 @@ impl Message {
                         kind,
                         text: text.into_owned(),
                         stack: stack.map(Cow::into_owned),
-                        value: has_value.then(|| rest.to_vec()),
+                        value: has_value.then(take_rest),
                     }),
                 })
             }
@@ -384,7 +390,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_is_read_as_it_was_written(message in message()) {
-            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+            prop_assert_eq!(Message::decode(message.encode()), Ok(message));
         }
 
         #[test]
@@ -394,19 +400,19 @@ mod tests {
             (place, byte) in (any::<prop::sample::Index>(), any::<u8>()),
         ) {
             let mut bytes = message.encode();
-            let _ = Message::decode(&bytes[..cut.index(bytes.len())]);
+            let _ = Message::decode(bytes[..cut.index(bytes.len())].to_vec());
             let at = place.index(bytes.len());
             bytes[at] = byte;
-            let _ = Message::decode(&bytes);
+            let _ = Message::decode(bytes);
         }
 
         #[test]
         fn garbage_is_no_message(mut bytes in bytes()) {
-            let _ = Message::decode(&bytes);
+            let _ = Message::decode(bytes.clone());
             if let Some(version) = bytes.first_mut() {
                 *version = VERSION;
             }
-            let _ = Message::decode(&bytes);
+            let _ = Message::decode(bytes);
         }
     }
 
@@ -416,12 +422,12 @@ mod tests {
         let mut newer = bytes.clone();
         newer[0] = VERSION + 1;
         assert_eq!(
-            Message::decode(&newer),
+            Message::decode(newer),
             Err(MessageError::Version(VERSION + 1))
         );
         let mut long = bytes;
         long[1..START].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Message::decode(&long), Err(MessageError::Damaged));
-        assert_eq!(Message::decode(b""), Err(MessageError::Damaged));
+        assert_eq!(Message::decode(long), Err(MessageError::Damaged));
+        assert_eq!(Message::decode(Vec::new()), Err(MessageError::Damaged));
     }
 }

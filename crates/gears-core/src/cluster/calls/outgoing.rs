@@ -175,8 +175,13 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         let sent = match wire.route(&call.destination, key) {
             Err(why) => Err((Refusal::ForNow, None, why)),
             Ok((to, process)) => {
-                call.request.attempt += 1;
-                match wire.send(&to, call.request.encode()) {
+                // A large message is not made to be thrown away.
+                let bytes = call.request.arguments.len();
+                let sent = wire.room_for(&to, bytes).and_then(|()| {
+                    call.request.attempt += 1;
+                    wire.send(&to, call.request.encode())
+                });
+                match sent {
                     Ok(()) => Ok((to, process)),
                     Err((refusal, why)) => Err((refusal, Some(to), why)),
                 }

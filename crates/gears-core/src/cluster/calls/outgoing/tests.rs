@@ -27,14 +27,19 @@ impl Wire<u8, u8> for Way {
         self.to.ok_or_else(|| "nobody has the slot".to_owned())
     }
 
-    fn send(&mut self, _: &u8, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+    fn room_for(&self, _: &u8, _: usize) -> Result<(), (Refusal, String)> {
         if self.is_too_large {
             return Err((Refusal::ForGood, "it is too large".into()));
         }
         if self.is_full {
             return Err((Refusal::ForNow, "the queue is full".into()));
         }
-        self.sent.push(Message::decode(&message).unwrap());
+        Ok(())
+    }
+
+    fn send(&mut self, to: &u8, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+        self.room_for(to, message.len())?;
+        self.sent.push(Message::decode(message).unwrap());
         Ok(())
     }
 }
@@ -100,7 +105,7 @@ fn what_has_not_run_is_tried_until_its_time_is_over() {
     way.is_full = false;
     run(&mut calls, 30, &mut way);
     assert_eq!(way.sent.len(), 1);
-    calls.on_refused(35, (&1, &1), (id, 2), Refusal::ForNow, "it loads".into());
+    calls.on_refused(35, (&1, &1), (id, 1), Refusal::ForNow, "it loads".into());
     assert_eq!(calls.next_ms(), Some(45));
     way.to = None;
     run(&mut calls, 45, &mut way);
