@@ -140,7 +140,10 @@ test('an owner that is deleted', { timeout: 600_000 }, async t => {
     }, {
         state: book.is(({ state, reason }) => state === 'blocked' && /landlord/.test(reason ?? '')),
         log: /\[owned\/book\] is blocked at stream 'own:1', and tries again: .*landlord/,
-        exporter: samples => book.inState('blocked')(samples) && book.sample(samples, 'blocked_streams') === 1,
+        exporter: samples =>
+            book.inState('blocked')(samples) &&
+            book.sample(samples, 'blocked_streams') === 1 &&
+            book.sample(samples, 'errors_total', ',class="NOPERM"') === 1,
         dashboard: book.row('blocked', 'landlord'),
     });
     await tells(t, 'owner back', () => redis.call('ACL', 'SETUSER', 'landlord', ...permit), {

@@ -46,6 +46,9 @@ impl ErrorClasses {
     }
 }
 
+/// What is said of an owner who may not have a stream has this behind the owner's name.
+const NO_PERMISSION: &str = "' has no permissions on key '";
+
 /// The class of an error: the code it begins with, as the server's errors do; else what stands before
 /// its first colon, such as `TypeError`; else its first line.
 fn class_of(error: &str) -> &str {
@@ -53,6 +56,9 @@ fn class_of(error: &str) -> &str {
     let is_code = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
     let class = if is_code {
         word
+    } else if error.starts_with("User '") && error.contains(NO_PERMISSION) {
+        // It has no code, and names the key: each stream would be a class of its own.
+        "NOPERM"
     } else {
         error.split([':', '\n']).next().unwrap_or_default().trim()
     };
@@ -71,6 +77,10 @@ mod tests {
             ("TypeError: x is not a function\n    at lib:3", "TypeError"),
             ("NOPERM User 'a' has no permissions: none", "NOPERM"),
             ("ERR wrong number of arguments", "ERR"),
+            (
+                "User 'a' has no permissions on key 's:1', User may not run XREAD.",
+                "NOPERM",
+            ),
             (
                 "the callback reported it as failed",
                 "the callback reported it as failed",
