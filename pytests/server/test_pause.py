@@ -189,6 +189,7 @@ def test_a_replica_knows_what_is_paused_and_refuses_to_change_it(nodes):
     primary.load(SEEN, function("f", "() => 1", ["no-writes"]), trigger(callback=SYNC))
     pause(primary)
     pause(primary, "TRIGGER", "trigger")
+    replica.wait(lambda: replica.run("RG.FUNCTION", "LIST"), "the replica has no library")
     replica.wait(lambda: state(replica, "TRIGGER", "trigger") == "paused", "the replica does not know")
     assert is_refused(replica)
     assert "read only replica" in refused(replica.run, "RG.FUNCTION", "RESUME", "lib", "f")
