@@ -13,11 +13,13 @@ use super::blocked_log::BlockedLog;
 use super::delivery_core::DeliveryCore;
 use super::stream_access::Streams;
 
-/// How long a consumer waits that was refused its stream, before it is tried again.
+/// How long a consumer waits that was refused its stream, before it is tried again: at least so long,
 const REFUSED: Duration = Duration::from_millis(200);
+/// and so long for each stream that is refused, so that very many of them take a tenth of the time at most.
+const REFUSED_EACH: Duration = Duration::from_micros(50);
 
-/// How many are tried again in one event-loop iteration.
-const AT_ONCE: usize = 4096;
+/// How many are tried again in one event-loop iteration: about a millisecond's worth.
+const AT_ONCE: usize = 256;
 
 /// What is known of that. Used by the main thread only.
 #[derive(Default)]
@@ -58,16 +60,17 @@ impl Authorizations {
             error: error.into(),
         });
         if self.refused.borrow_mut().insert(sub) {
-            let again = Instant::now() + REFUSED;
-            self.again.borrow_mut().push_back((sub, again));
+            let mut again = self.again.borrow_mut();
+            let until = Instant::now() + pause(again.len());
+            again.push_back((sub, until));
         }
         false
     }
 
-    /// Has those tried again that have waited for long enough.
-    pub(super) fn retry(&self, core: &DeliveryCore, log: &BlockedLog) {
+    /// Has those tried again that have waited for long enough, as many as go at once; whether there are more.
+    pub(super) fn retry(&self, core: &DeliveryCore, log: &BlockedLog) -> bool {
         if log.is_empty() && self.again.borrow().is_empty() {
-            return;
+            return false;
         }
         let now = Instant::now();
         let mut again = self.again.borrow_mut();
@@ -82,10 +85,29 @@ impl Authorizations {
             core.on(Event::Yielded(sub));
         }
         log.end(core);
+        again.front().is_some_and(|(_, until)| *until <= now)
     }
 
     /// Has everybody asked anew: rights may be others.
     pub(super) fn forget(&self) {
         self.authorized.borrow_mut().clear();
+    }
+}
+
+/// How long a stream waits that is refused while so many others are.
+fn pause(others: usize) -> Duration {
+    let others = u32::try_from(others).unwrap_or(u32::MAX);
+    REFUSED.max(REFUSED_EACH.saturating_mul(others))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_tried_again_soon_and_very_many_take_longer() {
+        assert_eq!(pause(0), REFUSED);
+        assert_eq!(pause(4000), REFUSED);
+        assert_eq!(pause(200_000), Duration::from_secs(10));
     }
 }

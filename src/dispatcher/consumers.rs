@@ -165,7 +165,9 @@ impl Consumers {
 
     /// Has those tried again whose owner had no right some time ago.
     pub(super) fn retry_refused(&self) {
-        self.authorizations.retry(&self.core, &self.blocked_log);
+        if self.authorizations.retry(&self.core, &self.blocked_log) {
+            self.completions.wake();
+        }
     }
 
     /// Notes whose callbacks have not settled for long; see [`Stalls::look`].
