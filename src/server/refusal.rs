@@ -34,8 +34,13 @@ impl Context {
     /// Why the server refuses what clients write, if it does. `key` is one of this server's.
     pub(crate) fn refusal(&self, key: &[u8]) -> Option<Refusal> {
         let said = self.ask(if can_try(self) { TRY } else { RUN }, key);
-        // That another server has the key says nothing about writes.
-        let said = said.filter(|error| !error.contains(ELSEWHERE) && !error.ends_with(LET_THROUGH));
+        // That another server has the key, or that it has another type, says nothing about writes.
+        let says_nothing = |error: &String| {
+            error.contains(ELSEWHERE)
+                || error.ends_with(LET_THROUGH)
+                || error.starts_with("WRONGTYPE ")
+        };
+        let said = said.filter(|error| !says_nothing(error));
         if let Some(error) = said {
             return Some(Refusal {
                 error: error.into(),
