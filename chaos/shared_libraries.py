@@ -308,13 +308,19 @@ class Rounds:
         other.cluster("SET-CONFIG-EPOCH", 1_000_000)
         other.cluster("ADDSLOTS", 0)
         cluster.wait(lambda: other.state()["cluster_state"] == "ok", "the other cluster is not up")
-        for node, name, mark in ((other, "theirs", "1"), (other, "both", "2"), (cluster.primaries()[0], "both", "3")):
+        for node, name, mark in (
+            (other, "theirs", "1"),
+            (other, "both", "2"),
+            # Each of them: what clients asked for that did not wait for the answer is behind it then.
+            *((node, "both", "3") for node in cluster.primaries()),
+        ):
             text = text_of(name, mark)
-            change = lambda node=node, text=text: node.run("RG.FUNCTION", "LOAD", text)  # noqa: E731
+            change = lambda node=node, text=text: node.run("RG.FUNCTION", "LOAD", "UPGRADE", text)  # noqa: E731
             cluster.change(change)
+        before = self._rest()
         other.cluster("MEET", "127.0.0.1", cluster.primaries()[0].port)
         cluster.nodes.append(other)
-        wanted = set(self._before.digests) | {"theirs", "both"}
+        wanted = set(before.digests) | {"theirs", "both"}
         cluster.wait(
             lambda: {tuple(sorted(name for name, _, _ in known(node))) for node in cluster.nodes} == {tuple(sorted(wanted))},
             lambda: f"clusters have met, and there is not {wanted}: {[known(node) for node in cluster.nodes]}",

@@ -210,15 +210,11 @@ def test_an_error_of_a_slow_call_says_where_it_was_thrown(server, slow):
 
 
 def test_code_that_was_ended_says_where_it_was(server, slow):
-    server.run("RG.CONFIG", "SET", "lock-redis-timeout", "100")
     inner = "function inner() { for (;;); }"
-    try:
-        server.load(inner, function("f", "function outer() { inner(); }"), function("quick", "() => 1"))
-        refused(server.run, "RG.FCALL", "lib", "f", 0)
-        frames = [line.strip().split(" (")[0] for line in slow()[0]["stack"].splitlines()]
-        assert frames[:2] == ["at inner", "at outer"]
-    finally:
-        server.run("RG.CONFIG", "SET", "lock-redis-timeout", "500")
+    server.load(inner, function("f", "function outer() { inner(); }"), function("quick", "() => 1"))
+    refused(server.run, "RG.FCALL", "lib", "f", 0)
+    frames = [line.strip().split(" (")[0] for line in slow()[0]["stack"].splitlines()]
+    assert frames[:2] == ["at inner", "at outer"]
     assert "terminated" not in str(server.run("RG.FCALL", "lib", "quick", 0))
 
 
