@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from benches.latency import Connection, summary, words
-from testing.cluster import Cluster
+from testing.cluster import Cluster, directories_in
 from testing.launch import HOST, find_program
 from testing.libraries import function
 from testing.waits import HarnessError
@@ -115,14 +115,7 @@ def main():
     program = find_program("REDIS_BENCHMARK", "redis-benchmark")
     latencies, rates = {}, {}
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        numbers = iter(range(100))
-
-        def make_directory():
-            path = Path(directory) / f"node-{next(numbers)}"
-            path.mkdir()
-            return path
-
-        cluster = Cluster(make_directory, replicas=0)
+        cluster = Cluster(directories_in(directory), replicas=0)
         try:
             cluster.load(*LIBRARY)
             shard, other, *_ = cluster.primaries()

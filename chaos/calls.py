@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from testing.cluster import Cluster
+from testing.cluster import Cluster, directories_in
 from testing.launch import REDIS_SERVER
 from testing.remote_load import RemoteLoad
 
@@ -49,14 +49,7 @@ def options_of(arguments):
 def main(arguments=None):
     options = options_of(arguments)
     with tempfile.TemporaryDirectory(prefix="calls-") as directory:
-        numbers = iter(range(1000))
-
-        def make_directory():
-            path = Path(directory) / f"node-{next(numbers)}"
-            path.mkdir()
-            return path
-
-        cluster = Cluster(make_directory)
+        cluster = Cluster(directories_in(directory))
         try:
             load = RemoteLoad(cluster, options)
             load.warm_up()

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections import defaultdict
 
+from chaos.protocol import packed, read_line
 from chaos.verdict import order
 from testing.launch import HOST
 
@@ -152,19 +153,19 @@ class _Producer(threading.Thread):
         connection, replies = self._connection(route)
         batch = self._chance.choices(streams, k=self._chance.randint(1, PIPELINE_MAX))
         waits = not self._chance.randrange(WAIT_ONE_IN)
-        commands = [_packed("XADD", stream, "*", "x", "x" * self._chance.randint(0, PADDING_MAX)) for stream in batch]
+        commands = [packed("XADD", stream, "*", "x", "x" * self._chance.randint(0, PADDING_MAX)) for stream in batch]
         if waits:
-            commands.append(_packed("WAIT", "1", WAIT_MS))
+            commands.append(packed("WAIT", "1", WAIT_MS))
         connection.sendall(b"".join(commands))
         added = []
         try:
             for stream in batch:
-                head = _line(replies)
+                head = read_line(replies)
                 if head.startswith(b"$"):
-                    added.append((stream, _line(replies).decode()))
+                    added.append((stream, read_line(replies).decode()))
                 elif not head.startswith(NOT_HERE):
                     self.acknowledged.refused.append(f"XADD {stream}: {head.decode(errors='replace')}")
-            confirmed = waits and _line(replies) == b":1"
+            confirmed = waits and read_line(replies) == b":1"
         except OSError:
             self._note(added, route, False)
             raise
@@ -180,15 +181,3 @@ class _Producer(threading.Thread):
             connection = route.connect(self._deadline)
             self._connections[route] = connection, connection.makefile("rb")
         return self._connections[route]
-
-
-def _packed(*words):
-    lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word)}", word)), ""]
-    return "\r\n".join(lines).encode()
-
-
-def _line(replies):
-    line = replies.readline()
-    if not line.endswith(b"\r\n"):
-        raise ConnectionError("cut off")
-    return line[:-2]

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections import defaultdict
 
+from chaos.protocol import packed, read_line
 from chaos.verdict import kind_of
 from testing.launch import HOST
 
@@ -102,12 +103,12 @@ class Producer(threading.Thread):
             words += (kind.order_by, str(self._chance.randrange(USERS)))
         if kind.bad and self._chance.random() < BAD:
             words += ("bad", self._chance.choice(kind.bad))
-        return _packed(*words)
+        return packed(*words)
 
     def _read(self, replies, stream):
-        head = _line(replies)
+        head = read_line(replies)
         if head.startswith(b"$"):
-            self.acknowledged[stream].append(_line(replies).decode())
+            self.acknowledged[stream].append(read_line(replies).decode())
         else:
             self.refused.append(f"XADD {stream}: {head.decode(errors='replace')}")
 
@@ -127,31 +128,19 @@ class Setter(Producer):
         [key] = self._names
         first = self._number + 1
         self._number += self._chance.randint(1, kind_of(key).at_once)
-        sets = [_packed("SET", key, str(number)) for number in range(first, self._number + 1)]
+        sets = [packed("SET", key, str(number)) for number in range(first, self._number + 1)]
         # What is sent, the replies that say nothing yet, and those that acknowledge: each so many numbers.
         commands, before, after = self._chance.choice((
             (sets, 0, [1] * len(sets)),
-            ([_packed("MULTI"), *sets, _packed("EXEC")], 1 + len(sets), [len(sets), *[0] * len(sets)]),
-            ([_packed("EVAL", self.SCRIPT, "1", key, str(first), str(self._number))], 0, [len(sets)]),
+            ([packed("MULTI"), *sets, packed("EXEC")], 1 + len(sets), [len(sets), *[0] * len(sets)]),
+            ([packed("EVAL", self.SCRIPT, "1", key, str(first), str(self._number))], 0, [len(sets)]),
         ))  # fmt: skip
         connection.sendall(b"".join(commands))
         numbers = iter(range(first, self._number + 1))
         for acknowledges in [*[0] * before, *after]:
-            head = _line(replies)
+            head = read_line(replies)
             if head.startswith(b"$"):
-                head = _line(replies)
+                head = read_line(replies)
             elif not head.startswith((b"+", b"*")):
                 self.refused.append(f"SET {key}: {head.decode(errors='replace')}")
             self.acknowledged[key] += [f"{next(numbers)}-0" for _ in range(acknowledges)]
-
-
-def _packed(*words):
-    lines = [f"*{len(words)}", *(line for word in words for line in (f"${len(word)}", word)), ""]
-    return "\r\n".join(lines).encode()
-
-
-def _line(replies):
-    line = replies.readline()
-    if not line.endswith(b"\r\n"):
-        raise ConnectionError("cut off")
-    return line[:-2]

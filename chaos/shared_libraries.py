@@ -35,7 +35,7 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: run `make chaos`, or `pip install redis hiredis` first")
 
-from testing.cluster import Cluster, Node, free_port_with_bus, is_open
+from testing.cluster import Cluster, Node, directories_in, free_port_with_bus, is_open
 from testing.launch import REDIS_SERVER, find_program
 from testing.libraries import consumer, function, library
 from testing.replies import fields
@@ -369,9 +369,7 @@ def main():
     directory = Path(tempfile.mkdtemp(prefix="shared-libraries-"))
     print(f"{options.server}, seed {options.seed}, files in {directory}", flush=True)
 
-    def make_directory():
-        return Path(tempfile.mkdtemp(dir=directory, prefix="node-"))
-
+    make_directory = directories_in(directory)
     rounds = Rounds(make_directory, options.seconds, options.seed, options.server, lambda text: print(text, flush=True))
     try:
         rounds.run()

@@ -10,8 +10,10 @@ import random
 import secrets
 import signal
 import socket
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import redis
 from redis.cluster import RedisCluster
@@ -46,6 +48,11 @@ OPTIONS = (
 def is_open(error):
     """Whether a change of libraries may be made, or not, after that error."""
     return any(text in error for text in ("the change was made here", "The cluster is down", "UNBLOCKED"))
+
+
+def directories_in(parent):
+    """What makes a directory there for each node: the first argument of `Cluster`."""
+    return lambda: Path(tempfile.mkdtemp(dir=parent, prefix="node-"))
 
 
 def slot_of(key):
