@@ -49,18 +49,17 @@ impl FailureLog {
         let mut said = self.said.borrow_mut();
         let mut lines = 0;
         bindings.for_each_name(|consumer, name| {
-            let failures = core.inspect(|delivery| delivery.failures(consumer));
-            let before = said.get(consumer).copied();
-            let Some(more) = failures.and_then(|failures| due(before, failures, now)) else {
-                return;
-            };
             if lines == AT_ONCE {
                 return;
             }
-            lines += 1;
-            let failures = failures.unwrap_or(0);
-            said.insert(consumer, Said { failures, at: now });
-            if let Some(line) = core.update(|delivery| line(delivery, consumer, name, more)) {
+            let Some(failures) = core.inspect(|delivery| delivery.failures(consumer)) else {
+                return;
+            };
+            let before = said.get(consumer).copied();
+            let tell = |more| core.update(|delivery| line(delivery, consumer, name, more));
+            if let Some(line) = due(before, failures, now).and_then(tell) {
+                lines += 1;
+                said.insert(consumer, Said { failures, at: now });
                 log::warn!("{line}");
             }
         });
@@ -76,6 +75,8 @@ fn due(before: Option<Said>, failures: u64, now: Instant) -> Option<u64> {
     (new > 0 && !waits).then(|| new - 1)
 }
 
+/// The line about the last failure. None where something else went wrong since: what is blocked has a line
+/// of its own, and the failure is counted with the next one.
 fn line(
     delivery: &mut Delivery,
     consumer: ConsumerKey,
