@@ -35,8 +35,8 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: run `make chaos`, or `pip install redis hiredis` first")
 
-from testing.cluster import Cluster, Node, directories_in, free_port_with_bus, is_open
-from testing.launch import REDIS_SERVER, find_program
+from testing.cluster import Cluster, Node, directories_in, is_open
+from testing.launch import REDIS_SERVER, find_program, free_port
 from testing.libraries import consumer, function, library
 from testing.replies import fields
 
@@ -303,7 +303,7 @@ class Rounds:
     def _meet_others(self):
         """A node of another cluster, with a slot and libraries, is introduced by mistake."""
         cluster = self.cluster
-        other = Node(self._make_directory(), None, free_port_with_bus(), *OPTIONS, program=self._program)
+        other = Node(self._make_directory(), None, free_port(), *OPTIONS, program=self._program)
         other.identity = other.cluster("MYID")
         other.cluster("SET-CONFIG-EPOCH", 1_000_000)
         other.cluster("ADDSLOTS", 0)

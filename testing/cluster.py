@@ -6,10 +6,8 @@ three replicas is up in about two seconds.
 
 import itertools
 import os
-import random
 import secrets
 import signal
-import socket
 import tempfile
 import time
 from contextlib import contextmanager
@@ -18,15 +16,11 @@ from pathlib import Path
 import redis
 from redis.cluster import RedisCluster
 
-from testing.launch import HOST
+from testing.launch import BUS, HOST, free_port
 from testing.servers import Server
 from testing.waits import DEADLINE, eventually
 
 SLOTS = 16384
-# The bus has a port that is so much higher.
-BUS = 10_000
-# Below the ports that systems give to clients, and so is the bus.
-PORTS = range(10_000, 22_768)
 # Milliseconds without an answer after which a node counts as failing.
 NODE_TIMEOUT = 2000
 
@@ -58,36 +52,6 @@ def directories_in(parent):
 def slot_of(key):
     """The slot of a key."""
     return redis.crc.key_slot(os.fsencode(key))
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_ports(count):
-    """So many ports that nobody listens on, whose bus ports are free too."""
-    found = []
-    while len(found) < count:
-        port = random.choice(PORTS)
-        if port not in found and _is_free(port) and _is_free(port + BUS):
-            found.append(port)
-    return found
-
-
-def free_port_with_bus():
-    """One of them."""
-    [port] = _free_ports(1)
-    return port
-
-
-def _free_ports_beside(ports):
-    """As many others."""
-    return [port for port in _free_ports(2 * len(ports)) if port not in ports][: len(ports)]
 
 
 def _ranges(shards):
@@ -192,8 +156,8 @@ class Cluster:
         self._more = more
         count = shards * (1 + replicas)
         identities = [secrets.token_hex(20) for _ in range(count)]
-        ports = _free_ports(count)
-        self._tls_ports = dict(zip(ports, _free_ports_beside(ports), strict=True)) if tls_ports else {}
+        ports = [free_port() for _ in range(count)]
+        self._tls_ports = {port: free_port() for port in ports} if tls_ports else {}
         lines = []
         for number, (identity, port) in enumerate(zip(identities, ports, strict=True)):
             if number < shards:
@@ -230,7 +194,7 @@ class Cluster:
 
     def add_node(self):
         """A node without slots, which the others know."""
-        [port] = _free_ports(1)
+        port = free_port()
         node = self._start(None, port)
         node.identity = node.cluster("MYID")
         node.cluster("MEET", HOST, self.alive()[0].port)

@@ -1,7 +1,9 @@
 """Starting servers: where programs are, ports, and processes. Every server that a program here needs begins in `launch`."""
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,8 +14,11 @@ from pathlib import Path
 from testing.waits import HarnessError
 
 HOST = "127.0.0.1"
-# A server in cluster mode has a second port, 10,000 above its own.
-PORT_MAX = 55_535
+# The bus of a server in cluster mode has a port that is so much higher.
+BUS = 10_000
+# They and their buses lie apart from each other, and below the ports that systems give to clients: any connection
+# could have such a port by the time the server asks for it.
+PORTS = range(10_000, 20_000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 # What is tested and measured, unless a command line names others.
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
@@ -30,14 +35,22 @@ def find_program(variable: str, *candidates: str | Path) -> str:
     raise HarnessError(f"no such program: {', '.join(map(str, wanted))} (set {variable})")
 
 
+# Programs that run at once go through the ports from different places, so that two seldom find the same one free.
+_ports = itertools.islice(itertools.cycle(PORTS), random.randrange(len(PORTS)), None)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on right now."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        if port <= PORT_MAX:
-            return port
+    """A port of the loopback interface that nobody listens on right now, nor on its bus port; each time another one."""
+    return next(port for port in _ports if _is_free(port) and _is_free(port + BUS))
 
 
 def launch(

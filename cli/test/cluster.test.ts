@@ -1,19 +1,16 @@
 /** A cluster of three shards, of which the command line names one node. */
 
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { readNodes } from '../src/cluster.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
-import { eventually, folder, gears, script } from './gears.js';
+import { eventually, folder, freePort, gears, script } from './gears.js';
 
 type Redis = Awaited<ReturnType<typeof connect>>;
 
 const SHARDS = 3;
 const SLOTS = 16384;
-/** The bus has a port that is so much higher. */
-const BUS = 10_000;
 /** A key of a stream for each shard, by the hash tags whose slots are in its third. */
 const STREAMS = ['s:{06S}', 's:{1}', 's:{0}'];
 const where = folder();
@@ -45,22 +42,6 @@ after(async () => {
     nodes.forEach(node => node.disconnect());
     await Promise.all(servers.map(server => server.stop()));
 });
-
-/** A port whose bus port is free too. */
-async function freePort(): Promise<number> {
-    const tries = async (port: number): Promise<boolean> =>
-        new Promise(resolve => {
-            const probe = createServer().once('error', () => resolve(false));
-            probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-        });
-    for (;;) {
-        // Below the ports that systems give to clients, and so is the bus.
-        const port = 11_000 + Math.floor(Math.random() * 11_000);
-        if ((await tries(port)) && (await tries(port + BUS))) {
-            return port;
-        }
-    }
-}
 
 /** The node that has a key. */
 async function ownerOf(key: string): Promise<Redis> {

@@ -2,12 +2,11 @@
 
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { moduleInfo } from '../src/server.js';
-import { eventually, gears, start } from './gears.js';
+import { eventually, freePort, gears, start } from './gears.js';
 
 const LIBRARY = `#!js name=lib
 redis.register_stream_consumer('book', 's:', 1, false, (c, data) => {
@@ -165,12 +164,7 @@ test('more consumers than wanted are counted alone', async () => {
 });
 
 test('a server that is gone is down, and up again when it is back', async () => {
-    const port = await new Promise<number>(resolve => {
-        const probe = createServer().listen(0, '127.0.0.1', () => {
-            const { port } = probe.address() as { port: number };
-            probe.close(() => resolve(port));
-        });
-    });
+    const port = await freePort();
     const { url } = await serve('--url', `redis://127.0.0.1:${port}`);
     const up = async () => (await scrape(url)).get('redisgears_up');
     assert.equal(await up(), 0);

@@ -2,6 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -72,3 +73,23 @@ export function script(where: string, name: string, body: string): string {
 
 /** Waits for what has to come. The machine may be busy with much else. */
 export const eventually: typeof poll = (ask, options) => poll(ask, { timeoutMs: 60_000, ...options });
+
+/** The bus of a server in cluster mode has a port that is so much higher. */
+const BUS = 10_000;
+
+/** A port that nobody listens on right now, nor on its bus port. */
+export async function freePort(): Promise<number> {
+    const isFree = async (port: number): Promise<boolean> =>
+        new Promise(resolve => {
+            const probe = createServer().once('error', () => resolve(false));
+            probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+        });
+    for (;;) {
+        // Both are below the ports that systems give to clients: any connection could have such a port by the time the
+        // server asks for it.
+        const port = 10_000 + Math.floor(Math.random() * 10_000);
+        if ((await isFree(port)) && (await isFree(port + BUS))) {
+            return port;
+        }
+    }
+}

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { LocalServer } from '../src/local_server.js';
 import { packageFile } from '../src/package.js';
-import { folder } from './gears.js';
+import { folder, freePort } from './gears.js';
 
 interface Block {
     readonly line: number;
@@ -211,14 +210,6 @@ function mapped(command: string): string {
     return command
         .replace(/\b(6400|8080|9121)\b/g, port => ports.get(port) ?? port)
         .replace(/^gears exporter /, `gears exporter --port ${ports.get('9121')} `);
-}
-
-async function freePort(): Promise<number> {
-    const listener = createServer();
-    await new Promise<void>(resolve => listener.listen(0, '127.0.0.1', resolve));
-    const { port } = listener.address() as AddressInfo;
-    await new Promise(resolve => listener.close(resolve));
-    return port;
 }
 
 async function which(name: string): Promise<string> {

@@ -3,7 +3,6 @@
 import pytest
 from redis import ResponseError
 
-from testing.launch import free_port
 from testing.libraries import function
 
 ALL = ["a", "b", "{x}1", "{x}2"]
@@ -18,7 +17,7 @@ WAYS = {
 def node(start_server):
     """Such a server, with some keys."""
     # Not the server's own, which is 10,000 above its port, and may be none.
-    server = start_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = start_server("--cluster-enabled", "yes")
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: "cluster_state:ok" in str(server.send("CLUSTER", "INFO").reply()), "the cluster is not ready")
     for key in ALL:

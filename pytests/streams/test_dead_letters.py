@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from testing.launch import free_port
 from testing.libraries import consumer, library
 from testing.policies import (
     AN_HOUR,
@@ -380,7 +379,7 @@ def test_letters_reach_replicas_with_the_cursor(start_server):
 @pytest.fixture
 def cluster(start_server):
     """A cluster of one server."""
-    server = start_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = start_server("--cluster-enabled", "yes")
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: server.client.cluster("INFO")["cluster_state"] == "ok", "no cluster")
     return server
