@@ -1,8 +1,8 @@
 /** The dashboard: asks how all stands, again and again, and shows it. */
 
 import { ask } from './ask';
-import { chosen, choose, isShown, refresh } from './detail';
-import { byId, element, stackOf, table, type Column, type Order } from './dom';
+import { chosen, choose, isShown, named, refresh } from './detail';
+import { at, byId, element, stackOf, table, type Column, type Order } from './dom';
 import { show, type Plot } from './plots';
 import type { Callback, Consumer, Library, SlowCall, Standing } from './replies';
 import { bytes, count, duration, rate, when } from '../src/words';
@@ -29,11 +29,11 @@ const CONSUMERS: readonly Column<Consumer>[] = [
     {
         title: 'consumer',
         cell: row => [
-            `${row.library} / ${row.consumer}`,
+            `${row.library} / ${row.consumer}${at(row)}`,
             row.reason === null ? null : element('div', { class: 'reason' }, row.reason),
         ],
         kind: 'name',
-        by: row => `${row.library}/${row.consumer}`,
+        by: row => `${row.library}/${row.consumer}${at(row)}`,
     },
     { title: 'per second', cell: row => rate(row.rate), kind: 'number', by: row => row.rate ?? -1 },
     { title: 'backlog', cell: backlog, kind: 'number', by: row => row.backlog_entries ?? -1 },
@@ -59,7 +59,7 @@ const CONSUMERS: readonly Column<Consumer>[] = [
 
 const CALLBACKS: readonly Column<Callback>[] = [
     { title: 'kind', cell: row => row.kind },
-    { title: 'name', cell: row => `${row.library} / ${row.name}`, kind: 'name' },
+    { title: 'name', cell: row => `${row.library} / ${row.name}${at(row)}`, kind: 'name' },
     { title: 'state', cell: row => row.state },
     { title: 'per second', cell: row => rate(row.rate), kind: 'number' },
     { title: 'calls', cell: row => count(row.calls), kind: 'number' },
@@ -95,7 +95,7 @@ const SLOW: readonly Column<SlowCall>[] = [
     { title: 'time', cell: row => when(row.time), kind: 'time' },
     { title: 'took', cell: row => duration(row.duration_ms), kind: 'number' },
     { title: 'kind', cell: row => row.kind },
-    { title: 'callback', cell: row => `${row.library} / ${row.callback}`, kind: 'name' },
+    { title: 'callback', cell: row => `${row.library} / ${row.callback}${at(row)}`, kind: 'name' },
     { title: 'key', cell: row => row.key ?? '', kind: 'name' },
     { title: 'entry', cell: row => row.entry_id ?? '', kind: 'time' },
     { title: 'where', cell: row => stackOf(row.stack), kind: 'text' },
@@ -138,7 +138,7 @@ function showServer(standing: Standing): void {
     byId('server').textContent =
         server === null
             ? ''
-            : `${server.product} ${server.version}, ${server.role}, up ${duration(server.uptime_s * 1000)}, ` +
+            : `${server.product} ${server.version}, ${standing.shards > 1 ? `${standing.shards} shards` : server.role}, up ${duration(server.uptime_s * 1000)}, ` +
               `${count(server.commands_per_second)} commands/s, ${count(server.clients)} clients, ` +
               `${bytes(server.used_memory)} of data, ${bytes(standing.memory.streams)} for tracked streams`;
 }
@@ -148,7 +148,7 @@ function showConsumers(): void {
         return;
     }
     const filter = (byId('filter') as HTMLInputElement).value.toLowerCase();
-    const rows = last.consumers.filter(each => `${each.library} / ${each.consumer}`.toLowerCase().includes(filter));
+    const rows = last.consumers.filter(each => `${each.library} / ${each.consumer}${at(each)}`.toLowerCase().includes(filter));
     const hidden = Math.max(0, rows.length - MOST_ROWS) + last.left_out;
     byId('consumers-count').textContent = `${rows.length}${hidden > 0 ? `, ${hidden} more are not shown` : ''}`;
     byId('consumers').replaceChildren(
@@ -183,7 +183,7 @@ async function poll(): Promise<void> {
         const of = chosen();
         const [standing, plot, slow] = await Promise.all([
             ask<Standing>('standing'),
-            ask<Plot>('history', of ?? {}),
+            ask<Plot>('history', of === null ? {} : named(of)),
             // Who may not ask for it sees the rest.
             ask<SlowCall[] | null>('slow').catch((error: Error) => error.message),
         ]);
@@ -198,7 +198,7 @@ async function poll(): Promise<void> {
         last = standing;
         showServer(standing);
         showTiles(standing);
-        show(plot, of === null ? '' : `${of.library} / ${of.consumer}`);
+        show(plot, of === null ? '' : `${of.library} / ${of.consumer}${at(of)}`);
         showConsumers();
         const chosenOne = standing.consumers.find(isShown);
         if (chosenOne !== undefined) {

@@ -1,7 +1,7 @@
 /** One consumer in full: its figures, its last error, the streams furthest behind, its dead letters. */
 
 import { ask, tell } from './ask';
-import { byId, element, stackOf, table } from './dom';
+import { at, byId, element, stackOf, table } from './dom';
 import type { Consumer, Letter, Stream } from './replies';
 import { outcomeOf, type Redrives } from '../src/outcome';
 import { count, duration, frames, when } from '../src/words';
@@ -11,7 +11,13 @@ const LETTERS = 20;
 /** For so long the outcome of a redrive is followed. */
 const FOLLOW_MS = 60_000;
 
-let shown: { library: string; consumer: string } | null = null;
+interface Named {
+    readonly library: string;
+    readonly consumer: string;
+    readonly shard: string | null;
+}
+
+let shown: Named | null = null;
 let cursor = '0';
 let letters: Letter[] = [];
 let pattern = '';
@@ -19,16 +25,21 @@ let pattern = '';
 let turn = 0;
 
 export function isShown(each: Consumer): boolean {
-    return shown?.library === each.library && shown.consumer === each.consumer;
+    return shown?.library === each.library && shown.consumer === each.consumer && shown.shard === each.shard;
 }
 
-export function chosen(): { library: string; consumer: string } | null {
+export function chosen(): Named | null {
     return shown;
+}
+
+/** How a question names it. */
+export function named({ library, consumer, shard }: Named): Record<string, string> {
+    return { library, consumer, ...(shard === null ? {} : { shard }) };
 }
 
 export function choose(each: Consumer | null, onClose: () => void): void {
     turn += 1;
-    shown = each === null ? null : { library: each.library, consumer: each.consumer };
+    shown = each === null ? null : { library: each.library, consumer: each.consumer, shard: each.shard };
     [cursor, letters, pattern] = ['0', [], ''];
     const box = byId('detail');
     box.hidden = each === null;
@@ -48,7 +59,7 @@ export function choose(each: Consumer | null, onClose: () => void): void {
         element(
             'div',
             { class: 'detail-head' },
-            element('h2', {}, `${each.library} / ${each.consumer}`),
+            element('h2', {}, `${each.library} / ${each.consumer}${at(each)}`),
             element('button', { class: 'act', click: onClose }, 'Close'),
         ),
         element('div', { id: 'facts' }),
@@ -125,7 +136,7 @@ async function loadStreams(): Promise<void> {
     if (shown === null) {
         return;
     }
-    const [mine, at] = [turn, { ...shown, count: STREAMS }];
+    const [mine, at] = [turn, { ...named(shown), count: STREAMS }];
     let content: HTMLElement;
     try {
         content = table<Stream>(
@@ -156,7 +167,7 @@ async function loadLetters(): Promise<void> {
     }
     const mine = turn;
     try {
-        const of = { ...shown, cursor, count: LETTERS, ...(pattern === '' ? {} : { error: pattern }) };
+        const of = { ...named(shown), cursor, count: LETTERS, ...(pattern === '' ? {} : { error: pattern }) };
         const page = await ask<{ cursor: string; letters: Letter[] }>('letters', of);
         if (mine !== turn) {
             return;
@@ -193,7 +204,7 @@ function showLetters(): void {
                 {
                     title: '',
                     cell: row =>
-                        element('button', { class: 'act', click: () => void redriveNow({ letter: row.letter }) }, 'Redrive'),
+                        element('button', { class: 'act', click: () => void redriveNow({ letter: row.letter, key: row.key }) }, 'Redrive'),
                 },
             ],
             letters,
@@ -214,7 +225,7 @@ async function redriveNow(which: Record<string, string>): Promise<void> {
     if (shown === null) {
         return;
     }
-    const [mine, of] = [turn, { ...shown }];
+    const [mine, of] = [turn, named(shown)];
     const say = (text: string): void => {
         if (mine === turn) {
             byId('redriven').textContent = text;

@@ -37,6 +37,11 @@ export function stackOf(stack: string | null): HTMLElement | null {
         : element('details', {}, element('summary', {}, element('code', {}, first)), element('pre', {}, all.join('\n')));
 }
 
+/** On which shard of a cluster it is. */
+export function at({ shard }: { readonly shard: string | null }): string {
+    return shard === null ? '' : ` @${shard}`;
+}
+
 export function byId(id: string): HTMLElement {
     const found = document.getElementById(id);
     if (found === null) {

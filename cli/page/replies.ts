@@ -3,6 +3,8 @@
 export interface Consumer {
     library: string;
     consumer: string;
+    /** `host:port`; null outside a cluster. */
+    shard: string | null;
     state: string;
     reason: string | null;
     error: string | null;
@@ -41,6 +43,7 @@ export interface Callback {
     kind: 'function' | 'trigger';
     library: string;
     name: string;
+    shard: string | null;
     state: string;
     calls: number;
     errors: number;
@@ -84,6 +87,7 @@ export interface Standing {
     } | null;
     memory: { used: number; limit: number; streams: number };
     left_out: number;
+    shards: number;
     libraries: Library[];
     consumers: Consumer[];
     callbacks: Callback[];
@@ -103,6 +107,8 @@ export interface Stream {
 export interface Letter {
     letter: string;
     stream: string;
+    /** The stream's key, in base64. */
+    key: string;
     id: string;
     error: string;
     stack: string | null;
@@ -119,6 +125,7 @@ export interface SlowCall {
     library: string;
     kind: string;
     callback: string;
+    shard: string | null;
     key: string | null;
     entry_id: string | null;
     stack: string | null;

@@ -1,6 +1,6 @@
 /** A cluster, of which the URL names one node: the primaries of its shards, and which of them has a key. */
 
-import type { Redis } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import { connect, withServer, type Address } from './connection.js';
 import { Failure } from './failure.js';
 
@@ -13,7 +13,7 @@ export interface Shard {
 }
 
 /** A line of CLUSTER NODES. */
-interface Node {
+export interface Node {
     readonly host: string;
     readonly port: number;
     readonly flags: ReadonlySet<string>;
@@ -21,7 +21,7 @@ interface Node {
 }
 
 /** The nodes of the server's cluster; null where it is in none, or the user may not ask. */
-async function nodes(redis: Redis): Promise<Node[] | null> {
+export async function nodes(redis: Redis): Promise<Node[] | null> {
     try {
         return readNodes((await redis.call('CLUSTER', 'NODES')) as string);
     } catch (error) {
@@ -50,15 +50,19 @@ export function readNodes(text: string): Node[] {
     });
 }
 
-function isPrimary(node: Node): boolean {
+export function isPrimary(node: Node): boolean {
     return node.flags.has('master') && node.slots.length > 0;
 }
 
 /** Connects to a node of the cluster, as the URL says but for its place. */
-async function connectTo(address: Address, own: Redis, { host, port }: Node): Promise<Redis> {
-    // A node that nobody has spoken to by an address does not know its own.
-    const { path: _, ...options } = { ...own.options, host: host || (own.options.host ?? '127.0.0.1'), port };
+export async function connectTo(address: Address, own: RedisOptions, node: Node): Promise<Redis> {
+    const { path: _, ...options } = { ...own, host: hostOf(node, own), port: node.port };
     return connect(address, options, true);
+}
+
+/** Where a node is. One that nobody has spoken to by an address does not know its own. */
+export function hostOf(node: Node, own: RedisOptions): string {
+    return node.host || (own.host ?? '127.0.0.1');
 }
 
 /** Connects to the primaries of all shards. Whoever calls this ends the connections with `disconnect`. */
@@ -76,7 +80,7 @@ export async function openShards(address: Address): Promise<Shard[]> {
         }
         const shards: Shard[] = [];
         for (const node of primaries) {
-            const redis = node.flags.has('myself') ? own : await connectTo(address, own, node);
+            const redis = node.flags.has('myself') ? own : await connectTo(address, own.options, node);
             open.push(redis);
             shards.push({ name: `${redis.options.host ?? ''}:${node.port}`, redis, slots: node.slots });
         }
@@ -108,7 +112,7 @@ export async function withPrimary<T>(address: Address, work: (redis: Redis) => P
         if (primary === undefined || !all.some(node => node.flags.has('myself') && node.flags.has('slave'))) {
             return work(redis);
         }
-        const other = await connectTo(address, redis, primary);
+        const other = await connectTo(address, redis.options, primary);
         try {
             return await work(other);
         } finally {

@@ -90,18 +90,28 @@ export async function* letters(
     }
 }
 
-/** The keys of the streams that a consumer knows on that server. */
+/** A page of the keys of the streams that a consumer knows on that server, in the database of the connection. */
+async function streamPage(
+    redis: Redis,
+    library: string,
+    consumer: string,
+    cursor: string,
+): Promise<{ next: string; streams: Buffer[] }> {
+    const args = ['STREAMS', library, consumer, 'CURSOR', cursor, 'COUNT', PAGE];
+    const [next, streams] = (await callBytes(redis, 'RG.CONSUMER', ...args)) as [Buffer, Reply[]];
+    const here = streams.map(each => new Fields(each)).filter(each => each.number('db') === (redis.options.db ?? 0));
+    return { next: String(next), streams: here.map(each => each.bytes('name')) };
+}
+
+/** The keys of all of them. */
 async function* streamsOf(redis: Redis, library: string, consumer: string): AsyncGenerator<Buffer> {
     for (let cursor = '0'; ; ) {
-        const args = ['STREAMS', library, consumer, 'CURSOR', cursor, 'COUNT', PAGE];
-        const [next, streams] = (await callBytes(redis, 'RG.CONSUMER', ...args)) as [Buffer, Reply[]];
-        for (const each of streams) {
-            yield new Fields(each).bytes('name');
-        }
-        if (String(next) === '0') {
+        const { next, streams } = await streamPage(redis, library, consumer, cursor);
+        yield* streams;
+        if (next === '0') {
             return;
         }
-        cursor = String(next);
+        cursor = next;
     }
 }
 
@@ -123,9 +133,9 @@ export async function* placesOf(
         yield { redis: (await shardOf(shards, wanted.stream)).redis, wanted };
         return;
     }
-    const deadLetter = await deadLetterOf(first.redis, library, consumer);
-    if (deadLetter === null || !deadLetter.includes(TAG)) {
-        yield { redis: (deadLetter === null ? first : await shardOf(shards, deadLetter)).redis, wanted };
+    const { shard, isOfEachStream } = await homeOf(shards, first, library, consumer);
+    if (!isOfEachStream) {
+        yield { redis: shard.redis, wanted };
         return;
     }
     for (const { redis } of shards) {
@@ -133,6 +143,130 @@ export async function* placesOf(
             yield { redis, wanted: { ...wanted, stream } };
         }
     }
+}
+
+/** Where letters about the streams of one shard are. */
+export interface Home {
+    readonly shard: Shard;
+    /** Whether there are letters of each stream by itself, and so no order of all of them. */
+    readonly isOfEachStream: boolean;
+}
+
+/** Where a consumer's letters about the streams of that shard are. */
+export async function homeOf(
+    shards: readonly Shard[],
+    shard: Shard,
+    library: string,
+    consumer: string,
+): Promise<Home> {
+    const deadLetter = await deadLetterOf(shard.redis, library, consumer);
+    if (deadLetter?.includes(TAG) === true) {
+        return { shard, isOfEachStream: true };
+    }
+    return { shard: deadLetter === null ? shard : await shardOf(shards, deadLetter), isOfEachStream: false };
+}
+
+/** A page of letters looks for them in streams for so long. */
+const LOOK_MS = 500;
+
+/** Where a page of letters ends that are of each stream by itself. */
+interface Place {
+    /** The cursor of the streams' page, and the stream in it; null for the first one. */
+    readonly page: string;
+    readonly stream: Buffer | null;
+    /** The cursor of that stream's letters. */
+    readonly letters: string;
+}
+
+function cursorOf({ page, stream, letters }: Place): string {
+    return Buffer.from(JSON.stringify([page, stream?.toString('base64') ?? null, letters])).toString('base64url');
+}
+
+function placeOf(cursor: string): Place {
+    if (cursor === '0') {
+        return { page: '0', stream: null, letters: '0' };
+    }
+    try {
+        const [page, stream, letters] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as (string | null)[];
+        return {
+            page: String(page),
+            stream: typeof stream === 'string' ? Buffer.from(stream, 'base64') : null,
+            letters: String(letters),
+        };
+    } catch {
+        throw new Failure(`'${cursor}' is no cursor of letters`);
+    }
+}
+
+/**
+ * A page of the letters about the streams of a shard. Where each stream has its own they come stream by stream, and a page
+ * may be short or empty although more follows.
+ */
+export async function letterPageOf(
+    { shard: { redis }, isOfEachStream }: Home,
+    library: string,
+    consumer: string,
+    wanted: Wanted & { readonly cursor: string; readonly count: number },
+): Promise<{ cursor: string; letters: Letter[] }> {
+    if (!isOfEachStream) {
+        return letterPage(redis, library, consumer, wanted);
+    }
+    const found: Letter[] = [];
+    const deadline = Date.now() + LOOK_MS;
+    const isFull = (): boolean => found.length >= wanted.count || Date.now() > deadline;
+    for (let at = placeOf(wanted.cursor); ; ) {
+        const { next, streams } = await streamPage(redis, library, consumer, at.page);
+        const resumed = at.stream === null ? -1 : streams.findIndex(each => at.stream?.equals(each));
+        // If the stream is gone meanwhile its page begins anew: rather a letter twice than one left out.
+        for (let index = Math.max(0, resumed); index < streams.length; index += 1) {
+            const stream = streams[index] ?? Buffer.alloc(0);
+            let cursor = index === resumed ? at.letters : '0';
+            do {
+                const count = Math.max(1, wanted.count - found.length);
+                const page = await letterPage(redis, library, consumer, { ...wanted, stream, cursor, count });
+                found.push(...page.letters);
+                cursor = page.cursor;
+                if (cursor !== '0' && isFull()) {
+                    return { cursor: cursorOf({ page: at.page, stream, letters: cursor }), letters: found };
+                }
+            } while (cursor !== '0');
+            const following = streams[index + 1];
+            if (following !== undefined && isFull()) {
+                return { cursor: cursorOf({ page: at.page, stream: following, letters: '0' }), letters: found };
+            }
+        }
+        if (next === '0') {
+            return { cursor: '0', letters: found };
+        }
+        at = { page: next, stream: null, letters: '0' };
+        if (isFull()) {
+            return { cursor: cursorOf(at), letters: found };
+        }
+    }
+}
+
+/** Hands letters about the streams of a shard to their consumer again: one of a stream, or those that are wanted. */
+export async function redriveOf(
+    { shard: { redis }, isOfEachStream }: Home,
+    library: string,
+    consumer: string,
+    { stream, ...wanted }: Wanted & { readonly letter?: string },
+): Promise<number> {
+    if (!isOfEachStream) {
+        return redriveSome(redis, library, consumer, wanted);
+    }
+    if (stream !== undefined) {
+        return redriveSome(redis, library, consumer, { ...wanted, stream });
+    }
+    let redriven = 0;
+    for await (const each of streamsOf(redis, library, consumer)) {
+        const count = MOST_REDRIVEN - redriven;
+        if (count === 0) {
+            break;
+        }
+        redriven += await redriveSome(redis, library, consumer, { ...wanted, stream: each, count });
+    }
+    return redriven;
 }
 
 /** The name of a consumer's dead letter stream; null where it has none, or the user may not ask. */
@@ -173,7 +307,7 @@ export async function redriveSome(
 ): Promise<number> {
     const which =
         wanted.letter !== undefined
-            ? ['ID', wanted.letter]
+            ? [...chosen(wanted.stream === undefined ? {} : { stream: wanted.stream }), 'ID', wanted.letter]
             : [...chosen(wanted), 'COUNT', wanted.count ?? MOST_REDRIVEN];
     return (await call(redis, 'RG.CONSUMER', 'REDRIVE', library, consumer, ...which)) as number;
 }

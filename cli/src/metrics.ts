@@ -1,6 +1,6 @@
 /** Figures of the module as metrics for Prometheus. What they are is read anew for each scrape. */
 
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry, type LabelValues } from 'prom-client';
 import { infoName, type Standing } from './watch/standing.js';
 
 const STATES = ['running', 'waiting', 'paused', 'aborted', 'refused', 'blocked', 'quarantined'];
@@ -23,40 +23,79 @@ type CallbackFigure =
     | 'locked_ms'
     | 'bytes';
 
-/**
- * A registry with what a snapshot says; without one, with the word that the server is not there. No more functions and
- * triggers than so many are in it.
- */
-export function metrics(figures: Standing | null, scrapeSeconds: number, mostCallbacks: number): Registry {
+/** How a shard stands; null where it does not answer. */
+export interface ShardFigures {
+    /** `host:port`, the label of all that is said of it; null outside a cluster. */
+    readonly shard: string | null;
+    readonly figures: Standing | null;
+}
+
+/** A registry with what is known of these shards. No more functions and triggers than so many are in it of each. */
+export function metrics(shards: readonly ShardFigures[], scrapeSeconds: number, mostCallbacks: number): Registry {
     const registry = new Registry();
-    const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]): Gauge<L> =>
-        new Gauge({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
-    const counter = <L extends string>(name: string, help: string, ...labelNames: L[]): Counter<L> =>
-        new Counter({ name: `redisgears_${name}`, help, labelNames, registers: [registry] });
-
-    gauge('up', 'Whether the server answered with the module.').set(figures === null ? 0 : 1);
-    gauge('scrape_duration_seconds', 'How long reading the figures took.').set(scrapeSeconds);
-    if (figures === null) {
-        return registry;
+    const duration = new Gauge({
+        name: 'redisgears_scrape_duration_seconds',
+        help: 'How long reading the figures took.',
+        registers: [registry],
+    });
+    duration.set(scrapeSeconds);
+    for (const { shard, figures } of shards) {
+        const label: Record<string, string> = shard === null ? {} : { shard };
+        const isThere = makeGauge(registry, label)('up', 'Whether the server answered with the module.');
+        isThere.set({}, figures === null ? 0 : 1);
+        if (figures !== null) {
+            ofShard(figures, mostCallbacks, makeGauge(registry, label), makeCounter(registry, label));
+        }
     }
-
-    const memory = (name: string): number => Number(figures.memory.get(name) ?? 0);
-    gauge('memory_used_bytes', 'Heaps and array buffers of all libraries.').set(memory('used_by_libraries'));
-    gauge('memory_limit_bytes', 'The setting v8-maxmemory.').set(memory('limit_of_libraries'));
-    gauge('streams_memory_bytes', 'Memory that the streams take which consumers know.').set(memory('streams_bytes'));
-    gauge('consumers_left_out', 'Consumers that are not shown, because there are too many.').set(figures.left_out);
-
-    ofLibraries(figures, gauge);
-    ofConsumers(figures, gauge, counter);
-    ofTriggers(figures, gauge, counter);
-    const leftOut = gauge('callbacks_left_out', 'Functions and triggers that are not shown, because there are too many.');
-    leftOut.set(Math.max(0, figures.callbacks.length - mostCallbacks));
-    ofCallbacks(callbacks(figures, mostCallbacks), gauge, counter);
     return registry;
 }
 
-type MakeGauge = <L extends string>(name: string, help: string, ...labelNames: L[]) => Gauge<L>;
-type MakeCounter = <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>;
+/** A metric whose labels all are given; those of the shard come by themselves. */
+interface Settable<L extends string> {
+    set(labels: LabelValues<L>, value: number): void;
+}
+interface Countable<L extends string> {
+    inc(labels: LabelValues<L>, value: number): void;
+}
+type MakeGauge = <L extends string>(name: string, help: string, ...labelNames: L[]) => Settable<L>;
+type MakeCounter = <L extends string>(name: string, help: string, ...labelNames: L[]) => Countable<L>;
+
+/** What makes gauges of one shard: all shards share the metric. */
+function makeGauge(registry: Registry, label: Record<string, string>): MakeGauge {
+    return (name, help, ...labelNames) => {
+        const known = registry.getSingleMetric(`redisgears_${name}`) as Gauge | undefined;
+        const all = [...labelNames, ...Object.keys(label)];
+        const gauge = known ?? new Gauge({ name: `redisgears_${name}`, help, labelNames: all, registers: [registry] });
+        return { set: (labels, value) => gauge.set({ ...labels, ...label }, value) };
+    };
+}
+
+function makeCounter(registry: Registry, label: Record<string, string>): MakeCounter {
+    return (name, help, ...labelNames) => {
+        const known = registry.getSingleMetric(`redisgears_${name}`) as Counter | undefined;
+        const all = [...labelNames, ...Object.keys(label)];
+        const counter = known ?? new Counter({ name: `redisgears_${name}`, help, labelNames: all, registers: [registry] });
+        return { inc: (labels, value) => counter.inc({ ...labels, ...label }, value) };
+    };
+}
+
+function ofShard(figures: Standing, mostCallbacks: number, gauge: MakeGauge, counter: MakeCounter): void {
+    const memory = (name: string): number => Number(figures.memory.get(name) ?? 0);
+    const alone = (name: string, help: string, value: number): void => gauge(name, help).set({}, value);
+    alone('memory_used_bytes', 'Heaps and array buffers of all libraries.', memory('used_by_libraries'));
+    alone('memory_limit_bytes', 'The setting v8-maxmemory.', memory('limit_of_libraries'));
+    alone('streams_memory_bytes', 'Memory that the streams take which consumers know.', memory('streams_bytes'));
+    alone('consumers_left_out', 'Consumers that are not shown, because there are too many.', figures.left_out);
+    alone(
+        'callbacks_left_out',
+        'Functions and triggers that are not shown, because there are too many.',
+        Math.max(0, figures.callbacks.length - mostCallbacks),
+    );
+    ofLibraries(figures, gauge);
+    ofConsumers(figures, gauge, counter);
+    ofTriggers(figures, gauge, counter);
+    ofCallbacks(callbacks(figures, mostCallbacks), gauge, counter);
+}
 
 function ofLibraries(figures: Standing, gauge: MakeGauge): void {
     const quarantined = gauge('library_quarantined', 'Whether the library is kept but cannot be loaded.', 'library');

@@ -1,11 +1,13 @@
 /** A cluster of three shards, of which the command line names one node. */
 
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
 import { readNodes } from '../src/cluster.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
-import { eventually, folder, freePort, gears, script } from './gears.js';
+import { eventually, folder, freePort, gears, script, start } from './gears.js';
 
 type Redis = Awaited<ReturnType<typeof connect>>;
 
@@ -38,7 +40,9 @@ before(async () => {
         return states.every(state => /cluster_state:ok[^]*cluster_known_nodes:3/.test(state));
     });
 });
+const running: ChildProcess[] = [];
 after(async () => {
+    running.forEach(child => child.kill('SIGKILL'));
     nodes.forEach(node => node.disconnect());
     await Promise.all(servers.map(server => server.stop()));
 });
@@ -54,6 +58,28 @@ async function ownerOf(key: string): Promise<Redis> {
 }
 
 const run = (command: string, ...args: string[]) => gears([command, ...args, '--json', '--url', urls[0] ?? '']);
+/** Each shard as it is named. */
+const places = (): string[] => urls.map(url => new URL(url).host);
+
+/** Starts a command that serves, and gives its URL. */
+async function serve(command: string, ...args: string[]): Promise<URL> {
+    const child = start([command, '--url', urls[0] ?? '', '--port', '0', '--json', ...args]);
+    running.push(child);
+    let errors = '';
+    child.stderr?.on('data', (data: Buffer) => (errors += data.toString()));
+    const line = await new Promise<string>((resolve, reject) => {
+        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
+        child.once('exit', code => reject(new Error(`it ended with ${code}: ${errors}`)));
+    });
+    return new URL(JSON.parse(line).url);
+}
+
+/** The samples of an exporter, by name and labels. */
+async function scrape(url: URL): Promise<Map<string, number>> {
+    const lines = (await (await fetch(url)).text()).split('\n').filter(line => line !== '' && !line.startsWith('#'));
+    return new Map(lines.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]));
+}
+
 const LIBRARY = `redis.register_stream_consumer('book', 's:', 1, false, (client, data) => {
     const [[kind, text]] = data.record;
     if (kind === 'bad') { throw text; }
@@ -115,6 +141,112 @@ test('top shows each shard of a consumer', async () => {
     }
 });
 
+test('the exporter has the figures of each shard, and says which it is', async () => {
+    const url = await serve('exporter');
+    const samples = await scrape(url);
+    for (const [index, place] of places().entries()) {
+        const book = `{library="lib",consumer="book",shard="${place}"}`;
+        assert.equal(samples.get(`redisgears_up{shard="${place}"}`), 1);
+        assert.equal(samples.get(`redisgears_consumer_streams${book}`), 1);
+        const [letters] = [...samples].filter(([name]) => name === `redisgears_consumer_dead_letters_total${book}`);
+        assert.ok((letters?.[1] ?? 0) >= 2, `shard ${index}: ${letters}`);
+        assert.equal(samples.get(`redisgears_callback_calls_total{kind="function",library="lib",callback="f",shard="${place}"}`), 2);
+        assert.ok((samples.get(`redisgears_library_heap_bytes{library="lib",shard="${place}"}`) ?? 0) > 0);
+    }
+    assert.ok(samples.has('redisgears_scrape_duration_seconds'));
+});
+
+/** The dashboard's answers. */
+async function dashboard() {
+    const url = await serve('dashboard', '--interval', '1');
+    const headers = { authorization: `Bearer ${url.hash.slice(1)}`, 'content-type': 'application/json' };
+    const ask = async (question: string, of: Record<string, string> = {}): Promise<any> =>
+        (await fetch(new URL(`/api/${question}?${new URLSearchParams(of)}`, url), { headers })).json();
+    const tell = async (what: string, body: unknown): Promise<any> =>
+        (await fetch(new URL(`/api/${what}`, url), { headers, method: 'POST', body: JSON.stringify(body) })).json();
+    return { url, ask, tell };
+}
+
+test('the dashboard pages through the letters of a shard, stream by stream, and redrives them', async () => {
+    // One more stream, where there is one already.
+    const second = 's:more{1}';
+    await (await ownerOf(second)).xadd(second, '*', 'bad', 'late: more');
+    const fixed = `redis.register_stream_consumer('all', 'f:', 1, false, () => { throw 'no'; }, { dead_letter: 'dead{1}' });`;
+    await eventually(async () => (await run('deploy', script(where, 'fixed', fixed), '--yes')).code === 0);
+    await (await ownerOf('f:{1}')).xadd('f:{1}', '*', 'a', '1');
+    const { ask, tell } = await dashboard();
+    const letters = async (of: Record<string, string>, count: string) => {
+        const found: any[] = [];
+        let cursor = '0';
+        do {
+            const page = await ask('letters', { ...of, count, cursor });
+            assert.equal(page.error, undefined);
+            assert.ok(page.letters.length <= Number(count));
+            found.push(...page.letters);
+            cursor = page.cursor;
+        } while (cursor !== '0');
+        return found;
+    };
+    const streams: string[] = [];
+    for (const shard of places()) {
+        const of = { library: 'lib', consumer: 'book', shard };
+        const isMore = shard === places()[1];
+        const wanted = isMore ? 3 : 2;
+        const all = await eventually(async () => {
+            const some = await letters(of, '50');
+            return some.length === wanted && some;
+        });
+        const one = await letters(of, '1');
+        assert.deepEqual(one, all, 'pages of one letter have the same');
+        assert.equal((await letters({ ...of, error: 'late*' }, '1')).length, wanted - 1);
+        streams.push(...new Set(all.map(letter => letter.stream)));
+
+        const [{ letter, key }] = all;
+        const driven = await tell('redrive', { ...of, letter, key });
+        assert.equal(driven.redriven, 1, JSON.stringify(driven));
+        await eventually(async () => (await ask('redrives', of)).failed === driven.before.failed + 1);
+        assert.equal((await tell('redrive', of)).redriven, wanted);
+    }
+    assert.deepEqual(streams.sort(), [...STREAMS, second].sort());
+
+    // A stream of letters for all is on one shard, and the row of each shows it.
+    for (const shard of places()) {
+        const of = { library: 'fixed', consumer: 'all', shard };
+        const [only] = await eventually(async () => {
+            const some = await letters(of, '50');
+            return some.length === 1 && some;
+        });
+        assert.equal(only?.stream, 'f:{1}');
+    }
+    const nobody = await ask('letters', { library: 'lib', consumer: 'book', shard: '127.0.0.1:1' });
+    assert.match(nobody.error, /shard 127\.0\.0\.1:1 does not answer, or is none/);
+    assert.match((await ask('streams', { library: 'lib', consumer: 'book' })).error, /of which shard/);
+    assert.match((await ask('letters', { library: 'lib', consumer: 'book', shard: places()[0] ?? '', cursor: 'x' })).error, /no cursor/);
+});
+
+test("the dashboard's page has a row of each shard, with its letters", async () => {
+    const { url, ask } = await dashboard();
+    const standing = await ask('standing');
+    assert.equal(standing.shards, SHARDS);
+    assert.deepEqual(standing.consumers.filter((row: any) => row.consumer === 'book').map((row: any) => row.shard).sort(), places().sort());
+    const browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+    try {
+        const page = await browser.newPage();
+        await page.goto(String(url));
+        await page.waitForSelector('body[data-ready]');
+        assert.match(await page.locator('#server').innerText(), /, 3 shards, up/);
+        await page.locator('#consumers').getByText(`lib / book @${places()[2]}`).click();
+        await page.locator('#letters').getByText('bad=busy: 2').waitFor();
+        assert.equal(await page.locator('#letters tbody tr').count(), 2);
+        assert.equal(await page.locator('#consumers tr.chosen').count(), 1);
+        await page.locator('#streams').getByText('No stream is behind').waitFor();
+        await page.locator('#letters tbody tr').first().getByRole('button', { name: 'Redrive' }).click();
+        await page.locator('#redriven').getByText(/1 delivered again: 0 ok, 1 failed \(1 × (busy|late)\), 0 open/).waitFor();
+    } finally {
+        await browser.close();
+    }
+});
+
 test('of the nodes of a cluster those with slots are read, with the slots that they have', () => {
     const text = `a1 10.0.0.1:7000@17000 myself,slave b2 0 0 1 connected
 b2 10.0.0.2:7001@17001,host.example master - 0 1 2 connected 0-5460 5462 [5461->-a1]
@@ -125,4 +257,47 @@ c3 :7002@17002 master,fail - 0 1 3 disconnected
         ['10.0.0.2', 7001, ['master'], [[0, 5460], [5462, 5462]]],
         ['', 7002, ['master', 'fail'], []],
     ]);
+});
+
+test('a shard that does not answer holds nobody up', async () => {
+    const exporter = await serve('exporter');
+    const stopped = places()[1];
+    const up = async (): Promise<unknown[]> => {
+        const samples = await scrape(exporter);
+        return places().map(place => samples.get(`redisgears_up{shard="${place}"}`));
+    };
+    assert.deepEqual(await up(), [1, 1, 1]);
+    const pid = Number(/process_id:(\d+)/.exec((await nodes[1]?.info('server')) ?? '')?.[1]);
+    const { ask } = await dashboard();
+    process.kill(pid, 'SIGSTOP');
+    try {
+        await eventually(async () => JSON.stringify(await up()) === '[1,0,1]');
+        const standing = await eventually(async () => {
+            const now = await ask('standing');
+            return now.problem !== null && now;
+        });
+        assert.match(standing.problem, new RegExp(`^${stopped}: .*(no answer|timed out)`));
+        assert.equal(standing.consumers.filter((row: any) => row.consumer === 'book').length, SHARDS - 1);
+    } finally {
+        process.kill(pid, 'SIGCONT');
+    }
+    await eventually(async () => JSON.stringify(await up()) === '[1,1,1]');
+    await eventually(async () => (await ask('standing')).problem === null);
+});
+
+test('a shard that is gone is named, and the others are shown, although it is that of the URL', async () => {
+    const [exporter, { ask }] = [await serve('exporter'), await dashboard()];
+    await scrape(exporter);
+    await servers[0]?.stop();
+    const [gone = '', ...others] = places();
+    await eventually(async () => (await scrape(exporter)).get(`redisgears_up{shard="${gone}"}`) === 0);
+    const samples = await scrape(exporter);
+    assert.deepEqual(others.map(place => samples.get(`redisgears_up{shard="${place}"}`)), [1, 1]);
+    assert.equal([...samples.keys()].filter(name => name.startsWith('redisgears_consumer_streams{library="lib"')).length, 2);
+    const standing = await eventually(async () => {
+        const now = await ask('standing');
+        return now.problem !== null && now;
+    });
+    assert.match(standing.problem, new RegExp(`^${gone}: `));
+    assert.deepEqual(standing.consumers.filter((row: any) => row.consumer === 'book').map((row: any) => row.shard).sort(), others.sort());
 });

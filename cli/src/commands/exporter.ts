@@ -2,12 +2,12 @@
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Redis } from 'ioredis';
-import { connectionOptions, type Address } from '../connection.js';
+import type { Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
 import { metrics } from '../metrics.js';
 import type { Output } from '../output.js';
-import { readStanding, type Standing } from '../watch/standing.js';
+import { LiveShards, problemsOf } from '../watch/live_shards.js';
+import { readStanding } from '../watch/standing.js';
 
 export interface ExporterOptions extends Address {
     readonly host: string;
@@ -18,38 +18,26 @@ export interface ExporterOptions extends Address {
 /** Serves until the process is asked to end. */
 export async function exporter(options: ExporterOptions, output: Output): Promise<void> {
     // It outlives its server: a scrape that finds none says so, and the next one may find it again.
-    const redis = new Redis({
-        ...connectionOptions(options),
-        lazyConnect: false,
-        retryStrategy: times => Math.min(times * 200, 2000),
-        enableOfflineQueue: false,
-    });
+    const live = new LiveShards(options);
     let lastProblem = '';
-    const problem = (error: unknown): void => {
-        const text = textOf(error);
-        if (text !== '' && text !== lastProblem) {
-            output.note(`gears: ${text}`);
-        }
-        lastProblem = text;
-    };
-    redis.on('error', problem);
 
     // Scrapes that come while one runs get the same figures.
     let running: Promise<string> | null = null;
     let contentType = '';
-    const scrape = async (): Promise<string> => {
+    const read = async (): Promise<string> => {
         const start = performance.now();
-        let figures: Standing | null = null;
-        try {
-            figures = await readStanding(redis, options.mostConsumers);
-            lastProblem = '';
-        } catch (error) {
-            problem(error);
+        const parts = await live.read(async redis => readStanding(redis, options.mostConsumers));
+        const problem = problemsOf(parts);
+        if (problem !== '' && problem !== lastProblem) {
+            output.note(`gears: ${problem}`);
         }
-        const registry = metrics(figures, (performance.now() - start) / 1000, options.mostConsumers);
+        lastProblem = problem;
+        const shards = parts.map(({ name, value }) => ({ shard: name, figures: value }));
+        const registry = metrics(shards, (performance.now() - start) / 1000, options.mostConsumers);
         contentType = registry.contentType;
         return registry.metrics();
     };
+    const scrape = async (): Promise<string> => (running ??= read().finally(() => (running = null)));
 
     const server = createServer((request, response) => {
         const path = new URL(request.url ?? '/', 'http://localhost').pathname;
@@ -58,8 +46,7 @@ export async function exporter(options: ExporterOptions, output: Output): Promis
             response.end('The figures are at /metrics\n');
             return;
         }
-        running ??= scrape().finally(() => (running = null));
-        running.then(
+        scrape().then(
             text => {
                 response.writeHead(200, { 'content-type': contentType });
                 response.end(text);
@@ -74,11 +61,13 @@ export async function exporter(options: ExporterOptions, output: Output): Promis
         const port = await listen(server, options.port, options.host);
         const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}/metrics`;
         output.event({ url }, `Serving ${url}`);
+        // What is wrong with the URL is told now, and not at the first scrape alone.
+        scrape().catch((error: unknown) => output.note(`gears: ${textOf(error)}`));
         await untilAskedToEnd();
     } finally {
         server.closeAllConnections();
         server.close();
-        redis.disconnect();
+        live.disconnect();
     }
 }
 

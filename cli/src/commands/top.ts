@@ -29,7 +29,6 @@ export async function top(options: TopOptions, output: Output): Promise<void> {
         intervalMs: options.interval * 1000,
         mostConsumers: options.mostConsumers,
         keepMs: 0,
-        allShards: true,
         places: new Places(projectOf(options.project)),
     });
     try {

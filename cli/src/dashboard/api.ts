@@ -1,9 +1,10 @@
 /** What the dashboard's page asks for, as JSON. */
 
 import { Failure, textOf } from '../failure.js';
-import { letterPage, redriveSome, redrives } from '../letters.js';
+import { homeOf, letterPageOf, redriveOf, redrives, type Home } from '../letters.js';
 import { visible } from '../output.js';
 import { streamsBehind } from '../server.js';
+import { infoName } from '../watch/standing.js';
 import { age, weight } from '../watch/rates.js';
 import type { Watch } from '../watch/watch.js';
 
@@ -20,16 +21,20 @@ export const QUESTIONS: Readonly<Record<string, Answer>> = {
     standing: watch => standing(watch),
     history: (watch, query) =>
         watch.history.plot(
-            query.has('consumer') ? { library: text(query, 'library'), consumer: text(query, 'consumer') } : null,
+            query.has('consumer')
+                ? { library: text(query, 'library'), consumer: text(query, 'consumer'), shard: shardName(query) }
+                : null,
         ),
     streams: async (watch, query) => {
         const count = number(query, 'count', 20, MOST_ROWS);
-        return (await streamsBehind(watch.redis, text(query, 'library'), text(query, 'consumer'), count)).map(
+        const { redis } = watch.shard(shardName(query));
+        return (await streamsBehind(redis, text(query, 'library'), text(query, 'consumer'), count)).map(
             stream => ({ ...stream, name: visible(stream.name) }),
         );
     },
     letters: async (watch, query) => {
-        const page = await letterPage(watch.redis, text(query, 'library'), text(query, 'consumer'), {
+        const [library, consumer] = [text(query, 'library'), text(query, 'consumer')];
+        const page = await letterPageOf(await home(watch, shardName(query), library, consumer), library, consumer, {
             cursor: query.get('cursor') ?? '0',
             count: number(query, 'count', 50, MOST_ROWS),
             ...(query.get('error') ? { error: text(query, 'error') } : {}),
@@ -41,11 +46,17 @@ export const QUESTIONS: Readonly<Record<string, Answer>> = {
                 error: watch.places.resolve(letter.error, letter.time),
                 stack: watch.places.resolve(letter.stack, letter.time),
                 stream: visible(letter.stream),
+                // The key itself, to name it in a redrive.
+                key: letter.stream.toString('base64'),
                 fields: letter.fields.map(pair => pair.map(visible)),
             })),
         };
     },
-    redrives: async (watch, query) => redrives(watch.redis, text(query, 'library'), text(query, 'consumer')),
+    redrives: async (watch, query) => {
+        const [library, consumer] = [text(query, 'library'), text(query, 'consumer')];
+        const { shard } = await home(watch, shardName(query), library, consumer);
+        return redrives(shard.redis, library, consumer);
+    },
     slow: async (watch, query) => {
         const calls = await watch.slowCalls(number(query, 'count', 50, MOST_ROWS));
         return calls?.map(each => ({ ...each, key: each.key === null ? null : visible(each.key) })) ?? null;
@@ -66,9 +77,21 @@ export async function redrive(watch: Watch, body: unknown): Promise<unknown> {
     const wanted = {
         ...(given['error'] === undefined ? {} : { error: field('error') }),
         ...(given['letter'] === undefined ? {} : { letter: field('letter') }),
+        ...(given['key'] === undefined ? {} : { stream: Buffer.from(field('key'), 'base64') }),
     };
-    const before = await redrives(watch.redis, library, consumer);
-    return { before, redriven: await redriveSome(watch.redis, library, consumer, wanted) };
+    const place = await home(watch, given['shard'] == null ? null : field('shard'), library, consumer);
+    const before = await redrives(place.shard.redis, library, consumer);
+    return { before, redriven: await redriveOf(place, library, consumer, wanted) };
+}
+
+/** Where a consumer's letters about the streams of that shard are. */
+async function home(watch: Watch, shard: string | null, library: string, consumer: string): Promise<Home> {
+    return homeOf(watch.shards, watch.shard(shard), library, consumer);
+}
+
+/** The shard that a consumer is on; null outside a cluster. */
+function shardName(query: Query): string | null {
+    return query.get('shard') || null;
 }
 
 function standing(watch: Watch): unknown {
@@ -88,8 +111,9 @@ function standing(watch: Watch): unknown {
             streams: Number(standing.memory.get('streams_bytes') ?? 0),
         },
         left_out: standing.left_out,
+        shards: view.shards,
         libraries: standing.libraries.map(library => {
-            const heap = standing.heaps.get(library.name.replace(/[^A-Za-z0-9\-_.]/gu, '_'));
+            const heap = standing.heaps.get(infoName(library.name));
             return {
                 name: library.name,
                 engine: library.engine,

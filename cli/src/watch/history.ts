@@ -21,6 +21,13 @@ export interface Plot extends Record<Series, (number | null)[]> {
     readonly memory: number[];
 }
 
+/** A consumer, on a shard where there are several. */
+interface Named {
+    readonly library: string;
+    readonly consumer: string;
+    readonly shard?: string | null;
+}
+
 export class History {
     readonly #samples: Sample[] = [];
     readonly #keepMs: number;
@@ -30,7 +37,7 @@ export class History {
     }
 
     add(time: number, memory: number, rows: readonly ConsumerRow[]): void {
-        const consumers = new Map(rows.map(row => [name(row.library, row.consumer), point(row)]));
+        const consumers = new Map(rows.map(row => [name(row), point(row)]));
         const points = [...consumers.values()];
         const all: Point = {
             rate: total(points, 'rate'),
@@ -45,12 +52,12 @@ export class History {
     }
 
     /** The series of a consumer, or of all of them: rates and backlogs summed, ages and lags the highest. */
-    plot(of: { readonly library: string; readonly consumer: string } | null): Plot {
+    plot(of: Named | null): Plot {
         const plot: Plot = {
             time: [], memory: [], rate: [], failure_rate: [], backlog: [], age_ms: [], lag_ms_p99: [],
         };
         for (const sample of this.#samples) {
-            const values = of === null ? sample.all : sample.consumers.get(name(of.library, of.consumer));
+            const values = of === null ? sample.all : sample.consumers.get(name(of));
             plot.time.push(sample.time);
             plot.memory.push(sample.memory);
             SERIES.forEach(series => plot[series].push(values?.[series] ?? null));
@@ -82,6 +89,6 @@ function highest(points: readonly Point[], series: Series): number | null {
     return known(points, series).reduce<number | null>((most, each) => Math.max(most ?? 0, each), null);
 }
 
-function name(library: string, consumer: string): string {
-    return `${library}\n${consumer}`;
+function name({ library, consumer, shard }: Named): string {
+    return `${library}\n${consumer}\n${shard ?? ''}`;
 }

@@ -42,6 +42,9 @@ export interface Standing {
     readonly left_out: number;
 }
 
+/** What INFO says of a library's memory, in bytes. */
+const HEAP = ['used_heap', 'used_buffers', 'memory_limit'];
+
 /** So many consumers are asked for at once: more would only wait in the server's buffers. */
 const AT_ONCE = 50;
 
@@ -99,13 +102,26 @@ export function together(parts: readonly Standing[]): Standing {
     const libraries = new Map<string, LibraryState>();
     for (const library of parts.flatMap(part => part.libraries)) {
         const known = libraries.get(library.name);
-        libraries.set(library.name, known === undefined || known.quarantine === null ? library : known);
+        const shown = known === undefined || known.quarantine === null ? library : known;
+        libraries.set(library.name, { ...shown, pending_jobs: (known?.pending_jobs ?? 0) + library.pending_jobs });
     }
-    const commands = parts.reduce((sum, part) => sum + (part.server?.commands_per_second ?? 0), 0);
+    const heaps = new Map<string, Fields>();
+    for (const [name, fields] of parts.flatMap(part => [...part.heaps])) {
+        const known = heaps.get(name);
+        heaps.set(name, new Fields(HEAP.flatMap(each => [each, (known?.number(each) ?? 0) + fields.number(each)])));
+    }
+    const sum = (of: (server: ServerInfo) => number): number =>
+        parts.reduce((total, { server }) => total + (server === null ? 0 : of(server)), 0);
     return {
         ...first,
-        server: first.server && { ...first.server, commands_per_second: commands },
+        server: first.server && {
+            ...first.server,
+            used_memory: sum(server => server.used_memory),
+            clients: sum(server => server.clients),
+            commands_per_second: sum(server => server.commands_per_second),
+        },
         memory,
+        heaps,
         libraries: [...libraries.values()],
         consumers: parts.flatMap(part => part.consumers),
         callbacks: parts.flatMap(part => part.callbacks),

@@ -1,12 +1,12 @@
 /** Reads again and again how all stands, and keeps the last reading, its rates and the last minutes. */
 
-import { Redis } from 'ioredis';
-import { openShards, type Shard } from '../cluster.js';
-import { connectionOptions, type Address } from '../connection.js';
+import type { Shard } from '../cluster.js';
+import type { Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
 import type { Places } from '../places.js';
 import { slowCalls, type SlowCall } from '../server.js';
 import { History } from './history.js';
+import { LiveShards, problemsOf } from './live_shards.js';
 import { callbackRows, consumerRows, type CallbackRow, type ConsumerRow } from './rates.js';
 import { readStanding, together, type Standing } from './standing.js';
 
@@ -23,50 +23,57 @@ export interface WatchOptions {
     readonly mostConsumers: number;
     /** How much of the past is kept. */
     readonly keepMs: number;
-    /** Whether all shards of a cluster are read, and not the named server alone. */
-    readonly allShards?: boolean;
     /** Says where in the source errors came. */
     readonly places: Places;
 }
 
 export class Watch {
-    readonly redis: Redis;
     readonly history: History;
     readonly places: Places;
     /** The last reading; null before the first. */
     view: View | null = null;
-    /** Why the last attempt gave none; null if it did. */
+    /** Why the last attempt gave none, or none of some shards; null if it gave all. */
     problem: string | null = null;
     readonly #options: WatchOptions;
     readonly #listeners = new Set<() => void>();
-    readonly #address: Address;
-    /** The shards that are read, and how each of them stood at the last reading. */
-    #shards: readonly Shard[] | null = null;
+    readonly #live: LiveShards;
+    /** How each shard stood at the last reading. */
     #before = new Map<string | null, Standing>();
     #timer: NodeJS.Timeout | undefined;
     #isEnded = false;
 
     constructor(address: Address, options: WatchOptions) {
         this.#options = options;
-        this.#address = address;
+        this.#live = new LiveShards(address);
         this.places = options.places;
         this.history = new History(options.keepMs);
-        // It outlives its server: as long as that is gone, it says so.
-        this.redis = new Redis({
-            ...connectionOptions(address),
-            retryStrategy: times => Math.min(times * 200, 2000),
-            enableOfflineQueue: false,
-        });
-        this.redis.on('error', (error: unknown) => (this.problem = textOf(error)));
+    }
+
+    /** The shards that answered last; outside a cluster the server. */
+    get shards(): readonly Shard[] {
+        return this.#live.shards;
+    }
+
+    /** One of them by its name, which may be left out where there are no others. */
+    shard(name: string | null): Shard {
+        const found = name === null && this.shards.length === 1 ? this.shards[0] : this.shards.find(each => each.name === name);
+        if (found === undefined) {
+            throw new Failure(name === null ? (this.problem ?? 'of which shard?') : `shard ${name} does not answer, or is none`);
+        }
+        return found;
     }
 
     /** Callbacks that took long, the newest first; null where the server keeps no such log. */
     async slowCalls(count: number): Promise<SlowCall[] | null> {
-        const parts = await Promise.all(
-            this.#servers().map(async ({ name, redis }) =>
+        const asked = await Promise.allSettled(
+            this.shards.map(async ({ name, redis }) =>
                 (await slowCalls(redis, count))?.map(each => ({ ...each, shard: name })) ?? null,
             ),
         );
+        const parts = asked.filter(each => each.status === 'fulfilled').map(each => each.value);
+        if (parts.length === 0) {
+            throw asked.find(each => each.status === 'rejected')?.reason ?? new Failure(this.problem ?? 'nobody answers');
+        }
         const calls = parts.some(each => each === null) ? null : parts.flatMap(each => each ?? []);
         return (
             calls
@@ -85,12 +92,9 @@ export class Watch {
     /** Connects, reads once, and goes on. Throws if the first reading fails. */
     async start(): Promise<void> {
         try {
-            await this.redis.connect();
             await this.#read();
         } catch (error) {
-            throw error instanceof Failure
-                ? error
-                : new Failure(`cannot connect: ${this.problem ?? textOf(error)}`, EXIT.unreachable);
+            throw error instanceof Failure ? error : new Failure(`cannot connect: ${textOf(error)}`, EXIT.unreachable);
         }
         this.#schedule();
     }
@@ -98,18 +102,7 @@ export class Watch {
     stop(): void {
         this.#isEnded = true;
         clearTimeout(this.#timer);
-        this.redis.disconnect();
-        this.#forgetShards();
-    }
-
-    #servers(): readonly Pick<Shard, 'name' | 'redis'>[] {
-        return this.#shards ?? [{ name: null, redis: this.redis }];
-    }
-
-    /** They are looked for anew: another node may be the primary. */
-    #forgetShards(): void {
-        this.#shards?.forEach(shard => shard.redis.disconnect());
-        this.#shards = null;
+        this.#live.disconnect();
     }
 
     #schedule(): void {
@@ -118,10 +111,7 @@ export class Watch {
         }
         // One reading after another: a slow server is not asked more while it still answers.
         this.#timer = setTimeout(async () => {
-            await this.#read().catch((error: unknown) => {
-                // Without a connection the cause is what the last attempt to connect said.
-                this.problem = this.redis.status === 'ready' ? textOf(error) : (this.problem ?? textOf(error));
-            });
+            await this.#read().catch((error: unknown) => (this.problem = textOf(error)));
             if (!this.#isEnded) {
                 this.#listeners.forEach(listener => listener());
             }
@@ -130,21 +120,18 @@ export class Watch {
     }
 
     async #read(): Promise<void> {
-        if (this.#options.allShards === true) {
-            this.#shards ??= await openShards(this.#address);
+        const all = await this.#live.read(async redis => readStanding(redis, this.#options.mostConsumers));
+        const parts = all.flatMap(({ name, value }) => (value === null ? [] : [{ name, standing: value }]));
+        const problems = all.filter(part => part.value === null);
+        if (parts.length === 0) {
+            const [first] = problems;
+            throw first?.name === null ? first.problem : new Failure(problemsOf(problems), EXIT.unreachable);
         }
-        const parts = await Promise.all(
-            this.#servers().map(async ({ name, redis }) => {
-                try {
-                    return { name, standing: await readStanding(redis, this.#options.mostConsumers) };
-                } catch (error) {
-                    this.#forgetShards();
-                    throw name === null ? error : new Error(`${name}: ${textOf(error)}`, { cause: error });
-                }
-            }),
-        );
         const standing = together(parts.map(part => part.standing));
-        await this.places.update(this.#servers()[0]?.redis ?? this.redis, standing.libraries);
+        const [one] = this.shards;
+        if (one !== undefined) {
+            await this.places.update(one.redis, standing.libraries);
+        }
         const placed = <Text extends string | null>(text: Text, time: number): Text => this.places.resolve(text, time);
         const consumers = parts.flatMap(({ name, standing: now }) =>
             consumerRows(now, this.#before.get(name) ?? null).map(row => ({
@@ -163,8 +150,8 @@ export class Watch {
             })),
         );
         this.#before = new Map(parts.map(part => [part.name, part.standing]));
-        this.view = { standing, consumers, callbacks, shards: parts.length };
-        this.problem = null;
+        this.view = { standing, consumers, callbacks, shards: all.length };
+        this.problem = problems.length === 0 ? null : problemsOf(problems);
         const memory = Number(standing.memory.get('used_by_libraries') ?? 0);
         this.history.add(standing.time, memory, consumers);
     }
