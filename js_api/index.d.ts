@@ -1166,31 +1166,40 @@ declare namespace RedisGears {
     interface CommonArguments {
         /** In a run: whether results become text, objects as JSON, others by `String()`. Default: `false`. */
         readonly convertToStr?: boolean;
-        /** Has no effect, because a library has one shard. */
+        /** Has no effect: results always come back to where the run began. */
         readonly collect?: boolean;
+    }
+
+    /** Arguments of `run` that every reader has. */
+    interface CommonRunArguments extends CommonArguments {
+        /**
+         * In a cluster: `"async"` reads all shards, and needs a builder whose steps were all made at the top level of
+         * the library; `"async_local"` reads this shard alone. Default: `"async"`.
+         */
+        readonly mode?: "async" | "async_local";
     }
 
     /** The second argument of `run`. */
     interface RunArguments {
-        KeysReader: CommonArguments & {
+        KeysReader: CommonRunArguments & {
             /** Whether the argument is a key, not a pattern. A key that does not exist has a record, too. */
             readonly noScan?: boolean;
             /** Whether records have `value` and `type`. Default: `true`. */
             readonly readValue?: boolean;
         };
-        KeysOnlyReader: CommonArguments & {
+        KeysOnlyReader: CommonRunArguments & {
             /** Whether the argument is a key, not a pattern. A key that does not exist has no record. */
             readonly noScan?: boolean;
             /** The `COUNT` of each `SCAN`: 1 to 10,000. Default: 1000. */
             readonly count?: number;
         };
-        StreamReader: CommonArguments & {
+        StreamReader: CommonRunArguments & {
             /** The run reads the entries after this ID. Default: all entries. */
             readonly fromId?: string;
             /** The form of the records. Default: `"flat"`. */
             readonly recordFormat?: "flat" | "nested";
         };
-        ShardsIDReader: CommonArguments;
+        ShardsIDReader: CommonRunArguments;
     }
 
     /** Arguments of `register` that every reader has. */
@@ -1207,8 +1216,8 @@ declare namespace RedisGears {
     }
 
     /**
-     * Where the steps run. `"async"`: on a worker. `"async_local"`: the same, because a library has one shard.
-     * `"sync"`: on the server's main thread, before the client gets its reply; no step may return a promise.
+     * Where the steps run. `"async"`: on a worker; in a cluster, steps behind `repartition`, `groupby` and the like run
+     * on the shards that have the keys. `"async_local"`: on a worker of the shard where the event was. `"sync"`: on the server's main thread, before the client gets its reply; no step may return a promise.
      * Default: `"async"`.
      */
     type RegisterMode = "async" | "async_local" | "sync";
@@ -1331,7 +1340,7 @@ declare namespace RedisGears {
             extractor: (record: T) => unknown,
             reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
         ): Builder<R, Group<A>>;
-        /** The same as `groupby`, because a library has one shard. */
+        /** The same as `groupby`, for the records of each shard by themselves. */
         localgroupby<A>(
             extractor: (record: T) => unknown,
             reducer: (key: string, gathered: A | null, record: T) => A | Promise<A>,
@@ -1408,10 +1417,10 @@ declare namespace RedisGears {
         /** Makes one record: the mean of what `extractor` returns, or of the records. Without records, none. */
         avg(extractor?: (record: T) => unknown): Builder<R, number>;
 
-        /** Has no effect, because a library has one shard. */
+        /** In a cluster, has the records of all shards go on where the execution began. */
         collect(): Builder<R, T>;
 
-        /** Has no effect, because a library has one shard. */
+        /** In a cluster, has each record go on at the shard that has the slot of what `extractor` returns. */
         repartition(extractor: (record: T) => unknown): Builder<R, T>;
 
         /**

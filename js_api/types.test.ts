@@ -706,6 +706,9 @@ redis.call("PING");
 // --- GearsBuilder -------------------------------------------------------------------------------
 
 GearsBuilder().foreach((x) => execute("del", x.key)).register();
+void GearsBuilder().count().run("*", { mode: "async_local" });
+// @ts-expect-error -- a run is never sync.
+void GearsBuilder().count().run("*", { mode: "sync" });
 GearsBuilder("StreamReader").foreach((x) => execute("set", x.streamId, JSON.stringify(x))).register("s1");
 new GB("KeysReader", "*", "mine").forEach((x) => {
     assert_type<Same<typeof x.event, string | null>>();

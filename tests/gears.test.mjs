@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { deserialize, serialize } from "node:v8";
 import vm from "node:vm";
 
 const source = (name) => (0, eval)(readFileSync(new URL(`../crates/gears-v8/src/js/${name}`, import.meta.url), "utf8"));
 const make_flow = source("gears_flow.js");
+const make_shards = source("gears_shards.js");
 const make_gears = source("gears.js");
 const AsyncFunction = (async () => {}).constructor;
 const tick = () => new Promise((resolve) => setImmediate(resolve));
@@ -18,7 +20,7 @@ class RedisError extends Error {
 }
 
 // A server of a few commands, and the natives on top of it.
-function world({ loading = true, locked = false, keys = {}, config = {}, cluster = null } = {}) {
+function world({ loading = true, locked = false, keys = {}, config = {}, cluster = null, natives = {} } = {}) {
   const w = {
     loading, locked, keys: new Map(Object.entries(keys)), commands: [], logged: [], labels: [], streams: [], notifications: [],
     begun: [], ended: [], scheduled: [], aborted: new Set(), sections: [], outside: 0, scan_twice: false, page: 10,
@@ -123,12 +125,15 @@ function world({ loading = true, locked = false, keys = {}, config = {}, cluster
       if (w.no_schedule) throw new Error("'run' cannot be used here");
       w.scheduled.push({ f, plan });
     },
+    is_in_cluster: () => false,
+    on_stage: (f) => (w.on_stage = f),
     execution_begin: (plan) => w.begun.push(plan),
     execution_is_aborted: (id) => w.aborted.has(id),
     execution_end: (...args) => w.ended.push(args),
+    ...natives,
   };
   w.native = native;
-  w.gears = make_gears(native, make_flow());
+  w.gears = make_gears(native, make_flow(), make_shards);
   return Object.assign(w, w.gears);
 }
 
@@ -389,7 +394,7 @@ describe("errors", () => {
     w.native.atomic = () => {
       throw new RedisError("LOADING no");
     };
-    const { GB } = make_gears(w.native, make_flow());
+    const { GB } = make_gears(w.native, make_flow(), make_shards);
     assert.deepEqual(await GB().count().run(), [[], ["LOADING no"]]);
   });
 });
@@ -484,7 +489,7 @@ describe("run", () => {
       if (words[0] === "GET") for (const end = Date.now() + 25; Date.now() < end; );
       return execute(words);
     };
-    const { GB } = make_gears(w.native, make_flow());
+    const { GB } = make_gears(w.native, make_flow(), make_shards);
     assert.deepEqual(await GB().map((x) => x.key).run(), [["a", "b", "c"], []]);
     assert.equal(w.sections.filter((section) => section.some(([name]) => name === "GET")).length, 3);
   });
@@ -979,14 +984,14 @@ describe("functions", () => {
       w.native.execute = () => {
         throw new RedisError("NOPERM no");
       };
-      make_gears(w.native, make_flow()).hashtag();
+      make_gears(w.native, make_flow(), make_shards).hashtag();
     }, /NOPERM/);
   });
   it("there is a hashtag for every slot, found in no time", () => {
     let cluster = "";
     const w = world({ locked: true });
     w.native.execute = () => cluster;
-    const { hashtag } = make_gears(w.native, make_flow());
+    const { hashtag } = make_gears(w.native, make_flow(), make_shards);
     let slowest = 0;
     for (let slot = 0; slot < 16384; slot += 41) {
       cluster = `aa 127.0.0.1:1@1 myself,master - 0 1 1 connected ${slot}-16383\n`;
@@ -1020,5 +1025,245 @@ describe("independence of the library", () => {
     await promise;
     assert.deepEqual(seen, [{ key: "x", value: 1 }]);
     assert.deepEqual(w.commands, [["del", "5"]]);
+  });
+});
+
+// A cluster of worlds: each shard has the keys of its slots and the same library. What they say to each other is
+// cloned; `fails(shard, request)` may throw in place of the answer.
+const SLOTS = 16_384;
+const slot_of = (key) => {
+  const bytes = new TextEncoder().encode(typeof key === "string" ? key : "");
+  let crc = 0;
+  for (const byte of bytes) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : crc << 1;
+  }
+  return crc % SLOTS;
+};
+function shards(count, keys, library) {
+  const c = { fails: () => {}, asked: [], tables: (table) => table, bytes: 1 << 30 };
+  const bounds = Array.from({ length: count + 1 }, (_, at) => Math.floor((SLOTS * at) / count));
+  const names = Array.from({ length: count }, (_, at) => `shard${at}`);
+  const ranges = names.map((name, at) => [name, [[bounds[at], bounds[at + 1] - 1]]]);
+  const owner = (key) => ranges.findIndex(([, [[first, last]]]) => first <= slot_of(key) && slot_of(key) <= last);
+  c.worlds = names.map((name, at) => {
+    const own = Object.fromEntries(Object.entries(keys).filter(([key]) => owner(key) === at));
+    return world({
+      keys: own,
+      natives: {
+        is_in_cluster: () => true,
+        execution_bytes: () => c.bytes,
+        digest: () => "same",
+        slot_of,
+        pack: (value) => Uint8Array.from(serialize(value)).buffer,
+        unpack: (chunk) => deserialize(Buffer.from(chunk)),
+        table: (resolve) =>
+          resolve(JSON.stringify(c.tables({ me: name, shards: ranges, moving: [], is_complete: true }, at))),
+        execution_shards: (id, text) => (c.notes = JSON.parse(text)),
+        ask(to, id, resolve, reject, ...given) {
+          assert.equal(id, given[0].id);
+          c.asked.push([name, to, given[0].at]);
+          const there = c.worlds[names.indexOf(to)];
+          const arrived = structuredClone(given);
+          Promise.resolve()
+            .then(() => (c.fails(to, arrived[0]), there.on_stage({}, ...arrived)))
+            .then((came) => resolve(structuredClone(came)), reject);
+        },
+      },
+    });
+  });
+  c.made = c.worlds.map((w) => {
+    const found = library(w);
+    w.loading = false;
+    return found;
+  });
+  c.owner = owner;
+  return c;
+}
+
+describe("over the shards of a cluster", () => {
+  const words = ["a", "b", "a c", "d d d", "a b c d", "e", "", "a a"];
+  const keys = Object.fromEntries(Array.from({ length: 97 }, (_, at) => [`k${at}`, words[at % words.length]]));
+  const sum = (_key, total, { value }) => (total ?? 0) + value;
+  const split = (x) => x.value.split(" ");
+  const PLANS = {
+    records: (gb) => gb.map((x) => x.key),
+    count: (gb) => gb.count(),
+    "count of nothing": (gb) => gb.filter(() => false).count(),
+    countby: (gb) => gb.flatmap(split).countby(),
+    "countby, sorted": (gb) => gb.flatmap(split).countby().map((x) => [x.value, x.key]).sort(),
+    groupby: (gb) => gb.flatmap(split).groupby((x) => x, (_k, n) => (n ?? 0) + 1),
+    "groupby, async": (gb) => gb.flatmap(split).groupby(async (x) => x, async (_k, n) => (n ?? 0) + 1),
+    "groupby of groups": (gb) => gb.flatmap(split).groupby((x) => x, (_k, n) => (n ?? 0) + 1).groupby((x) => x.value % 3, sum),
+    batchgroupby: (gb) => gb.map((x) => x.key).batchgroupby((x) => x.length, (_k, all) => all.sort().join()),
+    aggregate: (gb) => gb.aggregate({ n: 0 }, (a) => ({ n: a.n + 1 }), (a, b) => ({ n: a.n + b.n })),
+    aggregateby: (gb) => gb.aggregateby((x) => x.value, 0, (_k, n) => n + 1, (_k, a, b) => a + b),
+    avg: (gb) => gb.avg((x) => x.value.length),
+    distinct: (gb) => gb.map((x) => x.value).distinct().sort(),
+    "distinct, counted": (gb) => gb.flatmap(split).distinct().count(),
+    sort: (gb) => gb.map((x) => x.key).sort(false),
+    "sort and limit": (gb) => gb.map((x) => x.key).sort().limit(7, 2),
+    "collect and limit": (gb) => gb.map(() => 1).collect().limit(5),
+    "repartition and group": (gb) => gb.map((x) => x.value).repartition((x) => x).localgroupby((x) => x, (_k, n) => (n ?? 0) + 1),
+    "values of all kinds": (gb) => gb.map((x) => [x.key, new Map([[x.key, 5n]]), new Set([1]), null, undefined, 1.5]).collect(),
+  };
+  const order = (records) => records.map((one) => JSON.stringify(one, (_, value) => (typeof value === "bigint" ? `${value}` : value))).sort();
+
+  for (const [name, build] of Object.entries(PLANS)) {
+    it(`${name}: the same as on one shard, whoever is asked`, async () => {
+      const alone = world({ keys, loading: false });
+      const [expected, none] = await build(alone.GB()).run();
+      assert.deepEqual(none, []);
+      for (const count of [1, 2, 5]) {
+        const c = shards(count, keys, (w) => build(w.GB()));
+        for (const gb of c.made) {
+          const [found, errors] = await gb.run();
+          assert.deepEqual(errors, []);
+          if (/sort|distinct$/.test(name)) assert.deepEqual(found, expected);
+          else assert.deepEqual(order(found), order(expected));
+        }
+      }
+    });
+  }
+  it("random chains of operators give what they give on one shard", async () => {
+    let seed = 7;
+    const random = (below) => ((seed = (seed * 48_271) % 2_147_483_647), seed % below);
+    const steps = [
+      (gb) => gb.map((x) => `${x}!`), (gb) => gb.filter((x) => String(x).length % 2 === 0), (gb) => gb.flatmap((x) => [x, `${x}x`]),
+      (gb) => gb.repartition((x) => x), (gb) => gb.collect(), (gb) => gb.groupby((x) => String(x).length, (_k, n) => (n ?? 0) + 1).map((x) => `${x.key}=${x.value}`),
+      (gb) => gb.countby().map((x) => `${x.key}:${x.value}`), (gb) => gb.distinct(), (gb) => gb.sort(), (gb) => gb.count().map((n) => `n${n}`),
+    ];
+    for (let round = 0; round < 150; round++) {
+      const chain = Array.from({ length: 1 + random(5) }, () => steps[random(steps.length)]);
+      const build = (w) => chain.reduce((gb, one) => one(gb), w.GB().map((x) => x.value));
+      const [expected] = await build(world({ keys, loading: false })).run();
+      const c = shards(1 + random(4), keys, build);
+      const [found, errors] = await c.made[random(c.made.length)].run();
+      assert.deepEqual([order(found), errors], [order(expected), []], String(chain));
+    }
+  });
+  it("steps behind repartition and groupby run on the shard that has the key", async () => {
+    const seen = [];
+    const c = shards(3, keys, (w) => w.GB().map((x) => x.value).repartition((x) => x).foreach((x) => seen.push([x, w])));
+    await c.made[0].run();
+    assert.equal(seen.length, 97);
+    for (const [x, w] of seen) assert.equal(w, c.worlds[c.owner(x)]);
+  });
+  it("one key is read where it is, and only there", async () => {
+    const c = shards(3, keys, (w) => w.GB().map((x) => x.value));
+    assert.deepEqual(await c.made[0].run("k5", { noScan: true }), [["e"], []]);
+    assert.deepEqual(c.worlds.map((w) => w.commands.length > 0), c.worlds.map((_, at) => at === c.owner("k5")));
+  });
+  it("async_local stays on this shard", async () => {
+    const c = shards(3, keys, (w) => w.GB().count());
+    const counts = await Promise.all(c.made.map(async (gb) => (await gb.run("*", { mode: "async_local" }))[0][0]));
+    assert.deepEqual([counts.reduce((a, b) => a + b), c.asked], [97, []]);
+  });
+  it("each shard has its ID", async () => {
+    const c = shards(3, {}, (w) => w.GB("ShardsIDReader").sort());
+    assert.deepEqual(await c.made[1].run(), [["shard0", "shard1", "shard2"], []]);
+  });
+  it("errors of all shards come back, and the rest goes on", async () => {
+    const refuse = (x) => {
+      if (x.value === "e") throw new Error(`no ${x.key}`);
+      return 1;
+    };
+    const c = shards(3, keys, (w) => w.GB().map(refuse).count());
+    const [[found], errors] = await c.made[0].run();
+    assert.ok(found < 97);
+    assert.equal(errors.length, 3);
+    for (const error of errors) assert.match(error, /^Error: no k/);
+  });
+  it("a shard that fails is an error with its name, in each stage", async () => {
+    for (const stage of [0, 1]) {
+      const c = shards(3, keys, (w) => w.GB().flatmap(split).countby());
+      c.fails = (shard, { at }) => {
+        if (shard === "shard2" && at === stage) throw new Error("it is gone");
+      };
+      const [found, errors] = await c.made[0].run();
+      assert.ok(found.length > 0);
+      assert.deepEqual(errors, ["ERR shard shard2: Error: it is gone"]);
+    }
+  });
+  it("slots that move while they are read are named, with the shard", async () => {
+    const c = shards(2, keys, (w) => w.GB().count());
+    let read = 0;
+    c.tables = (table, at) =>
+      at === 1 && read++ > 0 ? { ...table, shards: [["shard0", [[0, 8191], [9000, 9001]]], ["shard1", [[8192, 8999], [9002, 16383]]]] } : table;
+    const [, errors] = await c.made[0].run();
+    assert.deepEqual(errors, ["ERRCLUSTER slots 9000-9001 moved while shard shard1 read: what is in them may be missing, or there twice"]);
+    const moving = shards(2, keys, (w) => w.GB().count());
+    moving.tables = (table, at) => ({ ...table, moving: at === 1 ? [7, 9000] : [] });
+    assert.match((await moving.made[0].run())[1][0], /slots 7, 9000 moved while shard shard1/);
+  });
+  it("nothing is read where slots have no shard", async () => {
+    const c = shards(2, keys, (w) => w.GB().count());
+    c.tables = (table) => ({ ...table, is_complete: false });
+    assert.deepEqual(await c.made[0].run(), [[], ["ERRCLUSTER some slots have no shard: nothing was read"]]);
+  });
+  it("a shard with another version of the library is an error", async () => {
+    const c = shards(2, keys, (w) => w.GB().count());
+    c.worlds[1].native.digest = () => "other";
+    assert.match((await c.made[0].run())[1][0], /shard1: Error: ERR the shard has another version of the library/);
+  });
+  it("what cannot be sent is an error of its record", async () => {
+    const c = shards(2, keys, (w) => w.GB().map((x) => (x.key === "k3" ? () => {} : x.key)).collect().count());
+    const [[found], errors] = await c.made[1 - c.owner("k3")].run();
+    assert.equal(found, 96);
+    assert.match(errors[0], /could not be cloned/);
+  });
+  it("records between two stages are bounded", async () => {
+    const c = shards(2, keys, (w) => w.GB().collect());
+    c.bytes = 100;
+    assert.match((await c.made[0].run())[1][0], /^ERR the records between two stages take \d+ bytes, of execution-memory, 100, at most/);
+  });
+  it("a builder with steps of a function runs here alone, and says so otherwise", async () => {
+    const c = shards(2, keys, (w) => w.GB());
+    assert.throws(() => c.made[0].map((x) => x).run(), /make the GearsBuilder at the top level/);
+    assert.throws(() => c.worlds[0].GB().run(), /make the GearsBuilder at the top level/);
+    const [found] = await c.worlds[0].GB().count().run("*", { mode: "async_local" });
+    assert.ok(found[0] < 97);
+  });
+  it("what each shard does is noted", async () => {
+    const refuse = (x) => {
+      throw new Error(`no ${x.key}`);
+    };
+    const c = shards(2, keys, (w) => w.GB().map(refuse).count());
+    await c.made[1].run();
+    const [[first, status, stages, ms, errors], [second, ...rest]] = c.notes;
+    assert.deepEqual([first, status, stages], ["shard0", "done", 1]);
+    assert.match(errors[0], /^Error: no k/);
+    assert.ok(ms >= 0);
+    assert.deepEqual([second, rest[0]], ["shard1", "done"]);
+  });
+  it("a stage of an aborted run ends on every shard", async () => {
+    const c = shards(2, keys, (w) => w.GB().map((x) => x.key));
+    c.worlds[1].aborted = { has: () => true };
+    const [, errors] = await c.made[0].run();
+    assert.deepEqual(errors, ["ERR shard shard1: Error: The execution was aborted"]);
+  });
+  it("an aborted run gives nothing", async () => {
+    const c = shards(2, keys, (w) => w.GB().count());
+    c.worlds[0].aborted = { has: () => true };
+    assert.deepEqual(await c.made[0].run(), [[], ["Error: The execution was aborted"]]);
+  });
+  it("what an event leads to goes where the records belong, from where it happened", async () => {
+    const seen = [];
+    const c = shards(3, keys, (w) => {
+      w.GB().map((x) => x.key).flatmap((key) => [`${key}:1`, `${key}:2`]).repartition((key) => key)
+        .foreach((key) => seen.push([key, w])).register("*", { readValue: false });
+      w.GB().repartition((x) => x.key).register("*", { mode: "async_local", readValue: false });
+    });
+    await c.worlds[1].notifications[0].callback({}, { key: "x", event: "set" });
+    assert.deepEqual(seen.map(([key]) => key).sort(), ["x:1", "x:2"]);
+    for (const [key, w] of seen) assert.equal(w, c.worlds[c.owner(key)]);
+    const before = c.asked.length;
+    await c.worlds[1].notifications[1].callback({}, { key: "x", event: "set" });
+    assert.equal(c.asked.length, before);
+    c.fails = () => {
+      throw new Error("gone");
+    };
+    const elsewhere = c.worlds.findIndex((_, at) => at !== c.owner("x:1"));
+    await assert.rejects(c.worlds[elsewhere].notifications[0].callback({}, { key: "x", event: "set" }), /ERR shard shard\d: Error: gone/);
   });
 });

@@ -58,7 +58,7 @@ OF_RUNS = {
     "GB().run('*', { noScan: 1 })": "Argument 'noScan' of 'run' must be a boolean",
     "GB().run('*', { count: 1 })": "Unknown argument 'count' of 'run'",
     "GB().run('*', { prefix: 'a' })": "Unknown argument 'prefix' of 'run'",
-    "GB().run('*', { mode: 'async' })": "Unknown argument 'mode' of 'run'",
+    "GB().run('*', { mode: 'sync' })": "Argument 'mode' of 'run' must be one of async, async_local",
     "GB('KeysOnlyReader').run('*', { count: 0 })": "Argument 'count' of 'run' must be a whole number between 1 and 10",
     "GB('KeysOnlyReader').run('*', { readValue: true })": "Unknown argument 'readValue' of 'run'",
     "GB('StreamReader').run('s', { fromId: 5 })": "Argument 'fromId' of 'run' must be a string",

@@ -511,6 +511,7 @@ WRONG = {
     "('r')": "TypeError: Wrong number of arguments to 'register_remote_function' function",
     "('r', async () => {}, {}, 1)": "TypeError: Wrong number of arguments to 'register_remote_function' function",
     "(1, async () => {})": "TypeError: First argument to 'register_remote_function' must be a string representing the function name",
+    "('', async () => {})": "TypeError: A remote function must have a name",
     "('r', 1)": "TypeError: Second argument to 'register_remote_function' must be a function",
     "('r', () => {})": "TypeError: Remote function must be async",
     "('r', async function* () {})": "TypeError: Second argument to 'register_remote_function' must be a function",

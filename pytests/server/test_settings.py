@@ -32,6 +32,7 @@ SETTINGS = {
     "delete-with-progress": "allow",
     "remote-task-default-timeout": "500",
     "remote-task-max-size": str(64 << 20),
+    "execution-memory": str(256 << 20),
     "cluster-message-size": str(65 << 20),
     "cluster-queue-memory": str(64 << 20),
     "cluster-receive-memory": str(256 << 20),
@@ -56,6 +57,7 @@ CHANGES = {
     "delete-with-progress": ("REFUSE", {"x": "Unknown configuration value '{}', options are allow, refuse"}),
     "remote-task-default-timeout": ("1", {"0": TOO_SMALL % 1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
     "remote-task-max-size": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "257mb": TOO_LARGE % (256 << 20), "": NO_NUMBER}),
+    "execution-memory": ("64kb", {"63kb": TOO_SMALL % (64 << 10), "17gb": TOO_LARGE % (16 << 30), "x": NO_NUMBER}),
     "slowlog-max-len": ("0", {"-1": TOO_SMALL % 0, "100001": TOO_LARGE % 10**5, "": NO_NUMBER}),
     **{
         f"cluster-{name}": ("64mb", {"1kb": TOO_SMALL % (1 << 20), "2gb": TOO_LARGE % (1 << 30), "x": NO_NUMBER})

@@ -135,6 +135,7 @@ impl App {
         self.executions
             .scripts()
             .iter()
+            .chain(&self.remote.parts())
             .for_each(LibraryExecutor::pump);
     }
 

@@ -94,7 +94,12 @@ impl App {
         ));
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
         let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));
-        let desk = RemoteDesk::new(Arc::clone(&settings.remote_bytes), Arc::clone(&completions));
+        let desk = RemoteDesk::new(
+            Arc::clone(&settings.remote_bytes),
+            Arc::clone(&settings.execution_bytes),
+            context.is_in_cluster(),
+            Arc::clone(&completions),
+        );
         let desk = Arc::new(desk);
         let remotes = Arc::clone(&desk) as Arc<dyn RemoteCalls>;
         let engine =
@@ -123,7 +128,12 @@ impl App {
             Rc::clone(&dispatcher),
             Arc::clone(&settings.limits),
         );
-        let remote = RemoteFunctions::new(context, desk, Rc::clone(&libraries));
+        let remote = RemoteFunctions::new(
+            context,
+            desk,
+            Rc::clone(&libraries),
+            Arc::clone(&executions),
+        );
         APP.set(Self {
             remote,
             libraries,

@@ -3,10 +3,12 @@
 //! A run is known from its beginning until it is dropped: by who asked for it, or when there are
 //! too many that have ended. Whoever waits for one is answered when it ends, which includes that
 //! it is aborted; what its script gives after that is nobody's any more.
+//!
+//! In a cluster, a run that began on another shard is known as long as a stage of it runs here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -42,6 +44,18 @@ pub(crate) struct ExecutionView {
     pub errors: Vec<Reply>,
     /// How long it took, or has taken so far.
     pub took: Duration,
+    /// What each shard has done for it, as JSON text; `None` where it stays on this one.
+    pub shards: Option<String>,
+}
+
+impl Visitor {
+    fn status(&self) -> Status {
+        if self.is_aborted {
+            Status::Aborted
+        } else {
+            Status::Running
+        }
+    }
 }
 
 struct Execution {
@@ -62,13 +76,39 @@ pub(crate) struct ExecutionLog {
     /// How many that have ended are kept.
     most: Arc<AtomicUsize>,
     all: Mutex<All>,
+    /// Whether other shards have not been told yet of runs that were aborted here.
+    has_to_tell: AtomicBool,
 }
+
+/// A run that began on another shard.
+struct Visitor {
+    user: Arc<str>,
+    /// How many stages of it run here.
+    stages: usize,
+    is_aborted: bool,
+    began: Instant,
+}
+
+/// For how long it is remembered that a run of another shard was aborted: a stage of it may be on its way.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct All {
     last: u64,
     /// By the number in their IDs.
     known: BTreeMap<u64, Execution>,
+    /// Those of other shards, by their IDs.
+    visitors: BTreeMap<String, Visitor>,
+    /// Runs that were aborted here, for other shards.
+    to_tell: Vec<String>,
+}
+
+impl All {
+    /// Those of which no stage runs, nor can be on its way.
+    fn forget_visitors(&mut self) {
+        let is_fresh = |one: &Visitor| one.stages > 0 || one.began.elapsed() < REMEMBERED;
+        self.visitors.retain(|_, one| is_fresh(one));
+    }
 }
 
 const ABORTED: &str = "The execution was aborted";
@@ -81,7 +121,58 @@ impl ExecutionLog {
             shard,
             most,
             all: Mutex::default(),
+            has_to_tell: AtomicBool::new(false),
         }
+    }
+
+    /// A stage of a run of another shard begins here.
+    pub(crate) fn join(&self, id: &str, user: &str) {
+        let mut all = self.all.lock();
+        let visitor = all.visitors.entry(id.to_owned());
+        let visitor = visitor.or_insert_with(|| Visitor {
+            user: user.into(),
+            stages: 0,
+            is_aborted: false,
+            began: Instant::now(),
+        });
+        visitor.stages += 1;
+    }
+
+    /// A stage of it has ended.
+    pub(crate) fn leave(&self, id: &str) {
+        let mut all = self.all.lock();
+        if let Some(visitor) = all.visitors.get_mut(id) {
+            visitor.stages = visitor.stages.saturating_sub(1);
+            if visitor.stages == 0 && !visitor.is_aborted {
+                all.visitors.remove(id);
+            }
+        }
+    }
+
+    /// Another shard says that a run is to end.
+    pub(crate) fn abort_for_another(&self, id: &str) {
+        if self.number(id).is_some() {
+            self.abort(id);
+            return;
+        }
+        let mut all = self.all.lock();
+        all.forget_visitors();
+        let visitor = all.visitors.entry(id.to_owned());
+        let visitor = visitor.or_insert_with(|| Visitor {
+            user: "".into(),
+            stages: 0,
+            is_aborted: true,
+            began: Instant::now(),
+        });
+        visitor.is_aborted = true;
+    }
+
+    /// Runs that were aborted here since the last time.
+    pub(crate) fn take_aborted(&self) -> Vec<String> {
+        if !self.has_to_tell.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.all.lock().to_tell)
     }
 
     fn number(&self, id: &str) -> Option<u64> {
@@ -109,6 +200,7 @@ impl ExecutionLog {
                 results: Vec::new(),
                 errors: Vec::new(),
                 took: Duration::ZERO,
+                shards: None,
             },
             began: Instant::now(),
             kept,
@@ -171,10 +263,15 @@ impl ExecutionLog {
         mut shown: impl FnMut(Option<&str>) -> bool,
     ) -> Vec<(String, Status)> {
         let all = self.all.lock();
-        let known = all.known.iter();
-        known
-            .filter(|(_, one)| shown(one.view.user.as_deref()))
-            .map(|(number, one)| (format!("{}-{number}", self.shard), one.view.status))
+        let own = all.known.iter().map(|(number, one)| {
+            let id = format!("{}-{number}", self.shard);
+            (one.view.user.as_deref(), id, one.view.status)
+        });
+        let running = all.visitors.iter().filter(|(_, one)| one.stages > 0);
+        let others = running.map(|(id, one)| (Some(&*one.user), id.clone(), one.status()));
+        own.chain(others)
+            .filter(|(user, ..)| shown(*user))
+            .map(|(_, id, status)| (id, status))
             .collect()
     }
 
@@ -182,6 +279,9 @@ impl ExecutionLog {
     #[must_use]
     pub(crate) fn has(&self, id: &str, of: impl FnOnce(Option<&str>) -> bool) -> bool {
         let all = self.all.lock();
+        if let Some(visitor) = all.visitors.get(id).filter(|one| one.stages > 0) {
+            return of(Some(&visitor.user));
+        }
         let found = self.number(id).and_then(|number| all.known.get(&number));
         found.is_some_and(|execution| of(execution.view.user.as_deref()))
     }
@@ -190,6 +290,17 @@ impl ExecutionLog {
     #[must_use]
     pub(crate) fn view(&self, id: &str) -> Option<ExecutionView> {
         let all = self.all.lock();
+        if let Some(visitor) = all.visitors.get(id).filter(|one| one.stages > 0) {
+            return Some(ExecutionView {
+                status: visitor.status(),
+                user: Some(Arc::clone(&visitor.user)),
+                plan: String::new(),
+                results: Vec::new(),
+                errors: Vec::new(),
+                took: visitor.began.elapsed(),
+                shards: None,
+            });
+        }
         let execution = all.known.get(&self.number(id)?)?;
         let mut view = execution.view.clone();
         if view.status == Status::Running {
@@ -212,15 +323,26 @@ impl ExecutionLog {
         ended
     }
 
-    /// Ends a run; false where there is none of that ID. One that has ended stays as it is.
+    /// Ends a run; false where there is none of that ID. One that has ended stays as it is. The other shards are
+    /// told.
     pub(crate) fn abort(&self, id: &str) -> bool {
         let script = {
-            let all = self.all.lock();
+            let mut all = self.all.lock();
+            all.forget_visitors();
+            if let Some(visitor) = all.visitors.get_mut(id).filter(|one| one.stages > 0) {
+                visitor.is_aborted = true;
+                self.tell(&mut all, id);
+                return true;
+            }
             let found = self.number(id).and_then(|number| all.known.get(&number));
             let Some(execution) = found else {
                 return false;
             };
-            execution.script.clone()
+            let script = execution.script.clone();
+            if execution.view.status == Status::Running && execution.view.shards.is_some() {
+                self.tell(&mut all, id);
+            }
+            script
         };
         self.finish(id, Status::Aborted, Reply::error(ABORTED));
         if let Some(script) = script {
@@ -236,6 +358,11 @@ impl ExecutionLog {
         let all = self.all.lock();
         let scripts = all.known.values().filter_map(|one| one.script.clone());
         scripts.collect()
+    }
+
+    fn tell(&self, all: &mut All, id: &str) {
+        all.to_tell.push(id.to_owned());
+        self.has_to_tell.store(true, Ordering::Release);
     }
 
     fn finish(&self, id: &str, status: Status, came: Reply) {
@@ -288,8 +415,19 @@ impl Executions for ExecutionLog {
 
     fn is_aborted(&self, id: &str) -> bool {
         let all = self.all.lock();
+        if let Some(visitor) = all.visitors.get(id) {
+            return visitor.is_aborted;
+        }
         let found = self.number(id).and_then(|number| all.known.get(&number));
         found.is_none_or(|one| one.view.status == Status::Aborted)
+    }
+
+    fn note_shards(&self, id: &str, shards: &str) {
+        let mut all = self.all.lock();
+        let number = self.number(id);
+        if let Some(one) = number.and_then(|number| all.known.get_mut(&number)) {
+            one.view.shards = Some(shards.to_owned());
+        }
     }
 
     fn end(&self, id: &str, outcome: Reply) {
@@ -395,6 +533,40 @@ mod tests {
         assert_eq!((view.status, view.results.len()), (Status::Aborted, 0));
         assert_eq!(view.errors, [Reply::text(ABORTED)]);
         assert!(!log.abort("no-1"));
+    }
+
+    #[test]
+    fn a_run_of_another_shard_is_known_while_a_stage_of_it_runs() {
+        let log = log(10);
+        let id = format!("{}-3", "1".repeat(40));
+        assert!(!log.abort(&id));
+        log.join(&id, "anna");
+        log.join(&id, "anna");
+        assert!(log.has(&id, |user| user == Some("anna")));
+        assert_eq!(log.list(|_| true), [(id.clone(), Status::Running)]);
+        assert!(!log.is_aborted(&id));
+        log.leave(&id);
+        assert!(log.abort(&id));
+        assert!(log.is_aborted(&id));
+        assert_eq!(log.take_aborted(), [id.as_str()]);
+        assert!(log.take_aborted().is_empty());
+        log.leave(&id);
+        assert_eq!(log.list(|_| true), []);
+        assert!(log.is_aborted(&id), "a stage of it may be on its way");
+    }
+
+    #[test]
+    fn other_shards_are_told_of_a_run_that_they_take_part_in() {
+        let log = log(10);
+        let [local, shared] = [(); 2].map(|()| log.begin("{}", Some("anna")));
+        log.note_shards(&shared, "[]");
+        assert!(log.abort(&local) && log.abort(&shared));
+        assert_eq!(log.take_aborted(), [shared.as_str()]);
+        log.abort_for_another(&log.begin("{}", Some("anna")));
+        let ahead = format!("{}-9", "1".repeat(40));
+        log.abort_for_another(&ahead);
+        log.join(&ahead, "anna");
+        assert!(log.is_aborted(&ahead));
     }
 
     #[test]

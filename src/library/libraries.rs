@@ -8,7 +8,7 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::{ExecutorShared, LibraryExecutor, Pool};
 use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::{Paused, Unregistered};
-use gears_v8::ports::{Engine, Function, Registered};
+use gears_v8::ports::{CallbackId, Engine, Function, Registered};
 
 use super::callees::{Callee, Callees};
 use super::kept::KeptLibraries;
@@ -114,6 +114,15 @@ impl Libraries {
         let library = registry.get(library)?;
         let function = library.remote_functions.get(function)?;
         Some((Arc::clone(library.executor()?), Arc::clone(function)))
+    }
+
+    /// What runs stages of executions of `GearsBuilder` for a library, and where; none where the library does not run,
+    /// or does not use that.
+    #[must_use]
+    pub(crate) fn stage(&self, library: &str) -> Option<(Arc<LibraryExecutor>, CallbackId)> {
+        let registry = self.registry.borrow();
+        let library = registry.get(library)?;
+        Some((Arc::clone(library.executor()?), library.stage?))
     }
 
     /// A consumer's key, by the names of its library, which may be deleted, and its own.

@@ -14,7 +14,7 @@ use crate::executor::{Callbacks, LibraryExecutor};
 use gears_core::quoted;
 use gears_core::snapshot::{History, Paused, Unregistered};
 use gears_v8::ports::{
-    Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
+    CallbackId, Engine, Program, Registrations, Scheduled, ScriptError, Source, StreamConsumer,
 };
 
 use super::kept::KeptProgress;
@@ -59,6 +59,8 @@ pub(crate) enum SourceKind<'a> {
     Library,
     /// A script that is run once. If it registers something, it stays as a library.
     Script,
+    /// A script that another shard runs once, and that runs a part of its run here. It never stays.
+    Part,
     /// An earlier version of a library, or of a script that stayed.
     Earlier {
         /// Its number.
@@ -164,7 +166,7 @@ impl LoadRequest<'_> {
     fn unregistered(&self) -> &[Unregistered] {
         match self.kind {
             SourceKind::Restored { unregistered, .. } => unregistered,
-            SourceKind::Library | SourceKind::Script | SourceKind::Earlier { .. } => &[],
+            _ => &[],
         }
     }
 
@@ -172,9 +174,7 @@ impl LoadRequest<'_> {
     fn paused(&self, old: Option<&Library>, new: &Registrations) -> BTreeSet<Paused> {
         let mut paused = match self.kind {
             SourceKind::Restored { paused, .. } => paused.iter().cloned().collect(),
-            SourceKind::Library | SourceKind::Script | SourceKind::Earlier { .. } => {
-                old.map(|old| old.paused.clone()).unwrap_or_default()
-            }
+            _ => old.map(|old| old.paused.clone()).unwrap_or_default(),
         };
         paused.retain(|one| match one {
             Paused::Function(name) => new.functions.iter().any(|new| new.name == *name),
@@ -203,17 +203,39 @@ impl Libraries {
         self.load_parsed(key_events, Prologue::parse(request.code), request)
     }
 
-    /// The same, with the first line parsed.
+    /// Loads a script of another shard, to run parts of its run; it changes nothing here. Gives what runs them.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub(crate) fn load_part(
+        &self,
+        request: &LoadRequest<'_>,
+    ) -> Result<Option<(Arc<LibraryExecutor>, CallbackId)>, LoadError> {
+        check_sizes(request)?;
+        let prologue = Prologue::parse(request.code)?;
+        let name = prologue.name;
+        let engine = self
+            .engine(prologue.engine)
+            .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
+        self.dispatcher.leave_isolate();
+        let own_text = prologue.own_text(request.code);
+        let staged = self.staged(engine, name, own_text, request, None)?;
+        let Some(stage) = staged.registrations.stage else {
+            return Ok(None);
+        };
+        let callbacks = Callbacks::default();
+        let executor = LibraryExecutor::new(name, staged.program, callbacks, self.shared.clone());
+        Ok(Some((executor, stage)))
+    }
+
+    /// Loads a library, upgrades it, or runs a script, whose first line is parsed.
     pub(super) fn load_parsed(
         &self,
         key_events: &dyn KeyEvents,
         prologue: Result<Prologue<'_>, PrologueError>,
         request: &LoadRequest<'_>,
     ) -> Result<LoadedSource, LoadError> {
-        if request.code.len() > CODE_MAX {
-            return Err(LoadError::TooLarge(request.code.len()));
-        }
-        check_config(request.config)?;
+        check_sizes(request)?;
         let prologue = prologue?;
         let name = prologue.name;
         let engine = self
@@ -223,7 +245,7 @@ impl Libraries {
         // Evaluating enters the new isolate, and V8 lets a thread be in one isolate at a time.
         self.dispatcher.leave_isolate();
         let own_text = prologue.own_text(request.code);
-        let mut staged = self.stage(engine, name, own_text, request, registry.get(name))?;
+        let mut staged = self.staged(engine, name, own_text, request, registry.get(name))?;
         let (replaced, registrations) = (registry.get(name), &staged.registrations);
         if let Some(kept) = self.kept().get(name) {
             check_kept(name, kept, registrations)?;
@@ -296,6 +318,7 @@ impl Libraries {
                 code: request.code.to_owned(),
                 functions: live.functions,
                 remote_functions: live.remote_functions,
+                stage: live.stage,
                 consumers: live.consumers,
                 triggers: live.triggers,
                 unregistered: request.unregistered().to_vec(),
@@ -331,7 +354,7 @@ impl Libraries {
         })
     }
 
-    fn stage(
+    fn staged(
         &self,
         engine: &dyn Engine,
         name: &str,
@@ -390,6 +413,13 @@ impl Libraries {
             registrations,
         })
     }
+}
+
+fn check_sizes(request: &LoadRequest<'_>) -> Result<(), LoadError> {
+    if request.code.len() > CODE_MAX {
+        return Err(LoadError::TooLarge(request.code.len()));
+    }
+    check_config(request.config)
 }
 
 fn check_config(config: Option<&str>) -> Result<(), LoadError> {

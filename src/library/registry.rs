@@ -7,7 +7,7 @@ use crate::executor::LibraryExecutor;
 use gears_core::delivery::ConsumerKey;
 use gears_core::snapshot::{History, Paused, Unregistered};
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Function, Metadata, Registered, Registrations};
+use gears_v8::ports::{CallbackId, Function, Metadata, Registered, Registrations};
 
 /// A library. Everything but the executor is plain memory, which a forked child can read.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Library {
     pub functions: BTreeMap<String, Arc<Function>>,
     /// Its remote functions by name.
     pub remote_functions: BTreeMap<String, Arc<Function>>,
+    /// What runs a stage of an execution of `GearsBuilder`; none where it does not use that.
+    pub stage: Option<CallbackId>,
     /// Its stream consumers by name.
     pub consumers: BTreeMap<String, LibraryConsumer>,
     /// Its key-space triggers by name.

@@ -95,6 +95,7 @@ impl Libraries {
                 code: kept.code.clone(),
                 functions: BTreeMap::new(),
                 remote_functions: BTreeMap::new(),
+                stage: None,
                 consumers: back,
                 triggers: BTreeMap::new(),
                 unregistered: kept.unregistered.clone(),

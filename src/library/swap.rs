@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::dispatcher::{ConsumerCode, ConsumerName, Dispatcher, TriggerCode};
 use crate::executor::{CallbackTarget, LibraryExecutor};
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Function, KeySpaceTrigger, Registrations, StreamConsumer};
+use gears_v8::ports::{CallbackId, Function, KeySpaceTrigger, Registrations, StreamConsumer};
 
 use super::registry::{Library, LibraryConsumer, LibraryStatus};
 
@@ -23,6 +23,7 @@ pub(super) struct Swap<'a> {
 pub(super) struct Live {
     pub(super) functions: BTreeMap<String, Arc<Function>>,
     pub(super) remote_functions: BTreeMap<String, Arc<Function>>,
+    pub(super) stage: Option<CallbackId>,
     pub(super) consumers: BTreeMap<String, LibraryConsumer>,
     pub(super) triggers: BTreeMap<String, TriggerKey>,
 }
@@ -71,6 +72,7 @@ impl Swap<'_> {
         Live {
             functions: by_name(new.functions),
             remote_functions: by_name(new.remote_functions),
+            stage: new.stage,
             consumers,
             triggers,
         }

@@ -9,6 +9,8 @@ use gears_core::lanes::Lanes;
 use gears_v8::ports::{RemoteCall, RemoteCalls};
 
 use super::Key;
+use super::aborting::Visit;
+use super::scripts::Running;
 use crate::executor::{Completions, RemoteEnd, RemoteResponder};
 
 #[derive(Default)]
@@ -22,16 +24,26 @@ pub(crate) struct RemoteDesk {
     waiting: Mutex<Waiting>,
     has_some: AtomicBool,
     max_bytes: Arc<AtomicUsize>,
+    execution_bytes: Arc<AtomicUsize>,
+    is_in_cluster: bool,
     completions: Arc<Completions>,
 }
 
 impl RemoteDesk {
-    /// Nothing was left. Calls, and what they give, may have so many bytes.
-    pub(crate) fn new(max_bytes: Arc<AtomicUsize>, completions: Arc<Completions>) -> Self {
+    /// Nothing was left. Calls, and what they give, may have so many bytes; so may the records of an execution
+    /// between two stages.
+    pub(crate) fn new(
+        max_bytes: Arc<AtomicUsize>,
+        execution_bytes: Arc<AtomicUsize>,
+        is_in_cluster: bool,
+        completions: Arc<Completions>,
+    ) -> Self {
         Self {
             waiting: Mutex::default(),
             has_some: AtomicBool::new(false),
             max_bytes,
+            execution_bytes,
+            is_in_cluster,
             completions,
         }
     }
@@ -74,6 +86,14 @@ impl RemoteCalls for RemoteDesk {
         self.max_bytes.load(Ordering::Relaxed)
     }
 
+    fn execution_bytes(&self) -> usize {
+        self.execution_bytes.load(Ordering::Relaxed)
+    }
+
+    fn is_in_cluster(&self) -> bool {
+        self.is_in_cluster
+    }
+
     fn call(&self, call: RemoteCall) {
         self.leave(|waiting| waiting.calls.push(call.arguments.len(), call));
     }
@@ -83,6 +103,10 @@ impl RemoteCalls for RemoteDesk {
 pub(super) struct Caller {
     pub(super) desk: Arc<RemoteDesk>,
     pub(super) key: Key,
+    /// Of a script of another shard: it is kept meanwhile.
+    pub(super) _running: Option<Running>,
+    /// Of a stage: it is known to run meanwhile.
+    pub(super) _visit: Option<Visit>,
 }
 
 impl RemoteResponder for Caller {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gears_core::cluster::calls::{CallEnd, Thrown, ThrownKind};
 use gears_v8::ports::{
-    RemoteCall, RemoteError, RemoteErrorCode, RemoteReturn, RemoteReturns, ShardOutcome,
+    RemoteCall, RemoteError, RemoteErrorCode, RemoteReturn, RemoteReturns, STAGE, ShardOutcome,
 };
 
 use super::Node;
@@ -12,7 +12,7 @@ use super::Node;
 /// What came so far.
 pub(super) struct Gathering {
     number: u64,
-    function: String,
+    what: String,
     returns: Arc<RemoteReturns>,
     of_all_shards: bool,
     outcomes: Vec<ShardOutcome>,
@@ -24,7 +24,7 @@ impl Gathering {
     pub(super) fn new(call: &RemoteCall, of_all_shards: bool, count: usize) -> Self {
         Self {
             number: call.number,
-            function: call.function.clone(),
+            what: what(&call.function),
             returns: Arc::clone(&call.returns),
             of_all_shards,
             outcomes: Vec::with_capacity(count),
@@ -34,7 +34,7 @@ impl Gathering {
 
     /// One of them ended; whether that was the last.
     pub(super) fn add(&mut self, end: CallEnd<Node>) -> bool {
-        let outcome = outcome(&self.function, end);
+        let outcome = outcome(&self.what, end);
         self.outcomes.push(outcome);
         self.missing = self.missing.saturating_sub(1);
         self.missing == 0
@@ -48,6 +48,32 @@ impl Gathering {
             of_all_shards: self.of_all_shards,
         });
     }
+}
+
+/// A call in words.
+fn what(function: &str) -> String {
+    if function == STAGE {
+        "the stage of the execution".to_owned()
+    } else {
+        format!("the remote function '{function}'")
+    }
+}
+
+/// The cluster's table comes back.
+pub(super) fn give_table(call: &RemoteCall, table: Result<Vec<u8>, String>) {
+    let outcome = table.map_err(|text| RemoteError {
+        text,
+        code: Some(RemoteErrorCode::NotSent),
+        ..RemoteError::default()
+    });
+    call.returns.push(RemoteReturn {
+        number: call.number,
+        outcomes: vec![ShardOutcome {
+            shard: String::new(),
+            outcome,
+        }],
+        of_all_shards: false,
+    });
 }
 
 /// A call that is not made at all.
@@ -67,7 +93,7 @@ pub(super) fn refuse(call: &RemoteCall, text: String) {
     });
 }
 
-fn outcome(function: &str, end: CallEnd<Node>) -> ShardOutcome {
+fn outcome(what: &str, end: CallEnd<Node>) -> ShardOutcome {
     let (shard, text, code) = match end {
         CallEnd::Done { on, result } => {
             return ShardOutcome {
@@ -83,20 +109,17 @@ fn outcome(function: &str, end: CallEnd<Node>) -> ShardOutcome {
         }
         CallEnd::NotSent { on, why } => (
             on,
-            format!("ERR the remote function '{function}' has not run: {why}"),
+            format!("ERR {what} has not run: {why}"),
             RemoteErrorCode::NotSent,
         ),
         CallEnd::Timeout { on, ms } => (
             Some(on),
-            format!(
-                "ERR the remote function '{function}' has not settled within {ms} ms, it may have run"
-            ),
+            format!("ERR {what} has not settled within {ms} ms, it may have run"),
             RemoteErrorCode::Timeout,
         ),
         CallEnd::ShardFailed { on, why } => {
-            let text = format!(
-                "ERR the shard {on} failed while it had the remote function '{function}', which may have run: {why}"
-            );
+            let text =
+                format!("ERR the shard {on} failed while it had {what}, which may have run: {why}");
             (Some(on), text, RemoteErrorCode::ShardFailed)
         }
     };

@@ -12,15 +12,21 @@
 //! that stays here is no other than one that goes elsewhere.
 //!
 //! ```text
+//! aborting   executions of GearsBuilder that end before their time, on all shards
 //! desk       where other threads leave calls and ends of calls
 //! gathering  what came of the calls that one call became
+//! scripts    scripts whose runs go over all shards
 //! serving    calls that run here
+//! table      who has which slot, for runs that go over all shards
 //! way        how messages go to the node where a call has to run
 //! ```
 
+mod aborting;
 mod desk;
 mod gathering;
+mod scripts;
 mod serving;
+mod table;
 mod way;
 
 use std::cell::{Cell, RefCell};
@@ -30,17 +36,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{
-    Bounds, CallEnd, Destination, Figures, Incoming, Message, NotAccepted, Outgoing, Request,
-    Unsent,
+    Bounds, CallEnd, Destination, Ended, Figures, Incoming, Message, NotAccepted, Outgoing,
+    Request, Thrown, ThrownKind, Times, Unsent,
 };
 use gears_core::cluster::{
-    GoneReason, NodeId, NodeState, NotSent, ProcessId, SLOTS, Ticket, Topic, Topology,
+    GoneReason, NodeId, NodeState, NotSent, ProcessId, Ticket, Topic, Topology,
 };
 use gears_v8::ports::{RemoteCall, RemotePlace};
 
+use self::aborting::Stage;
 use self::gathering::Gathering;
+use self::scripts::Scripts;
 use self::way::Place;
 use crate::cluster::{Cluster, ClusterEvent};
+use crate::executor::{ExecutionLog, LibraryExecutor};
 use crate::library::Libraries;
 use crate::server::{Context, random_bytes};
 
@@ -67,6 +76,9 @@ const BOUNDS: Bounds = Bounds {
     results: 256 << 20,
 };
 
+/// Milliseconds in which a stage of an execution has to begin: a shard that fails is replaced in less.
+const STAGE_BEGINS_MS: u64 = 10_000;
+
 /// This process, for itself.
 const THIS_PROCESS: Process = ProcessId([0; 16]);
 
@@ -77,6 +89,8 @@ pub(crate) struct RemoteFunctions {
     /// This node; another one after a reset of the cluster.
     me: Cell<Node>,
     state: RefCell<State>,
+    scripts: Scripts,
+    executions: Arc<ExecutionLog>,
     began: Instant,
     /// When a timer wakes the event loop, in milliseconds since `began`.
     wakes_at: Cell<Option<u64>>,
@@ -109,12 +123,19 @@ struct State {
     calls: HashMap<u64, u64>,
     gatherings: HashMap<u64, Gathering>,
     last_gathering: u64,
+    /// Stages of executions of other shards that run here, by the execution.
+    stages: HashMap<String, Vec<Stage>>,
 }
 
 impl RemoteFunctions {
     /// Nothing is on its way.
     #[must_use]
-    pub(crate) fn new(context: &Context, desk: Arc<RemoteDesk>, libraries: Rc<Libraries>) -> Self {
+    pub(crate) fn new(
+        context: &Context,
+        desk: Arc<RemoteDesk>,
+        libraries: Rc<Libraries>,
+        executions: Arc<ExecutionLog>,
+    ) -> Self {
         let me = NodeId::parse(context.shard_id().as_bytes());
         Self {
             desk,
@@ -131,10 +152,23 @@ impl RemoteFunctions {
                 calls: HashMap::new(),
                 gatherings: HashMap::new(),
                 last_gathering: 0,
+                stages: HashMap::new(),
             }),
+            scripts: Scripts::default(),
+            executions,
             began: Instant::now(),
             wakes_at: Cell::default(),
         }
+    }
+
+    /// A script runs here whose run may go over all shards.
+    pub(crate) fn keep_script(&self, name: &str, code: &str, executor: &Arc<LibraryExecutor>) {
+        self.scripts.keep(name, code, executor);
+    }
+
+    /// Scripts of other shards that run here, and that nothing else keeps.
+    pub(crate) fn parts(&self) -> Vec<Arc<LibraryExecutor>> {
+        self.scripts.look_after()
     }
 
     fn now_ms(&self) -> u64 {
@@ -150,6 +184,7 @@ impl RemoteFunctions {
         timeout_ms: u64,
     ) -> bool {
         let mut state = self.state.borrow_mut();
+        self.tell_of_aborted(&mut state, cluster);
         let is_idle = state.outgoing.is_empty() && state.incoming.is_empty();
         if is_idle && state.unsent.is_empty() && !self.desk.has_some() {
             return false;
@@ -274,6 +309,9 @@ impl RemoteFunctions {
             ClusterEvent::Message { .. } => {}
             ClusterEvent::PeerUp { node, process } => {
                 state.peers.insert(*node, *process);
+                self.abort_stages_of(state, Some(cluster), |(of, by, _)| {
+                    of == node && by != process
+                });
                 for message in state.incoming.on_peer_up(node, process) {
                     self.post(state, Some(cluster), *node, message);
                 }
@@ -311,24 +349,45 @@ impl RemoteFunctions {
                 }
                 // Where only the connection is lost, the process may be there again.
                 if *reason != GoneReason::Lost {
-                    state.outgoing.on_peer_gone(node, reason.text());
+                    self.on_node_failed(state, cluster, node, *reason);
                 }
             }
             ClusterEvent::Topology => {
                 let Some(topology) = cluster.topology() else {
                     return;
                 };
-                let nodes = state.outgoing.nodes();
+                let mut nodes = state.outgoing.nodes();
+                nodes.extend(state.incoming.nodes());
                 for node in nodes.into_iter().filter(|node| *node != topology.me) {
-                    let why = match topology.node(node) {
+                    let reason = match topology.node(node) {
                         None => GoneReason::Left,
                         Some(one) if one.state == NodeState::Failed => GoneReason::Failed,
                         Some(_) => continue,
                     };
-                    state.outgoing.on_peer_gone(&node, why.text());
+                    self.on_node_failed(state, cluster, &node, reason);
                 }
             }
         }
+    }
+
+    /// A node is taken for failed, or has left: nobody waits for what runs here for it, and what it had is lost.
+    fn on_node_failed(
+        &self,
+        state: &mut State,
+        cluster: &Cluster,
+        node: &Node,
+        reason: GoneReason,
+    ) {
+        self.abort_stages_of(state, Some(cluster), |(of, ..)| of == node);
+        state.incoming.on_peer_failed(node, |id| {
+            let ended = Ended::Thrown(Thrown {
+                kind: ThrownKind::NoResult,
+                text: "ERR the caller was taken for failed, nothing was kept for it".to_owned(),
+                ..Thrown::default()
+            });
+            Message::Ended { id, ended }.encode()
+        });
+        state.outgoing.on_peer_gone(node, reason.text());
     }
 
     /// How much there is of all this.
@@ -347,12 +406,33 @@ impl RemoteFunctions {
     /// Makes of a script's call one for each shard where it is to run.
     fn begin(&self, state: &mut State, place: &Place<'_>, call: RemoteCall, timeout_ms: u64) {
         let (library, function) = (&call.library, &call.function);
-        if self.libraries.remote_function(library, function).is_none() {
+        let is_stage = matches!(call.place, RemotePlace::Shard { .. });
+        let is_known = is_stage
+            || call.place == RemotePlace::Table
+            || self.libraries.remote_function(library, function).is_some();
+        if !is_known {
             let text = format!("ERR library '{library}' has no remote function '{function}'");
             return gathering::refuse(&call, text);
         }
         let timeout_ms = call.timeout_ms.map_or(timeout_ms, u64::from);
         let destinations = match &call.place {
+            RemotePlace::Table => {
+                let table = place.context.cluster_table();
+                let table = table.as_deref().map(Topology::parse);
+                let table = match table {
+                    Some(Ok(topology)) => Ok(table::clone_of(&table::json_of(&topology))),
+                    Some(Err(error)) => Err(format!("ERRCLUSTER {error}")),
+                    None => Err("ERRCLUSTER the server is in no cluster".to_owned()),
+                };
+                return gathering::give_table(&call, table);
+            }
+            RemotePlace::Shard { shard, .. } => {
+                let Some(shard) = NodeId::parse(shard.as_bytes()) else {
+                    let text = format!("ERR there is no shard '{shard}'");
+                    return gathering::refuse(&call, text);
+                };
+                vec![Destination::Shard(shard)]
+            }
             RemotePlace::Key(_) => vec![Destination::Key],
             RemotePlace::AllShards if place.cluster.is_none() => {
                 vec![Destination::Shard(self.me.get())]
@@ -374,7 +454,19 @@ impl RemoteFunctions {
         let number = state.last_gathering;
         let gathering = Gathering::new(&call, of_all_shards, destinations.len());
         state.gatherings.insert(number, gathering);
-        let request = request(call);
+        let script = is_stage.then(|| self.scripts.text(&call.library)).flatten();
+        let request = Request {
+            script,
+            ..request(call)
+        };
+        let times = Times {
+            timeout_ms,
+            attempts_ms: if is_stage {
+                STAGE_BEGINS_MS
+            } else {
+                timeout_ms
+            },
+        };
         let now_ms = self.now_ms();
         // The last one gets the arguments themselves.
         let requests = std::iter::repeat_n(request, destinations.len());
@@ -383,9 +475,7 @@ impl RemoteFunctions {
                 Destination::Shard(node) => Some(*node),
                 Destination::Key => None,
             };
-            let begun = state
-                .outgoing
-                .begin(now_ms, destination, request, timeout_ms);
+            let begun = state.outgoing.begin(now_ms, destination, request, times);
             match begun {
                 Ok(id) => {
                     state.calls.insert(id, number);
@@ -474,20 +564,18 @@ fn request(call: RemoteCall) -> Request {
         flags: call.credentials.flags.bits(),
         key: match call.place {
             RemotePlace::Key(key) => Some(key),
-            RemotePlace::AllShards => None,
+            RemotePlace::Shard { execution, .. } => Some(execution.into_bytes()),
+            RemotePlace::AllShards | RemotePlace::Table => None,
         },
+        script: None,
         arguments: call.arguments,
     }
 }
 
 /// All shards, if each slot has one.
 fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
-    let slots = topology.shards().flat_map(|shard| &shard.slots);
-    let count: u32 = slots
-        .map(|(first, last)| u32::from(*last) - u32::from(*first) + 1)
-        .sum();
     let shards = topology.shards().map(|shard| Destination::Shard(shard.id));
-    (count == u32::from(SLOTS)).then(|| shards.collect())
+    table::is_complete(topology).then(|| shards.collect())
 }
 
 /// A call ended.

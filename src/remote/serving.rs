@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use gears_core::cluster::NotSent;
 use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, ThrownKind, Verdict};
-use gears_v8::ports::{Credentials, Database, Flags, Function, RemoteErrorCode, ScriptError};
+use gears_v8::ports::{
+    CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
+};
 
 use super::desk::Caller;
+use super::scripts::Running;
 use super::{Key, Node, Process, RemoteFunctions, State};
 use crate::cluster::Cluster;
 use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
@@ -25,6 +28,9 @@ impl RemoteFunctions {
     ) {
         let (id, attempt) = (request.id, request.attempt);
         let key = (node, process, id);
+        if request.library.is_empty() {
+            return self.abort_for_another(state, cluster, &key, &request.arguments);
+        }
         let remaining_ms = request.remaining_ms;
         let bytes = request.arguments.len();
         let verdict = state
@@ -48,17 +54,26 @@ impl RemoteFunctions {
                     state.incoming.refuse(&key);
                     self.tell(state, cluster, node, &refused(refusal, text));
                 }
-                Ok((executor, function)) => {
+                Ok(Admitted {
+                    executor,
+                    callback,
+                    flags,
+                    running,
+                }) => {
+                    let script = running.is_some().then(|| Arc::clone(&executor));
+                    let visit = self.visit(state, &key, &request, script);
                     let caller = Caller {
                         desk: Arc::clone(&self.desk),
                         key,
+                        _running: running,
+                        _visit: visit,
                     };
                     executor.send_remote(RemoteTask {
-                        callback: function.callback,
+                        callback,
                         credentials: Arc::new(Credentials {
                             user: request.user.into(),
                             db: Database::of_packed(request.db),
-                            flags: flags(&function, request.flags),
+                            flags,
                         }),
                         arguments: request.arguments,
                         until: Instant::now() + Duration::from_millis(remaining_ms),
@@ -71,20 +86,13 @@ impl RemoteFunctions {
     }
 
     /// What a request asks for, if it may run here and now.
-    fn admit(
-        &self,
-        context: &Context,
-        request: &Request,
-    ) -> Result<(Arc<LibraryExecutor>, Arc<Function>), (Refusal, String)> {
+    fn admit(&self, context: &Context, request: &Request) -> Result<Admitted, (Refusal, String)> {
         let for_now = |text: &str| Err((Refusal::ForNow, text.to_owned()));
-        let (library, name) = (&request.library, &request.function);
-        let Some((executor, function)) = self.libraries.remote_function(library, name) else {
-            let text = format!("the shard has no remote function '{name}' of library '{library}'");
-            return for_now(&text);
-        };
+        let is_stage = request.function == STAGE;
         if request
             .key
             .as_ref()
+            .filter(|_| !is_stage)
             .is_some_and(|key| !context.has_slot_of(key))
         {
             return for_now("the key is on another shard");
@@ -93,7 +101,8 @@ impl RemoteFunctions {
             let text = format!("the user '{}' does not exist or is disabled", request.user);
             return Err((Refusal::ForGood, text));
         }
-        let flags = flags(&function, request.flags);
+        let admitted = self.find(request)?;
+        let flags = admitted.flags;
         if !flags.contains(Flags::NO_WRITES) {
             let server = context.state();
             if !server.is_primary {
@@ -114,7 +123,46 @@ impl RemoteFunctions {
                 return Err((Refusal::ForGood, text.to_owned()));
             }
         }
-        Ok((executor, function))
+        Ok(admitted)
+    }
+
+    /// What a request asks for.
+    fn find(&self, request: &Request) -> Result<Admitted, (Refusal, String)> {
+        let (library, name) = (&request.library, &request.function);
+        let of_caller = Flags::from_bits_truncate(request.flags) & Flags::NO_WRITES;
+        if name != STAGE {
+            let found = self.libraries.remote_function(library, name);
+            let (executor, function) = found.ok_or_else(|| {
+                let text =
+                    format!("the shard has no remote function '{name}' of library '{library}'");
+                (Refusal::ForNow, text)
+            })?;
+            return Ok(Admitted {
+                executor,
+                callback: function.callback,
+                // What it says of itself, and no more than who called it.
+                flags: function.flags | of_caller,
+                running: None,
+            });
+        }
+        let (executor, callback, running) = if let Some(code) = &request.script {
+            let part = self.scripts.part(&self.libraries, code, &request.user);
+            let (executor, callback, running) = part.map_err(|text| (Refusal::ForGood, text))?;
+            (executor, callback, Some(running))
+        } else {
+            let found = self.libraries.stage(library);
+            let (executor, callback) = found.ok_or_else(|| {
+                let text = format!("the shard has no library '{library}' that uses GearsBuilder");
+                (Refusal::ForNow, text)
+            })?;
+            (executor, callback, None)
+        };
+        Ok(Admitted {
+            executor,
+            callback,
+            flags: of_caller,
+            running,
+        })
     }
 
     /// A call that ran here has ended: its caller is told.
@@ -126,6 +174,10 @@ impl RemoteFunctions {
         end: RemoteEnd,
     ) {
         let (node, _, id) = *key;
+        for stages in state.stages.values_mut() {
+            stages.retain(|one| one.key != *key);
+        }
+        state.stages.retain(|_, stages| !stages.is_empty());
         let ended = match end {
             RemoteEnd::Done(result) => Ended::Done(result),
             RemoteEnd::Failed(error) => Ended::Thrown(thrown(error)),
@@ -192,7 +244,11 @@ fn thrown(error: ScriptError) -> Thrown {
     }
 }
 
-/// What a remote function may do: what it says of itself, and no more than who called it.
-fn flags(function: &Function, of_caller: u32) -> Flags {
-    function.flags | (Flags::from_bits_truncate(of_caller) & Flags::NO_WRITES)
+/// What may run here.
+struct Admitted {
+    executor: Arc<LibraryExecutor>,
+    callback: CallbackId,
+    flags: Flags,
+    /// Of a script of another shard.
+    running: Option<Running>,
 }

@@ -151,6 +151,9 @@ fn execute(
     let Some((executor, scheduled)) = loaded.scheduled else {
         return Ok(Some(Reply::OK));
     };
+    if !loaded.stays {
+        app.remote.keep_script(&loaded.name, &code, &executor);
+    }
     let run = ScriptRun {
         user: &user,
         stays: loaded.stays,

@@ -75,6 +75,9 @@ pub(super) static COMMANDS: [Command; 6] = [
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
 
+/// What a shard has done for a run: its name, how it stands, stages, milliseconds, errors.
+type ShardPart = (String, String, u64, u64, Vec<String>);
+
 /// The steps of a run.
 #[derive(Default, Deserialize)]
 struct Plan {
@@ -155,27 +158,62 @@ fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
 
 fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let (arguments, rest) = arguments.split_at(arguments.len().min(1));
+    let is_in_cluster = app.cluster().is_some();
     let found = own_id(app, context, arguments, "rg.getexecution").and_then(|id| {
-        match rest {
-            [] => {}
-            [keyword] if keyword.eq_ignore_ascii_case(b"shard") => {}
+        let of_all = match rest {
+            [] => is_in_cluster,
+            [keyword] if keyword.eq_ignore_ascii_case(b"shard") => false,
             [keyword] if keyword.eq_ignore_ascii_case(b"cluster") => {
-                return Err(Reply::error(
-                    "ERR only the executions of this shard are known",
-                ));
+                if !is_in_cluster {
+                    return Err(Reply::error(
+                        "ERR only the executions of this shard are known",
+                    ));
+                }
+                true
             }
             _ => return Err(Reply::error("ERR syntax error")),
-        }
-        view(app, id)
+        };
+        Ok((view(app, id)?, of_all))
     });
     match found {
-        Ok(view) => Reply::Array(vec![describe(&view, context)]),
+        Ok((view, of_all)) => Reply::Array(describe_shards(&view, context, of_all)),
         Err(error) => error,
     }
 }
 
-fn describe(view: &ExecutionView, context: &Context) -> Reply {
-    let ended = view.status != Status::Running;
+/// One element for each shard that takes part, this one first; or of this one alone.
+fn describe_shards(view: &ExecutionView, context: &Context, of_all: bool) -> Vec<Reply> {
+    let parts = view.shards.as_deref();
+    let parts: Vec<ShardPart> = parts
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let me = context.shard_id();
+    let mut all = vec![describe(view, &me, &parts)];
+    if of_all {
+        let others = parts.iter().filter(|(shard, ..)| *shard != me);
+        all.extend(others.map(|(shard, status, _, took, errors)| {
+            let done = status != "running";
+            of_shard(
+                shard,
+                status,
+                (1, u64::from(done)),
+                (
+                    if done {
+                        Reply::count(0u64)
+                    } else {
+                        Reply::Integer(-1)
+                    },
+                    errors.iter().map(Reply::text).collect(),
+                ),
+                *took,
+                steps(view),
+            )
+        }));
+    }
+    all
+}
+
+fn steps(view: &ExecutionView) -> Vec<Reply> {
     let plan: Plan = serde_json::from_str(&view.plan).unwrap_or_default();
     let steps = plan.steps.into_iter().rev().map(|(kind, name, arg)| {
         Reply::record(vec![
@@ -185,25 +223,54 @@ fn describe(view: &ExecutionView, context: &Context) -> Reply {
             ("arg", Reply::text(arg)),
         ])
     });
-    let shards = u64::from(ended);
+    steps.collect()
+}
+
+fn describe(view: &ExecutionView, me: &str, parts: &[ShardPart]) -> Reply {
+    let ended = view.status != Status::Running;
+    let done = parts.iter().filter(|(_, status, ..)| status != "running");
+    let (received, completed) = if parts.is_empty() {
+        (1, u64::from(ended))
+    } else {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        (count(parts.len()), count(done.count()))
+    };
     let results = if ended {
         Reply::count(view.results.len())
     } else {
         Reply::Integer(-1)
     };
     let took = u64::try_from(view.took.as_millis()).unwrap_or(u64::MAX);
+    of_shard(
+        me,
+        status(view.status),
+        (received, completed),
+        (results, view.errors.clone()),
+        took,
+        steps(view),
+    )
+}
+
+fn of_shard(
+    shard: &str,
+    status: &str,
+    (received, completed): (u64, u64),
+    (results, errors): (Reply, Vec<Reply>),
+    took: u64,
+    steps: Vec<Reply>,
+) -> Reply {
     let described = Reply::record(vec![
-        ("status", Reply::text(status(view.status))),
-        ("shards_received", Reply::count(1u64)),
-        ("shards_completed", Reply::count(shards)),
+        ("status", Reply::text(status)),
+        ("shards_received", Reply::count(received)),
+        ("shards_completed", Reply::count(completed)),
         ("results", results),
-        ("errors", Reply::Array(view.errors.clone())),
+        ("errors", Reply::Array(errors)),
         ("total_duration", Reply::count(took)),
         ("read_duration", Reply::count(0u64)),
-        ("steps", Reply::Array(steps.collect())),
+        ("steps", Reply::Array(steps)),
     ]);
     Reply::record(vec![
-        ("shard_id", Reply::text(context.shard_id())),
+        ("shard_id", Reply::text(shard)),
         ("execution_plan", described),
     ])
 }

@@ -147,6 +147,16 @@ pub(super) static REMOTE_TASK_MAX_SIZE: Setting = Setting::new(
     CONFIG_MEMORY,
 );
 
+pub(super) static EXECUTION_MEMORY: Setting = Setting::new(
+    "execution-memory",
+    256 * MEGABYTE,
+    SettingValues::Number {
+        min: 64 << 10,
+        max: 16 * 1024 * MEGABYTE,
+    },
+    CONFIG_MEMORY,
+);
+
 pub(super) static CLUSTER_MESSAGE_SIZE: Setting = Setting::new(
     "cluster-message-size",
     // What a call carries at most, with names, a key, and the text of an error.
@@ -177,7 +187,7 @@ pub(super) static STALLED_AFTER: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 23] = [
+pub(super) static ALL: [&Setting; 24] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -198,6 +208,7 @@ pub(super) static ALL: [&Setting; 23] = [
     &DELETE_WITH_PROGRESS,
     &REMOTE_TASK_DEFAULT_TIMEOUT,
     &REMOTE_TASK_MAX_SIZE,
+    &EXECUTION_MEMORY,
     &CLUSTER_MESSAGE_SIZE,
     &CLUSTER_QUEUE_MEMORY,
     &CLUSTER_RECEIVE_MEMORY,

@@ -19,7 +19,7 @@ use crate::executor::SlowLogLimits;
 use list::{
     ALL, BACKGROUND_TIMEOUT, CLUSTER_MESSAGE_SIZE, CLUSTER_QUEUE_MEMORY, CLUSTER_RECEIVE_MEMORY,
     DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
-    EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
+    EXECUTION_MEMORY, EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
     LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE,
     SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, STALLED_AFTER, TRIGGER_QUEUE_LENGTH,
     TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) slow_log: Arc<SlowLogLimits>,
     /// Bytes that the arguments of a call of a remote function, or its result, may have.
     pub(crate) remote_bytes: Arc<AtomicUsize>,
+    /// Bytes that records of an execution over all shards may take between two stages.
+    pub(crate) execution_bytes: Arc<AtomicUsize>,
 }
 
 impl Settings {
@@ -62,6 +64,7 @@ impl Settings {
             executions: Arc::default(),
             slow_log: Arc::default(),
             remote_bytes: Arc::default(),
+            execution_bytes: Arc::default(),
         };
         settings.refresh();
         settings
@@ -141,6 +144,7 @@ impl Settings {
         self.executions.store(amount(&MAX_EXECUTIONS), order);
         self.remote_bytes
             .store(amount(&REMOTE_TASK_MAX_SIZE), order);
+        self.execution_bytes.store(amount(&EXECUTION_MEMORY), order);
         let slow_log = &self.slow_log;
         slow_log.threshold_ms.store(SLOWLOG_THRESHOLD.get(), order);
         slow_log.max_len.store(amount(&SLOWLOG_MAX_LEN), order);

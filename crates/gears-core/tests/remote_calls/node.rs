@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gears_core::cluster::Ticket;
 use gears_core::cluster::calls::{
     Bounds, CallEnd, Destination, Ended, Incoming, IncomingKey, Message, Outgoing, Refusal,
-    Request, Thrown, ThrownKind, Unsent, Verdict, Wire,
+    Request, Thrown, ThrownKind, Times, Unsent, Verdict, Wire,
 };
 
 pub(crate) type Node = usize;
@@ -210,6 +210,7 @@ impl Server {
             db: 0,
             flags: 0,
             key: by_key.then(|| vec![u8::try_from(place).unwrap()]),
+            script: None,
             arguments,
         };
         let destination = if by_key {
@@ -217,9 +218,9 @@ impl Server {
         } else {
             Destination::Shard(place)
         };
-        let begun = self
-            .outgoing
-            .begin(self.way.now_ms, destination, request, timeout_ms);
+        let begun =
+            self.outgoing
+                .begin(self.way.now_ms, destination, request, Times::of(timeout_ms));
         if let Ok(id) = begun {
             self.calls.insert(id, call);
         }

@@ -1,5 +1,5 @@
 // GearsBuilder and the functions beside it, as RedisGears 1 has them, on top of what the `redis` object can.
-// How records are processed is in gears_flow.js.
+// How records are processed is in gears_flow.js, how they go over the shards of a cluster in gears_shards.js.
 //
 // It is evaluated once for a library, when that first names one of these globals, so that the others do not
 // pay for it. It keeps nothing of the server's: a registration is a stream consumer or a notification
@@ -9,19 +9,21 @@
 //
 // What records, operators and errors are is a matter of the library's language: `dialect` has what is not
 // JavaScript's way.
-(function (native, processing, dialect) {
+(function (native, processing, make_shards, dialect) {
   "use strict";
-  const { step, flow, drive_now, drive } = processing;
+  const { step, to_initiator, local, flow, drive_now, drive } = processing;
   const { atomic: lock, is_async_function, is_locked, execute: command } = native;
   // Kept here, since the library may replace the globals.
   const { isArray } = Array;
   const { create, defineProperty, hasOwn, keys } = Object;
   const { isFinite, isInteger } = Number;
   const { now } = Date;
-  const { stringify } = JSON;
+  const { parse, stringify } = JSON;
   const { min, round } = Math;
   const { isView } = ArrayBuffer;
   const Buffer = ArrayBuffer;
+  const Bytes = Uint8Array;
+  const Dictionary = Map;
   const Later = Promise;
   const Numeric = Number;
   const SharedBuffer = SharedArrayBuffer;
@@ -68,9 +70,12 @@
     // Has the engine see an error of a step.
     raise: rethrow,
     hook: (f) => f,
+    // What of a record is sent to another shard, and what that makes of it.
+    to_data: same,
+    of_data: same,
   };
   const { operators, text_of, error_text, is_function, entry: make_entry, event: make_event, valued_event, name: make_name,
-    reply_of, outcome_of, raise, hook: make_plain_hook } = { ...javascript, ...dialect };
+    reply_of, outcome_of, raise, hook: make_plain_hook, to_data, of_data } = { ...javascript, ...dialect };
 
   const of_entry = ({ recordFormat }) => (data) =>
     make_entry(recordFormat, data.stream_name ?? data.stream_name_raw, `${data.id[0]}-${data.id[1]}`, data.record, data);
@@ -88,6 +93,8 @@
   const AT_ONCE = 100;
   const READING_MS = 20;
 
+  // In a cluster each shard reads what is its own: `owns` is there to tell that, and `me` is its ID.
+  const ALONE = { me: "1", owns: () => true };
   // A reader gives the function that is called under the lock for the next records, few enough not to hold
   // the server up; it gives undefined behind the last ones.
   const once = (make) => {
@@ -138,14 +145,17 @@
     const type = name === "none" ? "empty" : name in VALUES ? name : "module";
     return must_exist && type === "empty" ? undefined : valued_event(key, VALUES[type](key), type, null);
   };
-  const read_keys = (pattern, { noScan = false, readValue = true }) => {
-    const read = (key) => (readValue ? read_key(key, !noScan) : make_event(key, null));
+  const read_keys = (pattern, { noScan = false, readValue = true }, { owns }) => {
+    const read = (key) => {
+      if (!owns(key)) return undefined;
+      return readValue ? read_key(key, !noScan) : make_event(key, null);
+    };
     if (noScan) return once(() => [read(pattern)]);
     // One that went away since the SCAN was not found.
     return scan(pattern, SCANNED, readValue ? AT_ONCE : SCANNED, read);
   };
-  const read_names = (pattern, { noScan = false, count = SCANNED }) => {
-    if (!noScan) return scan(pattern, count, SCANNED, make_name);
+  const read_names = (pattern, { noScan = false, count = SCANNED }, { owns }) => {
+    if (!noScan) return scan(pattern, count, SCANNED, (name) => (owns(name) ? make_name(name) : undefined));
     return once(() => (Numeric(command(["EXISTS", pattern])) > 0 ? [make_name(pattern)] : []));
   };
   const read_stream = (key, { fromId = "0-0", recordFormat }) => {
@@ -204,6 +214,7 @@
   const format = one_of("flat", "nested");
   const policy = one_of("continue", "abort", "retry");
   const of_all = { __proto__: null, convertToStr: flag, collect: flag };
+  const of_run = { __proto__: null, ...of_all, mode: one_of("async", "async_local") };
   const of_registrations = {
     ...of_all,
     prefix: text,
@@ -217,7 +228,7 @@
     __proto__: null,
     KeysReader: {
       read: read_keys,
-      of_run: { __proto__: null, ...of_all, noScan: flag, readValue: flag },
+      of_run: { __proto__: null, ...of_run, noScan: flag, readValue: flag },
       register: register_keys,
       record_of: of_event,
       of_register: {
@@ -231,11 +242,11 @@
     },
     KeysOnlyReader: {
       read: read_names,
-      of_run: { __proto__: null, ...of_all, noScan: flag, count: whole(1, 10_000) },
+      of_run: { __proto__: null, ...of_run, noScan: flag, count: whole(1, 10_000) },
     },
     StreamReader: {
       read: read_stream,
-      of_run: { __proto__: null, ...of_all, fromId: text, recordFormat: format },
+      of_run: { __proto__: null, ...of_run, fromId: text, recordFormat: format },
       register: register_stream,
       record_of: of_entry,
       of_register: {
@@ -251,8 +262,10 @@
         trimStream: flag,
       },
     },
-    ShardsIDReader: { read: () => once(() => ["1"]), of_run: of_all },
+    ShardsIDReader: { read: (_argument, _options, { me }) => once(() => [me]), of_run },
   };
+  // What is one key is on one shard.
+  const is_of_one_key = (reader, { noScan = false }) => reader === "StreamReader" || noScan;
   // What an operator was given: one argument by position, at most, and an object of those by name behind it. What
   // is null, the None of Python, counts as not given.
   const take = (where, known, args) => {
@@ -276,15 +289,180 @@
     return values[0];
   };
 
+  // --- shards --------------------------------------------------------------------------------
+
+  const { INITIATOR, Told, text_of_error, is_move, cut, reading, run_stage, run_everywhere } =
+    make_shards({ ...processing, error_text });
+  const SLOTS = 16_384;
+
+  const pack = (records, wraps) =>
+    native.pack(records.map(wraps ? ([key, record]) => [key, to_data(record)] : to_data));
+  const unpack = (chunk, wraps) =>
+    native.unpack(chunk).map(wraps ? ([key, data]) => [key, of_data(data)] : of_data);
+
+  // Who has which slot, as the server says at the moment: {me, shards: [[id, [[first, last], ...]], ...], moving,
+  // is_complete}.
+  const read_table = () => new Later((resolve, reject) => native.table(resolve, reject));
+  const last_table = { text: undefined, table: undefined };
+  const table_of = (text) => {
+    if (last_table.text !== text) {
+      const table = parse(text);
+      table.ranges = table.shards.flatMap(([id, ranges]) => ranges.map(([first, last]) => ({ id, first, last })));
+      table.ranges.sort((a, b) => a.first - b.first);
+      last_table.text = text;
+      last_table.table = table;
+    }
+    return last_table.table;
+  };
+  // The range that a slot is in; undefined where nobody has it.
+  const range_of = ({ ranges }, key) => {
+    const slot = native.slot_of(key);
+    let low = 0;
+    let high = ranges.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (ranges[middle].last < slot) low = middle + 1;
+      else high = middle;
+    }
+    const range = ranges[low];
+    return range !== undefined && range.first <= slot ? range : undefined;
+  };
+  const place_in = (table) => (key) => {
+    const range = range_of(table, key);
+    if (range === undefined) throw new Told(`ERRCLUSTER slot ${native.slot_of(key)} has no shard`);
+    return range.id;
+  };
+  const slots_of = (table, id) => table.shards.find(([one]) => one === id)?.[1] ?? [];
+  // Slots that are in one of two lists of ranges and not in the other, or that are on their way: as text.
+  const changes = (a, b, moving) => {
+    const changed = new Bytes(SLOTS + 1);
+    for (const [first, last] of [...a, ...b]) for (let slot = first; slot <= last; slot++) changed[slot] ^= 1;
+    for (const slot of moving) changed[slot] = 1;
+    const texts = [];
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if (changed[slot] === 0) continue;
+      const first = slot;
+      while (changed[slot + 1] === 1) slot++;
+      texts.push(first === slot ? `${first}` : `${first}-${slot}`);
+    }
+    return texts.join(", ");
+  };
+
+  // Runs the first stage of a run on this shard, which is to have these slots.
+  const read_here = async ({ reader, argument, options, expected }, stage, way, errors, check) => {
+    const before = table_of(await read_table());
+    const owns = (key) => range_of(before, key)?.id === before.me;
+    const next = READERS[reader].read(argument, options, { me: before.me, owns });
+    const found = await run_stage(stage, () => lock(next), way, errors, check, false);
+    const after = table_of(await read_table());
+    const held = [before, after].map((table) => slots_of(table, table.me));
+    const texts = held.map((slots) => changes(expected, slots, [...before.moving, ...after.moving]));
+    const moved = texts.find((text) => text !== "");
+    if (moved !== undefined) {
+      errors.push(new Told(`ERRCLUSTER slots ${moved} moved while shard ${after.me} read: what is in them may be missing, or there twice`));
+    }
+    return found;
+  };
+
+  // The steps of builders that were made while the library was loaded: all shards have the same.
+  const made = [];
+  const steps_of = ({ number, length, is_run, converts }) => {
+    const steps = made[number]().slice(0, length);
+    if (converts) steps.push(step("map", text_of));
+    // Results come back to where the run began.
+    if (is_run) steps.push(to_initiator());
+    return steps;
+  };
+  const ask_with = (id, request) => (shard, at, chunks) =>
+    new Later((resolve, reject) => native.ask(shard, id, resolve, reject, { ...request, at }, chunks));
+
+  // Tells what each shard does for a run.
+  const make_notes = (id) => {
+    const shards = new Dictionary();
+    return (shard, begins, errors) => {
+      let one = shards.get(shard);
+      if (one === undefined) shards.set(shard, (one = { status: "running", stages: 0, ms: 0, began: 0, errors: [] }));
+      if (begins) {
+        one.began = now();
+        one.stages += 1;
+      } else {
+        one.ms += now() - one.began;
+        for (const error of errors) one.errors.push(text_of_error(error));
+      }
+      one.status = begins ? "running" : "done";
+      native.execution_shards(id, stringify([...shards].map(([name, { status, stages, ms, errors }]) => [name, status, stages, ms, errors])));
+    };
+  };
+
+  // What another shard asks for.
+  const run_for_another = async (_client, request, chunks) => {
+    const { plan, at, digest, first, table, id } = request;
+    if (digest !== native.digest()) throw new Error("ERR the shard has another version of the library");
+    const stages = cut(steps_of(plan));
+    const errors = [];
+    const way = { here: () => false, place_of: place_in(table_of(table)), pack };
+    const check = () => {
+      if (id !== "" && native.execution_is_aborted(id)) throw new Error("The execution was aborted");
+    };
+    const found = at === 0
+      ? await read_here(first, stages[at], way, errors, check)
+      : await run_stage(stages[at], reading([], chunks, (chunk) => unpack(chunk, stages[at - 1].wraps)), way, errors, check, true);
+    return { errors: errors.map(text_of_error), leaving: found.leaving };
+  };
+  if (native.is_loading()) native.on_stage(run_for_another);
+
+  // A run over all shards; gives its results.
+  const run_on_shards = async (plan, { reader, argument, options }, id, errors, check) => {
+    const text = await read_table();
+    const table = table_of(text);
+    if (!table.is_complete) throw new Told("ERRCLUSTER some slots have no shard: nothing was read");
+    const shards = is_of_one_key(reader, options) ? [place_in(table)(argument)] : table.shards.map(([shard]) => shard);
+    const first_of = (shard) => ({ reader, argument, options, expected: slots_of(table, shard) });
+    const request = { plan, id, digest: native.digest(), table: text };
+    const note = make_notes(id);
+    return run_everywhere({
+      stages: cut(steps_of(plan)),
+      first: shards,
+      me: table.me,
+      begin: (stage, way, own) => read_here(first_of(table.me), stage, way, own, check),
+      ask: (shard, at, chunks) => ask_with(id, at === 0 ? { ...request, first: first_of(shard) } : request)(shard, at, chunks),
+      place_of: place_in(table),
+      pack, unpack, errors, check, note,
+      bytes_max: native.execution_bytes(),
+    });
+  };
+  // What an event leads to: it begins here.
+  const follow_on_shards = async (plan, records, errors, continues) => {
+    const text = await read_table();
+    const table = table_of(text);
+    const request = { plan, id: "", digest: native.digest(), table: text };
+    await run_everywhere({
+      stages: cut(steps_of(plan)),
+      first: [INITIATOR],
+      me: table.me,
+      begin: (stage, way, own) => run_stage(stage, reading(records, []), way, own, undefined, continues),
+      ask: ask_with("", request),
+      place_of: place_in(table),
+      pack, unpack, errors,
+      bytes_max: native.execution_bytes(),
+    });
+  };
+
   // --- the builder ---------------------------------------------------------------------------
 
   // What a consumer calls. It throws the first error, by which the policy goes. Where that is to continue,
   // the rest of a batch must not be lost for it.
-  const make_callback = (is_sync, is_batch, steps, record_of, continues) => {
-    const begin = (data, errors) => {
-      const input = is_batch ? data.map((one) => record_of(one)) : [record_of(data)];
-      return flow(steps, input, undefined, errors, undefined, continues);
-    };
+  // Of a plan that is for all shards, the steps behind a cut run where the records go.
+  const make_callback = (is_sync, is_batch, steps, record_of, continues, plan) => {
+    const records_of = (data) => (is_batch ? data.map((one) => record_of(one)) : [record_of(data)]);
+    const begin = (data, errors) => flow(steps, records_of(data), undefined, errors, undefined, continues);
+    if (plan !== undefined) {
+      return async (_client, data) => {
+        const errors = [];
+        await follow_on_shards(plan, records_of(data), errors, continues);
+        if (errors.length > 0) raise(errors[0] instanceof Told ? new Error(errors[0].text) : errors[0]);
+      };
+    }
     if (is_sync) {
       return (_client, data) => {
         const errors = [];
@@ -315,6 +493,8 @@
     #description;
     #steps = [];
     #plan = []; // name, function and argument of each operator
+    #number; // among those that were made while the library was loaded
+    #is_late = !native.is_loading(); // whether some of it was made after that
 
     constructor(reader, argument, description) {
       if (!(reader in READERS)) throw new Error(`${text_of(reader)} reader does not exists`);
@@ -324,6 +504,7 @@
       this.#reader = reader;
       this.#argument = argument;
       this.#description = description;
+      if (!this.#is_late) this.#number = made.push(() => this.#steps) - 1;
     }
 
     static {
@@ -331,6 +512,7 @@
         this.prototype[name] = {
           [name](...args) {
             this.#steps.push(...operators[name](...args));
+            if (!native.is_loading()) this.#is_late = true;
             this.#plan.push([name, Text(args.find(is_function)?.name ?? ""), ""]);
             return this;
           },
@@ -352,7 +534,10 @@
       const exact = !pattern.endsWith("*");
       const prefix = exact ? pattern : pattern.slice(0, -1);
       const continues = policy_of(options) === "continue";
-      const callback = make_callback(mode === "sync", batch > 1, [...this.#steps], record_of(options), continues);
+      const plan = mode === "async" && native.is_in_cluster() && this.#steps.some(is_move)
+        ? { number: this.#number, length: this.#steps.length }
+        : undefined;
+      const callback = make_callback(mode === "sync", batch > 1, local(this.#steps), record_of(options), continues, plan);
       const common = { exact, on_registered: hook && make_hook(hook) };
       const name = this.#description || `gears:${registered + 1}`;
       for (let number = 1; ; number++) {
@@ -371,26 +556,38 @@
       const { read, of_run } = READERS[this.#reader];
       const [argument = this.#argument, options] = take("run", of_run, args);
       if (!is_text(argument)) throw new TypeError("Argument 'arg' of 'run' must be a string");
-      const steps = [...this.#steps];
+      const reader = this.#reader;
+      const converts = options.convertToStr ?? false;
+      const shared = native.is_in_cluster() && options.mode !== "async_local"
+        ? { number: this.#number, length: this.#steps.length, is_run: true, converts }
+        : undefined;
+      if (shared !== undefined && this.#is_late) {
+        throw new Error("'run' over all shards needs steps that all shards have: make the GearsBuilder at the top level of the library, with all of its steps, or run it with mode 'async_local'");
+      }
+      const steps = local(this.#steps);
       const plan = [...this.#plan];
-      if (options.convertToStr) {
+      if (converts) {
         steps.push(step("map", text_of));
         plan.push(["map", "String", ""]);
       }
-      const described = stringify({ reader: this.#reader, arg: argument, steps: plan });
-      const next = read(argument, options);
+      const described = stringify({ reader, arg: argument, steps: plan });
       const execution = async (id) => {
         const errors = [];
-        const results = [];
+        let results = [];
         const check = () => {
           if (native.execution_is_aborted(id)) throw new Error("The execution was aborted");
         };
         try {
-          await drive(flow(steps, [], () => lock(next), errors, results), check);
+          if (shared !== undefined) {
+            results = await run_on_shards(shared, { reader, argument, options }, id, errors, check);
+          } else {
+            const next = read(argument, options, ALONE);
+            await drive(flow(steps, [], () => lock(next), errors, results), check);
+          }
         } catch (error) {
           errors.push(error);
         }
-        return [results, errors.map((error) => error_text(error))];
+        return [results, errors.map(text_of_error)];
       };
       if (native.is_loading()) {
         if (is_scheduled) throw new Error("'run' was called more then 1 time");

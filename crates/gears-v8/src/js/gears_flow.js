@@ -76,6 +76,14 @@
   // All have the same members: the flow looks at them for every record.
   const step = (kind, f, more) =>
     assign({ kind, f, key: undefined, zero: null, give: undefined, backwards: false, start: 0, end: 0 }, more);
+  // Where records change their shard: to the one that has the slot of their key, or without `key` to the one
+  // where the execution began. `wraps`: the step behind it has the same key. `before`: steps that make less of
+  // the records first. An execution on one shard has none of this: see gears_shards.js.
+  const move = (key, more) => step("move", undefined, { key, wraps: false, before: [], ...more });
+  const to_owner = (key) => move(key, { wraps: true });
+  const to_initiator = (before = []) => move(undefined, { before });
+  // The steps of an execution that stays where it is.
+  const local = (steps) => steps.filter(({ kind }) => kind !== "move");
   // Gathers a value for each key, and gives them when nothing more comes.
   const group = (key, f, zero, more) =>
     step("gather", f, { key, zero, give: (key, value) => ({ key, value }), ...more });
@@ -102,15 +110,17 @@
   };
   const grouping = (operator) => (extractor, reducer) => {
     check(operator, { extractor, reducer });
-    return [group(extractor, reducer, null)];
+    const folded = group(extractor, reducer, null);
+    return operator === "groupby" ? [to_owner(extractor), folded] : [folded];
   };
   const aggregateby = (extractor, zero, seqOp, combOp) => {
     check("aggregateby", { extractor, seqOp, combOp });
     const combine = (key, gathered, { value }) => combOp(key, gathered, value);
-    return [group(extractor, seqOp, zero), group(({ key }) => key, combine, zero)];
+    return [group(extractor, seqOp, zero), move(key_of_pair), group(key_of_pair, combine, zero)];
   };
+  const key_of_pair = ({ key }) => key;
 
-  // What each operator is made of. A library has one shard: collect and repartition move nothing.
+  // What each operator is made of.
   const operators = {
     __proto__: null,
     map: plain("map"),
@@ -137,24 +147,25 @@
         return { key, value: reduced };
       };
       const gather = (_, gathered, record) => list(gathered, record);
-      return [group(extractor, gather, [], { backwards: true }), step("map", reduce)];
+      return [to_owner(extractor), group(extractor, gather, [], { backwards: true }), step("map", reduce)];
     },
     aggregate(zero, seqOp, combOp) {
       check("aggregate", { seqOp, combOp });
-      return [fold(seqOp, zero), fold(combOp, zero)];
+      return [fold(seqOp, zero), to_initiator(), fold(combOp, zero)];
     },
     aggregateby,
-    count: () => [fold((count) => count + 1, 0)],
+    count: () => [fold((count) => count + 1, 0), to_initiator(), fold((count, more) => count + more, 0)],
     countby(extractor = identity) {
       check("countby", { extractor });
-      return [group(extractor, (_, count) => count + 1, 0)];
+      const add = (_, count, { value }) => count + value;
+      return [group(extractor, (_, count) => count + 1, 0), move(key_of_pair), group(key_of_pair, add, 0)];
     },
     // By default in ascending order: RedisGears 1 sorts in reverse, and so does its flatmap.
     sort(reverse = true) {
       const ascending = typeof reverse === "object" && reverse !== null ? reverse.reverse ?? true : reverse;
       if (typeof ascending !== "boolean") throw new TypeError("Argument 'reverse' of 'sort' must be a boolean");
       const in_order = ascending ? compare : (a, b) => compare(b, a);
-      return [fold(list, []), step("flatmap", (records) => records.sort(in_order).reverse())];
+      return [to_initiator(), fold(list, []), step("flatmap", (records) => records.sort(in_order).reverse())];
     },
     distinct() {
       // Objects are the same if their JSON is; none of these is the same as a string.
@@ -163,18 +174,23 @@
         const key = key_of(record);
         return found.has(key) ? found : found.set(key, record);
       };
-      return [fold(add, new Dictionary()), step("flatmap", (found) => [...found.values()].reverse())];
+      const steps = [fold(add, new Dictionary()), step("flatmap", (found) => [...found.values()].reverse())];
+      return [to_initiator(steps), ...steps];
     },
     avg(extractor = identity) {
       check("avg", { extractor });
       const add = ([sum, count], number) => [sum + number, count + 1];
+      const merge = ([sum, count], part) => [sum + part[0], count + part[1]];
       const mean = ([sum, count]) => sum / count;
-      return [step("map", extractor), step("map", number_of), fold(add, [0, 0]), step("map", mean)];
+      return [
+        ...[step("map", extractor), step("map", number_of), fold(add, [0, 0])],
+        ...[to_initiator(), fold(merge, [0, 0]), step("map", mean)],
+      ];
     },
-    collect: () => [],
+    collect: () => [to_initiator()],
     repartition(extractor) {
       check("repartition", { extractor });
-      return [];
+      return [move(extractor)];
     },
   };
 
@@ -305,5 +321,7 @@
       yielded = failed ? flow.throw(value) : flow.next(value);
     }
   };
-  return { step, group, fold, operators, flow, drive_now, drive, text_of, error_text, is_function };
+  return {
+    step, move, to_owner, to_initiator, local, group, fold, operators, flow, drive_now, drive, text_of, error_text, is_function,
+  };
 })

@@ -38,7 +38,7 @@ pub use registrations::{
 };
 pub use remote::{
     RemoteCall, RemoteCalls, RemoteError, RemoteErrorCode, RemoteInvocation, RemotePlace,
-    RemoteReturn, RemoteReturns, ShardOutcome,
+    RemoteReturn, RemoteReturns, STAGE, ShardOutcome,
 };
 pub use reply::Reply;
 pub use server::{Arguments, Credentials, Database, Flags, Server};
@@ -54,6 +54,9 @@ pub trait Executions: Send + Sync {
 
     /// Whether a run is to end.
     fn is_aborted(&self, id: &str) -> bool;
+
+    /// What each shard has done for a run so far, as JSON text: `[[id, status, records in, ms, [error, ...]], ...]`.
+    fn note_shards(&self, id: &str, shards: &str);
 
     /// A run has ended, with a list of results and a list of errors.
     fn end(&self, id: &str, outcome: Reply);

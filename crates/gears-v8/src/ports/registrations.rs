@@ -22,6 +22,8 @@ pub struct Registrations {
     pub hooks: Vec<Hook>,
     /// What the top level of a script that is run once asked to have run.
     pub scheduled: Option<Scheduled>,
+    /// What runs a stage of an execution of `GearsBuilder` for another shard: of libraries that use it.
+    pub stage: Option<CallbackId>,
 }
 
 impl Registrations {

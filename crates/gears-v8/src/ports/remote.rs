@@ -18,7 +18,19 @@ pub enum RemotePlace {
     Key(Vec<u8>),
     /// On every shard.
     AllShards,
+    /// On the shard of that name, for that execution; its ID is empty where it is none that is listed.
+    Shard {
+        /// The shard.
+        shard: String,
+        /// The execution.
+        execution: String,
+    },
+    /// Nowhere: what comes back is the cluster's table, as text.
+    Table,
 }
+
+/// What [`RemoteCall::function`] is for a stage of an execution of `GearsBuilder`: no function is called by that.
+pub const STAGE: &str = "";
 
 /// A call of a remote function, as a script makes it.
 #[derive(Debug)]
@@ -45,6 +57,12 @@ pub struct RemoteCall {
 pub trait RemoteCalls: Send + Sync {
     /// Bytes that the arguments of a call, or what it gives, may have.
     fn max_bytes(&self) -> usize;
+
+    /// Bytes that records of an execution may take while they are on their way from shard to shard.
+    fn execution_bytes(&self) -> usize;
+
+    /// Whether the server is in a cluster.
+    fn is_in_cluster(&self) -> bool;
 
     /// Has a call made.
     fn call(&self, call: RemoteCall);

@@ -79,6 +79,8 @@ pub(crate) struct V8Program {
     /// Whether it was entered since V8's own tasks were run last.
     ran: AtomicBool,
     one_shot: bool,
+    /// What its text is known by.
+    digest: u64,
     /// Promises that V8 settles when their time has come.
     timers: Arc<AtomicUsize>,
     kept: Arc<KeptContext>,
@@ -121,6 +123,7 @@ impl V8Program {
             names: Mutex::default(),
             ran: AtomicBool::new(false),
             one_shot: source.one_shot,
+            digest: run::digest_of(source.code),
             timers,
             kept: Arc::default(),
             returns,
@@ -158,6 +161,7 @@ impl Program for V8Program {
                 run_top_level(scope, &top_level)
             });
             let mut loading = scope.remove_slot::<Loading>().unwrap_or_default();
+            run::set_digest(scope, self.digest);
             if matches!(top_level, TopLevel::Function(_)) {
                 python::keep_code(scope);
                 // What the translator has left: half of what the library would keep of the machine's memory.

@@ -236,6 +236,8 @@
     reply_of: (results) => outside(() => results.map(values.to_reply)),
     outcome_of: ([results, errors]) => $B.$list([$B.$list([...results]), $B.$list([...errors])]),
     raise: rethrow,
+    to_data: (record) => outside(() => values.to_data(record)),
+    of_data: (data) => outside(() => values.of_data(data)),
     hook: (f) => {
       const called = call(f);
       const run = () => {

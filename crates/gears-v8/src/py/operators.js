@@ -56,7 +56,7 @@
 
   // --- the operators -------------------------------------------------------------------------------
 
-  const make_operators = ({ step, group, fold, operators }) => {
+  const make_operators = ({ step, move, to_owner, to_initiator, group, fold, operators }) => {
     const check = (operator, functions) => {
       for (const name of Object.keys(functions)) {
         if (is_callable(functions[name])) continue;
@@ -81,7 +81,9 @@
     };
     const grouping = (name) => (extractor, reducer) => {
       check(name, { extractor, reducer });
-      return [group(keyed(extractor), reducing(reducer), null, { give: pair })];
+      const key = keyed(extractor);
+      const folded = group(key, reducing(reducer), null, { give: pair });
+      return name === "groupby" ? [to_owner(key), folded] : [folded];
     };
     const gathers = (_, gathered, record) => {
       gathered ??= $B.$list([]);
@@ -91,6 +93,7 @@
     const gather = () => fold((gathered, record) => gathers("", gathered, record), null);
     // Given back one by one: a flatmap gives the last one first.
     const give_all = (f) => step("flatmap", (records) => outside(() => f(records)));
+    const key_of_pair = (record) => field(record, "key");
     const field = (record, name) => outside(() => $B.$getitem(record, name));
     const add = (a, b) => $B.rich_op("__add__", a, b);
 
@@ -127,11 +130,12 @@
         check("batchgroupby", { extractor, reducer });
         const reduce = call(reducer);
         const reduced = ({ key, value }) => then(reduce(key, value), (made) => pair(key, made));
-        return [group(keyed(extractor), gathers, null, { backwards: true }), step("map", reduced)];
+        const key = keyed(extractor);
+        return [to_owner(key), group(key, gathers, null, { backwards: true }), step("map", reduced)];
       },
       aggregate(zero, seqOp, combOp) {
         check("aggregate", { seqOp, combOp });
-        return [fold(from_zero(call(seqOp), zero), null), fold(from_zero(call(combOp), zero), null)];
+        return [fold(from_zero(call(seqOp), zero), null), to_initiator(), fold(from_zero(call(combOp), zero), null)];
       },
       aggregateby(extractor, zero, seqOp, combOp) {
         check("aggregateby", { extractor, seqOp, combOp });
@@ -139,18 +143,28 @@
         const combined = (key, gathered, record) => combine(key, gathered, field(record, "value"));
         return [
           group(keyed(extractor), from_zero(call(seqOp), zero), null, { give: pair }),
-          group((record) => field(record, "key"), from_zero(combined, zero), null, { give: pair }),
+          move(key_of_pair),
+          group(key_of_pair, from_zero(combined, zero), null, { give: pair }),
         ];
       },
-      count: () => [fold((count) => (count ?? 0) + 1, null)],
+      count: () => [
+        fold((count) => (count ?? 0) + 1, null),
+        to_initiator(),
+        fold((count, more) => (count ?? 0) + more, null),
+      ],
       countby(extractor) {
         if (extractor === None) extractor = (record) => record;
         check("countby", { extractor });
-        return [group(keyed(extractor), (_, count) => (count ?? 0) + 1, null, { give: pair })];
+        const merged = (_, count, record) => (count ?? 0) + field(record, "value");
+        return [
+          group(keyed(extractor), (_, count) => (count ?? 0) + 1, null, { give: pair }),
+          move(key_of_pair),
+          group(key_of_pair, merged, null, { give: pair }),
+        ];
       },
       sort(reverse) {
         const sorted = (records) => _b_.sorted(records, { $kw: [{ reverse }] });
-        return [gather(), give_all(sorted)];
+        return [to_initiator(), gather(), give_all(sorted)];
       },
       distinct() {
         const different = (records) => {
@@ -158,22 +172,27 @@
           for (const record of records) if (!_b_.dict.$contains(seen, record)) _b_.dict.$setitem(seen, record, record);
           return [..._b_.dict.$iter_items(seen)].map(({ key }) => key).reverse();
         };
-        return [gather(), give_all(different)];
+        const steps = [gather(), give_all(different)];
+        return [to_initiator(steps), ...steps];
       },
       avg(extractor) {
         if (extractor === None) extractor = (record) => $B.$call(_b_.float, record);
         check("avg", { extractor });
+        const sum = (gathered, number, count) => $B.$list([add(gathered?.[0] ?? 0, number), (gathered?.[1] ?? 0) + count]);
         const mean = ([sum, count]) => $B.rich_op("__truediv__", sum, count);
         return [
           step("map", unary(extractor)),
-          fold((gathered, number) => outside(() => [add(gathered?.[0] ?? 0, number), (gathered?.[1] ?? 0) + 1]), null),
+          // Lists, which may be sent.
+          fold((gathered, number) => outside(() => sum(gathered, number, 1)), null),
+          to_initiator(),
+          fold((gathered, [part, count]) => outside(() => sum(gathered, part, count)), null),
           step("map", (gathered) => outside(() => mean(gathered))),
         ];
       },
-      collect: () => [],
+      collect: () => [to_initiator()],
       repartition(extractor) {
         check("repartition", { extractor });
-        return [];
+        return [move(keyed(extractor))];
       },
     };
   };

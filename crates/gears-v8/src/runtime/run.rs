@@ -82,6 +82,8 @@ pub(crate) struct RunState {
     running_executions: Vec<String>,
     /// What callbacks are registered as, by [`CallbackId`].
     callback_names: Vec<Box<str>>,
+    /// What the library's text is known by.
+    digest: u64,
 }
 
 impl RunState {
@@ -101,6 +103,7 @@ impl RunState {
             outside,
             running_executions: Vec::new(),
             callback_names: Vec::new(),
+            digest: 0,
             server: None,
             settled: Vec::new(),
             tasks: VecDeque::new(),
@@ -291,6 +294,25 @@ fn forget_run(scope: &mut v8::PinScope) {
         let nothing = v8::undefined(scope).into();
         close.call(scope, nothing, &[]);
     }
+}
+
+/// What the library's text is known by, on every server the same: FNV-1a.
+pub(crate) fn digest_of(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Takes note of what the library's text is known by.
+pub(crate) fn set_digest(isolate: &mut v8::Isolate, digest: u64) {
+    if let Some(state) = state(isolate) {
+        state.digest = digest;
+    }
+}
+
+/// What the library's text is known by.
+pub(crate) fn digest(isolate: &mut v8::Isolate) -> u64 {
+    state(isolate).map_or(0, |state| state.digest)
 }
 
 /// The bounds of the current run.

@@ -32,12 +32,22 @@ impl Executions for Forgetful {
         false
     }
 
+    fn note_shards(&self, _id: &str, _shards: &str) {}
+
     fn end(&self, _id: &str, _outcome: Reply) {}
 }
 
 impl RemoteCalls for Forgetful {
     fn max_bytes(&self) -> usize {
         1 << 20
+    }
+
+    fn execution_bytes(&self) -> usize {
+        1 << 20
+    }
+
+    fn is_in_cluster(&self) -> bool {
+        false
     }
 
     fn call(&self, _call: RemoteCall) {}

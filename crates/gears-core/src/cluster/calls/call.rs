@@ -72,6 +72,26 @@ pub enum CallEnd<N> {
     },
 }
 
+/// How many milliseconds a call has.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// In all.
+    pub timeout_ms: u64,
+    /// To be sent.
+    pub attempts_ms: u64,
+}
+
+impl Times {
+    /// So many, for both.
+    #[must_use]
+    pub fn of(timeout_ms: u64) -> Self {
+        Self {
+            timeout_ms,
+            attempts_ms: timeout_ms,
+        }
+    }
+}
+
 /// Why a call is not taken at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAccepted {

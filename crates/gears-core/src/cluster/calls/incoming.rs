@@ -226,6 +226,33 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         ended
     }
 
+    /// A node is taken for failed. Calls of it that have much time yet are not kept for so long, nor what came of
+    /// them: they end with `message`, which it hears should it wait after all.
+    pub fn on_peer_failed(&mut self, node: &N, message: impl Fn(u64) -> Vec<u8>) {
+        let far_ms = self.own_ms.saturating_add(KNOWN_MS);
+        for ((of, _, id), known) in &mut self.known {
+            if of != node || known.next_ms <= far_ms || matches!(known.state, State::Over) {
+                continue;
+            }
+            let message = Arc::new(message(*id));
+            self.figures.results += message.len();
+            match std::mem::replace(&mut known.state, State::Ended(message)) {
+                State::Runs(arguments) => {
+                    self.figures.running -= 1;
+                    self.figures.arguments -= arguments;
+                }
+                State::Ended(old) => self.figures.results -= old.len(),
+                State::Over => {}
+            }
+        }
+    }
+
+    /// The nodes that calls are known of.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<N> {
+        self.known.keys().map(|(node, ..)| node.clone()).collect()
+    }
+
     /// Looks at the calls whose time is over, and forgets those that are of no use any more.
     pub fn sweep(&mut self, now_ms: u64) {
         let now_ms = self.own_time(now_ms);
@@ -252,6 +279,12 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     fn leave(&mut self, key: &IncomingKey<N, P>) {
         if let Some(known) = self.known.get_mut(key) {
             let state = std::mem::replace(&mut known.state, State::Over);
+            let until_ms = self.own_ms.saturating_add(KNOWN_MS);
+            if until_ms < known.next_ms {
+                self.times.remove(&(known.next_ms, key.clone()));
+                self.times.insert((until_ms, key.clone()));
+                known.next_ms = until_ms;
+            }
             self.give_back(&state);
         }
     }
@@ -376,6 +409,39 @@ mod tests {
         assert_eq!(calls.figures(), known);
         sweep_until(&mut calls, 100 + KNOWN_MS);
         assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_time_limit_ends_with_the_node_that_asked_for_it() {
+        let mut calls = incoming();
+        let long = u64::from(u32::MAX);
+        calls.on_request(0, &(1, 1, 7), 1, long, 10);
+        calls.on_request(0, &(1, 1, 8), 1, long, 20);
+        calls.on_request(0, &(1, 1, 9), 1, 100, 30);
+        calls.end(&(1, 1, 7), vec![0; 50]);
+        assert_eq!(calls.nodes(), BTreeSet::from([1]));
+        calls.on_peer_failed(&2, |_| unreachable!("it has asked for nothing"));
+        calls.on_peer_failed(&1, |id| vec![u8::try_from(id).unwrap()]);
+        let all = Figures {
+            running: 1,
+            arguments: 30,
+            known: 3,
+            results: 2,
+        };
+        assert_eq!(calls.figures(), all);
+        assert_eq!(calls.end(&(1, 1, 8), vec![0; 50]), None);
+        let told = [7, 8].map(|id| Arc::new(vec![id]));
+        assert_eq!(calls.on_peer_up(&1, &1), told, "it was not gone");
+        assert_eq!(
+            calls.on_peer_up(&1, &2),
+            [],
+            "another process waits for none"
+        );
+        sweep_until(&mut calls, KNOWN_MS - 1);
+        assert_eq!(calls.figures().known, 2);
+        sweep_until(&mut calls, KNOWN_MS + GRACE_MS);
+        assert!(calls.is_empty());
+        assert_eq!(calls.figures(), Figures::default());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Request {
     pub flags: u32,
     /// The key whose slot the callee has to have, where it goes by that.
     pub key: Option<Vec<u8>>,
+    /// The script that it is a part of, where the callee may not have it.
+    pub script: Option<String>,
     /// Its arguments.
     pub arguments: Vec<u8>,
 }
@@ -143,6 +145,8 @@ enum Head<'a> {
         db: i32,
         flags: u32,
         key: Option<Cow<'a, [u8]>>,
+        /// Bytes of the script in front of the arguments.
+        script: Option<u32>,
     },
     Accepted(u64, u32),
     Refused(u64, u32, Refusal, Cow<'a, str>),
@@ -160,13 +164,19 @@ enum Head<'a> {
 impl Head<'_> {
     /// With what stands behind it.
     fn encode(&self, rest: &[u8]) -> Vec<u8> {
+        self.encode_with(&[], rest)
+    }
+
+    /// With two parts that stand behind it.
+    fn encode_with(&self, before: &[u8], rest: &[u8]) -> Vec<u8> {
         let start = vec![VERSION, 0, 0, 0, 0];
         let mut bytes = postcard::to_extend(self, start).unwrap_or_default();
         let length = u32::try_from(bytes.len().saturating_sub(START)).unwrap_or(u32::MAX);
         if let Some(place) = bytes.get_mut(1..START) {
             place.copy_from_slice(&length.to_le_bytes());
         }
-        bytes.reserve_exact(rest.len());
+        bytes.reserve_exact(before.len() + rest.len());
+        bytes.extend_from_slice(before);
         bytes.extend_from_slice(rest);
         bytes
     }
@@ -176,6 +186,7 @@ impl Request {
     /// The message that asks for it, as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let script = self.script.as_ref().map(String::as_bytes);
         let head = Head::Request {
             id: self.id,
             attempt: self.attempt,
@@ -186,8 +197,9 @@ impl Request {
             db: self.db,
             flags: self.flags,
             key: self.key.as_deref().map(Cow::Borrowed),
+            script: script.map(|script| u32::try_from(script.len()).unwrap_or(u32::MAX)),
         };
-        head.encode(&self.arguments)
+        head.encode_with(script.unwrap_or_default(), &self.arguments)
     }
 }
 
@@ -267,18 +279,34 @@ impl Message {
                 db,
                 flags,
                 key,
-            } => Ok(Self::Request(Request {
-                id,
-                attempt,
-                remaining_ms,
-                library: library.into_owned(),
-                function: function.into_owned(),
-                user: user.into_owned(),
-                db,
-                flags,
-                key: key.map(Cow::into_owned),
-                arguments: take_rest(),
-            })),
+                script,
+            } => {
+                let mut rest = take_rest();
+                let text = match script {
+                    Some(length) => {
+                        let length = length as usize;
+                        let text = rest.get(..length).ok_or(MessageError::Damaged)?;
+                        let text = str::from_utf8(text).map_err(|_| MessageError::Damaged)?;
+                        let text = text.to_owned();
+                        rest.drain(..length);
+                        Some(text)
+                    }
+                    None => None,
+                };
+                Ok(Self::Request(Request {
+                    id,
+                    attempt,
+                    remaining_ms,
+                    library: library.into_owned(),
+                    function: function.into_owned(),
+                    user: user.into_owned(),
+                    db,
+                    flags,
+                    key: key.map(Cow::into_owned),
+                    script: text,
+                    arguments: rest,
+                }))
+            }
             Head::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
             Head::Refused(id, attempt, refusal, text) => small(Self::Refused {
                 id,
@@ -327,11 +355,12 @@ mod tests {
     fn request() -> impl Strategy<Value = Request> {
         let names = (".{0,9}", ".{0,9}", ".{0,9}");
         let numbers = any::<(u64, u32, u64, i32, u32)>();
-        (names, numbers, prop::option::of(bytes()), bytes()).prop_map(
+        let optional = (prop::option::of(bytes()), prop::option::of(".{0,9}"));
+        (names, numbers, optional, bytes()).prop_map(
             |(
                 (library, function, user),
                 (id, attempt, remaining_ms, db, flags),
-                key,
+                (key, script),
                 arguments,
             )| Request {
                 id,
@@ -343,6 +372,7 @@ mod tests {
                 db,
                 flags,
                 key,
+                script,
                 arguments,
             },
         )

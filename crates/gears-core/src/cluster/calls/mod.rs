@@ -30,7 +30,7 @@ mod message;
 mod outgoing;
 mod unsent;
 
-pub use call::{CallEnd, Destination, NotAccepted, Wire};
+pub use call::{CallEnd, Destination, NotAccepted, Times, Wire};
 pub use incoming::{Bounds, Figures, Incoming, IncomingKey, Verdict};
 pub use message::{Ended, Message, MessageError, Refusal, Request, Thrown, ThrownKind};
 pub use outgoing::Outgoing;

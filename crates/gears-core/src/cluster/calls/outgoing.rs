@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::call::{CallEnd, Destination, NotAccepted, Wire};
+use super::call::{CallEnd, Destination, NotAccepted, Times, Wire};
 use super::message::{Ended, Refusal, Request};
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
@@ -28,6 +28,8 @@ struct Call<N, P> {
     request: Request,
     timeout_ms: u64,
     until_ms: u64,
+    /// When it ends if it was not sent: its time may be longer than anybody waits for a shard.
+    sent_by_ms: u64,
     /// When it is looked at next.
     next_ms: u64,
     state: State<N, P>,
@@ -80,7 +82,8 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         self.calls.is_empty() && self.ended.is_empty()
     }
 
-    /// Takes a call, whose request gets its number and time here; the next step sends it.
+    /// Takes a call, whose request gets its number and time here; the next step sends it. It ends where it was
+    /// not sent in `attempts_ms`.
     ///
     /// # Errors
     /// Where too much is on its way.
@@ -89,7 +92,10 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         now_ms: u64,
         destination: Destination<N>,
         request: Request,
-        timeout_ms: u64,
+        Times {
+            timeout_ms,
+            attempts_ms,
+        }: Times,
     ) -> Result<u64, NotAccepted> {
         if self.calls.len() >= CALLS_MAX {
             return Err(NotAccepted::TooMany);
@@ -107,6 +113,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             request: Request { id, ..request },
             timeout_ms,
             until_ms: now_ms.saturating_add(timeout_ms),
+            sent_by_ms: now_ms.saturating_add(timeout_ms.min(attempts_ms)),
             next_ms: now_ms,
             state: State::Waiting {
                 pause_ms: FIRST_PAUSE_MS,
@@ -151,9 +158,10 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 self.end(id, end);
             }
             // One that has no time at all has its first attempt.
-            State::Waiting { last, .. } if is_over && last.is_some() => {
+            State::Waiting { last, .. } if call.sent_by_ms <= now_ms && last.is_some() => {
                 let (on, why) = last.take().unwrap_or((None, String::new()));
-                let ms = call.timeout_ms;
+                let since_ms = call.until_ms.saturating_sub(call.timeout_ms);
+                let ms = call.sent_by_ms.saturating_sub(since_ms);
                 let why = format!("{why}, for {ms} ms");
                 self.end(id, CallEnd::NotSent { on, why });
             }
@@ -222,7 +230,8 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             pause_ms: (pause_ms * 2).min(LONGEST_PAUSE_MS),
             last: Some(why),
         };
-        let next_ms = now_ms.saturating_add(pause_ms).min(call.until_ms);
+        let next_ms = now_ms.saturating_add(pause_ms);
+        let next_ms = next_ms.min(call.sent_by_ms.max(now_ms));
         self.look_at(id, next_ms);
     }
 

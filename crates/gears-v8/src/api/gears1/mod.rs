@@ -1,7 +1,9 @@
 //! `GearsBuilder` and what belongs to it, for libraries that use it.
 //!
 //! The globals are there for every library, but made when the first of them is touched: see
-//! `gears.js` and `gears_flow.js`, which are JavaScript on top of what follows here.
+//! `gears.js`, `gears_flow.js` and `gears_shards.js`, which are JavaScript on top of what follows here.
+
+mod shards;
 
 use crate::ports::{Metadata, Reply, Scheduled};
 use gears_core::delivery::Mode;
@@ -19,6 +21,7 @@ use crate::runtime::text::{self, OrThrown, Thrown};
 /// What makes the builder, and how its records flow.
 const BUILDER: &str = include_str!("../../js/gears.js");
 const FLOW: &str = include_str!("../../js/gears_flow.js");
+const SHARDS: &str = include_str!("../../js/gears_shards.js");
 /// Characters of a description, and of a plan.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -62,8 +65,9 @@ fn build<'s>(
         Ok(dialect) => dialect.call(scope, nothing, &[flow]).or_thrown()?,
         Err(_) => nothing,
     };
+    let shards = evaluate(scope, SHARDS)?.into();
     evaluate(scope, BUILDER)?
-        .call(scope, nothing, &[native, flow, dialect])
+        .call(scope, nothing, &[native, flow, shards, dialect])
         .or_thrown()
 }
 
@@ -126,6 +130,7 @@ pub(crate) fn native<'s>(
         ("is_locked", v8::Local::new(scope, &helpers.is_locked)),
         ("is_async_function", client::async_function_test(scope)?),
     ];
+    let own = own.into_iter().chain(shards::functions(scope)?);
     for (name, function) in registration::functions(scope)?.into_iter().chain(own) {
         let key = text::short(scope, name);
         native

@@ -35,6 +35,10 @@ fn parse(
         return Err("Wrong number of arguments to 'register_remote_function' function".into());
     }
     let name = OF.name(scope, args.get(0), "function")?;
+    // By no name at all a stage of `GearsBuilder` is called, see `STAGE`.
+    if name.is_empty() {
+        return Err("A remote function must have a name".into());
+    }
     match mode_of(args.get(1)) {
         None => return Err(OF.wrong("Second", "a function")),
         Some(Mode::Sync) => return Err("Remote function must be async".into()),

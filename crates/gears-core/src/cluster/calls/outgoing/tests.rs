@@ -55,6 +55,7 @@ fn request(arguments: &[u8]) -> Request {
         db: 0,
         flags: 0,
         key: None,
+        script: None,
         arguments: arguments.to_vec(),
     }
 }
@@ -62,7 +63,7 @@ fn request(arguments: &[u8]) -> Request {
 fn begin(calls: &mut Calls, timeout_ms: u64) -> u64 {
     let destination = Destination::Key;
     calls
-        .begin(0, destination, request(b"1234"), timeout_ms)
+        .begin(0, destination, request(b"1234"), Times::of(timeout_ms))
         .unwrap()
 }
 
@@ -174,11 +175,11 @@ impl Message {
 fn calls_on_their_way_are_bounded() {
     let mut calls = Calls::new(0, 7);
     begin(&mut calls, 100);
-    let refused = calls.begin(0, Destination::Shard(1), request(b"1234"), 100);
+    let refused = calls.begin(0, Destination::Shard(1), request(b"1234"), Times::of(100));
     assert_eq!(refused, Err(NotAccepted::TooLarge));
     assert!(
         calls
-            .begin(0, Destination::Shard(1), request(b"123"), 100)
+            .begin(0, Destination::Shard(1), request(b"123"), Times::of(100))
             .is_ok()
     );
 }

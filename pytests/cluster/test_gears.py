@@ -1,0 +1,317 @@
+"""GearsBuilder on a real cluster: runs read all shards, records go where their keys are, and what fails is named."""
+
+import pytest
+from redis import ResponseError
+
+from testing.cluster import Cluster, slot_of
+from testing.gears1 import JAVASCRIPT, PYTHON, by_key, execute, executions
+from testing.libraries import function
+from testing.replies import fields
+
+COUNT = 60
+WORDS = ["to be", "or not", "to be be"]
+# Plans of both languages, and what comes of them for the keys of `filled`.
+PLANS = {
+    "count": ("GB().count().run('text:*')", "GB().count().run('text:*', convertToStr=False)", lambda found: found == [COUNT]),
+    "countby": (
+        "GB().flatmap(x => x.value.split(' ')).countby().run('text:*')",
+        "GB().flatmap(lambda x: x['value'].split(' ')).countby().map(lambda x: ['key', x['key'], 'value', x['value']])"
+        ".run('text:*', convertToStr=False)",
+        lambda found: by_key(found) == {"to": 40, "be": 60, "or": 20, "not": 20},
+    ),
+    "groupby": (
+        "GB().groupby(x => x.value, (k, n, x) => (n ?? 0) + 1).run('text:*')",
+        "GB().groupby(lambda x: x['value'], lambda k, n, x: (n or 0) + 1)"
+        ".map(lambda x: ['key', x['key'], 'value', x['value']]).run('text:*', convertToStr=False)",
+        lambda found: by_key(found) == dict.fromkeys(WORDS, 20),
+    ),
+    "sort": (
+        "GB('KeysOnlyReader').sort().limit(3).run('text:*')",
+        "GB('KeysOnlyReader').sort().limit(3).run('text:*')",
+        lambda found: found == ["text:0", "text:1", "text:10"],
+    ),
+    "distinct": (
+        "GB().map(x => x.value).distinct().sort().run('text:*')",
+        "GB().map(lambda x: x['value']).distinct().sort().run('text:*')",
+        lambda found: found == sorted(WORDS),
+    ),
+    "avg": (
+        "GB().avg(x => x.value.length).run('text:*')",
+        "GB().avg(lambda x: len(x['value'])).run('text:*')",
+        lambda found: float(found[0]) == sum(map(len, WORDS)) / 3,
+    ),
+    "aggregate": (
+        "GB().aggregate([], (a, x) => [...a, x.key], (a, b) => [...a, ...b]).map(a => a.length).run('text:*')",
+        "GB().aggregate([], lambda a, x: a + [x['key']], lambda a, b: a + b).map(len_of).run('text:*', convertToStr=False)",
+        lambda found: found == [COUNT],
+    ),
+}
+LANGUAGES = {"JavaScript": (0, JAVASCRIPT), "Python": (1, PYTHON)}
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+
+
+@pytest.fixture
+def filled(cluster):
+    """Keys on all shards."""
+    client = cluster.client()
+    for number in range(COUNT):
+        client.set(f"text:{number}", WORDS[number % len(WORDS)])
+    return cluster
+
+
+def shards_of(cluster):
+    """Its primaries, which reach each other: the first stage that is sent waits for that."""
+    return cluster.primaries()
+
+
+@each_language
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_run_gives_the_same_whichever_shard_is_asked(filled, plan, language):
+    place, command = LANGUAGES[language]
+    *codes, is_right = PLANS[plan]
+    code = codes[place]
+    if "len_of" in code:
+        code = f"def len_of(a): return len(a)\n{code}"
+    for node in shards_of(filled):
+        found, errors = execute(node, code, language=command)
+        assert errors == []
+        assert is_right(found), found
+
+
+@each_language
+def test_steps_behind_a_repartition_write_on_the_shard_that_has_the_key(filled, language):
+    node, *_ = shards_of(filled)
+    codes = (
+        "GB().repartition(x => 'copy:' + x.key).foreach(x => execute('SET', 'copy:' + x.key, x.value)).count().run('text:*')",
+        "GB().repartition(lambda x: 'copy:' + x['key']).foreach(lambda x: execute('set', 'copy:' + x['key'], x['value']))"
+        ".count().run('text:*')",
+    )
+    place, command = LANGUAGES[language]
+    found, errors = execute(node, codes[place], language=command)
+    assert ([int(one) for one in found], errors) == ([COUNT], [])
+    client = filled.client()
+    for number in range(COUNT):
+        assert client.get(f"copy:text:{number}") == WORDS[number % len(WORDS)]
+
+
+@each_language
+def test_entries_of_a_stream_are_counted_where_their_words_belong(cluster, language):
+    _, other, *_ = shards_of(cluster)
+    codes = (
+        "GB('StreamReader').flatmap(x => [x.a, x.b]).repartition(x => x).foreach(x => execute('INCR', x)).register('s*')",
+        "GB('StreamReader').flatmap(lambda x: [x['a'], x['b']]).repartition(lambda x: x)"
+        ".foreach(lambda x: execute('incr', x)).register('s*')",
+    )
+    place, command = LANGUAGES[language]
+    assert execute(other, codes[place], "ID", "words", language=command) == "OK"
+    cluster.wait(
+        lambda: all(one.libraries() == ["words"] for one in shards_of(cluster)),
+        lambda: [one.libraries() for one in shards_of(cluster)],
+    )
+    client = cluster.client()
+    words = [one.key("word") for one in shards_of(cluster)]
+    for number in range(30):
+        client.xadd(f"s{number}", {"a": words[number % 3], "b": words[0]})
+    expected = ["40", "10", "10"]
+    cluster.wait(lambda: [client.get(word) for word in words] == expected, lambda: [client.get(word) for word in words])
+
+
+PLAN = "const COUNT = GB().count();"
+
+
+def test_a_function_runs_a_builder_of_the_top_level_on_all_shards(filled):
+    node, other, *_ = shards_of(filled)
+    node.load(PLAN, function("all", "async () => COUNT.run('text:*')"), options=["UPGRADE"])
+    assert node.call("all") == [[COUNT], []]
+    assert other.call("all") == [[COUNT], []]
+
+
+def test_what_a_function_builds_runs_on_its_shard_alone_and_only_if_it_says_so(filled):
+    node, *_ = shards_of(filled)
+    code = "async (client, mode) => GB().count().run('text:*', mode ? { mode } : undefined)"
+    node.load(function("count", code), options=["UPGRADE"])
+    with pytest.raises(ResponseError, match="make the GearsBuilder at the top level"):
+        node.call("count")
+    own = sum(node.owns(slot_of(f"text:{number}")) for number in range(COUNT))
+    assert node.call("count", "async_local") == [[own], []]
+    assert execute(node, "GB().count().run('text:*', { mode: 'async_local' })") == [[own], []]
+
+
+def test_one_key_is_read_on_its_shard(cluster):
+    node, other, *_ = shards_of(cluster)
+    key = other.key("stream")
+    other.run("XADD", key, "*", "a", "1")
+    assert execute(node, f"GB('StreamReader').map(x => x.a).run('{key}')") == [["1"], []]
+    assert execute(node, f"GB('KeysReader').map(x => x.type).run('{key}', {{ noScan: true }})") == [["stream"], []]
+
+
+def test_each_shard_has_its_id(cluster):
+    node, *_ = shards_of(cluster)
+    found, errors = execute(node, "GB('ShardsIDReader').run()")
+    assert (sorted(found), errors) == (sorted(one.identity for one in shards_of(cluster)), [])
+
+
+def test_what_steps_throw_on_other_shards_is_told(filled):
+    node, *_ = shards_of(filled)
+    step = "map(x => { throw new Error(`no ${hashtag()}`); })"
+    found, errors = execute(node, f"GB().{step}.run('text:*')")
+    assert found == []
+    assert len(errors) == 3
+    assert all(error.startswith("Error: no ") for error in errors)
+
+
+def test_a_slot_that_is_on_its_way_is_named(filled):
+    node, source, target = shards_of(filled)
+    slot = slot_of(source.key("moving"))
+    filled.begin_move(slot, source, target)
+    try:
+        _, errors = execute(node, "GB().count().run('text:*')")
+        assert sorted(errors) == sorted(
+            f"ERRCLUSTER slots {slot} moved while shard {one.identity} read: what is in them may be missing, or there twice"
+            for one in (source, target)
+        )
+    finally:
+        filled.end_move(slot, source)
+        for one in (source, target):
+            one.cluster("SETSLOT", slot, "STABLE")
+
+
+def test_a_user_acts_with_the_rights_that_it_has_on_each_shard(filled):
+    node, other, third = shards_of(filled)
+    for one, keys in ((node, "~*"), (other, "~*"), (third, "~nothing")):
+        one.run("ACL", "SETUSER", "reader", "reset", "on", "nopass", "+@all", keys)
+    try:
+        client = node.connect(username="reader", password="x")
+        found, errors = execute(node, "GB().map(x => x.key).run('text:*')", client=client)
+        missing = sum(third.owns(slot_of(f"text:{number}")) for number in range(COUNT))
+        assert len(found) == COUNT - missing
+        assert len(errors) == 1
+        assert "permission" in errors[0].lower()
+    finally:
+        for one in (node, other, third):
+            one.run("ACL", "DELUSER", "reader")
+
+
+# A run that does not end by itself, on no shard.
+STUCK = "GB('ShardsIDReader').foreach(() => log('begun')).map(() => new Promise(() => {})).run()"
+
+
+def begin_stuck(cluster):
+    """Begins it on the first shard, and waits until it runs on all; gives its ID."""
+    before = {one.port: len(one.messages("GEARS: begun")) for one in shards_of(cluster)}
+    identity = execute(shards_of(cluster)[0], STUCK, "UNBLOCKING")
+    for one in shards_of(cluster):
+        one.wait(lambda one=one: len(one.messages("GEARS: begun")) > before[one.port], "it does not begin")
+    return identity
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_run_is_seen_on_all_shards_and_ended_from_any(cluster, place):
+    nodes = shards_of(cluster)
+    identity = begin_stuck(cluster)
+    for one in nodes:
+        assert executions(one)[identity] == "running"
+    shown = [fields(one) for one in nodes[0].run("RG.GETEXECUTION", identity)]
+    assert shown[0]["shard_id"] == nodes[0].identity
+    assert sorted(one["shard_id"] for one in shown) == sorted(one.identity for one in nodes)
+    plans = [fields(one["execution_plan"]) for one in shown]
+    assert [plan["status"] for plan in plans] == ["running"] * 3
+    assert (plans[0]["shards_received"], plans[0]["shards_completed"]) == (3, 0)
+    [own] = nodes[0].run("RG.GETEXECUTION", identity, "SHARD")
+    assert fields(own)["shard_id"] == nodes[0].identity
+    assert nodes[place].run("RG.ABORTEXECUTION", identity) == "OK"
+    nodes[0].wait(lambda: executions(nodes[0])[identity] == "aborted", "it goes on where it began")
+    for one in nodes[1:]:
+        one.wait(lambda one=one: identity not in executions(one), "it goes on")
+    assert nodes[0].run("RG.GETRESULTS", identity) == [[], ["The execution was aborted"]]
+    assert nodes[0].run("RG.DROPEXECUTION", identity) == "OK"
+    for one in nodes:
+        with pytest.raises(ResponseError, match="execution plan does not exist"):
+            one.run("RG.ABORTEXECUTION", identity)
+
+
+def test_a_client_that_leaves_ends_its_run_on_all_shards(cluster):
+    nodes = shards_of(cluster)
+    sent = nodes[0].send("RG.JSEXECUTE", STUCK)
+    for one in nodes:
+        one.wait(lambda one=one: "running" in executions(one).values(), "it does not begin")
+    sent.disconnect()
+    for one in nodes:
+        one.wait(lambda one=one: "running" not in executions(one).values(), "it goes on")
+
+
+def test_what_each_shard_has_done_for_a_run_is_shown_when_it_has_ended(filled):
+    node, *_ = shards_of(filled)
+    identity = execute(node, "GB().flatmap(x => x.value.split(' ')).countby().run('text:*')", "UNBLOCKING")
+    found, errors = node.run("RG.GETRESULTSBLOCKING", identity)
+    shown = [fields(fields(one)["execution_plan"]) for one in node.run("RG.GETEXECUTION", identity, "CLUSTER")]
+    assert [one["status"] for one in shown] == ["done"] * 3
+    assert (shown[0]["results"], errors) == (len(found), [])
+    assert (shown[0]["shards_received"], shown[0]["shards_completed"]) == (3, 3)
+    assert [[fields(step)["type"] for step in one["steps"]] for one in shown] == [["countby", "flatmap"]] * 3
+
+
+def test_a_stage_is_not_called_by_an_empty_name(cluster):
+    node, *_ = shards_of(cluster)
+    code = "async (client) => { try { await client.run_on_key('k', '', { plan: 1 }); } catch (error) { return error.message; } }"
+    node.load(PLAN, function("f", code), options=["UPGRADE"])
+    assert node.call("f") == "ERR library 'lib' has no remote function ''"
+
+
+@pytest.fixture
+def mortal(tmp_path_factory):
+    """A cluster of its own, whose nodes may die and be debugged."""
+    own = Cluster(lambda: tmp_path_factory.mktemp("node"), module_args="enable-debug-command yes")
+    yield own
+    own.kill()
+
+
+def test_a_shard_that_dies_during_a_run_is_named_and_the_next_run_asks_its_replica(mortal):
+    node, other, _ = shards_of(mortal)
+    client = mortal.client()
+    for number in range(COUNT):
+        client.set(f"text:{number}", "x")
+    assert execute(node, "GB().count().run('text:*')") == [[COUNT], []]
+    # It waits on the shard that is going to die.
+    wait = f"map(async x => {{ if (x === '{other.identity}') {{ log('held'); await new Promise(() => {{}}); }} return x; }})"
+    identity = execute(node, f"GB('ShardsIDReader').{wait}.run()", "UNBLOCKING")
+    other.wait_message("GEARS: held")
+    mortal.kill_primary(other)
+    sent = node.send("RG.GETRESULTSBLOCKING", identity)
+    found, errors = sent.reply()
+    assert len(found) == 2
+    assert other.identity not in found
+    assert len(errors) == 1
+    assert errors[0].startswith(f"ERR shard {other.identity}: ")
+    assert execute(node, "GB().count().run('text:*')") == [[COUNT], []]
+
+
+def test_a_shard_that_dies_leaves_nothing_of_its_runs_on_the_others(mortal):
+    nodes = shards_of(mortal)
+    nodes[0].load("const STUCK = GB('ShardsIDReader').foreach(() => log('begun')).map(() => new Promise(() => {}));",
+                  function("f", "async () => STUCK.run()"))
+    mortal.wait(lambda: all(one.libraries() == ["lib"] for one in nodes), "not all have the library")
+    of_library = nodes[0].send("RG.FCALL", "lib", "f", "0")
+    for one in nodes:
+        one.wait_message("GEARS: begun")
+    begin_stuck(mortal)
+    for one in nodes[1:]:
+        assert sorted(executions(one).values()) == ["running", "running"]
+    mortal.kill_primary(nodes[0])
+    of_library.disconnect()
+    for one in nodes[1:]:
+        one.wait(lambda one=one: "running" not in executions(one).values(), lambda one=one: executions(one))
+        one.wait(lambda one=one: calls_here(one) == 0, lambda one=one: calls_here(one))
+
+
+def calls_here(node):
+    """Calls of other nodes that run there."""
+    return node.client.info("redisgears_2_remote_functions")["redisgears_2_remote_calls_here"]
+
+
+def test_other_shards_keep_few_of_the_scripts_that_ran(mortal):
+    nodes = shards_of(mortal)
+    for number in range(30):
+        assert execute(nodes[0], f"GB().count().map(n => n + {number}).run('nothing:*')") == [[], []]
+        for one in nodes:
+            assert fields(one.run("RG.FUNCTION", "DEBUG", "js", "isolates_stats"))["active"] <= 10

@@ -1,0 +1,155 @@
+//! Scripts that are run once, and whose runs go over all shards: the text goes along with each stage, since no other
+//! shard has it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::executor::LibraryExecutor;
+use crate::library::{Libraries, LoadRequest, SourceKind};
+use gears_v8::ports::CallbackId;
+
+/// For how long a script of another shard is kept after a stage of it has run here: the next one finds it loaded.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// How many of those are kept at most that no stage runs of: each has memory of its own.
+const IDLE_MAX: usize = 8;
+
+/// Lives as long as a stage of a script runs.
+pub(super) type Running = Arc<()>;
+
+/// A script that was sent to this shard.
+struct Own {
+    executor: Weak<LibraryExecutor>,
+    code: Arc<str>,
+}
+
+/// A script of another shard.
+struct Part {
+    executor: Arc<LibraryExecutor>,
+    stage: CallbackId,
+    used: Instant,
+    running: Running,
+}
+
+impl Part {
+    fn is_running(&self) -> bool {
+        Arc::strong_count(&self.running) > 1
+    }
+}
+
+/// Scripts that run here, and parts of those of other shards. Used by the main thread only.
+#[derive(Default)]
+pub(super) struct Scripts {
+    /// The texts of those that were sent to this shard, by name, as long as they run.
+    own: RefCell<HashMap<String, Own>>,
+    /// Those of other shards, by the users in whose name they run, and their texts.
+    parts: RefCell<HashMap<(String, String), Part>>,
+}
+
+impl Scripts {
+    /// Keeps the text of a script for as long as it runs.
+    pub(super) fn keep(&self, name: &str, code: &str, executor: &Arc<LibraryExecutor>) {
+        let mut own = self.own.borrow_mut();
+        own.retain(|_, one| one.executor.strong_count() > 0);
+        let one = Own {
+            executor: Arc::downgrade(executor),
+            code: code.into(),
+        };
+        own.insert(name.to_owned(), one);
+    }
+
+    /// The text of the script of that name that runs here.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let own = self.own.borrow();
+        let one = own.get(name)?;
+        (one.executor.strong_count() > 0).then(|| one.code.to_string())
+    }
+
+    /// What runs a stage of such a script here.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded.
+    pub(super) fn part(
+        &self,
+        libraries: &Libraries,
+        code: &str,
+        user: &str,
+    ) -> Result<(Arc<LibraryExecutor>, CallbackId, Running), String> {
+        let key = (user.to_owned(), code.to_owned());
+        if let Some(part) = self.parts.borrow_mut().get_mut(&key) {
+            part.used = Instant::now();
+            let running = Arc::clone(&part.running);
+            return Ok((Arc::clone(&part.executor), part.stage, running));
+        }
+        self.make_room();
+        let request = LoadRequest {
+            code,
+            config: None,
+            upgrade: false,
+            user,
+            caller: user,
+            versions: 1,
+            kind: SourceKind::Part,
+            is_check: false,
+            tells_place: false,
+        };
+        let loaded = libraries.load_part(&request);
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let (executor, stage) = loaded.ok_or("the script does not use GearsBuilder here")?;
+        let running = Running::default();
+        let part = Part {
+            executor: Arc::clone(&executor),
+            stage,
+            used: Instant::now(),
+            running: Arc::clone(&running),
+        };
+        self.parts.borrow_mut().insert(key, part);
+        Ok((executor, stage, running))
+    }
+
+    /// Lets go of the one that was used longest ago, where as many as may be are not in use.
+    fn make_room(&self) {
+        let mut parts = self.parts.borrow_mut();
+        let idle = parts.iter().filter(|(_, part)| !part.is_running());
+        let mut idle: Vec<_> = idle.map(|(key, part)| (part.used, key.clone())).collect();
+        idle.sort_unstable();
+        let too_many = (idle.len() + 1).saturating_sub(IDLE_MAX);
+        for (_, key) in idle.into_iter().take(too_many) {
+            parts.remove(&key);
+        }
+    }
+
+    /// A stage of a script is aborted. If nothing else of it runs, it ends with that: the stage may never do so.
+    pub(super) fn end(&self, executor: &Arc<LibraryExecutor>) {
+        let mut parts = self.parts.borrow_mut();
+        parts.retain(|_, part| {
+            let is_it = Arc::ptr_eq(&part.executor, executor);
+            // One is the map's, one the stage's.
+            !is_it || Arc::strong_count(&part.running) > 2
+        });
+        if !parts
+            .values()
+            .any(|part| Arc::ptr_eq(&part.executor, executor))
+        {
+            executor.shut_down(true);
+        }
+    }
+
+    /// Lets go of those that are of no use any more; gives the others.
+    pub(super) fn look_after(&self) -> Vec<Arc<LibraryExecutor>> {
+        let mut parts = self.parts.borrow_mut();
+        if parts.is_empty() {
+            return Vec::new();
+        }
+        parts.retain(|_, part| {
+            if part.is_running() {
+                part.used = Instant::now();
+            }
+            part.used.elapsed() < KEPT
+        });
+        let executors = parts.values().map(|part| Arc::clone(&part.executor));
+        executors.collect()
+    }
+}
