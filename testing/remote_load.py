@@ -73,7 +73,7 @@ def kept(node, client=None):
     found = client.info("redisgears_2_remote_functions") | client.info("redisgears_2_cluster")
     names = (
         *("remote_calls", "remote_calls_bytes", "remote_calls_here", "remote_calls_here_bytes", "remote_results_bytes"),
-        *("remote_messages_waiting", "cluster_receive_bytes"),
+        *("remote_returned_bytes", "remote_messages_waiting", "cluster_receive_bytes"),
     )
     return {name: found[f"redisgears_2_{name}"] for name in names if found[f"redisgears_2_{name}"] != 0}
 

@@ -1,6 +1,7 @@
 """All shards have the same libraries: what is loaded or deleted on one is, on all, or nowhere."""
 
 import itertools
+import json
 import random
 import threading
 import time
@@ -309,3 +310,97 @@ def test_who_has_other_libraries_is_shown_and_told(shards):
     finally:
         third.run("CLIENT", "UNPAUSE")
     has_told(f"node {third.identity} has the same libraries again")
+
+
+# --- calls of one version of a library by another --------------------------------------------------------------------
+
+
+def versioned(number):
+    """A library that says which one it is, here and where a key is."""
+    return (
+        f"redis.register_remote_function('version', async () => {number}, {{ flags: ['no-writes'] }});",
+        function(
+            "ask",
+            "async (client, key, timeout) => { try {"
+            f" return JSON.stringify([{number}, await client.run_on_key(key, {{ name: 'version', timeout: Number(timeout) }})]); }}"
+            " catch (e) { return JSON.stringify({ text: String(e), code: e.code, may_have_run: e.may_have_run, shard: e.shard }); } }",
+        ),
+    )
+
+
+def ask(node, key, timeout=60_000, client=None):
+    """The version of the library there, and the one that it has called; or what is known of an error."""
+    return json.loads(node.call("ask", key, timeout, client=client))
+
+
+def test_a_call_of_a_new_library_is_not_answered_by_the_one_before(shards):
+    first, second, _ = shards.primaries()
+    key = second.key("value")
+    numbers = itertools.count(1)
+    number = next(numbers)
+    shards.change(lambda: first.load(*versioned(number)))
+    shards.wait(lambda: ask(first, key) == [number, number], "there is no way")
+
+    def is_behind():
+        """It comes back with the library from before, and takes none while writes have to wait."""
+        nonlocal number
+        second.kill()
+        number = next(numbers)
+        shards.change(lambda: first.upgrade(*versioned(number)))
+        second.start()
+        second.run("CLIENT", "PAUSE", 600_000, "WRITE")
+        [(*_, version)] = known(second)
+        return version < number
+
+    def says_so():
+        """At first there may be no way."""
+        error = ask(first, key, 200)
+        assert isinstance(error, dict), f"{error[1]} has answered a call of {error[0]}"
+        assert error["may_have_run"] is False
+        return error.get("shard") == second.identity and "has an older version of library 'lib'" in error["text"]
+
+    try:
+        shards.wait(is_behind, "it always has the new one at once")
+        shards.wait(says_so, "the shard does not say so")
+        sent = first.send_call("ask", key, 60_000)
+    finally:
+        second.run("CLIENT", "UNPAUSE")
+    assert json.loads(sent.reply()) == [number, number]
+
+
+def test_while_a_library_is_upgraded_no_call_is_answered_by_code_older_than_its_callers(shards):
+    nodes = shards.primaries()
+    keys = [node.key("value") for node in nodes]
+    shards.change(lambda: nodes[0].load(*versioned(1)))
+    for node in nodes:
+        for key in keys:
+            shards.wait(lambda node=node, key=key: ask(node, key) == [1, 1], "there is no way")
+    is_over = threading.Event()
+    seen = []
+
+    def go_on_asking(node):
+        client = node.connect()
+        for key in itertools.cycle(keys):
+            if is_over.is_set():
+                return
+            try:
+                seen.append(ask(node, key, client=client))
+            except ResponseError as error:
+                # The library was replaced while it waited.
+                seen.append(str(error))
+
+    threads = [threading.Thread(target=go_on_asking, args=(node,)) for node in nodes]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(2, 12):
+            node = nodes[number % 3]
+            shards.change(lambda node=node, number=number: node.upgrade(*versioned(number)))
+            assert [ask(node, key) for key in keys] == [[number, number]] * 3
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    pairs = [one for one in seen if isinstance(one, list)]
+    assert pairs
+    assert [pair for pair in pairs if pair[1] < pair[0]] == []

@@ -39,6 +39,19 @@ LIBRARY = [
         "async (client, key, count) => { const [there, back] = await client.run_on_key(key, { name: 'size', timeout: 60000 }, 'x'.repeat(Number(count)));"
         " return [there, back.length]; }",
     ),
+    "const noted = [];",
+    "redis.register_remote_function('note', async (client, value) => { noted.push(value); });",
+    function("noted", "() => JSON.stringify(noted.map(value => [value[0], value.length]))"),
+    function("occupy", "async (client, gate) => { while (client.block(c => c.call('GET', gate)) === null); }"),
+    # The library is busy until there is a key: what comes for it meanwhile waits.
+    function(
+        "busy",
+        "async (client, key, gate, count, size) => {"
+        " const calls = Array.from({ length: Number(count) }, () => client.run_on_key(key, { name: 'give', timeout: 60000 }, size));"
+        " while (client.block(c => c.call('GET', gate)) === null);"
+        " const ends = await Promise.allSettled(calls);"
+        " return JSON.stringify(ends.map(end => end.status === 'fulfilled' ? end.value.length : known(end.reason))); }",
+    ),
     function(
         "many",
         "async (client, key, count) => { const all = await Promise.all(Array.from({ length: Number(count) }, () =>"
@@ -52,6 +65,11 @@ def kept(node):
     """Calls from there, calls there, and bytes of results there."""
     found = node.client.info("redisgears_2_remote_functions")
     return tuple(found[f"redisgears_2_remote_{name}"] for name in ("calls", "calls_here", "results_bytes"))
+
+
+def function_figures(node, name):
+    """What INFO says of a function."""
+    return node.client.info("redisgears_2_functions")[f"redisgears_2_function_lib_{name}"]
 
 
 def on_key(node, key, name, *args, timeout=LONG):
@@ -130,6 +148,48 @@ def test_what_is_too_large_for_a_message_is_an_error_at_once_and_says_whether_it
     finally:
         for one in (node, other):
             one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
+
+
+def test_small_calls_pass_large_ones_that_wait_for_a_library_that_is_busy(shards):
+    node, other, *_ = shards
+    gate, key = other.key("gate"), other.key("value")
+    other.set_timeout(60_000)
+    with other.setting("redisgears_2.background-timeout", 60_000):
+        occupying = other.send_call("occupy", gate)
+        other.wait(lambda: function_figures(other, "occupy")["calls"] == 1, "it does not begin")
+        sent = []
+        for letter, size in (("a", 50_000), ("b", 50_000), ("c", 1), ("d", 1)):
+            sent.append(node.send_call("on_key", key, "note", LONG, letter * size))
+            node.wait(lambda: kept(other)[1] == len(sent), lambda: kept(other))
+        other.run("SET", gate, 1)
+        for one in (occupying, *sent):
+            one.reply()
+    assert json.loads(other.call("noted")) == [["c", 1], ["d", 1], ["a", 50_000], ["b", 50_000]]
+
+
+def returned(node):
+    """Calls from there, and bytes of results that their callers have not taken."""
+    found = node.client.info("redisgears_2_remote_functions")
+    return found["redisgears_2_remote_calls"], found["redisgears_2_remote_returned_bytes"]
+
+
+def test_results_that_wait_for_a_library_that_is_busy_are_bounded(shards):
+    node, other, *_ = shards
+    gate, size, count = node.key("gate"), 600_000, 4
+    node.set_timeout(60_000)
+    with node.setting("redisgears_2.background-timeout", 60_000), node.setting("redisgears_2.cluster-receive-memory", "1mb"):
+        sent = node.send_call("busy", other.key("value"), gate, count, size)
+        node.wait(lambda: returned(node)[1] >= size, lambda: returned(node))
+        node.wait(lambda: returned(node)[0] == 0, lambda: returned(node))
+        assert returned(node)[1] < 2 * size
+        node.run("SET", gate, 1)
+        ends = json.loads(sent.reply())
+    assert ends.count(size) == 1
+    for error in (end for end in ends if end != size):
+        assert (error["code"], error["may_have_run"], error["shard"]) == ("no_result", True, other.identity)
+        assert "the result of the remote function 'give' is dropped, which has run" in error["text"]
+    assert returned(node) == (0, 0)
+    assert kept(other) == (0, 0, 0)
 
 
 def test_a_function_that_a_limit_ended_has_no_result(shards):

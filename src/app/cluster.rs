@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use crate::cluster::{Cluster, ClusterEvent};
+use crate::remote::RemoteLimits;
 use crate::server::{Context, is_paused, wake_main_thread};
 use gears_core::cluster::Topic;
 
@@ -39,8 +40,11 @@ impl App {
 
     /// Part of every tick; whether calls of remote functions have more to do at once.
     pub(super) fn remote_tick(&self, context: &Context) -> bool {
-        let timeout_ms = self.settings.remote_timeout_ms();
-        self.remote.tick(context, self.cluster(), timeout_ms)
+        let limits = RemoteLimits {
+            timeout_ms: self.settings.remote_timeout_ms(),
+            returned: self.settings.cluster_limits().receiving,
+        };
+        self.remote.tick(context, self.cluster(), limits)
     }
 
     /// Gives an event to whom it concerns.
@@ -55,8 +59,12 @@ impl App {
                 topic: Topic::Calls,
                 bytes,
             } => {
+                let has_heard = |library: &str, stamp| {
+                    self.has_heard_of_library(context, cluster, from, (library, stamp))
+                };
                 let from = (from, process);
-                self.remote.on_message(context, cluster, from, bytes);
+                self.remote
+                    .on_message(context, cluster, from, bytes, has_heard);
             }
             ClusterEvent::Message {
                 from,

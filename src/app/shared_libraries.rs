@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::cluster::libraries::{
     Content, Effect, Entry, Envelope, Ledger, Member, Members, PeerLibraries, Proposal,
-    SharedLibraries,
+    SharedLibraries, Stamp,
 };
 use gears_core::cluster::{NodeId, NodeState, Role, Topic, Topology};
 use gears_core::quoted;
@@ -123,6 +123,32 @@ impl App {
             }
             Err(error) => log::warn!("a message of node {from} about libraries {error}"),
         }
+    }
+
+    /// Another node has called with a library of that stamp: whether this one has it as late. If not, it is fetched
+    /// there, or at the primary of a replica.
+    pub(super) fn has_heard_of_library(
+        &self,
+        context: &Context,
+        cluster: &Cluster,
+        from: NodeId,
+        (name, stamp): (&str, Stamp),
+    ) -> bool {
+        let has = |shared: &mut SharedLibraries| shared.is_up_to(name, stamp);
+        let has = self.libraries.with_shared(has).unwrap_or_default();
+        // What would come while nothing may be written is left out.
+        if has || is_paused() || context.is_loading() {
+            return has;
+        }
+        let topology = cluster.topology();
+        let node = topology.as_ref().and_then(|topology| topology.node(from));
+        let at = node.and_then(|node| node.primary).unwrap_or(from);
+        let now = self.sharing.now();
+        let hear = |shared: &mut SharedLibraries| shared.hear_of(now, at, name, stamp);
+        let has = self.libraries.with_shared(hear);
+        // What was only promised so far is loaded now.
+        self.carry_out_shared(context);
+        has.unwrap_or_default()
     }
 
     /// Has a library be what `content` says, on all shards. The client waits where others have to be

@@ -216,7 +216,7 @@ impl LibraryExecutor {
 
     /// Has a remote function called on a worker.
     pub(crate) fn send_remote(self: &Arc<Self>, call: RemoteTask) {
-        self.change(|queue| queue.push_task(Task::Remote(call)));
+        self.change(|queue| queue.push_remote(call));
     }
 
     /// The same as `send_function` for one of several calls that come at a time: to wake a worker takes longer than

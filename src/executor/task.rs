@@ -6,7 +6,6 @@ use gears_core::delivery::{Batch, Mode, SubscriptionKey};
 use gears_v8::ports::{Arguments, CallbackId, Credentials, Reply};
 
 use super::callbacks::Callback;
-use super::remote_task::RemoteTask;
 use super::trigger_task::{TriggerCall, TriggerEvent};
 
 /// A consumer's callback.
@@ -65,8 +64,8 @@ pub(crate) enum Task {
     TriggerEvent(TriggerCall, TriggerEvent),
     /// A function to begin.
     Function(FunctionCall),
-    /// A remote function to begin.
-    Remote(RemoteTask),
+    /// The next remote function to begin: small calls pass large ones, and nothing else.
+    Remote,
     /// A background part that the engine keeps, and the callback that began it, where that is known.
     Background(Option<Arc<Callback>>),
 }

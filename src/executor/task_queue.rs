@@ -12,6 +12,7 @@ use std::time::Instant;
 use hashbrown::HashSet;
 
 use gears_core::delivery::{EntryId, Event, Mode, SubscriptionKey};
+use gears_core::lanes::Lanes;
 use gears_core::triggers::TriggerKey;
 use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
 
@@ -21,7 +22,7 @@ use super::pending_calls::{CallStart, Done, InFlight, PendingCalls, Stalled};
 use super::prefetch::{
     Dropped, PrefetchQueues, PrefetchedBatches, PrefetchedEntry, PrefetchedRecords, Taken,
 };
-use super::remote_task::RemoteAnswer;
+use super::remote_task::{RemoteAnswer, RemoteTask};
 use super::task::{BatchTask, Responder, Task};
 use super::trigger_task::{TriggerCall, TriggerEvent, TriggerState};
 
@@ -59,6 +60,8 @@ impl StartedEntry {
 pub(crate) struct TaskQueue {
     prefetches: PrefetchQueues,
     tasks: VecDeque<Task>,
+    /// Calls of remote functions, each of which has a place among the tasks.
+    remotes: Lanes<RemoteTask>,
     /// Triggers that are among the tasks.
     triggers: HashSet<TriggerKey>,
     /// Whether the events of triggers are left to other code: they may hold what only that knows.
@@ -79,6 +82,7 @@ impl TaskQueue {
         Self {
             prefetches: PrefetchQueues::default(),
             tasks: VecDeque::new(),
+            remotes: Lanes::default(),
             triggers: HashSet::new(),
             has_left_triggers: false,
             tasks_first: false,
@@ -134,6 +138,17 @@ impl TaskQueue {
         self.tasks.push_back(task);
     }
 
+    /// Adds a call of a remote function. It has a place of its own; which call comes there is decided then.
+    pub(super) fn push_remote(&mut self, call: RemoteTask) {
+        self.remotes.push(call.arguments.len(), call);
+        self.push_task(Task::Remote);
+    }
+
+    /// Takes the call of a remote function whose turn it is.
+    pub(super) fn take_remote(&mut self) -> Option<RemoteTask> {
+        self.remotes.pop()
+    }
+
     /// Adds a trigger to the queue, unless it is there: it is one task, whatever waits for it.
     pub(super) fn push_trigger(&mut self, call: TriggerCall) {
         if !self.has_left_triggers && self.triggers.insert(call.key) {
@@ -181,6 +196,7 @@ impl TaskQueue {
                 call.state.end(trigger_event.since, Some(error.into()));
             }
         }
+        self.remotes = Lanes::default();
         self.triggers.clear();
     }
 

@@ -128,7 +128,12 @@ fn run_task(executor: &LibraryExecutor, run: &mut RunContext<'_>) -> Option<Inst
         }
         Task::Background(callback) => run.run_background(callback.as_ref()),
         Task::Function(call) => run.run_function(call),
-        Task::Remote(call) => run.run_remote(call),
+        Task::Remote => {
+            let call = executor.queue.lock().take_remote();
+            if let Some(call) = call {
+                run.run_remote(call);
+            }
+        }
     }
     Some(Instant::now())
 }

@@ -71,6 +71,7 @@ impl RemoteFunctions {
                     attempt: 0,
                     remaining_ms: 0,
                     library: String::new(),
+                    stamp: None,
                     function: STAGE.to_owned(),
                     user: String::new(),
                     db: 0,

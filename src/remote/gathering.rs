@@ -4,10 +4,27 @@ use std::sync::Arc;
 
 use gears_core::cluster::calls::{CallEnd, Thrown, ThrownKind};
 use gears_v8::ports::{
-    RemoteCall, RemoteError, RemoteErrorCode, RemoteReturn, RemoteReturns, STAGE, ShardOutcome,
+    Held, HeldBytes, RemoteCall, RemoteError, RemoteErrorCode, RemotePlace, RemoteReturn,
+    RemoteReturns, STAGE, ShardOutcome,
 };
 
 use super::Node;
+
+/// What may come back for programs of this node, and has.
+pub(super) struct Room {
+    /// What has.
+    pub(super) held: Arc<HeldBytes>,
+    /// Bytes there may be.
+    pub(super) most: usize,
+}
+
+impl Room {
+    /// Whether there is room for so many bytes. One is always let in: it may be larger than all there is.
+    fn has(&self, bytes: usize) -> bool {
+        let held = self.held.get();
+        held == 0 || held.saturating_add(bytes) <= self.most
+    }
+}
 
 /// What came so far.
 pub(super) struct Gathering {
@@ -15,26 +32,43 @@ pub(super) struct Gathering {
     what: String,
     returns: Arc<RemoteReturns>,
     of_all_shards: bool,
+    /// Records of an execution have a bound of their own.
+    is_stage: bool,
     outcomes: Vec<ShardOutcome>,
     missing: usize,
+    held: Held,
 }
 
 impl Gathering {
     /// Of a call that became so many.
-    pub(super) fn new(call: &RemoteCall, of_all_shards: bool, count: usize) -> Self {
+    pub(super) fn new(
+        call: &RemoteCall,
+        of_all_shards: bool,
+        count: usize,
+        held: &Arc<HeldBytes>,
+    ) -> Self {
         Self {
             number: call.number,
             what: what(&call.function),
             returns: Arc::clone(&call.returns),
             of_all_shards,
+            is_stage: matches!(call.place, RemotePlace::Shard { .. }),
             outcomes: Vec::with_capacity(count),
             missing: count,
+            held: Held::of(held),
         }
     }
 
-    /// One of them ended; whether that was the last.
-    pub(super) fn add(&mut self, end: CallEnd<Node>) -> bool {
-        let outcome = outcome(&self.what, end);
+    /// One of them ended; whether that was the last. What there is no room for is dropped: its function has run, and
+    /// has no result.
+    pub(super) fn add(&mut self, end: CallEnd<Node>, room: &Room) -> bool {
+        let mut outcome = outcome(&self.what, end);
+        let bytes = outcome.bytes();
+        if bytes == 0 || self.is_stage || room.has(bytes) {
+            self.held.add(bytes);
+        } else {
+            outcome.outcome = Err(no_room(&self.what));
+        }
         self.outcomes.push(outcome);
         self.missing = self.missing.saturating_sub(1);
         self.missing == 0
@@ -46,6 +80,7 @@ impl Gathering {
             number: self.number,
             outcomes: self.outcomes,
             of_all_shards: self.of_all_shards,
+            held: Some(self.held),
         });
     }
 }
@@ -73,6 +108,7 @@ pub(super) fn give_table(call: &RemoteCall, table: Result<Vec<u8>, String>) {
             outcome,
         }],
         of_all_shards: false,
+        held: None,
     });
 }
 
@@ -90,7 +126,21 @@ pub(super) fn refuse(call: &RemoteCall, text: String) {
         }],
         // Also where it was to run on all shards: there is none of which something came.
         of_all_shards: false,
+        held: None,
     });
+}
+
+/// What came of a call that has ended, and whose result is dropped.
+fn no_room(what: &str) -> RemoteError {
+    let text = format!(
+        "ERR the result of {what} is dropped, which has run: results that wait for their callers' libraries take too much memory"
+    );
+    RemoteError {
+        text,
+        code: Some(RemoteErrorCode::NoResult),
+        may_have_run: true,
+        ..RemoteError::default()
+    }
 }
 
 fn outcome(what: &str, end: CallEnd<Node>) -> ShardOutcome {
@@ -151,5 +201,95 @@ fn of_thrown(thrown: Thrown) -> RemoteError {
         may_have_run: thrown.kind != ThrownKind::NotRun,
         stack: thrown.stack,
         thrown: thrown.value.map(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gears_v8::ports::{Credentials, Database, Flags};
+
+    use super::*;
+
+    fn call(function: &str, place: RemotePlace) -> RemoteCall {
+        RemoteCall {
+            number: 1,
+            library: "lib".into(),
+            function: function.into(),
+            place,
+            credentials: Credentials {
+                user: "anna".into(),
+                db: Database::Number(0),
+                flags: Flags::default(),
+            },
+            arguments: Vec::new(),
+            timeout_ms: None,
+            returns: Arc::default(),
+        }
+    }
+
+    fn done(bytes: usize) -> CallEnd<Node> {
+        let on = Node::nobody();
+        let result = vec![0; bytes];
+        CallEnd::Done { on, result }
+    }
+
+    /// Which results are there, of calls that have ended.
+    fn there(returns: &RemoteReturns) -> Vec<Option<usize>> {
+        let came = returns.take(100);
+        let outcomes = came.iter().flat_map(|one| &one.outcomes);
+        let sizes = outcomes.map(|one| match &one.outcome {
+            Ok(result) => Some(result.len()),
+            Err(error) => {
+                assert_eq!(error.code, Some(RemoteErrorCode::NoResult));
+                assert!(error.may_have_run && error.text.contains("function 'f' is dropped"));
+                None
+            }
+        });
+        sizes.collect()
+    }
+
+    #[test]
+    fn results_beyond_the_bound_are_dropped_until_others_are_taken_and_one_is_always_let_in() {
+        let held = Arc::default();
+        let room = Room {
+            held: Arc::clone(&held),
+            most: 10,
+        };
+        let call = call("f", RemotePlace::AllShards);
+        let gather = |ends: &[usize]| {
+            let mut gathering = Gathering::new(&call, true, ends.len(), &held);
+            let last = ends.iter().map(|bytes| gathering.add(done(*bytes), &room));
+            assert_eq!(last.last(), Some(true));
+            gathering.send();
+        };
+        gather(&[11, 1, 0]);
+        gather(&[5]);
+        assert_eq!(held.get(), 11);
+        assert_eq!(there(&call.returns), [Some(11), None, Some(0), None]);
+        assert_eq!(held.get(), 0);
+        gather(&[4, 6, 1]);
+        assert_eq!(there(&call.returns), [Some(4), Some(6), None]);
+        gather(&[7]);
+        drop(call);
+        assert_eq!(held.get(), 0, "a program is gone");
+    }
+
+    #[test]
+    fn records_of_an_execution_have_another_bound() {
+        let held = Arc::default();
+        let room = Room {
+            held: Arc::clone(&held),
+            most: 10,
+        };
+        let place = RemotePlace::Shard {
+            shard: String::new(),
+            execution: String::new(),
+        };
+        let call = call(STAGE, place);
+        let mut gathering = Gathering::new(&call, true, 2, &held);
+        gathering.add(done(11), &room);
+        gathering.add(done(11), &room);
+        gathering.send();
+        assert_eq!(there(&call.returns), [Some(11), Some(11)]);
     }
 }

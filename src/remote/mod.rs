@@ -39,13 +39,14 @@ use gears_core::cluster::calls::{
     Bounds, CallEnd, Destination, Ended, Figures, Incoming, Message, NotAccepted, Outgoing,
     Request, Thrown, ThrownKind, Times, Unsent,
 };
+use gears_core::cluster::libraries::Stamp;
 use gears_core::cluster::{
     GoneReason, NodeId, NodeState, NotSent, ProcessId, Ticket, Topic, Topology,
 };
-use gears_v8::ports::{RemoteCall, RemotePlace};
+use gears_v8::ports::{HeldBytes, RemoteCall, RemotePlace};
 
 use self::aborting::Stage;
-use self::gathering::Gathering;
+use self::gathering::{Gathering, Room};
 use self::scripts::Scripts;
 use self::way::Place;
 use crate::cluster::{Cluster, ClusterEvent};
@@ -91,6 +92,8 @@ pub(crate) struct RemoteFunctions {
     state: RefCell<State>,
     scripts: Scripts,
     executions: Arc<ExecutionLog>,
+    /// What has come for scripts of this node.
+    returned: Arc<HeldBytes>,
     began: Instant,
     /// When a timer wakes the event loop, in milliseconds since `began`.
     wakes_at: Cell<Option<u64>>,
@@ -106,6 +109,17 @@ pub(crate) struct RemoteFigures {
     pub(crate) here: Figures,
     /// Messages that wait for room in a node's queue.
     pub(crate) unsent: usize,
+    /// Bytes of results that have come for scripts of this node, and that those have not taken.
+    pub(crate) returned: usize,
+}
+
+/// What calls have that say nothing of it, and how much there may be of what comes back.
+#[derive(Clone, Copy)]
+pub(crate) struct RemoteLimits {
+    /// Milliseconds.
+    pub(crate) timeout_ms: u64,
+    /// Bytes of results that wait for the libraries of their callers.
+    pub(crate) returned: usize,
 }
 
 struct State {
@@ -156,6 +170,7 @@ impl RemoteFunctions {
             }),
             scripts: Scripts::default(),
             executions,
+            returned: Arc::default(),
             began: Instant::now(),
             wakes_at: Cell::default(),
         }
@@ -175,13 +190,12 @@ impl RemoteFunctions {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Part of every tick; whether there is more to do at once. Calls have so many milliseconds where
-    /// their callers do not say.
+    /// Part of every tick; whether there is more to do at once.
     pub(crate) fn tick(
         &self,
         context: &Context,
         cluster: Option<&Cluster>,
-        timeout_ms: u64,
+        limits: RemoteLimits,
     ) -> bool {
         let mut state = self.state.borrow_mut();
         self.tell_of_aborted(&mut state, cluster);
@@ -212,17 +226,21 @@ impl RemoteFunctions {
         }
         let mut more = true;
         while more && Instant::now() < end {
-            more = self.turn(&mut state, &place, timeout_ms);
+            more = self.turn(&mut state, &place, limits);
         }
         self.set_timer(&state, context);
         more
     }
 
     /// Does one thing of each kind; false where there is nothing to do.
-    fn turn(&self, state: &mut State, place: &Place<'_>, timeout_ms: u64) -> bool {
+    fn turn(&self, state: &mut State, place: &Place<'_>, limits: RemoteLimits) -> bool {
         let mut did = false;
+        let room = Room {
+            held: Arc::clone(&self.returned),
+            most: limits.returned,
+        };
         if let Some(call) = self.desk.take_call() {
-            self.begin(state, place, call, timeout_ms);
+            self.begin(state, place, call, &room, limits.timeout_ms);
             did = true;
         }
         let now_ms = self.now_ms();
@@ -241,8 +259,10 @@ impl RemoteFunctions {
         }
         if let Some(message) = state.own.pop_front() {
             let from = (self.me.get(), THIS_PROCESS);
-            let message = Arc::unwrap_or_clone(message);
-            self.receive(state, place.context, place.cluster, from, message);
+            // It has the library as its caller knows it: that one is here, too.
+            if let Some(message) = decoded(from.0, Arc::unwrap_or_clone(message)) {
+                self.receive(state, place.context, place.cluster, from, (message, true));
+            }
             did = true;
         }
         if let Some((key, end)) = self.desk.take_end() {
@@ -251,7 +271,7 @@ impl RemoteFunctions {
         }
         for (id, end) in state.outgoing.take_ended() {
             state.tickets.remove(&id);
-            gather(state, id, end);
+            gather(state, id, end, &room);
             did = true;
         }
         state.incoming.sweep(now_ms);
@@ -282,16 +302,29 @@ impl RemoteFunctions {
         self.post(state, cluster, to, message.encode());
     }
 
-    /// A message came of another node.
+    /// A message came of another node. `has_heard` is told of a library of which that node has one with that stamp, and
+    /// gives whether this one has it as late.
     pub(crate) fn on_message(
         &self,
         context: &Context,
         cluster: &Cluster,
         from: (Node, Process),
         bytes: Vec<u8>,
+        has_heard: impl FnOnce(&str, Stamp) -> bool,
     ) {
+        let Some(message) = decoded(from.0, bytes) else {
+            return;
+        };
+        // Nothing of this is borrowed meanwhile: another library may be loaded.
+        let is_up_to_date = match &message {
+            Message::Request(request) => request
+                .stamp
+                .is_none_or(|stamp| has_heard(&request.library, stamp)),
+            _ => true,
+        };
         let mut state = self.state.borrow_mut();
-        self.receive(&mut state, context, Some(cluster), from, bytes);
+        let message = (message, is_up_to_date);
+        self.receive(&mut state, context, Some(cluster), from, message);
     }
 
     /// Something happened to another node.
@@ -398,13 +431,21 @@ impl RemoteFunctions {
             arguments: state.outgoing.bytes(),
             here: state.incoming.figures(),
             unsent: state.unsent.len(),
+            returned: self.returned.get(),
         }
     }
 
     // --- calls that scripts make here -------------------------------------------------------------
 
     /// Makes of a script's call one for each shard where it is to run.
-    fn begin(&self, state: &mut State, place: &Place<'_>, call: RemoteCall, timeout_ms: u64) {
+    fn begin(
+        &self,
+        state: &mut State,
+        place: &Place<'_>,
+        call: RemoteCall,
+        room: &Room,
+        timeout_ms: u64,
+    ) {
         let (library, function) = (&call.library, &call.function);
         let is_stage = matches!(call.place, RemotePlace::Shard { .. });
         let is_known = is_stage
@@ -452,11 +493,17 @@ impl RemoteFunctions {
         let of_all_shards = call.place == RemotePlace::AllShards;
         state.last_gathering += 1;
         let number = state.last_gathering;
-        let gathering = Gathering::new(&call, of_all_shards, destinations.len());
+        let gathering = Gathering::new(&call, of_all_shards, destinations.len(), &self.returned);
         state.gatherings.insert(number, gathering);
         let script = is_stage.then(|| self.scripts.text(&call.library)).flatten();
+        // The callee has to have the library as it is here, or later: not before what it is called by.
+        let stamp = match &script {
+            None => self.libraries.stamp(&call.library),
+            Some(_) => None,
+        };
         let request = Request {
             script,
+            stamp,
             ..request(call)
         };
         let times = Times {
@@ -488,7 +535,7 @@ impl RemoteFunctions {
                         }
                     };
                     let why = why.to_owned();
-                    gather_in(state, number, CallEnd::NotSent { on, why });
+                    gather_in(state, number, CallEnd::NotSent { on, why }, room);
                 }
             }
         }
@@ -517,18 +564,12 @@ impl RemoteFunctions {
         context: &Context,
         cluster: Option<&Cluster>,
         (node, process): (Node, Process),
-        bytes: Vec<u8>,
+        (message, is_up_to_date): (Message, bool),
     ) {
-        let message = match Message::decode(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                log::warn!("a message of shard {node} about a remote call is left out: {error}");
-                return;
-            }
-        };
         let now_ms = self.now_ms();
         match message {
             Message::Request(request) => {
+                let request = (request, is_up_to_date);
                 self.serve(state, context, cluster, (node, process), request);
             }
             Message::Accepted { id, attempt } => {
@@ -552,12 +593,22 @@ impl RemoteFunctions {
     }
 }
 
+/// What a node has sent.
+fn decoded(from: Node, bytes: Vec<u8>) -> Option<Message> {
+    Message::decode(bytes)
+        .inspect_err(|error| {
+            log::warn!("a message of shard {from} about a remote call is left out: {error}");
+        })
+        .ok()
+}
+
 fn request(call: RemoteCall) -> Request {
     Request {
         id: 0,
         attempt: 0,
         remaining_ms: 0,
         library: call.library,
+        stamp: None,
         function: call.function,
         user: call.credentials.user.to_string(),
         db: call.credentials.db.packed(),
@@ -579,17 +630,17 @@ fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
 }
 
 /// A call ended.
-fn gather(state: &mut State, id: u64, end: CallEnd<Node>) {
+fn gather(state: &mut State, id: u64, end: CallEnd<Node>, room: &Room) {
     if let Some(number) = state.calls.remove(&id) {
-        gather_in(state, number, end);
+        gather_in(state, number, end, room);
     }
 }
 
-fn gather_in(state: &mut State, number: u64, end: CallEnd<Node>) {
+fn gather_in(state: &mut State, number: u64, end: CallEnd<Node>, room: &Room) {
     let Some(gathering) = state.gatherings.get_mut(&number) else {
         return;
     };
-    if gathering.add(end)
+    if gathering.add(end, room)
         && let Some(complete) = state.gatherings.remove(&number)
     {
         complete.send();

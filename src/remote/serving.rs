@@ -17,14 +17,15 @@ use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
 use crate::server::{Context, is_enabled};
 
 impl RemoteFunctions {
-    /// Begins with a call of a node, or tells again what became of it.
+    /// Begins with a call of a node, or tells again what became of it. Where the library is older here than where
+    /// the call comes from, it comes again: by then that is fetched.
     pub(super) fn serve(
         &self,
         state: &mut State,
         context: &Context,
         cluster: Option<&Cluster>,
         (node, process): (Node, Process),
-        request: Request,
+        (request, is_up_to_date): (Request, bool),
     ) {
         let (id, attempt) = (request.id, request.attempt);
         let key = (node, process, id);
@@ -49,7 +50,7 @@ impl RemoteFunctions {
                 let message = refused(Refusal::ForNow, why.to_owned());
                 self.tell(state, cluster, node, &message);
             }
-            Verdict::Run => match self.admit(context, &request) {
+            Verdict::Run => match self.admit(context, &request, is_up_to_date) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
                     self.tell(state, cluster, node, &refused(refusal, text));
@@ -86,7 +87,12 @@ impl RemoteFunctions {
     }
 
     /// What a request asks for, if it may run here and now.
-    fn admit(&self, context: &Context, request: &Request) -> Result<Admitted, (Refusal, String)> {
+    fn admit(
+        &self,
+        context: &Context,
+        request: &Request,
+        is_up_to_date: bool,
+    ) -> Result<Admitted, (Refusal, String)> {
         let for_now = |text: &str| Err((Refusal::ForNow, text.to_owned()));
         let is_stage = request.function == STAGE;
         if request
@@ -102,6 +108,14 @@ impl RemoteFunctions {
             return Err((Refusal::ForGood, text));
         }
         let admitted = self.find(request)?;
+        // Also what it says of its flags may be another thing by then.
+        if !is_up_to_date {
+            let text = format!(
+                "the shard has an older version of library '{}' than its caller, and fetches it",
+                request.library
+            );
+            return for_now(&text);
+        }
         let flags = admitted.flags;
         if !flags.contains(Flags::NO_WRITES) {
             let server = context.state();

@@ -18,6 +18,7 @@ pub(super) fn of_remote_functions(registry: &Registry, all: &RemoteFigures) -> V
         number("remote_calls_known", here.known),
         number("remote_results_bytes", here.results),
         number("remote_messages_waiting", all.unsent),
+        number("remote_returned_bytes", all.returned),
     ];
     for (library, one) in registry {
         for name in one.remote_functions.keys() {

@@ -48,6 +48,8 @@ enum Action {
     Delete(usize, usize),
     /// A script of a client stays.
     Say(usize, usize),
+    /// A script of one machine calls a function on another: the stamp of its library goes along.
+    Call(usize, usize, usize),
     /// Some messages arrive in the order in which they were sent.
     Deliver(usize),
     /// One arrives, whichever.
@@ -84,6 +86,7 @@ fn carry_out(world: &mut World, action: &Action) {
         Action::Load(at, name, refusing) => world.load(at, name, refusing),
         Action::Delete(at, name) => world.delete(at, name),
         Action::Say(at, name) => world.say(at, name),
+        Action::Call(from, to, name) => world.call(from, to, name),
         Action::Deliver(count) => world.deliver(count),
         Action::DeliverAny(which) => world.deliver_any(which),
         Action::Drop(which) => world.drop_message(which),
@@ -115,6 +118,7 @@ fn action(upheaval: u32, names: usize) -> impl Strategy<Value = Action> {
         14 => (at(), name(), refusing).prop_map(|(at, name, refusing)| Action::Load(at, name, refusing)),
         14 => (at(), name()).prop_map(|(at, name)| Action::Delete(at, name)),
         1 => (at(), name()).prop_map(|(at, name)| Action::Say(at, name)),
+        6 => (at(), at(), name()).prop_map(|(from, to, name)| Action::Call(from, to, name)),
         40 => (1usize..20).prop_map(Action::Deliver),
         30 => which().prop_map(Action::DeliverAny),
         3 => which().prop_map(Action::Drop),

@@ -199,6 +199,30 @@ impl World {
         self.carry_out(at);
     }
 
+    pub(super) fn call(&mut self, from: usize, to: usize, number: usize) {
+        let (from, to) = (self.pick(from), self.pick(to));
+        let (caller, callee) = (&self.shards[from], &self.shards[to]);
+        let is_near = caller.side == callee.side || !self.is_cut;
+        if from == to || caller.cluster != callee.cluster || !is_near {
+            return;
+        }
+        let (id, name) = (caller.id, name(number));
+        let map = caller.primary.as_ref().map(SharedLibraries::map);
+        let known = map.and_then(|map| map.get(&name));
+        let Some(stamp) = known.map(|known| known.stamp) else {
+            return;
+        };
+        let now = self.now;
+        let Some(callee) = &mut self.shards[to].primary else {
+            return;
+        };
+        let may_run = callee.hear_of(now, id, &name, stamp);
+        let has = callee.map().get(&name).map(|known| known.stamp);
+        assert!(!may_run || has >= Some(stamp) || callee.map().floor() >= stamp.counter);
+        assert!(may_run || has < Some(stamp));
+        self.carry_out(to);
+    }
+
     // The wire.
 
     fn position(&self, id: NodeId) -> Option<(usize, bool)> {

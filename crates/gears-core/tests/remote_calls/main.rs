@@ -2,7 +2,7 @@
 //! between nodes that are stopped, start anew, fail, and give their keys to others.
 //!
 //! What has to hold: a call ends once, in its time, while its caller lives. It runs once at most,
-//! wherever that is; not at all where its end says so. A result is that of the call which gets it. In
+//! wherever that is, in a library no older than its caller's; not at all where its end says so. A result is that of the call which gets it. In
 //! the end nothing is kept of any call: no memory, no number, no message.
 //!
 //! ```text
@@ -56,9 +56,47 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (node(), any::<bool>()).prop_map(|(node, is)| Step::Stop(node, is)),
         1 => (node(), any::<bool>()).prop_map(|(node, is)| Step::Fail(node, is)),
         2 => (node(), node()).prop_map(|(place, to)| Step::Move(place, to)),
+        2 => node().prop_map(Step::Upgrade),
         2 => node().prop_map(Step::Learn),
         2 => (node(), any::<bool>(), any::<bool>()).prop_map(|(node, refuses, for_good)| Step::Refuse { node, refuses, for_good }),
     ]
+}
+
+#[test]
+fn a_call_waits_for_the_library_of_its_caller_which_the_shard_fetches() {
+    let mut world = World::new();
+    world.connect_all();
+    let begin = Step::Begin {
+        from: 0,
+        place: 1,
+        by_key: true,
+        timeout_ms: 5000,
+        size: Size::Small,
+    };
+    for step in [Step::Tick(0), Step::Upgrade(0), begin, Step::Tick(0)] {
+        world.apply(step);
+    }
+    // The call overtakes what is said of the library.
+    world.carry(0, 1, |count| count - 1);
+    world.apply(Step::Tick(1));
+    world.start(1, |_| 0);
+    assert_eq!(world.runs(0), 0, "it has run in an older library");
+    // It is refused for now, and the library is asked for: that comes, and then the call again.
+    for _ in 0..20 {
+        for (from, to) in [(1, 0), (0, 1)] {
+            for _ in 0..5 {
+                world.carry(from, to, |_| 0);
+            }
+        }
+        for step in [Step::Wait(10), Step::Tick(0), Step::Tick(1)] {
+            world.apply(step);
+        }
+    }
+    world.start(1, |_| 0);
+    world.end(1, |_| 0, Ending::Result(Size::Small));
+    assert_eq!(world.runs(0), 1);
+    world.heal();
+    world.check();
 }
 
 proptest! {

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use gears_core::cluster::Ticket;
 use gears_core::cluster::calls::{
     Bounds, CallEnd, Destination, Ended, Incoming, IncomingKey, Message, Outgoing, Refusal,
     Request, Thrown, ThrownKind, Times, Unsent, Verdict, Wire,
 };
+use gears_core::cluster::libraries::{
+    Body, Content, Effect, Envelope, Limits, Member, Members, SharedLibraries, Stamp,
+};
+use gears_core::cluster::{NodeId, Ticket};
 
 pub(crate) type Node = usize;
 pub(crate) type Process = u64;
@@ -23,6 +26,32 @@ pub(crate) const BOUNDS: Bounds = Bounds {
 /// Bytes that wait for a node, and of one message.
 pub(crate) const QUEUE_MAX: usize = 1500;
 pub(crate) const MESSAGE_MAX: usize = 1300;
+
+/// What messages about libraries begin with; no message about calls does.
+const OF_LIBRARIES: u8 = 0xff;
+/// The library of all functions.
+const LIBRARY: &str = "l";
+
+fn id_of(node: Node) -> NodeId {
+    NodeId::parse(format!("{node:040x}").as_bytes()).expect("it is an ID")
+}
+
+fn node_of(id: NodeId) -> Node {
+    Node::from_str_radix(id.as_str(), 16).expect("it is a number")
+}
+
+/// A text of the library.
+fn body(number: u64) -> Body {
+    Body {
+        code: number.to_string(),
+        config: None,
+        owner: String::new(),
+        unregistered: Vec::new(),
+        version: number,
+        loaded_ms: 0,
+        loaded_by: String::new(),
+    }
+}
 
 /// What comes to a node.
 pub(crate) enum Event {
@@ -143,6 +172,8 @@ pub(crate) struct Running {
     pub(crate) call: u64,
     pub(crate) until_ms: u64,
     pub(crate) has_begun: bool,
+    /// Of the library that it runs in.
+    pub(crate) stamp: Option<Stamp>,
 }
 
 /// A node's process.
@@ -161,11 +192,45 @@ pub(crate) struct Server {
     pub(crate) refuses: Option<Refusal>,
     /// The places that it has itself.
     pub(crate) owns: Vec<bool>,
+    pub(crate) libraries: SharedLibraries,
+    /// That of the library which is loaded.
+    pub(crate) loaded: Option<Stamp>,
 }
 
 impl Server {
-    pub(crate) fn new(me: Node, process: Process, owners: Vec<Node>) -> Self {
+    /// A process; `before` is the one whose libraries it finds on its disk.
+    pub(crate) fn new(
+        me: Node,
+        process: Process,
+        owners: Vec<Node>,
+        before: Option<&Self>,
+    ) -> Self {
+        let ledger = before.map(|before| before.libraries.ledger());
+        let known = before.and_then(|before| before.libraries.map().get(LIBRARY));
+        let live = known.and_then(|known| match &known.content {
+            Content::Live(body) => Some((LIBRARY.to_owned(), Body::clone(body))),
+            Content::Deleted | Content::Kept => None,
+        });
+        let ledger = ledger.unwrap_or_default();
+        let limits = Limits::default();
+        let mut libraries = SharedLibraries::new(id_of(me), process, limits, &ledger, live);
+        let others = (0..owners.len()).filter(|other| *other != me);
+        let members = Members {
+            is_primary: true,
+            has_slots: true,
+            others: others
+                .map(|other| Member {
+                    id: id_of(other),
+                    has_slots: true,
+                    is_failed: false,
+                })
+                .collect(),
+        };
+        libraries.set_members(0, members);
+        let loaded = libraries.map().get(LIBRARY).map(|known| known.stamp);
         Self {
+            libraries,
+            loaded,
             process,
             // Another one in each process, as random numbers are.
             outgoing: Outgoing::new(process << 32, ARGUMENTS_MAX),
@@ -204,7 +269,8 @@ impl Server {
             id: 0,
             attempt: 0,
             remaining_ms: 0,
-            library: "l".into(),
+            library: LIBRARY.into(),
+            stamp: self.libraries.map().get(LIBRARY).map(|known| known.stamp),
             function: "f".into(),
             user: "u".into(),
             db: 0,
@@ -233,6 +299,8 @@ impl Server {
         while let Some(event) = self.events.pop_front() {
             self.on_event(event);
         }
+        self.libraries.tick(now_ms);
+        self.carry_out();
         let way = &mut self.way;
         self.unsent.flush(|to, message| {
             let room = way.room(*to, message.len());
@@ -310,8 +378,39 @@ impl Server {
         }
     }
 
+    /// The library is another one from now on, as this node says.
+    pub(crate) fn upgrade(&mut self, number: u64) {
+        let content = Content::Live(Arc::new(body(number)));
+        self.libraries.say(LIBRARY, content);
+        self.carry_out();
+    }
+
+    /// Carries out what was decided about libraries.
+    fn carry_out(&mut self) {
+        for effect in self.libraries.take_effects() {
+            match effect {
+                Effect::Send { to, envelope } => {
+                    let message = [&[OF_LIBRARIES], &envelope.encode()[..]].concat();
+                    let to = node_of(to);
+                    if self.way.room(to, message.len()) == Room::Is {
+                        self.way.put(to, Arc::new(message));
+                    }
+                }
+                Effect::Adopt { entry, .. } => self.loaded = Some(entry.stamp),
+                Effect::Forget { .. } => self.loaded = None,
+                _ => {}
+            }
+        }
+        assert_eq!(self.libraries.take_effects(), []);
+    }
+
     fn receive(&mut self, (node, process): (Node, Process), bytes: &[u8]) {
         let now_ms = self.way.now_ms;
+        if let [OF_LIBRARIES, envelope @ ..] = bytes {
+            let envelope = Envelope::decode(envelope).expect("nothing damages it");
+            self.libraries.receive(now_ms, id_of(node), envelope);
+            return self.carry_out();
+        }
         match Message::decode(bytes.to_vec()).expect("nothing damages it") {
             Message::Request(request) => self.serve((node, process), &request),
             Message::Accepted { id, attempt } => {
@@ -335,6 +434,15 @@ impl Server {
     }
 
     fn serve(&mut self, (node, process): (Node, Process), request: &Request) {
+        let stamp = request.stamp.filter(|_| node != self.way.me);
+        let is_up_to_date = stamp.is_none_or(|stamp| {
+            let now_ms = self.way.now_ms;
+            let has = self
+                .libraries
+                .hear_of(now_ms, id_of(node), &request.library, stamp);
+            self.carry_out();
+            has
+        });
         let (id, attempt) = (request.id, request.attempt);
         let key = (node, process, id);
         let refused = |refusal| Message::Refused {
@@ -355,7 +463,8 @@ impl Server {
             Verdict::Run => {
                 let place = request.key.as_ref().map(|key| usize::from(key[0]));
                 let is_elsewhere = place.is_some_and(|place| !self.owns[place]);
-                let refusal = is_elsewhere.then_some(Refusal::ForNow).or(self.refuses);
+                let is_for_now = is_elsewhere || !is_up_to_date;
+                let refusal = is_for_now.then_some(Refusal::ForNow).or(self.refuses);
                 if let Some(refusal) = refusal {
                     self.incoming.refuse(&key);
                     return self.tell(node, &refused(refusal));
@@ -366,6 +475,7 @@ impl Server {
                     call,
                     until_ms: self.way.now_ms + remaining_ms,
                     has_begun: false,
+                    stamp: self.loaded,
                 });
                 self.tell(node, &Message::Accepted { id, attempt });
             }

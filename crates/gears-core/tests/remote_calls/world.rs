@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gears_core::cluster::calls::{CallEnd, Ended, Figures, Refusal, Thrown};
+use gears_core::cluster::libraries::Stamp;
 use proptest::prelude::prop;
 
 use super::node::{ARGUMENTS_MAX, BOUNDS, Event, Link, MESSAGE_MAX, Node, Process, Server};
@@ -77,6 +78,8 @@ pub(crate) enum Step {
     Move(usize, Node),
     /// A node learns where all places are.
     Learn(Node),
+    /// A node has another library from now on, and the others after it.
+    Upgrade(Node),
     /// A node refuses what comes, or not any more.
     Refuse {
         node: Node,
@@ -89,6 +92,8 @@ pub(crate) enum Step {
 struct Call {
     from: (Node, Process),
     until_ms: u64,
+    /// Of the library that it was made in.
+    stamp: Option<Stamp>,
     end: Option<CallEnd<Node>>,
     runs: usize,
 }
@@ -105,13 +110,14 @@ pub(crate) struct World {
     limbo: BTreeMap<(Node, Node), VecDeque<Late>>,
     calls: Vec<Call>,
     last_process: Process,
+    last_library: u64,
     now_ms: u64,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let owners: Vec<_> = (0..NODES).collect();
-        let server = |me: Node| Server::new(me, me as Process + 1, owners.clone());
+        let server = |me: Node| Server::new(me, me as Process + 1, owners.clone(), None);
         Self {
             servers: (0..NODES).map(server).collect(),
             is_stopped: [false; NODES],
@@ -120,6 +126,7 @@ impl World {
             limbo: BTreeMap::new(),
             calls: Vec::new(),
             last_process: NODES as Process,
+            last_library: 0,
             now_ms: 0,
         }
     }
@@ -136,8 +143,8 @@ impl World {
             } => self.begin(from, (place, by_key), timeout_ms, size),
             Step::Tick(node) => self.tick(node),
             Step::Carry(from, to, which) => self.carry(from, to, |count| which.index(count)),
-            Step::Start(node, which) => self.start(node, which),
-            Step::End(node, which, ending) => self.end(node, which, ending),
+            Step::Start(node, which) => self.start(node, |count| which.index(count)),
+            Step::End(node, which, ending) => self.end(node, |count| which.index(count), ending),
             Step::Break(from, to, cut) => self.cut(from, to, cut, false),
             Step::Connect(from, to) => self.connect(from, to),
             Step::Restart(node) => self.restart(node),
@@ -149,6 +156,10 @@ impl World {
                     // Both know it themselves at once.
                     server.owns[place] = node == to;
                 }
+            }
+            Step::Upgrade(node) => {
+                self.last_library += 1;
+                self.servers[node].upgrade(self.last_library);
             }
             Step::Learn(node) => self.servers[node].way.owners.clone_from(&self.owners),
             Step::Refuse {
@@ -208,6 +219,7 @@ impl World {
             self.calls.push(Call {
                 from: (from, server.process),
                 until_ms: self.now_ms + timeout_ms,
+                stamp: server.loaded,
                 end: None,
                 runs: 0,
             });
@@ -256,7 +268,7 @@ impl World {
         assert!(here.results <= BOUNDS.results + MESSAGE_MAX, "{here:?}");
     }
 
-    fn carry(&mut self, from: Node, to: Node, which: impl Fn(usize) -> usize) {
+    pub(crate) fn carry(&mut self, from: Node, to: Node, which: impl Fn(usize) -> usize) {
         let now_ms = self.now_ms;
         let sender = self.servers[from].process;
         let Some(link) = self.servers[from].way.links.get_mut(&to) else {
@@ -273,7 +285,7 @@ impl World {
         self.servers[to].events.push_back(event);
     }
 
-    fn start(&mut self, node: Node, which: prop::sample::Index) {
+    pub(crate) fn start(&mut self, node: Node, which: impl Fn(usize) -> usize) {
         let now_ms = self.now_ms;
         let server = &mut self.servers[node];
         let waiting: Vec<_> = (0..server.running.len())
@@ -282,7 +294,7 @@ impl World {
         if waiting.is_empty() || self.is_stopped[node] {
             return;
         }
-        let at = waiting[which.index(waiting.len())];
+        let at = waiting[which(waiting.len())];
         if server.running[at].until_ms <= now_ms {
             let late = server.running.remove(at);
             return server.late(late.key);
@@ -293,6 +305,7 @@ impl World {
         let call = &mut self.calls[usize::try_from(number).unwrap()];
         call.runs += 1;
         assert_eq!(call.runs, 1, "{number} runs twice");
+        assert!(one.stamp >= call.stamp, "{number} runs in an older library");
         let has_not_run = matches!(call.end, Some(CallEnd::NotSent { .. }));
         assert!(
             !has_not_run,
@@ -300,7 +313,7 @@ impl World {
         );
     }
 
-    fn end(&mut self, node: Node, which: prop::sample::Index, ending: Ending) {
+    pub(crate) fn end(&mut self, node: Node, which: impl Fn(usize) -> usize, ending: Ending) {
         let server = &mut self.servers[node];
         let begun: Vec<_> = (0..server.running.len())
             .filter(|at| server.running[*at].has_begun)
@@ -308,7 +321,7 @@ impl World {
         if begun.is_empty() || self.is_stopped[node] {
             return;
         }
-        let one = server.running.remove(begun[which.index(begun.len())]);
+        let one = server.running.remove(begun[which(begun.len())]);
         let ended = match ending {
             Ending::Result(size) => {
                 let mut result = vec![0; size.bytes()];
@@ -392,7 +405,12 @@ impl World {
             self.cut(other, node, cut, false);
         }
         self.last_process += 1;
-        let mut server = Server::new(node, self.last_process, self.owners.clone());
+        let mut server = Server::new(
+            node,
+            self.last_process,
+            self.owners.clone(),
+            Some(&self.servers[node]),
+        );
         server.way.now_ms = self.now_ms;
         self.servers[node] = server;
         self.is_stopped[node] = false;
@@ -433,6 +451,11 @@ impl World {
         }
     }
 
+    /// How often a call has run.
+    pub(crate) fn runs(&self, number: usize) -> usize {
+        self.calls[number].runs
+    }
+
     pub(crate) fn check(&self) {
         for (number, call) in self.calls.iter().enumerate() {
             let lives = self.servers[call.from.0].process == call.from.1;
@@ -452,6 +475,7 @@ impl World {
             );
             assert_eq!(server.incoming.figures(), Figures::default(), "{node}");
             assert!(server.unsent.is_empty(), "{node}");
+            assert_eq!(server.loaded, self.servers[0].loaded, "{node}");
             assert!(!server.has_tickets(), "{node}");
             assert!(server.running.is_empty() || server.running.iter().all(|one| !one.has_begun));
         }

@@ -10,6 +10,7 @@
 //! call           calls of callbacks, and how they end
 //! registrations  what a library's top level registers
 //! error          what scripts throw
+//! held           bytes that wait for programs
 //! server         what a run is offered of the server
 //! remote         calls of remote functions, there and back
 //! reply, resp    replies, and how they look on the wire
@@ -18,6 +19,7 @@
 mod call;
 mod engine;
 mod error;
+mod held;
 mod program;
 mod registrations;
 mod remote;
@@ -31,6 +33,7 @@ pub use call::{
 };
 pub use engine::{Engine, Limits, Source};
 pub use error::ScriptError;
+pub use held::{Held, HeldBytes};
 pub use program::{KeptEntered, MemoryUse, Program, RunResults, Session};
 pub use registrations::{
     Function, Hook, KeySpaceTrigger, Metadata, Registered, Registrations, RunAs, Scheduled,

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use gears_core::lanes::Lanes;
 use parking_lot::Mutex;
 
-use super::{CallbackId, Credentials};
+use super::{CallbackId, Credentials, Held};
 
 /// Where a remote function is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,8 @@ pub struct RemoteReturn {
     pub outcomes: Vec<ShardOutcome>,
     /// Whether it was to run on all.
     pub of_all_shards: bool,
+    /// What it takes until the program has it, where that counts.
+    pub held: Option<Held>,
 }
 
 type Wake = Box<dyn Fn() + Send + Sync>;
@@ -231,6 +233,7 @@ mod tests {
                 number,
                 outcomes: Vec::new(),
                 of_all_shards: true,
+                held: None,
             });
         }
         assert_eq!(woken.load(Ordering::Relaxed), 3);

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::cluster::libraries::Stamp;
+
 /// The version that this release writes, and reads.
 const VERSION: u8 = 1;
 /// Bytes before the head.
@@ -24,6 +26,8 @@ pub struct Request {
     pub remaining_ms: u64,
     /// The library's name.
     pub library: String,
+    /// When it was last changed, as far as its caller knows: a shard with an older one has to fetch it first.
+    pub stamp: Option<Stamp>,
     /// The function's name.
     pub function: String,
     /// In whose name it acts.
@@ -140,6 +144,7 @@ enum Head<'a> {
         attempt: u32,
         remaining_ms: u64,
         library: Cow<'a, str>,
+        stamp: Option<Stamp>,
         function: Cow<'a, str>,
         user: Cow<'a, str>,
         db: i32,
@@ -192,6 +197,7 @@ impl Request {
             attempt: self.attempt,
             remaining_ms: self.remaining_ms,
             library: Cow::Borrowed(&self.library),
+            stamp: self.stamp,
             function: Cow::Borrowed(&self.function),
             user: Cow::Borrowed(&self.user),
             db: self.db,
@@ -274,6 +280,7 @@ impl Message {
                 attempt,
                 remaining_ms,
                 library,
+                stamp,
                 function,
                 user,
                 db,
@@ -298,6 +305,7 @@ impl Message {
                     attempt,
                     remaining_ms,
                     library: library.into_owned(),
+                    stamp,
                     function: function.into_owned(),
                     user: user.into_owned(),
                     db,
@@ -346,27 +354,44 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::NodeId;
+    use crate::cluster::libraries::BodyDigest;
     use proptest::prelude::*;
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..40)
     }
 
+    fn stamp() -> impl Strategy<Value = Stamp> {
+        (any::<u64>(), any::<[u8; 32]>(), any::<bool>()).prop_map(
+            |(counter, digest, has_author)| Stamp {
+                counter,
+                author: has_author.then(NodeId::nobody),
+                digest: BodyDigest(digest),
+            },
+        )
+    }
+
     fn request() -> impl Strategy<Value = Request> {
         let names = (".{0,9}", ".{0,9}", ".{0,9}");
         let numbers = any::<(u64, u32, u64, i32, u32)>();
-        let optional = (prop::option::of(bytes()), prop::option::of(".{0,9}"));
+        let optional = (
+            prop::option::of(bytes()),
+            prop::option::of(".{0,9}"),
+            prop::option::of(stamp()),
+        );
         (names, numbers, optional, bytes()).prop_map(
             |(
                 (library, function, user),
                 (id, attempt, remaining_ms, db, flags),
-                (key, script),
+                (key, script, stamp),
                 arguments,
             )| Request {
                 id,
                 attempt,
                 remaining_ms,
                 library,
+                stamp,
                 function,
                 user,
                 db,

@@ -22,6 +22,10 @@
 //! it: that one knows it by its number, and does not run it twice. Where another process answers there,
 //! or the node is gone, the call has failed, and its caller is told that it may have run.
 //!
+//! A request says which version of its library the caller has. A callee whose own is older refuses it for now and fetches
+//! that one ([`SharedLibraries::hear_of`](super::libraries::SharedLibraries::hear_of)): no function runs in code older than
+//! what calls it.
+//!
 //! `N` is a node, `P` one of its processes: a server that was started anew is another one.
 
 mod call;

@@ -56,6 +56,7 @@ fn request(arguments: &[u8]) -> Request {
         flags: 0,
         key: None,
         script: None,
+        stamp: None,
         arguments: arguments.to_vec(),
     }
 }

@@ -115,18 +115,35 @@ impl SharedLibraries {
     }
 
     pub(super) fn on_commit(&mut self, now: u64, from: NodeId, name: &str, stamp: Stamp) {
-        self.proof(name, stamp);
-        if self.known(name) >= Some(stamp) || !self.map.is_news(name, &stamp) {
+        if self.hear_of(now, from, name, stamp) {
             let name = name.to_owned();
             self.send(from, Message::Adopted { name, stamp });
-        } else {
+        }
+    }
+
+    /// Whether this node has a library as late as one of that stamp, or one that is later, or has deleted it since.
+    #[must_use]
+    pub fn is_up_to(&self, name: &str, stamp: Stamp) -> bool {
+        !self.map.is_news(name, &stamp)
+    }
+
+    /// Another node has a library of that stamp: its coordinator says so, or a call of it. Gives whether this node has
+    /// one as late, now that it knows. If not, it is asked for, where this is a primary: a replica has it of its own one.
+    pub fn hear_of(&mut self, now: u64, from: NodeId, name: &str, stamp: Stamp) -> bool {
+        if !self.members.is_primary {
+            return self.is_up_to(name, stamp);
+        }
+        self.proof(name, stamp);
+        let has = self.is_up_to(name, stamp);
+        if !has {
             self.pull(now, from, vec![(name.into(), stamp)]);
         }
+        has
     }
 
     /// Somebody has a library of that stamp: what was promised has come to be. What calls carry is proof as well as
     /// the coordinator's word.
-    pub fn proof(&mut self, name: &str, stamp: Stamp) {
+    fn proof(&mut self, name: &str, stamp: Stamp) {
         let promise = self.promises.get(name);
         let promise = promise.filter(|promise| promise.entry.stamp == stamp && promise.is_checked);
         if let Some(promise) = promise {
