@@ -1,22 +1,15 @@
 //! Whether owners may have the streams that their consumers ask for.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 
-use gears_core::delivery::{Event, SubscriptionKey};
+use gears_core::delivery::{ConsumerKey, Event, Retries, SubscriptionKey};
 
 use super::bindings::ConsumerBinding;
 use super::blocked_log::BlockedLog;
 use super::delivery_core::DeliveryCore;
 use super::stream_access::Streams;
-
-/// How long a consumer waits that was refused its stream, before it is tried again: at least so long,
-const REFUSED: Duration = Duration::from_millis(200);
-/// and so long for each stream that is refused, so that very many of them take a tenth of the time at most.
-const REFUSED_EACH: Duration = Duration::from_micros(50);
 
 /// How many are tried again in one event-loop iteration: about a millisecond's worth.
 const AT_ONCE: usize = 256;
@@ -27,9 +20,7 @@ pub(super) struct Authorizations {
     /// Subscriptions whose owner may have the stream, as of this event-loop iteration.
     authorized: RefCell<HashSet<SubscriptionKey>>,
     /// Subscriptions whose owner may not have the stream.
-    refused: RefCell<HashSet<SubscriptionKey>>,
-    /// The same, the one first that is tried again first, and when.
-    again: RefCell<VecDeque<(SubscriptionKey, Instant)>>,
+    refused: RefCell<Retries<ConsumerKey, SubscriptionKey>>,
 }
 
 impl Authorizations {
@@ -59,55 +50,32 @@ impl Authorizations {
             sub,
             error: error.into(),
         });
-        if self.refused.borrow_mut().insert(sub) {
-            let mut again = self.again.borrow_mut();
-            let until = Instant::now() + pause(again.len());
-            again.push_back((sub, until));
+        if let Some(consumer) = core.inspect(|delivery| delivery.consumer_of(sub)) {
+            let mut refused = self.refused.borrow_mut();
+            refused.refused(core.time(), consumer, sub);
         }
         false
     }
 
     /// Has those tried again that have waited for long enough, as many as go at once; whether there are more.
     pub(super) fn retry(&self, core: &DeliveryCore, log: &BlockedLog) -> bool {
-        if log.is_empty() && self.again.borrow().is_empty() {
+        let mut refused = self.refused.borrow_mut();
+        if log.is_empty() && refused.is_empty() {
             return false;
         }
-        let now = Instant::now();
-        let mut again = self.again.borrow_mut();
-        let mut tried = 0;
-        while tried < AT_ONCE
-            && let Some((sub, until)) = again.front().copied()
-            && until <= now
-        {
-            tried += 1;
-            again.pop_front();
-            self.refused.borrow_mut().remove(&sub);
+        let now = core.time();
+        for _ in 0..AT_ONCE {
+            let Some(sub) = refused.next_due(now) else {
+                break;
+            };
             core.on(Event::Yielded(sub));
         }
         log.end(core);
-        again.front().is_some_and(|(_, until)| *until <= now)
+        refused.is_any_due(now)
     }
 
     /// Has everybody asked anew: rights may be others.
     pub(super) fn forget(&self) {
         self.authorized.borrow_mut().clear();
-    }
-}
-
-/// How long a stream waits that is refused while so many others are.
-fn pause(others: usize) -> Duration {
-    let others = u32::try_from(others).unwrap_or(u32::MAX);
-    REFUSED.max(REFUSED_EACH.saturating_mul(others))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_are_tried_again_soon_and_very_many_take_longer() {
-        assert_eq!(pause(0), REFUSED);
-        assert_eq!(pause(4000), REFUSED);
-        assert_eq!(pause(200_000), Duration::from_secs(10));
     }
 }

@@ -56,6 +56,7 @@ mod prefix;
 mod rare;
 mod record;
 mod redrives;
+mod retries;
 mod shrink;
 mod slab;
 mod spread;
@@ -93,6 +94,7 @@ pub use prefetch_queue::PrefetchQueue;
 pub(crate) use prefix::PrefixIndex;
 pub use record::{Item, Parts, Record, RecordBatch};
 pub use redrives::{FoundLetter, LetterRequest, Redrives, RedrivesView};
+pub use retries::Retries;
 pub use spread::Percentiles;
 pub use state_machine::{
     Backlog, Choice, CountRequest, Counted, Delivery, NoSkip, Overview, Page, Row, StalledCall,
