@@ -4,6 +4,7 @@
 //! machine    a process with its libraries, and who copies it: its disk, and its replica
 //! world      machines, shards, the cluster's own view of these, and the wire between them
 //! checks     what has to hold of all that
+//! rivals     clients that change the same library at once, without a pause: somebody gets on
 //! reference  what was ever said, what clients were told, and the promises, checked by looking through all of it
 //! ```
 //!
@@ -18,13 +19,16 @@
 //! * A cluster with slots never takes a library from a node that had none when it joined, nor loses one to it.
 //! * Once the network is whole and everybody is back, all have the same: the greatest stamp of each name
 //!   that anybody had. So have disks and replicas. No more deletions are remembered than allowed.
-//! * That holds with messages lost, late, doubled and out of order; with machines that die with and without
+//! * Of changes of one library that meet at least one is made, while all shards are up and no message is lost: clients
+//!   that try again without a pause get on.
+//! * The rest holds with messages lost, late, doubled and out of order; with machines that die with and without
 //!   what they wrote last, or with nothing; with replicas that lag and take over; with networks that are cut; with nodes
 //!   that join, with libraries of their own; and with clusters that meet.
 
 mod checks;
 mod machine;
 mod reference;
+mod rivals;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -30,7 +30,8 @@ pub(super) struct Reference {
     /// What nodes brought along that must not get into the cluster.
     foreign: BTreeSet<(Arc<str>, Option<NodeId>, BodyDigest)>,
     pub(super) told: Vec<Told>,
-    pub(super) done: u64,
+    /// How many changes each node was told to be done.
+    pub(super) done: BTreeMap<NodeId, u64>,
     /// Bodies whose load was refused.
     refused: BTreeSet<BodyDigest>,
 }
@@ -91,7 +92,7 @@ impl Reference {
             stamp: asked.adopted.expect("what is done was adopted"),
         };
         self.told.push(told.clone());
-        self.done += 1;
+        *self.done.entry(at).or_default() += 1;
         told
     }
 
@@ -108,6 +109,14 @@ impl Reference {
         if !is_unconfirmed && asked.is_live {
             self.refused.insert(asked.digest);
         }
+    }
+
+    /// Whether a client waits for what comes of its change.
+    pub(super) fn is_open(&self, at: NodeId) -> bool {
+        let of = |((node, _), (_, asked)): (&(NodeId, Proposal), &(Arc<str>, Asked))| {
+            *node == at && !asked.is_over
+        };
+        self.asked.iter().any(of)
     }
 
     /// Whether what is in a map may be there.

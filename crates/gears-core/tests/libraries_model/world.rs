@@ -11,16 +11,17 @@ use gears_core::cluster::libraries::{
 use super::machine::{Command, LIMITS, Mirror, Shard, Zombie, restored};
 use super::reference::{Reference, holds};
 
-struct Sent {
-    from: NodeId,
-    to: NodeId,
+/// A message on its way.
+pub(super) struct Sent {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
     bytes: Vec<u8>,
 }
 
 pub(super) struct World {
     pub(super) now: u64,
     pub(super) shards: Vec<Shard>,
-    wire: Vec<Sent>,
+    pub(super) wire: Vec<Sent>,
     pub(super) reference: Reference,
     next_id: u32,
     next_code: u64,
@@ -56,7 +57,8 @@ fn refusing(content: &Content) -> u64 {
 }
 
 impl World {
-    pub(super) fn new(shards: usize, chance: u64, two: bool) -> Self {
+    /// A cluster that never had a library.
+    pub(super) fn empty(shards: usize, chance: u64) -> Self {
         let mut world = Self {
             now: 1,
             shards: Vec::new(),
@@ -72,6 +74,14 @@ impl World {
         for _ in 0..shards {
             world.add_shard(0, true);
         }
+        for at in 0..world.shards.len() {
+            world.learn(at);
+        }
+        world
+    }
+
+    pub(super) fn new(shards: usize, chance: u64, two: bool) -> Self {
+        let mut world = Self::empty(shards, chance);
         if two {
             for _ in 0..3 {
                 world.add_shard(1, true);
@@ -90,7 +100,7 @@ impl World {
     }
 
     pub(super) fn done(&self) -> u64 {
-        self.reference.done
+        self.reference.done.values().sum()
     }
 
     fn id(&mut self) -> NodeId {
@@ -98,7 +108,7 @@ impl World {
         NodeId::parse(format!("{:040x}", self.next_id).as_bytes()).expect("it is an ID")
     }
 
-    fn seed(&mut self) -> u64 {
+    pub(super) fn seed(&mut self) -> u64 {
         self.chance = self
             .chance
             .wrapping_mul(6_364_136_223_846_793_005)

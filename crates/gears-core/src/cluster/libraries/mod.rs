@@ -14,7 +14,7 @@
 //! map       the last of each name; merging takes the greater stamp
 //! ledger    the map without bodies, as it is kept
 //! message   what nodes tell each other, as bytes
-//! node      what one node does with all that: facts in, effects out
+//! node      what one node does with all that: facts in, effects out; who goes first where two change the same
 //! ```
 //!
 //! *Merging is a join*: loss, order and repetition of messages do not matter. So preparing is not what

@@ -4,6 +4,7 @@ mod changes;
 mod compared;
 mod gossip;
 mod promises;
+mod rivals;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use self::changes::Pending;
 use self::compared::Compared;
 pub use self::compared::PeerLibraries;
 use self::promises::Promise;
+use self::rivals::Held;
 use super::entry::{Body, Content, Entry};
 use super::ledger::Ledger;
 use super::map::{Known, LibraryMap, Root};
@@ -232,6 +234,8 @@ pub struct SharedLibraries {
     pending: BTreeMap<Arc<str>, Pending>,
     /// What was promised to others, by name.
     promises: BTreeMap<Arc<str>, Promise>,
+    /// What waits for the promise that another has, by name.
+    held: BTreeMap<Arc<str>, Held>,
     /// The roots that others had when they were about to change nothing.
     seen: BTreeMap<NodeId, Root>,
     /// What others have, as they said last.
@@ -266,6 +270,7 @@ impl SharedLibraries {
             members: Members::default(),
             pending: BTreeMap::new(),
             promises: BTreeMap::new(),
+            held: BTreeMap::new(),
             seen: BTreeMap::new(),
             compared: BTreeMap::new(),
             quarantined: 0,
@@ -368,6 +373,7 @@ impl SharedLibraries {
         self.members = members;
         if !self.members.is_primary {
             self.promises.clear();
+            self.held.clear();
             self.pulls.clear();
             self.seen.clear();
             self.compared.clear();
@@ -430,6 +436,7 @@ impl SharedLibraries {
             Message::Commit { name, stamp } => self.on_commit(now, from, &name, stamp),
             Message::Adopted { name, stamp } => self.on_adopted(from, &name, stamp),
         }
+        self.take_up_held(now);
     }
 
     /// Does what is due.
@@ -439,6 +446,7 @@ impl SharedLibraries {
         if !self.members.is_primary {
             return;
         }
+        self.take_up_held(now);
         self.pending_are_due(now);
         self.tell_apart(now);
         if now >= self.gossip_at {

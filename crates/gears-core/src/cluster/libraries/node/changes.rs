@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A shard that the cluster takes for failed is not asked: it catches up. More than half of the shards have
-//! to be asked, so two parts of a cluster that is cut never both change a library.
+//! to be asked, so two parts of a cluster that is cut never both change a library. Where two change the same, `rivals` says who goes first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::super::entry::{Content, Entry};
 use super::super::message::{Message, Nak};
 use super::super::stamp::Stamp;
+use super::rivals::Rank;
 use super::{Effect, Proposal, Refused, Shards, SharedLibraries};
 use crate::cluster::NodeId;
 
@@ -30,7 +31,8 @@ pub(super) struct Pending {
     entry: Entry,
     /// What was known of the name when it began.
     base: Option<Stamp>,
-    is_committing: bool,
+    pub(super) rank: Rank,
+    pub(super) is_committing: bool,
     /// Who has to answer yet.
     waiting: BTreeSet<NodeId>,
     /// Who has.
@@ -68,10 +70,13 @@ impl SharedLibraries {
         self.proposals += 1;
         let proposal = Proposal(self.proposals);
         let name: Arc<str> = name.into();
+        let base = self.known(&name);
+        let entry = self.next_entry(Arc::clone(&name), content);
         let pending = Pending {
             proposal,
-            base: self.known(&name),
-            entry: self.next_entry(Arc::clone(&name), content),
+            base,
+            rank: Rank::of(&entry, base),
+            entry,
             is_committing: false,
             waiting,
             answered: BTreeSet::new(),
@@ -170,7 +175,7 @@ impl SharedLibraries {
     }
 
     /// Nothing comes of a change that nothing has come of yet.
-    fn give_up(&mut self, name: &str, why: Refused) {
+    pub(super) fn give_up(&mut self, name: &str, why: Refused) {
         let Some(pending) = self.pending.remove(name) else {
             return;
         };
@@ -184,11 +189,13 @@ impl SharedLibraries {
     }
 
     pub(super) fn on_promise(&mut self, now: u64, from: NodeId, name: &str, stamp: Stamp) {
-        let pending = self.pending.get_mut(name);
-        let asked = |one: &&mut Pending| !one.is_committing && one.entry.stamp == stamp;
-        let Some(pending) = pending.filter(asked) else {
+        let Some(pending) = self.pending.get_mut(name) else {
+            self.on_late_promise(from, name, stamp);
             return;
         };
+        if pending.is_committing || pending.entry.stamp != stamp {
+            return;
+        }
         if pending.waiting.remove(&from) {
             pending.answered.insert(from);
         }

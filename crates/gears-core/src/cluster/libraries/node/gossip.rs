@@ -96,7 +96,11 @@ impl SharedLibraries {
 
     fn take_domain(&mut self, from: NodeId, other: Domain, floor: u64, clock: u64) {
         let own = self.map.domain;
-        self.promises.clear();
+        // Who names the domain commits the first library next: what was promised holds.
+        if own.is_some() {
+            self.promises.clear();
+            self.refuse_held();
+        }
         self.pulls.clear();
         self.seen.clear();
         self.map.domain = Some(other);

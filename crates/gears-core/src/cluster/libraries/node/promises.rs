@@ -1,14 +1,15 @@
 //! Being asked: what another node prepares is checked here and promised, and adopted once that node has
 //! everybody's promise.
 //!
-//! A promise keeps two clients from changing the same library at once. What makes nodes equal is not the
-//! promise but the stamp, so one that is lost or runs out breaks nothing.
+//! A promise keeps two clients from changing the same library at once; who goes first then is in `rivals`. What
+//! makes nodes equal is not the promise but the stamp, so one that is lost or runs out breaks nothing.
 
 use std::sync::Arc;
 
 use super::super::entry::Entry;
 use super::super::message::{Message, Nak};
 use super::super::stamp::Stamp;
+use super::rivals::{Rank, Standing};
 use super::{Effect, SharedLibraries};
 use crate::cluster::NodeId;
 
@@ -17,6 +18,7 @@ use crate::cluster::NodeId;
 pub(super) struct Promise {
     pub(super) coordinator: NodeId,
     pub(super) entry: Entry,
+    pub(super) rank: Rank,
     /// Whether it is known that it can be carried out here.
     is_checked: bool,
     pub(super) until: u64,
@@ -25,11 +27,16 @@ pub(super) struct Promise {
 impl SharedLibraries {
     pub(super) fn on_prepare(&mut self, now: u64, from: NodeId, entry: Entry, base: Option<Stamp>) {
         let name = Arc::clone(&entry.name);
+        // Who asks builds on that, so it has come to be.
+        if let Some(base) = base {
+            self.proof(&name, base);
+        }
+        // This is what its coordinator asks now.
+        let earlier = self.take_held(from, &name);
         let promised = self
             .promises
             .get(&name)
             .filter(|promise| promise.until > now);
-        let is_own = |promise: &&Promise| promise.coordinator == from;
         let known = self.known(&name);
         let is_again = promised.is_some_and(|promise| {
             promise.coordinator == from && promise.entry.stamp == entry.stamp
@@ -41,22 +48,24 @@ impl SharedLibraries {
             }
             return;
         }
-        let nak = if self.pending.contains_key(&name)
-            || promised.is_some_and(|promise| !is_own(&promise))
-        {
-            Some(Nak::Busy)
-        } else if self.map.domain.is_none() && !self.is_idle() && promised.is_none() {
-            // The first library names the domain: one at a time.
-            Some(Nak::Busy)
-        } else if known > base {
+        let rank = Rank::of(&entry, base);
+        let standing = self.standing(now, from, &name, rank);
+        // Nobody makes way for what cannot be made.
+        let nak = if known > base {
             Some(Nak::Stale)
         } else if entry.stamp.counter <= self.map.clock {
             Some(Nak::Behind(self.map.clock))
+        } else if standing == Standing::Behind {
+            Some(Nak::Busy)
         } else {
             None
         };
         if let Some(nak) = nak {
             self.refuse(from, &name, entry.stamp, nak);
+            return;
+        }
+        if standing == Standing::Waits {
+            self.hold(now, from, (entry, base), earlier);
             return;
         }
         let is_checked = promised.is_some_and(|promise| {
@@ -65,9 +74,11 @@ impl SharedLibraries {
         let promise = Promise {
             coordinator: from,
             entry: entry.clone(),
+            rank,
             is_checked,
             until: now + self.limits.promise_ms,
         };
+        self.make_way(from, &name);
         self.promises.insert(Arc::clone(&name), promise);
         if is_checked {
             self.promise(from, &name, entry.stamp);
@@ -112,6 +123,7 @@ impl SharedLibraries {
         if promise.is_some_and(|one| one.coordinator == from && one.entry.stamp <= stamp) {
             self.promises.remove(name);
         }
+        self.let_go(from, name, stamp);
     }
 
     pub(super) fn on_commit(&mut self, now: u64, from: NodeId, name: &str, stamp: Stamp) {
