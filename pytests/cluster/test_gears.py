@@ -251,6 +251,16 @@ def test_what_each_shard_has_done_for_a_run_is_shown_when_it_has_ended(filled):
     assert [[fields(step)["type"] for step in one["steps"]] for one in shown] == [["countby", "flatmap"]] * 3
 
 
+def test_scripts_of_one_name_run_at_once(filled):
+    node, *_ = shards_of(filled)
+    for _ in range(10):
+        sent = [
+            node.send("RG.JSEXECUTE", f"#!js name=same\nGB().map(x => '{word}').countby().map(x => [x.key, x.value]).run('text:*')")
+            for word in ("first", "second")
+        ]
+        assert [one.reply() for one in sent] == [[[[word, COUNT]], []] for word in ("first", "second")]
+
+
 def test_a_stage_is_not_called_by_an_empty_name(cluster):
     node, *_ = shards_of(cluster)
     code = "async (client) => { try { await client.run_on_key('k', '', { plan: 1 }); } catch (error) { return error.message; } }"

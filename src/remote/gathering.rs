@@ -284,6 +284,7 @@ mod tests {
         let place = RemotePlace::Shard {
             shard: String::new(),
             execution: String::new(),
+            digest: 0,
         };
         let call = call(STAGE, place);
         let mut gathering = Gathering::new(&call, true, 2, &held);

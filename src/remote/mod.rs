@@ -495,7 +495,10 @@ impl RemoteFunctions {
         let number = state.last_gathering;
         let gathering = Gathering::new(&call, of_all_shards, destinations.len(), &self.returned);
         state.gatherings.insert(number, gathering);
-        let script = is_stage.then(|| self.scripts.text(&call.library)).flatten();
+        let script = match call.place {
+            RemotePlace::Shard { digest, .. } => self.scripts.text(&call.library, digest),
+            _ => None,
+        };
         // The callee has to have the library as it is here, or later: not before what it is called by.
         let stamp = match &script {
             None => self.libraries.stamp(&call.library),

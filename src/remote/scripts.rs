@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::executor::LibraryExecutor;
-use crate::library::{Libraries, LoadRequest, SourceKind};
-use gears_v8::ports::CallbackId;
+use crate::library::{Libraries, LoadRequest, Prologue, SourceKind};
+use gears_v8::ports::{CallbackId, digest_of};
 
 /// For how long a script of another shard is kept after a stage of it has run here: the next one finds it loaded.
 const KEPT: Duration = Duration::from_secs(10);
@@ -22,7 +22,16 @@ pub(super) type Running = Arc<()>;
 /// A script that was sent to this shard.
 struct Own {
     executor: Weak<LibraryExecutor>,
+    name: String,
+    /// What its text is known by.
+    digest: u64,
     code: Arc<str>,
+}
+
+impl Own {
+    fn runs(&self) -> bool {
+        self.executor.strong_count() > 0
+    }
 }
 
 /// A script of another shard.
@@ -42,8 +51,8 @@ impl Part {
 /// Scripts that run here, and parts of those of other shards. Used by the main thread only.
 #[derive(Default)]
 pub(super) struct Scripts {
-    /// The texts of those that were sent to this shard, by name, as long as they run.
-    own: RefCell<HashMap<String, Own>>,
+    /// Those that were sent to this shard, as long as they run.
+    own: RefCell<Vec<Own>>,
     /// Those of other shards, by the users in whose name they run, and their texts.
     parts: RefCell<HashMap<(String, String), Part>>,
 }
@@ -52,19 +61,23 @@ impl Scripts {
     /// Keeps the text of a script for as long as it runs.
     pub(super) fn keep(&self, name: &str, code: &str, executor: &Arc<LibraryExecutor>) {
         let mut own = self.own.borrow_mut();
-        own.retain(|_, one| one.executor.strong_count() > 0);
-        let one = Own {
+        own.retain(Own::runs);
+        let own_text = Prologue::parse(code).map_or(code, |prologue| prologue.own_text(code));
+        own.push(Own {
             executor: Arc::downgrade(executor),
+            name: name.to_owned(),
+            digest: digest_of(own_text),
             code: code.into(),
-        };
-        own.insert(name.to_owned(), one);
+        });
     }
 
-    /// The text of the script of that name that runs here.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    /// The text of the script that runs here and that has this name and text. There may be others of that name, and a
+    /// library.
+    pub(super) fn text(&self, name: &str, digest: u64) -> Option<String> {
         let own = self.own.borrow();
-        let one = own.get(name)?;
-        (one.executor.strong_count() > 0).then(|| one.code.to_string())
+        let mut own = own.iter().filter(|one| one.runs());
+        let one = own.find(|one| one.digest == digest && one.name == name)?;
+        Some(one.code.to_string())
     }
 
     /// What runs a stage of such a script here.

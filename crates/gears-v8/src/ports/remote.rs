@@ -24,6 +24,8 @@ pub enum RemotePlace {
         shard: String,
         /// The execution.
         execution: String,
+        /// What the text of the code is known by, see [`digest_of`].
+        digest: u64,
     },
     /// Nowhere: what comes back is the cluster's table, as text.
     Table,
@@ -31,6 +33,14 @@ pub enum RemotePlace {
 
 /// What [`RemoteCall::function`] is for a stage of an execution of `GearsBuilder`: no function is called by that.
 pub const STAGE: &str = "";
+
+/// What a text of code is known by, on every server the same: FNV-1a.
+#[must_use]
+pub fn digest_of(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
 
 /// A call of a remote function, as a script makes it.
 #[derive(Debug)]

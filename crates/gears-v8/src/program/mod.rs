@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 
 use crate::ports::{
     KeptEntered, MemoryUse, Program, Registrations, RemoteReturns, ScriptError, Session, Source,
+    digest_of,
 };
 
 use crate::api::python::{self, PythonRuntime};
@@ -123,7 +124,7 @@ impl V8Program {
             names: Mutex::default(),
             ran: AtomicBool::new(false),
             one_shot: source.one_shot,
-            digest: run::digest_of(source.code),
+            digest: digest_of(source.code),
             timers,
             kept: Arc::default(),
             returns,

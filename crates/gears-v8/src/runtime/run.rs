@@ -296,13 +296,6 @@ fn forget_run(scope: &mut v8::PinScope) {
     }
 }
 
-/// What the library's text is known by, on every server the same: FNV-1a.
-pub(crate) fn digest_of(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 /// Takes note of what the library's text is known by.
 pub(crate) fn set_digest(isolate: &mut v8::Isolate, digest: u64) {
     if let Some(state) = state(isolate) {

@@ -177,6 +177,7 @@ fn ask<'s>(
     };
     let shard = args.get(0).to_rust_string_lossy(scope);
     let execution = args.get(1).to_rust_string_lossy(scope);
+    let digest = run::digest(scope);
     let given: Vec<Value> = (4..args.length()).map(|at| args.get(at)).collect();
     let given = v8::Array::new_with_elements(scope, &given);
     let Ok(arguments) = clone::write(scope, given.into(), remotes.max_bytes()) else {
@@ -185,7 +186,11 @@ fn ask<'s>(
     begin(
         scope,
         [args.get(2), args.get(3)],
-        RemotePlace::Shard { shard, execution },
+        RemotePlace::Shard {
+            shard,
+            execution,
+            digest,
+        },
         credentials,
         arguments,
     );
