@@ -1,5 +1,7 @@
 """GearsBuilder on a real cluster: runs read all shards, records go where their keys are, and what fails is named."""
 
+import time
+
 import pytest
 from redis import ResponseError
 
@@ -92,6 +94,23 @@ def test_steps_behind_a_repartition_write_on_the_shard_that_has_the_key(filled, 
     client = filled.client()
     for number in range(COUNT):
         assert client.get(f"copy:text:{number}") == WORDS[number % len(WORDS)]
+
+
+@each_language
+def test_a_repartition_goes_by_the_bytes_of_keys_that_are_no_text(cluster, language):
+    keys = [b"raw\xff\x00%d" % number for number in range(COUNT)]
+    client = cluster.client()
+    for key in keys:
+        client.set(key, "before")
+    codes = (
+        "GB('KeysOnlyReader').repartition(x => x).foreach(x => execute('SET', x, 'after')).count().run('raw*')",
+        "GB('KeysOnlyReader').repartition(lambda x: x).foreach(lambda x: execute('set', x, 'after')).count().run('raw*')",
+    )
+    place, command = LANGUAGES[language]
+    node, *_ = shards_of(cluster)
+    found, errors = execute(node, codes[place], language=command)
+    assert ([int(one) for one in found], errors) == ([COUNT], [])
+    assert {client.get(key) for key in keys} == {"after"}
 
 
 @each_language
@@ -219,6 +238,8 @@ def test_a_run_is_seen_on_all_shards_and_ended_from_any(cluster, place):
     assert (plans[0]["shards_received"], plans[0]["shards_completed"]) == (3, 0)
     [own] = nodes[0].run("RG.GETEXECUTION", identity, "SHARD")
     assert fields(own)["shard_id"] == nodes[0].identity
+    with pytest.raises(ResponseError, match="began on another shard"):
+        nodes[1].run("RG.GETRESULTSBLOCKING", identity)
     assert nodes[place].run("RG.ABORTEXECUTION", identity) == "OK"
     nodes[0].wait(lambda: executions(nodes[0])[identity] == "aborted", "it goes on where it began")
     for one in nodes[1:]:
@@ -238,6 +259,40 @@ def test_a_client_that_leaves_ends_its_run_on_all_shards(cluster):
     sent.disconnect()
     for one in nodes:
         one.wait(lambda one=one: "running" not in executions(one).values(), "it goes on")
+
+
+def wait_nothing_runs(cluster):
+    """Waits until no shard has anything of a run any more."""
+
+    def left():
+        of_runs = [identity for one in shards_of(cluster) for identity, now in executions(one).items() if now == "running"]
+        figures = [one.client.info("redisgears_2_remote_functions") for one in shards_of(cluster)]
+        calls = [found[f"redisgears_2_{name}"] for found in figures for name in ("remote_calls", "remote_calls_here")]
+        return of_runs, sum(calls)
+
+    cluster.wait(lambda: left() == ([], 0), left)
+
+
+def test_of_runs_that_are_aborted_at_once_no_shard_keeps_anything(cluster):
+    nodes = shards_of(cluster)
+    for number in range(60):
+        node = nodes[number % len(nodes)]
+        identity = execute(node, "GB('ShardsIDReader').map(() => new Promise(() => {})).run()", "UNBLOCKING")
+        # From the very beginning of the run to when others have it.
+        time.sleep(number % 7 / 100)
+        assert node.run("RG.ABORTEXECUTION", identity) == "OK"
+        assert node.run("RG.DROPEXECUTION", identity) == "OK"
+    wait_nothing_runs(cluster)
+
+
+def test_a_run_that_a_limit_ends_where_it_began_ends_on_all_shards(cluster):
+    node, *_ = shards_of(cluster)
+    step = f"map(id => {{ if (id === '{node.identity}') for (;;); return new Promise(() => {{}}); }})"
+    with node.setting("redisgears_2.background-timeout", 1000):
+        found, errors = execute(node, f"GB('ShardsIDReader').{step}.run()")
+    assert found == []
+    assert "timeout" in errors[0]
+    wait_nothing_runs(cluster)
 
 
 def test_what_each_shard_has_done_for_a_run_is_shown_when_it_has_ended(filled):

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 
 use gears_v8::ports::{Executions, Reply};
 
@@ -55,6 +56,16 @@ impl Visitor {
         } else {
             Status::Running
         }
+    }
+}
+
+impl ExecutionView {
+    /// Whether a shard still has a part of it.
+    fn goes_on_elsewhere(&self) -> bool {
+        type Part = (IgnoredAny, String, IgnoredAny, IgnoredAny, IgnoredAny);
+        let parts = self.shards.as_deref().map(serde_json::from_str);
+        let parts: Vec<Part> = parts.and_then(Result::ok).unwrap_or_default();
+        parts.iter().any(|(_, status, ..)| status == "running")
     }
 }
 
@@ -147,6 +158,13 @@ impl ExecutionLog {
                 all.visitors.remove(id);
             }
         }
+    }
+
+    /// Whether this shard was told that such a run of another one is to end. Nothing of it may begin here any more.
+    #[must_use]
+    pub(crate) fn is_aborted_elsewhere(&self, id: &str) -> bool {
+        let all = self.all.lock();
+        all.visitors.get(id).is_some_and(|one| one.is_aborted)
     }
 
     /// Another shard says that a run is to end.
@@ -374,6 +392,8 @@ impl ExecutionLog {
         let Some(execution) = running.filter(|one| one.view.status == Status::Running) else {
             return;
         };
+        // It was ended here, by a limit perhaps, and nobody else would end what other shards have of it.
+        let is_to_tell = status == Status::Done && execution.view.goes_on_elsewhere();
         execution.view.status = status;
         execution.view.took = execution.began.elapsed();
         (execution.view.results, execution.view.errors) = parts(came);
@@ -384,6 +404,9 @@ impl ExecutionLog {
             all.known.remove(&number);
         }
         let dropped = self.drop_oldest(&mut all);
+        if is_to_tell {
+            self.tell(&mut all, id);
+        }
         drop(all);
         // Not under the lock: these may be the last of their scripts.
         drop((script, dropped));
@@ -553,6 +576,8 @@ mod tests {
         log.leave(&id);
         assert_eq!(log.list(|_| true), []);
         assert!(log.is_aborted(&id), "a stage of it may be on its way");
+        assert!(log.is_aborted_elsewhere(&id));
+        assert!(!log.is_aborted_elsewhere(&format!("{}-4", "1".repeat(40))));
     }
 
     #[test]
@@ -567,6 +592,19 @@ mod tests {
         log.abort_for_another(&ahead);
         log.join(&ahead, "anna");
         assert!(log.is_aborted(&ahead));
+    }
+
+    #[test]
+    fn other_shards_are_told_of_a_run_that_ends_before_they_have() {
+        let log = log(10);
+        let [whole, part] = [(); 2].map(|()| log.begin("{}", Some("anna")));
+        log.note_shards(&whole, r#"[["a","done",1,5,[]],["b","done",1,7,["no"]]]"#);
+        log.note_shards(&part, r#"[["a","done",1,5,[]],["b","running",2,7,[]]]"#);
+        log.end(&whole, lists(&["a"], &[]));
+        assert!(log.take_aborted().is_empty());
+        log.end(&part, lists(&[], &["b"]));
+        assert_eq!(log.take_aborted(), [part.as_str()]);
+        assert_eq!(log.view(&part).unwrap().status, Status::Done);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::{Key, RemoteFunctions, State};
 use crate::cluster::Cluster;
 use crate::executor::{ExecutionLog, LibraryExecutor};
 
+/// What comes of a stage of such an execution.
+pub(super) const ABORTED: &str = "The execution was aborted";
+
 /// Milliseconds in which another shard is to hear of it.
 const TOLD_MS: u64 = 10_000;
 
@@ -131,7 +134,7 @@ impl RemoteFunctions {
             }
             let (node, _, id) = key;
             let ended = Ended::Thrown(Thrown {
-                text: "The execution was aborted".to_owned(),
+                text: ABORTED.to_owned(),
                 ..Thrown::default()
             });
             let message = Message::Ended { id, ended }.encode();

@@ -43,9 +43,9 @@ use gears_core::cluster::libraries::Stamp;
 use gears_core::cluster::{
     GoneReason, NodeId, NodeState, NotSent, ProcessId, Ticket, Topic, Topology,
 };
-use gears_v8::ports::{HeldBytes, RemoteCall, RemotePlace};
+use gears_v8::ports::{Executions, HeldBytes, RemoteCall, RemotePlace};
 
-use self::aborting::Stage;
+use self::aborting::{ABORTED, Stage};
 use self::gathering::{Gathering, Room};
 use self::scripts::Scripts;
 use self::way::Place;
@@ -466,6 +466,12 @@ impl RemoteFunctions {
                     None => Err("ERRCLUSTER the server is in no cluster".to_owned()),
                 };
                 return gathering::give_table(&call, table);
+            }
+            // The other shards were told already, if they had something of it: nobody would tell them again.
+            RemotePlace::Shard { execution, .. }
+                if !execution.is_empty() && self.executions.is_aborted(execution) =>
+            {
+                return gathering::refuse(&call, ABORTED.to_owned());
             }
             RemotePlace::Shard { shard, .. } => {
                 let Some(shard) = NodeId::parse(shard.as_bytes()) else {

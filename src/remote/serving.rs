@@ -9,6 +9,7 @@ use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
 };
 
+use super::aborting::ABORTED;
 use super::desk::Caller;
 use super::scripts::Running;
 use super::{Key, Node, Process, RemoteFunctions, State};
@@ -102,6 +103,14 @@ impl RemoteFunctions {
             .is_some_and(|key| !context.has_slot_of(key))
         {
             return for_now("the key is on another shard");
+        }
+        if is_stage
+            && let Some(id) = &request.key
+            && self
+                .executions
+                .is_aborted_elsewhere(&String::from_utf8_lossy(id))
+        {
+            return Err((Refusal::ForGood, ABORTED.to_owned()));
         }
         if !is_enabled(&request.user) {
             let text = format!("the user '{}' does not exist or is disabled", request.user);

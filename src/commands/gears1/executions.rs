@@ -74,6 +74,7 @@ pub(super) static COMMANDS: [Command; 6] = [
 
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
+const ELSEWHERE: &str = "ERR the execution began on another shard, which gives what comes of it";
 
 /// What a shard has done for a run: its name, how it stands, stages, milliseconds, errors.
 type ShardPart = (String, String, u64, u64, Vec<String>);
@@ -301,8 +302,9 @@ fn results_blocking(app: &App, context: &Context, arguments: &[&[u8]]) -> Option
         Ok(view) if view.status != Status::Running => Some(outcome(view)),
         Ok(_) => match BlockedClient::new(context, Box::new(|| {})) {
             Ok(client) => {
-                // If the run is gone by now, dropping the client sends it an error.
-                drop(app.executions.wait(id, Box::new(client)));
+                if let Err(client) = app.executions.wait(id, Box::new(client)) {
+                    client.answer(Reply::error(ELSEWHERE));
+                }
                 None
             }
             Err(refused) => Some(Reply::Error(refused.text(CANNOT_WAIT))),

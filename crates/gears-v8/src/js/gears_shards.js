@@ -16,8 +16,10 @@
   const { step, flow, drive, text_of, error_text } = processing;
   // Kept here, since the library may replace the globals.
   const { assign } = Object;
+  const Buffer = ArrayBuffer;
   const Dictionary = Map;
   const Later = Promise;
+  const { isView } = ArrayBuffer;
   const { all } = Promise;
   const everyone = (promises) => all.call(Later, promises);
 
@@ -40,11 +42,16 @@
   // --- the plan ------------------------------------------------------------------------------
 
   const is_move = ({ kind }) => kind === "move";
-  const pair_with = (key) =>
-    step("map", (record) => {
+  // A key that only says where its record goes may be bytes, as names of keys are: they go by their slot as they are. What
+  // records are gathered by is a text.
+  const is_bytes = (value) => value instanceof Buffer || isView(value);
+  const pair_with = ({ key, wraps }) => {
+    const key_of = (found) => (!wraps && is_bytes(found) ? found : text_of(found));
+    return step("map", (record) => {
       const found = key(record);
-      return found instanceof Later ? found.then((late) => [text_of(late), record]) : [text_of(found), record];
+      return found instanceof Later ? found.then((late) => [key_of(late), record]) : [key_of(found), record];
     });
+  };
   // The step behind a move that wraps gets the key that decided about the way: it is asked for once.
   const unwrapping = (one) =>
     assign({}, one, { key: (pair) => pair[0], f: (key, gathered, pair) => one.f(key, gathered, pair[1]) });
@@ -62,7 +69,7 @@
       }
       current.push(...one.before);
       const is_by_key = one.key !== undefined;
-      if (is_by_key) current.push(pair_with(one.key));
+      if (is_by_key) current.push(pair_with(one));
       stages.push({ steps: current, to: is_by_key ? "owner" : "initiator", wraps: one.wraps });
       current = [];
       is_wrapped = one.wraps;

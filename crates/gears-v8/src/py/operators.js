@@ -4,7 +4,7 @@
   "use strict";
   const _b_ = $B.builtins;
   const { None } = _b_;
-  const { dict_of, copy, str } = values;
+  const { dict_of, copy, str, is_bytes, of_argument } = values;
 
   // --- calls of Python -----------------------------------------------------------------------------
 
@@ -192,7 +192,10 @@
       collect: () => [to_initiator()],
       repartition(extractor) {
         check("repartition", { extractor });
-        return [move(keyed(extractor))];
+        const extract = unary(extractor);
+        // Only where a record goes depends on it, so bytes stay bytes: names of keys may be such.
+        const place = (key) => (key !== null && is_bytes(key) ? of_argument(key) : key_text(key));
+        return [move((record) => then(extract(record), place))];
       },
     };
   };
