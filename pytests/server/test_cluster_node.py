@@ -16,15 +16,15 @@ WAYS = {
 @pytest.fixture
 def node(start_server):
     """Such a server, with some keys."""
-    # Not the server's own, which is 10,000 above its port, and may be none.
     server = start_server("--cluster-enabled", "yes")
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     server.wait(lambda: "cluster_state:ok" in str(server.send("CLUSTER", "INFO").reply()), "the cluster is not ready")
     for key in ALL:
         server.run("SET", key, key)
     server.load(
+        "const keys = GB().map(x => x.key);",
         *[function(name, code) for name, code in WAYS.items()],
-        function("run", "async (client, pattern) => GB().map(x => x.key).run(pattern)"),
+        function("run", "async (client, pattern) => keys.run(pattern)"),
     )
     return server
 
