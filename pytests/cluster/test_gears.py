@@ -369,6 +369,20 @@ def test_a_shard_that_dies_leaves_nothing_of_its_runs_on_the_others(mortal):
         one.wait(lambda one=one: calls_here(one) == 0, lambda one=one: calls_here(one))
 
 
+def test_a_shard_that_becomes_a_replica_keeps_nothing_of_runs_and_is_named(mortal):
+    node, other, _ = shards_of(mortal)
+    stuck = f"GB('ShardsIDReader').map(x => x === '{other.identity}' ? (log('held'), new Promise(() => {{}})) : x).run()"
+    identity = execute(node, stuck, "UNBLOCKING")
+    other.wait_message("GEARS: held")
+    assert calls_here(other) == 1
+    mortal.fail_over(other)
+    other.wait(lambda: calls_here(other) == 0, lambda: calls_here(other))
+    assert "running" not in executions(other).values()
+    found, errors = node.run("RG.GETRESULTSBLOCKING", identity)
+    assert len(found) == 2
+    assert [error.split(": ")[0] for error in errors] == [f"ERR shard {other.identity}"]
+
+
 def calls_here(node):
     """Calls of other nodes that run there."""
     return node.client.info("redisgears_2_remote_functions")["redisgears_2_remote_calls_here"]

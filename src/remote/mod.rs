@@ -41,7 +41,7 @@ use gears_core::cluster::calls::{
 };
 use gears_core::cluster::libraries::Stamp;
 use gears_core::cluster::{
-    GoneReason, NodeId, NodeState, NotSent, ProcessId, Ticket, Topic, Topology,
+    GoneReason, NodeId, NodeState, NotSent, ProcessId, Role, Ticket, Topic, Topology,
 };
 use gears_v8::ports::{Executions, HeldBytes, RemoteCall, RemotePlace};
 
@@ -398,6 +398,10 @@ impl RemoteFunctions {
                         Some(_) => continue,
                     };
                     self.on_node_failed(state, cluster, &node, reason);
+                }
+                // A replica takes no part in runs, and is not told of those that end.
+                if topology.myself().is_some_and(|me| me.role == Role::Replica) {
+                    self.abort_stages_of(state, Some(cluster), |_| true);
                 }
             }
         }
