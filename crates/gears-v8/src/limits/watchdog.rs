@@ -17,7 +17,7 @@
 //! it stood, and [`RunTimer::stop`] takes back whatever was asked for until then.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ const IDLE_ROUNDS: u32 = 20;
 /// How often it looks, at most and at least; in between, a tenth of the limit.
 const ROUND: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(5)..=Duration::from_millis(50);
+/// Rounds in which a run that is to end may still say where it is, before it is ended without that: its
+/// thread may not get to run as soon as it is asked.
+const PATIENCE: u32 = 5;
 /// What a round counts for at most, in lengths of the round: the rest of it nobody ran.
 const LONGEST_ROUND: u32 = 2;
 
@@ -100,6 +103,8 @@ pub(crate) struct RunTimer {
     isolate: OnceLock<(v8::IsolateHandle, Interrupt)>,
     /// Where the run was that is being ended for its time.
     stack: Mutex<Option<String>>,
+    /// Rounds that are left to it to say so.
+    patience: AtomicU32,
     shared: Arc<Shared>,
 }
 
@@ -224,6 +229,7 @@ impl RunTimer {
         let _guard = self.ending.lock();
         if self.ended.load(Ordering::SeqCst) == 0 {
             self.ended.store(Reason::Time as u8, Ordering::SeqCst);
+            self.patience.store(0, Ordering::Relaxed);
             log::warn!(
                 "library '{}' has run for {took_ms} ms in the background, and is ended",
                 self.library
@@ -245,15 +251,27 @@ impl RunTimer {
             self.ended.store(before, Ordering::SeqCst);
             return false;
         }
-        if before != 0 {
+        let mut stack = self.stack.lock();
+        if before == 0 {
+            *stack = None;
+            self.patience.store(PATIENCE, Ordering::Relaxed);
+            // It is asked where it is, and ends itself.
+            if let Some((isolate, end_here)) = self.isolate.get() {
+                isolate.request_interrupt(*end_here, std::ptr::null_mut());
+            }
+        } else if stack.is_some() || self.is_out_of_patience() {
             self.terminate();
-        } else if let Some((isolate, end_here)) = self.isolate.get() {
-            // It is asked where it is, and ends itself. If it does not come to that, the next round
-            // ends it.
-            *self.stack.lock() = None;
-            isolate.request_interrupt(*end_here, std::ptr::null_mut());
         }
         before == 0
+    }
+
+    /// Whether a run that is to end had its time to say where it is. A termination would come before the
+    /// question in V8, and it would be ended without a place.
+    fn is_out_of_patience(&self) -> bool {
+        let left = self.patience.load(Ordering::Relaxed);
+        self.patience
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        left == 0
     }
 }
 
@@ -314,6 +332,7 @@ impl Watchdog {
             ending: Mutex::new(()),
             isolate: OnceLock::new(),
             stack: Mutex::new(None),
+            patience: AtomicU32::new(0),
             shared: Arc::clone(&self.shared),
         });
         self.shared.timers.lock().push(Arc::downgrade(&timer));
