@@ -1,6 +1,7 @@
 """Starting servers: where programs are, ports, and processes. Every server that a program here needs begins in `launch`."""
 
 import contextlib
+import functools
 import itertools
 import os
 import random
@@ -8,7 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from testing.waits import HarnessError
@@ -18,7 +19,10 @@ HOST = "127.0.0.1"
 BUS = 10_000
 # They and their buses lie apart from each other, and below the ports that systems give to clients: any connection
 # could have such a port by the time the server asks for it.
-PORTS = range(10_000, 20_000)
+PORTS = range(10_000, 19_000)
+# So many at a time belong to one program alone, as long as it runs: a server that is down has its port still when it
+# comes back.
+BLOCK = 100
 REPOSITORY = Path(__file__).resolve().parent.parent
 # What is tested and measured, unless a command line names others.
 MODULE = os.path.abspath(os.environ.get("MODULE") or REPOSITORY / "target/release/libredisgears.so")
@@ -35,12 +39,25 @@ def find_program(variable: str, *candidates: str | Path) -> str:
     raise HarnessError(f"no such program: {', '.join(map(str, wanted))} (set {variable})")
 
 
-# Programs that run at once go through the ports from different places, so that two seldom find the same one free.
-_ports = itertools.islice(itertools.cycle(PORTS), random.randrange(len(PORTS)), None)
+@functools.cache
+def _own_ports() -> tuple[socket.socket, Iterator[int]]:
+    """What tells other programs that a block of ports is taken, and the ports of it, again and again."""
+    blocks = list(range(PORTS.start, PORTS.stop, BLOCK))
+    random.shuffle(blocks)
+    for first in blocks:
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):
+            # A name of the system's, not of a file. It is free again when the program has ended.
+            claim.bind(f"\0redisgears-test-ports-{first}")
+            return claim, itertools.cycle(range(first, first + BLOCK))
+        claim.close()
+    raise HarnessError("other programs have all ports that are for tests")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # As servers do: connections that have just ended are in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -50,7 +67,8 @@ def _is_free(port: int) -> bool:
 
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on right now, nor on its bus port; each time another one."""
-    return next(port for port in _ports if _is_free(port) and _is_free(port + BUS))
+    _, ports = _own_ports()
+    return next(port for port in ports if _is_free(port) and _is_free(port + BUS))
 
 
 def launch(

@@ -86,8 +86,8 @@ export async function freePort(): Promise<number> {
         });
     for (;;) {
         // Both are below the ports that systems give to clients: any connection could have such a port by the time the
-        // server asks for it.
-        const port = 10_000 + Math.floor(Math.random() * 10_000);
+        // server asks for it. Those from 10,000 on are for the flow tests.
+        const port = 19_000 + Math.floor(Math.random() * 1000);
         if ((await isFree(port)) && (await isFree(port + BUS))) {
             return port;
         }
