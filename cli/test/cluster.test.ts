@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 import { readNodes } from '../src/cluster.js';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
-import { eventually, folder, freePort, gears, script, start } from './gears.js';
+import { eventually, folder, freePort, gears, script, servedBy, start } from './gears.js';
 
 type Redis = Awaited<ReturnType<typeof connect>>;
 
@@ -65,13 +65,7 @@ const places = (): string[] => urls.map(url => new URL(url).host);
 async function serve(command: string, ...args: string[]): Promise<URL> {
     const child = start([command, '--url', urls[0] ?? '', '--port', '0', '--json', ...args]);
     running.push(child);
-    let errors = '';
-    child.stderr?.on('data', (data: Buffer) => (errors += data.toString()));
-    const line = await new Promise<string>((resolve, reject) => {
-        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
-        child.once('exit', code => reject(new Error(`it ended with ${code}: ${errors}`)));
-    });
-    return new URL(JSON.parse(line).url);
+    return servedBy(child);
 }
 
 /** The samples of an exporter, by name and labels. */

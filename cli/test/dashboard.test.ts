@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
-import { eventually, start } from './gears.js';
+import { eventually, servedBy, start } from './gears.js';
 
 /** `good` entries succeed; `bad` ones fail until the key `healed` is there; `<b>` is what an attacker would write. */
 const LIBRARY = `#!js name=lib
@@ -46,13 +46,7 @@ after(async () => {
 async function serve(...args: string[]): Promise<URL> {
     const child = start(['dashboard', '--url', server.url, '--interval', '1', '--json', ...args]);
     running.push(child);
-    let errors = '';
-    child.stderr?.on('data', (data: Buffer) => (errors += data.toString()));
-    const line = await new Promise<string>((resolve, reject) => {
-        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
-        child.once('exit', code => reject(new Error(`it ended with ${code}: ${errors}`)));
-    });
-    return new URL(JSON.parse(line).url);
+    return servedBy(child);
 }
 
 async function open(url: URL, viewport = { width: 1280, height: 900 }): Promise<{ page: Page; problems: string[] }> {
@@ -180,7 +174,7 @@ test('it listens on the loopback interface alone, and outlives its server', asyn
     const mine = await LocalServer.start();
     const child = start(['dashboard', '--url', mine.url, '--interval', '1', '--json']);
     running.push(child);
-    const url = new URL(JSON.parse(await new Promise(resolve => child.stdout?.once('data', data => resolve(String(data))))).url);
+    const url = await servedBy(child);
     assert.equal(url.hostname, '127.0.0.1');
     await mine.stop();
     const headers = { authorization: `Bearer ${url.hash.slice(1)}` };

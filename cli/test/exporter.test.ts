@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { connect } from '../src/connection.js';
 import { LocalServer } from '../src/local_server.js';
 import { moduleInfo } from '../src/server.js';
-import { eventually, freePort, gears, start } from './gears.js';
+import { eventually, freePort, gears, servedBy, start } from './gears.js';
 
 const LIBRARY = `#!js name=lib
 redis.register_stream_consumer('book', 's:', 1, false, (c, data) => {
@@ -52,11 +52,7 @@ async function info(section: string, line: string): Promise<Map<string, number>>
 async function serve(...args: string[]): Promise<{ url: string; child: ChildProcess }> {
     const child = start(['exporter', '--port', '0', '--json', ...args]);
     running.push(child);
-    const line = await new Promise<string>((resolve, reject) => {
-        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
-        child.once('exit', code => reject(new Error(`it ended with ${code}`)));
-    });
-    return { url: JSON.parse(line).url, child };
+    return { url: (await servedBy(child)).href, child };
 }
 
 /** The samples by name and labels, as they are written. */

@@ -57,6 +57,17 @@ export function start(
     });
 }
 
+/** Where a command serves that was started with `--json`, as soon as it does. */
+export async function servedBy(child: ChildProcess): Promise<URL> {
+    let errors = '';
+    child.stderr?.on('data', (data: Buffer) => (errors += data.toString()));
+    const line = await new Promise<string>((resolve, reject) => {
+        child.stdout?.once('data', (data: Buffer) => resolve(data.toString()));
+        child.once('exit', code => reject(new Error(`it ended with ${code}: ${errors}`)));
+    });
+    return new URL(JSON.parse(line).url);
+}
+
 /** A folder that goes when the file's tests are over. */
 export function folder(): string {
     const path = mkdtempSync(join(tmpdir(), 'gears-test-'));
