@@ -138,6 +138,7 @@ class Runs:
 
     def _strike(self, what):
         cluster = self._cluster
+        cluster.wait_agreed()
         primary = self._chance.choice([node for node in cluster.primaries() if cluster.replicas_of(node)])
         if what == "move slots":
             for _ in range(5):
@@ -157,7 +158,11 @@ class Runs:
         cluster.wait_ok()
 
     def _move(self):
-        """A slot goes to another primary, with its keys."""
+        """A slot goes to another primary, with its keys.
+
+        A move that follows at once may undo it: who had the slot gets a later epoch by the next one, and what it said
+        of its slots before is taken for the latest.
+        """
         source, target = self._chance.sample(self._cluster.primaries(), 2)
         first, last = self._chance.choice(source.slots())
         slot = self._chance.randint(first, last)
@@ -165,6 +170,7 @@ class Runs:
         for key in source.cluster("GETKEYSINSLOT", slot, KEYS):
             source.run("MIGRATE", "127.0.0.1", target.port, key, 0, 60_000)
         self._cluster.end_move(slot, target)
+        self._cluster.wait_agreed()
 
     # --- in the end -------------------------------------------------------------------------------------------------
 
@@ -184,7 +190,8 @@ class Runs:
             self._cluster.wait(lambda: all(one == ({}, []) for one in all_left().values()), all_left)
             for command, plan, expected in PLANS:
                 node = self._chance.choice(self._cluster.primaries())
-                assert node.run(command, plan) == [expected, []], plan
+                found = node.run(command, plan)
+                assert found == [expected, []], (plan, node.port, found)
         except AssertionError as failure:
             self.violations.append(f"in the end: {failure}")
 

@@ -254,6 +254,19 @@ class Cluster:
 
         self.wait(lambda: all(map(is_ok, self.alive())), lambda: [node.state() for node in self.alive()])
 
+    def wait_agreed(self):
+        """Waits until all nodes that run know the same of who has which slot."""
+
+        def owners(node):
+            """Of the slots on the move it alone knows."""
+            rows = [(row["id"], *(words for words in row["slots"] if not words.startswith("["))) for row in node.table()]
+            return {row for row in rows if len(row) > 1}
+
+        def all_owners():
+            return [owners(node) for node in self.alive()]
+
+        self.wait(lambda: len(set(map(frozenset, all_owners()))) == 1, all_owners)
+
     def change(self, change):
         """Makes a change of libraries, which is refused as long as not all shards are connected."""
 

@@ -50,7 +50,7 @@ impl App {
     /// Gives an event to whom it concerns.
     fn on_cluster_event(&self, context: &Context, cluster: &Cluster, event: ClusterEvent) {
         if !matches!(&event, ClusterEvent::Message { .. }) {
-            self.remote.on_cluster_event(context, cluster, &event);
+            self.remote.on_cluster_event(cluster, &event);
         }
         match event {
             ClusterEvent::Message {
@@ -97,7 +97,7 @@ impl App {
                     "no connection to node {node} any more, process {process}: {reason}; {lost} messages were not delivered, {perhaps} may have been"
                 );
             }
-            ClusterEvent::Topology => {}
+            ClusterEvent::PeerInbound { .. } | ClusterEvent::Topology => {}
         }
     }
 }

@@ -89,6 +89,9 @@ impl App {
             self.dispatcher.wake();
         }
         self.run_slices();
+        if let Some(cluster) = self.cluster() {
+            cluster.end_tick();
+        }
         if let Some(longest_ms) = self.slow_log.take_longest_held() {
             context.note_latency("redisgears-callback", longest_ms);
         }

@@ -4,6 +4,7 @@
 //! mod         what the main thread has of it: send, events, how it stands
 //! tick        what is done in every tick: reports, the server's table, what is decided
 //! inbox       connections of other nodes here, and their messages, put together
+//! outbox      messages that wait until the server has written its append-only file
 //! io          the I/O thread, and how the main thread talks to it
 //! connection  one connection to another node, on that thread
 //! ```
@@ -17,6 +18,7 @@
 mod connection;
 mod inbox;
 mod io;
+mod outbox;
 mod tick;
 
 use std::cell::{Cell, RefCell};
@@ -34,6 +36,7 @@ use crate::server::{TlsFiles, wake_main_thread};
 use inbox::Inbox;
 pub(crate) use inbox::Received;
 use io::{Io, Order, Report};
+use outbox::Outbox;
 
 /// The version of what nodes say to each other.
 pub(crate) const PROTOCOL: u64 = 1;
@@ -57,6 +60,13 @@ pub(crate) enum ClusterEvent {
         /// Which node.
         node: NodeId,
         /// Which process of it: what was with another one is gone.
+        process: ProcessId,
+    },
+    /// A node has a connection here from now on: what it sent over an earlier one may be lost.
+    PeerInbound {
+        /// Which node.
+        node: NodeId,
+        /// Which process of it.
         process: ProcessId,
     },
     /// A node takes none any more.
@@ -113,6 +123,9 @@ pub(crate) struct Cluster {
     refresh_at: Cell<Option<Instant>>,
     events: RefCell<VecDeque<ClusterEvent>>,
     inbox: RefCell<Inbox>,
+    outbox: RefCell<Outbox<Order>>,
+    /// Whether messages go through it.
+    holds: Cell<bool>,
     /// When a timer wakes the event loop.
     wakes_at: Cell<Option<u64>>,
     /// Counted for a glance.
@@ -140,6 +153,8 @@ impl Cluster {
             refresh_at: Cell::default(),
             events: RefCell::default(),
             inbox: RefCell::default(),
+            outbox: RefCell::default(),
+            holds: Cell::default(),
             wakes_at: Cell::default(),
             unclaimed: Cell::default(),
             refused: Cell::default(),
@@ -184,12 +199,17 @@ impl Cluster {
         let mut started = self.started.borrow_mut();
         let started = started.as_mut().ok_or(NotSent::NotConnected)?;
         let (connection, ticket) = started.peers.send(to, bytes.len())?;
-        started.io.order(Order::Send {
+        let order = Order::Send {
             connection,
             ticket,
             topic,
             bytes,
-        });
+        };
+        if self.holds.get() {
+            self.outbox.borrow_mut().push(order);
+        } else {
+            started.io.order(order);
+        }
         Ok(ticket)
     }
 
@@ -259,6 +279,9 @@ impl Cluster {
         }
         self.inbox.borrow_mut().admit(client, from, process);
         started.peers.set_inbound(from, true, self.now());
+        let node = from;
+        let event = ClusterEvent::PeerInbound { node, process };
+        self.events.borrow_mut().push_back(event);
         Ok(started.peers.process())
     }
 

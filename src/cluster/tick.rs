@@ -23,7 +23,11 @@ impl Cluster {
         if !self.start(context, limits.sending) {
             return;
         }
+        self.holds.set(context.state().has_append_only_file);
         if let Some(started) = self.started.borrow_mut().as_mut() {
+            for order in self.outbox.borrow_mut().begin_tick(self.holds.get()) {
+                started.io.order(order);
+            }
             started.peers.set_limits(limits.sending);
             for report in started.io.reports() {
                 on_report(&mut started.peers, report, now, &mut decisions);
@@ -39,6 +43,13 @@ impl Cluster {
         }
         self.carry_out(context, decisions);
         self.wake_in_time(context, now);
+    }
+
+    /// The tick is over. What it has told goes with the next one, which is to come at once.
+    pub(crate) fn end_tick(&self) {
+        if self.outbox.borrow_mut().end_tick() {
+            wake_main_thread();
+        }
     }
 
     /// Whether it has begun; begins it.

@@ -328,12 +328,7 @@ impl RemoteFunctions {
     }
 
     /// Something happened to another node.
-    pub(crate) fn on_cluster_event(
-        &self,
-        context: &Context,
-        cluster: &Cluster,
-        event: &ClusterEvent,
-    ) {
+    pub(crate) fn on_cluster_event(&self, cluster: &Cluster, event: &ClusterEvent) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let now_ms = self.now_ms();
@@ -342,25 +337,19 @@ impl RemoteFunctions {
             ClusterEvent::Message { .. } => {}
             ClusterEvent::PeerUp { node, process } => {
                 state.peers.insert(*node, *process);
-                self.abort_stages_of(state, Some(cluster), |(of, by, _)| {
-                    of == node && by != process
-                });
                 for message in state.incoming.on_peer_up(node, process) {
                     self.post(state, Some(cluster), *node, message);
                 }
-                let place = Place {
-                    context,
-                    cluster: Some(cluster),
-                    topology: cluster.topology(),
-                };
-                let State {
-                    outgoing,
-                    own,
-                    peers,
-                    ..
-                } = state;
-                let mut way = place.way(self.me.get(), peers, own);
-                outgoing.on_peer_up(now_ms, node, process, &mut way);
+                state.outgoing.on_peer_up(now_ms, node, process);
+            }
+            ClusterEvent::PeerInbound { node, process } => {
+                self.abort_stages_of(state, Some(cluster), |(of, by, _)| {
+                    of == node && by != process
+                });
+                for message in state.incoming.on_peer_inbound(node, process) {
+                    self.post(state, Some(cluster), *node, message);
+                }
+                state.outgoing.on_peer_inbound(now_ms, node, process);
             }
             ClusterEvent::PeerGone {
                 node,

@@ -22,6 +22,8 @@ pub(crate) struct ServerState {
     pub(crate) is_primary: bool,
     /// Whether it uses more memory than it may.
     pub(crate) is_out_of_memory: bool,
+    /// Whether it writes an append-only file.
+    pub(crate) has_append_only_file: bool,
 }
 
 /// Why the client of a command cannot be kept waiting.
@@ -53,6 +55,7 @@ impl Context {
         ServerState {
             is_primary: !flags.contains(ContextFlags::SLAVE),
             is_out_of_memory: flags.contains(ContextFlags::OOM),
+            has_append_only_file: flags.contains(ContextFlags::AOF),
         }
     }
 

@@ -384,12 +384,13 @@ impl Peers {
     pub fn room_for(&self, node: NodeId, bytes: usize) -> Result<Connection, NotSent> {
         let Limits { message, queue } = self.limits;
         let peer = self.others.get(&node).ok_or(NotSent::NoSuchNode)?;
-        let State::Up(connection, _) = peer.state else {
-            return Err(NotSent::NotConnected);
-        };
+        // What can never be sent is told before it is known whether anything can be now.
         if bytes > message {
             return Err(NotSent::TooLarge(message));
         }
+        let State::Up(connection, _) = peer.state else {
+            return Err(NotSent::NotConnected);
+        };
         // With half of the queue free, any message is taken that may be sent at all: one that is larger
         // than the queue must not wait for a moment at which no other does.
         if peer.queued > queue / 2 && peer.queued.saturating_add(bytes) > queue {

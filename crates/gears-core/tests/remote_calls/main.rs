@@ -16,7 +16,7 @@ mod world;
 
 use proptest::prelude::*;
 
-use world::{Cut, Ending, NODES, Size, Step, World};
+use world::{Cut, Ending, NODES, Size, Step, UNLIMITED_MS, World};
 
 fn size() -> impl Strategy<Value = Size> {
     prop_oneof![6 => Just(Size::Small), 2 => Just(Size::Large), 1 => Just(Size::TooLarge)]
@@ -41,7 +41,13 @@ fn cut() -> impl Strategy<Value = Cut> {
 fn step() -> impl Strategy<Value = Step> {
     let node = || 0..NODES;
     let index = any::<prop::sample::Index>;
-    let timeout = prop_oneof![Just(0_u64), 1_u64..100, 100_u64..3000, 3000_u64..40_000];
+    let timeout = prop_oneof![
+        1 => Just(0_u64),
+        1 => 1_u64..100,
+        1 => 100_u64..3000,
+        1 => 3000_u64..40_000,
+        2 => Just(UNLIMITED_MS),
+    ];
     prop_oneof![
         6 => prop_oneof![6 => 1_u64..300, 2 => 300_u64..3000, 1 => 3000_u64..90_000].prop_map(Step::Wait),
         12 => (node(), node(), any::<bool>(), timeout, size())

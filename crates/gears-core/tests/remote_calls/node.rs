@@ -27,6 +27,9 @@ pub(crate) const BOUNDS: Bounds = Bounds {
 pub(crate) const QUEUE_MAX: usize = 1500;
 pub(crate) const MESSAGE_MAX: usize = 1300;
 
+/// Milliseconds in which a call has to be sent, however long it may run.
+const ATTEMPTS_MS: u64 = 50_000;
+
 /// What messages about libraries begin with; no message about calls does.
 const OF_LIBRARIES: u8 = 0xff;
 /// The library of all functions.
@@ -57,6 +60,8 @@ fn body(number: u64) -> Body {
 pub(crate) enum Event {
     Message(Node, Process, Arc<Vec<u8>>),
     Up(Node, Process),
+    /// It has a connection here from now on.
+    Inbound(Node, Process),
     /// Messages that certainly were not delivered; whether the node is taken for failed.
     Gone(Node, Vec<Ticket>, bool),
 }
@@ -97,13 +102,14 @@ enum Room {
 
 impl Way {
     fn room(&self, to: Node, bytes: usize) -> Room {
+        if bytes > MESSAGE_MAX {
+            return Room::TooLarge;
+        }
         let Some(link) = self.links.get(&to) else {
             return Room::NoLink;
         };
         let queued = link.bytes();
-        if bytes > MESSAGE_MAX {
-            Room::TooLarge
-        } else if queued > QUEUE_MAX / 2 && queued + bytes > QUEUE_MAX {
+        if queued > QUEUE_MAX / 2 && queued + bytes > QUEUE_MAX {
             Room::Full
         } else {
             Room::Is
@@ -284,9 +290,13 @@ impl Server {
         } else {
             Destination::Shard(place)
         };
-        let begun =
-            self.outgoing
-                .begin(self.way.now_ms, destination, request, Times::of(timeout_ms));
+        let times = Times {
+            timeout_ms,
+            attempts_ms: timeout_ms.min(ATTEMPTS_MS),
+        };
+        let begun = self
+            .outgoing
+            .begin(self.way.now_ms, destination, request, times);
         if let Ok(id) = begun {
             self.calls.insert(id, call);
         }
@@ -356,8 +366,13 @@ impl Server {
                 for message in self.incoming.on_peer_up(&node, &process) {
                     self.post(node, message);
                 }
-                self.outgoing
-                    .on_peer_up(now_ms, &node, &process, &mut self.way);
+                self.outgoing.on_peer_up(now_ms, &node, &process);
+            }
+            Event::Inbound(node, process) => {
+                for message in self.incoming.on_peer_inbound(&node, &process) {
+                    self.post(node, message);
+                }
+                self.outgoing.on_peer_inbound(now_ms, &node, &process);
             }
             Event::Gone(node, not_sent, has_failed) => {
                 self.way.peers.remove(&node);
@@ -372,6 +387,13 @@ impl Server {
                         .on_undelivered(now_ms, &node, id, "lost".into());
                 }
                 if has_failed {
+                    self.incoming.on_peer_failed(&node, |id| {
+                        let ended = Ended::Thrown(Thrown {
+                            kind: ThrownKind::NoResult,
+                            ..Thrown::default()
+                        });
+                        Message::Ended { id, ended }.encode()
+                    });
                     self.outgoing.on_peer_gone(&node, "it failed");
                 }
             }

@@ -208,22 +208,26 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     }
 
     /// A node can be reached again; gives the messages about calls that have ended and that it may not
-    /// have heard of. Another process of it knows nothing of the calls of the one before, and waits
-    /// for none of them.
-    pub fn on_peer_up(&mut self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
+    /// have heard of.
+    #[must_use]
+    pub fn on_peer_up(&self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
         let of_node = self.known.iter().filter(|((of, ..), _)| of == node);
-        let (mut others, mut ended) = (Vec::new(), Vec::new());
-        for (key, known) in of_node {
-            if key.1 != *process {
-                others.push(key.clone());
-            } else if let State::Ended(message) = &known.state {
-                ended.push(Arc::clone(message));
-            }
-        }
-        for key in others {
+        let ended = of_node.filter_map(|(key, known)| match &known.state {
+            State::Ended(message) if key.1 == *process => Some(Arc::clone(message)),
+            _ => None,
+        });
+        ended.collect()
+    }
+
+    /// A node can reach this one again: what it has taken is told again, since that it took it may be lost. Another
+    /// process of it knows nothing of the calls of the one before, and waits for none of them.
+    pub fn on_peer_inbound(&mut self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
+        let others = self.known.keys();
+        let others = others.filter(|(of, by, _)| of == node && by != process);
+        for key in others.cloned().collect::<Vec<_>>() {
             self.leave(&key);
         }
-        ended
+        self.on_peer_up(node, process)
     }
 
     /// A node is taken for failed. Calls of it that have much time yet are not kept for so long, nor what came of
@@ -365,8 +369,10 @@ mod tests {
         }
         calls.on_request(0, &(1, 2, 8), 1, 100, 0);
         assert_eq!(calls.on_peer_up(&1, &2), [Arc::new(vec![2])]);
+        assert_eq!(calls.figures().results, 2);
+        assert_eq!(calls.on_peer_inbound(&1, &2), [Arc::new(vec![2])]);
         assert_eq!(calls.figures().results, 1);
-        assert_eq!(calls.on_peer_up(&1, &3), []);
+        assert_eq!(calls.on_peer_inbound(&1, &3), []);
         assert_eq!(calls.end(&(1, 2, 8), vec![8]), None, "its caller is gone");
         let known = Figures {
             known: 3,
@@ -433,7 +439,7 @@ mod tests {
         let told = [7, 8].map(|id| Arc::new(vec![id]));
         assert_eq!(calls.on_peer_up(&1, &1), told, "it was not gone");
         assert_eq!(
-            calls.on_peer_up(&1, &2),
+            calls.on_peer_inbound(&1, &2),
             [],
             "another process waits for none"
         );

@@ -19,7 +19,22 @@ enum State<N, P> {
         last: Option<(Option<N>, String)>,
     },
     /// It may have run.
-    Sent { to: N, process: P, accepted: bool },
+    Sent {
+        to: N,
+        process: P,
+        accepted: bool,
+        asked: Asked,
+    },
+}
+
+/// How often a process was asked for a call that it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Once,
+    /// It is to be asked once more.
+    Due,
+    /// That one of the requests did not get there says nothing of the others.
+    Again,
 }
 
 #[derive(Debug)]
@@ -165,6 +180,26 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 let why = format!("{why}, for {ms} ms");
                 self.end(id, CallEnd::NotSent { on, why });
             }
+            State::Sent {
+                to,
+                accepted: false,
+                asked: asked @ Asked::Due,
+                ..
+            } => {
+                let request = &mut call.request;
+                request.remaining_ms = call.until_ms.saturating_sub(now_ms);
+                let sent = wire.room_for(to, request.arguments.len()).and_then(|()| {
+                    request.attempt += 1;
+                    wire.send(to, request.encode())
+                });
+                let next_ms = if sent.is_ok() {
+                    *asked = Asked::Again;
+                    call.until_ms
+                } else {
+                    call.until_ms.min(now_ms.saturating_add(LONGEST_PAUSE_MS))
+                };
+                self.look_at(id, next_ms);
+            }
             State::Sent { .. } => {
                 let until_ms = call.until_ms;
                 self.look_at(id, until_ms);
@@ -201,6 +236,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                     to,
                     process,
                     accepted: false,
+                    asked: Asked::Once,
                 };
                 let until_ms = call.until_ms;
                 self.look_at(id, until_ms);
@@ -313,7 +349,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     pub fn on_undelivered(&mut self, now_ms: u64, node: &N, id: u64, why: String) {
         let call = self.calls.get(&id);
         let is_there = call.is_some_and(
-            |call| matches!(&call.state, State::Sent { to, accepted: false, .. } if to == node),
+            |call| matches!(&call.state, State::Sent { to, accepted: false, asked: Asked::Once, .. } if to == node),
         );
         if is_there {
             self.wait(now_ms, id, (Some(node.clone()), why));
@@ -322,18 +358,41 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
 
     /// A node can be reached again. Its process is asked once more for what may not have arrived; what
     /// another process had is lost.
-    pub fn on_peer_up(&mut self, now_ms: u64, node: &N, process: &P, wire: &mut dyn Wire<N, P>) {
+    pub fn on_peer_up(&mut self, now_ms: u64, node: &N, process: &P) {
         let with_it: Vec<_> = self.sent_to(node).collect();
-        for (id, by, accepted) in with_it {
+        for (id, by) in with_it {
             if by != *process {
                 let why = "it was started anew".to_owned();
                 let on = node.clone();
                 self.end(id, CallEnd::ShardFailed { on, why });
-            } else if !accepted && let Some(call) = self.calls.get_mut(&id) {
-                call.request.remaining_ms = call.until_ms.saturating_sub(now_ms);
-                call.request.attempt += 1;
-                // If that fails it is asked again when it is back, or its time is over.
-                let _ = wire.send(node, call.request.encode());
+            }
+        }
+        self.ask_again(now_ms, node, process);
+    }
+
+    /// A node's process can reach this one again. What it said before may be lost, and it says only once that it
+    /// refuses a call: so it is asked once more.
+    pub fn on_peer_inbound(&mut self, now_ms: u64, node: &N, process: &P) {
+        self.ask_again(now_ms, node, process);
+    }
+
+    /// Has the next steps ask a process for all that it has not said to run.
+    fn ask_again(&mut self, now_ms: u64, node: &N, process: &P) {
+        let Self { calls, times, .. } = self;
+        for (id, call) in calls {
+            if let State::Sent {
+                to,
+                process: by,
+                accepted: false,
+                asked,
+            } = &mut call.state
+                && to == node
+                && by == process
+            {
+                *asked = Asked::Due;
+                times.remove(&(call.next_ms, *id));
+                call.next_ms = now_ms;
+                times.insert((now_ms, *id));
             }
         }
     }
@@ -351,22 +410,18 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
 
     /// A node is taken for failed, or has left: what it had is lost.
     pub fn on_peer_gone(&mut self, node: &N, why: &str) {
-        let with_it: Vec<_> = self.sent_to(node).map(|(id, ..)| id).collect();
+        let with_it: Vec<_> = self.sent_to(node).map(|(id, _)| id).collect();
         for id in with_it {
             let (on, why) = (node.clone(), why.to_owned());
             self.end(id, CallEnd::ShardFailed { on, why });
         }
     }
 
-    fn sent_to<'a>(&'a self, node: &'a N) -> impl Iterator<Item = (u64, P, bool)> + 'a {
+    fn sent_to<'a>(&'a self, node: &'a N) -> impl Iterator<Item = (u64, P)> + 'a {
         self.calls
             .iter()
             .filter_map(move |(id, call)| match &call.state {
-                State::Sent {
-                    to,
-                    process,
-                    accepted,
-                } if to == node => Some((*id, process.clone(), *accepted)),
+                State::Sent { to, process, .. } if to == node => Some((*id, process.clone())),
                 _ => None,
             })
     }

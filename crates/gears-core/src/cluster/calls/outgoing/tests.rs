@@ -152,10 +152,11 @@ fn the_same_process_is_asked_again_and_what_another_one_had_is_lost() {
     calls.on_undelivered(1, &1, ids[0], "gone".into());
     calls.on_undelivered(1, &1, ids[2], "gone".into());
     way.sent.clear();
-    calls.on_peer_up(2, &1, &1, &mut way);
+    calls.on_peer_up(2, &1, &1);
+    run(&mut calls, 2, &mut way);
     let asked: Vec<_> = way.sent.iter().filter_map(Message::id_of_request).collect();
     assert_eq!(asked, [ids[1]], "the first was accepted, the last waits");
-    calls.on_peer_up(3, &1, &2, &mut way);
+    calls.on_peer_up(3, &1, &2);
     let mut lost: Vec<_> = calls.take_ended().into_iter().map(|(id, _)| id).collect();
     lost.sort_unstable();
     assert_eq!(lost, ids[..2]);
@@ -191,7 +192,8 @@ fn what_was_refused_before_it_was_asked_for_again_is_not_taken_for_the_answer_to
     let id = begin(&mut calls, 100);
     run(&mut calls, 0, &mut way);
     // The connection was lost and is there again, before the refusal of the first attempt is.
-    calls.on_peer_up(1, &1, &1, &mut way);
+    calls.on_peer_up(1, &1, &1);
+    run(&mut calls, 1, &mut way);
     calls.on_refused(2, (&1, &1), (id, 1), Refusal::ForNow, "it loads".into());
     calls.on_refused(2, (&1, &1), (id, 1), Refusal::ForGood, "NOPERM".into());
     run(&mut calls, 50, &mut way);
