@@ -1,4 +1,4 @@
-// Tests of gears_flow.js and gears.js with natives that are made up here: node --test gears.test.mjs
+// Tests of gears.js and its parts with natives that are made up here: node --test gears.test.mjs
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -7,8 +7,9 @@ import vm from "node:vm";
 
 const source = (name) => (0, eval)(readFileSync(new URL(`../crates/gears-v8/src/js/${name}`, import.meta.url), "utf8"));
 const make_flow = source("gears_flow.js");
-const make_shards = source("gears_shards.js");
-const make_gears = source("gears.js");
+const make_builder = source("gears.js");
+const parts = ["readers", "shards", "cluster", "functions"].map((part) => source(`gears_${part}.js`));
+const make_gears = (native) => make_builder(native, make_flow(), undefined, ...parts);
 const AsyncFunction = (async () => {}).constructor;
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 const status = (text) => Object.assign(new String(text), { __reply_type: "status" });
@@ -133,7 +134,7 @@ function world({ loading = true, locked = false, keys = {}, config = {}, cluster
     ...natives,
   };
   w.native = native;
-  w.gears = make_gears(native, make_flow(), make_shards);
+  w.gears = make_gears(native);
   return Object.assign(w, w.gears);
 }
 
@@ -394,7 +395,7 @@ describe("errors", () => {
     w.native.atomic = () => {
       throw new RedisError("LOADING no");
     };
-    const { GB } = make_gears(w.native, make_flow(), make_shards);
+    const { GB } = make_gears(w.native);
     assert.deepEqual(await GB().count().run(), [[], ["LOADING no"]]);
   });
 });
@@ -489,7 +490,7 @@ describe("run", () => {
       if (words[0] === "GET") for (const end = Date.now() + 25; Date.now() < end; );
       return execute(words);
     };
-    const { GB } = make_gears(w.native, make_flow(), make_shards);
+    const { GB } = make_gears(w.native);
     assert.deepEqual(await GB().map((x) => x.key).run(), [["a", "b", "c"], []]);
     assert.equal(w.sections.filter((section) => section.some(([name]) => name === "GET")).length, 3);
   });
@@ -984,14 +985,14 @@ describe("functions", () => {
       w.native.execute = () => {
         throw new RedisError("NOPERM no");
       };
-      make_gears(w.native, make_flow(), make_shards).hashtag();
+      make_gears(w.native).hashtag();
     }, /NOPERM/);
   });
   it("there is a hashtag for every slot, found in no time", () => {
     let cluster = "";
     const w = world({ locked: true });
     w.native.execute = () => cluster;
-    const { hashtag } = make_gears(w.native, make_flow(), make_shards);
+    const { hashtag } = make_gears(w.native);
     let slowest = 0;
     for (let slot = 0; slot < 16384; slot += 41) {
       cluster = `aa 127.0.0.1:1@1 myself,master - 0 1 1 connected ${slot}-16383\n`;

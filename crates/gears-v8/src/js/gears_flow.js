@@ -1,5 +1,5 @@
 // How GearsBuilder processes records: the operators, as lists of steps, and the flow of records through
-// them. It knows nothing of the server; readers, registrations and runs are in gears.js.
+// them. It knows nothing of the server; see gears.js for the other parts.
 //
 // The same generator runs sync and async executions: where a step gives a promise, the flow yields it, and
 // the driver decides whether it can be waited for. Records are taken one after the other, each as far as it

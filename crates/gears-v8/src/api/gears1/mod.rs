@@ -1,7 +1,7 @@
 //! `GearsBuilder` and what belongs to it, for libraries that use it.
 //!
 //! The globals are there for every library, but made when the first of them is touched: see
-//! `gears.js`, `gears_flow.js` and `gears_shards.js`, which are JavaScript on top of what follows here.
+//! `gears.js`, which is JavaScript on top of what follows here.
 
 mod shards;
 
@@ -18,10 +18,15 @@ use crate::runtime::continuation;
 use crate::runtime::run;
 use crate::runtime::text::{self, OrThrown, Thrown};
 
-/// What makes the builder, and how its records flow.
+/// What makes the builder, how its records flow, and the other parts, in the order in which the builder is given them.
 const BUILDER: &str = include_str!("../../js/gears.js");
 const FLOW: &str = include_str!("../../js/gears_flow.js");
-const SHARDS: &str = include_str!("../../js/gears_shards.js");
+const PARTS: [&str; 4] = [
+    include_str!("../../js/gears_readers.js"),
+    include_str!("../../js/gears_shards.js"),
+    include_str!("../../js/gears_cluster.js"),
+    include_str!("../../js/gears_functions.js"),
+];
 /// Characters of a description, and of a plan.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -65,9 +70,12 @@ fn build<'s>(
         Ok(dialect) => dialect.call(scope, nothing, &[flow]).or_thrown()?,
         Err(_) => nothing,
     };
-    let shards = evaluate(scope, SHARDS)?.into();
+    let mut given = vec![native, flow, dialect];
+    for part in PARTS {
+        given.push(evaluate(scope, part)?.into());
+    }
     evaluate(scope, BUILDER)?
-        .call(scope, nothing, &[native, flow, shards, dialect])
+        .call(scope, nothing, &given)
         .or_thrown()
 }
 

@@ -26,7 +26,7 @@ callback!(note_shards_entry => note_shards);
 /// Milliseconds that a stage on another shard has: as long as it takes. It ends before where the shard fails.
 const NO_TIMEOUT_MS: u32 = u32::MAX;
 
-/// The functions, by the names that `gears.js` has for them.
+/// The functions, by the names that `gears_cluster.js` has for them.
 ///
 /// # Errors
 /// Where the library has no memory for them.
