@@ -4,70 +4,21 @@
 //! too many that have ended. Whoever waits for one is answered when it ends, which includes that
 //! it is aborted; what its script gives after that is nobody's any more.
 //!
-//! In a cluster, a run that began on another shard is known as long as a stage of it runs here.
+//! In a cluster, runs of other shards that this one takes part in are there besides, see [`Visitors`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use serde::de::IgnoredAny;
 
 use gears_v8::ports::{Executions, Reply};
 
+use super::execution_view::{ExecutionView, Status};
 use super::library_executor::LibraryExecutor;
 use super::task::Responder;
-
-/// Where a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// It goes on.
-    Running,
-    /// It has ended, perhaps with errors.
-    Done,
-    /// It was ended.
-    Aborted,
-}
-
-/// A run as users see it.
-#[derive(Clone, Debug)]
-pub(crate) struct ExecutionView {
-    /// Where it is.
-    pub status: Status,
-    /// In whose name it acts; `None` where nobody knows.
-    pub user: Option<Arc<str>>,
-    /// What it does, as JSON text.
-    pub plan: String,
-    /// What came of it; empty before.
-    pub results: Vec<Reply>,
-    /// What went wrong.
-    pub errors: Vec<Reply>,
-    /// How long it took, or has taken so far.
-    pub took: Duration,
-    /// What each shard has done for it, as JSON text; `None` where it stays on this one.
-    pub shards: Option<String>,
-}
-
-impl Visitor {
-    fn status(&self) -> Status {
-        if self.is_aborted {
-            Status::Aborted
-        } else {
-            Status::Running
-        }
-    }
-}
-
-impl ExecutionView {
-    /// Whether a shard still has a part of it.
-    fn goes_on_elsewhere(&self) -> bool {
-        type Part = (IgnoredAny, String, IgnoredAny, IgnoredAny, IgnoredAny);
-        let parts = self.shards.as_deref().map(serde_json::from_str);
-        let parts: Vec<Part> = parts.and_then(Result::ok).unwrap_or_default();
-        parts.iter().any(|(_, status, ..)| status == "running")
-    }
-}
+use super::visitors::Visitors;
 
 struct Execution {
     view: ExecutionView,
@@ -91,35 +42,15 @@ pub(crate) struct ExecutionLog {
     has_to_tell: AtomicBool,
 }
 
-/// A run that began on another shard.
-struct Visitor {
-    user: Arc<str>,
-    /// How many stages of it run here.
-    stages: usize,
-    is_aborted: bool,
-    began: Instant,
-}
-
-/// For how long it is remembered that a run of another shard was aborted: a stage of it may be on its way.
-const REMEMBERED: Duration = Duration::from_secs(60);
-
 #[derive(Default)]
 struct All {
     last: u64,
     /// By the number in their IDs.
     known: BTreeMap<u64, Execution>,
-    /// Those of other shards, by their IDs.
-    visitors: BTreeMap<String, Visitor>,
+    /// Those of other shards.
+    visitors: Visitors,
     /// Runs that were aborted here, for other shards.
     to_tell: Vec<String>,
-}
-
-impl All {
-    /// Those of which no stage runs, nor can be on its way.
-    fn forget_visitors(&mut self) {
-        let is_fresh = |one: &Visitor| one.stages > 0 || one.began.elapsed() < REMEMBERED;
-        self.visitors.retain(|_, one| is_fresh(one));
-    }
 }
 
 const ABORTED: &str = "The execution was aborted";
@@ -138,51 +69,27 @@ impl ExecutionLog {
 
     /// A stage of a run of another shard begins here.
     pub(crate) fn join(&self, id: &str, user: &str) {
-        let mut all = self.all.lock();
-        let visitor = all.visitors.entry(id.to_owned());
-        let visitor = visitor.or_insert_with(|| Visitor {
-            user: user.into(),
-            stages: 0,
-            is_aborted: false,
-            began: Instant::now(),
-        });
-        visitor.stages += 1;
+        self.all.lock().visitors.join(id, user);
     }
 
     /// A stage of it has ended.
     pub(crate) fn leave(&self, id: &str) {
-        let mut all = self.all.lock();
-        if let Some(visitor) = all.visitors.get_mut(id) {
-            visitor.stages = visitor.stages.saturating_sub(1);
-            if visitor.stages == 0 && !visitor.is_aborted {
-                all.visitors.remove(id);
-            }
-        }
+        self.all.lock().visitors.leave(id);
     }
 
     /// Whether this shard was told that such a run of another one is to end. Nothing of it may begin here any more.
     #[must_use]
     pub(crate) fn is_aborted_elsewhere(&self, id: &str) -> bool {
-        let all = self.all.lock();
-        all.visitors.get(id).is_some_and(|one| one.is_aborted)
+        self.all.lock().visitors.is_aborted(id) == Some(true)
     }
 
     /// Another shard says that a run is to end.
     pub(crate) fn abort_for_another(&self, id: &str) {
         if self.number(id).is_some() {
             self.abort(id);
-            return;
+        } else {
+            self.all.lock().visitors.abort(id);
         }
-        let mut all = self.all.lock();
-        all.forget_visitors();
-        let visitor = all.visitors.entry(id.to_owned());
-        let visitor = visitor.or_insert_with(|| Visitor {
-            user: "".into(),
-            stages: 0,
-            is_aborted: true,
-            began: Instant::now(),
-        });
-        visitor.is_aborted = true;
     }
 
     /// Runs that were aborted here since the last time.
@@ -211,15 +118,7 @@ impl ExecutionLog {
         let number = all.last;
         all.last += 1;
         let execution = Execution {
-            view: ExecutionView {
-                status: Status::Running,
-                user: user.map(Arc::from),
-                plan: plan.to_owned(),
-                results: Vec::new(),
-                errors: Vec::new(),
-                took: Duration::ZERO,
-                shards: None,
-            },
+            view: ExecutionView::new(plan, user.map(Arc::from)),
             began: Instant::now(),
             kept,
             waiting: Vec::new(),
@@ -267,7 +166,7 @@ impl ExecutionLog {
                 execution.waiting.push(responder);
             }
             Some(execution) => {
-                let outcome = outcome(&execution.view);
+                let outcome = execution.view.outcome();
                 drop(all);
                 responder.answer(outcome);
             }
@@ -285,8 +184,8 @@ impl ExecutionLog {
             let id = format!("{}-{number}", self.shard);
             (one.view.user.as_deref(), id, one.view.status)
         });
-        let running = all.visitors.iter().filter(|(_, one)| one.stages > 0);
-        let others = running.map(|(id, one)| (Some(&*one.user), id.clone(), one.status()));
+        let visitors = all.visitors.all_running();
+        let others = visitors.map(|(id, one)| (Some(one.user()), id.clone(), one.status()));
         own.chain(others)
             .filter(|(user, ..)| shown(*user))
             .map(|(_, id, status)| (id, status))
@@ -297,8 +196,8 @@ impl ExecutionLog {
     #[must_use]
     pub(crate) fn has(&self, id: &str, of: impl FnOnce(Option<&str>) -> bool) -> bool {
         let all = self.all.lock();
-        if let Some(visitor) = all.visitors.get(id).filter(|one| one.stages > 0) {
-            return of(Some(&visitor.user));
+        if let Some(visitor) = all.visitors.running(id) {
+            return of(Some(visitor.user()));
         }
         let found = self.number(id).and_then(|number| all.known.get(&number));
         found.is_some_and(|execution| of(execution.view.user.as_deref()))
@@ -308,16 +207,8 @@ impl ExecutionLog {
     #[must_use]
     pub(crate) fn view(&self, id: &str) -> Option<ExecutionView> {
         let all = self.all.lock();
-        if let Some(visitor) = all.visitors.get(id).filter(|one| one.stages > 0) {
-            return Some(ExecutionView {
-                status: visitor.status(),
-                user: Some(Arc::clone(&visitor.user)),
-                plan: String::new(),
-                results: Vec::new(),
-                errors: Vec::new(),
-                took: visitor.began.elapsed(),
-                shards: None,
-            });
+        if let Some(visitor) = all.visitors.running(id) {
+            return Some(visitor.view());
         }
         let execution = all.known.get(&self.number(id)?)?;
         let mut view = execution.view.clone();
@@ -346,9 +237,7 @@ impl ExecutionLog {
     pub(crate) fn abort(&self, id: &str) -> bool {
         let script = {
             let mut all = self.all.lock();
-            all.forget_visitors();
-            if let Some(visitor) = all.visitors.get_mut(id).filter(|one| one.stages > 0) {
-                visitor.is_aborted = true;
+            if all.visitors.abort_running(id) {
                 self.tell(&mut all, id);
                 return true;
             }
@@ -396,8 +285,8 @@ impl ExecutionLog {
         let is_to_tell = status == Status::Done && execution.view.goes_on_elsewhere();
         execution.view.status = status;
         execution.view.took = execution.began.elapsed();
-        (execution.view.results, execution.view.errors) = parts(came);
-        let answer = outcome(&execution.view);
+        execution.view.take_outcome(came);
+        let answer = execution.view.outcome();
         let waiting = std::mem::take(&mut execution.waiting);
         let script = execution.script.take();
         if !execution.kept {
@@ -438,8 +327,8 @@ impl Executions for ExecutionLog {
 
     fn is_aborted(&self, id: &str) -> bool {
         let all = self.all.lock();
-        if let Some(visitor) = all.visitors.get(id) {
-            return visitor.is_aborted;
+        if let Some(is_aborted) = all.visitors.is_aborted(id) {
+            return is_aborted;
         }
         let found = self.number(id).and_then(|number| all.known.get(&number));
         found.is_none_or(|one| one.view.status == Status::Aborted)
@@ -456,25 +345,6 @@ impl Executions for ExecutionLog {
     fn end(&self, id: &str, outcome: Reply) {
         self.finish(id, Status::Done, outcome);
     }
-}
-
-/// What a run gives: a list of results and a list of errors. Anything else went wrong.
-fn parts(outcome: Reply) -> (Vec<Reply>, Vec<Reply>) {
-    match outcome {
-        Reply::Array(mut lists) if lists.len() == 2 => match (lists.pop(), lists.pop()) {
-            (Some(Reply::Array(errors)), Some(Reply::Array(results))) => (results, errors),
-            (errors, results) => (Vec::from_iter(results), Vec::from_iter(errors)),
-        },
-        Reply::Error(error) => (Vec::new(), vec![Reply::text(error)]),
-        other => (vec![other], Vec::new()),
-    }
-}
-
-fn outcome(view: &ExecutionView) -> Reply {
-    Reply::Array(vec![
-        Reply::Array(view.results.clone()),
-        Reply::Array(view.errors.clone()),
-    ])
 }
 
 /// Takes what came of a script's own run.

@@ -22,6 +22,7 @@
 mod callbacks;
 mod completions;
 mod entered_library;
+mod execution_view;
 mod executions;
 mod isolate_slot;
 mod library_executor;
@@ -34,6 +35,7 @@ mod slow_log;
 mod task;
 mod task_queue;
 mod trigger_task;
+mod visitors;
 mod waiting_calls;
 mod worker_pool;
 mod worker_slice;
@@ -41,7 +43,8 @@ mod worker_slice;
 pub(crate) use callbacks::{CallbackFigures, CallbackKind, Callbacks};
 pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
-pub(crate) use executions::{ExecutionLog, ExecutionView, Status};
+pub(crate) use execution_view::{ExecutionView, Status};
+pub(crate) use executions::ExecutionLog;
 #[cfg(test)]
 pub(crate) use isolate_slot::NoLock;
 pub(crate) use isolate_slot::ServerLock;

@@ -1,0 +1,142 @@
+//! Runs that began on other shards, as far as this one takes part in them.
+//!
+//! Each is known while a stage of it runs here. One that is to end is known for a minute longer: a stage of it may be
+//! on its way, and must find that out when it comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::execution_view::{ExecutionView, Status};
+
+/// For how long it is remembered that a run of another shard was aborted.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// A run that began on another shard.
+pub(super) struct Visitor {
+    user: Arc<str>,
+    /// How many stages of it run here.
+    stages: usize,
+    is_aborted: bool,
+    began: Instant,
+}
+
+impl Visitor {
+    fn new(user: &str) -> Self {
+        Self {
+            user: user.into(),
+            stages: 0,
+            is_aborted: false,
+            began: Instant::now(),
+        }
+    }
+
+    /// In whose name it acts.
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Where it is.
+    pub(super) fn status(&self) -> Status {
+        if self.is_aborted {
+            Status::Aborted
+        } else {
+            Status::Running
+        }
+    }
+
+    /// What is known of it here.
+    pub(super) fn view(&self) -> ExecutionView {
+        let mut view = ExecutionView::new("", Some(Arc::clone(&self.user)));
+        view.status = self.status();
+        view.took = self.began.elapsed();
+        view
+    }
+}
+
+/// The runs of other shards, by their IDs.
+#[derive(Default)]
+pub(super) struct Visitors(BTreeMap<String, Visitor>);
+
+impl Visitors {
+    /// A stage of a run begins here.
+    pub(super) fn join(&mut self, id: &str, user: &str) {
+        let visitor = self.0.entry(id.to_owned());
+        visitor.or_insert_with(|| Visitor::new(user)).stages += 1;
+    }
+
+    /// A stage of it has ended.
+    pub(super) fn leave(&mut self, id: &str) {
+        if let Some(visitor) = self.0.get_mut(id) {
+            visitor.stages = visitor.stages.saturating_sub(1);
+            if visitor.stages == 0 && !visitor.is_aborted {
+                self.0.remove(id);
+            }
+        }
+    }
+
+    /// Ends a run of which a stage runs here; false where none does.
+    pub(super) fn abort_running(&mut self, id: &str) -> bool {
+        self.forget_old();
+        let visitor = self.0.get_mut(id).filter(|one| one.stages > 0);
+        visitor.map(|one| one.is_aborted = true).is_some()
+    }
+
+    /// Ends a run, also where its stages have yet to come.
+    pub(super) fn abort(&mut self, id: &str) {
+        self.forget_old();
+        let visitor = self.0.entry(id.to_owned());
+        visitor.or_insert_with(|| Visitor::new("")).is_aborted = true;
+    }
+
+    /// Whether a run that is known was ended.
+    pub(super) fn is_aborted(&self, id: &str) -> Option<bool> {
+        self.0.get(id).map(|one| one.is_aborted)
+    }
+
+    /// A run of which a stage runs here.
+    pub(super) fn running(&self, id: &str) -> Option<&Visitor> {
+        self.0.get(id).filter(|one| one.stages > 0)
+    }
+
+    /// Those of which a stage runs here.
+    pub(super) fn all_running(&self) -> impl Iterator<Item = (&String, &Visitor)> {
+        self.0.iter().filter(|(_, one)| one.stages > 0)
+    }
+
+    /// Those of which no stage runs, nor can be on its way.
+    fn forget_old(&mut self) {
+        let is_known = |one: &Visitor| one.stages > 0 || one.began.elapsed() < REMEMBERED;
+        self.0.retain(|_, one| is_known(one));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_known_while_a_stage_of_it_runs() {
+        let mut visitors = Visitors::default();
+        visitors.join("a-1", "anna");
+        visitors.join("a-1", "anna");
+        visitors.leave("a-1");
+        assert_eq!(visitors.running("a-1").map(Visitor::user), Some("anna"));
+        visitors.leave("a-1");
+        assert!(visitors.running("a-1").is_none());
+        assert_eq!(visitors.is_aborted("a-1"), None);
+        assert!(!visitors.abort_running("a-1"));
+    }
+
+    #[test]
+    fn that_a_run_was_ended_is_known_before_and_after_its_stages() {
+        let mut visitors = Visitors::default();
+        visitors.abort("a-1");
+        assert_eq!(visitors.all_running().count(), 0);
+        visitors.join("a-1", "anna");
+        assert_eq!(visitors.is_aborted("a-1"), Some(true));
+        visitors.leave("a-1");
+        assert_eq!(visitors.is_aborted("a-1"), Some(true));
+        assert!(!visitors.abort_running("a-1"));
+    }
+}
