@@ -69,7 +69,7 @@ impl ExecutionLog {
 
     /// A stage of a run of another shard begins here.
     pub(crate) fn join(&self, id: &str, user: &str) {
-        self.all.lock().visitors.join(id, user);
+        self.all.lock().visitors.join(id, user, Instant::now());
     }
 
     /// A stage of it has ended.
@@ -88,7 +88,7 @@ impl ExecutionLog {
         if self.number(id).is_some() {
             self.abort(id);
         } else {
-            self.all.lock().visitors.abort(id);
+            self.all.lock().visitors.abort(id, Instant::now());
         }
     }
 
@@ -237,7 +237,7 @@ impl ExecutionLog {
     pub(crate) fn abort(&self, id: &str) -> bool {
         let script = {
             let mut all = self.all.lock();
-            if all.visitors.abort_running(id) {
+            if all.visitors.abort_running(id, Instant::now()) {
                 self.tell(&mut all, id);
                 return true;
             }

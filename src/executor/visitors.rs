@@ -17,17 +17,18 @@ pub(super) struct Visitor {
     user: Arc<str>,
     /// How many stages of it run here.
     stages: usize,
-    is_aborted: bool,
+    /// When it was ended, last.
+    aborted: Option<Instant>,
     began: Instant,
 }
 
 impl Visitor {
-    fn new(user: &str) -> Self {
+    fn new(user: &str, now: Instant) -> Self {
         Self {
             user: user.into(),
             stages: 0,
-            is_aborted: false,
-            began: Instant::now(),
+            aborted: None,
+            began: now,
         }
     }
 
@@ -38,10 +39,9 @@ impl Visitor {
 
     /// Where it is.
     pub(super) fn status(&self) -> Status {
-        if self.is_aborted {
-            Status::Aborted
-        } else {
-            Status::Running
+        match self.aborted {
+            Some(_) => Status::Aborted,
+            None => Status::Running,
         }
     }
 
@@ -60,38 +60,38 @@ pub(super) struct Visitors(BTreeMap<String, Visitor>);
 
 impl Visitors {
     /// A stage of a run begins here.
-    pub(super) fn join(&mut self, id: &str, user: &str) {
+    pub(super) fn join(&mut self, id: &str, user: &str, now: Instant) {
         let visitor = self.0.entry(id.to_owned());
-        visitor.or_insert_with(|| Visitor::new(user)).stages += 1;
+        visitor.or_insert_with(|| Visitor::new(user, now)).stages += 1;
     }
 
     /// A stage of it has ended.
     pub(super) fn leave(&mut self, id: &str) {
         if let Some(visitor) = self.0.get_mut(id) {
             visitor.stages = visitor.stages.saturating_sub(1);
-            if visitor.stages == 0 && !visitor.is_aborted {
+            if visitor.stages == 0 && visitor.aborted.is_none() {
                 self.0.remove(id);
             }
         }
     }
 
     /// Ends a run of which a stage runs here; false where none does.
-    pub(super) fn abort_running(&mut self, id: &str) -> bool {
-        self.forget_old();
+    pub(super) fn abort_running(&mut self, id: &str, now: Instant) -> bool {
+        self.forget_old(now);
         let visitor = self.0.get_mut(id).filter(|one| one.stages > 0);
-        visitor.map(|one| one.is_aborted = true).is_some()
+        visitor.map(|one| one.aborted = Some(now)).is_some()
     }
 
     /// Ends a run, also where its stages have yet to come.
-    pub(super) fn abort(&mut self, id: &str) {
-        self.forget_old();
+    pub(super) fn abort(&mut self, id: &str, now: Instant) {
+        self.forget_old(now);
         let visitor = self.0.entry(id.to_owned());
-        visitor.or_insert_with(|| Visitor::new("")).is_aborted = true;
+        visitor.or_insert_with(|| Visitor::new("", now)).aborted = Some(now);
     }
 
     /// Whether a run that is known was ended.
     pub(super) fn is_aborted(&self, id: &str) -> Option<bool> {
-        self.0.get(id).map(|one| one.is_aborted)
+        self.0.get(id).map(|one| one.aborted.is_some())
     }
 
     /// A run of which a stage runs here.
@@ -105,9 +105,10 @@ impl Visitors {
     }
 
     /// Those of which no stage runs, nor can be on its way.
-    fn forget_old(&mut self) {
-        let is_known = |one: &Visitor| one.stages > 0 || one.began.elapsed() < REMEMBERED;
-        self.0.retain(|_, one| is_known(one));
+    fn forget_old(&mut self, now: Instant) {
+        let is_fresh = |aborted| now.saturating_duration_since(aborted) < REMEMBERED;
+        self.0
+            .retain(|_, one| one.stages > 0 || one.aborted.is_some_and(is_fresh));
     }
 }
 
@@ -117,26 +118,43 @@ mod tests {
 
     #[test]
     fn a_run_is_known_while_a_stage_of_it_runs() {
+        let now = Instant::now();
         let mut visitors = Visitors::default();
-        visitors.join("a-1", "anna");
-        visitors.join("a-1", "anna");
+        visitors.join("a-1", "anna", now);
+        visitors.join("a-1", "anna", now);
         visitors.leave("a-1");
         assert_eq!(visitors.running("a-1").map(Visitor::user), Some("anna"));
         visitors.leave("a-1");
         assert!(visitors.running("a-1").is_none());
         assert_eq!(visitors.is_aborted("a-1"), None);
-        assert!(!visitors.abort_running("a-1"));
+        assert!(!visitors.abort_running("a-1", now));
     }
 
     #[test]
     fn that_a_run_was_ended_is_known_before_and_after_its_stages() {
+        let now = Instant::now();
         let mut visitors = Visitors::default();
-        visitors.abort("a-1");
+        visitors.abort("a-1", now);
         assert_eq!(visitors.all_running().count(), 0);
-        visitors.join("a-1", "anna");
+        visitors.join("a-1", "anna", now);
         assert_eq!(visitors.is_aborted("a-1"), Some(true));
         visitors.leave("a-1");
         assert_eq!(visitors.is_aborted("a-1"), Some(true));
-        assert!(!visitors.abort_running("a-1"));
+        assert!(!visitors.abort_running("a-1", now));
+    }
+
+    #[test]
+    fn that_a_run_was_ended_is_known_for_a_minute_however_long_it_ran_before() {
+        let began = Instant::now();
+        let mut visitors = Visitors::default();
+        visitors.join("a-1", "anna", began);
+        let ended = began + 10 * REMEMBERED;
+        assert!(visitors.abort_running("a-1", ended));
+        visitors.leave("a-1");
+        visitors.abort("a-2", ended + REMEMBERED / 2);
+        assert_eq!(visitors.is_aborted("a-1"), Some(true));
+        visitors.abort("a-3", ended + REMEMBERED);
+        assert_eq!(visitors.is_aborted("a-1"), None);
+        assert_eq!(visitors.is_aborted("a-2"), Some(true));
     }
 }
