@@ -4,6 +4,7 @@
 
 use crate::api::v1::arguments::{Value, bytes_of};
 use crate::api::v1::loading::Loading;
+use crate::api::v1::remote::clone_arguments;
 use crate::convert::clone;
 use crate::ports::{Credentials, Database, Flags, RemotePlace, STAGE};
 use crate::runtime::callback::callback;
@@ -167,9 +168,7 @@ fn ask<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let (Some(credentials), Some(remotes)) =
-        (continuation::credentials(scope), run::remotes(scope))
-    else {
+    let Some(credentials) = continuation::credentials(scope) else {
         return text::throw(
             scope,
             "ERR other shards can only be asked in the name of a user",
@@ -178,9 +177,8 @@ fn ask<'s>(
     let shard = args.get(0).to_rust_string_lossy(scope);
     let execution = args.get(1).to_rust_string_lossy(scope);
     let digest = run::digest(scope);
-    let given: Vec<Value> = (4..args.length()).map(|at| args.get(at)).collect();
-    let given = v8::Array::new_with_elements(scope, &given);
-    let Ok(arguments) = clone::write(scope, given.into(), remotes.max_bytes()) else {
+    // Where it throws, so does who called.
+    let Ok(arguments) = clone_arguments(scope, args, 4) else {
         return;
     };
     begin(
@@ -203,11 +201,6 @@ fn begin<'s>(
     credentials: Credentials,
     arguments: Vec<u8>,
 ) {
-    let [resolve, reject] = settlers.map(v8::Local::<v8::Function>::try_from);
-    let (Ok(resolve), Ok(reject)) = (resolve, reject) else {
-        return;
-    };
-    let settlers = [resolve, reject].map(|function| v8::Global::new(scope, function));
     run::begin_remote_call(
         scope,
         settlers,

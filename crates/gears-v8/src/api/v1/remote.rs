@@ -19,30 +19,19 @@ pub(crate) fn call_remote<'s>(
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
-    let (Ok(resolve), Ok(reject)) = (
-        v8::Local::<v8::Function>::try_from(args.get(3)),
-        v8::Local::<v8::Function>::try_from(args.get(4)),
-    ) else {
-        return;
-    };
     let credentials = credentials::of_arguments(scope, args);
     let parsed = parse(scope, args);
     let (place, (function, timeout_ms), first) = match parsed {
         Ok(parsed) => parsed,
         Err(message) => return text::throw_type_error(scope, &message),
     };
-    let Some(remotes) = run::remotes(scope) else {
+    // Where it throws, so does who called.
+    let Ok(arguments) = clone_arguments(scope, args, first) else {
         return;
     };
-    let arguments: Vec<Value> = (first..args.length()).map(|at| args.get(at)).collect();
-    let arguments = v8::Array::new_with_elements(scope, &arguments);
-    let Ok(arguments) = clone::write(scope, arguments.into(), remotes.max_bytes()) else {
-        return;
-    };
-    let settlers = [resolve, reject].map(|function| v8::Global::new(scope, function));
     run::begin_remote_call(
         scope,
-        settlers,
+        [args.get(3), args.get(4)],
         StartedRemoteCall {
             function,
             place,
@@ -51,6 +40,21 @@ pub(crate) fn call_remote<'s>(
             timeout_ms,
         },
     );
+}
+
+/// The arguments from `first` on, as an array, cloned.
+///
+/// # Errors
+/// Thrown where they cannot be sent.
+pub(crate) fn clone_arguments<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    args: &v8::FunctionCallbackArguments<'s>,
+    first: i32,
+) -> Result<Vec<u8>, Thrown> {
+    let most = run::remotes(scope).map_or(0, |remotes| remotes.max_bytes());
+    let given: Vec<Value> = (first..args.length()).map(|at| args.get(at)).collect();
+    let given = v8::Array::new_with_elements(scope, &given);
+    clone::write(scope, given.into(), most)
 }
 
 type Parsed = (RemotePlace, (String, Option<u32>), i32);

@@ -25,14 +25,19 @@ pub(crate) struct StartedRemoteCall {
     pub(crate) timeout_ms: Option<u32>,
 }
 
-/// Has a remote function called. The two functions settle the promise of it. Meanwhile the library is
-/// looked after, like one that waits for a time to pass.
-pub(crate) fn begin_remote_call(
-    isolate: &mut v8::Isolate,
-    settlers: [v8::Global<v8::Function>; 2],
+/// Has a remote function called. The two functions settle the promise of it: it is the own JavaScript of this module that gives them.
+/// Meanwhile the library is looked after, like one that waits for a time to pass.
+pub(crate) fn begin_remote_call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    [resolve, reject]: [v8::Local<'s, v8::Value>; 2],
     call: StartedRemoteCall,
 ) {
-    let Some(state) = state(isolate) else {
+    let (Ok(resolve), Ok(reject)) = (resolve.try_into(), reject.try_into()) else {
+        return;
+    };
+    let settlers =
+        [resolve, reject].map(|function: v8::Local<v8::Function>| v8::Global::new(scope, function));
+    let Some(state) = state(scope) else {
         return;
     };
     state.last_remote_call += 1;
