@@ -2,16 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gears_core::digest::TextDigest;
 use gears_core::snapshot::History;
-use sha2::{Digest, Sha256};
 
 use super::load::{LoadRequest, SourceKind};
 use super::registry::Library;
 
-/// What a text is known by: its SHA-256, in hexadecimal.
+/// What a text is known by, in hexadecimal.
 #[must_use]
 pub(crate) fn digest(code: &str) -> String {
-    format!("{:x}", Sha256::digest(code))
+    TextDigest::of(code).to_string()
 }
 
 /// The time now, in Unix milliseconds.
@@ -34,18 +34,5 @@ pub(super) fn history(request: &LoadRequest<'_>, old: Option<&Library>) -> Histo
             let was = (&*old.code, &*old.user);
             old.history.then(was, now, request.caller, request.versions)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_that_of_sha256sum() {
-        assert_eq!(
-            digest("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
     }
 }

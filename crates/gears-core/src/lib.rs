@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod delivery;
+pub mod digest;
 pub mod glob;
 mod histogram;
 pub mod lanes;

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use gears_core::digest::TextDigest;
 use gears_core::lanes::Lanes;
 use parking_lot::Mutex;
 
@@ -34,12 +35,10 @@ pub enum RemotePlace {
 /// What [`RemoteCall::function`] is for a stage of an execution of `GearsBuilder`: no function is called by that.
 pub const STAGE: &str = "";
 
-/// What a text of code is known by, on every server the same: FNV-1a.
+/// What a text of code is known by, on every server the same.
 #[must_use]
 pub fn digest_of(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    TextDigest::of(text).short()
 }
 
 /// A call of a remote function, as a script makes it.
