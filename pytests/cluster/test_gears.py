@@ -179,6 +179,45 @@ def test_what_steps_throw_on_other_shards_is_told(filled):
     assert all(error.startswith("Error: no ") for error in errors)
 
 
+@each_language
+def test_what_ends_a_stage_on_another_shard_is_told_with_its_code_once(filled, language):
+    node, other, *_ = shards_of(filled)
+    codes = (
+        f"GB('ShardsIDReader').foreach(x => {{ while (x === '{other.identity}'); }}).run()",
+        f"def f(x):\n    while x == '{other.identity}': pass\nGB('ShardsIDReader').foreach(f).run()",
+    )
+    place, command = LANGUAGES[language]
+    with other.setting("redisgears_2.background-timeout", 300):
+        _, errors = execute(node, codes[place], language=command)
+    assert errors == [f"ERR shard {other.identity}: Execution was terminated due to OOM or timeout (timeout)"]
+    large = ("GB().map(x => 'x'.repeat(30000)).run('text:*')", "GB().map(lambda x: 'x' * 30000).run('text:*')")
+    with other.setting("redisgears_2.remote-task-max-size", "64kb"):
+        _, errors = execute(node, large[place], language=command)
+    assert errors == [f"ERR shard {other.identity}: the value is larger than the 65536 bytes that a remote call may carry"]
+
+
+@each_language
+def test_a_registration_tells_what_ended_its_steps_on_another_shard_with_its_code_once(cluster, language):
+    node, other, *_ = shards_of(cluster)
+    start, end = node.key("start"), other.key("end")
+    codes = (
+        f"GB().repartition(x => '{end}').foreach(() => {{ for (;;); }}).register('{start}')",
+        f"def f(x):\n    while True: pass\nGB().repartition(lambda x: '{end}').foreach(f).register('{start}')",
+    )
+    place, command = LANGUAGES[language]
+    assert execute(node, codes[place], "ID", "loops", language=command) == "OK"
+    cluster.wait(lambda: all(one.libraries() == ["loops"] for one in shards_of(cluster)), "not all have the library")
+
+    def last_error():
+        [registration] = node.run("RG.DUMPREGISTRATIONS")
+        return fields(fields(registration)["RegistrationData"])["lastError"]
+
+    with other.setting("redisgears_2.background-timeout", 300):
+        node.run("SET", start, "x")
+        node.wait(last_error, "there is no error")
+    assert last_error() == f"ERR shard {other.identity}: Execution was terminated due to OOM or timeout (timeout)"
+
+
 def test_a_slot_that_is_on_its_way_is_named(filled):
     node, source, target = shards_of(filled)
     slot = slot_of(source.key("moving"))

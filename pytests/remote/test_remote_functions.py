@@ -299,7 +299,7 @@ def small(server):
     server.run("CONFIG", "SET", "redisgears_2.remote-task-max-size", "64mb")
 
 
-TOO_LARGE = "Error: ERR the value is larger than the 65536 bytes that a remote call may carry"
+TOO_LARGE = "Error: the value is larger than the 65536 bytes that a remote call may carry"
 
 
 @pytest.mark.parametrize("value", ["'x'.repeat(66000)", "new ArrayBuffer(66000)", "Array(1e5).fill(0)"])

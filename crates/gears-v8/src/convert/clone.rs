@@ -16,7 +16,7 @@ struct Writing {
 }
 
 fn too_large(most: usize) -> String {
-    format!("ERR the value is larger than the {most} bytes that a remote call may carry")
+    format!("the value is larger than the {most} bytes that a remote call may carry")
 }
 
 impl v8::ValueSerializerImpl for Writing {
@@ -82,7 +82,7 @@ pub(crate) fn read<'s>(
     let deserializer = v8::ValueDeserializer::new(scope, Box::new(Reading), bytes);
     let is_header = deserializer.read_header(context).or_thrown()?;
     if !is_header {
-        return Err(text::thrown(scope, "ERR the bytes are no clone of a value"));
+        return Err(text::thrown(scope, "the bytes are no clone of a value"));
     }
     deserializer.read_value(context).or_thrown()
 }

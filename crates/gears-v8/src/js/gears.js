@@ -114,7 +114,8 @@
       return async (_client, data) => {
         const errors = [];
         await follow_on_shards(plan, records_of(data), errors, continues);
-        if (errors.length > 0) raise(errors[0] instanceof Told ? new Error(errors[0].text) : errors[0]);
+        if (errors[0] instanceof Told) throw errors[0];
+        if (errors.length > 0) raise(errors[0]);
       };
     }
     if (is_sync) {

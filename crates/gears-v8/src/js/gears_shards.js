@@ -28,7 +28,7 @@
   // Where the execution began, as a place for records to go to.
   const INITIATOR = "";
 
-  // An error of another shard, which is known as text alone.
+  // An error of another shard, or about one, which is known as text alone.
   class Told {
     constructor(text) {
       this.text = text;
@@ -214,7 +214,8 @@
     }
     return results;
   };
-  const failure = (shard, error) => `ERR shard ${shard}: ${text_of_error(error)}`;
+  // The code comes first, once.
+  const failure = (shard, error) => `ERR shard ${shard}: ${text_of_error(error).replace(/^(?:Error: )?(?:ERR )?/i, "")}`;
 
   return { INITIATOR, Told, text_of_error, is_move, cut, reading, run_stage, run_everywhere };
 })

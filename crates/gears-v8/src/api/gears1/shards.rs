@@ -171,7 +171,7 @@ fn ask<'s>(
     let Some(credentials) = continuation::credentials(scope) else {
         return text::throw(
             scope,
-            "ERR other shards can only be asked in the name of a user",
+            "Other shards can only be asked in the name of a user",
         );
     };
     let shard = args.get(0).to_rust_string_lossy(scope);

@@ -25,7 +25,7 @@ pub(crate) struct StartedRemoteCall {
     pub(crate) timeout_ms: Option<u32>,
 }
 
-/// Has a remote function called. The two functions settle the promise of it: it is the own JavaScript of this module that gives them.
+/// Has a remote function called. The two functions settle the promise of it: the bootstrap made them, or `gears_cluster.js`.
 /// Meanwhile the library is looked after, like one that waits for a time to pass.
 pub(crate) fn begin_remote_call<'s>(
     scope: &mut v8::PinScope<'s, '_>,
