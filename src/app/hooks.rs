@@ -51,6 +51,10 @@ impl Hooks for AppHooks {
         App::get().map_or(home, |app| app.dispatcher.database_of(home))
     }
 
+    fn own_key(&self) -> Option<[u8; 2]> {
+        App::get().and_then(App::cluster).and_then(Cluster::own_key)
+    }
+
     fn whereabouts(&self, slot: u16) -> Whereabouts {
         let cluster = App::get().and_then(App::cluster);
         cluster.map_or(Whereabouts::Unknown, |cluster| cluster.whereabouts(slot))

@@ -118,6 +118,8 @@ pub(crate) struct ClusterView {
 pub(crate) struct Cluster {
     started: RefCell<Option<Started>>,
     topology: RefCell<Option<Rc<Topology>>>,
+    /// See [`Cluster::own_key`].
+    own_key: Cell<Option<[u8; 2]>>,
     epoch: Cell<u64>,
     /// When the table is read next; none: at once.
     refresh_at: Cell<Option<Instant>>,
@@ -149,6 +151,7 @@ impl Cluster {
         Self {
             started: RefCell::default(),
             topology: RefCell::default(),
+            own_key: Cell::default(),
             epoch: Cell::default(),
             refresh_at: Cell::default(),
             events: RefCell::default(),
@@ -177,6 +180,11 @@ impl Cluster {
         let topology = self.topology.borrow();
         let place = topology.as_ref().map(|topology| topology.whereabouts(slot));
         place.unwrap_or(Whereabouts::Unknown)
+    }
+
+    /// A key of a slot of this node, if it has one. Under the server's lock, whoever holds it.
+    pub(crate) fn own_key(&self) -> Option<[u8; 2]> {
+        self.own_key.get()
     }
 
     /// Has the server's table read in the next tick: somebody met a slot that is elsewhere.

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use gears_core::cluster::{Closed, Decision, Limits, NodeId, Peers, ProcessId, Token, Topology};
+use gears_core::cluster::{
+    Closed, Decision, Limits, NodeId, Peers, ProcessId, Token, Topology, key_of, slot_of,
+};
 
 use super::connection::Link;
 use super::io::{Io, Order, Report};
@@ -106,6 +108,12 @@ impl Cluster {
         };
         if changed {
             self.epoch.set(self.epoch.get() + 1);
+            let me = topology.myself().filter(|me| me.has_slots());
+            let slot = me.and_then(|me| me.slots.first()).map(|(first, _)| *first);
+            let is_there = |key: &[u8; 2]| slot == Some(slot_of(key));
+            if !self.own_key.get().is_some_and(|key| is_there(&key)) {
+                self.own_key.set(slot.map(key_of));
+            }
             *self.topology.borrow_mut() = Some(Rc::new(topology));
             self.events.borrow_mut().push_back(ClusterEvent::Topology);
         }

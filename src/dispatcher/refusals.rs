@@ -30,14 +30,14 @@ impl Refusals {
     /// Asks the server, once in an event-loop iteration, where it matters. `has_calls`: triggers or
     /// hooks wait for their call.
     pub(super) fn ask(&self, streams: &dyn Streams, has_calls: bool) {
-        let (wants, next) = self.core.inspect(|delivery| {
+        let wants = self.core.inspect(|delivery| {
             let wants = has_calls || delivery.wants_to_write();
             // Where all is with workers, it is they who find out.
             let waits = delivery.refusal().is_some() || streams.blocks_wait();
-            (wants || waits, delivery.next_stream())
+            wants || waits
         });
         if wants && !self.asked.replace(true) {
-            self.note(streams.refusal(next.as_deref().unwrap_or_default()));
+            self.note(streams.refusal());
         }
     }
 
@@ -81,7 +81,7 @@ impl Refusals {
     pub(super) fn is_full(&self, streams: &dyn Streams) -> bool {
         let is_full = streams.is_full();
         if is_full {
-            self.note(streams.refusal(b""));
+            self.note(streams.refusal());
         }
         is_full
     }

@@ -21,8 +21,8 @@ pub(crate) trait Streams {
         trims: bool,
     ) -> Result<(), String>;
 
-    /// Why the server refuses what clients write, if it does. `key` is one of this server's.
-    fn refusal(&self, key: &[u8]) -> Option<Refusal>;
+    /// Why the server refuses what clients write, if it does.
+    fn refusal(&self) -> Option<Refusal>;
 
     /// Whether blocks of workers wait until they may write.
     fn blocks_wait(&self) -> bool;

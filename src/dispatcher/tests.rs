@@ -181,7 +181,7 @@ impl Streams for World {
         Ok(())
     }
 
-    fn refusal(&self, _: &[u8]) -> Option<Refusal> {
+    fn refusal(&self) -> Option<Refusal> {
         None
     }
 

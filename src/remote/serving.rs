@@ -131,11 +131,9 @@ impl RemoteFunctions {
             if !server.is_primary {
                 return for_now("the node is a replica, and the function may write");
             }
-            // While the cluster is down, or too few replicas are there: soon it may be otherwise. Only in a
-            // cluster does the server say so of a key.
+            // While the cluster is down, or too few replicas are there: soon it may be otherwise.
             if context.is_in_cluster()
-                && let Some(key) = &request.key
-                && let Some(refusal) = context.refusal(key)
+                && let Some(refusal) = context.refusal()
                 && !refusal.may_trim
             {
                 let text = format!("the shard refuses writes: {}", refusal.error);

@@ -54,7 +54,7 @@ pub(super) fn retry_after(flags: Flags, end: Instant) -> Option<Duration> {
         return Some(PAUSE_POLL);
     }
     // On a replica it has nothing to wait for.
-    let is_refused = || context.state().is_primary && context.refusal(b"").is_some();
+    let is_refused = || context.state().is_primary && context.refusal().is_some();
     (waits && is_refused()).then_some(REFUSAL_POLL)
 }
 

@@ -32,6 +32,13 @@ impl Context {
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// Whether the server takes its cluster for down.
+    pub(crate) fn is_cluster_down(&self) -> bool {
+        let reply = self.call(c"CLUSTER", OPTIONS, &[b"INFO"]);
+        let text = reply.as_ref().and_then(|reply| reply.text());
+        text.is_some_and(|text| text.starts_with(b"cluster_state:fail"))
+    }
+
     /// The files for TLS, if nodes talk to each other in TLS.
     pub(crate) fn cluster_tls(&self) -> Option<TlsFiles> {
         let found = self.call_for_texts(c"CONFIG", &[b"GET", b"tls-*"]);

@@ -43,6 +43,9 @@ pub(crate) trait Hooks {
     /// Why an entry must not be added to a stream now, if it must not.
     fn refuses_append(&self, key: KeyRef<'_>) -> Option<String>;
 
+    /// A key of a slot that the server has in its cluster; `None` where it is in none, or has no slot.
+    fn own_key(&self) -> Option<[u8; 2]>;
+
     /// Where a slot is that the server does not serve.
     fn whereabouts(&self, slot: u16) -> Whereabouts;
 

@@ -14,6 +14,7 @@ use gears_core::delivery::Refusal;
 use super::context::Context;
 use super::ffi::call::{CallOptions, call_options};
 use super::ffi::context::used_memory_ratio;
+use super::hooks::HOOKS;
 use super::ownership::ELSEWHERE;
 use super::suppress_triggers::SuppressTriggers;
 
@@ -25,22 +26,26 @@ const EVICTING: f32 = 1.05;
 /// What the command itself says on a thread of ours, where it is not only tried.
 const LET_THROUGH: &str = super::main_thread::NOT_HERE;
 
+/// What is said where the server says it of no key.
+const DOWN: &str = "CLUSTERDOWN The cluster is down";
+
 /// The options of the call: with others' effects (`!`), errors are replies (`E`), as in a script (`S`),
 /// only tried (`D`).
 const TRY: CallOptions = call_options!("!ESD");
 const RUN: CallOptions = call_options!("!ES");
 
 impl Context {
-    /// Why the server refuses what clients write, if it does. `key` is one of this server's.
-    pub(crate) fn refusal(&self, key: &[u8]) -> Option<Refusal> {
-        let said = self.ask(if can_try(self) { TRY } else { RUN }, key);
-        // That another server has the key, or that it has another type, says nothing about writes.
-        let says_nothing = |error: &String| {
-            error.contains(ELSEWHERE)
-                || error.ends_with(LET_THROUGH)
-                || error.starts_with("WRONGTYPE ")
+    /// Why the server refuses what clients write, if it does.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let said = self.ask(if can_try(self) { TRY } else { RUN });
+        // That the key has another type says nothing about writes.
+        let says_nothing =
+            |error: &String| error.ends_with(LET_THROUGH) || error.starts_with("WRONGTYPE ");
+        let said = match said.filter(|error| !says_nothing(error)) {
+            // The slot has just gone, or is nobody's.
+            Some(error) if error.contains(ELSEWHERE) => self.is_cluster_down().then(|| DOWN.into()),
+            said => said,
         };
-        let said = said.filter(|error| !says_nothing(error));
         if let Some(error) = said {
             return Some(Refusal {
                 error: error.into(),
@@ -65,12 +70,13 @@ impl Context {
     }
 
     /// Asks for the command that changes nothing; the server's error.
-    fn ask(&self, options: CallOptions, key: &[u8]) -> Option<String> {
-        // Whether a cluster is down is only said of keys: no entry has that ID.
-        let (command, first, second): (&CStr, &[u8], &[u8]) = if self.is_in_cluster() {
-            (c"xdel", key, b"0-0")
-        } else {
-            (replication::COMMAND, replication::WRITES.as_bytes(), b"")
+    fn ask(&self, options: CallOptions) -> Option<String> {
+        // Whether a cluster is down is only said of keys, and of those alone whose slot is somebody's. No
+        // entry has that ID.
+        let own = HOOKS.get().and_then(|hooks| hooks.own_key());
+        let (command, first, second): (&CStr, &[u8], &[u8]) = match &own {
+            Some(key) => (c"xdel", key, b"0-0"),
+            None => (replication::COMMAND, replication::WRITES.as_bytes(), b""),
         };
         let _suppressed = SuppressTriggers::begin();
         let reply = self.call(command, options, &[first, second])?;

@@ -77,8 +77,8 @@ impl Streams for Context {
         admission::blocks_wait()
     }
 
-    fn refusal(&self, key: &[u8]) -> Option<Refusal> {
-        self.refusal(key)
+    fn refusal(&self) -> Option<Refusal> {
+        self.refusal()
     }
 
     fn is_full(&self) -> bool {

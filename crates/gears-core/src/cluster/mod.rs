@@ -42,5 +42,5 @@ pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
 pub use peer::{PeerState, PeerView};
 pub use peers::{Limits, NotSent, Peers};
-pub use slot::{slot_of, tag_of};
+pub use slot::{key_of, slot_of, tag_of};
 pub use whereabouts::Whereabouts;

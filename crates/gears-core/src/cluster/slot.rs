@@ -7,6 +7,13 @@ pub fn slot_of(key: &[u8]) -> u16 {
     checksum(tag_of(key)) % SLOTS
 }
 
+/// A key of a slot.
+pub fn key_of(slot: u16) -> [u8; 2] {
+    // The checksum is another one for each two bytes: so each slot has some.
+    let mut keys = (0..=u16::MAX).map(u16::to_be_bytes);
+    keys.find(|key| slot_of(key) == slot).unwrap_or_default()
+}
+
 /// The part of a key's name that decides about its slot: what is between the first `{` and the next
 /// `}`, if that is not empty; otherwise all of it.
 pub fn tag_of(key: &[u8]) -> &[u8] {
@@ -39,6 +46,11 @@ mod tests {
         assert_eq!(slot_of(b"{foo}bar"), 12182);
         assert_eq!(slot_of(b"x{foo}{bar}"), 12182);
         assert_eq!(slot_of(b""), 0);
+    }
+
+    #[test]
+    fn each_slot_has_a_key() {
+        assert!((0..SLOTS).all(|slot| slot_of(&key_of(slot)) == slot));
     }
 
     #[test]

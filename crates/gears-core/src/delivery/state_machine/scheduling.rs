@@ -1,7 +1,5 @@
 //! What is runnable, and in which list it waits to be dispatched, trimmed or recalled.
 
-use std::sync::Arc;
-
 use super::super::event::ControlMessage;
 use super::super::subscription::{List, Phase, Recall, Subscription};
 use super::super::{ConsumerKey, StreamKey, SubscriptionKey};
@@ -35,13 +33,6 @@ impl Delivery {
     #[must_use]
     pub fn wants_to_write(&self) -> bool {
         self.is_active() && (self.refusal.is_some() || self.has_dispatches() || self.has_writes())
-    }
-
-    /// The stream of what is dispatched next, if there is anything.
-    #[must_use]
-    pub fn next_stream(&self) -> Option<Arc<[u8]>> {
-        let mut next = self.urgent.subs().chain(self.ready.iter().copied());
-        next.find_map(|sub| Some(self.stream_of(sub)?.1))
     }
 
     /// Whether there is anything to dispatch.
