@@ -277,6 +277,16 @@ test('a shard that does not answer holds nobody up', async () => {
         });
         assert.match(standing.problem, new RegExp(`^${stopped}: .*(no answer|timed out)`));
         assert.equal(standing.consumers.filter((row: any) => row.consumer === 'book').length, SHARDS - 1);
+        const top = ['top', '--once', '--interval', '1'];
+        const [text, read] = await Promise.all([gears([...top, '--url', urls[0] ?? '']), run(...(top as ['top']))]);
+        assert.deepEqual([text.code, read.code], [0, 0], text.stderr + read.stderr);
+        assert.match(text.stdout, new RegExp(`^Without ${stopped}: .*(no answer|timed out)`, 'm'));
+        assert.deepEqual(read.json.missing.map((each: any) => each.shard), [stopped]);
+        const others = places().filter(place => place !== stopped);
+        assert.deepEqual(read.json.consumers.filter((row: any) => row.consumer === 'book').map((row: any) => row.shard).sort(), others.sort());
+        for (const place of others) {
+            assert.match(text.stdout, new RegExp(`lib/book @${place} +running`));
+        }
     } finally {
         process.kill(pid, 'SIGCONT');
     }

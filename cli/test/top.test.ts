@@ -31,7 +31,7 @@ function shown(consumers: ConsumerRow[], more: Partial<Shown> = {}): Shown {
         left_out: 0,
     };
     return {
-        view: { standing, consumers, callbacks: [], shards: 1 }, problem: null, slow: [], sort: 'trouble', isReversed: false,
+        view: { standing, consumers, callbacks: [], shards: 1, missing: [] }, problem: null, slow: [], sort: 'trouble', isReversed: false,
         scroll: 0, hint: 'keys', ...more,
     };
 }
@@ -78,6 +78,16 @@ test('the place of the last error is not shown beside a reason that is another o
         frame(shown([{ ...CONSUMER, ...last, ...more }]), { width: 140, height: 24 }).map(line => line.text).join('\n');
     assert.match(why({ state: 'refused', error: 'NOREPLICAS no', reason: 'NOREPLICAS no' }), /^! lib\/book: NOREPLICAS no$/m);
     assert.match(why({ state: 'aborted', error: 'Error: long ago' }), /^! lib\/book: Error: long ago   at book \(src\/a\.ts:1:2\)$/m);
+});
+
+test('shards that are missing are named above the others, and old figures are said to be old', () => {
+    const missing = ['a:1', 'b:2'].map(shard => ({ shard, problem: 'no answer' }));
+    const { view } = shown(MANY);
+    const lines = (problem: string | null) => frame(shown(MANY, { view: { ...view, missing }, problem }), { width: 80, height: 24 });
+    const [third, old] = [lines(null)[3], lines('gone')[3]];
+    assert.deepEqual(third, { text: 'Without a:1: no answer; b:2: no answer', style: 'problem' });
+    assert.deepEqual(old, { text: 'No new reading: gone', style: 'problem' });
+    assert.ok(lines(null).some(line => line.text.startsWith('! lib/dead')));
 });
 
 test('a narrow screen leaves out what says least, and keeps name, state and age', () => {

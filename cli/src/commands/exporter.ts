@@ -6,7 +6,7 @@ import type { Address } from '../connection.js';
 import { EXIT, Failure, textOf } from '../failure.js';
 import { metrics } from '../metrics.js';
 import type { Output } from '../output.js';
-import { LiveShards, problemsOf } from '../watch/live_shards.js';
+import { inWords, LiveShards, missingOf } from '../watch/live_shards.js';
 import { readStanding } from '../watch/standing.js';
 
 export interface ExporterOptions extends Address {
@@ -27,7 +27,7 @@ export async function exporter(options: ExporterOptions, output: Output): Promis
     const read = async (): Promise<string> => {
         const start = performance.now();
         const parts = await live.read(async redis => readStanding(redis, options.mostConsumers));
-        const problem = problemsOf(parts);
+        const problem = inWords(missingOf(parts));
         if (problem !== '' && problem !== lastProblem) {
             output.note(`gears: ${problem}`);
         }

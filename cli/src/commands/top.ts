@@ -60,9 +60,10 @@ async function once(watch: Watch, options: TopOptions, output: Output): Promise<
     });
 }
 
-function json({ standing, consumers, callbacks }: View, slow: readonly SlowCall[] | string, sort: Sort): unknown {
+function json({ standing, consumers, callbacks, missing }: View, slow: readonly SlowCall[] | string, sort: Sort): unknown {
     return {
         time: standing.time,
+        missing,
         server: standing.server,
         memory: Object.fromEntries(standing.memory),
         libraries: standing.libraries.map(({ name, version, quarantine }) => ({ name, version, quarantine })),

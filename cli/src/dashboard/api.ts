@@ -5,6 +5,7 @@ import { homeOf, letterPageOf, redriveOf, redrives, type Home } from '../letters
 import { visible } from '../output.js';
 import { streamsBehind } from '../server.js';
 import { infoName } from '../watch/standing.js';
+import { inWords } from '../watch/live_shards.js';
 import { age, weight } from '../watch/rates.js';
 import type { Watch } from '../watch/watch.js';
 
@@ -99,10 +100,10 @@ function standing(watch: Watch): unknown {
     if (view === null) {
         return { problem: problem ?? 'nothing was read yet' };
     }
-    const { standing } = view;
+    const { standing, missing } = view;
     const rank = [...view.consumers].sort((a, b) => weight(b.trouble) - weight(a.trouble) || age(b) - age(a));
     return {
-        problem,
+        problem: problem ?? (inWords(missing) || null),
         time: standing.time,
         server: standing.server,
         memory: {

@@ -2,6 +2,7 @@
 
 import { shorten, visible } from '../output.js';
 import type { SlowCall } from '../server.js';
+import { inWords } from '../watch/live_shards.js';
 import { age, type CallbackRow, type ConsumerRow, type Trouble } from '../watch/rates.js';
 import type { View } from '../watch/watch.js';
 import { bytes, count, duration, rate, topmost } from '../words.js';
@@ -10,7 +11,7 @@ import { sortCallbacks, sortConsumers, type Sort } from './order.js';
 
 export interface Shown {
     readonly view: View;
-    /** Why the last attempt to read gave nothing; null if it did. */
+    /** Why the last attempt to read gave nothing; null if it gave something. */
     readonly problem: string | null;
     /** Callbacks that took long; or why they are not shown. */
     readonly slow: readonly SlowCall[] | string;
@@ -88,6 +89,8 @@ export function frame(shown: Shown, size: Size): Line[] {
     const head: Line[] = header(view, width);
     if (problem !== null) {
         head.push({ text: cut(`No new reading: ${visible(problem)}`, width), style: 'problem' });
+    } else if (view.missing.length > 0) {
+        head.push({ text: cut(`Without ${visible(inWords(view.missing))}`, width), style: 'problem' });
     }
     const foot: Line[] = shown.hint === '' ? [] : [{ text: cut(shown.hint, width), style: 'hint' }];
     const consumers = sortConsumers(view.consumers, shown.sort, shown.isReversed);

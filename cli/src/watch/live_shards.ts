@@ -172,12 +172,21 @@ export class LiveShards {
     }
 }
 
-/** What failed on which shards, in one line. */
-export function problemsOf(parts: readonly Part<unknown>[]): string {
+/** A shard of which there is nothing, and why; outside a cluster the shard is null. */
+export interface Missing {
+    readonly shard: string | null;
+    readonly problem: string;
+}
+
+export function missingOf(parts: readonly Part<unknown>[]): Missing[] {
     return parts
         .filter(part => part.value === null)
-        .map(({ name, problem }) => (name === null ? '' : `${name}: `) + textOf(problem))
-        .join('; ');
+        .map(({ name, problem }) => ({ shard: name, problem: textOf(problem) }));
+}
+
+/** That in one line; empty where none is missing. */
+export function inWords(missing: readonly Missing[]): string {
+    return missing.map(({ shard, problem }) => (shard === null ? problem : `${shard}: ${problem}`)).join('; ');
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T> {

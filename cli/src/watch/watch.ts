@@ -6,7 +6,7 @@ import { EXIT, Failure, textOf } from '../failure.js';
 import type { Places } from '../places.js';
 import { slowCalls, type SlowCall } from '../server.js';
 import { History } from './history.js';
-import { LiveShards, problemsOf } from './live_shards.js';
+import { inWords, LiveShards, missingOf, type Missing } from './live_shards.js';
 import { callbackRows, consumerRows, type CallbackRow, type ConsumerRow } from './rates.js';
 import { readStanding, together, type Standing } from './standing.js';
 
@@ -16,6 +16,8 @@ export interface View {
     readonly consumers: readonly ConsumerRow[];
     readonly callbacks: readonly CallbackRow[];
     readonly shards: number;
+    /** Those of them of which it has nothing. */
+    readonly missing: readonly Missing[];
 }
 
 export interface WatchOptions {
@@ -32,7 +34,7 @@ export class Watch {
     readonly places: Places;
     /** The last reading; null before the first. */
     view: View | null = null;
-    /** Why the last attempt gave none, or none of some shards; null if it gave all. */
+    /** Why the last attempt gave none; null if it gave one. */
     problem: string | null = null;
     readonly #options: WatchOptions;
     readonly #listeners = new Set<() => void>();
@@ -122,10 +124,10 @@ export class Watch {
     async #read(): Promise<void> {
         const all = await this.#live.read(async redis => readStanding(redis, this.#options.mostConsumers));
         const parts = all.flatMap(({ name, value }) => (value === null ? [] : [{ name, standing: value }]));
-        const problems = all.filter(part => part.value === null);
+        const missing = missingOf(all);
         if (parts.length === 0) {
-            const [first] = problems;
-            throw first?.name === null ? first.problem : new Failure(problemsOf(problems), EXIT.unreachable);
+            const [first] = all;
+            throw first?.name === null ? first.problem : new Failure(inWords(missing), EXIT.unreachable);
         }
         const standing = together(parts.map(part => part.standing));
         const [one] = this.shards;
@@ -150,8 +152,8 @@ export class Watch {
             })),
         );
         this.#before = new Map(parts.map(part => [part.name, part.standing]));
-        this.view = { standing, consumers, callbacks, shards: all.length };
-        this.problem = problems.length === 0 ? null : problemsOf(problems);
+        this.view = { standing, consumers, callbacks, shards: all.length, missing };
+        this.problem = null;
         const memory = Number(standing.memory.get('used_by_libraries') ?? 0);
         this.history.add(standing.time, memory, consumers);
     }
