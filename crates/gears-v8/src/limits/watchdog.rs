@@ -17,12 +17,13 @@
 //! it stood, and [`RunTimer::stop`] takes back whatever was asked for until then.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::asked_place::AskedPlace;
 use crate::ports::Limits;
 
 /// Rounds without any run after which the watchdog goes to sleep.
@@ -30,9 +31,6 @@ const IDLE_ROUNDS: u32 = 20;
 /// How often it looks, at most and at least; in between, a tenth of the limit.
 const ROUND: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(5)..=Duration::from_millis(50);
-/// Rounds in which a run that is to end may still say where it is, before it is ended without that: its
-/// thread may not get to run as soon as it is asked.
-const PATIENCE: u32 = 5;
 /// What a round counts for at most, in lengths of the round: the rest of it nobody ran.
 const LONGEST_ROUND: u32 = 2;
 
@@ -102,9 +100,7 @@ pub(crate) struct RunTimer {
     ending: Mutex<()>,
     isolate: OnceLock<(v8::IsolateHandle, Interrupt)>,
     /// Where the run was that is being ended for its time.
-    stack: Mutex<Option<String>>,
-    /// Rounds that are left to it to say so.
-    patience: AtomicU32,
+    place: Mutex<AskedPlace>,
     shared: Arc<Shared>,
 }
 
@@ -120,14 +116,14 @@ impl RunTimer {
     pub(crate) fn end_at(&self, stack: String) {
         let _guard = self.ending.lock();
         if self.ended.load(Ordering::SeqCst) == Reason::Time as u8 {
-            *self.stack.lock() = Some(stack);
+            self.place.lock().answer(stack);
         }
         self.terminate();
     }
 
     /// Where the run was that was ended last, for its time, if it has said so.
     pub(crate) fn take_stack(&self) -> Option<String> {
-        self.stack.lock().take()
+        self.place.lock().take()
     }
 
     fn terminate(&self) {
@@ -229,7 +225,7 @@ impl RunTimer {
         let _guard = self.ending.lock();
         if self.ended.load(Ordering::SeqCst) == 0 {
             self.ended.store(Reason::Time as u8, Ordering::SeqCst);
-            self.patience.store(0, Ordering::Relaxed);
+            self.place.lock().ask_nothing();
             log::warn!(
                 "library '{}' has run for {took_ms} ms in the background, and is ended",
                 self.library
@@ -251,27 +247,17 @@ impl RunTimer {
             self.ended.store(before, Ordering::SeqCst);
             return false;
         }
-        let mut stack = self.stack.lock();
+        let mut place = self.place.lock();
         if before == 0 {
-            *stack = None;
-            self.patience.store(PATIENCE, Ordering::Relaxed);
-            // It is asked where it is, and ends itself.
+            place.ask();
+            // It ends itself when it has answered.
             if let Some((isolate, end_here)) = self.isolate.get() {
                 isolate.request_interrupt(*end_here, std::ptr::null_mut());
             }
-        } else if stack.is_some() || self.is_out_of_patience() {
+        } else if place.is_over() {
             self.terminate();
         }
         before == 0
-    }
-
-    /// Whether a run that is to end had its time to say where it is. A termination would come before the
-    /// question in V8, and it would be ended without a place.
-    fn is_out_of_patience(&self) -> bool {
-        let left = self.patience.load(Ordering::Relaxed);
-        self.patience
-            .store(left.saturating_sub(1), Ordering::Relaxed);
-        left == 0
     }
 }
 
@@ -331,8 +317,7 @@ impl Watchdog {
             ended: AtomicU8::new(0),
             ending: Mutex::new(()),
             isolate: OnceLock::new(),
-            stack: Mutex::new(None),
-            patience: AtomicU32::new(0),
+            place: Mutex::default(),
             shared: Arc::clone(&self.shared),
         });
         self.shared.timers.lock().push(Arc::downgrade(&timer));
