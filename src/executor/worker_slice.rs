@@ -59,6 +59,10 @@ fn slice(executor: &LibraryExecutor) -> bool {
         let clock = OnceCell::new();
         executor.slot.program.enter(&mut |session| {
             let mut run = RunContext::new(executor, session, &server, &clock);
+            // What came back for scripts is not to wait for a task that takes long, of which each slice has one.
+            if executor.slot.program.wants_pump() {
+                run.pump();
+            }
             run_ready(executor, &mut run, end);
             // Here nobody is in the middle of a script: this thread is not, and no other worker
             // has the library.

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 /// Bytes up to which something is small.
 const SMALL: usize = 16 * 1024;
 
-/// After so many small ones a large one has its turn.
-const IN_A_ROW: u32 = 64;
+/// After so many small ones a large one has its turn: they take about as long.
+const IN_A_ROW: u32 = 1000;
 
 /// What waits, in two lanes.
 #[derive(Debug)]
