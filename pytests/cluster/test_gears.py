@@ -6,7 +6,17 @@ import pytest
 from redis import ResponseError
 
 from testing.cluster import Cluster, slot_of
-from testing.gears1 import JAVASCRIPT, PYTHON, by_key, execute, executions
+from testing.gears1 import (
+    JAVASCRIPT,
+    PYTHON,
+    bring,
+    by_key,
+    execute,
+    executions,
+    id_of,
+    registrations,
+    wait_registration,
+)
 from testing.libraries import function
 from testing.replies import fields
 
@@ -353,6 +363,17 @@ def test_scripts_of_one_name_run_at_once(filled):
             for word in ("first", "second")
         ]
         assert [one.reply() for one in sent] == [[[[word, COUNT]], []] for word in ("first", "second")]
+
+
+def test_the_id_of_a_registration_means_it_on_all_shards(cluster):
+    first, second, third = cluster.primaries()
+    cluster.change(lambda: bring(first, "library", "GB('StreamReader').register('s*')"))
+    identity = id_of(first)
+    assert identity.startswith(first.identity)
+    second.run("RG.PAUSEREGISTRATIONS", identity)
+    wait_registration(second, status="PAUSED")
+    assert third.run("RG.UNREGISTER", identity) == "OK"
+    cluster.wait(lambda: not any(map(registrations, cluster.alive())), lambda: list(map(registrations, cluster.alive())))
 
 
 def test_a_stage_is_not_called_by_an_empty_name(cluster):

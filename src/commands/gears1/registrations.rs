@@ -1,14 +1,15 @@
 //! `RG.DUMPREGISTRATIONS`, `RG.UNREGISTER`, `RG.PAUSEREGISTRATIONS`, ...: stream consumers and
 //! key-space triggers of all libraries, seen as the first `RedisGears` showed its registrations.
 //!
-//! Registrations have IDs there. Here an ID is a hash of the names: it is the same after a restart
-//! and on every replica, and is stored nowhere.
+//! Registrations have IDs there. Here an ID is the shard's name and a hash of the names: it is the same after a restart,
+//! and is stored nowhere. A registration is on all shards, so that the ID of one means the same on the others.
 
 use crate::app::App;
 use crate::dispatcher::TriggerView;
 use crate::library::Registry;
 use crate::server::{Arg, Command, Context, audit};
 use crate::stats::{event_types, key_types, mode_name};
+use gears_core::cluster::NodeId;
 use gears_core::delivery::{
     ConsumerKey, ConsumerSpec, Delivery, Mode, OnFailure, State, error_text,
 };
@@ -78,6 +79,13 @@ struct Registration<'a> {
     what: What,
 }
 
+impl Registration<'_> {
+    /// Whether that ID is its own, on this shard or on another one.
+    fn is_called(&self, id: &[u8]) -> bool {
+        hash_in(id).is_some_and(|hash| hash_in(self.id.as_bytes()) == Some(hash))
+    }
+}
+
 /// What a registration is.
 #[derive(Clone, Copy)]
 enum What {
@@ -115,6 +123,12 @@ fn id_of(shard: &str, kind: &str, library: &str, name: &str) -> String {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{shard}-{hash}")
+}
+
+/// The hash of an ID; nothing where that is none.
+fn hash_in(id: &[u8]) -> Option<&[u8]> {
+    let end = id.iter().position(|byte| *byte == b'-')?;
+    NodeId::parse(&id[..end]).map(|_| &id[end + 1..])
 }
 
 // --- DUMPREGISTRATIONS ---------------------------------------------------------------------------
@@ -287,7 +301,7 @@ fn find(app: &App, context: &Context, ids: &[&[u8]]) -> Result<Vec<(What, String
     ids.iter()
         .map(|id| {
             let mut known = all(&shard, &registry);
-            let found = known.find(|one| one.id.as_bytes() == *id);
+            let found = known.find(|one| one.is_called(id));
             let found = found.map(|one| (one.what, format!("{}/{}", one.library, one.name)));
             found.ok_or_else(|| {
                 let id = String::from_utf8_lossy(id);
@@ -396,7 +410,7 @@ fn unregister(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let found = {
         let registry = app.libraries.all();
         let mut known = all(&shard, &registry);
-        let found = known.find(|one| one.id.as_bytes() == id);
+        let found = known.find(|one| one.is_called(id));
         found.map(|one| {
             let name = one.name.to_owned();
             let registered = match one.what {
@@ -423,5 +437,25 @@ mod tests {
         assert_ne!(id("stream", "lib", "a"), id("key", "lib", "a"));
         assert_ne!(id("stream", "li", "ba"), id("stream", "lib", "a"));
         assert_eq!(id("stream", "lib", "gears:1"), "0-4068414624041269807");
+    }
+
+    #[test]
+    fn an_id_means_the_same_on_all_shards() {
+        let (here, there) = ("a".repeat(40), "b".repeat(40));
+        let [mine, theirs] = [&here, &there].map(|shard| id_of(shard, "key", "lib", "a"));
+        let registration = Registration {
+            id: mine.clone(),
+            library: "lib",
+            name: "a",
+            metadata: None,
+            what: What::Trigger(TriggerKey::default()),
+        };
+        for one in [&mine, &theirs] {
+            assert!(registration.is_called(one.as_bytes()), "{one}");
+        }
+        let other = id_of(&here, "key", "lib", "b");
+        for one in [&other, "", "-", &here, &mine[41..], &mine[1..]] {
+            assert!(!registration.is_called(one.as_bytes()), "{one}");
+        }
     }
 }
