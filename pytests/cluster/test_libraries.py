@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 import time
+from functools import partial
 
 import pytest
 from redis import ResponseError
@@ -145,6 +146,33 @@ def test_a_shard_that_was_down_catches_up(shards):
     settle(shards)
     assert third.libraries() == ["kept", "more"]
     assert third.run("RG.FCALL", "kept", "f", 0) == "new"
+
+
+@pytest.fixture
+def small_messages(shards):
+    """The shards, which send each other messages of 1 MB at most."""
+    for one in shards.nodes:
+        one.run("RG.CONFIG", "SET", "cluster-message-size", "1mb")
+    yield shards
+    for one in shards.nodes:
+        one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
+
+
+def test_a_library_that_is_larger_than_messages_may_be_gets_to_all_shards(small_messages):
+    first, *_ = small_messages.nodes
+    small_messages.change(lambda: first.load(answering("large"), "/*" + "x" * 2_000_000 + "*/"))
+    assert answers(small_messages) == ["large"] * 3
+
+
+def test_a_shard_that_was_down_gets_what_is_more_than_messages_may_have(small_messages):
+    first, _, third = small_messages.nodes
+    third.kill()
+    for number in range(12):
+        small_messages.change(partial(first.load, answering("more"), "/*" + "x" * 100_000 + "*/", name=f"l{number}"))
+    third.start()
+    small_messages.wait_ok()
+    settle(small_messages)
+    assert len(third.libraries()) == 12
 
 
 def test_too_few_shards_change_nothing(shards):

@@ -206,7 +206,7 @@ impl Cluster {
         let bytes = bytes.into();
         let mut started = self.started.borrow_mut();
         let started = started.as_mut().ok_or(NotSent::NotConnected)?;
-        let (connection, ticket) = started.peers.send(to, bytes.len())?;
+        let (connection, ticket) = started.peers.send(to, topic, bytes.len())?;
         let order = Order::Send {
             connection,
             ticket,
@@ -225,10 +225,10 @@ impl Cluster {
     ///
     /// # Errors
     /// Why it would not.
-    pub(crate) fn room_for(&self, to: NodeId, bytes: usize) -> Result<(), NotSent> {
+    pub(crate) fn room_for(&self, to: NodeId, topic: Topic, bytes: usize) -> Result<(), NotSent> {
         let started = self.started.borrow();
         let started = started.as_ref().ok_or(NotSent::NotConnected)?;
-        started.peers.room_for(to, bytes).map(|_| ())
+        started.peers.room_for(to, topic, bytes).map(|_| ())
     }
 
     /// The next of what is to be known.

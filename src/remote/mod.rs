@@ -216,7 +216,7 @@ impl RemoteFunctions {
         if let Some(cluster) = cluster {
             state.unsent.flush(|to, message| {
                 // Where the connection is gone, so is what waited for it.
-                let room = cluster.room_for(*to, message.len());
+                let room = cluster.room_for(*to, Topic::Calls, message.len());
                 let is_full = matches!(room, Err(NotSent::QueueFull(_)));
                 if room.is_ok() {
                     let _ = cluster.send(*to, Topic::Calls, Arc::clone(message));

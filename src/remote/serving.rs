@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gears_core::cluster::NotSent;
 use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, ThrownKind, Verdict};
+use gears_core::cluster::{NotSent, Topic};
 use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
 };
@@ -241,7 +241,7 @@ impl RemoteFunctions {
             return Some("results that wait for their callers take too much memory".to_owned());
         }
         let cluster = cluster.filter(|_| node != self.me.get())?;
-        match cluster.room_for(node, bytes) {
+        match cluster.room_for(node, Topic::Calls, bytes) {
             Err(error @ NotSent::TooLarge(_)) => Some(error.to_string()),
             _ => None,
         }

@@ -81,7 +81,7 @@ impl Wire<Node, Process> for Way<'_> {
         let Some((cluster, _)) = &self.cluster else {
             return Err((Refusal::ForNow, "the server is in no cluster".to_owned()));
         };
-        cluster.room_for(*to, bytes).map_err(refused)
+        cluster.room_for(*to, Topic::Calls, bytes).map_err(refused)
     }
 
     fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {

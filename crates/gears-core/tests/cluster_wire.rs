@@ -315,7 +315,7 @@ impl World {
             .peers
             .views(self.now)
             .find(|peer| peer.node == id(to));
-        match server.peers.send(id(to), size) {
+        match server.peers.send(id(to), Topic::Calls, size) {
             Ok((connection, ticket)) => {
                 assert!(size <= LIMITS.message);
                 let name = (server.process, ticket);

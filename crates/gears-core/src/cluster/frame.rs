@@ -16,6 +16,10 @@ pub const CHUNK: usize = 16 * 1024 - HEADER;
 
 const VERSION: u8 = 1;
 
+/// Bytes that a message about libraries may always have. The largest library takes less; and one that could not be sent
+/// would never get to a shard that was away.
+const LIBRARIES: usize = 65 << 20;
+
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
@@ -37,6 +41,14 @@ impl Topic {
             Self::Calls => "calls",
             Self::Libraries => "libraries",
             Self::Runs => "runs",
+        }
+    }
+
+    /// Bytes that a message about it may have, where messages in general may have so many.
+    pub(super) fn most(self, bytes: usize) -> usize {
+        match self {
+            Self::Libraries => bytes.max(LIBRARIES),
+            Self::Calls | Self::Runs => bytes,
         }
     }
 

@@ -98,8 +98,9 @@ impl Incoming {
     ) -> Result<Option<(Topic, Vec<u8>)>, NotTaken> {
         let frame = Frame::decode(bytes)?;
         let total = frame.total as usize;
-        if total > message_max {
-            return Err(NotTaken::TooLarge(message_max));
+        let most = frame.topic.most(message_max);
+        if total > most {
+            return Err(NotTaken::TooLarge(most));
         }
         if frame.data.len() == total {
             if !memory.take(total) {
@@ -152,9 +153,13 @@ mod tests {
     const MAX: usize = 1 << 20;
 
     fn frames(message: u64, bytes: &[u8]) -> Vec<Vec<u8>> {
+        frames_about(Topic::Calls, message, bytes)
+    }
+
+    fn frames_about(topic: Topic, message: u64, bytes: &[u8]) -> Vec<Vec<u8>> {
         let total = u32::try_from(bytes.len()).unwrap();
         let part = |(offset, data)| Frame {
-            topic: Topic::Calls,
+            topic,
             message,
             total,
             offset,
@@ -202,6 +207,20 @@ mod tests {
         assert_eq!(other.take(&large[0], &mut memory, MAX), Ok(None));
         let too_large = one.take(&frames(1, &vec![7; 2 * CHUNK])[0], &mut memory, CHUNK);
         assert_eq!(too_large, Err(NotTaken::TooLarge(CHUNK)));
+    }
+
+    #[test]
+    fn libraries_are_taken_however_small_other_messages_have_to_be() {
+        let (mut incoming, mut memory) = (Incoming::default(), Memory::new(MAX));
+        let large = vec![7; CHUNK + 1];
+        let about = |topic| frames_about(topic, 1, &large);
+        let mut take = |frame: &[u8]| incoming.take(frame, &mut memory, CHUNK);
+        for topic in [Topic::Calls, Topic::Runs] {
+            assert_eq!(take(&about(topic)[0]), Err(NotTaken::TooLarge(CHUNK)));
+        }
+        let library = about(Topic::Libraries);
+        assert_eq!(take(&library[0]), Ok(None));
+        assert_eq!(take(&library[1]), Ok(Some((Topic::Libraries, large))));
     }
 
     proptest! {

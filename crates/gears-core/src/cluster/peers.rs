@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Ticket};
+use super::frame::Topic;
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
 use super::nodes::{Node, NodeState, Role, Topology};
@@ -31,7 +32,7 @@ const GREETING_LEAST: u64 = 100;
 /// What there may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a message.
+    /// Bytes of a message; those about libraries may have more.
     pub message: usize,
     /// Bytes that wait for one peer.
     pub queue: usize,
@@ -367,8 +368,13 @@ impl Peers {
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn send(&mut self, node: NodeId, bytes: usize) -> Result<(Connection, Ticket), NotSent> {
-        let connection = self.room_for(node, bytes)?;
+    pub fn send(
+        &mut self,
+        node: NodeId,
+        topic: Topic,
+        bytes: usize,
+    ) -> Result<(Connection, Ticket), NotSent> {
+        let connection = self.room_for(node, topic, bytes)?;
         let peer = self.others.get_mut(&node).ok_or(NotSent::NoSuchNode)?;
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
@@ -381,8 +387,14 @@ impl Peers {
     ///
     /// # Errors
     /// Why it would not.
-    pub fn room_for(&self, node: NodeId, bytes: usize) -> Result<Connection, NotSent> {
+    pub fn room_for(
+        &self,
+        node: NodeId,
+        topic: Topic,
+        bytes: usize,
+    ) -> Result<Connection, NotSent> {
         let Limits { message, queue } = self.limits;
+        let message = topic.most(message);
         let peer = self.others.get(&node).ok_or(NotSent::NoSuchNode)?;
         // What can never be sent is told before it is known whether anything can be now.
         if bytes > message {
