@@ -148,6 +148,18 @@ def test_a_shard_that_was_down_catches_up(shards):
     assert third.run("RG.FCALL", "kept", "f", 0) == "new"
 
 
+def test_a_shard_that_has_just_come_back_is_asked(shards):
+    first, _, third = shards.nodes
+    shards.change(lambda: first.load(answering("one")))
+    third.kill()
+    # It is asked no more once the cluster takes it for failed.
+    shards.change(lambda: first.upgrade(answering("two")))
+    third.start()
+    shards.wait_ok()
+    shards.change(lambda: first.upgrade(answering("three")))
+    assert answers(shards) == ["three"] * 3
+
+
 @pytest.fixture
 def small_messages(shards):
     """The shards, which send each other messages of 1 MB at most."""

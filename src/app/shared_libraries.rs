@@ -164,9 +164,13 @@ impl App {
             let error = error.text("ERR libraries of a cluster are not changed in a transaction or script: the answers of all shards have to be waited for");
             return Some(Reply::error(error));
         }
-        // Who has just become a primary is not told so before the next tick.
-        if let Some(topology) = self.cluster().and_then(Cluster::topology) {
-            self.tell_members(context, &topology);
+        // Who has just become a primary is told so in the next tick, and who has just come back to the others later yet:
+        // it would not be asked.
+        if let Some(cluster) = self.cluster() {
+            cluster.read_table_now(context);
+            if let Some(topology) = cluster.topology() {
+                self.tell_members(context, &topology);
+            }
         }
         let now = self.sharing.now();
         let proposed = self
