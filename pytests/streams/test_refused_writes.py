@@ -259,6 +259,28 @@ def test_in_a_cluster_that_is_down_entries_wait(start_server, elsewhere):
 
 
 @sync_and_async
+def test_entries_that_a_node_of_a_cluster_finds_when_it_starts_wait_until_that_is_up(start_server, kind):
+    owner = "user own on >p ~* &* +@all"
+    server = start_server("--appendonly", "yes", configuration=f"\ncluster-enabled yes\n{owner}\n")
+    server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+
+    def wait_up():
+        server.wait(lambda: "cluster_state:ok" in server.run("CLUSTER", "INFO"), "the cluster does not come up")
+
+    wait_up()
+    code = library(*policy(consumer(callback=INCREMENT[kind], window=10, trim=True)))
+    server.connect(username="own", password="p").execute_command("RG.FUNCTION", "LOAD", code)
+    server.run("ACL", "SETUSER", "own", "off")
+    server.add("stream", *range(COUNT))
+    server.kill()
+    server.start()
+    wait_up()
+    server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: info(server))
+    assert server.run("GET", "n") == str(COUNT)
+    assert info(server)["failures"] == 0
+
+
+@sync_and_async
 @each_refusal
 def test_what_a_sync_callback_left_in_the_background_waits_too(server, refusal, kind):
     work = "async c => { await holding(c, data); c.block(l => l.call('INCR', 'n')); }"

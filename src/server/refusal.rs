@@ -37,7 +37,15 @@ const RUN: CallOptions = call_options!("!ES");
 impl Context {
     /// Why the server refuses what clients write, if it does.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        let said = self.ask(if can_try(self) { TRY } else { RUN });
+        let own = HOOKS.get().and_then(|hooks| hooks.own_key());
+        // Which slots it has is not known yet, or it has none.
+        if own.is_none() && self.is_in_cluster() && self.is_cluster_down() {
+            return Some(Refusal {
+                error: DOWN.into(),
+                may_trim: false,
+            });
+        }
+        let said = self.ask(if can_try(self) { TRY } else { RUN }, own);
         // That the key has another type says nothing about writes.
         let says_nothing =
             |error: &String| error.ends_with(LET_THROUGH) || error.starts_with("WRONGTYPE ");
@@ -69,11 +77,10 @@ impl Context {
         used > EVICTING || policy().get(1).is_none_or(|policy| policy == "noeviction")
     }
 
-    /// Asks for the command that changes nothing; the server's error.
-    fn ask(&self, options: CallOptions) -> Option<String> {
+    /// Asks for the command that changes nothing, in a cluster with a key of the server's own; the server's error.
+    fn ask(&self, options: CallOptions, own: Option<[u8; 2]>) -> Option<String> {
         // Whether a cluster is down is only said of keys, and of those alone whose slot is somebody's. No
         // entry has that ID.
-        let own = HOOKS.get().and_then(|hooks| hooks.own_key());
         let (command, first, second): (&CStr, &[u8], &[u8]) = match &own {
             Some(key) => (c"xdel", key, b"0-0"),
             None => (replication::COMMAND, replication::WRITES.as_bytes(), b""),
