@@ -32,6 +32,8 @@ export interface Wanted {
     readonly stream?: Buffer;
     /** Only those whose error matches this pattern, as that of KEYS. */
     readonly error?: string;
+    /** Those about streams that are gone, too, which takes a look at all keys where each stream has its own letters. */
+    readonly gone?: boolean;
 }
 
 /** How many letters are asked for at a time: the server gives no more. */
@@ -133,14 +135,75 @@ export async function* placesOf(
         yield { redis: (await shardOf(shards, wanted.stream)).redis, wanted };
         return;
     }
-    const { shard, isOfEachStream } = await homeOf(shards, first, library, consumer);
+    const { shard, isOfEachStream, deadLetter } = await homeOf(shards, first, library, consumer);
     if (!isOfEachStream) {
         yield { redis: shard.redis, wanted };
         return;
     }
     for (const { redis } of shards) {
+        const known = new Set<string>();
         for await (const stream of streamsOf(redis, library, consumer)) {
+            known.add(stream.toString('latin1'));
             yield { redis, wanted: { ...wanted, stream } };
+        }
+        if (wanted.gone === true && deadLetter !== null) {
+            for await (const stream of goneStreams(redis, library, consumer, deadLetter, known)) {
+                yield { redis, wanted: { ...wanted, stream } };
+            }
+        }
+    }
+}
+
+/**
+ * Streams that letters on this server are about, and that are not `known`: their consumer forgets a stream that is deleted
+ * or has expired, so no list has them.
+ */
+async function* goneStreams(
+    redis: Redis,
+    library: string,
+    consumer: string,
+    deadLetter: Buffer,
+    known: Set<string>,
+): AsyncGenerator<Buffer> {
+    for await (const key of letterStreams(redis, deadLetter)) {
+        for (let start = '-'; ; ) {
+            const page = (await callBytes(redis, 'XRANGE', key, start, '+', 'COUNT', PAGE)) as [Buffer, Buffer[]][];
+            for (const [, [, ofLibrary, , ofConsumer, , stream]] of page) {
+                const isOwn = ofLibrary?.toString() === library && ofConsumer?.toString() === consumer;
+                const name = stream?.toString('latin1');
+                if (isOwn && stream !== undefined && name !== undefined && !known.has(name)) {
+                    known.add(name);
+                    yield stream;
+                }
+            }
+            const last = page.at(-1);
+            if (last === undefined || page.length < PAGE) {
+                break;
+            }
+            start = `(${last[0].toString()}`;
+        }
+    }
+}
+
+/** The keys of all streams that are called as a dead letter stream with a `{}` is, whatever the hash tag. */
+async function* letterStreams(redis: Redis, deadLetter: Buffer): AsyncGenerator<Buffer> {
+    const name = deadLetter.toString('latin1').replace(/[\\*?[\]]/g, '\\$&');
+    const pattern = Buffer.from(name.replace(TAG, '{*}'), 'latin1');
+    const seen = new Set<string>();
+    for (let cursor = '0'; ; ) {
+        const args = [cursor, 'MATCH', pattern, 'COUNT', PAGE, 'TYPE', 'stream'];
+        const [next, found] = (await callBytes(redis, 'SCAN', ...args)) as [Buffer, Buffer[]];
+        for (const key of found) {
+            const text = key.toString('latin1');
+            // SCAN may give a key more than once.
+            if (!seen.has(text)) {
+                seen.add(text);
+                yield key;
+            }
+        }
+        cursor = next.toString();
+        if (cursor === '0') {
+            return;
         }
     }
 }
@@ -150,6 +213,8 @@ export interface Home {
     readonly shard: Shard;
     /** Whether there are letters of each stream by itself, and so no order of all of them. */
     readonly isOfEachStream: boolean;
+    /** The name of the stream that they are in, with its `{}`; null where nobody may tell. */
+    readonly deadLetter: Buffer | null;
 }
 
 /** Where a consumer's letters about the streams of that shard are. */
@@ -161,9 +226,10 @@ export async function homeOf(
 ): Promise<Home> {
     const deadLetter = await deadLetterOf(shard.redis, library, consumer);
     if (deadLetter?.includes(TAG) === true) {
-        return { shard, isOfEachStream: true };
+        return { shard, isOfEachStream: true, deadLetter };
     }
-    return { shard: deadLetter === null ? shard : await shardOf(shards, deadLetter), isOfEachStream: false };
+    const home = deadLetter === null ? shard : await shardOf(shards, deadLetter);
+    return { shard: home, isOfEachStream: false, deadLetter };
 }
 
 /** A page of letters looks for them in streams for so long. */

@@ -102,6 +102,7 @@ serverCommand('logs', "show the module's lines of the server's log, which must b
 serverCommand('letters <library> <consumer>', 'show dead letters')
     .option('--stream <key>', 'only those about this stream')
     .option('--error <pattern>', "only those whose error matches; '*' is any text")
+    .option('--gone', 'those about streams that were deleted, too: looks through all keys, where the name of the dead letters has a {}')
     .option('--count <n>', 'at most so many', whole(1, 1_000_000), 100)
     .option('--summary', 'how many there are of each error')
     .option('-C, --project <folder>', 'the project, in whose source places of errors are shown; default: the one that you are in')

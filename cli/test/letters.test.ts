@@ -152,6 +152,34 @@ test('letters that each hash tag has for itself are shown and redriven together'
     assert.deepEqual(await streams(), []);
 });
 
+test('letters that each hash tag has for itself are found by their names where their stream is gone', async () => {
+    const name = 'dead[1]:{}:*';
+    await redis.call('RG.FUNCTION', 'LOAD', 'UPGRADE', LIBRARY.replaceAll("'dead'", `'${name}'`));
+    const raw = Buffer.from([0x73, 0x3a, 0x7b, 0x61, 0x7d, 0xff]);
+    const streams = ['s:1', 's:2', 's:{a}', raw];
+    for (const stream of streams) {
+        await redis.xadd(stream, '*', 'error', 'busy');
+    }
+    const shown = async (...args: string[]): Promise<string[]> => {
+        const { code, stderr, json } = await run('letters', 'book', '--json', ...args);
+        assert.equal(code, 0, stderr);
+        return json.letters.map((letter: { stream: string }) => letter.stream).sort();
+    };
+    const all = ['s:1', 's:2', 's:{a}', 's:{a}\\xff'];
+    await eventually(async () => (await shown()).length === all.length);
+    await redis.del('s:1', raw);
+    // Neither is one of ours: another stream by its name, and no stream.
+    await redis.xadd('dead1:{x}:y', '*', 'library', 'lib', 'consumer', 'book', 'stream', 's:9');
+    await redis.set('dead[1]:{x}:*', '1');
+    await redis.xadd('dead[1]:{y}:*', '*', 'a', '1');
+    await eventually(async () => (await shown()).length === 2);
+    assert.deepEqual(await shown('--gone'), all);
+    assert.deepEqual(await shown('--gone', '--stream', 's:1'), ['s:1']);
+    assert.deepEqual((await shown('--gone', '--count', '3')).length, 3);
+    const { json } = await run('letters', 'book', '--gone', '--summary', '--json');
+    assert.deepEqual(json.errors, [{ error: 'busy', letters: 4, streams: 4 }]);
+});
+
 test('a redrive that has not ended in time says so', async () => {
     await fail('s:1', 'busy');
     await redis.set('healed', '1');

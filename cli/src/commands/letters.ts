@@ -11,6 +11,7 @@ import { plural, topmost } from '../words.js';
 export interface LettersOptions extends Address {
     readonly stream?: string;
     readonly error?: string;
+    readonly gone?: boolean;
     readonly count: number;
     readonly summary?: boolean;
     readonly project?: string;
@@ -62,10 +63,11 @@ export async function letters(
     });
 }
 
-function wanted(options: { stream?: string; error?: string }): Wanted {
+function wanted(options: LettersOptions): Wanted {
     return {
         ...(options.stream === undefined ? {} : { stream: Buffer.from(options.stream) }),
         ...(options.error === undefined ? {} : { error: options.error }),
+        ...(options.gone === undefined ? {} : { gone: options.gone }),
     };
 }
 
