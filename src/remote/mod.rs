@@ -13,8 +13,10 @@
 //!
 //! ```text
 //! aborting   executions of GearsBuilder that end before their time, on all shards
+//! calling    calls that scripts make here
 //! desk       where other threads leave calls and ends of calls
 //! gathering  what came of the calls that one call became
+//! nodes      what happens to other nodes, and what that means for calls
 //! scripts    scripts whose runs go over all shards
 //! serving    calls that run here
 //! table      who has which slot, for runs that go over all shards
@@ -22,8 +24,10 @@
 //! ```
 
 mod aborting;
+mod calling;
 mod desk;
 mod gathering;
+mod nodes;
 mod scripts;
 mod serving;
 mod table;
@@ -35,21 +39,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gears_core::cluster::calls::{
-    Bounds, CallEnd, Destination, Ended, Figures, Incoming, Message, NotAccepted, Outgoing,
-    Request, Thrown, ThrownKind, Times, Unsent,
-};
+use gears_core::cluster::calls::{Bounds, Figures, Incoming, Message, Outgoing, Unsent};
 use gears_core::cluster::libraries::Stamp;
-use gears_core::cluster::{
-    GoneReason, NodeId, NodeState, NotSent, ProcessId, Role, Ticket, Topic, Topology,
-};
-use gears_v8::ports::{Executions, HeldBytes, RemoteCall, RemotePlace};
+use gears_core::cluster::{NodeId, NotSent, ProcessId, Ticket, Topic};
+use gears_v8::ports::HeldBytes;
 
-use self::aborting::{ABORTED, Stage};
+use self::aborting::Stage;
+use self::calling::gather;
 use self::gathering::{Gathering, Room};
 use self::scripts::Scripts;
 use self::way::Place;
-use crate::cluster::{Cluster, ClusterEvent};
+use crate::cluster::Cluster;
 use crate::executor::{ExecutionLog, LibraryExecutor};
 use crate::library::Libraries;
 use crate::server::{Context, random_bytes};
@@ -76,9 +76,6 @@ const BOUNDS: Bounds = Bounds {
     arguments: 256 << 20,
     results: 256 << 20,
 };
-
-/// Milliseconds in which a stage of an execution has to begin: a shard that fails is replaced in less.
-const STAGE_BEGINS_MS: u64 = 10_000;
 
 /// This process, for itself.
 const THIS_PROCESS: Process = ProcessId([0; 16]);
@@ -327,95 +324,6 @@ impl RemoteFunctions {
         self.receive(&mut state, context, Some(cluster), from, message);
     }
 
-    /// Something happened to another node.
-    pub(crate) fn on_cluster_event(&self, cluster: &Cluster, event: &ClusterEvent) {
-        let mut state = self.state.borrow_mut();
-        let state = &mut *state;
-        let now_ms = self.now_ms();
-        match event {
-            // See `on_message`.
-            ClusterEvent::Message { .. } => {}
-            ClusterEvent::PeerUp { node, process } => {
-                state.peers.insert(*node, *process);
-                for message in state.incoming.on_peer_up(node, process) {
-                    self.post(state, Some(cluster), *node, message);
-                }
-                state.outgoing.on_peer_up(now_ms, node, process);
-            }
-            ClusterEvent::PeerInbound { node, process } => {
-                self.abort_stages_of(state, Some(cluster), |(of, by, _)| {
-                    of == node && by != process
-                });
-                for message in state.incoming.on_peer_inbound(node, process) {
-                    self.post(state, Some(cluster), *node, message);
-                }
-                state.outgoing.on_peer_inbound(now_ms, node, process);
-            }
-            ClusterEvent::PeerGone {
-                node,
-                reason,
-                not_sent,
-                ..
-            } => {
-                state.peers.remove(node);
-                state.unsent.forget(node);
-                let undelivered = state.tickets.iter();
-                let undelivered: Vec<_> = undelivered
-                    // Those that were not sent ascend.
-                    .filter(|(_, ticket)| not_sent.binary_search(ticket).is_ok())
-                    .map(|(id, _)| *id)
-                    .collect();
-                for id in undelivered {
-                    let why = "the connection to the shard was lost".to_owned();
-                    state.outgoing.on_undelivered(now_ms, node, id, why);
-                }
-                // Where only the connection is lost, the process may be there again.
-                if *reason != GoneReason::Lost {
-                    self.on_node_failed(state, cluster, node, *reason);
-                }
-            }
-            ClusterEvent::Topology => {
-                let Some(topology) = cluster.topology() else {
-                    return;
-                };
-                let mut nodes = state.outgoing.nodes();
-                nodes.extend(state.incoming.nodes());
-                for node in nodes.into_iter().filter(|node| *node != topology.me) {
-                    let reason = match topology.node(node) {
-                        None => GoneReason::Left,
-                        Some(one) if one.state == NodeState::Failed => GoneReason::Failed,
-                        Some(_) => continue,
-                    };
-                    self.on_node_failed(state, cluster, &node, reason);
-                }
-                // A replica takes no part in runs, and is not told of those that end.
-                if topology.myself().is_some_and(|me| me.role == Role::Replica) {
-                    self.abort_stages_of(state, Some(cluster), |_| true);
-                }
-            }
-        }
-    }
-
-    /// A node is taken for failed, or has left: nobody waits for what runs here for it, and what it had is lost.
-    fn on_node_failed(
-        &self,
-        state: &mut State,
-        cluster: &Cluster,
-        node: &Node,
-        reason: GoneReason,
-    ) {
-        self.abort_stages_of(state, Some(cluster), |(of, ..)| of == node);
-        state.incoming.on_peer_failed(node, |id| {
-            let ended = Ended::Thrown(Thrown {
-                kind: ThrownKind::NoResult,
-                text: "ERR the caller was taken for failed, nothing was kept for it".to_owned(),
-                ..Thrown::default()
-            });
-            Message::Ended { id, ended }.encode()
-        });
-        state.outgoing.on_peer_gone(node, reason.text());
-    }
-
     /// How much there is of all this.
     pub(crate) fn figures(&self) -> RemoteFigures {
         let state = self.state.borrow();
@@ -425,121 +333,6 @@ impl RemoteFunctions {
             here: state.incoming.figures(),
             unsent: state.unsent.len(),
             returned: self.returned.get(),
-        }
-    }
-
-    // --- calls that scripts make here -------------------------------------------------------------
-
-    /// Makes of a script's call one for each shard where it is to run.
-    fn begin(
-        &self,
-        state: &mut State,
-        place: &Place<'_>,
-        call: RemoteCall,
-        room: &Room,
-        timeout_ms: u64,
-    ) {
-        let (library, function) = (&call.library, &call.function);
-        let is_stage = matches!(call.place, RemotePlace::Shard { .. });
-        let is_known = is_stage
-            || call.place == RemotePlace::Table
-            || self.libraries.remote_function(library, function).is_some();
-        if !is_known {
-            let text = format!("ERR library '{library}' has no remote function '{function}'");
-            return gathering::refuse(&call, text);
-        }
-        let timeout_ms = call.timeout_ms.map_or(timeout_ms, u64::from);
-        let destinations = match &call.place {
-            RemotePlace::Table => {
-                let table = place.context.cluster_table();
-                let table = table.as_deref().map(Topology::parse);
-                let table = match table {
-                    Some(Ok(topology)) => Ok(table::clone_of(&table::json_of(&topology))),
-                    Some(Err(error)) => Err(format!("ERRCLUSTER {error}")),
-                    None => Err("ERRCLUSTER the server is in no cluster".to_owned()),
-                };
-                return gathering::give_table(&call, table);
-            }
-            // The other shards were told already, if they had something of it: nobody would tell them again.
-            RemotePlace::Shard { execution, .. }
-                if !execution.is_empty() && self.executions.is_aborted(execution) =>
-            {
-                return gathering::refuse(&call, ABORTED.to_owned());
-            }
-            RemotePlace::Shard { shard, .. } => {
-                let Some(shard) = NodeId::parse(shard.as_bytes()) else {
-                    let text = format!("ERR there is no shard '{shard}'");
-                    return gathering::refuse(&call, text);
-                };
-                vec![Destination::Shard(shard)]
-            }
-            RemotePlace::Key(_) => vec![Destination::Key],
-            RemotePlace::AllShards if place.cluster.is_none() => {
-                vec![Destination::Shard(self.me.get())]
-            }
-            // A part of the answer must not pass for all of it.
-            RemotePlace::AllShards => {
-                let shards = place.topology.as_deref().and_then(all_shards);
-                let Some(shards) = shards else {
-                    let text = format!(
-                        "ERR the remote function '{function}' has not run: some slots have no shard"
-                    );
-                    return gathering::refuse(&call, text);
-                };
-                shards
-            }
-        };
-        let of_all_shards = call.place == RemotePlace::AllShards;
-        state.last_gathering += 1;
-        let number = state.last_gathering;
-        let gathering = Gathering::new(&call, of_all_shards, destinations.len(), &self.returned);
-        state.gatherings.insert(number, gathering);
-        let script = match call.place {
-            RemotePlace::Shard { digest, .. } => self.scripts.text(&call.library, digest),
-            _ => None,
-        };
-        // The callee has to have the library as it is here, or later: not before what it is called by.
-        let stamp = match &script {
-            None => self.libraries.stamp(&call.library),
-            Some(_) => None,
-        };
-        let request = Request {
-            script,
-            stamp,
-            ..request(call)
-        };
-        let times = Times {
-            timeout_ms,
-            attempts_ms: if is_stage {
-                STAGE_BEGINS_MS
-            } else {
-                timeout_ms
-            },
-        };
-        let now_ms = self.now_ms();
-        // The last one gets the arguments themselves.
-        let requests = std::iter::repeat_n(request, destinations.len());
-        for (destination, request) in destinations.into_iter().zip(requests) {
-            let on = match &destination {
-                Destination::Shard(node) => Some(*node),
-                Destination::Key => None,
-            };
-            let begun = state.outgoing.begin(now_ms, destination, request, times);
-            match begun {
-                Ok(id) => {
-                    state.calls.insert(id, number);
-                }
-                Err(refused) => {
-                    let why = match refused {
-                        NotAccepted::TooMany => "too many calls are on their way",
-                        NotAccepted::TooLarge => {
-                            "the arguments of the calls on their way take too much memory"
-                        }
-                    };
-                    let why = why.to_owned();
-                    gather_in(state, number, CallEnd::NotSent { on, why }, room);
-                }
-            }
         }
     }
 
@@ -557,8 +350,6 @@ impl RemoteFunctions {
             self.wakes_at.set(armed);
         }
     }
-
-    // --- messages ---------------------------------------------------------------------------------
 
     fn receive(
         &self,
@@ -602,49 +393,4 @@ fn decoded(from: Node, bytes: Vec<u8>) -> Option<Message> {
             log::warn!("a message of shard {from} about a remote call is left out: {error}");
         })
         .ok()
-}
-
-fn request(call: RemoteCall) -> Request {
-    Request {
-        id: 0,
-        attempt: 0,
-        remaining_ms: 0,
-        library: call.library,
-        stamp: None,
-        function: call.function,
-        user: call.credentials.user.to_string(),
-        db: call.credentials.db.packed(),
-        flags: call.credentials.flags.bits(),
-        key: match call.place {
-            RemotePlace::Key(key) => Some(key),
-            RemotePlace::Shard { execution, .. } => Some(execution.into_bytes()),
-            RemotePlace::AllShards | RemotePlace::Table => None,
-        },
-        script: None,
-        arguments: call.arguments,
-    }
-}
-
-/// All shards, if each slot has one.
-fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
-    let shards = topology.shards().map(|shard| Destination::Shard(shard.id));
-    table::is_complete(topology).then(|| shards.collect())
-}
-
-/// A call ended.
-fn gather(state: &mut State, id: u64, end: CallEnd<Node>, room: &Room) {
-    if let Some(number) = state.calls.remove(&id) {
-        gather_in(state, number, end, room);
-    }
-}
-
-fn gather_in(state: &mut State, number: u64, end: CallEnd<Node>, room: &Room) {
-    let Some(gathering) = state.gatherings.get_mut(&number) else {
-        return;
-    };
-    if gathering.add(end, room)
-        && let Some(complete) = state.gatherings.remove(&number)
-    {
-        complete.send();
-    }
 }
