@@ -109,7 +109,7 @@ pub enum Refused {
     },
     /// This node has no slots, and the libraries of the others are not known yet.
     #[error(
-        "ERR this node has no slots: the first library of a cluster is loaded on a shard that has some"
+        "ERR this node has no slots, and knows of no library yet: try again in a second, or load the first library of the cluster on a shard that has slots"
     )]
     NotJoined,
     /// Another change of the same library is under way.
