@@ -15,7 +15,26 @@ struct Writing {
     most: usize,
 }
 
-fn too_large(most: usize) -> String {
+/// Why a value is not cloned.
+pub(crate) enum NotCloned {
+    /// It takes more than so many bytes.
+    TooLarge(usize),
+    /// The script has thrown, or V8, which does not clone it.
+    Thrown,
+}
+
+impl NotCloned {
+    /// Throws it, where that was not done.
+    pub(crate) fn throw(&self, scope: &v8::PinScope) -> Thrown {
+        match self {
+            Self::TooLarge(most) => text::thrown(scope, &too_large(*most)),
+            Self::Thrown => Thrown,
+        }
+    }
+}
+
+/// What is said of a value that takes more than so many bytes.
+pub(crate) fn too_large(most: usize) -> String {
     format!("the value is larger than the {most} bytes that a remote call may carry")
 }
 
@@ -52,7 +71,8 @@ pub(crate) fn write(
     scope: &mut v8::PinScope,
     value: v8::Local<v8::Value>,
     most: usize,
-) -> Result<Vec<u8>, Thrown> {
+) -> Result<Vec<u8>, NotCloned> {
+    v8::tc_scope!(let scope, scope);
     let context = scope.get_current_context();
     let serializer = v8::ValueSerializer::new(scope, Box::new(Writing { most }));
     let block = most.saturating_mul(2).saturating_add(MORE);
@@ -61,13 +81,17 @@ pub(crate) fn write(
         serializer.write_value(context, value)
     });
     if refused {
-        // V8 has said so, unless the header alone was too large for it.
-        return Err(Thrown);
+        // V8 has thrown as well.
+        scope.reset();
+        return Err(NotCloned::TooLarge(most));
     }
-    written.filter(|written| *written).or_thrown()?;
+    if written != Some(true) {
+        scope.rethrow();
+        return Err(NotCloned::Thrown);
+    }
     let bytes = serializer.release();
     if bytes.len() > most {
-        return Err(text::thrown(scope, &too_large(most)));
+        return Err(NotCloned::TooLarge(most));
     }
     Ok(bytes)
 }

@@ -7,7 +7,7 @@ use crate::convert::{clone, reply};
 use crate::program::remote;
 use crate::runtime::callback::callback;
 use crate::runtime::run;
-use crate::runtime::text;
+use crate::runtime::text::{self, Thrown};
 
 callback!(fulfilled_entry => on_fulfilled);
 callback!(rejected_entry => on_rejected);
@@ -87,9 +87,12 @@ fn for_another_isolate(scope: &mut v8::PinScope, thrown: v8::Local<v8::Value>) -
 fn cloned(scope: &mut v8::PinScope, value: v8::Local<v8::Value>) -> Result<Vec<u8>, ScriptError> {
     let most = run::remotes(scope).map_or(0, |remotes| remotes.max_bytes());
     v8::tc_scope!(let scope, scope);
-    clone::write(scope, value, most).map_err(|_| match scope.exception() {
-        Some(exception) => text::describe(scope, exception),
-        None => ScriptError::new("ERR the result cannot be cloned"),
+    clone::write(scope, value, most).map_err(|why| {
+        let Thrown = why.throw(scope);
+        match scope.exception() {
+            Some(exception) => text::describe(scope, exception),
+            None => ScriptError::new("ERR the result cannot be cloned"),
+        }
     })
 }
 

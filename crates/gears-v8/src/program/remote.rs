@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::v1::remote::{note, read_thrown};
+use crate::api::v1::remote::{note, read_thrown, remote_error};
 use crate::ports::{
     Outcome, RemoteError, RemoteErrorCode, RemoteInvocation, RemoteReturn, Reply, ScriptError,
     Server, ShardOutcome,
@@ -12,7 +12,7 @@ use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
 use crate::runtime::continuation;
 use crate::runtime::run;
-use crate::runtime::text::{self, OrThrown, Thrown};
+use crate::runtime::text::{self, Thrown};
 
 /// Promises are settled for so long in one session, or up to a large result; the others come with the next.
 const SETTLING: Duration = Duration::from_millis(2);
@@ -210,32 +210,6 @@ pub(super) fn cause<'s>(
     let nothing = v8::undefined(scope).into();
     let cause = cause_of.call(scope, nothing, &[thrown])?;
     (!cause.is_undefined()).then_some(cause)
-}
-
-fn remote_error<'s>(
-    scope: &v8::PinScope<'s, '_>,
-    helpers: &Helpers,
-    shard: &str,
-    error: &RemoteError,
-    cause: Option<v8::Local<'s, v8::Value>>,
-) -> Result<v8::Local<'s, v8::Value>, Thrown> {
-    let text_or_nothing = |text: Option<&str>| -> v8::Local<'s, v8::Value> {
-        match text.and_then(|text| v8::String::new(scope, text)) {
-            Some(text) => text.into(),
-            None => v8::undefined(scope).into(),
-        }
-    };
-    let arguments = [
-        text_or_nothing(Some(&error.text)),
-        text_or_nothing(error.code.map(RemoteErrorCode::name)),
-        v8::Boolean::new(scope, error.may_have_run).into(),
-        text_or_nothing(Some(shard).filter(|shard| !shard.is_empty())),
-        text_or_nothing(error.stack.as_deref()),
-        cause.unwrap_or_else(|| v8::undefined(scope).into()),
-    ];
-    let make = v8::Local::new(scope, &helpers.make_remote_error);
-    let nothing = v8::undefined(scope).into();
-    make.call(scope, nothing, &arguments).or_thrown()
 }
 
 /// The results and the errors of all shards. Which shard a result is of stands beside the list.

@@ -123,6 +123,7 @@ fn pack<'s>(
     let allocate = v8::Local::new(scope, &helpers.allocate);
     // Where it throws, so does who called.
     let packed = clone::write(scope, args.get(0), most)
+        .map_err(|why| why.throw(scope))
         .and_then(|bytes| filled_buffer(scope, allocate, &bytes));
     if let Ok(packed) = packed {
         result.set(packed);
@@ -178,7 +179,8 @@ fn ask<'s>(
     let execution = args.get(1).to_rust_string_lossy(scope);
     let digest = run::digest(scope);
     // Where it throws, so does who called.
-    let Ok(arguments) = clone_arguments(scope, args, 4) else {
+    let arguments = clone_arguments(scope, args, 4).map_err(|why| why.throw(scope));
+    let Ok(arguments) = arguments else {
         return;
     };
     begin(

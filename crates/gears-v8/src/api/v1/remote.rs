@@ -5,8 +5,9 @@
 
 use crate::api::v1::arguments::{NAME_MAX, OptionsOf, Value, bytes_of, plain_object};
 use crate::api::v1::credentials;
-use crate::convert::clone;
-use crate::ports::RemotePlace;
+use crate::convert::clone::{self, NotCloned};
+use crate::ports::{RemoteError, RemoteErrorCode, RemotePlace};
+use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, StartedRemoteCall};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
@@ -25,9 +26,10 @@ pub(crate) fn call_remote<'s>(
         Ok(parsed) => parsed,
         Err(message) => return text::throw_type_error(scope, &message),
     };
-    // Where it throws, so does who called.
-    let Ok(arguments) = clone_arguments(scope, args, first) else {
-        return;
+    let arguments = match clone_arguments(scope, args, first) {
+        Ok(arguments) => arguments,
+        Err(NotCloned::TooLarge(most)) => return throw_not_sent(scope, &clone::too_large(most)),
+        Err(NotCloned::Thrown) => return,
     };
     run::begin_remote_call(
         scope,
@@ -45,12 +47,12 @@ pub(crate) fn call_remote<'s>(
 /// The arguments from `first` on, as an array, cloned.
 ///
 /// # Errors
-/// Thrown where they cannot be sent.
+/// Why they cannot be sent.
 pub(crate) fn clone_arguments<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     first: i32,
-) -> Result<Vec<u8>, Thrown> {
+) -> Result<Vec<u8>, NotCloned> {
     let most = run::remotes(scope).map_or(0, |remotes| remotes.max_bytes());
     let given: Vec<Value> = (first..args.length()).map(|at| args.get(at)).collect();
     let given = v8::Array::new_with_elements(scope, &given);
@@ -129,6 +131,20 @@ pub(crate) fn read_thrown<'s>(
     clone::read(scope, bytes).ok()
 }
 
+/// Throws what says that a call was not made.
+fn throw_not_sent(scope: &mut v8::PinScope, message: &str) {
+    let error = RemoteError {
+        text: format!("ERR {message}"),
+        code: Some(RemoteErrorCode::NotSent),
+        ..RemoteError::default()
+    };
+    if let Some(helpers) = run::helpers(scope)
+        && let Ok(error) = remote_error(scope, &helpers, "", &error, None)
+    {
+        scope.throw_exception(error);
+    }
+}
+
 /// Adds what is not enumerated to an object; leaves it where the object takes nothing.
 pub(crate) fn note(
     scope: &v8::PinScope<'_, '_>,
@@ -141,4 +157,31 @@ pub(crate) fn note(
         .define_own_property(scope, key.into(), value, v8::PropertyAttribute::DONT_ENUM)
         .or_thrown()
         .map(|_| ())
+}
+
+/// Why there is no result of a call.
+pub(crate) fn remote_error<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    helpers: &Helpers,
+    shard: &str,
+    error: &RemoteError,
+    cause: Option<v8::Local<'s, v8::Value>>,
+) -> Result<v8::Local<'s, v8::Value>, Thrown> {
+    let text_or_nothing = |text: Option<&str>| -> v8::Local<'s, v8::Value> {
+        match text.and_then(|text| v8::String::new(scope, text)) {
+            Some(text) => text.into(),
+            None => v8::undefined(scope).into(),
+        }
+    };
+    let arguments = [
+        text_or_nothing(Some(&error.text)),
+        text_or_nothing(error.code.map(RemoteErrorCode::name)),
+        v8::Boolean::new(scope, error.may_have_run).into(),
+        text_or_nothing(Some(shard).filter(|shard| !shard.is_empty())),
+        text_or_nothing(error.stack.as_deref()),
+        cause.unwrap_or_else(|| v8::undefined(scope).into()),
+    ];
+    let make = v8::Local::new(scope, &helpers.make_remote_error);
+    let nothing = v8::undefined(scope).into();
+    make.call(scope, nothing, &arguments).or_thrown()
 }
