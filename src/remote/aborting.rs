@@ -107,7 +107,7 @@ impl RemoteFunctions {
         state.incoming.refuse(key);
         let (node, _, id) = *key;
         let ended = Ended::Done(Vec::new());
-        self.tell(state, cluster, node, &Message::Ended { id, ended });
+        self.tell(state, cluster, node, Message::Ended { id, ended });
     }
 
     /// Nobody waits for what runs here of the executions that such calls belong to: who made them is gone.

@@ -295,7 +295,7 @@ impl RemoteFunctions {
         }
     }
 
-    fn tell(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: &Message) {
+    fn tell(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: Message) {
         self.post(state, cluster, to, message.encode());
     }
 
@@ -379,7 +379,7 @@ impl RemoteFunctions {
             }
             Message::Ended { id, ended } => {
                 state.outgoing.on_ended(&node, &process, id, ended);
-                self.tell(state, cluster, node, &Message::Taken { id });
+                self.tell(state, cluster, node, Message::Taken { id });
             }
             Message::Taken { id } => state.incoming.on_taken(&(node, process, id)),
         }

@@ -45,16 +45,16 @@ impl RemoteFunctions {
             text,
         };
         match verdict {
-            Verdict::Runs => self.tell(state, cluster, node, &Message::Accepted { id, attempt }),
+            Verdict::Runs => self.tell(state, cluster, node, Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(state, cluster, node, message),
             Verdict::Full(why) => {
                 let message = refused(Refusal::ForNow, why.to_owned());
-                self.tell(state, cluster, node, &message);
+                self.tell(state, cluster, node, message);
             }
             Verdict::Run => match self.admit(context, &request, is_up_to_date) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
-                    self.tell(state, cluster, node, &refused(refusal, text));
+                    self.tell(state, cluster, node, refused(refusal, text));
                 }
                 Ok(Admitted {
                     executor,
@@ -81,7 +81,7 @@ impl RemoteFunctions {
                         until: Instant::now() + Duration::from_millis(remaining_ms),
                         answer: RemoteAnswer::new(Box::new(caller)),
                     });
-                    self.tell(state, cluster, node, &Message::Accepted { id, attempt });
+                    self.tell(state, cluster, node, Message::Accepted { id, attempt });
                 }
             },
         }
@@ -212,7 +212,7 @@ impl RemoteFunctions {
                     refusal: Refusal::ForNow,
                     text: "its time was over before it began".to_owned(),
                 };
-                return self.tell(state, cluster, node, &message);
+                return self.tell(state, cluster, node, message);
             }
         };
         let mut message = Message::Ended { id, ended }.encode();

@@ -449,7 +449,7 @@ impl Server {
             }
             Message::Ended { id, ended } => {
                 self.outgoing.on_ended(&node, &process, id, ended);
-                self.tell(node, &Message::Taken { id });
+                self.tell(node, Message::Taken { id });
             }
             Message::Taken { id } => self.incoming.on_taken(&(node, process, id)),
         }
@@ -479,9 +479,9 @@ impl Server {
             .incoming
             .on_request(self.way.now_ms, &key, attempt, remaining_ms, bytes);
         match verdict {
-            Verdict::Runs => self.tell(node, &Message::Accepted { id, attempt }),
+            Verdict::Runs => self.tell(node, Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(node, message),
-            Verdict::Full(_) => self.tell(node, &refused(Refusal::ForNow)),
+            Verdict::Full(_) => self.tell(node, refused(Refusal::ForNow)),
             Verdict::Run => {
                 let place = request.key.as_ref().map(|key| usize::from(key[0]));
                 let is_elsewhere = place.is_some_and(|place| !self.owns[place]);
@@ -489,7 +489,7 @@ impl Server {
                 let refusal = is_for_now.then_some(Refusal::ForNow).or(self.refuses);
                 if let Some(refusal) = refusal {
                     self.incoming.refuse(&key);
-                    return self.tell(node, &refused(refusal));
+                    return self.tell(node, refused(refusal));
                 }
                 let call = u64::from_le_bytes(request.arguments[..8].try_into().unwrap());
                 self.running.push(Running {
@@ -499,7 +499,7 @@ impl Server {
                     has_begun: false,
                     stamp: self.loaded,
                 });
-                self.tell(node, &Message::Accepted { id, attempt });
+                self.tell(node, Message::Accepted { id, attempt });
             }
         }
     }
@@ -513,7 +513,7 @@ impl Server {
                 refusal: Refusal::ForNow,
                 text: "late".into(),
             };
-            self.tell(key.0, &refused);
+            self.tell(key.0, refused);
         }
     }
 
@@ -535,7 +535,7 @@ impl Server {
         }
     }
 
-    fn tell(&mut self, to: Node, message: &Message) {
+    fn tell(&mut self, to: Node, message: Message) {
         self.post(to, Arc::new(message.encode()));
     }
 

@@ -1,7 +1,8 @@
 //! What shards tell each other about calls, as bytes.
 //!
-//! A byte with the version, the length of the head (4 bytes, little-endian), the head in the form of
-//! postcard, and behind it what may be large, as it is: the arguments, or the result.
+//! What may be large comes first, as it is: the arguments, or the result. Behind it are a trailer in the form of
+//! postcard, its length (4 bytes, little-endian), and a byte with the version. So what is large stays where it is in
+//! memory, on both ends.
 
 use std::borrow::Cow;
 
@@ -12,9 +13,6 @@ use crate::cluster::libraries::Stamp;
 
 /// The version that this release writes, and reads.
 const VERSION: u8 = 1;
-/// Bytes before the head.
-const START: usize = 5;
-
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -138,7 +136,7 @@ pub enum MessageError {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Head<'a> {
+enum Trailer<'a> {
     Request {
         id: u64,
         attempt: u32,
@@ -150,7 +148,7 @@ enum Head<'a> {
         db: i32,
         flags: u32,
         key: Option<Cow<'a, [u8]>>,
-        /// Bytes of the script in front of the arguments.
+        /// Bytes of the script behind the arguments.
         script: Option<u32>,
     },
     Accepted(u64, u32),
@@ -166,24 +164,22 @@ enum Head<'a> {
     Taken(u64),
 }
 
-impl Head<'_> {
-    /// With what stands behind it.
-    fn encode(&self, rest: &[u8]) -> Vec<u8> {
-        self.encode_with(&[], rest)
+impl Trailer<'_> {
+    /// Its bytes, with those behind it.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = postcard::to_allocvec(self).unwrap_or_default();
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.push(VERSION);
+        bytes
     }
 
-    /// With two parts that stand behind it.
-    fn encode_with(&self, before: &[u8], rest: &[u8]) -> Vec<u8> {
-        let start = vec![VERSION, 0, 0, 0, 0];
-        let mut bytes = postcard::to_extend(self, start).unwrap_or_default();
-        let length = u32::try_from(bytes.len().saturating_sub(START)).unwrap_or(u32::MAX);
-        if let Some(place) = bytes.get_mut(1..START) {
-            place.copy_from_slice(&length.to_le_bytes());
-        }
-        bytes.reserve_exact(before.len() + rest.len());
-        bytes.extend_from_slice(before);
-        bytes.extend_from_slice(rest);
-        bytes
+    /// Behind what may be large.
+    fn end(&self, mut large: Vec<u8>) -> Vec<u8> {
+        let trailer = self.encode();
+        large.reserve_exact(trailer.len());
+        large.extend_from_slice(&trailer);
+        large
     }
 }
 
@@ -192,7 +188,7 @@ impl Request {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let script = self.script.as_ref().map(String::as_bytes);
-        let head = Head::Request {
+        let trailer = Trailer::Request {
             id: self.id,
             attempt: self.attempt,
             remaining_ms: self.remaining_ms,
@@ -205,41 +201,40 @@ impl Request {
             key: self.key.as_deref().map(Cow::Borrowed),
             script: script.map(|script| u32::try_from(script.len()).unwrap_or(u32::MAX)),
         };
-        head.encode_with(script.unwrap_or_default(), &self.arguments)
+        let script = script.unwrap_or_default();
+        [&self.arguments, script, &trailer.encode()].concat()
     }
 }
 
 impl Message {
     /// As bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(self) -> Vec<u8> {
         match self {
             Self::Request(request) => request.encode(),
-            Self::Accepted { id, attempt } => Head::Accepted(*id, *attempt).encode(&[]),
+            Self::Accepted { id, attempt } => Trailer::Accepted(id, attempt).encode(),
             Self::Refused {
                 id,
                 attempt,
                 refusal,
                 text,
-            } => Head::Refused(*id, *attempt, *refusal, Cow::Borrowed(text)).encode(&[]),
+            } => Trailer::Refused(id, attempt, refusal, text.into()).encode(),
             Self::Ended {
                 id,
                 ended: Ended::Done(result),
-            } => Head::Done(*id).encode(result),
+            } => Trailer::Done(id).end(result),
             Self::Ended {
                 id,
                 ended: Ended::Thrown(thrown),
-            } => {
-                let head = Head::Thrown {
-                    id: *id,
-                    kind: thrown.kind,
-                    text: Cow::Borrowed(&thrown.text),
-                    stack: thrown.stack.as_deref().map(Cow::Borrowed),
-                    has_value: thrown.value.is_some(),
-                };
-                head.encode(thrown.value.as_deref().unwrap_or_default())
+            } => Trailer::Thrown {
+                id,
+                kind: thrown.kind,
+                text: thrown.text.into(),
+                stack: thrown.stack.map(Cow::Owned),
+                has_value: thrown.value.is_some(),
             }
-            Self::Taken { id } => Head::Taken(*id).encode(&[]),
+            .end(thrown.value.unwrap_or_default()),
+            Self::Taken { id } => Trailer::Taken(id).encode(),
         }
     }
 
@@ -248,34 +243,30 @@ impl Message {
     /// # Errors
     /// Where they are of another version, or damaged.
     pub fn decode(mut bytes: Vec<u8>) -> Result<Self, MessageError> {
-        let [version, a, b, c, d, after @ ..] = &bytes[..] else {
+        let [before @ .., a, b, c, d, version] = &bytes[..] else {
             return Err(MessageError::Damaged);
         };
         if *version != VERSION {
             return Err(MessageError::Version(*version));
         }
         let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        let (head, rest) = after
-            .split_at_checked(length)
-            .ok_or(MessageError::Damaged)?;
-        let Ok((head, [])) = postcard::take_from_bytes::<Head<'static>>(head) else {
+        let large = before.len().checked_sub(length);
+        let large = large.ok_or(MessageError::Damaged)?;
+        let Ok((trailer, [])) = postcard::take_from_bytes::<Trailer<'static>>(&before[large..])
+        else {
             return Err(MessageError::Damaged);
         };
-        let has_rest = !rest.is_empty();
+        let has_large = large > 0;
         let small = |message: Self| {
-            if has_rest {
+            if has_large {
                 Err(MessageError::Damaged)
             } else {
                 Ok(message)
             }
         };
-        // What is behind the head may be large: it stays in its memory.
-        let mut take_rest = || {
-            bytes.drain(..START + length);
-            std::mem::take(&mut bytes)
-        };
-        match head {
-            Head::Request {
+        bytes.truncate(large);
+        match trailer {
+            Trailer::Request {
                 id,
                 attempt,
                 remaining_ms,
@@ -288,15 +279,11 @@ impl Message {
                 key,
                 script,
             } => {
-                let mut rest = take_rest();
                 let text = match script {
                     Some(length) => {
-                        let length = length as usize;
-                        let text = rest.get(..length).ok_or(MessageError::Damaged)?;
-                        let text = str::from_utf8(text).map_err(|_| MessageError::Damaged)?;
-                        let text = text.to_owned();
-                        rest.drain(..length);
-                        Some(text)
+                        let arguments = large.checked_sub(length as usize);
+                        let text = bytes.split_off(arguments.ok_or(MessageError::Damaged)?);
+                        Some(String::from_utf8(text).map_err(|_| MessageError::Damaged)?)
                     }
                     None => None,
                 };
@@ -312,28 +299,28 @@ impl Message {
                     flags,
                     key: key.map(Cow::into_owned),
                     script: text,
-                    arguments: rest,
+                    arguments: bytes,
                 }))
             }
-            Head::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
-            Head::Refused(id, attempt, refusal, text) => small(Self::Refused {
+            Trailer::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
+            Trailer::Refused(id, attempt, refusal, text) => small(Self::Refused {
                 id,
                 attempt,
                 refusal,
                 text: text.into_owned(),
             }),
-            Head::Done(id) => Ok(Self::Ended {
+            Trailer::Done(id) => Ok(Self::Ended {
                 id,
-                ended: Ended::Done(take_rest()),
+                ended: Ended::Done(bytes),
             }),
-            Head::Thrown {
+            Trailer::Thrown {
                 id,
                 kind,
                 text,
                 stack,
                 has_value,
             } => {
-                if !has_value && has_rest {
+                if !has_value && has_large {
                     return Err(MessageError::Damaged);
                 }
                 Ok(Self::Ended {
@@ -342,11 +329,11 @@ impl Message {
                         kind,
                         text: text.into_owned(),
                         stack: stack.map(Cow::into_owned),
-                        value: has_value.then(take_rest),
+                        value: has_value.then_some(bytes),
                     }),
                 })
             }
-            Head::Taken(id) => small(Self::Taken { id }),
+            Trailer::Taken(id) => small(Self::Taken { id }),
         }
     }
 }
@@ -354,6 +341,10 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes of the trailer's length, and of the version.
+    const END: usize = 5;
+
     use crate::cluster::NodeId;
     use crate::cluster::libraries::BodyDigest;
     use proptest::prelude::*;
@@ -445,7 +436,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_is_read_as_it_was_written(message in message()) {
-            prop_assert_eq!(Message::decode(message.encode()), Ok(message));
+            prop_assert_eq!(Message::decode(message.clone().encode()), Ok(message));
         }
 
         #[test]
@@ -464,7 +455,7 @@ mod tests {
         #[test]
         fn garbage_is_no_message(mut bytes in bytes()) {
             let _ = Message::decode(bytes.clone());
-            if let Some(version) = bytes.first_mut() {
+            if let Some(version) = bytes.last_mut() {
                 *version = VERSION;
             }
             let _ = Message::decode(bytes);
@@ -472,16 +463,17 @@ mod tests {
     }
 
     #[test]
-    fn another_version_and_a_head_that_is_too_long_are_errors() {
+    fn another_version_and_a_trailer_that_is_too_long_are_errors() {
         let bytes = Message::Taken { id: 1 }.encode();
+        let end = bytes.len() - END;
         let mut newer = bytes.clone();
-        newer[0] = VERSION + 1;
+        newer[end + END - 1] = VERSION + 1;
         assert_eq!(
             Message::decode(newer),
             Err(MessageError::Version(VERSION + 1))
         );
         let mut long = bytes;
-        long[1..START].copy_from_slice(&u32::MAX.to_le_bytes());
+        long[end..end + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(Message::decode(long), Err(MessageError::Damaged));
         assert_eq!(Message::decode(Vec::new()), Err(MessageError::Damaged));
     }
