@@ -166,11 +166,9 @@ impl App {
         }
         // Who has just become a primary is told so in the next tick, and who has just come back to the others later yet:
         // it would not be asked.
-        if let Some(cluster) = self.cluster() {
-            cluster.read_table_now(context);
-            if let Some(topology) = cluster.topology() {
-                self.tell_members(context, &topology);
-            }
+        let topology = self.cluster().and_then(|one| one.topology_now(context));
+        if let Some(topology) = topology {
+            self.tell_members(context, &topology);
         }
         let now = self.sharing.now();
         let proposed = self

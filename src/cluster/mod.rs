@@ -32,7 +32,7 @@ use gears_core::cluster::{
     Topology, Whereabouts,
 };
 
-use crate::server::{TlsFiles, wake_main_thread};
+use crate::server::{Context, TlsFiles, wake_main_thread};
 use inbox::Inbox;
 pub(crate) use inbox::Received;
 use io::{Io, Order, Report};
@@ -173,6 +173,13 @@ impl Cluster {
     /// The cluster as the server saw it last; `None` before the first time.
     pub(crate) fn topology(&self) -> Option<Rc<Topology>> {
         self.topology.borrow().clone()
+    }
+
+    /// The same at this moment, for whoever decides in a client's command by who there is: what was read last may be a
+    /// second old. Its ports are those for that client. What others decide by is read anew in the next tick, before they do.
+    pub(crate) fn topology_now(&self, context: &Context) -> Option<Topology> {
+        self.refresh();
+        Topology::parse(&context.cluster_table()?).ok()
     }
 
     /// Where a slot is that the server does not serve. Under the server's lock, whoever holds it.

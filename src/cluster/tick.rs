@@ -47,13 +47,6 @@ impl Cluster {
         self.wake_in_time(context, now);
     }
 
-    /// Reads the server's table now, for whoever decides by it: what was read last may be a second old.
-    pub(crate) fn read_table_now(&self, context: &Context) {
-        let mut decisions = Vec::new();
-        self.read_table(context, self.now(), &mut decisions);
-        self.carry_out(context, decisions);
-    }
-
     /// The tick is over. What it has told goes with the next one, which is to come at once.
     pub(crate) fn end_tick(&self) {
         if self.outbox.borrow_mut().end_tick() {

@@ -24,8 +24,7 @@ pub(crate) struct TlsFiles {
 }
 
 impl Context {
-    /// The server's table of the cluster. Not to be asked for in a client's command: the ports would be
-    /// those for that client.
+    /// The server's table of the cluster. In a client's command its ports are those for that client.
     pub(crate) fn cluster_table(&self) -> Option<String> {
         let reply = self.call(c"CLUSTER", OPTIONS, &[b"NODES"])?;
         let text = reply.text().filter(|_| !reply.is_error())?;
