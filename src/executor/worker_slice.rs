@@ -50,7 +50,6 @@ fn slice(executor: &LibraryExecutor) -> bool {
     };
     let wake = || executor.shared.completions.wake();
     let server = executor.slot.acquire_worker(&note_results, &wake);
-    let end = Instant::now() + SLICE;
     let (ready, pending) = {
         let queue = executor.queue.lock();
         (queue.has_ready(), queue.has_pending())
@@ -63,7 +62,7 @@ fn slice(executor: &LibraryExecutor) -> bool {
             if executor.slot.program.wants_pump() {
                 run.pump();
             }
-            run_ready(executor, &mut run, end);
+            run_ready(executor, &mut run, Instant::now() + SLICE);
             // Here nobody is in the middle of a script: this thread is not, and no other worker
             // has the library.
             run.pump();

@@ -15,7 +15,7 @@ use crate::runtime::run;
 use crate::runtime::text::{self, Thrown};
 
 /// Promises are settled for so long in one session, or up to a large result; the others come with the next.
-const SETTLING: Duration = Duration::from_millis(2);
+const SETTLING: Duration = Duration::from_millis(1);
 /// So many between two looks at the clock.
 const AT_ONCE: usize = 16;
 /// Arguments that a function may get: V8 takes no more in one call.
