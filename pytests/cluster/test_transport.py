@@ -308,6 +308,29 @@ def test_nodes_that_talk_in_tls_are_connected_in_tls(start_cluster, start_server
     assert (found["tls"], found["port"]) == (1, int(tls_port))
 
 
+def test_nodes_talk_at_their_own_places_whatever_clients_are_told(start_cluster):
+    cluster = start_cluster(replicas=0)
+    first, second = cluster.primaries()
+    told = {"cluster-announce-client-ipv4": "192.0.2.1", "cluster-announce-client-port": 7}
+    told = {name: value for name, value in told.items() if first.client.config_get(name)}
+    if not told:
+        pytest.skip("this server tells clients what nodes are told")
+    for node in (first, second):
+        for name, value in told.items():
+            node.client.config_set(name, value)
+
+    def place():
+        """Where the first tells its clients that the second is."""
+        shards = map(fields, first.run("RG.INFOCLUSTER")[4])
+        return next((shard["ip"], shard["port"]) for shard in shards if shard["id"] == second.identity)
+
+    expected = ("192.0.2.1", told.get("cluster-announce-client-port", second.port))
+    first.wait(lambda: place() == expected, place)
+    assert_talks(cluster)
+    found = peer(first, second)
+    assert (found["address"], found["port"], found["connections"]) == (HOST, second.port, 1)
+
+
 def test_a_node_that_joins_is_connected_and_one_that_is_forgotten_is_not(start_cluster):
     cluster = start_cluster(replicas=0)
     wait_all_up(cluster)

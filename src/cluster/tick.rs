@@ -1,6 +1,7 @@
 //! What is done about other nodes in every tick: what the I/O thread tells, the server's table, and what
 //! is decided of both.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,8 @@ impl Cluster {
             }
             let random = || Token(random_bytes());
             let peers = &mut started.peers;
-            peers.on_topology(&topology, tls.is_some(), now, random, decisions);
+            let between = between_nodes(context, &topology);
+            peers.on_topology(&between, tls.is_some(), now, random, decisions);
             started.tls = tls;
         }
         let changed = {
@@ -229,4 +231,18 @@ fn on_report(peers: &mut Peers, report: Report, now: u64, decisions: &mut Vec<De
             peers.on_closed(node, connection, closed, now, decisions);
         }
     }
+}
+
+/// The table with the places at which nodes find each other. Clients may be told others: those of a translation of addresses
+/// in front of the cluster, which nodes behind it need not get through.
+fn between_nodes<'a>(context: &Context, topology: &'a Topology) -> Cow<'a, Topology> {
+    let mut between = Cow::Borrowed(topology);
+    for node in topology.nodes() {
+        let place = context.place_of(node.id);
+        let other = place.filter(|(address, port)| (address, *port) != (&node.address, node.port));
+        if let Some(other) = other {
+            between = Cow::Owned(between.into_owned().with_place(node.id, other));
+        }
+    }
+    between
 }

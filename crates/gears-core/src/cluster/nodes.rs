@@ -166,6 +166,16 @@ impl Topology {
         self.nodes.values().filter(|node| node.has_slots())
     }
 
+    /// The same table with another address and port of a node.
+    #[must_use]
+    pub fn with_place(mut self, id: NodeId, (address, port): (String, u16)) -> Self {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.address = address;
+            node.port = port;
+        }
+        self
+    }
+
     /// The primary that has a slot; `None` where nobody has it.
     pub fn owner_of(&self, slot: u16) -> Option<NodeId> {
         let behind = self.owners.partition_point(|(first, ..)| *first <= slot);
@@ -338,6 +348,17 @@ mod tests {
             line('f', "10.0.0.6:7005@17005", "handshake - 1 0 0 disconnected"),
         ]
         .concat()
+    }
+
+    #[test]
+    fn a_node_of_the_table_may_be_found_elsewhere() {
+        let before = Topology::parse(&table()).unwrap();
+        let there = |id| (id, ("10.0.1.2".to_owned(), 7100));
+        let (id, place) = there(named('b'));
+        let after = before.clone().with_place(id, place);
+        assert_eq!(after.changes_since(&before), [Change::Address(named('b'))]);
+        let (id, place) = there(named('0'));
+        assert_eq!(before.clone().with_place(id, place), before);
     }
 
     #[test]
