@@ -129,7 +129,7 @@ def test_a_shard_that_joins_handles_the_streams_of_its_slots_until_it_leaves(sta
 
 
 def test_nodes_that_start_while_the_cluster_is_down_go_on_when_it_is_up(start_cluster):
-    cluster = start_cluster("--appendonly", "yes", "--cluster-node-timeout", "1000", shards=3)
+    cluster = start_cluster("--appendonly", "yes", "--appendfsync", "always", "--cluster-node-timeout", "1000", shards=3)
     cluster.load(*LIBRARY)
     first, second, third = cluster.primaries()
     first.kill()

@@ -17,7 +17,7 @@ from testing.waits import DEADLINE
 
 @pytest.fixture(scope="module")
 def _shards(tmp_path_factory):
-    options = ("--appendonly", "yes", "--cluster-require-full-coverage", "no")
+    options = ("--appendonly", "yes", "--appendfsync", "always", "--cluster-require-full-coverage", "no")
     cluster = Cluster(lambda: tmp_path_factory.mktemp("node"), *options, replicas=0)
     yield cluster
     cluster.kill()

@@ -105,7 +105,11 @@ def expect_a_new_stream(server):
     assert [fields(one)["streams"] for one in library_of(server, "lib", "vvv")["stream_consumers"]] == [[], []]
     server.run("XADD", "stream", "1-1", "n", "new")
     server.wait(lambda: sorted(server.seen()) == ["stream new"] * 2, server.seen)
-    assert [server.stream("stream", name)["id_to_read_from"] for name in ("sync", "async")] == ["1-1", "1-1"]
+
+    def read():
+        return [server.stream("stream", name)["id_to_read_from"] for name in ("sync", "async")]
+
+    server.wait(lambda: read() == ["1-1", "1-1"], read)
 
 
 BOTH = (consumer("sync"), consumer("async", callback="async (client, data) => saw(data)"))
@@ -433,7 +437,7 @@ TIMEOUTS = ["--redisgears_2.lock-redis-timeout", "100", "--redisgears_2.db-loadi
 
 @pytest.mark.parametrize("way", ["AOF", "RDB"])
 def test_a_library_that_was_loaded_under_a_longer_timeout_comes_back(start_server, way):
-    server = start_server("--appendonly", "yes" if way == "AOF" else "no")
+    server = start_server("--appendonly", "yes" if way == "AOF" else "no", "--appendfsync", "always")
     with server.setting("redisgears_2.lock-redis-timeout", 10_000):
         server.load(LONG_TO_LOAD, consumer(), function("f", "() => { for (;;); }"))
     server.add("stream", 1)

@@ -163,7 +163,7 @@ def test_a_keys_reader_need_not_read_the_value(server):
 @pytest.mark.parametrize("name", ["onRegistered", "OnRegistered"])
 @pytest.mark.parametrize("f", ["def f():", "async def f():"])
 def test_a_registration_may_begin_with_a_function(start_server, reader, name, f):
-    server = start_server("--appendonly", "yes")
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
     execute(server, f"count = 0\n{f}\n    global count\n    count += 1\n    log(f'begun {{count}}')\nGB('{reader}').register('k', {name}=f)")
     wait_logged(server, "begun 1")
     server.restart()

@@ -142,7 +142,6 @@ def test_what_fails_again_has_a_new_letter_at_the_end(server, kind):
     assert left == third
     assert again[1][:5] == [*first[1][:4], ("attempts", "2")]
     assert [name for name, _ in again[1]] == [*NAMES[:5], "redrives", *NAMES[5:], "n"]
-    assert int(again[0].split("-")[0]) > int(first[0].split("-")[0])
     found = dict(again[1])
     assert (found["redrives"], found["first_time"], found["n"]) == ("1", dict(first[1])["first_time"], "1")
     assert int(found["last_time"]) >= int(dict(first[1])["last_time"])
@@ -451,7 +450,7 @@ def test_ten_thousand_letters_of_which_half_are_hopeless(server, measured, kind)
             break
         assert time.monotonic() - started < 60, found
     took = time.monotonic() - started
-    server.wait(lambda: len([one for one in done(server) if one.startswith("new")]) == 20, "new entries are missing")
+    server.wait(lambda: len([one for one in done(server) if one.startswith("new")]) == new, "new entries are missing")
     assert (found["ok"], found["failed"], found["errors"]) == (DRILL // 2, DRILL // 2, {"Error": DRILL // 2})
     assert values(server) == [str(n) for n in range(1, DRILL, 2)]
     assert all(dict(pairs)["redrives"] == "1" for _, pairs in dead_letters(server))

@@ -261,7 +261,7 @@ def test_in_a_cluster_that_is_down_entries_wait(start_server, elsewhere):
 @sync_and_async
 def test_entries_that_a_node_of_a_cluster_finds_when_it_starts_wait_until_that_is_up(start_server, kind):
     owner = "user own on >p ~* &* +@all"
-    server = start_server("--appendonly", "yes", configuration=f"\ncluster-enabled yes\n{owner}\n")
+    server = start_server("--appendonly", "yes", "--appendfsync", "always", configuration=f"\ncluster-enabled yes\n{owner}\n")
     server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 
     def wait_up():
@@ -276,8 +276,7 @@ def test_entries_that_a_node_of_a_cluster_finds_when_it_starts_wait_until_that_i
     server.start()
     wait_up()
     server.wait(lambda: server.run("XLEN", "stream") == 0, lambda: info(server))
-    assert server.run("GET", "n") == str(COUNT)
-    assert info(server)["failures"] == 0
+    assert (server.run("GET", "n"), info(server)["failures"]) == (str(COUNT), 0)
 
 
 @sync_and_async
