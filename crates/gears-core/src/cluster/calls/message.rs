@@ -13,6 +13,7 @@ use crate::cluster::libraries::Stamp;
 
 /// The version that this release writes, and reads.
 const VERSION: u8 = 1;
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {

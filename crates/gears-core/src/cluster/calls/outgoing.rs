@@ -186,12 +186,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 asked: asked @ Asked::Due,
                 ..
             } => {
-                let request = &mut call.request;
-                request.remaining_ms = call.until_ms.saturating_sub(now_ms);
-                let sent = wire.room_for(to, request.arguments.len()).and_then(|()| {
-                    request.attempt += 1;
-                    wire.send(to, request.encode())
-                });
+                let sent = send(&mut call.request, call.until_ms, now_ms, to, wire);
                 let next_ms = if sent.is_ok() {
                     *asked = Asked::Again;
                     call.until_ms
@@ -213,22 +208,13 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        call.request.remaining_ms = call.until_ms.saturating_sub(now_ms);
         let key = call.request.key.as_deref();
         let sent = match wire.route(&call.destination, key) {
             Err(why) => Err((Refusal::ForNow, None, why)),
-            Ok((to, process)) => {
-                // A large message is not made to be thrown away.
-                let bytes = call.request.arguments.len();
-                let sent = wire.room_for(&to, bytes).and_then(|()| {
-                    call.request.attempt += 1;
-                    wire.send(&to, call.request.encode())
-                });
-                match sent {
-                    Ok(()) => Ok((to, process)),
-                    Err((refusal, why)) => Err((refusal, Some(to), why)),
-                }
-            }
+            Ok((to, process)) => match send(&mut call.request, call.until_ms, now_ms, &to, wire) {
+                Ok(()) => Ok((to, process)),
+                Err((refusal, why)) => Err((refusal, Some(to), why)),
+            },
         };
         match sent {
             Ok((to, process)) => {
@@ -425,6 +411,21 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 _ => None,
             })
     }
+}
+
+/// Sends a request as another attempt, if there is room for it.
+fn send<N, P>(
+    request: &mut Request,
+    until_ms: u64,
+    now_ms: u64,
+    to: &N,
+    wire: &mut dyn Wire<N, P>,
+) -> Result<(), (Refusal, String)> {
+    // A large message is not made to be thrown away.
+    wire.room_for(to, request.arguments.len())?;
+    request.remaining_ms = until_ms.saturating_sub(now_ms);
+    request.attempt += 1;
+    wire.send(to, request.encode())
 }
 
 #[cfg(test)]
