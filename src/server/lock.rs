@@ -12,7 +12,7 @@ use super::context::Context;
 use super::errand;
 use super::execution_unit::ExecutionUnit;
 use super::facts::facts;
-use super::gil::GilGuard;
+use super::gil::{GilGuard, Taken};
 
 /// What is said when there is nobody to lock any more.
 const ENDING: &str = "Can not lock Redis, the server is shutting down";
@@ -34,8 +34,10 @@ impl ServerLock for GlobalLock {
         if facts().only_main_runs_commands {
             return errand::with(credentials, over, work);
         }
-        let Some(mut gil) = GilGuard::take() else {
-            return work(Err(ENDING.into()));
+        let mut gil = match GilGuard::take() {
+            Taken::Lock(gil) => gil,
+            Taken::Starved => return errand::with(credentials, over, work),
+            Taken::Ending => return work(Err(ENDING.into())),
         };
         if !credentials.flags.contains(Flags::NO_WRITES) {
             let end = Instant::now() + PAUSE_MAX;
@@ -46,10 +48,11 @@ impl ServerLock for GlobalLock {
                 drop(gil);
                 waits.get_or_insert_with(WaitsToWrite::begin);
                 std::thread::sleep(pause);
-                let Some(again) = GilGuard::take() else {
-                    return work(Err(ENDING.into()));
+                gil = match GilGuard::take() {
+                    Taken::Lock(gil) => gil,
+                    Taken::Starved => return errand::with(credentials, over, work),
+                    Taken::Ending => return work(Err(ENDING.into())),
                 };
-                gil = again;
             }
         }
         gil.wakes = Some(&self.completions);

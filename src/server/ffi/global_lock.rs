@@ -1,6 +1,7 @@
 //! The server's lock, taken by threads that are not its main one.
 
 use super::api;
+use super::constants::OK;
 use super::context::detached;
 
 /// Holds the lock while it lives.
@@ -12,6 +13,14 @@ impl GlobalLockGuard {
         // SAFETY: the context is made for use from any thread.
         unsafe { api!(RedisModule_ThreadSafeContextLock)(detached()) };
         Self(())
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_take() -> Option<Self> {
+        // SAFETY: the context is made for use from any thread.
+        let taken = unsafe { api!(RedisModule_ThreadSafeContextTryLock)(detached()) };
+        // Not `then_some`: a guard that is not there must not be dropped.
+        (taken == OK).then(|| Self(()))
     }
 }
 
