@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
-    Answer, Batch, Closed, ClosedWhy, Connection, Endpoint, NodeId, Outgoing, ProcessId, Ticket,
-    Token, Topic,
+    Answer, Batch, Closed, ClosedWhy, Connection, Endpoint, NodeId, Outgoing, Payload, ProcessId,
+    Ticket, Token, Topic,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -41,7 +41,7 @@ const COMMAND: &str = "_RG_INTERNALS";
 pub(super) struct ToSend {
     pub(super) ticket: Ticket,
     pub(super) topic: Topic,
-    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) payload: Payload,
 }
 
 /// What a connection is made of.
@@ -181,7 +181,7 @@ impl Link {
         let mut pulse_at = Instant::now();
         loop {
             while let Ok(message) = to_send.try_recv() {
-                outgoing.push(message.ticket, message.topic, message.bytes);
+                outgoing.push(message.ticket, message.topic, message.payload);
             }
             if Instant::now() >= pulse_at {
                 pulse_at = Instant::now() + PULSE;
@@ -199,7 +199,7 @@ impl Link {
                 let until = until.map_or(pulse_at, |at| at.min(pulse_at));
                 tokio::select! {
                     message = to_send.recv() => match message {
-                        Some(message) => outgoing.push(message.ticket, message.topic, message.bytes),
+                        Some(message) => outgoing.push(message.ticket, message.topic, message.payload),
                         None => return End::broken("it was ended here"),
                     },
                     () = tokio::time::sleep_until(until.into()) => {}
@@ -245,7 +245,7 @@ impl Link {
             tokio::select! {
                 replies = &mut exchange => break replies.map_err(End::broken)?,
                 message = to_send.recv() => match message {
-                    Some(message) => outgoing.push(message.ticket, message.topic, message.bytes),
+                    Some(message) => outgoing.push(message.ticket, message.topic, message.payload),
                     None => return Err(End::broken("it was ended here")),
                 },
             }

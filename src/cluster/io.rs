@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gears_core::cluster::{Closed, Connection, Hello, NodeId, ProcessId, Ticket, Topic};
+use gears_core::cluster::{Closed, Connection, Hello, NodeId, Payload, ProcessId, Ticket, Topic};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -18,7 +18,7 @@ pub(super) enum Order {
         connection: Connection,
         ticket: Ticket,
         topic: Topic,
-        bytes: Arc<Vec<u8>>,
+        payload: Payload,
     },
     /// Its end.
     Close(Connection),
@@ -123,14 +123,14 @@ async fn serve(mut orders: UnboundedReceiver<Order>, reports: Arc<Reports>) {
                 connection,
                 ticket,
                 topic,
-                bytes,
+                payload,
             } => {
                 if let Some(link) = links.get(&connection) {
                     // One that has just ended names it in no report: it was not sent.
                     let _sent = link.send(ToSend {
                         ticket,
                         topic,
-                        bytes,
+                        payload,
                     });
                 }
             }

@@ -24,11 +24,10 @@ mod tick;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use gears_core::cluster::{
-    GoneReason, Hello, Limits, NodeId, NotSent, PeerView, Peers, ProcessId, Ticket, Topic,
+    GoneReason, Hello, Limits, NodeId, NotSent, Payload, PeerView, Peers, ProcessId, Ticket, Topic,
     Topology, Whereabouts,
 };
 
@@ -208,17 +207,17 @@ impl Cluster {
         &self,
         to: NodeId,
         topic: Topic,
-        bytes: impl Into<Arc<Vec<u8>>>,
+        payload: impl Into<Payload>,
     ) -> Result<Ticket, NotSent> {
-        let bytes = bytes.into();
+        let payload = payload.into();
         let mut started = self.started.borrow_mut();
         let started = started.as_mut().ok_or(NotSent::NotConnected)?;
-        let (connection, ticket) = started.peers.send(to, topic, bytes.len())?;
+        let (connection, ticket) = started.peers.send(to, topic, payload.len())?;
         let order = Order::Send {
             connection,
             ticket,
             topic,
-            bytes,
+            payload,
         };
         if self.holds.get() {
             self.outbox.borrow_mut().push(order);

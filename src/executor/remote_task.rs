@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use gears_v8::ports::{CallbackId, Credentials, Outcome, Reply, ScriptError};
 
 /// What came of it.
@@ -65,7 +66,7 @@ pub(crate) struct RemoteTask {
     /// What it acts with.
     pub(crate) credentials: Arc<Credentials>,
     /// Its arguments, cloned.
-    pub(crate) arguments: Vec<u8>,
+    pub(crate) arguments: Bytes,
     /// When nobody waits for it any more.
     pub(crate) until: Instant,
     /// Who waits.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gears_core::cluster::calls::{Destination, Ended, Message, Request, Thrown, Times};
 use gears_v8::ports::STAGE;
 
@@ -81,7 +82,7 @@ impl RemoteFunctions {
                     flags: 0,
                     key: None,
                     script: None,
-                    arguments: id.clone().into_bytes(),
+                    arguments: id.clone().into(),
                 };
                 let destination = Destination::Shard(shard.id);
                 let times = Times::of(TOLD_MS);
@@ -106,7 +107,7 @@ impl RemoteFunctions {
         self.end_stages(state, cluster, &execution);
         state.incoming.refuse(key);
         let (node, _, id) = *key;
-        let ended = Ended::Done(Vec::new());
+        let ended = Ended::Done(Bytes::new());
         self.tell(state, cluster, node, Message::Ended { id, ended });
     }
 

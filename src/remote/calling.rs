@@ -144,7 +144,7 @@ fn request(call: RemoteCall) -> Request {
             RemotePlace::AllShards | RemotePlace::Table => None,
         },
         script: None,
-        arguments: call.arguments,
+        arguments: call.arguments.into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gears_core::cluster::calls::{CallEnd, Thrown, ThrownKind};
 use gears_v8::ports::{
     Held, HeldBytes, RemoteCall, RemoteError, RemoteErrorCode, RemotePlace, RemoteReturn,
@@ -96,7 +97,7 @@ fn what(function: &str) -> String {
 
 /// The cluster's table comes back.
 pub(super) fn give_table(call: &RemoteCall, table: Result<Vec<u8>, String>) {
-    let outcome = table.map_err(|text| RemoteError {
+    let outcome = table.map(Bytes::from).map_err(|text| RemoteError {
         text,
         code: Some(RemoteErrorCode::NotSent),
         ..RemoteError::default()
@@ -200,7 +201,7 @@ fn of_thrown(thrown: Thrown) -> RemoteError {
         code,
         may_have_run: thrown.kind != ThrownKind::NotRun,
         stack: thrown.stack,
-        thrown: thrown.value.map(Into::into),
+        thrown: thrown.value.map(|value| value[..].into()),
     }
 }
 
@@ -229,7 +230,7 @@ mod tests {
 
     fn done(bytes: usize) -> CallEnd<Node> {
         let on = Node::nobody();
-        let result = vec![0; bytes];
+        let result = vec![0; bytes].into();
         CallEnd::Done { on, result }
     }
 

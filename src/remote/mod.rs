@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{Bounds, Figures, Incoming, Message, Outgoing, Unsent};
 use gears_core::cluster::libraries::Stamp;
-use gears_core::cluster::{NodeId, NotSent, ProcessId, Ticket, Topic};
+use gears_core::cluster::{NodeId, NotSent, Payload, ProcessId, Ticket, Topic};
 use gears_v8::ports::HeldBytes;
 
 use self::aborting::Stage;
@@ -123,7 +123,7 @@ struct State {
     outgoing: Outgoing<Node, Process>,
     incoming: Incoming<Node, Process>,
     /// What this node sends to itself.
-    own: VecDeque<Arc<Vec<u8>>>,
+    own: VecDeque<Payload>,
     /// The nodes that take messages.
     peers: HashMap<Node, Process>,
     /// What those could not take yet.
@@ -216,7 +216,7 @@ impl RemoteFunctions {
                 let room = cluster.room_for(*to, Topic::Calls, message.len());
                 let is_full = matches!(room, Err(NotSent::QueueFull(_)));
                 if room.is_ok() {
-                    let _ = cluster.send(*to, Topic::Calls, Arc::clone(message));
+                    let _ = cluster.send(*to, Topic::Calls, message.clone());
                 }
                 !is_full
             });
@@ -257,7 +257,7 @@ impl RemoteFunctions {
         if let Some(message) = state.own.pop_front() {
             let from = (self.me.get(), THIS_PROCESS);
             // It has the library as its caller knows it: that one is here, too.
-            if let Some(message) = decoded(from.0, Arc::unwrap_or_clone(message)) {
+            if let Some(message) = decoded(from.0, message) {
                 self.receive(state, place.context, place.cluster, from, (message, true));
             }
             did = true;
@@ -277,18 +277,11 @@ impl RemoteFunctions {
 
     /// Sends a message to a node. What the node cannot take now is sent later, unless the connection
     /// is gone: when there is another one, what matters is asked for and told again.
-    fn post(
-        &self,
-        state: &mut State,
-        cluster: Option<&Cluster>,
-        to: Node,
-        message: impl Into<Arc<Vec<u8>>>,
-    ) {
-        let message = message.into();
+    fn post(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: Payload) {
         if to == self.me.get() {
             state.own.push_back(message);
         } else if let Some(cluster) = cluster {
-            let sent = cluster.send(to, Topic::Calls, Arc::clone(&message));
+            let sent = cluster.send(to, Topic::Calls, message.clone());
             if let Err(NotSent::QueueFull(_)) = sent {
                 state.unsent.push(to, message);
             }
@@ -309,7 +302,7 @@ impl RemoteFunctions {
         bytes: Vec<u8>,
         has_heard: impl FnOnce(&str, Stamp) -> bool,
     ) {
-        let Some(message) = decoded(from.0, bytes) else {
+        let Some(message) = decoded(from.0, bytes.into()) else {
             return;
         };
         // Nothing of this is borrowed meanwhile: another library may be loaded.
@@ -387,8 +380,8 @@ impl RemoteFunctions {
 }
 
 /// What a node has sent.
-fn decoded(from: Node, bytes: Vec<u8>) -> Option<Message> {
-    Message::decode(bytes)
+fn decoded(from: Node, payload: Payload) -> Option<Message> {
+    Message::decode(payload)
         .inspect_err(|error| {
             log::warn!("a message of shard {from} about a remote call is left out: {error}");
         })

@@ -200,7 +200,7 @@ impl RemoteFunctions {
         }
         state.stages.retain(|_, stages| !stages.is_empty());
         let ended = match end {
-            RemoteEnd::Done(result) => Ended::Done(result),
+            RemoteEnd::Done(result) => Ended::Done(result.into()),
             RemoteEnd::Failed(error) => Ended::Thrown(thrown(error)),
             RemoteEnd::Late => {
                 let Some(attempt) = state.incoming.refuse(key) else {
@@ -261,7 +261,7 @@ fn thrown(error: ScriptError) -> Thrown {
         kind,
         text: error.message,
         stack: error.stack,
-        value: error.thrown.map(|thrown| thrown.to_vec()),
+        value: error.thrown.map(|thrown| thrown.to_vec().into()),
     }
 }
 

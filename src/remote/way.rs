@@ -4,10 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use std::sync::Arc;
-
 use gears_core::cluster::calls::{Destination, Refusal, Wire};
-use gears_core::cluster::{NotSent, Ticket, Topic, Topology, slot_of};
+use gears_core::cluster::{NotSent, Payload, Ticket, Topic, Topology, slot_of};
 
 use super::{Node, Process, THIS_PROCESS};
 use crate::cluster::Cluster;
@@ -20,7 +18,7 @@ pub(super) struct Way<'a> {
     /// The other nodes; `None` where the server is in no cluster.
     cluster: Option<(&'a Cluster, Option<Rc<Topology>>)>,
     peers: &'a HashMap<Node, Process>,
-    own: &'a mut VecDeque<Arc<Vec<u8>>>,
+    own: &'a mut VecDeque<Payload>,
     /// What the last message was sent as.
     pub(super) ticket: Option<Ticket>,
 }
@@ -84,9 +82,9 @@ impl Wire<Node, Process> for Way<'_> {
         cluster.room_for(*to, Topic::Calls, bytes).map_err(refused)
     }
 
-    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+    fn send(&mut self, to: &Node, message: Payload) -> Result<(), (Refusal, String)> {
         if *to == self.me {
-            self.own.push_back(Arc::new(message));
+            self.own.push_back(message);
             return Ok(());
         }
         let Some((cluster, _)) = &self.cluster else {
@@ -123,7 +121,7 @@ impl<'a> Place<'a> {
         &self,
         me: Node,
         peers: &'a HashMap<Node, Process>,
-        own: &'a mut VecDeque<Arc<Vec<u8>>>,
+        own: &'a mut VecDeque<Payload>,
     ) -> Way<'a> {
         Way {
             me,

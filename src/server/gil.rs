@@ -57,7 +57,8 @@ impl Starvation {
     fn note(&self, now_ms: u64, waited: Duration, iterations: u64) {
         if waited >= STARVED && iterations >= STARVED_ITERATIONS {
             let time = u64::try_from(STARVED_FOR.as_millis()).unwrap_or(u64::MAX);
-            self.until_ms.store(now_ms.saturating_add(time), Ordering::Relaxed);
+            self.until_ms
+                .store(now_ms.saturating_add(time), Ordering::Relaxed);
         }
     }
 }
@@ -167,7 +168,9 @@ impl GilGuard<'_> {
 fn now_ms(now: Instant) -> u64 {
     static BEGIN: OnceLock<Instant> = OnceLock::new();
     let time = now.saturating_duration_since(*BEGIN.get_or_init(|| now));
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    u64::try_from(time.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
 }
 
 impl Drop for GilGuard<'_> {

@@ -78,9 +78,9 @@ pub enum FrameError {
     Lengths,
 }
 
-/// A part of a message.
+/// Which part of a message it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
+pub(super) struct Header {
     pub(super) topic: Topic,
     /// Which message of its connection.
     pub(super) message: u64,
@@ -88,20 +88,31 @@ pub(super) struct Frame<'a> {
     pub(super) total: u32,
     /// Where in the message its data begins.
     pub(super) offset: u32,
-    pub(super) data: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER + self.data.len());
+impl Header {
+    /// The frame with that data, which may be in two pieces.
+    pub(super) fn encode(&self, data: [&[u8]; 2]) -> Vec<u8> {
+        let [first, second] = data;
+        let mut bytes = Vec::with_capacity(HEADER + first.len() + second.len());
         bytes.extend_from_slice(&[VERSION, self.topic.code()]);
         bytes.extend_from_slice(&self.message.to_le_bytes());
         bytes.extend_from_slice(&self.total.to_le_bytes());
         bytes.extend_from_slice(&self.offset.to_le_bytes());
-        bytes.extend_from_slice(self.data);
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(second);
         bytes
     }
+}
 
+/// A part of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub(super) header: Header,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (header, data) = bytes.split_at_checked(HEADER).ok_or(FrameError::Short)?;
         if header[0] != VERSION {
@@ -118,19 +129,18 @@ impl<'a> Frame<'a> {
             number.copy_from_slice(&header[at..at + 4]);
             u32::from_le_bytes(number)
         };
-        let frame = Self {
+        let header = Header {
             topic,
             message: u64::from_le_bytes(message),
             total: number(10),
             offset: number(14),
-            data,
         };
         // Every part but the last one is full, and only a message without bytes has an empty one.
-        let (total, offset) = (frame.total as usize, frame.offset as usize);
+        let (total, offset) = (header.total as usize, header.offset as usize);
         let wanted = total.checked_sub(offset).map(|rest| rest.min(CHUNK));
         let is_whole = wanted == Some(data.len()) && (total == 0 || !data.is_empty());
         if is_whole && offset.is_multiple_of(CHUNK) {
-            Ok(frame)
+            Ok(Self { header, data })
         } else {
             Err(FrameError::Lengths)
         }
@@ -144,14 +154,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_frame_is_read_as_it_was_written(message: u64, parts in 0_u32..5, rest in 0_usize..CHUNK, at in 0_u32..5) {
+        fn a_frame_is_read_as_it_was_written(
+            message: u64, parts in 0_u32..5, rest in 0_usize..CHUNK, at in 0_u32..5, border: prop::sample::Index,
+        ) {
             let chunk = u32::try_from(CHUNK).unwrap();
             let total = parts * chunk + u32::try_from(rest).unwrap();
             let offset = at.min(parts) * chunk;
             let data = vec![7; CHUNK.min((total - offset) as usize)];
             prop_assume!(total == 0 || !data.is_empty());
-            let frame = Frame { topic: Topic::Runs, message, total, offset, data: &data };
-            let bytes = frame.encode();
+            let header = Header { topic: Topic::Runs, message, total, offset };
+            let frame = Frame { header, data: &data };
+            let (first, second) = data.split_at(border.index(data.len() + 1));
+            let bytes = header.encode([first, second]);
             prop_assert_eq!(Frame::decode(&bytes), Ok(frame));
             prop_assert!(Frame::decode(&[&bytes[..], b"x"].concat()).is_err());
             prop_assert!(Frame::decode(&bytes[..bytes.len() - 1]).is_err());
@@ -160,7 +174,7 @@ mod tests {
         #[test]
         fn garbage_is_no_frame_and_harms_nobody(bytes: Vec<u8>) {
             if let Ok(frame) = Frame::decode(&bytes) {
-                prop_assert_eq!(frame.encode(), bytes);
+                prop_assert_eq!(frame.header.encode([frame.data, &[]]), bytes);
             }
         }
     }

@@ -96,40 +96,40 @@ impl Incoming {
         memory: &mut Memory,
         message_max: usize,
     ) -> Result<Option<(Topic, Vec<u8>)>, NotTaken> {
-        let frame = Frame::decode(bytes)?;
-        let total = frame.total as usize;
-        let most = frame.topic.most(message_max);
+        let Frame { header, data } = Frame::decode(bytes)?;
+        let total = header.total as usize;
+        let most = header.topic.most(message_max);
         if total > most {
             return Err(NotTaken::TooLarge(most));
         }
-        if frame.data.len() == total {
+        if data.len() == total {
             if !memory.take(total) {
                 return Err(NotTaken::NoMemory);
             }
-            return Ok(Some((frame.topic, frame.data.to_vec())));
+            return Ok(Some((header.topic, data.to_vec())));
         }
-        if frame.offset == 0 {
+        if header.offset == 0 {
             self.clear(memory);
             if !memory.take(total) {
                 return Err(NotTaken::NoMemory);
             }
             let mut bytes = Vec::with_capacity(total);
-            bytes.extend_from_slice(frame.data);
+            bytes.extend_from_slice(data);
             self.partial = Some(Partial {
-                message: frame.message,
-                topic: frame.topic,
+                message: header.message,
+                topic: header.topic,
                 total,
                 bytes,
             });
             return Ok(None);
         }
         let Some(partial) = self.partial.as_mut().filter(|partial| {
-            (partial.message, partial.topic) == (frame.message, frame.topic)
-                && (partial.total, partial.bytes.len()) == (total, frame.offset as usize)
+            (partial.message, partial.topic) == (header.message, header.topic)
+                && (partial.total, partial.bytes.len()) == (total, header.offset as usize)
         }) else {
             return Err(NotTaken::OutOfStep);
         };
-        partial.bytes.extend_from_slice(frame.data);
+        partial.bytes.extend_from_slice(data);
         if partial.bytes.len() < total {
             return Ok(None);
         }
@@ -146,7 +146,7 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::CHUNK;
+    use super::super::frame::{CHUNK, Header};
     use super::*;
     use proptest::prelude::*;
 
@@ -158,19 +158,17 @@ mod tests {
 
     fn frames_about(topic: Topic, message: u64, bytes: &[u8]) -> Vec<Vec<u8>> {
         let total = u32::try_from(bytes.len()).unwrap();
-        let part = |(offset, data)| Frame {
-            topic,
-            message,
-            total,
-            offset,
-            data,
+        let part = |(offset, data)| {
+            let header = Header {
+                topic,
+                message,
+                total,
+                offset,
+            };
+            header.encode([data, &[]])
         };
         let offsets = (0..).step_by(CHUNK);
-        offsets
-            .zip(bytes.chunks(CHUNK))
-            .map(part)
-            .map(|frame| frame.encode())
-            .collect()
+        offsets.zip(bytes.chunks(CHUNK)).map(part).collect()
     }
 
     #[test]

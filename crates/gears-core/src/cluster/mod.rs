@@ -9,6 +9,7 @@
 //! decision     what is decided about connections, to be done outside
 //! peer         one other node: its connection, and what it was given to carry
 //! peers        to whom there is to be a connection, and what becomes of messages
+//! payload      the bytes of a message, what may be large of it apart
 //! frame        a part of a message, as bytes
 //! outgoing     messages that wait for a connection, in frames
 //! incoming     frames of a connection, put together
@@ -28,6 +29,7 @@ mod incoming;
 pub mod libraries;
 mod nodes;
 mod outgoing;
+mod payload;
 mod peer;
 mod peers;
 mod slot;
@@ -40,6 +42,7 @@ pub use ids::{NodeId, ProcessId, Token};
 pub use incoming::{Incoming, Memory, NotTaken};
 pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
+pub use payload::Payload;
 pub use peer::{PeerState, PeerView};
 pub use peers::{Limits, NotSent, Peers};
 pub use slot::{key_of, slot_of, tag_of};

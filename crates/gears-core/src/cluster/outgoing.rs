@@ -4,10 +4,10 @@
 //! of the other kind.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::decision::Ticket;
-use super::frame::{CHUNK, Frame, Topic};
+use super::frame::{CHUNK, Header, Topic};
+use super::payload::Payload;
 
 /// Milliseconds after which what the peer could not take is sent again.
 const PAUSE: u64 = 50;
@@ -18,22 +18,20 @@ struct Message {
     topic: Topic,
     /// Which one of its connection.
     number: u64,
-    /// Who sent it may keep it too: large ones are there once.
-    bytes: Arc<Vec<u8>>,
+    bytes: Payload,
 }
 
 impl Message {
     fn frame(&self, offset: usize) -> Vec<u8> {
         let end = self.bytes.len().min(offset + CHUNK);
-        Frame {
+        let header = Header {
             topic: self.topic,
             message: self.number,
             // `push` takes none that is larger.
             total: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
-            data: &self.bytes[offset..end],
-        }
-        .encode()
+        };
+        header.encode(self.bytes.between(offset, end))
     }
 }
 
@@ -84,7 +82,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Takes a message. It must be of fewer than 2³² bytes.
-    pub fn push(&mut self, ticket: Ticket, topic: Topic, bytes: impl Into<Arc<Vec<u8>>>) {
+    pub fn push(&mut self, ticket: Ticket, topic: Topic, bytes: impl Into<Payload>) {
         let bytes = bytes.into();
         debug_assert!(
             u32::try_from(bytes.len()).is_ok(),

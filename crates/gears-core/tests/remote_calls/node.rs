@@ -10,7 +10,7 @@ use gears_core::cluster::calls::{
 use gears_core::cluster::libraries::{
     Body, Content, Effect, Envelope, Limits, Member, Members, SharedLibraries, Stamp,
 };
-use gears_core::cluster::{NodeId, Ticket};
+use gears_core::cluster::{NodeId, Payload, Ticket};
 
 pub(crate) type Node = usize;
 pub(crate) type Process = u64;
@@ -58,7 +58,7 @@ fn body(number: u64) -> Body {
 
 /// What comes to a node.
 pub(crate) enum Event {
-    Message(Node, Process, Arc<Vec<u8>>),
+    Message(Node, Process, Payload),
     Up(Node, Process),
     /// It has a connection here from now on.
     Inbound(Node, Process),
@@ -69,7 +69,7 @@ pub(crate) enum Event {
 /// A connection from one node to another one's process, and what it has to carry.
 pub(crate) struct Link {
     pub(crate) process: Process,
-    pub(crate) queue: VecDeque<(Ticket, Arc<Vec<u8>>)>,
+    pub(crate) queue: VecDeque<(Ticket, Payload)>,
     /// Since when the first of it waits.
     pub(crate) since_ms: u64,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Way {
     pub(crate) ticket: Option<Ticket>,
     pub(crate) now_ms: u64,
     peers: BTreeMap<Node, Process>,
-    own: VecDeque<Arc<Vec<u8>>>,
+    own: VecDeque<Payload>,
 }
 
 #[derive(PartialEq)]
@@ -116,7 +116,7 @@ impl Way {
         }
     }
 
-    fn put(&mut self, to: Node, message: Arc<Vec<u8>>) {
+    fn put(&mut self, to: Node, message: Payload) {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         let now_ms = self.now_ms;
@@ -149,12 +149,12 @@ impl Wire<Node, Process> for Way {
             .ok_or_else(|| "no connection".into())
     }
 
-    fn send(&mut self, to: &Node, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+    fn send(&mut self, to: &Node, message: Payload) -> Result<(), (Refusal, String)> {
         self.room_for(to, message.len())?;
         if *to == self.me {
-            self.own.push_back(Arc::new(message));
+            self.own.push_back(message);
         } else {
-            self.put(*to, Arc::new(message));
+            self.put(*to, message);
         }
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Server {
             flags: 0,
             key: by_key.then(|| vec![u8::try_from(place).unwrap()]),
             script: None,
-            arguments,
+            arguments: arguments.into(),
         };
         let destination = if by_key {
             Destination::Key
@@ -315,7 +315,7 @@ impl Server {
         self.unsent.flush(|to, message| {
             let room = way.room(*to, message.len());
             if room == Room::Is {
-                way.put(*to, Arc::clone(message));
+                way.put(*to, message.clone());
             }
             room != Room::Full
         });
@@ -327,7 +327,7 @@ impl Server {
                 self.tickets.insert(id, ticket);
             }
             if let Some(message) = self.way.own.pop_front() {
-                self.receive((self.way.me, 0), &message);
+                self.receive((self.way.me, 0), message);
                 did = true;
             }
             if !did {
@@ -360,7 +360,10 @@ impl Server {
     fn on_event(&mut self, event: Event) {
         let now_ms = self.way.now_ms;
         match event {
-            Event::Message(from, process, bytes) => self.receive((from, process), &bytes),
+            Event::Message(from, process, message) => {
+                // Of frames it comes in one piece.
+                self.receive((from, process), message.to_vec().into());
+            }
             Event::Up(node, process) => {
                 self.way.peers.insert(node, process);
                 for message in self.incoming.on_peer_up(&node, &process) {
@@ -415,7 +418,7 @@ impl Server {
                     let message = [&[OF_LIBRARIES], &envelope.encode()[..]].concat();
                     let to = node_of(to);
                     if self.way.room(to, message.len()) == Room::Is {
-                        self.way.put(to, Arc::new(message));
+                        self.way.put(to, message.into());
                     }
                 }
                 Effect::Adopt { entry, .. } => self.loaded = Some(entry.stamp),
@@ -426,14 +429,14 @@ impl Server {
         assert_eq!(self.libraries.take_effects(), []);
     }
 
-    fn receive(&mut self, (node, process): (Node, Process), bytes: &[u8]) {
+    fn receive(&mut self, (node, process): (Node, Process), message: Payload) {
         let now_ms = self.way.now_ms;
-        if let [OF_LIBRARIES, envelope @ ..] = bytes {
+        if let [OF_LIBRARIES, envelope @ ..] = &message.to_vec()[..] {
             let envelope = Envelope::decode(envelope).expect("nothing damages it");
             self.libraries.receive(now_ms, id_of(node), envelope);
             return self.carry_out();
         }
-        match Message::decode(bytes.to_vec()).expect("nothing damages it") {
+        match Message::decode(message).expect("nothing damages it") {
             Message::Request(request) => self.serve((node, process), &request),
             Message::Accepted { id, attempt } => {
                 self.outgoing.on_accepted(&node, &process, (id, attempt));
@@ -536,10 +539,10 @@ impl Server {
     }
 
     fn tell(&mut self, to: Node, message: Message) {
-        self.post(to, Arc::new(message.encode()));
+        self.post(to, message.encode());
     }
 
-    fn post(&mut self, to: Node, message: Arc<Vec<u8>>) {
+    fn post(&mut self, to: Node, message: Payload) {
         if to == self.way.me {
             self.way.own.push_back(message);
             return;

@@ -1,8 +1,8 @@
 //! The nodes, what is between them, and what is known of every call.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
+use gears_core::cluster::Payload;
 use gears_core::cluster::calls::{CallEnd, Ended, Figures, Refusal, Thrown, ThrownKind};
 use gears_core::cluster::libraries::Stamp;
 use proptest::prelude::prop;
@@ -102,7 +102,7 @@ struct Call {
 }
 
 /// A message of a lost connection: the process that sent it, the one that it is for, and its bytes.
-type Late = (Process, Process, Arc<Vec<u8>>);
+type Late = (Process, Process, Payload);
 
 pub(crate) struct World {
     servers: Vec<Server>,
@@ -331,7 +331,7 @@ impl World {
             Ending::Result(size) => {
                 let mut result = vec![0; size.bytes()];
                 result[..8].copy_from_slice(&one.call.to_le_bytes());
-                Ended::Done(result)
+                Ended::Done(result.into())
             }
             Ending::Throws => Ended::Thrown(Thrown::default()),
         };

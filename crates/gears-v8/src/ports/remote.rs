@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use gears_core::digest::TextDigest;
 use gears_core::lanes::Lanes;
 use parking_lot::Mutex;
@@ -128,7 +129,7 @@ pub struct ShardOutcome {
     /// The shard's name; empty where none was found.
     pub shard: String,
     /// The result, cloned.
-    pub outcome: Result<Vec<u8>, RemoteError>,
+    pub outcome: Result<Bytes, RemoteError>,
 }
 
 impl ShardOutcome {

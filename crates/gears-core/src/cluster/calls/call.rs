@@ -1,6 +1,9 @@
 //! A call of a remote function: where it is to run, by which way it gets there, and how it may end.
 
+use bytes::Bytes;
+
 use super::message::{Refusal, Thrown};
+use crate::cluster::Payload;
 
 /// Where a call is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub trait Wire<N, P> {
     ///
     /// # Errors
     /// Why it certainly was not sent, and whether it may be later.
-    fn send(&mut self, to: &N, message: Vec<u8>) -> Result<(), (Refusal, String)>;
+    fn send(&mut self, to: &N, message: Payload) -> Result<(), (Refusal, String)>;
 }
 
 /// How a call ended, for its caller.
@@ -40,7 +43,7 @@ pub enum CallEnd<N> {
         /// Where it ran.
         on: N,
         /// The result.
-        result: Vec<u8>,
+        result: Bytes,
     },
     /// The function has thrown.
     Thrown {

@@ -8,7 +8,8 @@
 //! and what they take, is bounded too: what finds no place is refused, and has not run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+
+use crate::cluster::Payload;
 
 /// Milliseconds behind a call's time after which its caller has certainly given up: the time runs from
 /// when the call came, which is later than when it was sent.
@@ -58,7 +59,7 @@ pub enum Verdict {
     /// It runs, or has run; how it ended will be told, or cannot be any more.
     Runs,
     /// It has ended: that is to be told again.
-    Ended(Arc<Vec<u8>>),
+    Ended(Payload),
     /// It is new, and finds no place: it is to be refused for now, for this reason.
     Full(&'static str),
 }
@@ -68,7 +69,7 @@ enum State {
     /// It has arguments of so many bytes.
     Runs(usize),
     /// How it ended, as the message that tells it.
-    Ended(Arc<Vec<u8>>),
+    Ended(Payload),
     /// Its time is over: nobody waits for it.
     Over,
 }
@@ -145,7 +146,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         if let Some(known) = self.known.get_mut(key) {
             known.attempt = known.attempt.max(attempt);
             return match &known.state {
-                State::Ended(ended) => Verdict::Ended(Arc::clone(ended)),
+                State::Ended(ended) => Verdict::Ended(ended.clone()),
                 State::Runs(_) | State::Over => Verdict::Runs,
             };
         }
@@ -189,13 +190,12 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
 
     /// A call has ended; `message` tells it. Gives what is to be sent; nothing where nobody waits for it
     /// any more.
-    pub fn end(&mut self, key: &IncomingKey<N, P>, message: Vec<u8>) -> Option<Arc<Vec<u8>>> {
+    pub fn end(&mut self, key: &IncomingKey<N, P>, message: Payload) -> Option<Payload> {
         let known = self.known.get_mut(key)?;
         let State::Runs(arguments) = known.state else {
             return None;
         };
-        let message = Arc::new(message);
-        known.state = State::Ended(Arc::clone(&message));
+        known.state = State::Ended(message.clone());
         self.figures.running -= 1;
         self.figures.arguments -= arguments;
         self.figures.results += message.len();
@@ -210,10 +210,10 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     /// A node can be reached again; gives the messages about calls that have ended and that it may not
     /// have heard of.
     #[must_use]
-    pub fn on_peer_up(&self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
+    pub fn on_peer_up(&self, node: &N, process: &P) -> Vec<Payload> {
         let of_node = self.known.iter().filter(|((of, ..), _)| of == node);
         let ended = of_node.filter_map(|(key, known)| match &known.state {
-            State::Ended(message) if key.1 == *process => Some(Arc::clone(message)),
+            State::Ended(message) if key.1 == *process => Some(message.clone()),
             _ => None,
         });
         ended.collect()
@@ -221,7 +221,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
 
     /// A node can reach this one again: what it has taken is told again, since that it took it may be lost. Another
     /// process of it knows nothing of the calls of the one before, and waits for none of them.
-    pub fn on_peer_inbound(&mut self, node: &N, process: &P) -> Vec<Arc<Vec<u8>>> {
+    pub fn on_peer_inbound(&mut self, node: &N, process: &P) -> Vec<Payload> {
         let others = self.known.keys();
         let others = others.filter(|(of, by, _)| of == node && by != process);
         for key in others.cloned().collect::<Vec<_>>() {
@@ -232,13 +232,13 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
 
     /// A node is taken for failed. Calls of it that have much time yet are not kept for so long, nor what came of
     /// them: they end with `message`, which it hears should it wait after all.
-    pub fn on_peer_failed(&mut self, node: &N, message: impl Fn(u64) -> Vec<u8>) {
+    pub fn on_peer_failed(&mut self, node: &N, message: impl Fn(u64) -> Payload) {
         let far_ms = self.own_ms.saturating_add(KNOWN_MS);
         for ((of, _, id), known) in &mut self.known {
             if of != node || known.next_ms <= far_ms || matches!(known.state, State::Over) {
                 continue;
             }
-            let message = Arc::new(message(*id));
+            let message = message(*id);
             self.figures.results += message.len();
             match std::mem::replace(&mut known.state, State::Ended(message)) {
                 State::Runs(arguments) => {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn ended(text: &[u8]) -> Verdict {
-        Verdict::Ended(Arc::new(text.to_vec()))
+        Verdict::Ended(text.to_vec().into())
     }
 
     #[test]
@@ -336,11 +336,9 @@ mod tests {
         let key = (1, 1, 7);
         assert_eq!(calls.on_request(0, &key, 1, 100, 10), Verdict::Run);
         assert_eq!(calls.on_request(1, &key, 2, 99, 10), Verdict::Runs);
-        assert_eq!(
-            calls.end(&key, b"end".to_vec()),
-            Some(Arc::new(b"end".to_vec()))
-        );
-        assert_eq!(calls.end(&key, b"again".to_vec()), None);
+        let message = |text: &[u8]| Payload::from(text.to_vec());
+        assert_eq!(calls.end(&key, message(b"end")), Some(message(b"end")));
+        assert_eq!(calls.end(&key, message(b"again")), None);
         assert_eq!(calls.on_request(2, &key, 3, 98, 10), ended(b"end"));
         assert_eq!(calls.on_request(2, &(1, 2, 7), 1, 98, 10), Verdict::Run);
         calls.on_taken(&key);
@@ -365,15 +363,19 @@ mod tests {
         let mut calls = incoming();
         for process in [1, 2] {
             calls.on_request(0, &(1, process, 7), 1, 100, 0);
-            calls.end(&(1, process, 7), vec![process]);
+            calls.end(&(1, process, 7), vec![process].into());
         }
         calls.on_request(0, &(1, 2, 8), 1, 100, 0);
-        assert_eq!(calls.on_peer_up(&1, &2), [Arc::new(vec![2])]);
+        assert_eq!(calls.on_peer_up(&1, &2), [Payload::from(vec![2])]);
         assert_eq!(calls.figures().results, 2);
-        assert_eq!(calls.on_peer_inbound(&1, &2), [Arc::new(vec![2])]);
+        assert_eq!(calls.on_peer_inbound(&1, &2), [Payload::from(vec![2])]);
         assert_eq!(calls.figures().results, 1);
         assert_eq!(calls.on_peer_inbound(&1, &3), []);
-        assert_eq!(calls.end(&(1, 2, 8), vec![8]), None, "its caller is gone");
+        assert_eq!(
+            calls.end(&(1, 2, 8), vec![8].into()),
+            None,
+            "its caller is gone"
+        );
         let known = Figures {
             known: 3,
             ..Figures::default()
@@ -394,7 +396,7 @@ mod tests {
         let mut calls = incoming();
         calls.on_request(0, &(1, 1, 7), 1, 100, 10);
         calls.on_request(0, &(1, 1, 8), 1, 100, 20);
-        calls.end(&(1, 1, 8), vec![0; 5]);
+        calls.end(&(1, 1, 8), vec![0; 5].into());
         sweep_until(&mut calls, 100 + GRACE_MS - 1);
         let all = Figures {
             running: 1,
@@ -410,7 +412,7 @@ mod tests {
         };
         assert_eq!(calls.figures(), known);
         assert_eq!(calls.on_request(1500, &(1, 1, 7), 2, 1, 10), Verdict::Runs);
-        assert_eq!(calls.end(&(1, 1, 7), Vec::new()), None);
+        assert_eq!(calls.end(&(1, 1, 7), Payload::default()), None);
         sweep_until(&mut calls, 100 + KNOWN_MS - 1);
         assert_eq!(calls.figures(), known);
         sweep_until(&mut calls, 100 + KNOWN_MS);
@@ -424,10 +426,10 @@ mod tests {
         calls.on_request(0, &(1, 1, 7), 1, long, 10);
         calls.on_request(0, &(1, 1, 8), 1, long, 20);
         calls.on_request(0, &(1, 1, 9), 1, 100, 30);
-        calls.end(&(1, 1, 7), vec![0; 50]);
+        calls.end(&(1, 1, 7), vec![0; 50].into());
         assert_eq!(calls.nodes(), BTreeSet::from([1]));
         calls.on_peer_failed(&2, |_| unreachable!("it has asked for nothing"));
-        calls.on_peer_failed(&1, |id| vec![u8::try_from(id).unwrap()]);
+        calls.on_peer_failed(&1, |id| vec![u8::try_from(id).unwrap()].into());
         let all = Figures {
             running: 1,
             arguments: 30,
@@ -435,8 +437,8 @@ mod tests {
             results: 2,
         };
         assert_eq!(calls.figures(), all);
-        assert_eq!(calls.end(&(1, 1, 8), vec![0; 50]), None);
-        let told = [7, 8].map(|id| Arc::new(vec![id]));
+        assert_eq!(calls.end(&(1, 1, 8), vec![0; 50].into()), None);
+        let told = [7, 8].map(|id| Payload::from(vec![id]));
         assert_eq!(calls.on_peer_up(&1, &1), told, "it was not gone");
         assert_eq!(
             calls.on_peer_inbound(&1, &2),
@@ -455,7 +457,7 @@ mod tests {
         let mut calls = incoming();
         let key = (1, 1, 7);
         calls.on_request(0, &key, 1, 100, 10);
-        calls.end(&key, Vec::new());
+        calls.end(&key, Payload::default());
         calls.sweep(3_600_000);
         assert_ne!(calls.on_request(3_600_001, &key, 2, 100, 10), Verdict::Run);
         sweep_until(&mut calls, 3_600_000 + 100 + KNOWN_MS);
@@ -469,7 +471,7 @@ mod tests {
         let full = calls.on_request(0, &(1, 1, 2), 1, 100, 1);
         assert!(matches!(full, Verdict::Full(why) if why.contains("memory")));
         assert!(calls.has_room_for(101));
-        calls.end(&(1, 1, 1), vec![0; 60]);
+        calls.end(&(1, 1, 1), vec![0; 60].into());
         assert!(calls.has_room_for(40) && !calls.has_room_for(41));
         for number in [2, 3] {
             assert_eq!(

@@ -2,13 +2,15 @@
 //!
 //! What may be large comes first, as it is: the arguments, or the result. Behind it are a trailer in the form of
 //! postcard, its length (4 bytes, little-endian), and a byte with the version. So what is large stays where it is in
-//! memory, on both ends.
+//! memory, on both ends, and however often it is sent.
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::cluster::Payload;
 use crate::cluster::libraries::Stamp;
 
 /// The version that this release writes, and reads.
@@ -40,7 +42,7 @@ pub struct Request {
     /// The script that it is a part of, where the callee may not have it.
     pub script: Option<String>,
     /// Its arguments.
-    pub arguments: Vec<u8>,
+    pub arguments: Bytes,
 }
 
 /// Why a call has not been run.
@@ -76,14 +78,14 @@ pub struct Thrown {
     /// Where.
     pub stack: Option<String>,
     /// The exception itself, or what is known of it, where it can be sent.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
 }
 
 /// How a call has ended that has run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// With a result.
-    Done(Vec<u8>),
+    Done(Bytes),
     /// It has thrown.
     Thrown(Thrown),
 }
@@ -176,18 +178,20 @@ impl Trailer<'_> {
     }
 
     /// Behind what may be large.
-    fn end(&self, mut large: Vec<u8>) -> Vec<u8> {
-        let trailer = self.encode();
-        large.reserve_exact(trailer.len());
-        large.extend_from_slice(&trailer);
-        large
+    fn end(&self, large: Bytes) -> Payload {
+        Payload::new(large, self.encode())
+    }
+
+    /// Alone.
+    fn alone(&self) -> Payload {
+        self.end(Bytes::new())
     }
 }
 
 impl Request {
     /// The message that asks for it, as bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Payload {
         let script = self.script.as_ref().map(String::as_bytes);
         let trailer = Trailer::Request {
             id: self.id,
@@ -203,23 +207,24 @@ impl Request {
             script: script.map(|script| u32::try_from(script.len()).unwrap_or(u32::MAX)),
         };
         let script = script.unwrap_or_default();
-        [&self.arguments, script, &trailer.encode()].concat()
+        let rest = [script, &trailer.encode()].concat();
+        Payload::new(self.arguments.clone(), rest)
     }
 }
 
 impl Message {
     /// As bytes.
     #[must_use]
-    pub fn encode(self) -> Vec<u8> {
+    pub fn encode(self) -> Payload {
         match self {
             Self::Request(request) => request.encode(),
-            Self::Accepted { id, attempt } => Trailer::Accepted(id, attempt).encode(),
+            Self::Accepted { id, attempt } => Trailer::Accepted(id, attempt).alone(),
             Self::Refused {
                 id,
                 attempt,
                 refusal,
                 text,
-            } => Trailer::Refused(id, attempt, refusal, text.into()).encode(),
+            } => Trailer::Refused(id, attempt, refusal, text.into()).alone(),
             Self::Ended {
                 id,
                 ended: Ended::Done(result),
@@ -235,7 +240,7 @@ impl Message {
                 has_value: thrown.value.is_some(),
             }
             .end(thrown.value.unwrap_or_default()),
-            Self::Taken { id } => Trailer::Taken(id).encode(),
+            Self::Taken { id } => Trailer::Taken(id).alone(),
         }
     }
 
@@ -243,21 +248,24 @@ impl Message {
     ///
     /// # Errors
     /// Where they are of another version, or damaged.
-    pub fn decode(mut bytes: Vec<u8>) -> Result<Self, MessageError> {
-        let [before @ .., a, b, c, d, version] = &bytes[..] else {
+    pub fn decode(payload: Payload) -> Result<Self, MessageError> {
+        // What was put together of frames is in one piece: all of it is the rest.
+        let Payload { large, mut rest } = payload;
+        let [before @ .., a, b, c, d, version] = &rest[..] else {
             return Err(MessageError::Damaged);
         };
         if *version != VERSION {
             return Err(MessageError::Version(*version));
         }
         let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        let large = before.len().checked_sub(length);
-        let large = large.ok_or(MessageError::Damaged)?;
-        let Ok((trailer, [])) = postcard::take_from_bytes::<Trailer<'static>>(&before[large..])
+        let begin = before.len().checked_sub(length);
+        let begin = begin.ok_or(MessageError::Damaged)?;
+        let Ok((trailer, [])) = postcard::take_from_bytes::<Trailer<'static>>(&before[begin..])
         else {
             return Err(MessageError::Damaged);
         };
-        let has_large = large > 0;
+        rest.truncate(begin);
+        let has_large = !large.is_empty() || !rest.is_empty();
         let small = |message: Self| {
             if has_large {
                 Err(MessageError::Damaged)
@@ -265,7 +273,17 @@ impl Message {
                 Ok(message)
             }
         };
-        bytes.truncate(large);
+        // What is large, and behind it so many bytes more.
+        let apart = |more: usize| -> Result<(Bytes, Bytes), MessageError> {
+            let mut rest = rest;
+            let place = rest.len().checked_sub(more).ok_or(MessageError::Damaged)?;
+            let more = rest.split_off(place);
+            match (large.is_empty(), rest.is_empty()) {
+                (true, _) => Ok((rest, more)),
+                (false, true) => Ok((large, more)),
+                (false, false) => Err(MessageError::Damaged),
+            }
+        };
         match trailer {
             Trailer::Request {
                 id,
@@ -280,14 +298,8 @@ impl Message {
                 key,
                 script,
             } => {
-                let text = match script {
-                    Some(length) => {
-                        let arguments = large.checked_sub(length as usize);
-                        let text = bytes.split_off(arguments.ok_or(MessageError::Damaged)?);
-                        Some(String::from_utf8(text).map_err(|_| MessageError::Damaged)?)
-                    }
-                    None => None,
-                };
+                let (arguments, text) = apart(script.unwrap_or_default() as usize)?;
+                let text = String::from_utf8(text.into()).map_err(|_| MessageError::Damaged)?;
                 Ok(Self::Request(Request {
                     id,
                     attempt,
@@ -299,8 +311,8 @@ impl Message {
                     db,
                     flags,
                     key: key.map(Cow::into_owned),
-                    script: text,
-                    arguments: bytes,
+                    script: script.map(|_| text),
+                    arguments,
                 }))
             }
             Trailer::Accepted(id, attempt) => small(Self::Accepted { id, attempt }),
@@ -312,7 +324,7 @@ impl Message {
             }),
             Trailer::Done(id) => Ok(Self::Ended {
                 id,
-                ended: Ended::Done(bytes),
+                ended: Ended::Done(apart(0)?.0),
             }),
             Trailer::Thrown {
                 id,
@@ -324,13 +336,14 @@ impl Message {
                 if !has_value && has_large {
                     return Err(MessageError::Damaged);
                 }
+                let (value, _) = apart(0)?;
                 Ok(Self::Ended {
                     id,
                     ended: Ended::Thrown(Thrown {
                         kind,
                         text: text.into_owned(),
                         stack: stack.map(Cow::into_owned),
-                        value: has_value.then_some(bytes),
+                        value: has_value.then_some(value),
                     }),
                 })
             }
@@ -372,7 +385,7 @@ mod tests {
             prop::option::of(".{0,9}"),
             prop::option::of(stamp()),
         );
-        (names, numbers, optional, bytes()).prop_map(
+        (names, numbers, optional, bytes().prop_map_into()).prop_map(
             |(
                 (library, function, user),
                 (id, attempt, remaining_ms, db, flags),
@@ -402,7 +415,7 @@ mod tests {
             Just(ThrownKind::NoResult),
             Just(ThrownKind::NotRun)
         ];
-        let value = prop::option::of(bytes());
+        let value = prop::option::of(bytes().prop_map_into());
         let thrown = (kind, ".{0,9}", prop::option::of(".{0,9}"), value);
         let thrown = thrown.prop_map(|(kind, text, stack, value)| Thrown {
             kind,
@@ -411,7 +424,7 @@ mod tests {
             value,
         });
         prop_oneof![
-            bytes().prop_map(Ended::Done),
+            bytes().prop_map(|result| Ended::Done(result.into())),
             thrown.prop_map(Ended::Thrown)
         ]
     }
@@ -437,7 +450,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_is_read_as_it_was_written(message in message()) {
-            prop_assert_eq!(Message::decode(message.clone().encode()), Ok(message));
+            let payload = message.clone().encode();
+            let frames = Payload::from(payload.to_vec());
+            prop_assert_eq!(Message::decode(payload), Ok(message.clone()));
+            prop_assert_eq!(Message::decode(frames), Ok(message));
         }
 
         #[test]
@@ -446,36 +462,41 @@ mod tests {
             cut in any::<prop::sample::Index>(),
             (place, byte) in (any::<prop::sample::Index>(), any::<u8>()),
         ) {
-            let mut bytes = message.encode();
-            let _ = Message::decode(bytes[..cut.index(bytes.len())].to_vec());
+            let mut bytes = message.encode().to_vec();
+            let _ = Message::decode(bytes[..cut.index(bytes.len())].to_vec().into());
             let at = place.index(bytes.len());
             bytes[at] = byte;
-            let _ = Message::decode(bytes);
+            let border = cut.index(bytes.len());
+            let _ = Message::decode(Payload::new(bytes[..border].to_vec(), bytes[border..].to_vec()));
+            let _ = Message::decode(bytes.into());
         }
 
         #[test]
         fn garbage_is_no_message(mut bytes in bytes()) {
-            let _ = Message::decode(bytes.clone());
+            let _ = Message::decode(bytes.clone().into());
             if let Some(version) = bytes.last_mut() {
                 *version = VERSION;
             }
-            let _ = Message::decode(bytes);
+            let _ = Message::decode(bytes.into());
         }
     }
 
     #[test]
     fn another_version_and_a_trailer_that_is_too_long_are_errors() {
-        let bytes = Message::Taken { id: 1 }.encode();
+        let bytes = Message::Taken { id: 1 }.encode().to_vec();
         let end = bytes.len() - END;
         let mut newer = bytes.clone();
         newer[end + END - 1] = VERSION + 1;
         assert_eq!(
-            Message::decode(newer),
+            Message::decode(newer.into()),
             Err(MessageError::Version(VERSION + 1))
         );
         let mut long = bytes;
         long[end..end + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Message::decode(long), Err(MessageError::Damaged));
-        assert_eq!(Message::decode(Vec::new()), Err(MessageError::Damaged));
+        assert_eq!(Message::decode(long.into()), Err(MessageError::Damaged));
+        assert_eq!(
+            Message::decode(Payload::default()),
+            Err(MessageError::Damaged)
+        );
     }
 }

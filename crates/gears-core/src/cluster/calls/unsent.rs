@@ -6,7 +6,8 @@
 //! (see [`super::Incoming`]), and of messages of a line.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+
+use crate::cluster::Payload;
 
 /// Messages of one node, at most.
 const MESSAGES_MAX: usize = 100_000;
@@ -14,7 +15,7 @@ const MESSAGES_MAX: usize = 100_000;
 /// What waits, by node.
 #[derive(Debug)]
 pub struct Unsent<N> {
-    waiting: BTreeMap<N, VecDeque<Arc<Vec<u8>>>>,
+    waiting: BTreeMap<N, VecDeque<Payload>>,
 }
 
 impl<N> Default for Unsent<N> {
@@ -39,7 +40,7 @@ impl<N: Clone + Ord> Unsent<N> {
     }
 
     /// Takes one.
-    pub fn push(&mut self, node: N, message: Arc<Vec<u8>>) {
+    pub fn push(&mut self, node: N, message: Payload) {
         let waiting = self.waiting.entry(node).or_default();
         if waiting.len() < MESSAGES_MAX {
             waiting.push_back(message);
@@ -47,7 +48,7 @@ impl<N: Clone + Ord> Unsent<N> {
     }
 
     /// Sends what there is room for: `send` says of each message whether it was.
-    pub fn flush(&mut self, mut send: impl FnMut(&N, &Arc<Vec<u8>>) -> bool) {
+    pub fn flush(&mut self, mut send: impl FnMut(&N, &Payload) -> bool) {
         self.waiting.retain(|node, waiting| {
             while let Some(message) = waiting.front()
                 && send(node, message)
@@ -72,17 +73,17 @@ mod tests {
     fn a_node_without_room_holds_up_no_other_and_order_is_kept() {
         let mut unsent = Unsent::default();
         for (node, byte) in [(1, 1), (2, 2), (1, 3), (2, 4)] {
-            unsent.push(node, Arc::new(vec![byte]));
+            unsent.push(node, Payload::from(vec![byte]));
         }
         let mut sent = Vec::new();
         unsent.flush(|node, message| {
             let has_room = *node == 2;
-            sent.extend(has_room.then(|| message[0]));
+            sent.extend(has_room.then(|| message.to_vec()[0]));
             has_room
         });
         assert_eq!((&sent[..], unsent.len()), (&[2, 4][..], 2));
         unsent.flush(|_, message| {
-            sent.push(message[0]);
+            sent.push(message.to_vec()[0]);
             sent.len() < 4
         });
         assert_eq!(sent, [2, 4, 1, 3]);
@@ -93,9 +94,9 @@ mod tests {
     #[test]
     fn how_many_wait_is_bounded() {
         let mut unsent = Unsent::default();
-        let message = Arc::new(Vec::new());
+        let message = Payload::default();
         for _ in 0..=MESSAGES_MAX {
-            unsent.push(1, Arc::clone(&message));
+            unsent.push(1, message.clone());
         }
         assert_eq!(unsent.len(), MESSAGES_MAX);
     }

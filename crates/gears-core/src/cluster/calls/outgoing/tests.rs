@@ -1,5 +1,8 @@
 use super::super::message::Message;
 use super::*;
+use bytes::Bytes;
+
+use crate::cluster::Payload;
 
 type Calls = Outgoing<u8, u8>;
 
@@ -37,7 +40,7 @@ impl Wire<u8, u8> for Way {
         Ok(())
     }
 
-    fn send(&mut self, to: &u8, message: Vec<u8>) -> Result<(), (Refusal, String)> {
+    fn send(&mut self, to: &u8, message: Payload) -> Result<(), (Refusal, String)> {
         self.room_for(to, message.len())?;
         self.sent.push(Message::decode(message).unwrap());
         Ok(())
@@ -57,7 +60,7 @@ fn request(arguments: &[u8]) -> Request {
         key: None,
         script: None,
         stamp: None,
-        arguments: arguments.to_vec(),
+        arguments: arguments.to_vec().into(),
     }
 }
 
@@ -86,7 +89,7 @@ fn a_call_is_sent_once_and_its_result_is_its_end() {
     assert_eq!(way.sent, [Message::Request(sent)]);
     assert_eq!(calls.next_ms(), Some(500));
     calls.on_accepted(&1, &1, (id, 1));
-    let result = b"r".to_vec();
+    let result = Bytes::from_static(b"r");
     calls.on_ended(&2, &1, id, Ended::Done(result.clone()));
     calls.on_ended(&1, &2, id, Ended::Done(result.clone()));
     assert_eq!(calls.take_ended(), []);
