@@ -14,7 +14,7 @@ use gears_core::delivery::{
 use gears_v8::ports::{
     Arguments, BatchCall, Call, CallbackId, Credentials, Invocation, KeptEntered, MemoryUse,
     Outcome, Program, Registrations, RemoteInvocation, RemoteReturns, Reply, RetainedValue,
-    RunResults, ScriptError, Server, Session, TriggerEventCall,
+    Returns, RunResults, ScriptError, Server, Session, TriggerEventCall,
 };
 
 use super::nesting::DEPTH_MAX;
@@ -98,7 +98,7 @@ impl Session for Chain {
 
     fn clear_tasks(&mut self) {}
 
-    fn pump(&mut self, _: &dyn Server) -> Option<ScriptError> {
+    fn pump(&mut self, _: &dyn Server, _: Returns) -> Option<ScriptError> {
         None
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gears_core::delivery::{EntryId, Item, Record, SubscriptionKey};
 use gears_v8::ports::{
     BatchCall, Call, CallbackId, Flags, Function, Invocation, Outcome, RemoteInvocation, Reply,
-    RetainedValue, RunResults, ScriptError, Server, Session, TriggerEventCall,
+    RetainedValue, Returns, RunResults, ScriptError, Server, Session, TriggerEventCall,
 };
 
 use super::callbacks::{Callback, CountedCall};
@@ -363,8 +363,8 @@ impl<'a> RunContext<'a> {
     }
 
     /// Runs what the engine itself left to be done; see [`Session::pump`].
-    pub(super) fn pump(&mut self) {
-        let killed = self.session.pump(self.server);
+    pub(super) fn pump(&mut self, which: Returns) {
+        let killed = self.session.pump(self.server, which);
         self.end_run(killed, None);
     }
 

@@ -12,9 +12,9 @@ use std::time::Instant;
 use hashbrown::HashSet;
 
 use gears_core::delivery::{EntryId, Event, Mode, SubscriptionKey};
-use gears_core::lanes::Lanes;
+use gears_core::lanes::{Lanes, Patience};
 use gears_core::triggers::TriggerKey;
-use gears_v8::ports::{Credentials, Outcome, RunResults, ScriptError};
+use gears_v8::ports::{Credentials, Outcome, Returns, RunResults, ScriptError};
 
 use super::callbacks::{Callback, OngoingCall};
 use super::completions::{Clock, Completion};
@@ -62,6 +62,8 @@ pub(crate) struct TaskQueue {
     tasks: VecDeque<Task>,
     /// Calls of remote functions, each of which has a place among the tasks.
     remotes: Lanes<RemoteTask>,
+    /// That of large returns of the library's own calls.
+    patience: Patience,
     /// Triggers that are among the tasks.
     triggers: HashSet<TriggerKey>,
     /// Whether the events of triggers are left to other code: they may hold what only that knows.
@@ -83,6 +85,7 @@ impl TaskQueue {
             prefetches: PrefetchQueues::default(),
             tasks: VecDeque::new(),
             remotes: Lanes::default(),
+            patience: Patience::default(),
             triggers: HashSet::new(),
             has_left_triggers: false,
             tasks_first: false,
@@ -114,6 +117,16 @@ impl TaskQueue {
     /// Whether a promise is pending that only the engine's own tasks may settle.
     pub(super) fn has_pending(&self) -> bool {
         self.calls.has_pending()
+    }
+
+    /// Which returns of remote calls are to be settled now: large ones when no small thing is left to do.
+    pub(super) fn returns(&mut self) -> Returns {
+        let has_small = self.prefetches.has_ready() || self.tasks.len() > self.remotes.large();
+        if self.patience.is_over(has_small) {
+            Returns::All
+        } else {
+            Returns::Small
+        }
     }
 
     /// What is to be done next: prefetch queues and tasks alternate.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use gears_core::delivery::SHARE;
-use gears_v8::ports::RunResults;
+use gears_v8::ports::{Returns, RunResults};
 
 use super::completions::Clock;
 use super::library_executor::LibraryExecutor;
@@ -58,14 +58,16 @@ fn slice(executor: &LibraryExecutor) -> bool {
         let clock = OnceCell::new();
         executor.slot.program.enter(&mut |session| {
             let mut run = RunContext::new(executor, session, &server, &clock);
-            // What came back for scripts is not to wait for a task that takes long, of which each slice has one.
+            // What came back for scripts is not to wait for a task that takes long, of which each slice has one; nor
+            // are tasks to wait for what takes long of it.
             if executor.slot.program.wants_pump() {
-                run.pump();
+                run.pump(Returns::Small);
             }
             run_ready(executor, &mut run, Instant::now() + SLICE);
             // Here nobody is in the middle of a script: this thread is not, and no other worker
             // has the library.
-            run.pump();
+            let which = executor.queue.lock().returns();
+            run.pump(which);
         });
     }
     executor.finish_slice()

@@ -207,7 +207,7 @@ fn of_thrown(thrown: Thrown) -> RemoteError {
 
 #[cfg(test)]
 mod tests {
-    use gears_v8::ports::{Credentials, Database, Flags};
+    use gears_v8::ports::{Credentials, Database, Flags, Returns};
 
     use super::*;
 
@@ -236,7 +236,7 @@ mod tests {
 
     /// Which results are there, of calls that have ended.
     fn there(returns: &RemoteReturns) -> Vec<Option<usize>> {
-        let came = returns.take(100);
+        let came = returns.take(100, Returns::All);
         let outcomes = came.iter().flat_map(|one| &one.outcomes);
         let sizes = outcomes.map(|one| match &one.outcome {
             Ok(result) => Some(result.len()),

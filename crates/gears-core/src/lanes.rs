@@ -10,6 +10,25 @@ const SMALL: usize = 16 * 1024;
 /// After so many small ones a large one has its turn: they take about as long.
 const IN_A_ROW: u32 = 1000;
 
+/// How often a large thing lets small ones of another kind go first, see [`Patience`].
+const PATIENCE: u32 = 16;
+
+/// When something large has its turn that waits beside small things of another kind, of which some are done
+/// whenever it is asked.
+#[derive(Debug, Default)]
+pub struct Patience {
+    let_go: u32,
+}
+
+impl Patience {
+    /// Whether it has its turn now: where no small thing waits, or it has let enough of them go first.
+    pub fn is_over(&mut self, small_wait: bool) -> bool {
+        let is_over = !small_wait || self.let_go >= PATIENCE;
+        self.let_go = if is_over { 0 } else { self.let_go + 1 };
+        is_over
+    }
+}
+
 /// What waits, in two lanes.
 #[derive(Debug)]
 pub struct Lanes<T> {
@@ -33,6 +52,12 @@ impl<T> Lanes<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.small.is_empty() && self.large.is_empty()
+    }
+
+    /// How many large ones wait.
+    #[must_use]
+    pub fn large(&self) -> usize {
+        self.large.len()
     }
 
     /// Adds something of so many bytes.
@@ -60,6 +85,13 @@ impl<T> Lanes<T> {
         self.in_a_row = 0;
         let one = self.large.pop_front()?;
         Some((one, true))
+    }
+
+    /// Takes small ones, at most so many.
+    #[must_use]
+    pub fn take_small(&mut self, most: usize) -> Vec<T> {
+        let most = most.min(self.small.len());
+        self.small.drain(..most).collect()
     }
 
     /// Takes what is next, at most so many, and one large one at most, which is the last then.
@@ -109,6 +141,26 @@ mod tests {
             lanes.pop() != Some(1000)
         });
         assert_eq!(waited.count(), IN_A_ROW as usize);
+    }
+
+    #[test]
+    fn small_ones_can_be_taken_alone() {
+        let mut lanes = lanes(3, 2);
+        assert_eq!(lanes.take_small(2), [0, 1]);
+        assert_eq!(lanes.take_small(9), [2]);
+        assert_eq!(lanes.take_small(9), [0; 0]);
+        assert_eq!(lanes.large(), 2);
+    }
+
+    #[test]
+    fn a_large_one_lets_small_ones_of_another_kind_go_first_and_not_for_ever() {
+        let mut patience = Patience::default();
+        for _ in 0..3 {
+            let turns = (0..=PATIENCE).map(|_| patience.is_over(true));
+            assert!(turns.eq((0..=PATIENCE).map(|turn| turn == PATIENCE)));
+        }
+        assert!(!patience.is_over(true));
+        assert!(patience.is_over(false));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use gears_v8::V8Engine;
 use gears_v8::ports::{
     Arguments, Credentials, Database, Engine, Flags, Invocation, Outcome, Program, Registrations,
-    Reply, RunResults, Server, Session, Source,
+    Reply, Returns, RunResults, Server, Session, Source,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -438,7 +438,10 @@ fn the_tasks_of_v8_wait_until_nobody_is_in_the_middle_of_a_script() {
         for _ in 0..most {
             let mut ran = None;
             library.0.enter(&mut |session| {
-                assert_eq!(session.pump(&FakeServer::new(false, &[])), None);
+                assert_eq!(
+                    session.pump(&FakeServer::new(false, &[]), Returns::All),
+                    None
+                );
                 ran = has_run(session);
             });
             if ran == Some(Ok(Reply::text("true"))) {

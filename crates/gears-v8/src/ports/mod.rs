@@ -41,7 +41,7 @@ pub use registrations::{
 };
 pub use remote::{
     RemoteCall, RemoteCalls, RemoteError, RemoteErrorCode, RemoteInvocation, RemotePlace,
-    RemoteReturn, RemoteReturns, STAGE, ShardOutcome, digest_of,
+    RemoteReturn, RemoteReturns, Returns, STAGE, ShardOutcome, digest_of,
 };
 pub use reply::Reply;
 pub use server::{Arguments, Credentials, Database, Flags, Server};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     BatchCall, Call, Invocation, Outcome, Registrations, RemoteInvocation, RemoteReturns,
-    RetainedValue, ScriptError, Server, SettledPromise, TriggerEventCall,
+    RetainedValue, Returns, ScriptError, Server, SettledPromise, TriggerEventCall,
 };
 
 /// A compiled library. Entered by one thread at a time, whichever: its keeper sees to that.
@@ -87,9 +87,9 @@ pub trait Session {
     fn clear_tasks(&mut self);
 
     /// Runs what the engine itself left to be done on a thread that has entered, and code of the
-    /// program that waited for nothing else, what came of its remote calls included; says why some of it was ended from outside, if it was.
-    /// Never while another thread is in the middle of a script.
-    fn pump(&mut self, server: &dyn Server) -> Option<ScriptError>;
+    /// program that waited for nothing else, these returns of its remote calls included; says why some of it was ended
+    /// from outside, if it was. Never while another thread is in the middle of a script.
+    fn pump(&mut self, server: &dyn Server, which: Returns) -> Option<ScriptError>;
 
     /// Says whether code behind promises that settle is left for another session; gives what was said
     /// before. Code that settles them runs on.

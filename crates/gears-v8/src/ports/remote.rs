@@ -156,6 +156,15 @@ pub struct RemoteReturn {
     pub held: Option<Held>,
 }
 
+/// Which of what came is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Small ones alone: there is no time for one that takes long.
+    Small,
+    /// All.
+    All,
+}
+
 type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// What came of calls of one program, until that is entered.
@@ -202,9 +211,12 @@ impl RemoteReturns {
 
     /// Takes at most so many, see [`Lanes::take`].
     #[must_use]
-    pub fn take(&self, most: usize) -> Vec<RemoteReturn> {
+    pub fn take(&self, most: usize, which: Returns) -> Vec<RemoteReturn> {
         let mut waiting = self.waiting.lock();
-        let taken = waiting.take(most);
+        let taken = match which {
+            Returns::Small => waiting.take_small(most),
+            Returns::All => waiting.take(most),
+        };
         self.has_some.store(!waiting.is_empty(), Ordering::Release);
         taken
     }
@@ -250,10 +262,10 @@ mod tests {
         let numbers = |taken: Vec<RemoteReturn>| -> Vec<u64> {
             taken.into_iter().map(|one| one.number).collect()
         };
-        assert_eq!(numbers(returns.take(2)), [0, 1]);
+        assert_eq!(numbers(returns.take(2, Returns::All)), [0, 1]);
         assert!(returns.has_some());
-        assert_eq!(numbers(returns.take(2)), [2]);
+        assert_eq!(numbers(returns.take(2, Returns::All)), [2]);
         assert!(!returns.has_some());
-        assert_eq!(numbers(returns.take(2)), [0; 0]);
+        assert_eq!(numbers(returns.take(2, Returns::All)), [0; 0]);
     }
 }

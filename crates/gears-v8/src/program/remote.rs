@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::api::v1::remote::{note, read_thrown, remote_error};
 use crate::ports::{
-    Outcome, RemoteError, RemoteErrorCode, RemoteInvocation, RemoteReturn, Reply, ScriptError,
-    Server, ShardOutcome,
+    Outcome, RemoteError, RemoteErrorCode, RemoteInvocation, RemoteReturn, Reply, Returns,
+    ScriptError, Server, ShardOutcome,
 };
 use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
@@ -75,7 +75,11 @@ impl V8Session<'_, '_, '_> {
     }
 
     /// Settles promises of calls that were made here; gives why a continuation was ended from outside.
-    pub(super) fn settle_remote_calls(&mut self, server: &dyn Server) -> Option<ScriptError> {
+    pub(super) fn settle_remote_calls(
+        &mut self,
+        server: &dyn Server,
+        which: Returns,
+    ) -> Option<ScriptError> {
         let returns = run::returns(self.scope)?;
         if !returns.has_some() {
             return None;
@@ -84,7 +88,7 @@ impl V8Session<'_, '_, '_> {
         let end = Instant::now() + SETTLING;
         let mut has_time = true;
         while has_time {
-            let some = returns.take(AT_ONCE);
+            let some = returns.take(AT_ONCE, which);
             has_time = some.len() == AT_ONCE && Instant::now() < end;
             for one in some {
                 // Of a run that was ended what is pending is void.

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use crate::ports::{
-    BatchCall, Call, Invocation, Outcome, RemoteInvocation, RetainedValue, RunResults, ScriptError,
-    Server, Session, TriggerEventCall,
+    BatchCall, Call, Invocation, Outcome, RemoteInvocation, RetainedValue, Returns, RunResults,
+    ScriptError, Server, Session, TriggerEventCall,
 };
 use crate::program::entered::V8Session;
 use crate::program::outcome::{Token, Wants, perform};
@@ -94,11 +94,11 @@ impl Session for V8Session<'_, '_, '_> {
         run::clear_tasks(self.scope);
     }
 
-    fn pump(&mut self, server: &dyn Server) -> Option<ScriptError> {
+    fn pump(&mut self, server: &dyn Server, which: Returns) -> Option<ScriptError> {
         if run::is_suspended(self.scope) {
             return None;
         }
-        if let Some(error) = self.settle_remote_calls(server) {
+        if let Some(error) = self.settle_remote_calls(server, which) {
             return Some(error);
         }
         // Such tasks may go on with code of the script: behind an `Atomics.waitAsync`, or in a
