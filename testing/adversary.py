@@ -27,8 +27,10 @@ LONG_MS = 15_000
 IN_TIME = 8.0
 # The same where memory has to be filled.
 IN_LONG_TIME = 15.0
-# What the server's memory may grow: a library that stays is larger.
-GROWTH = 32 << 20
+# What the server's memory may grow by in a case: the C library keeps so much of what a thread has freed.
+GROWTH = 64 << 20
+# And in all cases together: what each leaves would add up.
+GROWTH_IN_ALL = 3 * GROWTH
 
 ENDED = "Execution was terminated due to OOM or timeout"
 TIMEOUT = ENDED + r" \(timeout\)"
@@ -56,7 +58,8 @@ redis.register_function('block', async client => client.block(() => { for (;;); 
 class Hostile:
     """A server with a bystander, on which something hostile is done."""
 
-    warm: ClassVar = set()
+    # The memory of each process that is in use.
+    warm: ClassVar = {}
 
     def __init__(self, server):
         self.server = server
@@ -66,7 +69,7 @@ class Hostile:
         self.limit()
         if self.pid not in Hostile.warm:
             self.warm_up()
-            Hostile.warm.add(self.pid)
+            Hostile.warm[self.pid] = self.memory()
         self.limit(5000)
         server.load(BYSTANDER, name="bystander")
         self.bystander_works()
@@ -156,9 +159,10 @@ class Hostile:
             client.close()
         self.server.wait(lambda: self.server.client.info("clients")["blocked_clients"] == 0, "a client still waits")
         self.server.run("DEL", "stream", "big")
+        most = min(self.before + GROWTH, Hostile.warm[self.pid] + GROWTH_IN_ALL)
         eventually(
-            lambda: self.memory() <= self.before + GROWTH,
-            lambda: f"{self.memory() >> 20} MB are resident, before it were {self.before >> 20} MB",
+            lambda: self.memory() <= most,
+            lambda: f"{self.memory() >> 20} MB are resident, before it were {self.before >> 20} MB, at first {Hostile.warm[self.pid] >> 20} MB",
         )
         self.bystander_works()
 

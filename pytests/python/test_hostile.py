@@ -205,7 +205,7 @@ SIZES = {
     "a power": "10 ** 10 ** 8",
     "powers of powers": "n = 7\nwhile True:\n    n = n ** 7",
     "a shift": "1 << 10 ** 10",
-    "the text of a number": "n = 3_000_000\nstr(7 ** n)",
+    "the text of a number": "n = 80_000_000\nstr(1 << n)",
     "a number from text": "int('9' * 20_000_000)",
     "a factorial": "import math\nmath.factorial(10 ** 7)",
     "a list": "[0] * 10 ** 10",
