@@ -120,9 +120,9 @@ impl TaskQueue {
     }
 
     /// Which returns of remote calls are to be settled now: large ones when no small thing is left to do.
-    pub(super) fn returns(&mut self) -> Returns {
+    pub(super) fn returns(&mut self, now: Instant) -> Returns {
         let has_small = self.prefetches.has_ready() || self.tasks.len() > self.remotes.large();
-        if self.patience.is_over(has_small) {
+        if self.patience.is_over(now, has_small) {
             Returns::All
         } else {
             Returns::Small

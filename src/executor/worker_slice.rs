@@ -66,7 +66,7 @@ fn slice(executor: &LibraryExecutor) -> bool {
             run_ready(executor, &mut run, Instant::now() + SLICE);
             // Here nobody is in the middle of a script: this thread is not, and no other worker
             // has the library.
-            let which = executor.queue.lock().returns();
+            let which = executor.queue.lock().returns(Instant::now());
             run.pump(which);
         });
     }

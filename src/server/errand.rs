@@ -1,9 +1,10 @@
-//! Blocks of workers whose commands the main thread runs, for servers on which no other thread may.
+//! Blocks of workers whose commands the main thread runs: where no other thread may, and where workers are starved of
+//! the server's lock (see [`super::gil`]).
 //!
 //! Redis 8.0 ends itself when a command that another thread runs has something to tell a client:
 //! one that tracks keys, is subscribed or in MONITOR. There a worker that wants the server's lock
-//! does not take it. It asks for the main thread, which comes by a timer, parks, and runs what the
-//! worker sends it, until the worker's block is over:
+//! does not take it, and nor does one that would wait for it too long. It asks for the main thread, which comes by a
+//! timer, parks, and runs what the worker sends it, until the worker's block is over:
 //!
 //! ```text
 //! worker          asks ............ block: JavaScript, call ......... JavaScript, end

@@ -3,6 +3,7 @@
 //! a large one goes though small ones wait: so none waits for ever.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Bytes up to which something is small.
 const SMALL: usize = 16 * 1024;
@@ -10,21 +11,23 @@ const SMALL: usize = 16 * 1024;
 /// After so many small ones a large one has its turn: they take about as long.
 const IN_A_ROW: u32 = 1000;
 
-/// How often a large thing lets small ones of another kind go first, see [`Patience`].
-const PATIENCE: u32 = 16;
+/// For how long a large thing lets small ones of another kind go first, see [`Patience`].
+const PATIENCE: Duration = Duration::from_millis(50);
 
-/// When something large has its turn that waits beside small things of another kind, of which some are done
-/// whenever it is asked.
+/// When something large has its turn that waits beside small things of another kind.
 #[derive(Debug, Default)]
 pub struct Patience {
-    let_go: u32,
+    since: Option<Instant>,
 }
 
 impl Patience {
-    /// Whether it has its turn now: where no small thing waits, or it has let enough of them go first.
-    pub fn is_over(&mut self, small_wait: bool) -> bool {
-        let is_over = !small_wait || self.let_go >= PATIENCE;
-        self.let_go = if is_over { 0 } else { self.let_go + 1 };
+    /// Whether it has its turn now: where no small thing waits, or it has let them go first for long enough.
+    pub fn is_over(&mut self, now: Instant, small_wait: bool) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let is_over = !small_wait || now.saturating_duration_since(since) >= PATIENCE;
+        if is_over {
+            self.since = None;
+        }
         is_over
     }
 }
@@ -155,12 +158,16 @@ mod tests {
     #[test]
     fn a_large_one_lets_small_ones_of_another_kind_go_first_and_not_for_ever() {
         let mut patience = Patience::default();
-        for _ in 0..3 {
-            let turns = (0..=PATIENCE).map(|_| patience.is_over(true));
-            assert!(turns.eq((0..=PATIENCE).map(|turn| turn == PATIENCE)));
+        let begin = Instant::now();
+        for turn in 0..3 {
+            let since = begin + PATIENCE * 2 * turn;
+            assert!(!patience.is_over(since, true));
+            assert!(!patience.is_over(since + PATIENCE - Duration::from_nanos(1), true));
+            assert!(patience.is_over(since + PATIENCE, true));
         }
-        assert!(!patience.is_over(true));
-        assert!(patience.is_over(false));
+        assert!(!patience.is_over(begin, true));
+        assert!(patience.is_over(begin, false));
+        assert!(!patience.is_over(begin + PATIENCE, true));
     }
 
     #[test]
