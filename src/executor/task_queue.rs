@@ -64,6 +64,8 @@ pub(crate) struct TaskQueue {
     remotes: Lanes<RemoteTask>,
     /// That of large returns of the library's own calls.
     patience: Patience,
+    /// Where its time begins.
+    began: Instant,
     /// Triggers that are among the tasks.
     triggers: HashSet<TriggerKey>,
     /// Whether the events of triggers are left to other code: they may hold what only that knows.
@@ -86,6 +88,7 @@ impl TaskQueue {
             tasks: VecDeque::new(),
             remotes: Lanes::default(),
             patience: Patience::default(),
+            began: Instant::now(),
             triggers: HashSet::new(),
             has_left_triggers: false,
             tasks_first: false,
@@ -122,7 +125,10 @@ impl TaskQueue {
     /// Which returns of remote calls are to be settled now: large ones when no small thing is left to do.
     pub(super) fn returns(&mut self, now: Instant) -> Returns {
         let has_small = self.prefetches.has_ready() || self.tasks.len() > self.remotes.large();
-        if self.patience.is_over(now, has_small) {
+        if self
+            .patience
+            .is_over(now.saturating_duration_since(self.began), has_small)
+        {
             Returns::All
         } else {
             Returns::Small
