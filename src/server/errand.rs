@@ -1,5 +1,5 @@
 //! Blocks of workers whose commands the main thread runs: where no other thread may, and where workers are starved of
-//! the server's lock (see [`super::gil`]).
+//! the server's lock (see [`super::starvation`]).
 //!
 //! Redis 8.0 ends itself when a command that another thread runs has something to tell a client:
 //! one that tracks keys, is subscribed or in MONITOR. There a worker that wants the server's lock
@@ -95,6 +95,11 @@ static EXCHANGE: Exchange = Exchange {
     answered: Condvar::new(),
     has_task: Condvar::new(),
 };
+
+/// How many blocks were to be run.
+pub(super) fn count() -> u64 {
+    EXCHANGE.state.lock().next_number
+}
 
 /// Runs a block: as `ServerLock::with`.
 pub(super) fn with(

@@ -13,9 +13,28 @@ use super::errand;
 use super::execution_unit::ExecutionUnit;
 use super::facts::facts;
 use super::gil::{GilGuard, Taken};
+use super::starvation;
 
 /// What is said when there is nobody to lock any more.
 const ENDING: &str = "Can not lock Redis, the server is shutting down";
+
+/// How workers come by the lock, as INFO shows it.
+pub(crate) struct LockFigures {
+    /// Blocks whose commands the main thread was asked to run.
+    pub(crate) errands: u64,
+    /// How often a worker was starved of the lock.
+    pub(crate) starvations: u64,
+}
+
+impl LockFigures {
+    /// As they are now.
+    pub(crate) fn now() -> Self {
+        Self {
+            errands: errand::count(),
+            starvations: starvation::times(),
+        }
+    }
+}
 
 /// The server's lock, as workers take it for `client.block`.
 pub(crate) struct GlobalLock {

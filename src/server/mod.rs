@@ -32,6 +32,7 @@
 //!   main_thread        whether this is the main thread, and free
 //!   lock               the server's lock, for workers
 //!   gil                taking it, fairly
+//!   starvation         whether workers are starved of it
 //!   errand             commands of workers, run by the main thread
 //!   admission          whether a unit of a worker may write now
 //!   shutdown           the end of the server
@@ -78,6 +79,7 @@ mod settings;
 mod shutdown;
 mod slots;
 mod snapshots;
+mod starvation;
 mod streams;
 mod suppress_triggers;
 mod timer;
@@ -96,7 +98,7 @@ pub(crate) use ffi::redis_locked::RedisLocked;
 pub(crate) use hooks::Hooks;
 pub(crate) use info::{InfoField, InfoSection, register as register_info};
 pub(crate) use keyspace::refuse_listener;
-pub(crate) use lock::GlobalLock;
+pub(crate) use lock::{GlobalLock, LockFigures};
 pub(crate) use log::{
     hold_back_scripts, install as install_log, write_what_is_due, write_what_waits,
 };

@@ -7,7 +7,7 @@ use crate::dispatcher::Dispatcher;
 use crate::executor::LibraryExecutor;
 use crate::library::{Libraries, Registry};
 use crate::remote::RemoteFigures;
-use crate::server::{InfoField, InfoSection};
+use crate::server::{InfoField, InfoSection, LockFigures};
 use gears_core::delivery::Delivery;
 
 /// All sections. `limit` is in bytes, of all libraries together; that about `nodes` is there in a
@@ -31,12 +31,18 @@ pub(crate) fn sections(
     ];
     let quarantine = InfoField::Number("quarantined_libraries", of_libraries.quarantined);
     let kept = InfoField::Number("kept_libraries", libraries.kept().len() as u64);
+    let lock = LockFigures::now();
+    let workers = vec![
+        InfoField::Number("errands", lock.errands),
+        InfoField::Number("starvations", lock.starvations),
+    ];
     let now_ms = dispatcher.time();
     let consumers =
         dispatcher.update(|delivery| consumers::of_consumers(&registry, delivery, now_ms));
     let mut sections = vec![
         section("memory", memory),
         section("quarantine", vec![quarantine, kept]),
+        section("workers", workers),
         section("libraries", of_libraries.lines),
         section("functions", callbacks::of_functions(&registry)),
         section("consumers", consumers),
