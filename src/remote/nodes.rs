@@ -1,7 +1,7 @@
 //! What happens to other nodes, and what that means for the calls of both.
 
 use gears_core::cluster::calls::{Ended, Message, Thrown, ThrownKind};
-use gears_core::cluster::{GoneReason, NodeState, Role};
+use gears_core::cluster::{GoneReason, Role};
 
 use super::{Node, RemoteFunctions, State};
 use crate::cluster::{Cluster, ClusterEvent};
@@ -60,13 +60,11 @@ impl RemoteFunctions {
                 };
                 let mut nodes = state.outgoing.nodes();
                 nodes.extend(state.incoming.nodes());
+                // Also where the connection was lost before: nothing more is heard of it then.
                 for node in nodes.into_iter().filter(|node| *node != topology.me) {
-                    let reason = match topology.node(node) {
-                        None => GoneReason::Left,
-                        Some(one) if one.state == NodeState::Failed => GoneReason::Failed,
-                        Some(_) => continue,
-                    };
-                    self.on_node_failed(state, cluster, &node, reason);
+                    if let Some(reason) = topology.why_apart(node) {
+                        self.on_node_failed(state, cluster, &node, reason);
+                    }
                 }
                 // A replica takes no part in runs, and is not told of those that end.
                 if topology.myself().is_some_and(|me| me.role == Role::Replica) {

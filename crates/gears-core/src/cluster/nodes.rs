@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::decision::GoneReason;
 use super::ids::NodeId;
 
 /// How many slots there are.
@@ -159,6 +160,20 @@ impl Topology {
     /// This node.
     pub fn myself(&self) -> Option<&Node> {
         self.nodes.get(&self.me)
+    }
+
+    /// Why this node and another one do not talk to each other, if they do not.
+    #[must_use]
+    pub fn why_apart(&self, id: NodeId) -> Option<GoneReason> {
+        let Some(node) = self.node(id) else {
+            return Some(GoneReason::Left);
+        };
+        let is_primary = |node: &Node| node.role == Role::Primary;
+        if !is_primary(node) && !self.myself().is_some_and(is_primary) {
+            return Some(GoneReason::NotNeeded);
+        }
+        let is_bad = matches!(node.state, NodeState::Failed | NodeState::Nowhere);
+        is_bad.then_some(GoneReason::Failed)
     }
 
     /// The primaries with slots.
@@ -359,6 +374,25 @@ mod tests {
         assert_eq!(after.changes_since(&before), [Change::Address(named('b'))]);
         let (id, place) = there(named('0'));
         assert_eq!(before.clone().with_place(id, place), before);
+    }
+
+    #[test]
+    fn a_node_talks_to_primaries_and_a_primary_to_all_that_are_there() {
+        let of_primary = Topology::parse(&table()).unwrap();
+        let of_replica = table()
+            .replace("myself,", "")
+            .replace("slave,fail?", "myself,slave");
+        let of_replica = Topology::parse(&of_replica).unwrap();
+        let told = |topology: &Topology| {
+            "bde9"
+                .chars()
+                .map(|id| topology.why_apart(named(id)))
+                .collect::<Vec<_>>()
+        };
+        let (failed, left) = (Some(GoneReason::Failed), Some(GoneReason::Left));
+        assert_eq!(told(&of_primary), [None, failed, failed, left]);
+        let not_needed = Some(GoneReason::NotNeeded);
+        assert_eq!(told(&of_replica), [None, not_needed, failed, left]);
     }
 
     #[test]

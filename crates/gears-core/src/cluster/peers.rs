@@ -23,7 +23,7 @@ use super::decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneRea
 use super::frame::Topic;
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
-use super::nodes::{Node, NodeState, Role, Topology};
+use super::nodes::{Node, Topology};
 use super::peer::{BACK_OFF, GREETING, Peer, PeerView, State, back_off};
 
 /// Milliseconds in which a peer is not greeted twice, however often it asks.
@@ -116,15 +116,15 @@ impl Peers {
         mut random: impl FnMut() -> Token,
         out: &mut Vec<Decision>,
     ) {
-        let i_am_primary = topology.myself().is_some_and(|me| me.role == Role::Primary);
         let others = topology.nodes().filter(|node| node.id != topology.me);
         for node in others {
-            if !(i_am_primary || node.role == Role::Primary) {
+            let why_apart = topology.why_apart(node.id);
+            if why_apart == Some(GoneReason::NotNeeded) {
                 self.remove(node.id, GoneReason::NotNeeded, out);
                 continue;
             }
             let endpoint = endpoint_of(node, tls);
-            let is_good = !matches!(node.state, NodeState::Failed | NodeState::Nowhere);
+            let is_good = why_apart.is_none();
             let peer = self.others.entry(node.id).or_insert_with(|| Peer {
                 endpoint: endpoint.clone(),
                 is_good,
