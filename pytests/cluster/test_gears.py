@@ -18,6 +18,7 @@ from testing.gears1 import (
     wait_registration,
 )
 from testing.libraries import function
+from testing.remote_load import kept
 from testing.replies import fields
 
 COUNT = 60
@@ -441,6 +442,31 @@ def test_a_shard_that_becomes_a_replica_keeps_nothing_of_runs_and_is_named(morta
     found, errors = node.run("RG.GETRESULTSBLOCKING", identity)
     assert len(found) == 2
     assert [error.split(": ")[0] for error in errors] == [f"ERR shard {other.identity}"]
+
+
+def test_a_shard_that_was_stopped_keeps_no_call_to_one_that_has_become_a_replica_meanwhile(mortal):
+    node, other, _ = shards_of(mortal)
+    [heir], [successor] = mortal.replicas_of(node), mortal.replicas_of(other)
+    stuck = f"GB('ShardsIDReader').map(x => x === '{other.identity}' ? (log('held'), new Promise(() => {{}})) : x).run()"
+    execute(node, stuck, "UNBLOCKING")
+    other.wait_message("GEARS: held")
+    with node.suspended():
+        # So it waits for an answer, and what it is going to say of the call waits behind that.
+        other.wait(lambda: peers(other).get(node.identity) == "silent", lambda: peers(other))
+        successor.cluster("FAILOVER")
+        other.wait(lambda: not other.is_primary(), "it does not hand over")
+        heir.wait(heir.is_primary, "nobody takes over")
+        # The connection is lost, and there is no other one before both know that they are replicas.
+        other.run("CONFIG", "SET", "maxclients", 1)
+        other.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    node.wait(lambda: other.identity not in peers(node), lambda: peers(node))
+    node.wait(lambda: not kept(node), lambda: kept(node))
+
+
+def peers(node):
+    """How it stands with the nodes that it talks to, by their names."""
+    found = map(fields, fields(node.run("RG.CLUSTER", "INFO"))["peers"])
+    return {one["node"]: one["state"] for one in found}
 
 
 def calls_here(node):
