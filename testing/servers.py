@@ -177,6 +177,12 @@ class Server:
         kill(self.process)
         self.client.close()
 
+    def appended(self):
+        """The files of what the append-only file has since it was last rewritten, when all of it is written: with
+        `appendfsync everysec` the server may put that off."""
+        self.wait(lambda: self.persistence("aof_buffer_length") == 0, "the append-only file is not written")
+        return sorted((self.directory / "appendonlydir").glob("*.incr.aof"))
+
     def restart(self, *more):
         """SIGKILL, and a new start."""
         self.kill()

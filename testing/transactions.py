@@ -5,7 +5,7 @@ import re
 
 def commands_of(server):
     """The commands in the append-only file."""
-    [path] = server.directory.rglob("*.incr.aof")
+    [path] = server.appended()
     data = path.read_bytes()
     at = 0
 

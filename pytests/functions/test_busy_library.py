@@ -1,7 +1,5 @@
 """Calls of plain functions while a worker runs code of their library: whoever can wait waits, and holds nothing up."""
 
-from pathlib import Path
-
 import pytest
 from redis import ResponseError
 from redis.exceptions import ConnectionError as Disconnected
@@ -261,10 +259,7 @@ def test_each_call_that_waited_is_a_transaction_of_its_own_in_the_append_only_fi
     make_busy(server, 1000)
     calls = [send_waiting(server, "twice", f"key{n}") for n in range(3)]
     assert [call.reply() for call in calls] == [1, 2, 3]
-    directory = server.client.config_get("dir")["dir"]
-    text = "".join(
-        path.read_bytes().decode(errors="replace") for path in sorted(Path(directory).rglob("*.incr.aof"))
-    )
+    text = "".join(path.read_bytes().decode(errors="replace") for path in server.appended())
     words = [word.upper() for word in text.split("\r\n") if not word.startswith(("*", "$"))]
     begins = [at for at, word in enumerate(words) if word == "MULTI"]
     units = [words[at : words.index("EXEC", at)] for at in begins]

@@ -10,7 +10,7 @@ AOF = ("--appendonly", "yes", "--appendfsync", "no")
 
 def internal_commands(server):
     """The commands of the module in the append-only file, each a list of words, without their name."""
-    [path] = server.directory.rglob("*.incr.aof")
+    [path] = server.appended()
     file = io.BytesIO(path.read_bytes())
     for head in file:
         # There may be annotations, too.

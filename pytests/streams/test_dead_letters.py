@@ -312,7 +312,7 @@ def test_letter_and_cursor_are_one_unit_in_the_append_only_file(start_server, ki
     wait_dead_letters(server, 0, 1)
     wait_info(server, "stream", pending=[])
     server.run("SET", "end", 1)
-    [path] = (server.directory / "appendonlydir").glob("*.incr.aof")
+    [path] = server.appended()
 
     def is_letter(words):
         return words[0].upper() == b"XADD" and words[1] == b"dead"

@@ -156,8 +156,7 @@ def commands_in(data):
 
 def written(node):
     """The commands in the append-only file, each a text; without those that choose a database, and the module's own."""
-    files = sorted((node.directory / "appendonlydir").glob("*.incr.aof"))
-    commands = [words for path in files for words in commands_in(path.read_bytes())]
+    commands = [words for path in node.appended() for words in commands_in(path.read_bytes())]
     found = [" ".join([words[0].upper(), *words[1:]]) for words in commands]
     return [one for one in found if not one.startswith(("SELECT ", "_RG_INTERNALS "))]
 
