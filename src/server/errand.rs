@@ -101,10 +101,11 @@ pub(super) fn count() -> u64 {
     EXCHANGE.state.lock().next_number
 }
 
-/// Runs a block: as `ServerLock::with`.
+/// Runs a block: as `ServerLock::with`, which was called at `since`.
 pub(super) fn with(
     credentials: &Credentials,
     over: &Arc<AtomicBool>,
+    since: Instant,
     work: &mut dyn FnMut(Result<&dyn Server, String>),
 ) {
     let (number, comes) = {
@@ -114,7 +115,7 @@ pub(super) fn with(
         state.requests.push_back(Request {
             number,
             credentials: credentials.clone(),
-            since: Instant::now(),
+            since,
             over: Arc::clone(over),
             waits: None,
         });

@@ -50,16 +50,17 @@ impl ServerLock for GlobalLock {
         over: &Arc<AtomicBool>,
         work: &mut dyn FnMut(Result<&dyn Server, String>),
     ) {
+        let began = Instant::now();
         if facts().only_main_runs_commands {
-            return errand::with(credentials, over, work);
+            return errand::with(credentials, over, began, work);
         }
         let mut gil = match GilGuard::take() {
             Taken::Lock(gil) => gil,
-            Taken::Starved => return errand::with(credentials, over, work),
+            Taken::Starved => return errand::with(credentials, over, began, work),
             Taken::Ending => return work(Err(ENDING.into())),
         };
         if !credentials.flags.contains(Flags::NO_WRITES) {
-            let end = Instant::now() + PAUSE_MAX;
+            let end = began + PAUSE_MAX;
             let mut waits = None;
             while !over.load(Ordering::Acquire)
                 && let Some(pause) = retry_after(credentials.flags, end)
@@ -69,7 +70,7 @@ impl ServerLock for GlobalLock {
                 std::thread::sleep(pause);
                 gil = match GilGuard::take() {
                     Taken::Lock(gil) => gil,
-                    Taken::Starved => return errand::with(credentials, over, work),
+                    Taken::Starved => return errand::with(credentials, over, began, work),
                     Taken::Ending => return work(Err(ENDING.into())),
                 };
             }
