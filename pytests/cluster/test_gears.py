@@ -463,6 +463,29 @@ def test_a_shard_that_was_stopped_keeps_no_call_to_one_that_has_become_a_replica
     node.wait(lambda: not kept(node), lambda: kept(node))
 
 
+def test_a_node_sleeps_while_a_run_without_a_time_limit_waits_and_other_timers_run_out(mortal):
+    node, other, _ = shards_of(mortal)
+    if "eventloop_cycles" not in node.client.info("stats"):
+        pytest.skip("this server does not count its iterations")
+    execute(node, "GB('ShardsIDReader').foreach(() => log('held')).map(() => new Promise(() => {})).run()", "UNBLOCKING")
+    other.wait_message("GEARS: held")
+    # There is another connection after 50 ms: a timer that is over before those of the calls.
+    before = node.client.info("redisgears_2_cluster")[f"redisgears_2_peer_{other.identity}"]["connections"]
+    other.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def is_connected_again():
+        peer = node.client.info("redisgears_2_cluster")[f"redisgears_2_peer_{other.identity}"]
+        return peer["state"] == "up" and peer["connections"] > before
+
+    node.wait(is_connected_again, "there is no connection again")
+    begin = node.client.info("stats")["eventloop_cycles"]
+    for _ in range(20):
+        node.run("PING")
+        time.sleep(0.01)
+    # One that does not sleep goes round some ten thousand times.
+    assert node.client.info("stats")["eventloop_cycles"] - begin < 2000
+
+
 def peers(node):
     """How it stands with the nodes that it talks to, by their names."""
     found = map(fields, fields(node.run("RG.CLUSTER", "INFO"))["peers"])

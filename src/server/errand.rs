@@ -68,6 +68,8 @@ struct ExchangeState {
     next_number: u64,
     /// Whether the main thread is on its way.
     comes: bool,
+    /// Whether it comes later, for those who wait until they may write.
+    comes_later: bool,
     /// Whose block it is.
     served: Option<u64>,
     /// In their order: the worker waits for no answer to an end.
@@ -88,6 +90,7 @@ static EXCHANGE: Exchange = Exchange {
         requests: VecDeque::new(),
         next_number: 0,
         comes: false,
+        comes_later: false,
         served: None,
         tasks: VecDeque::new(),
         answer: None,
@@ -122,7 +125,7 @@ pub(super) fn with(
         (number, std::mem::replace(&mut state.comes, true))
     };
     if !comes {
-        run_on_main_thread(|| serve_in(Duration::ZERO));
+        run_on_main_thread(serve_soon);
     }
     let started = {
         let mut state = EXCHANGE.state.lock();
@@ -209,15 +212,25 @@ impl Server for Sender {
     }
 }
 
-/// Has the next request served in so long, as a unit of its own.
-fn serve_in(time: Duration) {
-    Context::detached().run_in(time, "a worker's block", |_| serve());
+/// Has the next request served soon, as a unit of its own.
+fn serve_soon() {
+    Context::detached().run_in(Duration::ZERO, "a worker's block", |_| serve());
 }
 
-/// The main thread comes again in so long, if somebody waits and it does not come anyway.
-fn requeue(state: &mut ExchangeState, time: Duration) {
+/// The main thread comes again at once, if somebody waits and it does not come anyway.
+fn requeue(state: &mut ExchangeState) {
     if !state.requests.is_empty() && !std::mem::replace(&mut state.comes, true) {
-        serve_in(time);
+        serve_soon();
+    }
+}
+
+/// It comes again in so long, for those who wait until they may write. Others do not wait for that.
+fn poll_in(state: &mut ExchangeState, time: Duration) {
+    if !std::mem::replace(&mut state.comes_later, true) {
+        Context::detached().run_in(time, "a worker's block that waits to write", |_| {
+            EXCHANGE.state.lock().comes_later = false;
+            serve();
+        });
     }
 }
 
@@ -239,8 +252,9 @@ fn serve() {
         state.comes = false;
         let pauses: Vec<_> = state.requests.iter_mut().map(waits).collect();
         let Some(place) = pauses.iter().position(Option::is_none) else {
-            let soonest = pauses.into_iter().flatten().min();
-            requeue(&mut state, soonest.unwrap_or_default());
+            if let Some(soonest) = pauses.into_iter().flatten().min() {
+                poll_in(&mut state, soonest);
+            }
             return;
         };
         let Some(request) = state.requests.remove(place) else {
@@ -270,7 +284,7 @@ fn serve() {
     drop(parked);
     let mut state = EXCHANGE.state.lock();
     state.served = None;
-    requeue(&mut state, Duration::ZERO);
+    requeue(&mut state);
 }
 
 /// Each is a unit, or what stands for one that was refused.

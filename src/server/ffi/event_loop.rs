@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::context::Context;
 use super::{api, guard};
 
-/// The longest time that a timer is given: the server counts it in microseconds, and does not look
-/// whether they fit. Who waits longer is woken earlier.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The longest time that a timer is given, a week. The server keeps what is left of the one that is due next as
+/// milliseconds in 32 bits with a sign: from 25 days on that may be a time in the past, and the event loop
+/// does not sleep any more. Who waits longer is woken earlier.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Makes the event loop come round once more; from any thread. What is to be done is done before
 /// it sleeps again.
