@@ -55,7 +55,8 @@ class Runs:
 
     def __init__(self, make_directory, seed):
         self._chance = random.Random(seed)
-        self._cluster = Cluster(make_directory)
+        # No script runs for long, but the machine may stand still.
+        self._cluster = Cluster(make_directory, module_args="lock-redis-timeout 10000")
         self._lock = threading.Lock()
         self.figures = collections.Counter()
         self.errors = collections.Counter()

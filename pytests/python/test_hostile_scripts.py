@@ -107,6 +107,8 @@ ODD_SOURCES = {
 
 @pytest.mark.parametrize("what", ODD_SOURCES)
 def test_odd_source_is_an_error(hostile, what):
+    # What ends it is not to be the limit.
+    hostile.limit(LONG_MS)
     error = hostile.fails_to_execute(ODD_SOURCES[what])
     assert re.search(r"[Ee]rror|valid string", error)
 
