@@ -1,4 +1,4 @@
-//! The server's lock, for workers: taken, or the main thread asked where no other may run commands.
+//! The server's lock, for workers: taken, or the main thread asked, where no other may run commands or they are starved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,10 @@ use gears_v8::ports::{Credentials, Flags, Server};
 
 use super::admission::{PAUSE_MAX, WaitsToWrite, check, retry_after};
 use super::context::Context;
-use super::errand;
 use super::execution_unit::ExecutionUnit;
 use super::facts::facts;
 use super::gil::{GilGuard, Taken};
-use super::starvation;
+use super::{errand, starvation};
 
 /// What is said when there is nobody to lock any more.
 const ENDING: &str = "Can not lock Redis, the server is shutting down";

@@ -268,4 +268,30 @@ mod tests {
         assert!(!returns.has_some());
         assert_eq!(numbers(returns.take(2, Returns::All)), [0; 0]);
     }
+
+    #[test]
+    fn a_large_one_is_still_there_when_small_ones_alone_were_taken() {
+        let returns = RemoteReturns::default();
+        for (number, bytes) in [(0, 1 << 20), (1, 1)] {
+            let outcome = ShardOutcome {
+                shard: String::new(),
+                outcome: Ok(vec![0; bytes].into()),
+            };
+            returns.push(RemoteReturn {
+                number,
+                outcomes: vec![outcome],
+                of_all_shards: false,
+                held: None,
+            });
+        }
+        let numbers = |which| -> Vec<u64> {
+            let taken = returns.take(9, which);
+            taken.into_iter().map(|one| one.number).collect()
+        };
+        assert_eq!(numbers(Returns::Small), [1]);
+        assert_eq!(numbers(Returns::Small), [0; 0]);
+        assert!(returns.has_some(), "the program is to come for it");
+        assert_eq!(numbers(Returns::All), [0]);
+        assert!(!returns.has_some());
+    }
 }
