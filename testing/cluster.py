@@ -110,14 +110,21 @@ class Node(Server):
                     "address": address,
                     "flags": row["flags"].split(","),
                     "primary": row["master_id"],
+                    "epoch": int(row["epoch"]),
                     "slots": ["-".join(words) for words in row["slots"]],
                 }
                 for address, row in reply.items()
             ]
-        rows = [line.split() for line in reply.splitlines()]
         return [
-            {"id": row[0], "address": row[1], "flags": row[2].split(","), "primary": row[3], "slots": row[8:]}
-            for row in rows
+            {
+                "id": row[0],
+                "address": row[1],
+                "flags": row[2].split(","),
+                "primary": row[3],
+                "epoch": int(row[6]),
+                "slots": row[8:],
+            }
+            for row in map(str.split, reply.splitlines())
         ]
 
     def suspend(self):
@@ -255,12 +262,12 @@ class Cluster:
         self.wait(lambda: all(map(is_ok, self.alive())), lambda: [node.state() for node in self.alive()])
 
     def wait_agreed(self):
-        """Waits until all nodes that run know the same of who has which slot."""
+        """Waits until all nodes that run know the same of who has which slot, and since which epoch."""
 
         def owners(node):
             """Of the slots on the move it alone knows."""
-            rows = [(row["id"], *(words for words in row["slots"] if not words.startswith("["))) for row in node.table()]
-            return {row for row in rows if len(row) > 1}
+            rows = [(row, [words for words in row["slots"] if not words.startswith("[")]) for row in node.table()]
+            return {(row["id"], row["epoch"], *slots) for row, slots in rows if slots}
 
         def all_owners():
             return [owners(node) for node in self.alive()]
@@ -315,7 +322,12 @@ class Cluster:
         return replica
 
     def begin_move(self, slot, source, target):
-        """The slot is migrating there and importing here; no key has moved yet."""
+        """The slot is migrating there and importing here; no key has moved yet.
+
+        In the end the target takes an epoch above all it knows of. If a move before has just given the source a later
+        one, and the target does not know it, both claim the slot, and nobody settles that.
+        """
+        self.wait_agreed()
         target.cluster("SETSLOT", slot, "IMPORTING", source.identity)
         source.cluster("SETSLOT", slot, "MIGRATING", target.identity)
 

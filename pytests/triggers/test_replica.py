@@ -506,9 +506,10 @@ def test_old_code_that_is_at_an_event_takes_none_of_those_after_the_upgrade(serv
 
 
 def test_a_callback_of_the_old_code_that_waits_for_a_promise_fails_with_the_upgrade(server):
-    load(server, trigger(callback="gated"))
+    load(server, trigger(callback="holding_key"))
     server.run("SET", "key", "v")
-    wait_shown(server, num_triggered=1)
+    # What the old code has not begun is the new code's.
+    server.wait_message("start key")
     upgrade(server, trigger(callback=FIRED["sync"]))
     server.wait(lambda: counted(server)["num_finished"] == 1, lambda: counted(server))
     server.run("SET", "key", "v")
