@@ -1,6 +1,9 @@
 """A primary and its replica hold the same, and only the primary runs callbacks."""
 
+import pytest
+
 from testing.libraries import RELEASE, consumer
+from testing.policies import add_at_once, wait_info
 from testing.replication import digest, wait_equal
 from testing.replies import fields
 
@@ -85,3 +88,32 @@ def test_a_server_that_becomes_a_replica_starts_no_further_entries(server):
         server.run("REPLICAOF", "NO", "ONE")
     server.wait(lambda: len(server.seen()) == 200, server.seen)
     assert server.seen() == [f"stream {n}" for n in range(200)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batch": 2}, {"on_failure": "retry", "max_attempts": 1}, {"on_failure": "abort"}],
+    ids=["", "batches", "one attempt", "abort"],
+)
+def test_entries_whose_writes_a_replica_refuses_come_again_when_it_is_a_primary(server, options):
+    writes_in_a_while = """async (client, data) => {
+        redis.log('begun');
+        for (const end = Date.now() + 500; Date.now() < end;);
+        try {
+            client.block(c => [data].flat().forEach(() => c.call('INCR', 'written')));
+        } catch (error) {
+            redis.log('refused');
+            throw error;
+        }
+    }"""
+    server.load(consumer(window=4, callback=writes_in_a_while, options=options))
+    add_at_once(server, "stream", range(4))
+    server.wait_message("begun")
+    server.run("REPLICAOF", "127.0.0.1", "1")
+    try:
+        # Where the machine stood still it may have written before.
+        server.wait(lambda: server.messages("refused") or server.run("GET", "written"), "it does not end")
+    finally:
+        server.run("REPLICAOF", "NO", "ONE")
+    server.wait(lambda: server.run("GET", "written") == "4", lambda: server.run("GET", "written"))
+    wait_info(server, processed=4, failures=0, in_flight=0)

@@ -292,6 +292,13 @@ impl Batcher {
         Some(load)
     }
 
+    /// The server became a replica.
+    pub(super) fn note_demotion(&mut self) {
+        for load in self.in_flight_attempts.values_mut() {
+            load.saw_demotion = true;
+        }
+    }
+
     /// A batch is not in flight any more.
     pub(super) fn complete(&mut self, number: u64) -> Option<Load> {
         let load = self.in_flight_attempts.remove(&number)?;
@@ -323,10 +330,11 @@ impl Batcher {
     // --- what comes again -----------------------------------------------------------------------
 
     /// Has a batch redelivered, before everything that waits.
-    pub(super) fn requeue(&mut self, load: Load) {
+    pub(super) fn requeue(&mut self, mut load: Load) {
         if load.entries.is_empty() {
             return;
         }
+        load.saw_demotion = false;
         let first = load.first();
         let at = self.requeued.partition_point(|one| one.first() < first);
         self.requeued.insert(at, load);

@@ -269,6 +269,34 @@ impl Cursor {
         true
     }
 
+    /// The server became a replica.
+    pub(super) fn note_demotion(&mut self) {
+        if let Some(open) = &mut self.unfinished {
+            for entry in &mut open.unacknowledged {
+                entry.saw_demotion = true;
+            }
+        }
+    }
+
+    /// Whether the server became a replica since an entry was read that is not finished.
+    pub(super) fn saw_demotion(&self, id: EntryId) -> bool {
+        let open = self.unfinished();
+        open.find(id)
+            .is_some_and(|at| open.unacknowledged[at].saw_demotion)
+    }
+
+    /// Whatever was lost and read again is with the callback.
+    pub(super) fn note_lost_started(&mut self) {
+        if self.unfinished().lost == 0 {
+            return;
+        }
+        for entry in &mut self.unfinished_mut().unacknowledged {
+            if entry.delivered == Delivered::Lost {
+                entry.delivered = Delivered::Again;
+            }
+        }
+    }
+
     /// What is with the callback is as if it had never been lost: all of it may be lost again.
     pub(super) fn forget_losses(&mut self) {
         if self.unfinished().lost == 0 {
@@ -340,6 +368,7 @@ impl Cursor {
             bytes,
             behind,
             delivered,
+            saw_demotion: false,
         };
         let is_last = open.unacknowledged.back().is_none_or(|last| last.id < id);
         if is_last {

@@ -385,10 +385,9 @@ impl Subscription {
     /// Whether another entry could go to the callback, or wait beside it.
     pub(super) fn has_place(&self, context: FeedContext<'_>) -> bool {
         match &self.feed {
-            // Places that wait for their commit are free before this tick ends.
-            Feed::Prefetch => {
-                self.cursor.in_flight_count() < self.prefetch_window(context.spec.window)
-            }
+            // Places that wait for their commit are free before this tick ends. What is with earlier
+            // code is in flight, too.
+            Feed::Prefetch => self.cursor.in_flight_count() < context.spec.window,
             Feed::Batched(batched) => {
                 let now = self.now(&batched.batcher, context);
                 now.free > 0 || now.further > 0

@@ -360,6 +360,15 @@ impl Subscription {
         }
     }
 
+    /// The server became a replica, which refuses what callbacks write. What is with one and fails from
+    /// now on is redelivered once the server is a primary again, if the data is still the same.
+    pub(super) fn note_demotion(&mut self) {
+        match self.feed.batcher_mut() {
+            Some(batcher) => batcher.note_demotion(),
+            None => self.cursor.note_demotion(),
+        }
+    }
+
     // --- recalls --------------------------------------------------------------------------------
 
     /// Ends a recall: what was not started will be read again.
@@ -380,6 +389,7 @@ impl Subscription {
                 self.cursor.lose(*id);
             }
         }
+        self.cursor.note_lost_started();
         let count = self.cursor.put_back_waiting();
         self.tail.note_back(count);
         if why == Recall::Upgrade {

@@ -517,12 +517,7 @@ impl Driver {
             return;
         }
         let (sub, id) = code.running.swap_remove(running);
-        let is_of_it = |report: &Report| matches!(report, Report::Started(one, last) if (*one, *last) == (sub, id));
-        let told = code.outbox.extract_if(.., |report| is_of_it(report));
-        let told: Vec<_> = told.collect();
-        for report in told {
-            self.tell(&report);
-        }
+        self.tell_start(at, sub, id);
         self.reference.abandoned(sub, id);
         self.core.on(Event::Abandoned { sub, id });
     }
@@ -538,6 +533,22 @@ impl Driver {
                 break;
             };
             let report = outbox.remove(report);
+            if let Report::Finished(sub, id, Outcome { failed: true, .. }, _) = report {
+                // It may come again: then its start would be told of that.
+                self.tell_start(at, sub, id);
+            }
+            self.tell(&report);
+        }
+    }
+
+    /// That code of this number started an entry is told now, if it was not.
+    fn tell_start(&mut self, code: usize, sub: SubscriptionKey, id: EntryId) {
+        let is_of_it = |report: &Report| matches!(report, Report::Started(one, last) if (*one, *last) == (sub, id));
+        let told = self.codes[code]
+            .outbox
+            .extract_if(.., |report| is_of_it(report));
+        let told: Vec<_> = told.collect();
+        for report in told {
             self.tell(&report);
         }
     }

@@ -51,6 +51,8 @@ pub(crate) struct Interest {
     pub(crate) given: Vec<DeliveredEntry>,
     /// Entries that were given to code that was replaced, which did not finish them.
     pub(crate) abandoned: BTreeSet<EntryId>,
+    /// Entries that were read, and not done, when the server became a replica.
+    pub(crate) demoted: BTreeSet<EntryId>,
     /// The core heard that the callback was given the entries up to this one.
     pub(crate) told_started: EntryId,
     pub(crate) recall: Recall,
@@ -78,6 +80,7 @@ impl Interest {
             read: Vec::new(),
             given: Vec::new(),
             abandoned: BTreeSet::new(),
+            demoted: BTreeSet::new(),
             told_started: EntryId::ZERO,
             recall: Recall::None,
             window_due: false,
@@ -116,6 +119,7 @@ impl Interest {
         self.read.clear();
         self.given.clear();
         self.abandoned.clear();
+        self.demoted.clear();
         self.told_started = EntryId::ZERO;
         self.recall = Recall::None;
         self.window_due = false;
@@ -171,6 +175,13 @@ impl Interest {
                 Some(given) => !given.told_done && (*id > self.told_started || given.untold),
             }
         })
+    }
+
+    /// The server became a replica.
+    pub(crate) fn demote(&mut self) {
+        let open = self.read.iter().filter(|id| !self.told_done(**id));
+        self.demoted = open.copied().collect();
+        self.take_back();
     }
 
     /// What becomes due when the library's code or the server's role changes.

@@ -191,7 +191,7 @@ impl Reference {
 
     pub(crate) fn role_changed(&mut self, primary: bool) {
         if self.primary && !primary {
-            self.interests.iter_mut().for_each(Interest::take_back);
+            self.interests.iter_mut().for_each(Interest::demote);
         }
         if self.primary != primary {
             self.refused = None;
@@ -355,6 +355,7 @@ impl Reference {
             interest.given.retain(|given| given.id != id);
             interest.read.retain(|one| *one != id);
             interest.abandoned.insert(id);
+            interest.demoted.remove(&id);
             interest.added = None;
             interest.was_idle = false;
             if interest.recall == Recall::None && interest.told_unfinished() > 0 {
@@ -504,6 +505,11 @@ impl Reference {
         let given = interest.given.iter_mut().find(|given| given.id == id);
         let given = given.expect("it was given");
         assert!(given.done && !given.told_done);
+        if interest.demoted.remove(&id) && error.is_some() {
+            interest.told_started = interest.told_started.max(id);
+            self.abandoned(sub, id);
+            return true;
+        }
         given.told_done = true;
         interest.finished += 1;
         interest.window_due |= given.code != code && interest.recall == Recall::None;
@@ -521,6 +527,11 @@ impl Reference {
         assert_eq!(interest.recall, Recall::Asked);
         interest.recall = Recall::None;
         interest.read = interest.given.iter().map(|given| given.id).collect();
+        let demoted = interest
+            .demoted
+            .iter()
+            .filter(|id| interest.read.contains(id));
+        interest.demoted = demoted.copied().collect();
         let last = interest.given.iter().map(|given| given.id).max();
         let last = last.unwrap_or(EntryId::ZERO);
         interest.told_started = interest.told_started.max(last);

@@ -49,6 +49,8 @@ pub(crate) struct Load {
     pub(crate) tried: Tried,
     /// Whether it is known to have been with the callback.
     pub(crate) begun: bool,
+    /// Whether the server became a replica since it was dispatched.
+    pub(crate) saw_demotion: bool,
     /// The dead letter it comes from.
     pub(crate) dead_letter: Option<world::Letter>,
 }
@@ -219,6 +221,7 @@ impl Interest {
 
     /// Gives entries back to be dispatched before all others.
     pub(crate) fn requeue(&mut self, mut load: Load, spec: &ConsumerSpec) -> bool {
+        load.saw_demotion = false;
         if load.dead_letter.is_none() {
             load.ids.retain(|id| self.entries.contains_key(id));
             self.set(&load.ids, Place::Again);
@@ -239,6 +242,19 @@ impl Interest {
         let at = self.again.partition_point(|one| one.ids[0] < load.ids[0]);
         self.again.insert(at, load);
         true
+    }
+
+    /// Entries of a batch failed since the server became a replica: they come again.
+    pub(crate) fn end_unheard(&mut self, load: Load, ids: Vec<EntryId>, spec: &ConsumerSpec) {
+        let groups = self.groups_of(&ids, &load);
+        let begun = true;
+        let load = Load {
+            ids,
+            groups,
+            begun,
+            ..load
+        };
+        self.requeue(load, spec);
     }
 
     /// What the filter does not want is done, also if it was to come again.
@@ -485,6 +501,7 @@ impl Interest {
             groups: groups(policy, known.iter().copied()),
             tried: known[0].tried,
             begun: false,
+            saw_demotion: false,
             dead_letter: None,
         };
         self.check_order(&load, policy, runs_ahead);

@@ -253,6 +253,7 @@ impl Reference {
             groups: letter.entry.group.filter(|_| ordered).into_iter().collect(),
             tried: Tried::default(),
             begun: false,
+            saw_demotion: false,
             dead_letter: Some(*letter),
         });
         interest.redriven.extend(loads);
@@ -390,6 +391,13 @@ impl Reference {
     pub(crate) fn role_changed(&mut self, primary: bool) {
         if primary && !self.primary {
             self.interests.iter_mut().for_each(Interest::look_again);
+        }
+        if self.primary && !primary {
+            let loads = self
+                .interests
+                .iter_mut()
+                .flat_map(|one| one.flying.values_mut());
+            loads.for_each(|load| load.saw_demotion = true);
         }
         if self.primary != primary {
             self.refused = None;
@@ -670,6 +678,9 @@ impl Reference {
             return;
         };
         let consumer = &mut self.consumers[interest.consumer];
+        if load.saw_demotion {
+            return interest.end_unheard(load, ids, &consumer.spec);
+        }
         let mut tried = load.tried;
         if tried.attempts == 0 {
             tried.first_ms = now_ms - took_ms;
@@ -726,6 +737,7 @@ impl Reference {
                 groups,
                 tried,
                 begun: true,
+                saw_demotion: false,
                 dead_letter,
             };
             is_redelivery |= interest.requeue(load, &consumer.spec);

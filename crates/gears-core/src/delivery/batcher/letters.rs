@@ -170,6 +170,7 @@ impl Batcher {
                     redrives: one.redrives,
                 })),
                 has_begun: false,
+                saw_demotion: false,
             });
         }
         self.tidy_redrives();

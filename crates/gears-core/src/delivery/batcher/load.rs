@@ -38,6 +38,8 @@ pub(in super::super) struct Load {
     pub(in super::super) letter: Option<Box<Redriven>>,
     /// Whether it is known to have been with the callback. Until then it may only wait beside it.
     pub(in super::super) has_begun: bool,
+    /// Whether the server became a replica since it was dispatched.
+    pub(in super::super) saw_demotion: bool,
 }
 
 impl Load {
@@ -48,6 +50,7 @@ impl Load {
             tried,
             letter: None,
             has_begun: true,
+            saw_demotion: false,
         }
     }
 
@@ -104,6 +107,7 @@ impl Load {
             tried: self.tried,
             letter: None,
             has_begun: self.has_begun,
+            saw_demotion: self.saw_demotion,
         }
     }
 }

@@ -302,6 +302,7 @@ impl Waiting {
             tried: tried.unwrap_or_default(),
             letter: None,
             has_begun: false,
+            saw_demotion: false,
         };
         let in_front = places.last() == Some(&(places.len() - 1));
         if in_front {

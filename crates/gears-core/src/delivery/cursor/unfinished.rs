@@ -12,6 +12,8 @@ pub(super) struct Unacknowledged {
     /// How far the cursor had read when this one came: what lies between is done, nobody wanted it.
     pub(super) behind: EntryId,
     pub(super) delivered: Delivered,
+    /// Whether the server became a replica since it was read.
+    pub(super) saw_demotion: bool,
 }
 
 /// Whether an entry up to the last one started is with the callback.

@@ -272,14 +272,17 @@ impl Delivery {
         };
         let consumer = &mut self.consumers[state.consumer];
         let end = end.checked(&load);
+        let comes_again = load.saw_demotion && end.is_failure();
         if uncommitted && state.phase != Phase::Recalling(Recall::Upgrade) {
             state.uncommitted_slots += 1;
             if let Some(batcher) = state.feed.batcher_mut() {
                 batcher.ahead_mut().note_held(number);
             }
         }
-        consumer.totals.note_call(!matches!(end, End::Done));
-        state.tally.note_call(!matches!(end, End::Done));
+        if !comes_again {
+            consumer.totals.note_call(!matches!(end, End::Done));
+            state.tally.note_call(!matches!(end, End::Done));
+        }
         // Entries whose IDs came again since, or that were sought past, are not of this stream.
         let cursor = &state.cursor;
         let is_redriven = load.letter.is_some();
@@ -299,7 +302,9 @@ impl Delivery {
             }
         }
         let (consumer, stream) = (state.consumer, state.stream);
-        if let Some(failure) = end.failure() {
+        if comes_again {
+            self.requeue(sub, load);
+        } else if let Some(failure) = end.failure() {
             // By the clock that pauses are measured with.
             self.fail(sub, load, &failure, took, self.now_ms);
         } else if let Some(letter) = load.letter {

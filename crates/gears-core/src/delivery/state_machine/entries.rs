@@ -67,7 +67,10 @@ impl Delivery {
         if id > state.cursor.started() {
             self.urgent.note_started(sub);
         }
-        if state.cursor.note_finished(id) {
+        if error.is_some() && state.cursor.saw_demotion(id) {
+            state.cursor.note_started(id);
+            self.abandoned(sub, id);
+        } else if state.cursor.note_finished(id) {
             let consumer = &mut self.consumers[state.consumer];
             consumer.totals.note_call(error.is_some());
             state.tally.note_call(error.is_some());
@@ -108,7 +111,8 @@ impl Delivery {
         self.subs.contains_key(sub) && self.is_runnable(sub)
     }
 
-    /// Code that was replaced does not finish an entry. It is read again, before what only waits.
+    /// A callback does not finish an entry: its code was replaced, or its server became a replica. It
+    /// is read again, before what only waits.
     pub(super) fn abandoned(&mut self, sub: SubscriptionKey, id: EntryId) {
         let Some(state) = self.subs.get_mut(sub) else {
             return;

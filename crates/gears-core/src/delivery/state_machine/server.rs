@@ -19,6 +19,9 @@ impl Delivery {
             if primary {
                 self.rescan_all(consumer);
             } else {
+                for sub in self.engaged(consumer) {
+                    self.subs.at_mut(sub).note_demotion();
+                }
                 self.recall_all(consumer, Recall::Demotion);
             }
         }

@@ -4,7 +4,7 @@ use super::super::checkpoint::Checkpoint;
 use super::super::event::{Dispatch, Progress};
 use super::super::id::EntryId;
 use super::*;
-use crate::delivery::RecordBatch;
+use crate::delivery::{Reach, RecordBatch};
 
 const KEY: KeyRef<'static> = KeyRef {
     db: 0,
@@ -153,6 +153,102 @@ fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
         back: Vec::new(),
     });
     assert_eq!(core.prefetch_window(sub), 0);
+}
+
+fn fail(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
+    core.on(Event::Finished {
+        sub,
+        id: id(seq),
+        took: Duration::ZERO,
+        now_ms: 0,
+        error: Some("refused".into()),
+        uncommitted: false,
+    });
+}
+
+/// Nothing waits beside the callback, which was given the entries up to one.
+fn recalled(core: &mut Delivery, sub: SubscriptionKey, started: u64) {
+    core.on(Event::Recalled {
+        sub,
+        started: id(started),
+        back: Vec::new(),
+    });
+}
+
+/// Two entries are with their callbacks; the server becomes a replica and a primary again, and the first one fails.
+fn fail_after_a_demotion(core: &mut Delivery) -> SubscriptionKey {
+    let sub = read(core, 1..=2);
+    core.on(Event::Started { sub, id: id(2) });
+    core.on(Event::RoleChanged { primary: false });
+    recalled(core, sub, 2);
+    core.on(Event::RoleChanged { primary: true });
+    fail(core, sub, 1);
+    finish(core, sub, 2);
+    // What waits may not go before it.
+    recalled(core, sub, 2);
+    core.sweep(usize::MAX);
+    sub
+}
+
+#[test]
+fn an_entry_whose_callback_fails_after_a_demotion_is_read_again_and_did_not_fail() {
+    let (mut core, consumer) = core(Mode::Async, 2);
+    let sub = fail_after_a_demotion(&mut core);
+    assert_eq!(core.failures(consumer), Some(0));
+    let Some(Dispatch::Read(request)) = core.next_dispatch(false) else {
+        panic!("a read is due");
+    };
+    assert_eq!(request.reach, Reach::Only(id(1)));
+    core.on(Event::Read {
+        sub,
+        entries: &[(id(1), 10)],
+        end: false,
+    });
+    core.on(Event::Started { sub, id: id(1) });
+    // Now it is the entry's own failure.
+    fail(&mut core, sub, 1);
+    assert_eq!(core.failures(consumer), Some(1));
+}
+
+#[test]
+fn an_entry_that_comes_again_and_is_with_the_callback_at_an_upgrade_is_with_the_old_code() {
+    let (mut core, consumer) = core(Mode::Async, 3);
+    let sub = fail_after_a_demotion(&mut core);
+    read(&mut core, 1..=1);
+    core.change_consumer(consumer, spec(Mode::Async, 3));
+    // Of those that were started the highest is told.
+    recalled(&mut core, sub, 2);
+    assert_eq!(core.prefetch_window(sub), 2);
+}
+
+#[test]
+fn a_stream_whose_window_has_room_beside_old_code_is_read_once_another_is_through() {
+    let (mut core, consumer) = core(Mode::Async, 2);
+    let sub = read(&mut core, 1..=1);
+    core.on(Event::Started { sub, id: id(1) });
+    core.change_consumer(consumer, spec(Mode::Async, 2));
+    let other = KeyRef {
+        db: 0,
+        name: b"s:2",
+    };
+    core.on(Event::Appended(other));
+    core.sweep(usize::MAX);
+    core.on(Event::Appended(KEY));
+    recalled(&mut core, sub, 1);
+    while let Some(dispatch) = core.next_dispatch(false) {
+        let Dispatch::Read(request) = dispatch else {
+            panic!("{dispatch:?}");
+        };
+        core.on(Event::Read {
+            sub: request.sub,
+            entries: &[(id(9), 10)],
+            end: true,
+        });
+        if request.sub == sub {
+            return;
+        }
+    }
+    panic!("it is not read");
 }
 
 fn checkpoint(position: u64, pending: &[u64]) -> Checkpoint {
