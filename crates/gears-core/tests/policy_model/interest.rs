@@ -245,15 +245,10 @@ impl Interest {
     }
 
     /// Entries of a batch failed since the server became a replica: they come again.
-    pub(crate) fn end_unheard(&mut self, load: Load, ids: Vec<EntryId>, spec: &ConsumerSpec) {
-        let groups = self.groups_of(&ids, &load);
-        let begun = true;
-        let load = Load {
-            ids,
-            groups,
-            begun,
-            ..load
-        };
+    pub(crate) fn end_unheard(&mut self, mut load: Load, ids: Vec<EntryId>, spec: &ConsumerSpec) {
+        load.groups = self.groups_of(&ids, &load);
+        load.ids = ids;
+        load.begun = true;
         self.requeue(load, spec);
     }
 
