@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
     Answer, Batch, Closed, ClosedWhy, Connection, Endpoint, NodeId, Outgoing, Payload, ProcessId,
-    Ticket, Token, Topic,
+    Pulse, Ticket, Token, Topic,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -36,6 +36,8 @@ const BATCH: usize = 256 * 1024;
 
 /// The command between nodes.
 const COMMAND: &str = "_RG_INTERNALS";
+
+const NOT_UNDERSTOOD: &str = "an answer that nobody understands";
 
 /// A message to be sent.
 pub(super) struct ToSend {
@@ -144,11 +146,11 @@ impl Link {
             .arg(PROTOCOL)
             .arg(self.me.as_str())
             .arg(self.process.to_string())
-            .arg(&self.token.0[..]);
+            .arg(self.token.shown());
         let reply = client.send_packed_command(&command).await;
         let parts = match reply.and_then(Value::extract_error) {
             Ok(Value::Array(parts)) => parts,
-            Ok(_) => return Err(End::broken("an answer that nobody understands")),
+            Ok(_) => return Err(End::broken(NOT_UNDERSTOOD)),
             Err(error) => {
                 let is_wrong = error.code() == Some("WRONGTOKEN");
                 return Err(End {
@@ -157,7 +159,7 @@ impl Link {
                     } else {
                         ClosedWhy::Broken
                     },
-                    error: error.to_string(),
+                    error: said(&error),
                 });
             }
         };
@@ -165,7 +167,7 @@ impl Link {
             [Value::Int(_version), Value::BulkString(process), ..] => ProcessId::parse(process),
             _ => None,
         }
-        .ok_or_else(|| End::broken("an answer that nobody understands"))
+        .ok_or_else(|| End::broken(NOT_UNDERSTOOD))
     }
 
     /// Until it ends.
@@ -187,8 +189,9 @@ impl Link {
                 pulse_at = Instant::now() + PULSE;
                 let begun = Instant::now();
                 let frames = [Vec::new()];
-                match self.exchange(client, &frames, to_send, outgoing).await {
-                    Ok(_) => self.answered(reports, Vec::new(), Some(begun.elapsed())),
+                let answer = self.exchange(client, &frames, to_send, outgoing).await;
+                match answer.and_then(|answers| pulse_of(&answers, begun.elapsed())) {
+                    Ok(pulse) => self.answered(reports, Vec::new(), Some(pulse)),
                     Err(end) => return end,
                 }
             }
@@ -207,8 +210,11 @@ impl Link {
                 continue;
             };
             let Batch { frames, .. } = &batch;
-            match self.exchange(client, frames, to_send, outgoing).await {
+            let replies = self.exchange(client, frames, to_send, outgoing).await;
+            let answers = replies.and_then(|replies| replies.into_iter().map(answer_of).collect());
+            match answers {
                 Ok(answers) => {
+                    let answers: Vec<_> = answers;
                     let delivered = outgoing.answered(&batch, &answers, now());
                     self.answered(reports, delivered, None);
                 }
@@ -217,24 +223,23 @@ impl Link {
         }
     }
 
-    fn answered(&self, reports: &Reports, delivered: Vec<Ticket>, round_trip: Option<Duration>) {
-        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    fn answered(&self, reports: &Reports, delivered: Vec<Ticket>, pulse: Option<Pulse>) {
         reports.push(Report::Answered {
             node: self.node,
             connection: self.connection,
             delivered,
-            round_trip_us: round_trip.map(microseconds),
+            pulse,
         });
     }
 
-    /// Sends frames, and gives the answer to each. Meanwhile messages are taken.
+    /// Sends frames, and gives the reply to each. Meanwhile messages are taken.
     async fn exchange(
         &self,
         client: &mut MultiplexedConnection,
         frames: &[Vec<u8>],
         to_send: &mut UnboundedReceiver<ToSend>,
         outgoing: &mut Outgoing,
-    ) -> Result<Vec<Answer>, End> {
+    ) -> Result<Vec<Value>, End> {
         let mut pipeline = Pipeline::with_capacity(frames.len());
         for frame in frames {
             pipeline.cmd(COMMAND).arg("FRAME").arg(&frame[..]);
@@ -253,8 +258,34 @@ impl Link {
         if replies.len() != frames.len() {
             return Err(End::broken("not one answer for each question"));
         }
-        replies.into_iter().map(answer_of).collect()
+        Ok(replies)
     }
+}
+
+/// What the reply to a frame without bytes says, which took so long: how large messages may be.
+fn pulse_of(replies: &[Value], took: Duration) -> Result<Pulse, End> {
+    let message_max = match replies {
+        [Value::Int(bytes)] => usize::try_from(*bytes).ok(),
+        [reply] => {
+            // It is busy, or loading; or the connection is to end.
+            answer_of(reply.clone())?;
+            None
+        }
+        _ => return Err(End::broken(NOT_UNDERSTOOD)),
+    };
+    Ok(Pulse {
+        round_trip_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        message_max,
+    })
+}
+
+/// What a server's error says, in its own words; what it was sent is not among them.
+fn said(error: &RedisError) -> String {
+    let (Some(code), Some(details)) = (error.code(), error.detail()) else {
+        return error.to_string();
+    };
+    let details = details.split(", with args").next().unwrap_or(details);
+    format!("{code} {details}")
 }
 
 /// What a reply says. What a node cannot take now it may take later; what it will not take, or does not
@@ -270,7 +301,7 @@ fn answer_of(reply: Value) -> Result<Answer, End> {
             error.code(),
             error.details().unwrap_or_default()
         ))),
-        _ => Err(End::broken("an answer that nobody understands")),
+        _ => Err(End::broken(NOT_UNDERSTOOD)),
     }
 }
 

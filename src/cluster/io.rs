@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gears_core::cluster::{Closed, Connection, Hello, NodeId, Payload, ProcessId, Ticket, Topic};
+use gears_core::cluster::{
+    Closed, Connection, Hello, NodeId, Payload, ProcessId, Pulse, Ticket, Topic,
+};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -40,7 +42,7 @@ pub(super) enum Report {
         connection: Connection,
         delivered: Vec<Ticket>,
         /// Of a question that takes no work.
-        round_trip_us: Option<u64>,
+        pulse: Option<Pulse>,
     },
     /// A connection has ended, or was not made.
     Closed {

@@ -219,8 +219,8 @@ fn on_report(peers: &mut Peers, report: Report, now: u64, decisions: &mut Vec<De
             node,
             connection,
             delivered,
-            round_trip_us,
-        } => peers.on_answered(node, connection, &delivered, round_trip_us, now),
+            pulse,
+        } => peers.on_answered(node, connection, &delivered, pulse, now),
         Report::Closed {
             node,
             connection,

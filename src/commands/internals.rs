@@ -163,6 +163,8 @@ fn frame(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     let limit = app.settings.cluster_limits().sending.message;
     match cluster.take_frame(context.client_id(), bytes, limit) {
+        // Whoever asks with nothing learns how large messages may be.
+        Ok(()) if bytes.is_empty() => Reply::Integer(i64::try_from(limit).unwrap_or(i64::MAX)),
         Ok(()) => Reply::OK,
         Err(error) => Reply::error(error),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, ThrownKind, Verdict};
-use gears_core::cluster::{NotSent, Topic};
+use gears_core::cluster::{NotSent, Topic, slot_of};
 use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
 };
@@ -12,10 +12,11 @@ use gears_v8::ports::{
 use super::aborting::ABORTED;
 use super::desk::Caller;
 use super::scripts::Running;
+use super::way::{DOWN, not_here};
 use super::{Key, Node, Process, RemoteFunctions, State};
 use crate::cluster::Cluster;
 use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
-use crate::server::{Context, is_enabled};
+use crate::server::{Context, SlotOwner, is_enabled};
 
 impl RemoteFunctions {
     /// Begins with a call of a node, or tells again what became of it. Where the library is older here than where
@@ -51,7 +52,7 @@ impl RemoteFunctions {
                 let message = refused(Refusal::ForNow, why.to_owned());
                 self.tell(state, cluster, node, message);
             }
-            Verdict::Run => match self.admit(context, &request, is_up_to_date) {
+            Verdict::Run => match self.admit(context, cluster, &request, is_up_to_date) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
                     self.tell(state, cluster, node, refused(refusal, text));
@@ -91,18 +92,18 @@ impl RemoteFunctions {
     fn admit(
         &self,
         context: &Context,
+        cluster: Option<&Cluster>,
         request: &Request,
         is_up_to_date: bool,
     ) -> Result<Admitted, (Refusal, String)> {
         let for_now = |text: &str| Err((Refusal::ForNow, text.to_owned()));
         let is_stage = request.function == STAGE;
-        if request
-            .key
-            .as_ref()
-            .filter(|_| !is_stage)
-            .is_some_and(|key| !context.has_slot_of(key))
-        {
-            return for_now("the key is on another shard");
+        if let Some(key) = request.key.as_ref().filter(|_| !is_stage) {
+            match context.slot_owner_of(key) {
+                SlotOwner::Myself => {}
+                SlotOwner::Nobody => return for_now(DOWN),
+                SlotOwner::Another => return for_now(&not_here(cluster, slot_of(key))),
+            }
         }
         if is_stage
             && let Some(id) = &request.key
@@ -242,7 +243,9 @@ impl RemoteFunctions {
         }
         let cluster = cluster.filter(|_| node != self.me.get())?;
         match cluster.room_for(node, Topic::Calls, bytes) {
-            Err(error @ NotSent::TooLarge(_)) => Some(error.to_string()),
+            Err(error @ (NotSent::TooLarge(_) | NotSent::TooLargeThere(_))) => {
+                Some(error.to_string())
+            }
             _ => None,
         }
     }

@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use gears_core::cluster::calls::{Destination, Refusal, Wire};
-use gears_core::cluster::{NotSent, Payload, Ticket, Topic, Topology, slot_of};
+use gears_core::cluster::{NotSent, Payload, Ticket, Topic, Topology, Whereabouts, slot_of};
 
 use super::{Node, Process, THIS_PROCESS};
 use crate::cluster::Cluster;
-use crate::server::Context;
+use crate::server::{Context, SlotOwner};
 
 /// The way of messages from here.
 pub(super) struct Way<'a> {
@@ -29,25 +29,31 @@ impl Way<'_> {
         let Some((cluster, topology)) = &self.cluster else {
             return Ok(self.me);
         };
-        let unknown = || "it is not known yet which shards there are".to_owned();
+        let topology = || {
+            let unknown = || "it is not known yet which shards there are".to_owned();
+            topology.as_ref().ok_or_else(unknown)
+        };
         match destination {
             Destination::Key => {
                 let key = key.unwrap_or_default();
-                if self.context.has_slot_of(key) {
+                let owner = self.context.slot_owner_of(key);
+                if owner == SlotOwner::Myself {
                     return Ok(self.me);
                 }
-                let topology = topology.as_ref().ok_or_else(unknown)?;
-                let owner = topology.owner_of(slot_of(key));
-                owner.filter(|owner| *owner != self.me).ok_or_else(|| {
-                    // The table is older than what the server has just said.
+                let slot = slot_of(key);
+                let there = topology()?.owner_of(slot);
+                there.filter(|node| *node != self.me).ok_or_else(|| {
+                    if owner == SlotOwner::Nobody {
+                        return DOWN.to_owned();
+                    }
+                    // The table may be older than what the server has just said.
                     cluster.refresh();
-                    "no shard has the slot of the key now".to_owned()
+                    not_here(Some(cluster), slot)
                 })
             }
             Destination::Shard(shard) if *shard == self.me => Ok(self.me),
             Destination::Shard(shard) => {
-                let topology = topology.as_ref().ok_or_else(unknown)?;
-                let node = topology.node(*shard);
+                let node = topology()?.node(*shard);
                 let node = node.ok_or_else(|| "the node has left the cluster".to_owned())?;
                 // After a failover the node follows the one that has taken its place.
                 Ok(node.primary.unwrap_or(*shard))
@@ -56,19 +62,39 @@ impl Way<'_> {
     }
 }
 
+/// Why a call for a key does not run where the cluster does not serve it.
+pub(super) const DOWN: &str = "the cluster is down";
+
+/// Why a call for a key does not run on a node that does not have it.
+pub(super) fn not_here(cluster: Option<&Cluster>, slot: u16) -> String {
+    let place = cluster.map_or(Whereabouts::Unknown, |cluster| cluster.whereabouts(slot));
+    match place {
+        // Keys that are there still are served.
+        Whereabouts::LeavingFor(_) => format!("the key is not there, and its slot {slot} {place}"),
+        Whereabouts::At(_) | Whereabouts::Unknown => format!("the key's slot {slot} {place}"),
+    }
+}
+
 impl Wire<Node, Process> for Way<'_> {
     fn route(
         &self,
         destination: &Destination<Node>,
         key: Option<&[u8]>,
-    ) -> Result<(Node, Process), String> {
-        let node = self.node(destination, key)?;
+    ) -> Result<(Node, Process), (Option<Node>, String)> {
+        let shard = match destination {
+            Destination::Key => None,
+            Destination::Shard(shard) => Some(*shard),
+        };
+        let node = self.node(destination, key).map_err(|why| (shard, why))?;
         if node == self.me {
             return Ok((node, THIS_PROCESS));
         }
         match self.peers.get(&node) {
             Some(process) => Ok((node, *process)),
-            None => Err(format!("there is no connection to the shard {node}")),
+            None => {
+                let why = format!("there is no connection to the shard {node}");
+                Err((shard.or(Some(node)), why))
+            }
         }
     }
 
@@ -103,7 +129,7 @@ impl Wire<Node, Process> for Way<'_> {
 /// Why a message is not sent, and whether it may be later.
 fn refused(error: NotSent) -> (Refusal, String) {
     let refusal = match error {
-        NotSent::TooLarge(_) => Refusal::ForGood,
+        NotSent::TooLarge(_) | NotSent::TooLargeThere(_) => Refusal::ForGood,
         NotSent::NoSuchNode | NotSent::NotConnected | NotSent::QueueFull(_) => Refusal::ForNow,
     };
     (refusal, error.to_string())

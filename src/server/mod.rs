@@ -102,6 +102,7 @@ pub(crate) use lock::{GlobalLock, LockFigures};
 pub(crate) use log::{
     hold_back_scripts, install as install_log, write_what_is_due, write_what_waits,
 };
+pub(crate) use ownership::SlotOwner;
 pub(crate) use run_command::{
     command_entry, key_count, keyed_command_entry, keyword_command_entry, run_command,
     run_keyed_command, run_keyword_command,

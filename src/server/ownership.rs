@@ -2,7 +2,7 @@
 //!
 //! The server is asked for each key: it alone knows of slots that are on their way to it or from it.
 //! A slot that is being imported is not its own before the import ends, although keys of it may be
-//! there and written to.
+//! there and written to. Where the server does not know the question, its table of the cluster answers.
 
 use redis_module::RedisString;
 
@@ -17,28 +17,51 @@ use super::suppress_triggers::SuppressTriggers;
 /// What the server says of a key that another one of its cluster has, and of keys of several slots.
 pub(super) const ELSEWHERE: &str = "non local key";
 
+/// What the server says of any key while slots of its cluster are not served.
+const DOWN: &str = "while the cluster is down";
+
 /// What helps a script.
 const RUN_ON_KEY: &str = "have run_on_key call a remote function";
 
 /// As every call (`!`); errors are replies (`E`).
 const OPTIONS: CallOptions = call_options!("!E");
 
+/// Who serves the slot of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotOwner {
+    /// This server.
+    Myself,
+    /// Not this server.
+    Another,
+    /// Nobody now: the cluster is down.
+    Nobody,
+}
+
 impl Context {
-    /// Whether the server has the key's slot. Where the cluster is down, nobody has it for
-    /// certain, and that shows with the first command.
-    pub(crate) fn has_slot_of(&self, key: &[u8]) -> bool {
+    /// Who serves the key's slot.
+    pub(crate) fn slot_owner_of(&self, key: &[u8]) -> SlotOwner {
         if !self.is_in_cluster() {
-            return true;
+            return SlotOwner::Myself;
         }
         // That the key is not there is nobody's miss.
         let _suppressed = SuppressTriggers::begin();
         // Not in the context at hand: a client may be let into a slot that is being imported
         // (ASKING), and what is called in its command too.
         let Some(reply) = Self::detached().call(c"EXISTS", OPTIONS, &[key]) else {
-            return true;
+            // The command has another name.
+            return match whereabouts(slot_of(key)) {
+                Whereabouts::At(_) => SlotOwner::Another,
+                Whereabouts::LeavingFor(_) | Whereabouts::Unknown => SlotOwner::Myself,
+            };
         };
         let error = reply.text().filter(|_| reply.is_error());
-        error.is_none_or(|text| !is_elsewhere(text))
+        error.map_or(SlotOwner::Myself, owner_as_said)
+    }
+
+    /// Whether the server has the key's slot, as far as anybody has: where the cluster is down, that shows with
+    /// the first command.
+    pub(crate) fn has_slot_of(&self, key: &[u8]) -> bool {
+        self.slot_owner_of(key) != SlotOwner::Another
     }
 
     /// Makes sure that the server has the key's slot.
@@ -56,10 +79,17 @@ impl Context {
 /// What is said of a key whose slot this server does not serve.
 fn elsewhere(key: &[u8]) -> String {
     let slot = slot_of(key);
+    format!(
+        "ERR slot {slot} of the key {} {}",
+        on_line(key),
+        whereabouts(slot)
+    )
+}
+
+/// Where a slot is, as the table of the cluster has it.
+fn whereabouts(slot: u16) -> Whereabouts {
     let hooks = HOOKS.get();
-    let place = hooks.map_or(Whereabouts::Unknown, |hooks| hooks.whereabouts(slot));
-    let key = on_line(key);
-    format!("ERR slot {slot} of the key {key} {place}")
+    hooks.map_or(Whereabouts::Unknown, |hooks| hooks.whereabouts(slot))
 }
 
 /// A key as an error shows it: a line break would end that before its end.
@@ -68,7 +98,19 @@ fn on_line(key: &[u8]) -> String {
 }
 
 fn is_elsewhere(error: &[u8]) -> bool {
-    String::from_utf8_lossy(error).contains(ELSEWHERE)
+    owner_as_said(error) == SlotOwner::Another
+}
+
+/// Who has a key's slot, where a command with it ended with this error.
+fn owner_as_said(error: &[u8]) -> SlotOwner {
+    let text = String::from_utf8_lossy(error);
+    if text.contains(ELSEWHERE) {
+        SlotOwner::Another
+    } else if text.contains(DOWN) {
+        SlotOwner::Nobody
+    } else {
+        SlotOwner::Myself
+    }
 }
 
 /// What a script is told instead of an error of the server's, if that is about where the keys of its
@@ -125,5 +167,7 @@ mod tests {
         let said = b"-ERR Attempted to access a non local key in a cluster node\r\n";
         assert!(is_elsewhere(said));
         assert!(!is_elsewhere(b"-ERR no such key\r\n"));
+        let down = b"-ERR Can not execute a command 'exists' while the cluster is down\r\n";
+        assert_eq!(owner_as_said(down), SlotOwner::Nobody);
     }
 }

@@ -43,7 +43,7 @@ pub use incoming::{Incoming, Memory, NotTaken};
 pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
 pub use payload::Payload;
-pub use peer::{PeerState, PeerView};
+pub use peer::{PeerState, PeerView, Pulse};
 pub use peers::{Limits, NotSent, Peers};
 pub use slot::{key_of, slot_of, tag_of};
 pub use whereabouts::Whereabouts;

@@ -64,6 +64,15 @@ pub(super) enum State {
     Closing(Connection, Option<ProcessId>, GoneReason),
 }
 
+/// What a peer has answered to a question that takes no work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// Microseconds until the answer was there.
+    pub round_trip_us: u64,
+    /// Bytes of the largest message that it takes, if it said so.
+    pub message_max: Option<usize>,
+}
+
 /// One of the other nodes.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -87,6 +96,8 @@ pub(super) struct Peer {
     pub(super) queued: usize,
     pub(super) heard_at: u64,
     pub(super) round_trip_us: Option<u64>,
+    /// Bytes of the largest message that it takes, as far as it has said so.
+    pub(super) message_max: Option<usize>,
     pub(super) sent: (u64, u64),
     pub(super) connections: u64,
     pub(super) last_error: Option<String>,
@@ -152,6 +163,7 @@ impl Peer {
         let tickets = std::mem::take(&mut self.tickets);
         self.queued = 0;
         self.round_trip_us = None;
+        self.message_max = None;
         let Some(process) = process else {
             return;
         };

@@ -24,7 +24,7 @@ use super::frame::Topic;
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
 use super::nodes::{Node, Topology};
-use super::peer::{BACK_OFF, GREETING, Peer, PeerView, State, back_off};
+use super::peer::{BACK_OFF, GREETING, Peer, PeerView, Pulse, State, back_off};
 
 /// Milliseconds in which a peer is not greeted twice, however often it asks.
 const GREETING_LEAST: u64 = 100;
@@ -53,6 +53,9 @@ pub enum NotSent {
     /// The message is too large.
     #[error("the message is larger than {0} bytes")]
     TooLarge(usize),
+    /// The node takes none so large.
+    #[error("the message is larger than {0} bytes, which is all that the node takes")]
+    TooLargeThere(usize),
 }
 
 /// The other nodes that this one talks to.
@@ -141,6 +144,7 @@ impl Peers {
                 queued: 0,
                 heard_at: now,
                 round_trip_us: None,
+                message_max: None,
                 sent: (0, 0),
                 connections: 0,
                 last_error: None,
@@ -289,14 +293,14 @@ impl Peers {
         out.push(Decision::Up { node, process });
     }
 
-    /// The peer has answered: these messages are delivered. The round trip is that of a question
-    /// that takes no work, if it was one.
+    /// The peer has answered: these messages are delivered; and what it answered to a question that takes no
+    /// work, if it was one.
     pub fn on_answered(
         &mut self,
         node: NodeId,
         connection: Connection,
         delivered: &[Ticket],
-        round_trip_us: Option<u64>,
+        pulse: Option<Pulse>,
         now: u64,
     ) {
         let of_leaving = self.leaving.get_mut(&connection).map(|(_, peer)| peer);
@@ -310,7 +314,14 @@ impl Peers {
             return;
         };
         peer.heard_at = now;
-        peer.round_trip_us = round_trip_us.or(peer.round_trip_us);
+        if let Some(Pulse {
+            round_trip_us,
+            message_max,
+        }) = pulse
+        {
+            peer.round_trip_us = Some(round_trip_us);
+            peer.message_max = message_max.or(peer.message_max);
+        }
         for ticket in delivered {
             if let Some(bytes) = peer.tickets.remove(ticket) {
                 peer.queued -= bytes;
@@ -399,6 +410,10 @@ impl Peers {
         // What can never be sent is told before it is known whether anything can be now.
         if bytes > message {
             return Err(NotSent::TooLarge(message));
+        }
+        let there = peer.message_max.map(|most| topic.most(most));
+        if let Some(there) = there.filter(|there| bytes > *there) {
+            return Err(NotSent::TooLargeThere(there));
         }
         let State::Up(connection, _) = peer.state else {
             return Err(NotSent::NotConnected);

@@ -134,7 +134,7 @@ impl Wire<Node, Process> for Way {
         &self,
         destination: &Destination<Node>,
         key: Option<&[u8]>,
-    ) -> Result<(Node, Process), String> {
+    ) -> Result<(Node, Process), (Option<Node>, String)> {
         let place = match destination {
             Destination::Key => usize::from(key.expect("it has one")[0]),
             Destination::Shard(shard) => *shard,
@@ -146,7 +146,7 @@ impl Wire<Node, Process> for Way {
         let process = self.peers.get(&node);
         process
             .map(|process| (node, *process))
-            .ok_or_else(|| "no connection".into())
+            .ok_or_else(|| (Some(node), "no connection".into()))
     }
 
     fn send(&mut self, to: &Node, message: Payload) -> Result<(), (Refusal, String)> {

@@ -19,8 +19,12 @@ pub trait Wire<N, P> {
     /// The node that a call goes to now, and its process.
     ///
     /// # Errors
-    /// Why it can go nowhere.
-    fn route(&self, destination: &Destination<N>, key: Option<&[u8]>) -> Result<(N, P), String>;
+    /// Why it can go nowhere, and to which node it cannot, where that is known.
+    fn route(
+        &self,
+        destination: &Destination<N>,
+        key: Option<&[u8]>,
+    ) -> Result<(N, P), (Option<N>, String)>;
 
     /// Whether a message of so many bytes would be sent now.
     ///

@@ -210,7 +210,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         };
         let key = call.request.key.as_deref();
         let sent = match wire.route(&call.destination, key) {
-            Err(why) => Err((Refusal::ForNow, None, why)),
+            Err((to, why)) => Err((Refusal::ForNow, to, why)),
             Ok((to, process)) => match send(&mut call.request, call.until_ms, now_ms, &to, wire) {
                 Ok(()) => Ok((to, process)),
                 Err((refusal, why)) => Err((refusal, Some(to), why)),

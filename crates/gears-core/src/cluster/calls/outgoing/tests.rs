@@ -26,8 +26,17 @@ impl Way {
 }
 
 impl Wire<u8, u8> for Way {
-    fn route(&self, _: &Destination<u8>, _: Option<&[u8]>) -> Result<(u8, u8), String> {
-        self.to.ok_or_else(|| "nobody has the slot".to_owned())
+    fn route(
+        &self,
+        destination: &Destination<u8>,
+        _: Option<&[u8]>,
+    ) -> Result<(u8, u8), (Option<u8>, String)> {
+        let shard = match destination {
+            Destination::Key => None,
+            Destination::Shard(shard) => Some(*shard),
+        };
+        self.to
+            .ok_or_else(|| (shard, "nobody has the slot".to_owned()))
     }
 
     fn room_for(&self, _: &u8, _: usize) -> Result<(), (Refusal, String)> {
