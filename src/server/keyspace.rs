@@ -2,7 +2,9 @@
 //!
 //! A notification comes in the middle of a command, before it is replicated: nothing is written
 //! here. What has to be done is done after the command, where the server can tell when that is,
-//! and before the event loop sleeps otherwise.
+//! and before the event loop sleeps otherwise. So it is where the server removes keys by itself: it
+//! goes through its tables then, and what is called the end of a command comes before it is through.
+//! What a script removed there, the server would go on with.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -204,15 +206,20 @@ fn tell(notification: Notification<'_>, state: &Between) {
             in_removal,
         });
     }
-    if is_free_main_thread() {
-        if hooks.has_urgent() {
-            await_end_of_command(context, state);
-        }
-        if is_gone {
+    if is_free_main_thread() && hooks.has_urgent() {
+        if in_removal || is_lost(context, event, place) {
             // It may come from no command, with no event-loop iteration behind it.
             hooks.wake();
+        } else {
+            await_end_of_command(context, state);
         }
     }
+}
+
+/// Whether a key goes with a slot that this server has lost. The server goes through such keys as through those
+/// that expire.
+fn is_lost(context: &Context, event: &[u8], place: KeyRef<'_>) -> bool {
+    event == b"del" && !context.has_slot_of(place.name)
 }
 
 /// What happened to a key, for triggers.

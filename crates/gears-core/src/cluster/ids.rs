@@ -151,7 +151,11 @@ mod tests {
         let digits = "05".repeat(32);
         assert_eq!(token.shown(), digits);
         assert!(token.is(digits.as_bytes()));
-        let [short, long, other] = [&digits[..63], &format!("{digits}0"), &format!("{}4", &digits[..63])];
+        let [short, long, other] = [
+            &digits[..63],
+            &format!("{digits}0"),
+            &format!("{}4", &digits[..63]),
+        ];
         for wrong in [short, long, other, ""] {
             assert!(!token.is(wrong.as_bytes()));
         }
