@@ -3,9 +3,11 @@
 // Moves money between accounts that may be on different shards.
 //
 //   redis-cli -x RG.FUNCTION LOAD < examples/remote.js
-//   redis-cli HSET account:anna balance 100
-//   redis-cli RG.FCALL accounts transfer 2 account:anna account:bert t-1 30
+//   redis-cli -c HSET account:anna balance 100
+//   redis-cli RG.FCALL accounts transfer 0 account:anna account:bert t-1 30
 //   redis-cli RG.FCALL accounts total 0
+//
+// It may be called on any shard. The accounts are not named as keys of the call, since those would have to be of one slot.
 //
 // Each account is a hash with the field "balance", and one field for each transfer that it took part in: so a part that
 // comes twice acts once. What may have happened is said, and not guessed.

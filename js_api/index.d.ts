@@ -329,10 +329,10 @@ declare namespace RedisGears {
          * @throws What the function throws, with `shard` beside it.
          * @throws TypeError If an argument cannot be cloned.
          */
-        run_on_key<R = any>(
+        run_on_key<R = any, A extends readonly unknown[] = readonly AnyCloneable[]>(
             key: string | ArrayBuffer | ArrayBufferView,
             name: string | RemoteCall,
-            ...args: Cloneable[]
+            ...args: CloneableAll<A>
         ): Promise<R>;
 
         /**
@@ -344,18 +344,50 @@ declare namespace RedisGears {
          * @throws RemoteError If the function is not there, or it is not known which shards there are.
          * @throws TypeError If an argument cannot be cloned.
          */
-        run_on_all_shards<R = any>(
+        run_on_all_shards<R = any, A extends readonly unknown[] = readonly AnyCloneable[]>(
             name: string | RemoteCall,
-            ...args: Cloneable[]
+            ...args: CloneableAll<A>
         ): Promise<[results: ShardResults<R>, errors: unknown[]]>;
     }
 
     /**
-     * What a remote function can be given, and can give: what can be cloned. Beyond what is named here that is
-     * arrays, maps, sets and plain objects of such values.
+     * What a remote function can be given, and can give: `T` itself if it can be cloned, and otherwise a type that `T`
+     * is not assignable to. Functions, symbols, promises, clients and objects with methods cannot be cloned.
      */
-    type Cloneable =
+    type Cloneable<T> = 0 extends 1 & T
+        ? T // any
+        : unknown extends T
+          ? NotCloneable
+          : [AnyCloneable] extends [T]
+            ? T // nothing is known of what is in it
+            : CloneableOf<T>;
+
+    /** The same for each type of a union. */
+    type CloneableOf<T> = T extends CloneableValue
+        ? T
+        : T extends symbol | ((...args: never[]) => unknown) | (abstract new (...args: never[]) => unknown)
+          ? NotCloneable
+          : T extends readonly (infer V)[]
+            ? CloneableList<V>
+            : T extends ReadonlyMap<infer K, infer V>
+              ? CloneableMap<K, V>
+              : T extends ReadonlySet<infer V>
+                ? CloneableSet<V>
+                : T extends object
+                  ? { [Name in keyof T]: Cloneable<T[Name]> }
+                  : NotCloneable;
+
+    // Interfaces, because the compiler looks into them no further than it has to: types may refer to themselves.
+    interface CloneableList<V> {
+        readonly [index: number]: Cloneable<V>;
+    }
+    interface CloneableMap<K, V> extends ReadonlyMap<Cloneable<K>, Cloneable<V>> {}
+    interface CloneableSet<V> extends ReadonlySet<Cloneable<V>> {}
+
+    /** What is cloned as it is. */
+    type CloneableValue =
         | string
+        | String
         | number
         | bigint
         | boolean
@@ -365,15 +397,33 @@ declare namespace RedisGears {
         | RegExp
         | Error
         | ArrayBuffer
-        | ArrayBufferView
-        | readonly Cloneable[]
-        | ReadonlyMap<Cloneable, Cloneable>
-        | ReadonlySet<Cloneable>
-        | CloneableObject;
+        | ArrayBufferView;
 
-    /** A plain object of values that can be cloned. */
-    interface CloneableObject {
-        readonly [name: string]: Cloneable;
+    /** Arguments that can be cloned. */
+    type CloneableAll<A extends readonly unknown[]> = { [Index in keyof A]: A[Index] & Cloneable<A[Index]> };
+
+    /**
+     * An argument where the type of the result is named, as in `run_on_key<number>(...)`: TypeScript infers no type
+     * beside one that is named, so what is within objects is not checked. With `const one: number = await
+     * client.run_on_key(...)` it is.
+     */
+    type AnyCloneable =
+        | CloneableValue
+        | readonly AnyCloneable[]
+        | ReadonlyMap<AnyCloneable, AnyCloneable>
+        | ReadonlySet<AnyCloneable>
+        | { readonly [name: string]: AnyCloneable }
+        | (object & {
+              readonly call_raw?: never;
+              readonly run_on_all_shards?: never;
+              readonly [Symbol.hasInstance]?: never;
+              readonly [Symbol.toStringTag]?: never;
+              readonly [Symbol.unscopables]?: never;
+          });
+
+    /** No value has this type: it is required of what cannot be cloned. */
+    interface NotCloneable {
+        readonly "this cannot be sent to another shard": never;
     }
 
     /** A remote function, and the time that a call of it has. */
@@ -1001,9 +1051,12 @@ declare namespace RedisGears {
          * @throws Error If the name is taken, the library has 1000 remote functions already, or the call comes after
          *   loading.
          */
-        register_remote_function(
+        register_remote_function<T>(
             name: string,
-            callback: (client: AsyncClient, ...args: any[]) => Promise<Cloneable | void>,
+            callback: (
+                client: AsyncClient,
+                ...args: any[]
+            ) => Promise<T> & ([T] extends [Cloneable<T> | void] ? unknown : NotCloneable),
             options?: { readonly flags?: TextFlags },
         ): void;
 

@@ -229,6 +229,109 @@ redis.register_async_function("call", async (client, key) => {
     client.run_on_key("count");
     return results[0] ?? "";
 });
+// What can be cloned may be declared in any way.
+interface Item {
+    name: string;
+    price?: number;
+    readonly tags: readonly string[];
+}
+interface Order {
+    id: string;
+    items: Item[];
+    by_name: Map<string, Item>;
+    all: ReadonlySet<Item>;
+    at: Date;
+    before?: Order;
+}
+class Point {
+    x = 1;
+}
+class Person {
+    name = "";
+    greet() {
+        return this.name;
+    }
+}
+declare const order: Order;
+declare const item: Item;
+declare const of_any_type: any;
+declare const unknown_value: unknown;
+
+redis.register_remote_function("interface", async (_client, given: Order): Promise<Order> => given);
+redis.register_remote_function("list", async (_client, given: Order) => [given, { given }]);
+redis.register_remote_function("some", async (_client, given: Order | undefined) => {
+    if (given === undefined) return;
+    return new Map([[1, { given }]]);
+});
+redis.register_remote_function("record", async (): Promise<RedisGears.StreamRecord[]> => []);
+redis.register_remote_function("reply", async (client) => client.block((locked) => locked.call("PING")));
+redis.register_remote_function("config", async () => redis.config);
+redis.register_remote_function("data", async () => new Point());
+redis.register_remote_function("any", async (_client, given: any) => given);
+redis.register_remote_function("throws", async () => { throw new Error("always"); });
+// @ts-expect-error methods do not come along
+redis.register_remote_function("class", async () => new Person());
+// @ts-expect-error nor does a function within something
+redis.register_remote_function("within", async () => [{ run() {} }]);
+// @ts-expect-error nor one in a map
+redis.register_remote_function("map", async () => new Map([["run", () => 1]]));
+// @ts-expect-error a symbol
+redis.register_remote_function("symbol", async () => Symbol());
+// @ts-expect-error a promise within something
+redis.register_remote_function("promise", async () => ({ one: Promise.resolve(1) }));
+// @ts-expect-error a client
+redis.register_remote_function("client", async (client) => client);
+// @ts-expect-error shared memory
+redis.register_remote_function("shared", async () => new SharedArrayBuffer(1));
+// @ts-expect-error nobody knows what it is
+redis.register_remote_function("unknown", async () => unknown_value);
+
+redis.register_stream_consumer("sends", "s", 1, false, async (client: RedisGears.AsyncClient, data) => {
+    await client.run_on_key("k", "f", order, [order], [[item]], { order, pair: [item, 1] as const });
+    await client.run_on_key("k", "f", new Map([["a", order]]), new Set([item]), data, data.record, data.record_raw);
+    await client.run_on_key("k", "f", new Point(), null, undefined, 1n, new Error(""), redis.config, of_any_type);
+    await client.run_on_key("k", "f", ...(of_any_type as Order[]));
+    await client.run_on_key<Order>("k", "f", order, data, [order], new Map([["a", item]]), { deep: { list: [1] } });
+    await client.run_on_all_shards("f", order, data);
+    await client.run_on_all_shards<Order>("f", order, data);
+    const inferred: number = await client.run_on_key("k", "f", order);
+    // @ts-expect-error a function within an object
+    client.run_on_key("k", "f", order, { run: () => 1 });
+    // @ts-expect-error a promise in a list
+    client.run_on_key("k", "f", [Promise.resolve()]);
+    // @ts-expect-error a symbol in a map
+    client.run_on_key("k", "f", new Map([["a", Symbol()]]));
+    // @ts-expect-error a client within an object
+    client.run_on_key("k", "f", { client });
+    // @ts-expect-error an object with methods
+    client.run_on_key("k", "f", new Person());
+    // @ts-expect-error a class
+    client.run_on_key("k", "f", Person);
+    // @ts-expect-error a weak reference
+    client.run_on_key("k", "f", new WeakRef({}));
+    // @ts-expect-error nobody knows what it is
+    client.run_on_key("k", "f", unknown_value);
+    // @ts-expect-error a function
+    client.run_on_all_shards("f", () => 1);
+    // Where the result's type is named, each argument is looked at, and what is in lists.
+    // @ts-expect-error a function
+    client.run_on_key<number>("k", "f", () => 1);
+    // @ts-expect-error a list of functions
+    client.run_on_key<number>("k", "f", [() => 1]);
+    // @ts-expect-error a symbol
+    client.run_on_key<number>("k", "f", Symbol());
+    // @ts-expect-error a promise
+    client.run_on_key<number>("k", "f", Promise.resolve(1));
+    // @ts-expect-error a client
+    client.run_on_key<number>("k", "f", client);
+    // @ts-expect-error the other client
+    client.block((locked) => client.run_on_key<number>("k", "f", locked));
+    // @ts-expect-error a class
+    client.run_on_key<number>("k", "f", Person);
+    // @ts-expect-error a function
+    client.run_on_all_shards<number>("f", () => 1);
+    return inferred;
+});
 redis.register_function("sync", (client: RedisGears.Client) => {
     // @ts-expect-error plain code cannot call one
     client.run_on_key("key", "count");

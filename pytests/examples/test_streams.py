@@ -174,3 +174,36 @@ def test_once_bills_each_order_once_whatever_comes_again(server):
     server.wait(lambda: server.run("XLEN", "bad-orders") == 2, lambda: server.run("GET", "revenue"))
     assert server.run("GET", "revenue") == "12"
     assert server.run("ZCARD", "rg.once:{order:1}:billing:bill") == 2
+
+
+# --- router
+
+
+def customers_order(server, customer, item):
+    """Adds an order; gives its ID."""
+    return server.run("XADD", "orders:web", "*", "customer", customer, "item", item)
+
+
+def items_of(server, customer):
+    """What the stream of a customer has."""
+    return [entry["item"] for _, entry in entries(server, f"customer:{{{customer}}}")]
+
+
+def test_orders_are_handed_over_to_their_customers_once_and_in_order(server):
+    load(server, "router")
+    for number in range(20):
+        customers_order(server, ("anna", "bert")[number % 2], number)
+    even, odd = ([str(number) for number in range(start, 20, 2)] for start in (0, 1))
+    server.wait(lambda: (items_of(server, "anna"), items_of(server, "bert")) == (even, odd))
+    server.run("RG.CONSUMER", "SEEK", "router", "route", "STREAM", "orders:web", "earliest")
+    server.wait(lambda: server.stream("orders:web", "route", "router")["total_record_processed"] == 40)
+    assert (items_of(server, "anna"), items_of(server, "bert")) == (even, odd)
+
+
+def test_an_order_that_names_no_customer_is_kept_and_the_others_go_on(server):
+    load(server, "router")
+    for customer in ("", "a}b"):
+        customers_order(server, customer, "lamp")
+    customers_order(server, "anna", "chair")
+    server.wait(lambda: items_of(server, "anna") == ["chair"])
+    server.wait(lambda: server.run("XLEN", "not-routed:{orders:web}") == 2)
