@@ -290,6 +290,20 @@ def test_the_oldest_are_forgotten(server):
         server.wait(lambda: list(executions(server)) == ids[3:], lambda: (executions(server), ids))
 
 
+def test_the_oldest_are_forgotten_where_results_take_much_memory(server):
+    code = "GB('ShardsIDReader').flatmap(x => Array.from({ length: 4 }, () => 'y'.repeat(100000))).run()"
+    with server.setting("redisgears_2.max-executions-memory", 1_000_000):
+        ids = []
+        for _ in range(5):
+            ids.append(execute(server, code, "UNBLOCKING"))
+            assert [len(text) for text in server.run("RG.GETRESULTSBLOCKING", ids[-1])[0]] == [100_000] * 4
+        server.wait(lambda: list(executions(server)) == ids[3:], lambda: (executions(server), ids))
+    with server.setting("redisgears_2.max-executions-memory", 0):
+        ids.append(execute(server, code, "UNBLOCKING"))
+        server.run("RG.GETRESULTSBLOCKING", ids[-1])
+        server.wait(lambda: list(executions(server)) == ids[-1:], lambda: (executions(server), ids))
+
+
 def test_those_that_go_on_do_not_count(server):
     with server.setting("redisgears_2.max-executions", 2):
         waiting = [begin(server, WAITING, count=number) for number in range(1, 4)]

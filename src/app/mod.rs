@@ -90,7 +90,7 @@ impl App {
         let no_thread = |error: std::io::Error| format!("no threads: {error}");
         let executions = Arc::new(ExecutionLog::new(
             context.shard_id(),
-            Arc::clone(&settings.executions),
+            Arc::clone(&settings.kept_runs),
         ));
         let told = Arc::clone(&executions) as Arc<dyn Executions>;
         let completions = Arc::new(Completions::new(Box::new(wake_main_thread)));

@@ -25,9 +25,20 @@ struct Execution {
     began: Instant,
     /// Whether it stays after who waited was answered.
     kept: bool,
+    /// Of what came of it.
+    bytes: usize,
     waiting: Vec<Box<dyn Responder>>,
     /// The script that it is of, where nothing else keeps that.
     script: Option<Arc<LibraryExecutor>>,
+}
+
+/// What is kept of runs that have ended, as the settings say: the oldest of them go.
+#[derive(Debug, Default)]
+pub(crate) struct KeptRuns {
+    /// How many.
+    pub(crate) most: AtomicUsize,
+    /// Bytes of all that came of them; the last one stays, whatever that takes.
+    pub(crate) bytes: AtomicUsize,
 }
 
 /// The `GearsBuilder` runs that are going on, and the last ones that ended.
@@ -35,8 +46,7 @@ struct Execution {
 pub(crate) struct ExecutionLog {
     /// What IDs begin with.
     shard: String,
-    /// How many that have ended are kept.
-    most: Arc<AtomicUsize>,
+    kept: Arc<KeptRuns>,
     all: Mutex<All>,
     /// Whether other shards have not been told yet of runs that were aborted here.
     has_to_tell: AtomicBool,
@@ -58,10 +68,10 @@ const ABORTED: &str = "The execution was aborted";
 impl ExecutionLog {
     /// An empty one, of that shard.
     #[must_use]
-    pub(crate) fn new(shard: String, most: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(shard: String, kept: Arc<KeptRuns>) -> Self {
         Self {
             shard,
-            most,
+            kept,
             all: Mutex::default(),
             has_to_tell: AtomicBool::new(false),
         }
@@ -121,6 +131,7 @@ impl ExecutionLog {
             view: ExecutionView::new(plan, user.map(Arc::from)),
             began: Instant::now(),
             kept,
+            bytes: 0,
             waiting: Vec::new(),
             script,
         };
@@ -285,6 +296,7 @@ impl ExecutionLog {
         let is_to_tell = status == Status::Done && execution.view.goes_on_elsewhere();
         execution.view.status = status;
         execution.view.took = execution.began.elapsed();
+        execution.bytes = came.memory();
         execution.view.take_outcome(came);
         let answer = execution.view.outcome();
         let waiting = std::mem::take(&mut execution.waiting);
@@ -305,15 +317,17 @@ impl ExecutionLog {
     }
 
     fn drop_oldest(&self, all: &mut All) -> Vec<Execution> {
-        let most = self.most.load(Ordering::Relaxed);
-        let ended = |one: &Execution| one.view.status != Status::Running;
-        let count = all.known.values().filter(|one| ended(one)).count();
-        let oldest = all.known.iter().filter(|(_, one)| ended(one));
-        let oldest: Vec<_> = oldest
-            .take(count.saturating_sub(most))
-            .map(|(number, _)| *number)
-            .collect();
-        let dropped = oldest
+        let most = self.kept.most.load(Ordering::Relaxed);
+        let bytes_max = self.kept.bytes.load(Ordering::Relaxed);
+        let mut bytes = 0_usize;
+        let ended = all.known.iter().rev();
+        let ended = ended.filter(|(_, one)| one.view.status != Status::Running);
+        let dropped = ended.enumerate().filter(|(behind, (_, one))| {
+            bytes = bytes.saturating_add(one.bytes);
+            *behind >= most || (*behind > 0 && bytes > bytes_max)
+        });
+        let dropped: Vec<_> = dropped.map(|(_, (number, _))| *number).collect();
+        let dropped = dropped
             .into_iter()
             .filter_map(|number| all.known.remove(&number));
         dropped.collect()
@@ -379,7 +393,15 @@ mod tests {
     use super::*;
 
     fn log(most: usize) -> ExecutionLog {
-        ExecutionLog::new("0".repeat(40), Arc::new(AtomicUsize::new(most)))
+        log_of(most, usize::MAX)
+    }
+
+    fn log_of(most: usize, bytes: usize) -> ExecutionLog {
+        let kept = KeptRuns {
+            most: AtomicUsize::new(most),
+            bytes: AtomicUsize::new(bytes),
+        };
+        ExecutionLog::new("0".repeat(40), Arc::new(kept))
     }
 
     fn lists(results: &[&str], errors: &[&str]) -> Reply {
@@ -489,6 +511,18 @@ mod tests {
         assert!(log.has(&ids[1], |user| user == Some("bert")));
         assert!(log.has(&ids[2], |user| user.is_none()));
         assert!(!log.has("no-1", |_| true));
+    }
+
+    #[test]
+    fn of_those_whose_results_take_much_memory_the_oldest_are_forgotten() {
+        let log = log_of(10, 2500);
+        let ids: Vec<_> = (0..4).map(|_| log.begin("{}", Some("anna"))).collect();
+        let known = || log.list(|_| true).into_iter().map(|(id, _)| id);
+        for (id, bytes) in ids.iter().zip([1000, 1000, 1000, 5000]) {
+            log.end(id, lists(&[&"x".repeat(bytes)], &[]));
+            assert!(known().any(|one| one == *id), "the last one stays");
+        }
+        assert!(known().eq([ids[3].clone()]));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) use callbacks::{CallbackFigures, CallbackKind, Callbacks};
 pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
 pub(crate) use execution_view::{ExecutionView, Status};
-pub(crate) use executions::ExecutionLog;
+pub(crate) use executions::{ExecutionLog, KeptRuns};
 #[cfg(test)]
 pub(crate) use isolate_slot::NoLock;
 pub(crate) use isolate_slot::ServerLock;

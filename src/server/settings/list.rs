@@ -94,6 +94,15 @@ pub(super) static MAX_EXECUTIONS: Setting = Setting::new(
     },
     CONFIG_DEFAULT,
 );
+pub(super) static MAX_EXECUTIONS_MEMORY: Setting = Setting::new(
+    "max-executions-memory",
+    64 * MEGABYTE,
+    SettingValues::Number {
+        min: 0,
+        max: 1024 * 1024 * MEGABYTE,
+    },
+    CONFIG_MEMORY,
+);
 
 pub(super) static SLOWLOG_THRESHOLD: Setting = Setting::new(
     "slowlog-threshold",
@@ -187,7 +196,7 @@ pub(super) static STALLED_AFTER: Setting = Setting::new(
     CONFIG_DEFAULT,
 );
 
-pub(super) static ALL: [&Setting; 24] = [
+pub(super) static ALL: [&Setting; 25] = [
     &EXECUTION_THREADS,
     &LOCK_REDIS_TIMEOUT,
     &DB_LOADING_LOCK_REDIS_TIMEOUT,
@@ -201,6 +210,7 @@ pub(super) static ALL: [&Setting; 24] = [
     &TRIGGER_QUEUE_LENGTH,
     &TRIGGER_QUEUE_MEMORY,
     &MAX_EXECUTIONS,
+    &MAX_EXECUTIONS_MEMORY,
     &SLOWLOG_THRESHOLD,
     &SLOWLOG_MAX_LEN,
     &STALLED_AFTER,

@@ -15,14 +15,14 @@ use gears_v8::ports::Limits;
 use super::context::Context;
 use super::ffi::config;
 use crate::cluster::ClusterLimits;
-use crate::executor::SlowLogLimits;
+use crate::executor::{KeptRuns, SlowLogLimits};
 use list::{
     ALL, BACKGROUND_TIMEOUT, CLUSTER_MESSAGE_SIZE, CLUSTER_QUEUE_MEMORY, CLUSTER_RECEIVE_MEMORY,
     DB_LOADING_LOCK_REDIS_TIMEOUT, DELETE_WITH_PROGRESS, ENABLE_DEBUG_COMMAND, ERROR_VERBOSITY,
     EXECUTION_MEMORY, EXECUTION_THREADS, FATAL_FAILURE_POLICY, LIBRARY_MAXMEMORY, LIBRARY_VERSIONS,
-    LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, REMOTE_TASK_DEFAULT_TIMEOUT, REMOTE_TASK_MAX_SIZE,
-    SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, STALLED_AFTER, TRIGGER_QUEUE_LENGTH,
-    TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
+    LOCK_REDIS_TIMEOUT, MAX_EXECUTIONS, MAX_EXECUTIONS_MEMORY, REMOTE_TASK_DEFAULT_TIMEOUT,
+    REMOTE_TASK_MAX_SIZE, SCRIPT_LOG_PREFIX, SLOWLOG_MAX_LEN, SLOWLOG_THRESHOLD, STALLED_AFTER,
+    TRIGGER_QUEUE_LENGTH, TRIGGER_QUEUE_MEMORY, V8_MAXMEMORY,
 };
 use setting::{Setting, SettingValues};
 
@@ -37,8 +37,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Arc<Limits>,
     /// How much of an error is told.
     pub(crate) verbosity: Arc<AtomicU8>,
-    /// Runs over the data set that are kept when they have ended.
-    pub(crate) executions: Arc<AtomicUsize>,
+    /// What is kept of runs over the data set that have ended.
+    pub(crate) kept_runs: Arc<KeptRuns>,
     /// Which slow calls are kept.
     pub(crate) slow_log: Arc<SlowLogLimits>,
     /// Bytes that the arguments of a call of a remote function, or its result, may have.
@@ -61,7 +61,7 @@ impl Settings {
                 never_kills: AtomicBool::new(false),
             }),
             verbosity: Arc::new(AtomicU8::new(1)),
-            executions: Arc::default(),
+            kept_runs: Arc::default(),
             slow_log: Arc::default(),
             remote_bytes: Arc::default(),
             execution_bytes: Arc::default(),
@@ -141,7 +141,9 @@ impl Settings {
             .store(FATAL_FAILURE_POLICY.is_on(), order);
         let verbosity = u8::try_from(ERROR_VERBOSITY.get()).unwrap_or(1);
         self.verbosity.store(verbosity, Ordering::Relaxed);
-        self.executions.store(amount(&MAX_EXECUTIONS), order);
+        self.kept_runs.most.store(amount(&MAX_EXECUTIONS), order);
+        let bytes = amount(&MAX_EXECUTIONS_MEMORY);
+        self.kept_runs.bytes.store(bytes, order);
         self.remote_bytes
             .store(amount(&REMOTE_TASK_MAX_SIZE), order);
         self.execution_bytes.store(amount(&EXECUTION_MEMORY), order);

@@ -57,6 +57,23 @@ impl Reply {
         Self::Integer(number.try_into().unwrap_or(i64::MAX))
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let parts = match self {
+            Self::Simple(text) => text.len(),
+            Self::Error(text) | Self::BigNumber(text) => text.capacity(),
+            Self::Bulk(bytes) | Self::Verbatim { text: bytes, .. } => bytes.capacity(),
+            Self::Integer(_) | Self::Double(_) | Self::Bool(_) | Self::Null => 0,
+            Self::Array(replies) | Self::Set(replies) => replies.iter().map(Self::memory).sum(),
+            Self::Map(pairs) => pairs
+                .iter()
+                .map(|(key, value)| key.memory() + value.memory())
+                .sum(),
+        };
+        parts.saturating_add(size_of::<Self>())
+    }
+
     /// A map of named fields.
     #[must_use]
     pub fn record(fields: Vec<(&'static str, Reply)>) -> Self {
