@@ -52,7 +52,7 @@ CHANGES = {
     "script-log-prefix": ("NO", {"x": "Unknown configuration value '{}', options are no, yes", "": "Unknown configuration value '{}', options are no, yes"}),
     "trigger-queue-length": ("1", {"0": TOO_SMALL % 1, "100000001": TOO_LARGE % 10**8, "1k": NO_NUMBER}),
     "max-executions": ("0", {"-1": TOO_SMALL % 0, "1000001": TOO_LARGE % 10**6, "x": NO_NUMBER}),
-    "max-executions-memory": ("64kb", {"-1": NO_NUMBER, "2000gb": TOO_LARGE % (1 << 40), "x": NO_NUMBER}),
+    "max-executions-memory": ("64kb", {"-1": TOO_SMALL % 0, "2000gb": TOO_LARGE % (1 << 40), "x": NO_NUMBER}),
     "slowlog-threshold": ("-1", {"-2": TOO_SMALL % -1, "1000000001": TOO_LARGE % 10**9, "x": NO_NUMBER}),
     "stalled-after": ("0", {"-1": TOO_SMALL % 0, "1000000001": TOO_LARGE % 10**9, "1s": NO_NUMBER}),
     "library-versions": ("1", {"0": TOO_SMALL % 1, "101": TOO_LARGE % 100, "x": NO_NUMBER}),
