@@ -1,8 +1,10 @@
 """Remote functions on a real cluster: they run where the key is, and what may have run is told from what has not."""
 
+import collections
 import json
 
 import pytest
+import redis
 
 from testing.cluster import Cluster, slot_of
 from testing.libraries import function
@@ -28,6 +30,7 @@ LIBRARY = [
         "async (client, name, timeout) => { const [results, errors] = await client.run_on_all_shards({ name, timeout: Number(timeout) });"
         " return JSON.stringify({ results: results.map(Number), shards: results.shards, errors: errors.map(known) }); }",
     ),
+    function("count_at", "async (client, key) => client.run_on_key(key, { name: 'keys', timeout: 20000 })", ["no-writes"]),
     # It does not wait: clients that wait are sent away while the cluster is down.
     function(
         "begin",
@@ -145,6 +148,9 @@ def test_what_is_too_large_for_a_message_is_an_error_at_once_and_says_whether_it
         error = on_key(node, key, "give", "2000000")
         assert (error["code"], error["may_have_run"], error["shard"]) == ("no_result", True, other.identity)
         assert "cannot be sent: the message is larger than 1048576 bytes" in error["text"]
+        error = on_key(node, key, "size", "x" * 2_000_000)
+        assert (error["code"], error["may_have_run"]) == ("not_sent", False)
+        assert "the message is larger than 1048576 bytes, which is all that the node takes" in error["text"]
     finally:
         for one in (node, other):
             one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
@@ -265,6 +271,61 @@ def test_a_call_that_a_shard_had_when_it_was_killed_may_have_run_and_the_next_on
     assert (error["code"], error["may_have_run"], error["shard"]) == ("shard_failed", True, other.identity)
     replica.run("SET", key, "after")
     mortal.wait(lambda: on_key(node, key, "get", key, timeout=1000) == {"done": "after"}, "no call gets to the replica")
+
+
+def test_while_slots_are_not_served_a_call_runs_nowhere_but_on_the_shard_of_its_key(mortal):
+    node, other, third = mortal.primaries()
+    mortal.load(*LIBRARY)
+    key = other.key("value")
+    other.run("SET", key, 1)
+    mortal.wait(lambda: "done" in on_key(node, key, "get", key, timeout=500), "there is no way")
+    [replica] = mortal.replicas_of(third)
+    third.kill()
+    found = collections.Counter()
+    while not replica.is_primary():
+        try:
+            found[node.call("count_at", key)] += 1
+        except redis.ResponseError as error:
+            # The server has sent its client away.
+            assert "CLUSTERDOWN" in str(error) or "cluster is down" in str(error)
+    assert set(found) == {1}, found
+
+
+def test_a_shard_without_a_connection_is_named(mortal):
+    node, other, *_ = mortal.primaries()
+    mortal.load(*LIBRARY)
+    key = other.key("value")
+    mortal.wait(lambda: "done" in on_key(node, key, "get", key, timeout=500), "there is no way")
+    for replica in mortal.replicas_of(other):
+        replica.run("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        replica.kill()
+    node.run("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    other.kill()
+
+    def errors():
+        return [(error["code"], error.get("shard")) for error in on_all(node, timeout=200)["errors"]]
+
+    mortal.wait(lambda: errors() == [("not_sent", other.identity)], errors)
+    error = on_key(node, key, "get", key, timeout=200)
+    assert (error["code"], error["shard"]) == ("not_sent", other.identity)
+
+
+@pytest.fixture
+def renamed(tmp_path_factory):
+    """A cluster that does not know the command by which nodes are asked for a key."""
+    own = Cluster(lambda: tmp_path_factory.mktemp("node"), "--rename-command", "EXISTS", "there")
+    yield own
+    own.kill()
+
+
+def test_a_call_finds_the_shard_of_its_key_where_the_server_cannot_be_asked(renamed):
+    renamed.load(*LIBRARY)
+    nodes = renamed.primaries()
+    for node in nodes:
+        for other in nodes:
+            key = other.key("value")
+            other.run("SET", key, other.port)
+            assert on_key(node, key, "get", key) == {"done": str(other.port)}
 
 
 def test_a_call_waits_for_a_library_that_comes_in_time_and_says_where_it_did_not(mortal):

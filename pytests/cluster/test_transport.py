@@ -416,6 +416,8 @@ def test_a_node_without_the_module_is_no_peer_and_holds_up_nobody(start_cluster)
     second.kill()
     second.start(module=False)
     first.wait(lambda: peer(first, second)["state"] in ("waiting", "no_token"), lambda: info(first))
+    says = "ERR unknown command '_RG_INTERNALS'"
+    first.wait(lambda: peer(first, second)["last_error"] == says, lambda: info(first))
     assert error_of(send, first, second, 1) == "not sent: there is no connection to the node"
     second.restart()
     wait_all_up(cluster)

@@ -20,6 +20,9 @@ pub(super) const ELSEWHERE: &str = "non local key";
 /// What the server says of any key while slots of its cluster are not served.
 const DOWN: &str = "while the cluster is down";
 
+/// What the server says of a command that it does not have.
+const UNKNOWN: &str = "unknown command";
+
 /// What helps a script.
 const RUN_ON_KEY: &str = "have run_on_key call a remote function";
 
@@ -48,14 +51,14 @@ impl Context {
         // Not in the context at hand: a client may be let into a slot that is being imported
         // (ASKING), and what is called in its command too.
         let Some(reply) = Self::detached().call(c"EXISTS", OPTIONS, &[key]) else {
-            // The command has another name.
-            return match whereabouts(slot_of(key)) {
-                Whereabouts::At(_) => SlotOwner::Another,
-                Whereabouts::LeavingFor(_) | Whereabouts::Unknown => SlotOwner::Myself,
-            };
+            return owner_by_table(key);
         };
-        let error = reply.text().filter(|_| reply.is_error());
-        error.map_or(SlotOwner::Myself, owner_as_said)
+        match reply.text().filter(|_| reply.is_error()) {
+            None => SlotOwner::Myself,
+            // The command has another name.
+            Some(error) if contains(error, UNKNOWN) => owner_by_table(key),
+            Some(error) => owner_as_said(error),
+        }
     }
 
     /// Whether the server has the key's slot, as far as anybody has: where the cluster is down, that shows with
@@ -103,14 +106,25 @@ fn is_elsewhere(error: &[u8]) -> bool {
 
 /// Who has a key's slot, where a command with it ended with this error.
 fn owner_as_said(error: &[u8]) -> SlotOwner {
-    let text = String::from_utf8_lossy(error);
-    if text.contains(ELSEWHERE) {
+    if contains(error, ELSEWHERE) {
         SlotOwner::Another
-    } else if text.contains(DOWN) {
+    } else if contains(error, DOWN) {
         SlotOwner::Nobody
     } else {
         SlotOwner::Myself
     }
+}
+
+/// Who has it by the table of the cluster, which may be older than the last change.
+fn owner_by_table(key: &[u8]) -> SlotOwner {
+    match whereabouts(slot_of(key)) {
+        Whereabouts::At(_) => SlotOwner::Another,
+        Whereabouts::LeavingFor(_) | Whereabouts::Unknown => SlotOwner::Myself,
+    }
+}
+
+fn contains(error: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(error).contains(text)
 }
 
 /// What a script is told instead of an error of the server's, if that is about where the keys of its
