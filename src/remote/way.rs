@@ -89,13 +89,11 @@ impl Wire<Node, Process> for Way<'_> {
         if node == self.me {
             return Ok((node, THIS_PROCESS));
         }
-        match self.peers.get(&node) {
-            Some(process) => Ok((node, *process)),
-            None => {
-                let why = format!("there is no connection to the shard {node}");
-                Err((shard.or(Some(node)), why))
-            }
-        }
+        let process = self.peers.get(&node).ok_or_else(|| {
+            let why = format!("there is no connection to the shard {node}");
+            (shard.or(Some(node)), why)
+        })?;
+        Ok((node, *process))
     }
 
     fn room_for(&self, to: &Node, bytes: usize) -> Result<(), (Refusal, String)> {
