@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use gears_core::cluster::{
     Answer, Batch, CHUNK, Closed, ClosedWhy, Connection, Decision, Hello, Incoming, Limits, Memory,
-    NodeId, NotSent, Outgoing, PeerState, Peers, ProcessId, Ticket, Token, Topic, Topology,
+    NodeId, NotSent, Outgoing, PeerState, Peers, ProcessId, Pulse, Ticket, Token, Topic, Topology,
 };
 use proptest::prelude::*;
 
@@ -22,6 +22,11 @@ const LIMITS: Limits = Limits {
     message: 20 * CHUNK,
     queue: 30 * CHUNK,
 };
+
+/// Bytes of the largest message that a node says it takes.
+fn taken_by(node: usize) -> usize {
+    LIMITS.message / (1 + node % 2)
+}
 const MEMORY: usize = 25 * CHUNK;
 
 #[derive(Clone, Copy, Debug)]
@@ -331,6 +336,10 @@ impl World {
             Err(NotSent::NoSuchNode) => assert!(queued.is_none()),
             Err(NotSent::NotConnected) => assert!(queued.unwrap().process.is_none()),
             Err(NotSent::TooLarge(_)) => assert!(size > LIMITS.message),
+            Err(NotSent::TooLargeThere(most)) => {
+                assert_eq!(most, taken_by(to));
+                assert!(size > most && size <= LIMITS.message);
+            }
             Err(NotSent::QueueFull(_)) => {
                 assert!(queued.unwrap().queue_bytes + size > LIMITS.queue);
             }
@@ -379,7 +388,11 @@ impl World {
                 .all(|ticket| self.told.arrived.contains(&name(ticket)))
         );
         let peers = &mut self.servers[from].peers;
-        peers.on_answered(id(to), connection, &delivered, None, now);
+        let pulse = Pulse {
+            round_trip_us: 1,
+            message_max: Some(taken_by(to)),
+        };
+        peers.on_answered(id(to), connection, &delivered, Some(pulse), now);
     }
 
     /// Frames arrive; none where nobody is there, or it is another process by now.
