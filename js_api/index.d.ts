@@ -326,7 +326,7 @@ declare namespace RedisGears {
          * @param args - What the function gets behind its client. Objects of a class become plain ones.
          * @returns A promise of what the function gives.
          * @throws RemoteError If there is no result; `may_have_run` says what is known.
-         * @throws What the function throws, with `shard` beside it.
+         * @throws What the function throws; an `Error` has `shard` besides.
          * @throws TypeError If an argument cannot be cloned.
          */
         run_on_key<R = any, A extends readonly unknown[] = readonly AnyCloneable[]>(
