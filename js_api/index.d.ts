@@ -1602,10 +1602,11 @@ declare function log(message: string, level?: RedisGears.LogLevel): void;
 
 /**
  * Returns a short text whose hash slot is the lowest one of this node: a key with `{`*text*`}` in its name belongs to
- * this node. Outside a cluster the text is `"06S"`. On a node without slots it is `null`. Can only be called while a
- * callback runs.
+ * this node. Outside a cluster the text is `"06S"`. Can only be called while a callback runs.
+ *
+ * @throws Error If this node has no slots.
  */
-declare function hashtag(): string | null;
+declare function hashtag(): string;
 
 /**
  * Returns a value of the library's configuration, that is, of `redis.config`.

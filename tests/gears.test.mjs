@@ -979,7 +979,7 @@ describe("functions", () => {
     assert.equal(slot_of(tag("myself,master", " 10923-16383 300 [93->-aa]")), 300);
     assert.equal(slot_of(tag("myself,master", " 16383")), 16383);
     assert.equal(tag("myself,slave", "", "aa"), "06S");
-    assert.equal(tag("myself,master", ""), null);
+    assert.throws(() => tag("myself,master", ""), /'hashtag' needs a slot, and this node has none/);
     assert.throws(() => {
       const w = world({ locked: true });
       w.native.execute = () => {
