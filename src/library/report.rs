@@ -86,6 +86,7 @@ pub(crate) struct Report {
     owner_before: Option<String>,
     configuration: &'static str,
     functions: Names,
+    remote_functions: Names,
     stream_consumers: Names,
     triggers: Names,
     /// Consumers that go, and have read something.
@@ -110,6 +111,11 @@ impl Report {
                 let asks = |one: &Function| (one.flags, one.timeout_ms, one.run_as);
                 asks(old) == asks(new)
             },
+        );
+        let remote_functions = Names::of(
+            old.map(|old| &old.remote_functions),
+            new.remote_functions.iter().map(|one| (&*one.name, one)),
+            |old, new| old.flags == new.flags,
         );
         let stream_consumers = Names::of(
             old.map(|old| &old.consumers),
@@ -159,7 +165,7 @@ impl Report {
         let is_same = old.is_some_and(|old| old.code == request.code && old.engine == engine)
             && owner_before.as_deref() == Some(request.user)
             && matches!(configuration, "kept" | "none")
-            && [&functions, &stream_consumers, &triggers]
+            && [&functions, &remote_functions, &stream_consumers, &triggers]
                 .into_iter()
                 .all(Names::is_unchanged);
         Self {
@@ -174,6 +180,7 @@ impl Report {
             owner_before,
             configuration,
             functions,
+            remote_functions,
             stream_consumers,
             triggers,
             loses_progress,
@@ -215,6 +222,7 @@ impl Report {
             ("owner_before", before.map_or(Reply::Null, Reply::text)),
             ("configuration", Reply::text(self.configuration)),
             ("functions", self.functions.reply()),
+            ("remote_functions", self.remote_functions.reply()),
             ("stream_consumers", self.stream_consumers.reply()),
             ("triggers", self.triggers.reply()),
             ("loses_progress", texts(&self.loses_progress)),
