@@ -9,7 +9,6 @@ use gears_v8::ports::{Function, Registrations, Reply, RunAs};
 use super::kept::{KeptProgress, has_progress};
 use super::load::LoadRequest;
 use super::registry::{Library, LibraryStatus};
-use super::versions::now_ms;
 use crate::dispatcher::Dispatcher;
 
 /// The names of one kind of registrations.
@@ -193,11 +192,9 @@ impl Report {
         self.version
     }
 
-    /// It is loaded now, which is given in Unix milliseconds.
-    pub(crate) fn set_loaded(&mut self) -> u64 {
-        let now = now_ms();
-        self.loaded_ms = Some(now);
-        now
+    /// It is loaded, at that Unix time in milliseconds.
+    pub(crate) fn set_loaded(&mut self, at_ms: u64) {
+        self.loaded_ms = Some(at_ms);
     }
 
     /// As the reply of a command.
