@@ -326,7 +326,7 @@ declare namespace RedisGears {
          * @param args - What the function gets behind its client. Objects of a class become plain ones.
          * @returns A promise of what the function gives.
          * @throws RemoteError If there is no result; `may_have_run` says what is known.
-         * @throws What the function throws, with `shard` beside it.
+         * @throws What the function throws; an `Error` has `shard` besides.
          * @throws TypeError If an argument cannot be cloned.
          */
         run_on_key<R = any, A extends readonly unknown[] = readonly AnyCloneable[]>(
@@ -1602,10 +1602,11 @@ declare function log(message: string, level?: RedisGears.LogLevel): void;
 
 /**
  * Returns a short text whose hash slot is the lowest one of this node: a key with `{`*text*`}` in its name belongs to
- * this node. Outside a cluster the text is `"06S"`. On a node without slots it is `null`. Can only be called while a
- * callback runs.
+ * this node. Outside a cluster the text is `"06S"`. Can only be called while a callback runs.
+ *
+ * @throws Error If this node has no slots.
  */
-declare function hashtag(): string | null;
+declare function hashtag(): string;
 
 /**
  * Returns a value of the library's configuration, that is, of `redis.config`.

@@ -895,7 +895,7 @@ atomic(async () => 5);
 log("text", "warning");
 // @ts-expect-error no such level
 log("text", "loud");
-const tag: string | null = hashtag();
+const tag: string = hashtag();
 const value: string | null = configGet("a");
 const text: string = gearsConfigGet("a", "b");
 const either = gearsConfigGet("a", 5);

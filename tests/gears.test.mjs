@@ -979,7 +979,7 @@ describe("functions", () => {
     assert.equal(slot_of(tag("myself,master", " 10923-16383 300 [93->-aa]")), 300);
     assert.equal(slot_of(tag("myself,master", " 16383")), 16383);
     assert.equal(tag("myself,slave", "", "aa"), "06S");
-    assert.equal(tag("myself,master", ""), null);
+    assert.throws(() => tag("myself,master", ""), /'hashtag' needs a slot, and this node has none/);
     assert.throws(() => {
       const w = world({ locked: true });
       w.native.execute = () => {
@@ -1042,7 +1042,7 @@ const slot_of = (key) => {
   return crc % SLOTS;
 };
 function shards(count, keys, library) {
-  const c = { fails: () => {}, asked: [], tables: (table) => table, bytes: 1 << 30 };
+  const c = { fails: () => {}, asked: [], told: [], plans: {}, tables: (table) => table, bytes: 1 << 30 };
   const bounds = Array.from({ length: count + 1 }, (_, at) => Math.floor((SLOTS * at) / count));
   const names = Array.from({ length: count }, (_, at) => `shard${at}`);
   const ranges = names.map((name, at) => [name, [[bounds[at], bounds[at + 1] - 1]]]);
@@ -1060,7 +1060,8 @@ function shards(count, keys, library) {
         unpack: (chunk) => deserialize(Buffer.from(chunk)),
         table: (resolve) =>
           resolve(JSON.stringify(c.tables({ me: name, shards: ranges, moving: [], is_complete: true }, at))),
-        execution_shards: (id, text) => (c.notes = JSON.parse(text)),
+        execution_shards: (id, text) => c.told.push((c.notes = JSON.parse(text))),
+        execution_plan: (id, text) => (c.plans[name] = JSON.parse(text)),
         ask(to, id, resolve, reject, ...given) {
           assert.equal(id, given[0].id);
           c.asked.push([name, to, given[0].at]);
@@ -1248,11 +1249,27 @@ describe("over the shards of a cluster", () => {
     assert.ok(ms >= 0);
     assert.deepEqual([second, rest[0]], ["shard1", "done"]);
   });
+  it("what runs elsewhere is noted with the time that it has had", async () => {
+    const wait = () => new Promise((resolve) => setTimeout(resolve, 20));
+    const c = shards(2, keys, (w) => w.GB("ShardsIDReader").map(async (shard) => (shard === "shard0" ? wait() : wait().then(wait))).collect().map((x) => x));
+    await c.made[0].run();
+    const [[, own], [, other, , ms]] = c.told[2];
+    assert.deepEqual([own, other], ["done", "running"]);
+    assert.ok(ms >= 15, `${ms} ms`);
+  });
+  it("each shard knows what the run does that it has a stage of", async () => {
+    const c = shards(3, keys, (w) => w.GB().map(function f(x) { return x; }).count());
+    await c.made[0].run("k*");
+    const plan = { reader: "KeysReader", arg: "k*", steps: [["map", "f", ""], ["count", "", ""]] };
+    assert.deepEqual(c.plans, { shard1: plan, shard2: plan });
+  });
   it("a stage of an aborted run ends on every shard", async () => {
     const c = shards(2, keys, (w) => w.GB().map((x) => x.key));
     c.worlds[1].aborted = { has: () => true };
     const [, errors] = await c.made[0].run();
     assert.deepEqual(errors, ["ERR shard shard1: The execution was aborted"]);
+    const [, [shard, status, , , own]] = c.notes;
+    assert.deepEqual([shard, status, own], ["shard1", "aborted", []]);
   });
   it("an aborted run gives nothing", async () => {
     const c = shards(2, keys, (w) => w.GB().count());

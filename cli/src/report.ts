@@ -30,6 +30,7 @@ export interface Report {
     readonly owner_before: string | null;
     readonly configuration: 'kept' | 'changed' | 'set' | 'none';
     readonly functions: Changes;
+    readonly remote_functions: Changes;
     readonly stream_consumers: Changes;
     readonly triggers: Changes;
     /** Consumers that go, or went before, and have read something. */
@@ -66,6 +67,7 @@ export function readReport(reply: Reply): Report {
         owner_before: fields.raw('owner_before') === null ? null : fields.text('owner_before'),
         configuration: fields.text('configuration') as Report['configuration'],
         functions: changes('functions'),
+        remote_functions: changes('remote_functions'),
         stream_consumers: changes('stream_consumers'),
         triggers: changes('triggers'),
         loses_progress: names(fields, 'loses_progress'),
@@ -97,6 +99,7 @@ export function linesOf(report: Report, old: LibraryState | null = null): Line[]
         ['consumer', report.stream_consumers],
         ['trigger', report.triggers],
         ['function', report.functions],
+        ['remote function', report.remote_functions],
     ] as const;
     for (const [kind, { added, changed, removed }] of kinds) {
         added.forEach(name => lines.push({ text: `+ ${kind} ${name}`, loses: false }));

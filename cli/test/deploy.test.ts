@@ -53,8 +53,8 @@ test('an upgrade that changes nothing says so', async () => {
     const kept = (...names: string[]) => ({ added: [], removed: [], changed: [], kept: names });
     assert.deepEqual(report, {
         library: 'lib', engine: 'js', action: 'none', version: 1, owner: 'default', owner_before: 'default',
-        configuration: 'none', functions: kept('f'), stream_consumers: kept('c'), triggers: kept(),
-        loses_progress: [], warnings: [], deployed: true,
+        configuration: 'none', functions: kept('f'), remote_functions: kept(), stream_consumers: kept('c'),
+        triggers: kept(), loses_progress: [], warnings: [], deployed: true,
     });
     const text = await deploy(script(where, 'lib', CONSUMER + FUNCTION));
     assert.equal(text.stdout, "Loaded again library 'lib', version 1, nothing registered differs\n");

@@ -110,8 +110,8 @@ const old: LibraryState = {
 const NO_CHANGE = { added: [], removed: [], changed: [], kept: [] };
 const REPORT: Report = {
     library: 'lib', engine: 'js', action: 'upgrade', version: 2, digest: 'd', loaded_at: null, owner: 'anna', owner_before: 'anna',
-    configuration: 'kept', functions: NO_CHANGE, stream_consumers: NO_CHANGE, triggers: NO_CHANGE, loses_progress: [],
-    warnings: [],
+    configuration: 'kept', functions: NO_CHANGE, remote_functions: NO_CHANGE, stream_consumers: NO_CHANGE, triggers: NO_CHANGE,
+    loses_progress: [], warnings: [],
 };
 
 test('a change says what it loses, and how much of it', () => {
@@ -122,6 +122,7 @@ test('a change says what it loses, and how much of it', () => {
         stream_consumers: { ...NO_CHANGE, added: ['new'], removed: ['old', 'unused'], changed: ['c'] },
         triggers: { ...NO_CHANGE, removed: ['t'] },
         functions: { ...NO_CHANGE, removed: ['gone'], kept: ['f'] },
+        remote_functions: { ...NO_CHANGE, added: ['far'], removed: ['near'] },
         loses_progress: ['old'],
         warnings: ['the library is in quarantine: no'],
     }, old);
@@ -134,6 +135,8 @@ test('a change says what it loses, and how much of it', () => {
         '- consumer unused',
         '- trigger t   LOSES 5 events that waited for it',
         '- function gone',
+        '+ remote function far',
+        '- remote function near',
         '! the library is in quarantine: no',
     ]);
     assert.deepEqual(lines.filter(line => line.loses).map(line => line.text.split(' ')[2]), ['anna', 'old', 't']);
@@ -154,12 +157,13 @@ test("a report has the server's words", () => {
     const changes = ['added', ['a'], 'removed', [], 'changed', ['b'], 'kept', []];
     const read = readReport([
         'library', 'lib', 'engine', 'js', 'action', 'load', 'version', 1, 'digest', 'd', 'loaded_at', null,
-        'owner', 'anna', 'owner_before', null, 'configuration', 'set', 'functions', changes, 'stream_consumers', [],
-        'triggers', [], 'loses_progress', ['c'], 'warnings', [],
+        'owner', 'anna', 'owner_before', null, 'configuration', 'set', 'functions', changes, 'remote_functions', changes,
+        'stream_consumers', [], 'triggers', [], 'loses_progress', ['c'], 'warnings', [],
     ]);
     assert.deepEqual(read, {
         ...REPORT, action: 'load', version: 1, owner_before: null, configuration: 'set', loses_progress: ['c'],
         functions: { ...NO_CHANGE, added: ['a'], changed: ['b'] },
+        remote_functions: { ...NO_CHANGE, added: ['a'], changed: ['b'] },
     });
 });
 

@@ -128,6 +128,26 @@ def test_a_shard_that_joins_handles_the_streams_of_its_slots_until_it_leaves(sta
     assert_works(cluster)
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("RG.JSEXECUTE", "GB('ShardsIDReader').map(x => hashtag()).run({ mode: 'async_local' })"),
+        ("RG.PYEXECUTE", "GB('ShardsIDReader').map(lambda x: hashtag()).run(mode='async_local')"),
+    ],
+    ids=["JavaScript", "Python"],
+)
+def test_a_node_without_slots_has_no_hash_tag_and_says_so(start_cluster, command, code):
+    cluster = start_cluster()
+    source, *_ = cluster.primaries()
+    [tag], errors = source.run(command, code)
+    assert (source.owns(slot_of(tag)), errors) == (True, [])
+    added = cluster.add_node()
+    added.wait(lambda: added.state()["cluster_state"] == "ok", added.state)
+    found, [error] = added.run(command, code)
+    assert found == []
+    assert "'hashtag' needs a slot, and this node has none" in error
+
+
 def test_nodes_that_start_while_the_cluster_is_down_go_on_when_it_is_up(start_cluster):
     cluster = start_cluster("--appendonly", "yes", "--appendfsync", "always", "--cluster-node-timeout", "1000", shards=3)
     cluster.load(*LIBRARY)

@@ -274,6 +274,64 @@ def begin_stuck(cluster):
     return identity
 
 
+def plans_of(node, identity, *more):
+    """What RG.GETEXECUTION tells of each shard, in its order."""
+    shown = [fields(one) for one in node.run("RG.GETEXECUTION", identity, *more)]
+    return {one["shard_id"]: fields(one["execution_plan"]) for one in shown}
+
+
+def take_longer(node, identity):
+    """The plans of all shards, once each has taken longer than it had."""
+    before = plans_of(node, identity)
+
+    def now():
+        return {shard: plan["total_duration"] for shard, plan in plans_of(node, identity).items()}
+
+    node.wait(lambda: all(took > before[shard]["total_duration"] for shard, took in now().items()), now)
+    return plans_of(node, identity).values()
+
+
+def test_whichever_shard_is_asked_shows_a_run_on_all_that_where_it_began_first(cluster):
+    nodes = shards_of(cluster)
+    identity = begin_stuck(cluster)
+    for one in nodes:
+        for more in ((), ("CLUSTER",)):
+            plans = plans_of(one, identity, *more)
+            assert next(iter(plans)) == nodes[0].identity
+            assert sorted(plans) == sorted(one.identity for one in nodes)
+            for plan in plans.values():
+                assert (plan["status"], plan["results"], plan["errors"]) == ("running", -1, [])
+                assert [fields(step)["type"] for step in plan["steps"]] == ["map", "foreach"]
+        [(shard, plan)] = plans_of(one, identity, "SHARD").items()
+        assert (shard, plan["status"], plan["shards_received"]) == (one.identity, "running", 3 if one is nodes[0] else 1)
+        assert [fields(step)["type"] for step in plan["steps"]] == ["map", "foreach"]
+    assert nodes[1].run("RG.ABORTEXECUTION", identity) == "OK"
+
+
+def test_in_a_transaction_another_shard_shows_its_own_part_of_a_run_alone(cluster):
+    began, other, *_ = shards_of(cluster)
+    identity = begin_stuck(cluster)
+    pipeline = other.client.pipeline(transaction=True)
+    pipeline.execute_command("RG.GETEXECUTION", identity)
+    pipeline.execute_command("RG.GETEXECUTION", identity, "SHARD")
+    refused, [own] = pipeline.execute(raise_on_error=False)
+    assert "can not wait inside a transaction" in str(refused)
+    assert fields(own)["shard_id"] == other.identity
+    assert began.run("RG.ABORTEXECUTION", identity) == "OK"
+
+
+def test_a_shard_where_a_run_began_and_that_does_not_answer_is_not_waited_for_for_ever(tmp_path_factory):
+    cluster = Cluster(lambda: tmp_path_factory.mktemp("node"), "--cluster-node-timeout", "60000", replicas=0)
+    try:
+        began, other, *_ = shards_of(cluster)
+        identity = begin_stuck(cluster)
+        with began.suspended(), pytest.raises(ResponseError, match=f"shard {began.identity}, where the execution began, does not answer"):
+            other.run("RG.GETEXECUTION", identity)
+        other.wait(lambda: "running" not in executions(other).values() or plans_of(other, identity), "the other does not answer")
+    finally:
+        cluster.kill()
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_run_is_seen_on_all_shards_and_ended_from_any(cluster, place):
     nodes = shards_of(cluster)
@@ -286,6 +344,7 @@ def test_a_run_is_seen_on_all_shards_and_ended_from_any(cluster, place):
     plans = [fields(one["execution_plan"]) for one in shown]
     assert [plan["status"] for plan in plans] == ["running"] * 3
     assert (plans[0]["shards_received"], plans[0]["shards_completed"]) == (3, 0)
+    assert all(plan["total_duration"] > 0 for plan in take_longer(nodes[0], identity))
     [own] = nodes[0].run("RG.GETEXECUTION", identity, "SHARD")
     assert fields(own)["shard_id"] == nodes[0].identity
     with pytest.raises(ResponseError, match="began on another shard"):
@@ -295,6 +354,10 @@ def test_a_run_is_seen_on_all_shards_and_ended_from_any(cluster, place):
     for one in nodes[1:]:
         one.wait(lambda one=one: identity not in executions(one), "it goes on")
     assert nodes[0].run("RG.GETRESULTS", identity) == [[], ["The execution was aborted"]]
+    ended = plans_of(nodes[0], identity)
+    assert [plan["status"] for plan in ended.values()] == ["aborted"] * 3
+    assert [plan["errors"] for plan in ended.values()] == [["The execution was aborted"], [], []]
+    assert plans_of(nodes[0], identity) == ended
     assert nodes[0].run("RG.DROPEXECUTION", identity) == "OK"
     for one in nodes:
         with pytest.raises(ResponseError, match="execution plan does not exist"):

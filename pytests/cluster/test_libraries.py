@@ -99,6 +99,42 @@ def test_what_one_shard_cannot_load_is_loaded_nowhere_and_the_error_names_it(clu
         first.run("ACL", "DELUSER", "anna")
 
 
+def test_a_check_asks_all_shards_as_a_load_does_and_changes_nothing(cluster):
+    first, second, third = cluster.primaries()
+    cluster.change(lambda: first.load(answering("one")))
+    before = [known(node) for node in cluster.primaries()]
+    code = library(answering("two"))
+    for node in (first, third):
+        node.run("ACL", "SETUSER", "bert", "on", "nopass", "~*", "+@all")
+    options = ("UPGRADE", "OWNER", "bert")
+    try:
+        errors = []
+        for more in (("CHECK",), ()):
+            with pytest.raises(ResponseError) as refused:
+                first.run("RG.FUNCTION", "LOAD", *options, *more, code)
+            errors.append(str(refused.value))
+        assert errors[0] == errors[1]
+        assert f"shard {second.identity} refuses the library, nothing was changed: its owner, user 'bert', does not exist" in errors[0]
+        second.run("ACL", "SETUSER", "bert", "on", "nopass", "~*", "+@all")
+        found = fields(first.run("RG.FUNCTION", "LOAD", *options, "CHECK", code))
+        assert (found["action"], found["owner"], found["loaded_at"]) == ("upgrade", "bert", None)
+        assert [known(node) for node in cluster.primaries()] == before
+        assert answers(cluster) == ["one"] * 3
+    finally:
+        for node in cluster.primaries():
+            node.run("ACL", "DELUSER", "bert")
+
+
+def test_a_check_is_no_more_possible_in_a_transaction_than_a_load(cluster):
+    node, *_ = cluster.primaries()
+    pipeline = node.client.pipeline(transaction=True)
+    for more in ((), ("CHECK",)):
+        pipeline.execute_command("RG.FUNCTION", "LOAD", *more, library(answering("one")))
+    load, check = map(str, pipeline.execute(raise_on_error=False))
+    assert load == check
+    assert "not changed in a transaction or script" in check
+
+
 def test_a_library_is_not_changed_where_a_client_cannot_wait(cluster):
     [node, *_] = cluster.primaries()
     pipeline = node.client.pipeline(transaction=True)

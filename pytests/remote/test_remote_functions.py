@@ -187,6 +187,23 @@ def test_what_is_thrown_need_not_be_an_error(server, thrown, seen):
     assert result(server, "f") == [seen]
 
 
+@pytest.mark.parametrize(
+    "thrown",
+    ["{ shard: 'mine', a: 1 }", "{ a: 1 }", "[1]", "new Date(5)", "new Map([[1, 2]])", "new Set([1])", "new Uint8Array([1])"],
+)
+def test_what_is_thrown_and_is_no_error_has_no_properties_but_its_own(server, thrown):
+    show = "value => [Object.prototype.toString.call(value), Object.getOwnPropertyDescriptors(value)]"
+    server.load(
+        f"const shown = {show};",
+        remote(callback=f"async () => {{ throw {thrown}; }}"),
+        calling(f"try {{ await client.run_on_key('k', 'r'); }} catch (e) {{ return [shown(e), shown({thrown})]; }}"),
+        calling(f"const [results, [e]] = await client.run_on_all_shards('r'); return [shown(e), shown({thrown})];", "g"),
+    )
+    for name in "fg":
+        come, own = result(server, name)
+        assert come == own
+
+
 def test_what_is_thrown_and_cannot_be_cloned_comes_as_text(server):
     server.load(
         remote(callback="async () => { throw Object.assign(() => 1, { toString: () => 'odd' }); }"),

@@ -16,7 +16,7 @@ LOAD = ("RG.FUNCTION", "LOAD")
 def report(node, *arguments):
     """What CHECK or REPORT replies."""
     found = fields(node.execute_command(*LOAD, *arguments))
-    for kind in ("functions", "stream_consumers", "triggers"):
+    for kind in ("functions", "remote_functions", "stream_consumers", "triggers"):
         found[kind] = {key: names for key, names in fields(found[kind]).items() if names}
     return found
 
@@ -68,6 +68,7 @@ def test_a_check_says_what_a_load_would_do_and_does_nothing(server):
         "owner_before": None,
         "configuration": "set",
         "functions": {"added": ["f"]},
+        "remote_functions": {},
         "stream_consumers": {"added": ["consumer"]},
         "triggers": {"added": ["t"]},
         "loses_progress": [],
@@ -98,6 +99,20 @@ def test_a_check_of_an_upgrade_says_what_comes_goes_changes_and_loses_progress(s
     assert done.pop("loaded_at") > 0 and found.pop("loaded_at") is None
     assert done == found and found["version"] == 2
     assert shown(server)["stream_consumers"] == ["asks", "comes", "stays"]
+
+
+def test_remote_functions_are_reported_beside_the_others(server):
+    def remote(name, flags="[]"):
+        return f"redis.register_remote_function('{name}', async () => 1, {{ flags: {flags} }});"
+
+    server.load(function(), remote("stays"), remote("asks"), remote("goes"))
+    new = library(function(), remote("stays"), remote("asks", "['no-writes']"), remote("comes"))
+    expected = {"added": ["comes"], "removed": ["goes"], "changed": ["asks"], "kept": ["stays"]}
+    for option in ("CHECK", "REPORT"):
+        found = report(server.client, option, "UPGRADE", new)
+        assert (found["action"], found["remote_functions"]) == ("upgrade", expected)
+    found = report(server.client, "CHECK", "UPGRADE", new)
+    assert (found["action"], found["remote_functions"]) == ("none", {"kept": ["asks", "comes", "stays"]})
 
 
 def test_an_upgrade_to_the_same_is_reported_as_none(server):

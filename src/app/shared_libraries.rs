@@ -4,6 +4,7 @@
 //! ```text
 //! LOAD, DEL ──> checked here ──> propose ── messages ──> other shards: Check, promise
 //!                  client waits      └── Adopt: loaded here, replicated ──> Done: the client's reply
+//! CHECK ──────> checked here ──> ask ────── messages ──> other shards: Look, answer
 //! ```
 //!
 //! What is decided is decided in [`gears_core::cluster::libraries`].
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::libraries::{
-    Content, Effect, Entry, Envelope, Ledger, Member, Members, PeerLibraries, Proposal,
+    Content, Effect, Entry, Envelope, Ledger, Member, Members, PeerLibraries, Proposal, Refused,
     SharedLibraries, Stamp,
 };
 use gears_core::cluster::{NodeId, NodeState, Role, Topic, Topology};
@@ -160,6 +161,31 @@ impl App {
         done: Reply,
         (word, details): (&str, std::fmt::Arguments<'_>),
     ) -> Option<Reply> {
+        self.ask_all(context, done, |shared, now| {
+            let proposal = shared.propose(now, name, content)?;
+            audit(context, word, details);
+            Ok(proposal)
+        })
+    }
+
+    /// Asks all shards whether a library could be what `content` says, and changes nothing. The client waits as for
+    /// [`Self::change_on_all`], and gets the same errors.
+    pub(crate) fn check_on_all(
+        &self,
+        context: &Context,
+        (name, content): (&str, Content),
+        done: Reply,
+    ) -> Option<Reply> {
+        self.ask_all(context, done, |shared, now| shared.ask(now, name, content))
+    }
+
+    /// Asks the other shards something, by `begin`; the client waits for what comes of it.
+    fn ask_all(
+        &self,
+        context: &Context,
+        done: Reply,
+        begin: impl FnOnce(&mut SharedLibraries, u64) -> Result<Proposal, Refused>,
+    ) -> Option<Reply> {
         if let Err(error) = context.may_wait() {
             let error = error.text("ERR libraries of a cluster are not changed in a transaction or script: the answers of all shards have to be waited for");
             return Some(Reply::error(error));
@@ -171,9 +197,7 @@ impl App {
             self.tell_members(context, &topology);
         }
         let now = self.sharing.now();
-        let proposed = self
-            .libraries
-            .with_shared(|shared| shared.propose(now, name, content));
+        let proposed = self.libraries.with_shared(|shared| begin(shared, now));
         let proposal = match proposed {
             None => {
                 return Some(Reply::error(
@@ -183,7 +207,6 @@ impl App {
             Some(Err(error)) => return Some(Reply::error(error.to_string())),
             Some(Ok(proposal)) => proposal,
         };
-        audit(context, word, details);
         let waiting = Waiting {
             client: None,
             user: context.user().unwrap_or_else(|| "default".into()),
@@ -264,6 +287,15 @@ impl App {
                 let result = self.check_entry(context, &entry);
                 self.libraries
                     .with_shared(|shared| shared.checked(from, &entry, result));
+            }
+            Effect::Look {
+                from,
+                number,
+                entry,
+            } => {
+                let result = self.check_entry(context, &entry);
+                self.libraries
+                    .with_shared(|shared| shared.looked(from, number, &entry, result));
             }
             Effect::Adopt { entry, proposal } => self.adopt(context, &entry, proposal),
             Effect::Forget { name } => {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use gears_v8::ports::{Executions, Reply};
 
-use super::execution_view::{ExecutionView, Status};
+use super::execution_view::{ExecutionView, ShardView, Status};
 use super::library_executor::LibraryExecutor;
 use super::task::Responder;
 use super::visitors::Visitors;
@@ -63,7 +63,8 @@ struct All {
     to_tell: Vec<String>,
 }
 
-const ABORTED: &str = "The execution was aborted";
+/// What comes of a run that is ended.
+pub(crate) const ABORTED: &str = "The execution was aborted";
 
 impl ExecutionLog {
     /// An empty one, of that shard.
@@ -214,6 +215,20 @@ impl ExecutionLog {
         found.is_some_and(|execution| of(execution.view.user.as_deref()))
     }
 
+    /// Whether it began on another shard, of which a part runs here: the shard's name.
+    #[must_use]
+    pub(crate) fn began_at<'a>(&self, id: &'a str) -> Option<&'a str> {
+        self.all.lock().visitors.running(id)?;
+        id.rsplit_once('-').map(|(shard, _)| shard)
+    }
+
+    /// How a run that began here stands on each shard that takes part, for another shard.
+    #[must_use]
+    pub(crate) fn of_shards(&self, id: &str) -> Option<Vec<ShardView>> {
+        self.number(id)?;
+        Some(self.view(id)?.of_shards(&self.shard))
+    }
+
     /// One run.
     #[must_use]
     pub(crate) fn view(&self, id: &str) -> Option<ExecutionView> {
@@ -257,7 +272,7 @@ impl ExecutionLog {
                 return false;
             };
             let script = execution.script.clone();
-            if execution.view.status == Status::Running && execution.view.shards.is_some() {
+            if execution.view.status == Status::Running && execution.view.is_shared() {
                 self.tell(&mut all, id);
             }
             script
@@ -297,6 +312,7 @@ impl ExecutionLog {
         execution.view.status = status;
         execution.view.took = execution.began.elapsed();
         execution.bytes = came.memory();
+        execution.view.end_parts();
         execution.view.take_outcome(came);
         let answer = execution.view.outcome();
         let waiting = std::mem::take(&mut execution.waiting);
@@ -352,8 +368,12 @@ impl Executions for ExecutionLog {
         let mut all = self.all.lock();
         let number = self.number(id);
         if let Some(one) = number.and_then(|number| all.known.get_mut(&number)) {
-            one.view.shards = Some(shards.to_owned());
+            one.view.note_parts(shards);
         }
+    }
+
+    fn note_plan(&self, id: &str, plan: &str) {
+        self.all.lock().visitors.note_plan(id, plan);
     }
 
     fn end(&self, id: &str, outcome: Reply) {

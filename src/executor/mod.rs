@@ -43,8 +43,8 @@ mod worker_slice;
 pub(crate) use callbacks::{CallbackFigures, CallbackKind, Callbacks};
 pub(crate) use completions::{Clock, Completion, Completions};
 pub(crate) use entered_library::EnteredLibrary;
-pub(crate) use execution_view::{ExecutionView, Status};
-pub(crate) use executions::{ExecutionLog, KeptRuns};
+pub(crate) use execution_view::{ExecutionView, ShardView, Status};
+pub(crate) use executions::{ABORTED, ExecutionLog, KeptRuns};
 #[cfg(test)]
 pub(crate) use isolate_slot::NoLock;
 pub(crate) use isolate_slot::ServerLock;

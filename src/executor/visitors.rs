@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gears_v8::ports::Reply;
+
 use super::execution_view::{ExecutionView, Status};
+use super::executions::ABORTED;
 
 /// For how long it is remembered that a run of another shard was aborted.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -20,6 +23,8 @@ pub(super) struct Visitor {
     /// When it was ended, last.
     aborted: Option<Instant>,
     began: Instant,
+    /// What it does, as JSON text; empty where that is not known yet.
+    plan: String,
 }
 
 impl Visitor {
@@ -29,6 +34,7 @@ impl Visitor {
             stages: 0,
             aborted: None,
             began: now,
+            plan: String::new(),
         }
     }
 
@@ -47,9 +53,12 @@ impl Visitor {
 
     /// What is known of it here.
     pub(super) fn view(&self) -> ExecutionView {
-        let mut view = ExecutionView::new("", Some(Arc::clone(&self.user)));
+        let mut view = ExecutionView::new(&self.plan, Some(Arc::clone(&self.user)));
         view.status = self.status();
         view.took = self.began.elapsed();
+        if view.status == Status::Aborted {
+            view.take_outcome(Reply::error(ABORTED));
+        }
         view
     }
 }
@@ -63,6 +72,13 @@ impl Visitors {
     pub(super) fn join(&mut self, id: &str, user: &str, now: Instant) {
         let visitor = self.0.entry(id.to_owned());
         visitor.or_insert_with(|| Visitor::new(user, now)).stages += 1;
+    }
+
+    /// What a run does of which a stage runs here.
+    pub(super) fn note_plan(&mut self, id: &str, plan: &str) {
+        if let Some(visitor) = self.0.get_mut(id).filter(|one| one.stages > 0) {
+            plan.clone_into(&mut visitor.plan);
+        }
     }
 
     /// A stage of it has ended.
@@ -128,6 +144,20 @@ mod tests {
         assert!(visitors.running("a-1").is_none());
         assert_eq!(visitors.is_aborted("a-1"), None);
         assert!(!visitors.abort_running("a-1", now));
+    }
+
+    #[test]
+    fn what_a_run_does_is_known_while_a_stage_of_it_runs_and_what_comes_of_one_that_was_ended() {
+        let now = Instant::now();
+        let mut visitors = Visitors::default();
+        visitors.note_plan("a-1", "{}");
+        visitors.join("a-1", "anna", now);
+        let view = |visitors: &Visitors| visitors.running("a-1").map(Visitor::view).unwrap();
+        assert_eq!(view(&visitors).plan, "");
+        visitors.note_plan("a-1", "{}");
+        assert_eq!(view(&visitors).plan, "{}");
+        assert!(visitors.abort_running("a-1", now));
+        assert_eq!(view(&visitors).errors, [Reply::text(ABORTED)]);
     }
 
     #[test]

@@ -34,4 +34,4 @@ pub(crate) use load::{Change, LoadError, LoadRequest, LoadedSource, SourceKind};
 pub(crate) use owner::{OwnerRequest, Users, owner};
 pub(crate) use prologue::{Prologue, ScriptSession};
 pub(crate) use registry::{Library, LibraryConsumer, LibraryStatus, Registry};
-pub(crate) use versions::digest;
+pub(crate) use versions::{digest, now_ms};

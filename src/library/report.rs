@@ -9,7 +9,6 @@ use gears_v8::ports::{Function, Registrations, Reply, RunAs};
 use super::kept::{KeptProgress, has_progress};
 use super::load::LoadRequest;
 use super::registry::{Library, LibraryStatus};
-use super::versions::now_ms;
 use crate::dispatcher::Dispatcher;
 
 /// The names of one kind of registrations.
@@ -86,6 +85,7 @@ pub(crate) struct Report {
     owner_before: Option<String>,
     configuration: &'static str,
     functions: Names,
+    remote_functions: Names,
     stream_consumers: Names,
     triggers: Names,
     /// Consumers that go, and have read something.
@@ -110,6 +110,11 @@ impl Report {
                 let asks = |one: &Function| (one.flags, one.timeout_ms, one.run_as);
                 asks(old) == asks(new)
             },
+        );
+        let remote_functions = Names::of(
+            old.map(|old| &old.remote_functions),
+            new.remote_functions.iter().map(|one| (&*one.name, one)),
+            |old, new| old.flags == new.flags,
         );
         let stream_consumers = Names::of(
             old.map(|old| &old.consumers),
@@ -159,7 +164,7 @@ impl Report {
         let is_same = old.is_some_and(|old| old.code == request.code && old.engine == engine)
             && owner_before.as_deref() == Some(request.user)
             && matches!(configuration, "kept" | "none")
-            && [&functions, &stream_consumers, &triggers]
+            && [&functions, &remote_functions, &stream_consumers, &triggers]
                 .into_iter()
                 .all(Names::is_unchanged);
         Self {
@@ -174,6 +179,7 @@ impl Report {
             owner_before,
             configuration,
             functions,
+            remote_functions,
             stream_consumers,
             triggers,
             loses_progress,
@@ -186,11 +192,9 @@ impl Report {
         self.version
     }
 
-    /// It is loaded now, which is given in Unix milliseconds.
-    pub(crate) fn set_loaded(&mut self) -> u64 {
-        let now = now_ms();
-        self.loaded_ms = Some(now);
-        now
+    /// It is loaded, at that Unix time in milliseconds.
+    pub(crate) fn set_loaded(&mut self, at_ms: u64) {
+        self.loaded_ms = Some(at_ms);
     }
 
     /// As the reply of a command.
@@ -215,6 +219,7 @@ impl Report {
             ("owner_before", before.map_or(Reply::Null, Reply::text)),
             ("configuration", Reply::text(self.configuration)),
             ("functions", self.functions.reply()),
+            ("remote_functions", self.remote_functions.reply()),
             ("stream_consumers", self.stream_consumers.reply()),
             ("triggers", self.triggers.reply()),
             ("loses_progress", texts(&self.loses_progress)),

@@ -15,7 +15,7 @@ pub(crate) fn digest(code: &str) -> String {
 }
 
 /// The time now, in Unix milliseconds.
-pub(super) fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)

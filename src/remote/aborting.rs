@@ -9,10 +9,7 @@ use gears_v8::ports::STAGE;
 
 use super::{Key, RemoteFunctions, State};
 use crate::cluster::Cluster;
-use crate::executor::{ExecutionLog, LibraryExecutor};
-
-/// What comes of a stage of such an execution.
-pub(super) const ABORTED: &str = "The execution was aborted";
+use crate::executor::{ABORTED, ExecutionLog, LibraryExecutor};
 
 /// Milliseconds in which another shard is to hear of it.
 const TOLD_MS: u64 = 10_000;

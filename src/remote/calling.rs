@@ -4,10 +4,10 @@ use gears_core::cluster::calls::{CallEnd, Destination, NotAccepted, Request, Tim
 use gears_core::cluster::{NodeId, Topology};
 use gears_v8::ports::{Executions, RemoteCall, RemotePlace};
 
-use super::aborting::ABORTED;
 use super::gathering::{self, Gathering, Room};
 use super::way::Place;
 use super::{Node, RemoteFunctions, State, table};
+use crate::executor::ABORTED;
 
 /// Milliseconds in which a stage of an execution has to begin: a shard that fails is replaced in less.
 const STAGE_BEGINS_MS: u64 = 10_000;

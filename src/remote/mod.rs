@@ -13,6 +13,7 @@
 //!
 //! ```text
 //! aborting   executions of GearsBuilder that end before their time, on all shards
+//! asking     questions about executions that began on other shards
 //! calling    calls that scripts make here
 //! desk       where other threads leave calls and ends of calls
 //! gathering  what came of the calls that one call became
@@ -24,6 +25,7 @@
 //! ```
 
 mod aborting;
+mod asking;
 mod calling;
 mod desk;
 mod gathering;
@@ -45,6 +47,7 @@ use gears_core::cluster::{NodeId, NotSent, Payload, ProcessId, Ticket, Topic};
 use gears_v8::ports::HeldBytes;
 
 use self::aborting::Stage;
+use self::asking::{Answered, answer_of, is_question};
 use self::calling::gather;
 use self::gathering::{Gathering, Room};
 use self::scripts::Scripts;
@@ -54,6 +57,7 @@ use crate::executor::{ExecutionLog, LibraryExecutor};
 use crate::library::Libraries;
 use crate::server::{Context, random_bytes};
 
+pub(crate) use self::asking::Unanswered;
 pub(crate) use self::desk::RemoteDesk;
 
 /// A node's name.
@@ -133,6 +137,8 @@ struct State {
     /// Which gathering a call belongs to.
     calls: HashMap<u64, u64>,
     gatherings: HashMap<u64, Gathering>,
+    /// Who waits for the answers of calls that are questions.
+    asked: HashMap<u64, Answered>,
     last_gathering: u64,
     /// Stages of executions of other shards that run here, by the execution.
     stages: HashMap<String, Vec<Stage>>,
@@ -162,6 +168,7 @@ impl RemoteFunctions {
                 tickets: HashMap::new(),
                 calls: HashMap::new(),
                 gatherings: HashMap::new(),
+                asked: HashMap::new(),
                 last_gathering: 0,
                 stages: HashMap::new(),
             }),
@@ -268,7 +275,10 @@ impl RemoteFunctions {
         }
         for (id, end) in state.outgoing.take_ended() {
             state.tickets.remove(&id);
-            gather(state, id, end, &room);
+            match state.asked.remove(&id) {
+                Some(answered) => answered(answer_of(end)),
+                None => gather(state, id, end, &room),
+            }
             did = true;
         }
         state.incoming.sweep(now_ms);
@@ -354,6 +364,9 @@ impl RemoteFunctions {
     ) {
         let now_ms = self.now_ms();
         match message {
+            Message::Request(request) if is_question(&request) => {
+                self.tell(state, cluster, node, self.answer(&request));
+            }
             Message::Request(request) => {
                 let request = (request, is_up_to_date);
                 self.serve(state, context, cluster, (node, process), request);

@@ -9,13 +9,12 @@ use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
 };
 
-use super::aborting::ABORTED;
 use super::desk::Caller;
 use super::scripts::Running;
 use super::way::{DOWN, not_here};
 use super::{Key, Node, Process, RemoteFunctions, State};
 use crate::cluster::Cluster;
-use crate::executor::{LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
+use crate::executor::{ABORTED, LibraryExecutor, RemoteAnswer, RemoteEnd, RemoteTask};
 use crate::server::{Context, SlotOwner, is_enabled};
 
 impl RemoteFunctions {

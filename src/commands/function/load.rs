@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::library::{Change, LoadRequest, OwnerRequest, Prologue, SourceKind, Users, owner};
+use crate::library::{
+    Change, LoadRequest, OwnerRequest, Prologue, SourceKind, Users, now_ms, owner,
+};
 use crate::server::{Arg, Command, Context, is_admin, is_enabled};
 use gears_core::cluster::libraries::{Body, Content};
 use gears_core::quoted;
@@ -106,14 +108,19 @@ pub(super) fn load(
     let Some(change) = loaded.change else {
         return Ok(Some(Reply::OK));
     };
-    if request.is_check && !options.is_check {
+    if app.shares_libraries() {
+        let done = match (options.is_check, options.reports) {
+            (true, _) => Done::Checked,
+            (false, true) => Done::Reported,
+            (false, false) => Done::Ok,
+        };
         return Ok(load_on_all(
             app,
             context,
             &request,
             &loaded.name,
             change,
-            options.reports,
+            done,
         ));
     }
     Ok(Some(if options.is_check || options.reports {
@@ -123,14 +130,24 @@ pub(super) fn load(
     }))
 }
 
-/// Has all shards load what could be loaded here.
+/// What the client of a load over all shards is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Ok,
+    /// What has changed.
+    Reported,
+    /// What would change: nothing does.
+    Checked,
+}
+
+/// Has all shards load what could be loaded here, or look whether they could.
 fn load_on_all(
     app: &App,
     context: &Context,
     request: &LoadRequest<'_>,
     name: &str,
     change: Change,
-    reports: bool,
+    done: Done,
 ) -> Option<Reply> {
     let Change {
         is_upgrade,
@@ -143,10 +160,19 @@ fn load_on_all(
         owner: request.user.to_owned(),
         unregistered: Vec::new(),
         version: report.version(),
-        loaded_ms: report.set_loaded(),
+        loaded_ms: now_ms(),
         loaded_by: request.caller.to_owned(),
     };
-    let done = if reports { report.reply() } else { Reply::OK };
+    if done == Done::Checked {
+        let content = Content::Live(Arc::new(body));
+        return app.check_on_all(context, (name, content), report.reply());
+    }
+    report.set_loaded(body.loaded_ms);
+    let done = if done == Done::Reported {
+        report.reply()
+    } else {
+        Reply::OK
+    };
     let what = match request.kind {
         SourceKind::Earlier { .. } => "ROLLBACK",
         _ if is_upgrade => "UPGRADE",

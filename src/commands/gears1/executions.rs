@@ -4,10 +4,11 @@
 //! A run belongs to its user. Other users are told that there is no run of that ID, except
 //! administrators.
 
-use serde::Deserialize;
+use gears_core::cluster::NodeId;
 
 use crate::app::App;
-use crate::executor::{ExecutionView, Status};
+use crate::executor::{ExecutionView, Responder, ShardView, Status};
+use crate::remote::Unanswered;
 use crate::server::{BlockedClient, Command, Context, is_admin};
 use gears_v8::ports::Reply;
 
@@ -25,7 +26,7 @@ pub(super) static COMMANDS: [Command; 6] = [
     },
     Command {
         name: "rg.getexecution",
-        entry: entry!(command, get),
+        entry: entry!(waiting_command, get),
         categories: READS,
         summary: "Shows a run over the data set",
         arity: -2,
@@ -75,16 +76,6 @@ pub(super) static COMMANDS: [Command; 6] = [
 const CANNOT_WAIT: &str = "ERR can not wait inside a transaction or a script";
 const UNKNOWN: &str = "ERR execution plan does not exist";
 const ELSEWHERE: &str = "ERR the execution began on another shard, which gives what comes of it";
-
-/// What a shard has done for a run: its name, how it stands, stages, milliseconds, errors.
-type ShardPart = (String, String, u64, u64, Vec<String>);
-
-/// The steps of a run.
-#[derive(Default, Deserialize)]
-struct Plan {
-    #[serde(default)]
-    steps: Vec<(String, String, String)>,
-}
 
 fn id_of<'a>(arguments: &[&'a [u8]], command: &str) -> Result<&'a str, Reply> {
     match arguments {
@@ -157,7 +148,8 @@ fn dump(app: &App, context: &Context, _arguments: &[&[u8]]) -> Reply {
     Reply::Array(all.collect())
 }
 
-fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
+/// `None` if the client waits for the reply: of a run that began on another shard, that one knows what all have done.
+fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Option<Reply> {
     let (arguments, rest) = arguments.split_at(arguments.len().min(1));
     let is_in_cluster = app.cluster().is_some();
     let found = own_id(app, context, arguments, "rg.getexecution").and_then(|id| {
@@ -174,49 +166,54 @@ fn get(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             }
             _ => return Err(Reply::error("ERR syntax error")),
         };
-        Ok((view(app, id)?, of_all))
+        Ok((id, view(app, id)?, of_all))
     });
-    match found {
-        Ok((view, of_all)) => Reply::Array(describe_shards(&view, context, of_all)),
-        Err(error) => error,
+    let (id, view, of_all) = match found {
+        Ok(found) => found,
+        Err(error) => return Some(error),
+    };
+    if of_all && let Some(shard) = app.executions.began_at(id) {
+        return ask(app, context, id, shard);
+    }
+    let mut shards = view.of_shards(&context.shard_id());
+    if !of_all {
+        shards.truncate(1);
+    }
+    Some(describe(shards))
+}
+
+/// Has the client wait for what the shard says where a run began.
+fn ask(app: &App, context: &Context, id: &str, shard: &str) -> Option<Reply> {
+    let Some(node) = NodeId::parse(shard.as_bytes()) else {
+        return Some(Reply::error(UNKNOWN));
+    };
+    match BlockedClient::new(context, Box::new(|| {})) {
+        Ok(client) => {
+            let shard = shard.to_owned();
+            let answered = move |answer| {
+                let reply = match answer {
+                    Ok(shards) => describe(shards),
+                    Err(Unanswered::Unknown) => Reply::error(UNKNOWN),
+                    Err(Unanswered::Silent(why)) => Reply::error(format!(
+                        "ERR the shard {shard}, where the execution began, does not answer: {why}"
+                    )),
+                };
+                Box::new(client).answer(reply);
+            };
+            app.remote.ask(node, id, Box::new(answered));
+            None
+        }
+        Err(refused) => Some(Reply::Error(refused.text(CANNOT_WAIT))),
     }
 }
 
-/// One element for each shard that takes part, this one first; or of this one alone.
-fn describe_shards(view: &ExecutionView, context: &Context, of_all: bool) -> Vec<Reply> {
-    let parts = view.shards.as_deref();
-    let parts: Vec<ShardPart> = parts
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let me = context.shard_id();
-    let mut all = vec![describe(view, &me, &parts)];
-    if of_all {
-        let others = parts.iter().filter(|(shard, ..)| *shard != me);
-        all.extend(others.map(|(shard, status, _, took, errors)| {
-            let done = status != "running";
-            of_shard(
-                shard,
-                status,
-                (1, u64::from(done)),
-                (
-                    if done {
-                        Reply::count(0u64)
-                    } else {
-                        Reply::Integer(-1)
-                    },
-                    errors.iter().map(Reply::text).collect(),
-                ),
-                *took,
-                steps(view),
-            )
-        }));
-    }
-    all
+/// One element for each shard.
+fn describe(shards: Vec<ShardView>) -> Reply {
+    Reply::Array(shards.into_iter().map(describe_shard).collect())
 }
 
-fn steps(view: &ExecutionView) -> Vec<Reply> {
-    let plan: Plan = serde_json::from_str(&view.plan).unwrap_or_default();
-    let steps = plan.steps.into_iter().rev().map(|(kind, name, arg)| {
+fn describe_shard(view: ShardView) -> Reply {
+    let steps = view.steps.into_iter().map(|(kind, name, arg)| {
         Reply::record(vec![
             ("type", Reply::text(kind)),
             ("duration", Reply::count(0u64)),
@@ -224,54 +221,22 @@ fn steps(view: &ExecutionView) -> Vec<Reply> {
             ("arg", Reply::text(arg)),
         ])
     });
-    steps.collect()
-}
-
-fn describe(view: &ExecutionView, me: &str, parts: &[ShardPart]) -> Reply {
-    let ended = view.status != Status::Running;
-    let done = parts.iter().filter(|(_, status, ..)| status != "running");
-    let (received, completed) = if parts.is_empty() {
-        (1, u64::from(ended))
-    } else {
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        (count(parts.len()), count(done.count()))
-    };
-    let results = if ended {
-        Reply::count(view.results.len())
-    } else {
-        Reply::Integer(-1)
-    };
-    let took = u64::try_from(view.took.as_millis()).unwrap_or(u64::MAX);
-    of_shard(
-        me,
-        status(view.status),
-        (received, completed),
-        (results, view.errors.clone()),
-        took,
-        steps(view),
-    )
-}
-
-fn of_shard(
-    shard: &str,
-    status: &str,
-    (received, completed): (u64, u64),
-    (results, errors): (Reply, Vec<Reply>),
-    took: u64,
-    steps: Vec<Reply>,
-) -> Reply {
+    let errors = view.errors.into_iter().map(Reply::text);
     let described = Reply::record(vec![
-        ("status", Reply::text(status)),
-        ("shards_received", Reply::count(received)),
-        ("shards_completed", Reply::count(completed)),
-        ("results", results),
-        ("errors", Reply::Array(errors)),
-        ("total_duration", Reply::count(took)),
+        ("status", Reply::text(status(view.status))),
+        ("shards_received", Reply::count(view.received)),
+        ("shards_completed", Reply::count(view.completed)),
+        (
+            "results",
+            view.results.map_or(Reply::Integer(-1), Reply::count),
+        ),
+        ("errors", Reply::Array(errors.collect())),
+        ("total_duration", Reply::count(view.took_ms)),
         ("read_duration", Reply::count(0u64)),
-        ("steps", Reply::Array(steps)),
+        ("steps", Reply::Array(steps.collect())),
     ]);
     Reply::record(vec![
-        ("shard_id", Reply::text(shard)),
+        ("shard_id", Reply::text(view.shard)),
         ("execution_plan", described),
     ])
 }

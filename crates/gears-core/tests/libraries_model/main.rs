@@ -21,6 +21,7 @@
 //!   that anybody had. So have disks and replicas. No more deletions are remembered than allowed.
 //! * Of changes of one library that meet at least one is made, while all shards are up and no message is lost: clients
 //!   that try again without a pause get on.
+//! * What a client only asks about is in no map, and the client is told what comes of it once.
 //! * The rest holds with messages lost, late, doubled and out of order; with machines that die with and without
 //!   what they wrote last, or with nothing; with replicas that lag and take over; with networks that are cut; with nodes
 //!   that join, with libraries of their own; and with clusters that meet.
@@ -50,6 +51,8 @@ enum Action {
     Load(usize, usize, u8),
     /// A client deletes it.
     Delete(usize, usize),
+    /// A client asks whether all shards could load one.
+    Inquire(usize, usize, u8),
     /// A script of a client stays.
     Say(usize, usize),
     /// A script of one machine calls a function on another: the stamp of its library goes along.
@@ -89,6 +92,7 @@ fn carry_out(world: &mut World, action: &Action) {
     match *action {
         Action::Load(at, name, refusing) => world.load(at, name, refusing),
         Action::Delete(at, name) => world.delete(at, name),
+        Action::Inquire(at, name, refusing) => world.inquire(at, name, refusing),
         Action::Say(at, name) => world.say(at, name),
         Action::Call(from, to, name) => world.call(from, to, name),
         Action::Deliver(count) => world.deliver(count),
@@ -116,11 +120,12 @@ fn action(upheaval: u32, names: usize) -> impl Strategy<Value = Action> {
     let at = || 0usize..8;
     let name = move || 0..names;
     let which = || 0usize..40;
-    let refusing = prop_oneof![4 => Just(0u8), 1 => any::<u8>()];
+    let refusing = || prop_oneof![4 => Just(0u8), 1 => any::<u8>()];
     let ms = prop_oneof![4 => 0u64..1500, 1 => 1500u64..12_000];
     prop_oneof![
-        14 => (at(), name(), refusing).prop_map(|(at, name, refusing)| Action::Load(at, name, refusing)),
+        14 => (at(), name(), refusing()).prop_map(|(at, name, refusing)| Action::Load(at, name, refusing)),
         14 => (at(), name()).prop_map(|(at, name)| Action::Delete(at, name)),
+        2 => (at(), name(), refusing()).prop_map(|(at, name, refusing)| Action::Inquire(at, name, refusing)),
         1 => (at(), name()).prop_map(|(at, name)| Action::Say(at, name)),
         6 => (at(), at(), name()).prop_map(|(from, to, name)| Action::Call(from, to, name)),
         40 => (1usize..20).prop_map(Action::Deliver),

@@ -25,6 +25,8 @@ pub(super) struct Told {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reference {
     asked: BTreeMap<(NodeId, Proposal), (Arc<str>, Asked)>,
+    /// What clients asked that is no change, and whether they were told what comes of it.
+    checks: BTreeMap<(NodeId, Proposal), bool>,
     /// Who said what: a counter may grow where clusters meet.
     said: BTreeSet<(Arc<str>, Option<NodeId>, BodyDigest)>,
     /// What nodes brought along that must not get into the cluster.
@@ -44,7 +46,24 @@ impl Reference {
             adopted: None,
             is_over: false,
         };
+        self.checks.remove(&(at, proposal));
         self.asked.insert((at, proposal), (name.into(), asked));
+    }
+
+    /// A client asks whether all would take a library: nobody is ever to have it.
+    pub(super) fn check(&mut self, at: NodeId, proposal: Proposal, content: &Content) {
+        self.refused.insert(content.digest());
+        self.checks.insert((at, proposal), false);
+    }
+
+    /// A client is told something: whether that is what comes of a question.
+    pub(super) fn tell_checked(&mut self, at: NodeId, proposal: Proposal) -> bool {
+        let check = self.checks.get_mut(&(at, proposal));
+        let Some(is_over) = check else {
+            return false;
+        };
+        assert!(!std::mem::replace(is_over, true), "told twice");
+        true
     }
 
     /// Somebody said it, and may.

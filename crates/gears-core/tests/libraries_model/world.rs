@@ -188,6 +188,20 @@ impl World {
         self.carry_out(at);
     }
 
+    pub(super) fn inquire(&mut self, at: usize, number: usize, refusing: u8) {
+        let at = self.pick(at);
+        self.next_code += 1;
+        let content = body(self.next_code, refusing);
+        let (now, shard) = (self.now, &mut self.shards[at]);
+        let Some(primary) = &mut shard.primary else {
+            return;
+        };
+        if let Ok(proposal) = primary.ask(now, &name(number), content.clone()) {
+            self.reference.check(shard.id, proposal, &content);
+        }
+        self.carry_out(at);
+    }
+
     pub(super) fn say(&mut self, at: usize, number: usize) {
         let at = self.pick(at);
         self.next_code += 1;
@@ -362,6 +376,23 @@ impl World {
                     primary.checked(from, &entry, result);
                 }
             }
+            Effect::Look {
+                from,
+                number,
+                entry,
+            } => {
+                let refuses = refusing(&entry.content) >> at & 1 == 1;
+                let result = if refuses {
+                    Err("no".to_owned())
+                } else {
+                    Ok(())
+                };
+                if let Some(primary) = &mut shard.primary {
+                    primary.looked(from, number, &entry, result);
+                }
+            }
+            Effect::Done { proposal } | Effect::Refused { proposal, .. }
+                if self.reference.tell_checked(id, proposal) => {}
             Effect::Adopt { entry, proposal } => {
                 if let Some(proposal) = proposal {
                     self.reference.adopt(id, proposal, entry.stamp);
@@ -405,6 +436,15 @@ impl World {
                     Effect::Check { from, entry } => {
                         if let Some(zombie) = &mut self.shards[at].zombie {
                             zombie.libraries.checked(from, &entry, Ok(()));
+                        }
+                    }
+                    Effect::Look {
+                        from,
+                        number,
+                        entry,
+                    } => {
+                        if let Some(zombie) = &mut self.shards[at].zombie {
+                            zombie.libraries.looked(from, number, &entry, Ok(()));
                         }
                     }
                     Effect::Adopt { .. } | Effect::Forget { .. } | Effect::Ledger(_) => {

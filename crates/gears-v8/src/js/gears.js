@@ -74,7 +74,7 @@
   const readers = make_readers(native, dialect);
   const { READERS, ALONE, policy_of } = readers;
   const shards = make_shards({ ...processing, error_text });
-  const { Told, text_of_error, is_move } = shards;
+  const { ABORTED, Told, text_of_error, is_move } = shards;
   const { remember, run_on_shards, follow_on_shards } = make_cluster(native, processing, shards, readers, dialect);
 
   // --- arguments -----------------------------------------------------------------------------
@@ -213,10 +213,8 @@
       if (typeof argument !== "string") throw new TypeError("Argument 'arg' of 'run' must be a string");
       const reader = this.#reader;
       const converts = options.convertToStr ?? false;
-      const shared = native.is_in_cluster() && options.mode !== "async_local"
-        ? { number: this.#number, length: this.#steps.length, is_run: true, converts }
-        : undefined;
-      if (shared !== undefined && this.#is_late) {
+      const is_shared = native.is_in_cluster() && options.mode !== "async_local";
+      if (is_shared && this.#is_late) {
         throw new Error("'run' over all shards needs steps that all shards have: make the GearsBuilder at the top level of the library, with all of its steps, or run it with mode 'async_local'");
       }
       const steps = local(this.#steps);
@@ -226,11 +224,14 @@
         plan.push(["map", "String", ""]);
       }
       const described = stringify({ reader, arg: argument, steps: plan });
+      const shared = is_shared
+        ? { number: this.#number, length: this.#steps.length, is_run: true, converts, described }
+        : undefined;
       const execution = async (id) => {
         const errors = [];
         let results = [];
         const check = () => {
-          if (native.execution_is_aborted(id)) throw new Error("The execution was aborted");
+          if (native.execution_is_aborted(id)) throw new Error(ABORTED);
         };
         try {
           if (shared !== undefined) {

@@ -3,7 +3,7 @@
 (function (native, processing, shards, readers, dialect) {
   "use strict";
   const { step, to_initiator } = processing;
-  const { INITIATOR, Told, text_of_error, cut, reading, run_stage, run_everywhere } = shards;
+  const { INITIATOR, ABORTED, Told, text_of_error, cut, reading, run_stage, run_everywhere } = shards;
   const { READERS, is_of_one_key } = readers;
   const { text_of, to_data, of_data } = dialect;
   const { atomic: lock } = native;
@@ -98,10 +98,10 @@
   const ask_with = (id, request) => (shard, at, chunks) =>
     new Later((resolve, reject) => native.ask(shard, id, resolve, reject, { ...request, at }, chunks));
 
-  // Tells what each shard does for a run.
+  // Tells what each shard does for a run; of what goes on, how long it has until now.
   const make_notes = (id) => {
     const shards = new Dictionary();
-    return (shard, begins, errors) => {
+    return (shard, begins, errors, is_aborted) => {
       let one = shards.get(shard);
       if (one === undefined) shards.set(shard, (one = { status: "running", stages: 0, ms: 0, began: 0, errors: [] }));
       if (begins) {
@@ -109,16 +109,21 @@
         one.stages += 1;
       } else {
         one.ms += now() - one.began;
-        for (const error of errors) one.errors.push(text_of_error(error));
+        // That of the run is told where it began, once.
+        if (!is_aborted) for (const error of errors) one.errors.push(text_of_error(error));
       }
-      one.status = begins ? "running" : "done";
-      native.execution_shards(id, stringify([...shards].map(([name, { status, stages, ms, errors }]) => [name, status, stages, ms, errors])));
+      one.status = begins ? "running" : is_aborted ? "aborted" : "done";
+      const at = now();
+      const told = ([name, { status, stages, ms, began: since, errors }]) =>
+        [name, status, stages, status === "running" ? ms + at - since : ms, errors];
+      native.execution_shards(id, stringify([...shards].map(told)));
     };
   };
 
   // What another shard asks for.
   const run_for_another = async (_client, request, chunks) => {
     const { plan, at, digest, first, table, id } = request;
+    if (id !== "") native.execution_plan(id, plan.described);
     if (digest !== native.digest()) {
       const { me } = table_of(await read_table());
       return { errors: [`ERR shard ${me} has another version of the library`], leaving: [] };
@@ -127,7 +132,7 @@
     const errors = [];
     const way = { here: () => false, place_of: place_in(table_of(table)), pack };
     const check = () => {
-      if (id !== "" && native.execution_is_aborted(id)) throw new Error("The execution was aborted");
+      if (id !== "" && native.execution_is_aborted(id)) throw new Error(ABORTED);
     };
     const found = at === 0
       ? await read_here(first, stages[at], way, errors, check)

@@ -71,7 +71,8 @@
       throw error;
     }
     const slot = lowest_slot(nodes);
-    if (!isFinite(slot)) return null;
+    // A key by anything else would belong to another node.
+    if (!isFinite(slot)) throw new Error("'hashtag' needs a slot, and this node has none");
     // About as many texts as there are slots: worth to be kept.
     for (let number = 0; tag.slot !== slot; number++) {
       const text = number.toString(36);

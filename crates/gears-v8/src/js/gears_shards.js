@@ -28,6 +28,9 @@
   // Where the execution began, as a place for records to go to.
   const INITIATOR = "";
 
+  // What comes of a stage whose execution was aborted.
+  const ABORTED = "The execution was aborted";
+
   // An error of another shard, or about one, which is known as text alone.
   class Told {
     constructor(text) {
@@ -151,7 +154,7 @@
 
   // Runs a plan; gives what its last stage gives here. `first`: the shards that begin; `me`: this one; `begin`: runs
   // the first stage here; `ask`: has a stage run on another shard, gives {errors, leaving}; `bytes_max`: what may be
-  // on its way at a time; `note`: is told of each stage that begins or has ended on a shard.
+  // on its way at a time; `note`: is told of each stage that begins or has ended on a shard, and whether it was aborted.
   const run_everywhere = async (plan) => {
     const { stages, first, me, begin, ask, unpack, errors, check, bytes_max, note } = plan;
     const way = { here: (place) => place === INITIATOR || place === me, place_of: plan.place_of, pack: plan.pack };
@@ -171,7 +174,7 @@
           const { errors, leaving } = await ask(shard, at, chunks);
           return { errors: errors.map((text) => new Told(text)), kept: [], leaving };
         } catch (error) {
-          return { errors: [new Told(failure(shard, error))], kept: [], leaving: [] };
+          return { errors: [new Told(failure(shard, error))], kept: [], leaving: [], is_aborted: error?.message === ABORTED };
         }
       };
       const outputs = await everyone(
@@ -180,7 +183,7 @@
           const name = is_here ? me : shard;
           note?.(name, true, undefined);
           const output = await (is_here ? run_here(input) : run_there(shard, input));
-          note?.(name, false, output.errors);
+          note?.(name, false, output.errors, output.is_aborted);
           return output;
         }));
       check?.();
@@ -217,5 +220,5 @@
   // The code comes first, once.
   const failure = (shard, error) => `ERR shard ${shard}: ${text_of_error(error).replace(/^(?:Error: )?(?:ERR )?/i, "")}`;
 
-  return { INITIATOR, Told, text_of_error, is_move, cut, reading, run_stage, run_everywhere };
+  return { INITIATOR, ABORTED, Told, text_of_error, is_move, cut, reading, run_stage, run_everywhere };
 })

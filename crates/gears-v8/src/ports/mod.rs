@@ -58,8 +58,11 @@ pub trait Executions: Send + Sync {
     /// Whether a run is to end.
     fn is_aborted(&self, id: &str) -> bool;
 
-    /// What each shard has done for a run so far, as JSON text: `[[id, status, records in, ms, [error, ...]], ...]`.
+    /// What each shard has done for a run so far, as JSON text: `[[id, status, stages, ms until now, [error, ...]], ...]`.
     fn note_shards(&self, id: &str, shards: &str);
+
+    /// What a run does that began on another shard and has a stage here, as JSON text.
+    fn note_plan(&self, id: &str, plan: &str);
 
     /// A run has ended, with a list of results and a list of errors.
     fn end(&self, id: &str, outcome: Reply);

@@ -193,10 +193,11 @@ fn value_of<'s>(
             let nothing = v8::undefined(scope).into();
             let text = v8::String::new(scope, &error.text).ok_or(None)?.into();
             value = restore.call(scope, nothing, &[value, text]).ok_or(None)?;
-        }
-        if let Ok(object) = v8::Local::<v8::Object>::try_from(value) {
-            let shard = text::short(scope, &one.shard).into();
-            note(scope, object, "shard", shard).map_err(|Thrown| None)?;
+            // Of anything else each property is the script's own.
+            if let Ok(object) = v8::Local::<v8::Object>::try_from(value) {
+                let shard = text::short(scope, &one.shard).into();
+                note(scope, object, "shard", shard).map_err(|Thrown| None)?;
+            }
         }
         return Err(Some(value));
     }

@@ -343,7 +343,7 @@
       if (!$B.is_str(message)) $B.RAISE(_b_.TypeError, "the first argument of log must be a string");
       return guarded(() => (builder().log(str(message), str(level)), None));
     },
-    hashtag: () => guarded(() => builder().hashtag() ?? None),
+    hashtag: () => guarded(() => builder().hashtag()),
     config_get: (key, missing) => guarded(() => builder().gearsConfigGet(key, null) ?? missing),
     set_errors(type, flat) {
       error_class = type;

@@ -34,6 +34,8 @@ impl Executions for Forgetful {
 
     fn note_shards(&self, _id: &str, _shards: &str) {}
 
+    fn note_plan(&self, _id: &str, _plan: &str) {}
+
     fn end(&self, _id: &str, _outcome: Reply) {}
 }
 

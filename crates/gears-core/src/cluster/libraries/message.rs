@@ -106,6 +106,22 @@ pub enum Message {
         /// Of what was asked, or later.
         stamp: Stamp,
     },
+    /// Could you take that? Nothing is to change.
+    Ask {
+        /// What its answer is known by.
+        number: u64,
+        /// What would be.
+        entry: Entry,
+    },
+    /// What I say to that.
+    Answer {
+        /// Of what was asked.
+        number: u64,
+        /// Likewise.
+        stamp: Stamp,
+        /// Why I could not, if so.
+        nak: Option<Nak>,
+    },
 }
 
 /// Why a node would not take what another prepares.
@@ -204,6 +220,8 @@ impl Message {
     /// Whether counters leave room for later ones, and bodies are what their stamps say.
     fn is_sound(&self) -> bool {
         let is_near = |counter: u64| counter <= COUNTER_MAX;
+        let is_near_nak =
+            |nak: Option<&Nak>| !matches!(nak, Some(Nak::Behind(clock)) if !is_near(*clock));
         match self {
             Self::Digest { floor, clock, .. } => is_near(*floor) && is_near(*clock),
             Self::Offer { floor, stamps, .. } => {
@@ -217,13 +235,13 @@ impl Message {
                 let base = base.map_or(0, |base| base.counter);
                 is_near(entry.stamp.counter) && is_near(base) && entry.is_sound()
             }
-            Self::Refuse { stamp, nak, .. } => {
-                is_near(stamp.counter) && !matches!(nak, Nak::Behind(clock) if !is_near(*clock))
-            }
+            Self::Refuse { stamp, nak, .. } => is_near(stamp.counter) && is_near_nak(Some(nak)),
             Self::Promise { stamp, .. }
             | Self::Abort { stamp, .. }
             | Self::Commit { stamp, .. }
             | Self::Adopted { stamp, .. } => is_near(stamp.counter),
+            Self::Ask { entry, .. } => is_near(entry.stamp.counter) && entry.is_sound(),
+            Self::Answer { stamp, nak, .. } => is_near(stamp.counter) && is_near_nak(nak.as_ref()),
         }
     }
 }
@@ -321,6 +339,9 @@ mod tests {
             named().prop_map(|(name, stamp)| Message::Abort { name, stamp }),
             named().prop_map(|(name, stamp)| Message::Commit { name, stamp }),
             named().prop_map(|(name, stamp)| Message::Adopted { name, stamp }),
+            (any::<u64>(), entry()).prop_map(|(number, entry)| Message::Ask { number, entry }),
+            (any::<u64>(), stamp(), prop::option::of(nak()))
+                .prop_map(|(number, stamp, nak)| Message::Answer { number, stamp, nak }),
         ]
     }
 

@@ -5,6 +5,8 @@
 //!  client: LOAD, DEL ─> propose ── Prepare ──> check there ── Promise ──┐
 //!                          └── all promised: adopt, Commit <────────────┘     nothing changes before
 //!
+//!  client: CHECK ─────> ask ────── Ask ──────> look there ── Answer ──> all would: nothing changes
+//!
 //!  each second: Digest ──> roots differ: Offer (name, stamp) ──> Pull what is newer ──> Entries
 //! ```
 //!

@@ -1,6 +1,7 @@
 //! What one node does, so that all have the same libraries: facts in, effects out.
 
 mod changes;
+mod checks;
 mod compared;
 mod gossip;
 mod promises;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use self::changes::Pending;
+use self::checks::{Asked, Looked};
 use self::compared::Compared;
 pub use self::compared::PeerLibraries;
 use self::promises::Promise;
@@ -174,6 +176,16 @@ pub enum Effect {
         /// What would be.
         entry: Entry,
     },
+    /// Look whether that could be carried out here, change nothing, and tell [`SharedLibraries::looked`]. Nobody prepares
+    /// it.
+    Look {
+        /// Who asks.
+        from: NodeId,
+        /// Its number there.
+        number: u64,
+        /// What would be.
+        entry: Entry,
+    },
     /// The map has this entry now: load or delete the library, and tell the replicas.
     Adopt {
         /// It.
@@ -232,6 +244,10 @@ pub struct SharedLibraries {
     members: Members,
     /// Own changes under way, by name.
     pending: BTreeMap<Arc<str>, Pending>,
+    /// What was asked without a change, by the number that its answers have.
+    asked: BTreeMap<Proposal, Asked>,
+    /// What others were answered last, who had asked likewise.
+    looked: BTreeMap<NodeId, Looked>,
     /// What was promised to others, by name.
     promises: BTreeMap<Arc<str>, Promise>,
     /// What waits for the promise that another has, by name.
@@ -269,6 +285,8 @@ impl SharedLibraries {
             map: LibraryMap::default(),
             members: Members::default(),
             pending: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            looked: BTreeMap::new(),
             promises: BTreeMap::new(),
             held: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -308,7 +326,7 @@ impl SharedLibraries {
     /// What was asked here and is not decided: whoever asked has to be told when this node stops.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.promises.is_empty()
+        self.pending.is_empty() && self.promises.is_empty() && self.asked.is_empty()
     }
 
     /// Takes what the primary said of a library; on a replica, and while a log is replayed.
@@ -370,6 +388,7 @@ impl SharedLibraries {
             return;
         }
         let was_primary = self.members.is_primary;
+        let askable = self.askable();
         self.members = members;
         if !self.members.is_primary {
             self.promises.clear();
@@ -377,13 +396,17 @@ impl SharedLibraries {
             self.pulls.clear();
             self.seen.clear();
             self.compared.clear();
+            self.looked.clear();
             self.become_replica();
+            self.end_asked(|| Refused::BecameReplica);
             return;
         }
         let others = &self.members.others;
-        self.compared
-            .retain(|id, _| others.iter().any(|one| one.id == *id));
+        let is_other = |id: &NodeId| others.iter().any(|one| one.id == *id);
+        self.compared.retain(|id, _| is_other(id));
+        self.looked.retain(|id, _| is_other(id));
         self.review_pending(now);
+        self.review_asked(now, &askable);
         if !was_primary {
             self.tell_all();
         }
@@ -397,8 +420,14 @@ impl SharedLibraries {
             message,
         } = envelope;
         if !self.members.is_primary {
-            if let Message::Prepare { entry, .. } = message {
-                self.refuse(from, &entry.name, entry.stamp, Nak::Replica);
+            match message {
+                Message::Prepare { entry, .. } => {
+                    self.refuse(from, &entry.name, entry.stamp, Nak::Replica);
+                }
+                Message::Ask { number, entry } => {
+                    self.answer_ask(from, number, &entry, Some(Nak::Replica));
+                }
+                _ => {}
             }
             return;
         }
@@ -406,6 +435,8 @@ impl SharedLibraries {
         match message {
             Message::Refuse { name, stamp, nak } => self.on_refuse(now, from, &name, stamp, nak),
             Message::Abort { name, stamp } => self.on_abort(from, &name, stamp),
+            Message::Ask { number, entry } => self.on_ask(from, number, entry, is_same),
+            Message::Answer { number, stamp, nak } => self.on_answer(from, number, stamp, nak),
             Message::Prepare { entry, .. } if !is_same => {
                 self.refuse(from, &entry.name, entry.stamp, Nak::OtherDomain);
             }
@@ -448,6 +479,7 @@ impl SharedLibraries {
         }
         self.take_up_held(now);
         self.pending_are_due(now);
+        self.asked_are_due(now);
         self.tell_apart(now);
         if now >= self.gossip_at {
             self.gossip_at = now + self.limits.gossip_ms;

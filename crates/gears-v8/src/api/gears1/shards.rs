@@ -23,6 +23,7 @@ callback!(table_entry => table);
 callback!(ask_entry => ask);
 callback!(on_stage_entry => on_stage);
 callback!(note_shards_entry => note_shards);
+callback!(note_plan_entry => note_plan);
 
 /// Milliseconds that a stage on another shard has: as long as it takes. It ends before where the shard fails.
 const NO_TIMEOUT_MS: u32 = u32::MAX;
@@ -33,7 +34,7 @@ const NO_TIMEOUT_MS: u32 = u32::MAX;
 /// Where the library has no memory for them.
 pub(super) fn functions<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 10], Thrown> {
+) -> Result<[(&'static str, v8::Local<'s, v8::Function>); 11], Thrown> {
     Ok([
         (
             "is_in_cluster",
@@ -61,6 +62,10 @@ pub(super) fn functions<'s>(
         (
             "execution_shards",
             v8::Function::new(scope, note_shards_entry).or_thrown()?,
+        ),
+        (
+            "execution_plan",
+            v8::Function::new(scope, note_plan_entry).or_thrown()?,
         ),
         (
             "on_stage",
@@ -225,6 +230,19 @@ fn note_shards(
     let [id, shards] = [0, 1].map(|at| args.get(at).to_rust_string_lossy(scope));
     if let Some(executions) = run::executions(scope) {
         executions.note_shards(&id, &shards);
+    }
+}
+
+/// `execution_plan(id, plan)`: what an execution does that began on another shard.
+fn note_plan(
+    scope: &mut v8::PinScope,
+    args: &v8::FunctionCallbackArguments,
+    _result: v8::ReturnValue<v8::Value>,
+) {
+    let id = args.get(0).to_rust_string_lossy(scope);
+    let plan = super::plan_of(scope, args.get(1));
+    if let Some(executions) = run::executions(scope) {
+        executions.note_plan(&id, &plan);
     }
 }
 

@@ -49,26 +49,8 @@ impl SharedLibraries {
     /// # Errors
     /// Why it cannot even begin.
     pub fn propose(&mut self, now: u64, name: &str, content: Content) -> Result<Proposal, Refused> {
-        if !self.members.is_primary {
-            return Err(Refused::Replica);
-        }
-        if self.pending.contains_key(name) {
-            return Err(Refused::Busy(self.me));
-        }
-        if let Some(promise) = self.promises.get(name).filter(|one| one.until > now) {
-            return Err(Refused::Busy(promise.coordinator));
-        }
-        if content.is_deleted() && self.map.deleted() >= self.limits.deletions_max {
-            return Err(Refused::TooManyDeleted);
-        }
-        let waiting = self.askable();
-        self.require_majority(waiting.len())?;
-        let has_joined = self.map.domain.is_some() || self.members.has_slots;
-        if !has_joined && self.members.others.iter().any(|one| one.has_slots) {
-            return Err(Refused::NotJoined);
-        }
-        self.proposals += 1;
-        let proposal = Proposal(self.proposals);
+        let waiting = self.may_propose(now, name, &content)?;
+        let proposal = self.next_proposal();
         let name: Arc<str> = name.into();
         let base = self.known(&name);
         let entry = self.next_entry(Arc::clone(&name), content);
@@ -89,8 +71,44 @@ impl SharedLibraries {
         Ok(proposal)
     }
 
+    pub(super) fn next_proposal(&mut self) -> Proposal {
+        self.proposals += 1;
+        Proposal(self.proposals)
+    }
+
+    /// Whether [`Self::propose`] could begin now; gives the other shards that it would ask.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(super) fn may_propose(
+        &self,
+        now: u64,
+        name: &str,
+        content: &Content,
+    ) -> Result<BTreeSet<NodeId>, Refused> {
+        if !self.members.is_primary {
+            return Err(Refused::Replica);
+        }
+        if self.pending.contains_key(name) {
+            return Err(Refused::Busy(self.me));
+        }
+        if let Some(promise) = self.promises.get(name).filter(|one| one.until > now) {
+            return Err(Refused::Busy(promise.coordinator));
+        }
+        if content.is_deleted() && self.map.deleted() >= self.limits.deletions_max {
+            return Err(Refused::TooManyDeleted);
+        }
+        let waiting = self.askable();
+        self.require_majority(waiting.len())?;
+        let has_joined = self.map.domain.is_some() || self.members.has_slots;
+        if !has_joined && self.members.others.iter().any(|one| one.has_slots) {
+            return Err(Refused::NotJoined);
+        }
+        Ok(waiting)
+    }
+
     /// The other shards that can be asked.
-    fn askable(&self) -> BTreeSet<NodeId> {
+    pub(super) fn askable(&self) -> BTreeSet<NodeId> {
         let others = self.members.others.iter();
         others
             .filter(|one| one.has_slots && !one.is_failed)
@@ -98,7 +116,7 @@ impl SharedLibraries {
             .collect()
     }
 
-    fn require_majority(&self, others: usize) -> Result<(), Refused> {
+    pub(super) fn require_majority(&self, others: usize) -> Result<(), Refused> {
         let own = usize::from(self.members.has_slots);
         let total = own
             + self

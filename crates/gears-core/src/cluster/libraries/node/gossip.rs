@@ -89,7 +89,10 @@ impl SharedLibraries {
 
     /// Has the sender know this node's domain.
     fn answer(&mut self, to: NodeId, message: &Message) {
-        if matches!(message, Message::Digest { .. } | Message::Prepare { .. }) {
+        if matches!(
+            message,
+            Message::Digest { .. } | Message::Prepare { .. } | Message::Ask { .. }
+        ) {
             self.send(to, self.digest());
         }
     }
