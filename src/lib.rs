@@ -28,6 +28,9 @@ mod stats;
 use crate::app::{App, AppHooks};
 use crate::server::{Context, Settings};
 
+/// Of the module.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[global_allocator]
 static ALLOCATOR: server::ServerAllocator = server::ServerAllocator;
 
@@ -47,6 +50,6 @@ fn load(context: &Context, arguments: &[&[u8]]) -> Result<(), String> {
     server::register_info(context).map_err(refused)?;
     App::start(context, Settings::new())?;
     server::listen(context, Box::new(AppHooks)).map_err(refused)?;
-    log::info!("RedisGears v{} is ready", env!("CARGO_PKG_VERSION"));
+    log::info!("RedisGears v{VERSION} is ready");
     Ok(())
 }

@@ -165,6 +165,7 @@ def test_what_a_function_builds_runs_on_its_shard_alone_and_only_if_it_says_so(f
     own = sum(node.owns(slot_of(f"text:{number}")) for number in range(COUNT))
     assert node.call("count", "async_local") == [[own], []]
     assert execute(node, "GB().count().run('text:*', { mode: 'async_local' })") == [[own], []]
+    assert execute(node, "GB('ShardsIDReader').run('', { mode: 'async_local' })") == [[node.identity], []]
 
 
 def test_one_key_is_read_on_its_shard(cluster):

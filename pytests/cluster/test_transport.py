@@ -105,6 +105,7 @@ def test_all_nodes_are_connected_without_configuration(nodes):
     one = found["peers"][second.identity]
     assert (one["port"], one["role"], one["tls"]) == (second.port, "primary", 0)
     assert one["process"] == info(second)["process"] != found["process"]
+    assert one["version"] == found["version"] != ""
     [replica] = nodes.replicas_of(first)
     # Replicas have nothing to say to each other.
     assert set(info(replica)["peers"]) == {node.identity for node in nodes.primaries()}

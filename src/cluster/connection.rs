@@ -77,11 +77,12 @@ impl End {
 pub(super) async fn run(link: Link, reports: Arc<Reports>, mut to_send: UnboundedReceiver<ToSend>) {
     let mut outgoing = Outgoing::default();
     let end = match link.open().await {
-        Ok((mut client, process)) => {
+        Ok((mut client, (process, version))) => {
             reports.push(Report::Opened {
                 node: link.node,
                 connection: link.connection,
                 process,
+                version,
             });
             link.serve(&mut client, &reports, &mut to_send, &mut outgoing)
                 .await
@@ -100,7 +101,7 @@ pub(super) async fn run(link: Link, reports: Arc<Reports>, mut to_send: Unbounde
 }
 
 impl Link {
-    async fn open(&self) -> Result<(MultiplexedConnection, ProcessId), End> {
+    async fn open(&self) -> Result<(MultiplexedConnection, (ProcessId, String)), End> {
         let opening = async {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT))
@@ -108,8 +109,8 @@ impl Link {
             let client = self.client().map_err(End::broken)?;
             let connecting = client.get_multiplexed_async_connection_with_config(&config);
             let mut client = connecting.await.map_err(End::broken)?;
-            let process = self.show_token(&mut client).await?;
-            Ok((client, process))
+            let there = self.show_token(&mut client).await?;
+            Ok((client, there))
         };
         let in_time = tokio::time::timeout(CONNECT, opening).await;
         in_time.unwrap_or_else(|_| Err(End::broken("no answer in time")))
@@ -139,7 +140,11 @@ impl Link {
         Client::open(client.get_connection_info().clone().set_addr(address))
     }
 
-    async fn show_token(&self, client: &mut MultiplexedConnection) -> Result<ProcessId, End> {
+    /// Gives the process that is there, and the version of its module.
+    async fn show_token(
+        &self,
+        client: &mut MultiplexedConnection,
+    ) -> Result<(ProcessId, String), End> {
         let mut command = redis::cmd(COMMAND);
         command
             .arg("PEER")
@@ -164,7 +169,15 @@ impl Link {
             }
         };
         match &parts[..] {
-            [Value::Int(_version), Value::BulkString(process), ..] => ProcessId::parse(process),
+            [
+                Value::Int(_protocol),
+                Value::BulkString(process),
+                Value::BulkString(version),
+                ..,
+            ] => {
+                let version = String::from_utf8_lossy(version).into_owned();
+                ProcessId::parse(process).map(|process| (process, version))
+            }
             _ => None,
         }
         .ok_or_else(|| End::broken(NOT_UNDERSTOOD))

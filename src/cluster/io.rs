@@ -35,6 +35,7 @@ pub(super) enum Report {
         node: NodeId,
         connection: Connection,
         process: ProcessId,
+        version: String,
     },
     /// The other node has answered.
     Answered {

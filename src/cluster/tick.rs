@@ -214,7 +214,8 @@ fn on_report(peers: &mut Peers, report: Report, now: u64, decisions: &mut Vec<De
             node,
             connection,
             process,
-        } => peers.on_opened(node, connection, process, now, decisions),
+            version,
+        } => peers.on_opened(node, connection, (process, version), now, decisions),
         Report::Answered {
             node,
             connection,

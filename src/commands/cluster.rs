@@ -1,5 +1,6 @@
 //! `RG.CLUSTER`: the other nodes of the cluster; and what clients of `RedisGears` 1 ask of theirs.
 
+use crate::VERSION;
 use crate::app::App;
 use crate::cluster::{ClusterView, Received};
 use crate::server::{Command, Context};
@@ -86,6 +87,7 @@ fn info(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
         ("state", Reply::text("on")),
         ("node", Reply::text(context.shard_id())),
         ("process", Reply::text(view.process.to_string())),
+        ("version", Reply::text(VERSION)),
         ("topology_epoch", Reply::count(view.epoch)),
         ("shards", Reply::count(shards)),
         ("peers_up", Reply::count(up.count())),
@@ -149,6 +151,7 @@ fn describe(app: &App, peer: &PeerView, received: Received) -> Reply {
             "process",
             text(peer.process.map(|process| process.to_string())),
         ),
+        ("version", text(peer.version.clone())),
         ("inbound", Reply::count(u8::from(peer.is_inbound))),
         (
             "round_trip_ms",

@@ -1,5 +1,6 @@
 //! `_RG_INTERNALS`: see [`crate::replication`]; and [`crate::cluster`] for what other nodes send.
 
+use crate::VERSION;
 use crate::app::App;
 use crate::cluster::PROTOCOL;
 use crate::replication::{self, CURSOR, DELETE, HOLD, LEDGER, LIBRARY, PAUSE, STAMP, WRITES};
@@ -132,7 +133,8 @@ fn take(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     }
 }
 
-/// Gives the version that both understand, and the process of this node.
+/// Gives the version of the protocol that both understand, the process of this node, and the version of its
+/// module.
 fn peer(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let Some(cluster) = app.cluster() else {
         return Reply::error(NO_CLUSTER);
@@ -149,7 +151,11 @@ fn peer(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     };
     match cluster.admit(context.client_id(), node, process, token) {
         Ok(_) if !context.log_in_as_node() => Reply::error("ERR the server lets no node in"),
-        Ok(mine) => Reply::Array(vec![Reply::count(PROTOCOL), Reply::text(mine.to_string())]),
+        Ok(mine) => Reply::Array(vec![
+            Reply::count(PROTOCOL),
+            Reply::text(mine.to_string()),
+            Reply::text(VERSION),
+        ]),
         Err(error) => Reply::error(error),
     }
 }

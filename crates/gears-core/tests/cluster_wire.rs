@@ -281,9 +281,13 @@ impl World {
             .unwrap()
             .process = Some(process);
         let mut out = Vec::new();
-        self.servers[node]
-            .peers
-            .on_opened(id(to), connection, process, now, &mut out);
+        self.servers[node].peers.on_opened(
+            id(to),
+            connection,
+            (process, "1".into()),
+            now,
+            &mut out,
+        );
         self.carry_out(node, out);
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Peer {
     pub(super) tickets: BTreeMap<Ticket, usize>,
     pub(super) queued: usize,
     pub(super) heard_at: u64,
+    /// Of its module.
+    pub(super) version: Option<String>,
     pub(super) round_trip_us: Option<u64>,
     /// Bytes of the largest message that it takes, as far as it has said so.
     pub(super) message_max: Option<usize>,
@@ -162,6 +164,7 @@ impl Peer {
         };
         let tickets = std::mem::take(&mut self.tickets);
         self.queued = 0;
+        self.version = None;
         self.round_trip_us = None;
         self.message_max = None;
         let Some(process) = process else {
@@ -189,6 +192,7 @@ impl Peer {
             state: self.state(now),
             process: self.process(),
             is_inbound: self.is_inbound,
+            version: self.version.clone(),
             round_trip_us: self.round_trip_us,
             queue_messages: self.tickets.len(),
             queue_bytes: self.queued,
@@ -221,6 +225,8 @@ pub struct PeerView {
     pub state: PeerState,
     /// The process that is connected.
     pub process: Option<ProcessId>,
+    /// Version of its module, as far as it has said so.
+    pub version: Option<String>,
     /// Whether it has a connection here.
     pub is_inbound: bool,
     /// The last time from a question to its answer, in microseconds.

@@ -143,6 +143,7 @@ impl Peers {
                 tickets: BTreeMap::new(),
                 queued: 0,
                 heard_at: now,
+                version: None,
                 round_trip_us: None,
                 message_max: None,
                 sent: (0, 0),
@@ -270,12 +271,12 @@ impl Peers {
         }
     }
 
-    /// A connection is there, to that process of the peer.
+    /// A connection is there, to that process of the peer, which has that version of the module.
     pub fn on_opened(
         &mut self,
         node: NodeId,
         connection: Connection,
-        process: ProcessId,
+        (process, version): (ProcessId, String),
         now: u64,
         out: &mut Vec<Decision>,
     ) {
@@ -290,6 +291,7 @@ impl Peers {
         (peer.attempts, peer.heard_at) = (0, now);
         peer.connections += 1;
         peer.last_error = None;
+        peer.version = Some(version);
         out.push(Decision::Up { node, process });
     }
 

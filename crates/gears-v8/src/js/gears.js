@@ -23,6 +23,11 @@
   const { stringify } = JSON;
   const Later = Promise;
   const Text = String;
+  const slice = Function.prototype.call.bind(String.prototype.slice);
+  const first = (text, length) => slice(text, 0, length);
+
+  // Characters of a shard's ID.
+  const SHARD_ID = 40;
 
   // --- the language --------------------------------------------------------------------------
 
@@ -237,7 +242,9 @@
           if (shared !== undefined) {
             results = await run_on_shards(shared, { reader, argument, options }, id, errors, check);
           } else {
-            const next = read(argument, options, ALONE);
+            // The ID of an execution begins with that of its shard.
+            const me = native.is_in_cluster() ? first(id, SHARD_ID) : ALONE.me;
+            const next = read(argument, options, { __proto__: null, me, owns: ALONE.owns });
             await drive(flow(steps, [], () => lock(next), errors, results), check);
           }
         } catch (error) {
