@@ -206,11 +206,11 @@ fn tell(notification: Notification<'_>, state: &Between) {
             in_removal,
         });
     }
-    if is_free_main_thread() && hooks.has_urgent() {
-        if in_removal || is_lost(context, event, place) {
+    if is_free_main_thread() {
+        if in_removal {
             // It may come from no command, with no event-loop iteration behind it.
             hooks.wake();
-        } else {
+        } else if hooks.has_urgent() && !is_lost(context, event, place) {
             await_end_of_command(context, state);
         }
     }
