@@ -154,6 +154,8 @@ def test_what_is_too_large_for_a_message_is_an_error_at_once_and_says_whether_it
     finally:
         for one in (node, other):
             one.run("RG.CONFIG", "SET", "cluster-message-size", "65mb")
+        # Nodes tell each other once a second.
+        node.wait(lambda: "done" in on_key(node, key, "size", "x" * 2_000_000), "the node does not take more")
 
 
 def test_small_calls_pass_large_ones_that_wait_for_a_library_that_is_busy(shards):

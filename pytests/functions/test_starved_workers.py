@@ -91,3 +91,21 @@ def test_entries_of_starved_workers_are_processed_once(starved):
     starved.add("stream", *range(1000))
     starved.wait(lambda: starved.run("XLEN", "stream") == 0, lambda: starved.run("GET", "entries"))
     assert starved.run("GET", "entries") == "1000"
+
+
+def test_a_sync_callback_sees_an_entry_before_a_block_of_a_starved_worker_takes_it_away(starved):
+    takes_away = "async client => { client.block(c => c.call('DEL', 'calm')); }"
+    starved.load(
+        consumer("takes", "takes", window=10, trim=True, callback=takes_away),
+        consumer("calm", "calm", callback="client => { client.call('INCR', 'seen'); }"),
+        name="other",
+    )
+    client = starved.connect(single_connection_client=True)
+    for number in range(1, 2000):
+        pipe = client.pipeline(transaction=False)
+        for _ in range(5):
+            pipe.execute_command("XADD", "takes", "*", "n", number)
+        pipe.execute_command("XADD", "calm", "*", "n", number)
+        pipe.execute_command("GET", "other")
+        pipe.execute()
+        assert client.get("seen") == str(number)

@@ -247,6 +247,11 @@ fn waits(request: &mut Request) -> Option<Duration> {
 
 /// Serves one block, from its beginning to its end. On the main thread.
 fn serve() {
+    // What clients have just added is seen by sync callbacks as they left it, also where the server does not tell of
+    // the end of a command.
+    if let Some(hooks) = HOOKS.get().filter(|hooks| hooks.has_urgent()) {
+        hooks.after_command(&Context::detached());
+    }
     let credentials = {
         let mut state = EXCHANGE.state.lock();
         state.comes = false;
