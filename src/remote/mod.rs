@@ -288,13 +288,44 @@ impl RemoteFunctions {
     /// Sends a message to a node. What the node cannot take now is sent later, unless the connection
     /// is gone: when there is another one, what matters is asked for and told again.
     fn post(&self, state: &mut State, cluster: Option<&Cluster>, to: Node, message: Payload) {
+        // Where there is no connection: see above.
+        let _is_on_its_way = self.try_post(state, cluster, to, message);
+    }
+
+    /// The same; false where there is no connection.
+    fn try_post(
+        &self,
+        state: &mut State,
+        cluster: Option<&Cluster>,
+        to: Node,
+        message: Payload,
+    ) -> bool {
         if to == self.me.get() {
             state.own.push_back(message);
-        } else if let Some(cluster) = cluster {
-            let sent = cluster.send(to, Topic::Calls, message.clone());
-            if let Err(NotSent::QueueFull(_)) = sent {
-                state.unsent.push(to, message);
-            }
+            return true;
+        }
+        let Some(cluster) = cluster else {
+            return false;
+        };
+        match cluster.send(to, Topic::Calls, message.clone()) {
+            Err(NotSent::QueueFull(_)) => state.unsent.push(to, message),
+            Err(NotSent::NotConnected | NotSent::NoSuchNode) => return false,
+            Ok(_) | Err(NotSent::TooLarge(_) | NotSent::TooLargeThere(_)) => {}
+        }
+        true
+    }
+
+    /// Tells a caller that its call has not run.
+    fn tell_refused(
+        &self,
+        state: &mut State,
+        cluster: Option<&Cluster>,
+        key: Key,
+        message: Message,
+    ) {
+        let message = message.encode();
+        if !self.try_post(state, cluster, key.0, message.clone()) {
+            state.incoming.keep_refusal(key, message);
         }
     }
 

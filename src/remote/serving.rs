@@ -49,12 +49,12 @@ impl RemoteFunctions {
             Verdict::Ended(message) => self.post(state, cluster, node, message),
             Verdict::Full(why) => {
                 let message = refused(Refusal::ForNow, why.to_owned());
-                self.tell(state, cluster, node, message);
+                self.tell_refused(state, cluster, key, message);
             }
             Verdict::Run => match self.admit(context, cluster, &request, is_up_to_date) {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
-                    self.tell(state, cluster, node, refused(refusal, text));
+                    self.tell_refused(state, cluster, key, refused(refusal, text));
                 }
                 Ok(Admitted {
                     executor,
@@ -212,7 +212,7 @@ impl RemoteFunctions {
                     refusal: Refusal::ForNow,
                     text: "its time was over before it began".to_owned(),
                 };
-                return self.tell(state, cluster, node, message);
+                return self.tell_refused(state, cluster, *key, message);
             }
         };
         let mut message = Message::Ended { id, ended }.encode();

@@ -105,7 +105,9 @@ impl Way {
         if bytes > MESSAGE_MAX {
             return Room::TooLarge;
         }
-        let Some(link) = self.links.get(&to) else {
+        // That it is there is known a little later than to the other node.
+        let link = self.links.get(&to).filter(|_| self.peers.contains_key(&to));
+        let Some(link) = link else {
             return Room::NoLink;
         };
         let queued = link.bytes();
@@ -484,7 +486,7 @@ impl Server {
         match verdict {
             Verdict::Runs => self.tell(node, Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(node, message),
-            Verdict::Full(_) => self.tell(node, refused(Refusal::ForNow)),
+            Verdict::Full(_) => self.tell_refused(key, refused(Refusal::ForNow)),
             Verdict::Run => {
                 let place = request.key.as_ref().map(|key| usize::from(key[0]));
                 let is_elsewhere = place.is_some_and(|place| !self.owns[place]);
@@ -492,7 +494,7 @@ impl Server {
                 let refusal = is_for_now.then_some(Refusal::ForNow).or(self.refuses);
                 if let Some(refusal) = refusal {
                     self.incoming.refuse(&key);
-                    return self.tell(node, refused(refusal));
+                    return self.tell_refused(key, refused(refusal));
                 }
                 let call = u64::from_le_bytes(request.arguments[..8].try_into().unwrap());
                 self.running.push(Running {
@@ -516,7 +518,7 @@ impl Server {
                 refusal: Refusal::ForNow,
                 text: "late".into(),
             };
-            self.tell(key.0, refused);
+            self.tell_refused(key, refused);
         }
     }
 
@@ -542,15 +544,29 @@ impl Server {
         self.post(to, message.encode());
     }
 
+    fn tell_refused(&mut self, key: Key, message: Message) {
+        let message = message.encode();
+        if !self.try_post(key.0, message.clone()) {
+            self.incoming.keep_refusal(key, message);
+        }
+    }
+
     fn post(&mut self, to: Node, message: Payload) {
+        let _is_on_its_way = self.try_post(to, message);
+    }
+
+    /// False where there is no connection.
+    fn try_post(&mut self, to: Node, message: Payload) -> bool {
         if to == self.way.me {
             self.way.own.push_back(message);
-            return;
+            return true;
         }
         match self.way.room(to, message.len()) {
             Room::Is => self.way.put(to, message),
             Room::Full => self.unsent.push(to, message),
-            Room::TooLarge | Room::NoLink => {}
+            Room::TooLarge => {}
+            Room::NoLink => return false,
         }
+        true
     }
 }

@@ -88,6 +88,8 @@ struct Known {
 pub struct Incoming<N, P> {
     bounds: Bounds,
     known: BTreeMap<IncomingKey<N, P>, Known>,
+    /// Refusals that could not be told.
+    untold: BTreeMap<IncomingKey<N, P>, Payload>,
     /// When their time is over, and when they are forgotten, in the time of this process.
     times: BTreeSet<(u64, IncomingKey<N, P>)>,
     figures: Figures,
@@ -103,6 +105,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         Self {
             bounds,
             known: BTreeMap::new(),
+            untold: BTreeMap::new(),
             times: BTreeSet::new(),
             figures: Figures::default(),
             looked_ms: 0,
@@ -181,6 +184,14 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         Some(attempt)
     }
 
+    /// A refusal found no connection to its caller, which waits for it. It is told as soon as there is one: the caller
+    /// may have asked anew when its own end of that was there, and asks no more.
+    pub fn keep_refusal(&mut self, key: IncomingKey<N, P>, message: Payload) {
+        if self.untold.len() < self.bounds.calls {
+            self.untold.insert(key, message);
+        }
+    }
+
     /// Whether there is room for a result of so many bytes.
     #[must_use]
     pub fn has_room_for(&self, bytes: usize) -> bool {
@@ -207,10 +218,21 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         self.forget(key);
     }
 
-    /// A node can be reached again; gives the messages about calls that have ended and that it may not
-    /// have heard of.
+    /// A node can be reached again; gives the messages about calls that have ended or were refused, and that it
+    /// may not have heard of.
     #[must_use]
-    pub fn on_peer_up(&self, node: &N, process: &P) -> Vec<Payload> {
+    pub fn on_peer_up(&mut self, node: &N, process: &P) -> Vec<Payload> {
+        let mut messages = self.ended_of(node, process);
+        self.untold.retain(|(of, by, _), message| {
+            if of == node && by == process {
+                messages.push(message.clone());
+            }
+            of != node
+        });
+        messages
+    }
+
+    fn ended_of(&self, node: &N, process: &P) -> Vec<Payload> {
         let of_node = self.known.iter().filter(|((of, ..), _)| of == node);
         let ended = of_node.filter_map(|(key, known)| match &known.state {
             State::Ended(message) if key.1 == *process => Some(message.clone()),
@@ -227,12 +249,13 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         for key in others.cloned().collect::<Vec<_>>() {
             self.leave(&key);
         }
-        self.on_peer_up(node, process)
+        self.ended_of(node, process)
     }
 
     /// A node is taken for failed. Calls of it that have much time yet are not kept for so long, nor what came of
     /// them: they end with `message`, which it hears should it wait after all.
     pub fn on_peer_failed(&mut self, node: &N, message: impl Fn(u64) -> Payload) {
+        self.untold.retain(|(of, ..), _| of != node);
         let far_ms = self.own_ms.saturating_add(KNOWN_MS);
         for ((of, _, id), known) in &mut self.known {
             if of != node || known.next_ms <= far_ms || matches!(known.state, State::Over) {
@@ -389,6 +412,26 @@ mod tests {
             calls.sweep(at);
         }
         calls.sweep(now_ms);
+    }
+
+    #[test]
+    fn a_refusal_that_found_no_connection_is_told_when_there_is_one() {
+        let mut calls = incoming();
+        let refused = |byte| Payload::from(vec![byte]);
+        for (key, byte) in [((1, 1, 1), 1), ((1, 2, 2), 2), ((2, 1, 3), 3)] {
+            assert_eq!(calls.on_request(0, &key, 1, 1000, 1), Verdict::Run);
+            calls.refuse(&key);
+            calls.keep_refusal(key, refused(byte));
+        }
+        assert_eq!(calls.on_peer_inbound(&1, &2), [], "not yet");
+        assert_eq!(
+            calls.on_peer_up(&1, &2),
+            [refused(2)],
+            "the other process is gone"
+        );
+        assert_eq!(calls.on_peer_up(&1, &2), []);
+        calls.on_peer_failed(&2, |_| refused(0));
+        assert_eq!(calls.on_peer_up(&2, &1), []);
     }
 
     #[test]
