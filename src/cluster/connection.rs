@@ -224,10 +224,10 @@ impl Link {
             };
             let Batch { frames, .. } = &batch;
             let replies = self.exchange(client, frames, to_send, outgoing).await;
-            let answers = replies.and_then(|replies| replies.into_iter().map(answer_of).collect());
+            let answers: Result<Vec<_>, _> =
+                replies.and_then(|replies| replies.into_iter().map(answer_of).collect());
             match answers {
                 Ok(answers) => {
-                    let answers: Vec<_> = answers;
                     let delivered = outgoing.answered(&batch, &answers, now());
                     self.answered(reports, delivered, None);
                 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::Hex;
+
 /// The SHA-256 of a text. A user who may load code cannot make a text that passes for another user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextDigest([u8; 32]);
@@ -26,7 +28,7 @@ impl TextDigest {
 /// In hexadecimal.
 impl fmt::Display for TextDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 

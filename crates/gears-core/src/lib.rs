@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod delivery;
 pub mod digest;
 pub mod glob;
+mod hex;
 mod histogram;
 pub mod lanes;
 mod quoted;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex::Hex;
+
 /// Characters of a node's name.
 const NODE: usize = 40;
 
@@ -96,9 +98,7 @@ pub struct Token(pub [u8; 32]);
 impl Token {
     /// What is shown: 64 hexadecimal digits. A server without the module says in its error what it was sent.
     pub fn shown(&self) -> String {
-        let digit = |four| char::from_digit(u32::from(four), 16).unwrap_or_default();
-        let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
-        self.0.iter().flat_map(digits).collect()
+        Hex(&self.0).to_string()
     }
 
     /// Whether this is what is shown of it. Takes the same time wherever they differ.

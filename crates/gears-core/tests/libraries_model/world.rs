@@ -356,6 +356,10 @@ impl World {
                 replica.push(command);
             }
         };
+        let verdict = |content: &Content| match refusing(content) >> at & 1 {
+            1 => Err("no".to_owned()),
+            _ => Ok(()),
+        };
         match effect {
             Effect::Send { to, envelope } => {
                 let bytes = envelope.encode();
@@ -366,12 +370,7 @@ impl World {
                 });
             }
             Effect::Check { from, entry } => {
-                let refuses = refusing(&entry.content) >> at & 1 == 1;
-                let result = if refuses {
-                    Err("no".to_owned())
-                } else {
-                    Ok(())
-                };
+                let result = verdict(&entry.content);
                 if let Some(primary) = &mut shard.primary {
                     primary.checked(from, &entry, result);
                 }
@@ -381,12 +380,7 @@ impl World {
                 number,
                 entry,
             } => {
-                let refuses = refusing(&entry.content) >> at & 1 == 1;
-                let result = if refuses {
-                    Err("no".to_owned())
-                } else {
-                    Ok(())
-                };
+                let result = verdict(&entry.content);
                 if let Some(primary) = &mut shard.primary {
                     primary.looked(from, number, &entry, result);
                 }

@@ -42,13 +42,30 @@ fn read(core: &mut Delivery, entries: std::ops::RangeInclusive<u64>) -> Subscrip
 }
 
 fn finish(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
+    end(core, sub, seq, None);
+}
+
+fn fail(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
+    end(core, sub, seq, Some("refused"));
+}
+
+fn end(core: &mut Delivery, sub: SubscriptionKey, seq: u64, error: Option<&str>) {
     core.on(Event::Finished {
         sub,
         id: id(seq),
         took: Duration::ZERO,
         now_ms: 0,
-        error: None,
+        error: error.map(Into::into),
         uncommitted: false,
+    });
+}
+
+/// Nothing waits beside the callback, which was given the entries up to one.
+fn recalled(core: &mut Delivery, sub: SubscriptionKey, started: u64) {
+    core.on(Event::Recalled {
+        sub,
+        started: id(started),
+        back: Vec::new(),
     });
 }
 
@@ -126,11 +143,7 @@ fn a_demotion_in_an_upgrade_leaves_what_is_with_the_old_code_in_the_window() {
         control_messages(&mut core),
         [ControlMessage::Recall { consumer, sub }]
     );
-    core.on(Event::Recalled {
-        sub,
-        started: id(2),
-        back: Vec::new(),
-    });
+    recalled(&mut core, sub, 2);
     core.on(Event::RoleChanged { primary: true });
     assert_eq!(core.prefetch_window(sub), 0);
     finish(&mut core, sub, 1);
@@ -147,32 +160,8 @@ fn an_upgrade_in_a_demotion_leaves_what_is_with_the_old_code_in_the_window() {
         control_messages(&mut core),
         [ControlMessage::Recall { consumer, sub }]
     );
-    core.on(Event::Recalled {
-        sub,
-        started: id(2),
-        back: Vec::new(),
-    });
+    recalled(&mut core, sub, 2);
     assert_eq!(core.prefetch_window(sub), 0);
-}
-
-fn fail(core: &mut Delivery, sub: SubscriptionKey, seq: u64) {
-    core.on(Event::Finished {
-        sub,
-        id: id(seq),
-        took: Duration::ZERO,
-        now_ms: 0,
-        error: Some("refused".into()),
-        uncommitted: false,
-    });
-}
-
-/// Nothing waits beside the callback, which was given the entries up to one.
-fn recalled(core: &mut Delivery, sub: SubscriptionKey, started: u64) {
-    core.on(Event::Recalled {
-        sub,
-        started: id(started),
-        back: Vec::new(),
-    });
 }
 
 /// Two entries are with their callbacks; the server becomes a replica and a primary again, and the first one fails.
@@ -273,11 +262,7 @@ fn what_is_read_again_after_a_checkpoint_of_the_primary_is_not_with_earlier_code
     let sub = read(&mut core, 1..=2);
     core.on(Event::Started { sub, id: id(1) });
     core.change_consumer(consumer, spec(Mode::Async, 1));
-    core.on(Event::Recalled {
-        sub,
-        started: id(1),
-        back: Vec::new(),
-    });
+    recalled(&mut core, sub, 1);
     finish(&mut core, sub, 1);
     core.on(Event::RoleChanged { primary: false });
     resume(&mut core, consumer, &checkpoint(0, &[]));

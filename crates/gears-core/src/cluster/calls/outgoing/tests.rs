@@ -28,15 +28,11 @@ impl Way {
 impl Wire<u8, u8> for Way {
     fn route(
         &self,
-        destination: &Destination<u8>,
+        _: &Destination<u8>,
         _: Option<&[u8]>,
     ) -> Result<(u8, u8), (Option<u8>, String)> {
-        let shard = match destination {
-            Destination::Key => None,
-            Destination::Shard(shard) => Some(*shard),
-        };
         self.to
-            .ok_or_else(|| (shard, "nobody has the slot".to_owned()))
+            .ok_or_else(|| (None, "nobody has the slot".to_owned()))
     }
 
     fn room_for(&self, _: &u8, _: usize) -> Result<(), (Refusal, String)> {
