@@ -70,6 +70,10 @@ impl SharedLibraries {
         });
         one.root = root;
         one.quarantined = quarantined;
+        if root == self.map.root() {
+            // Also where it has something else again before the next tick.
+            one.apart_since = None;
+        }
     }
 
     /// Takes in which of them it has, and of when.
@@ -173,6 +177,38 @@ mod tests {
             }
             all.extend(mine);
         }
+    }
+
+    #[test]
+    fn who_had_the_same_for_a_moment_has_had_something_else_only_since_then() {
+        let (mut one, mut two) = (shard(1, 2), shard(2, 1));
+        one.say("a", Content::Live(Arc::new(body())));
+        two.set_quarantined(1);
+        talk(&mut one, &mut two, 0);
+        two.tick(0);
+        talk(&mut one, &mut two, 0);
+        let say_unheard = |one: &mut SharedLibraries, name| {
+            one.say(name, Content::Kept);
+            one.take_effects();
+        };
+        say_unheard(&mut one, "b");
+        one.tick(1000);
+        talk(&mut one, &mut two, 1000);
+        one.tick(9000);
+        two.tick(9000);
+        talk(&mut one, &mut two, 9000);
+        two.tick(10_500);
+        talk(&mut one, &mut two, 10_500);
+        assert!(one.of_peer(numbered(2)).is_some_and(|of| of.is_same));
+        say_unheard(&mut one, "c");
+        let tells = |one: &mut SharedLibraries, now| {
+            one.tick(now);
+            let mut effects = one.take_effects().into_iter();
+            effects.any(|effect| matches!(effect, Effect::Apart { .. }))
+        };
+        assert!(!tells(&mut one, 11_100));
+        assert!(!tells(&mut one, 21_000));
+        assert!(tells(&mut one, 21_200));
     }
 
     #[test]
