@@ -13,7 +13,7 @@ from testing.replies import fields
 # Bytes of a message in one command.
 CHUNK = 16 * 1024 - 18
 # What the tests' messages are about: nobody handles them.
-TOPIC = "runs"
+TOPIC = "probe"
 
 
 @pytest.fixture(scope="module")

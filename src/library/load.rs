@@ -29,6 +29,9 @@ use super::versions::{digest, history};
 /// Limit of a library's code, and of its configuration, in bytes.
 const CODE_MAX: usize = 16 << 20;
 
+/// Limit of a library's name, in bytes. In a cluster nodes tell each other the names of all that they have.
+const NAME_MAX: usize = 256;
+
 /// A library or script to be loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadRequest<'a> {
@@ -123,6 +126,8 @@ pub(crate) enum LoadError {
     TooLarge(usize),
     #[error(transparent)]
     Prologue(#[from] PrologueError),
+    #[error("library name is too long: {0} bytes given, at most {NAME_MAX} are allowed")]
+    NameTooLong(usize),
     #[error("configuration must be a valid json, '{text}', {error}.")]
     ConfigSyntax {
         text: String,
@@ -238,6 +243,10 @@ impl Libraries {
         check_sizes(request)?;
         let prologue = prologue?;
         let name = prologue.name;
+        // What was loaded before there was a limit stays.
+        if name.len() > NAME_MAX && !matches!(request.kind, SourceKind::Restored { .. }) {
+            return Err(LoadError::NameTooLong(name.len()));
+        }
         let engine = self
             .engine(prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;

@@ -37,33 +37,33 @@ const RUN: CallOptions = call_options!("!ES");
 impl Context {
     /// Why the server refuses what clients write, if it does.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let of_all = self.refusal_of_all().map(|error| Refusal {
+            error: error.into(),
+            may_trim: false,
+        });
+        of_all.or_else(|| {
+            self.is_full().then(|| Refusal {
+                error: "OOM command not allowed when used memory > 'maxmemory'.".into(),
+                may_trim: true,
+            })
+        })
+    }
+
+    /// Why it refuses all of it, also what would give memory back.
+    fn refusal_of_all(&self) -> Option<String> {
         let own = HOOKS.get().and_then(|hooks| hooks.own_key());
         // Which slots it has is not known yet, or it has none.
         if own.is_none() && self.is_in_cluster() && self.is_cluster_down() {
-            return Some(Refusal {
-                error: DOWN.into(),
-                may_trim: false,
-            });
+            return Some(DOWN.to_owned());
         }
-        let said = self.ask(if can_try(self) { TRY } else { RUN }, own);
-        // That the key has another type says nothing about writes.
-        let says_nothing =
-            |error: &String| error.ends_with(LET_THROUGH) || error.starts_with("WRONGTYPE ");
-        let said = match said.filter(|error| !says_nothing(error)) {
+        let said = self.ask(if can_try(self) { TRY } else { RUN }, own)?;
+        if said.contains(ELSEWHERE) {
             // The slot has just gone, or is nobody's.
-            Some(error) if error.contains(ELSEWHERE) => self.is_cluster_down().then(|| DOWN.into()),
-            said => said,
-        };
-        if let Some(error) = said {
-            return Some(Refusal {
-                error: error.into(),
-                may_trim: false,
-            });
+            return self.is_cluster_down().then(|| DOWN.to_owned());
         }
-        self.is_full().then(|| Refusal {
-            error: "OOM command not allowed when used memory > 'maxmemory'.".into(),
-            may_trim: true,
-        })
+        // That the key has another type says nothing about writes.
+        let says_nothing = said.ends_with(LET_THROUGH) || said.starts_with("WRONGTYPE ");
+        (!says_nothing).then_some(said)
     }
 
     /// Whether writes that need memory are refused.

@@ -27,20 +27,20 @@ pub enum Topic {
     Calls,
     /// Libraries on all shards.
     Libraries,
-    /// Runs over all shards.
-    Runs,
+    /// Nothing: somebody tries the way to another node.
+    Probe,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Calls, Self::Libraries, Self::Runs];
+    pub const ALL: [Self; 3] = [Self::Calls, Self::Libraries, Self::Probe];
 
     /// Its name, for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls",
             Self::Libraries => "libraries",
-            Self::Runs => "runs",
+            Self::Probe => "probe",
         }
     }
 
@@ -48,7 +48,7 @@ impl Topic {
     pub(super) fn most(self, bytes: usize) -> usize {
         match self {
             Self::Libraries => bytes.max(LIBRARIES),
-            Self::Calls | Self::Runs => bytes,
+            Self::Calls | Self::Probe => bytes,
         }
     }
 
@@ -56,7 +56,7 @@ impl Topic {
         match self {
             Self::Calls => 1,
             Self::Libraries => 2,
-            Self::Runs => 3,
+            Self::Probe => 3,
         }
     }
 }
@@ -162,7 +162,7 @@ mod tests {
             let offset = at.min(parts) * chunk;
             let data = vec![7; CHUNK.min((total - offset) as usize)];
             prop_assume!(total == 0 || !data.is_empty());
-            let header = Header { topic: Topic::Runs, message, total, offset };
+            let header = Header { topic: Topic::Probe, message, total, offset };
             let frame = Frame { header, data: &data };
             let (first, second) = data.split_at(border.index(data.len() + 1));
             let bytes = header.encode([first, second]);

@@ -213,7 +213,7 @@ mod tests {
         let large = vec![7; CHUNK + 1];
         let about = |topic| frames_about(topic, 1, &large);
         let mut take = |frame: &[u8]| incoming.take(frame, &mut memory, CHUNK);
-        for topic in [Topic::Calls, Topic::Runs] {
+        for topic in [Topic::Calls, Topic::Probe] {
             assert_eq!(take(&about(topic)[0]), Err(NotTaken::TooLarge(CHUNK)));
         }
         let library = about(Topic::Libraries);
