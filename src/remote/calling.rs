@@ -114,7 +114,7 @@ impl RemoteFunctions {
                 }
                 Err(refused) => {
                     let why = match refused {
-                        NotAccepted::TooMany => "too many calls are on their way",
+                        NotAccepted::TooMany => "too many calls of the library are on their way",
                         NotAccepted::TooLarge => {
                             "the arguments of the calls on their way take too much memory"
                         }

@@ -34,10 +34,7 @@ impl RemoteFunctions {
             return self.abort_for_another(state, cluster, &key, &request.arguments);
         }
         let remaining_ms = request.remaining_ms;
-        let bytes = request.arguments.len();
-        let verdict = state
-            .incoming
-            .on_request(self.now_ms(), &key, attempt, remaining_ms, bytes);
+        let verdict = state.incoming.on_request(self.now_ms(), &key, &request);
         let refused = |refusal, text| Message::Refused {
             id,
             attempt,

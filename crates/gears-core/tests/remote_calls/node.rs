@@ -19,7 +19,8 @@ type Key = IncomingKey<Node, Process>;
 /// Bytes that arguments of calls on their way may take.
 pub(crate) const ARGUMENTS_MAX: usize = 3000;
 pub(crate) const BOUNDS: Bounds = Bounds {
-    calls: 12,
+    // Half of them of one library.
+    calls: 24,
     arguments: 2000,
     results: 2000,
 };
@@ -478,11 +479,8 @@ impl Server {
             refusal,
             text: "no".into(),
         };
-        let bytes = request.arguments.len();
         let remaining_ms = request.remaining_ms;
-        let verdict = self
-            .incoming
-            .on_request(self.way.now_ms, &key, attempt, remaining_ms, bytes);
+        let verdict = self.incoming.on_request(self.way.now_ms, &key, request);
         match verdict {
             Verdict::Runs => self.tell(node, Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(node, message),

@@ -102,7 +102,7 @@ impl Times {
 /// Why a call is not taken at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAccepted {
-    /// Too many are on their way.
+    /// Too many of its library are on their way.
     TooMany,
     /// The arguments of those that are on their way take too much memory.
     TooLarge,

@@ -5,10 +5,14 @@
 //!
 //! What is kept of a call is bounded, whatever the function does: once its time is over nobody waits
 //! for its result, which is dropped; that it was there is known a little longer. How many there are,
-//! and what they take, is bounded too: what finds no place is refused, and has not run.
+//! and what they take, is bounded too: what finds no place is refused, and has not run. One library does not take the
+//! places of all others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::message::Request;
+use super::shares::Shares;
 use crate::cluster::Payload;
 
 /// Milliseconds behind a call's time after which its caller has certainly given up: the time runs from
@@ -30,7 +34,7 @@ pub type IncomingKey<N, P> = (N, P, u64);
 /// What there may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Calls that are known.
+    /// Calls that are known, of all libraries; of one alone half as many.
     pub calls: usize,
     /// Bytes of the arguments of those that run, or wait for that.
     pub arguments: usize,
@@ -77,6 +81,7 @@ enum State {
 #[derive(Debug)]
 struct Known {
     state: State,
+    library: Arc<str>,
     /// The attempt that came last.
     attempt: u32,
     /// When it is looked at next.
@@ -88,6 +93,8 @@ struct Known {
 pub struct Incoming<N, P> {
     bounds: Bounds,
     known: BTreeMap<IncomingKey<N, P>, Known>,
+    /// Of each library.
+    shares: Shares,
     /// Refusals that could not be told.
     untold: BTreeMap<IncomingKey<N, P>, Payload>,
     /// When their time is over, and when they are forgotten, in the time of this process.
@@ -103,6 +110,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
+            shares: Shares::new(bounds.calls),
             bounds,
             known: BTreeMap::new(),
             untold: BTreeMap::new(),
@@ -136,26 +144,22 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         self.known.is_empty()
     }
 
-    /// A call has come, with arguments of so many bytes, that has so many milliseconds left.
+    /// A call has come.
     pub fn on_request(
         &mut self,
         now_ms: u64,
         key: &IncomingKey<N, P>,
-        attempt: u32,
-        remaining_ms: u64,
-        arguments: usize,
+        request: &Request,
     ) -> Verdict {
         let now_ms = self.own_time(now_ms);
         if let Some(known) = self.known.get_mut(key) {
-            known.attempt = known.attempt.max(attempt);
+            known.attempt = known.attempt.max(request.attempt);
             return match &known.state {
                 State::Ended(ended) => Verdict::Ended(ended.clone()),
                 State::Runs(_) | State::Over => Verdict::Runs,
             };
         }
-        if self.known.len() >= self.bounds.calls {
-            return Verdict::Full("too many calls of other shards are known here");
-        }
+        let arguments = request.arguments.len();
         let bytes = self.figures.arguments.saturating_add(arguments);
         // One is always let in: it may be larger than all there is.
         if self.figures.arguments > 0 && bytes > self.bounds.arguments {
@@ -163,13 +167,18 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
                 "the arguments of calls of other shards take too much memory here",
             );
         }
+        let Some(library) = self.shares.take(&request.library) else {
+            return Verdict::Full("too many calls of the library are known here");
+        };
         self.figures.arguments = bytes;
         self.figures.running += 1;
-        let next_ms = now_ms.saturating_add(remaining_ms).saturating_add(GRACE_MS);
+        let next_ms = now_ms.saturating_add(request.remaining_ms);
+        let next_ms = next_ms.saturating_add(GRACE_MS);
         self.times.insert((next_ms, key.clone()));
         let known = Known {
             state: State::Runs(arguments),
-            attempt,
+            library,
+            attempt: request.attempt,
             next_ms,
         };
         self.known.insert(key.clone(), known);
@@ -293,7 +302,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
                 continue;
             };
             if matches!(known.state, State::Over) {
-                self.known.remove(&key);
+                self.forget(&key);
                 continue;
             }
             known.next_ms = known.next_ms.saturating_add(KNOWN_MS - GRACE_MS);
@@ -319,6 +328,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     fn forget(&mut self, key: &IncomingKey<N, P>) {
         if let Some(known) = self.known.remove(key) {
             self.times.remove(&(known.next_ms, key.clone()));
+            self.shares.give_back(&known.library);
             self.give_back(&known.state);
         }
     }
@@ -340,13 +350,32 @@ mod tests {
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
-        calls: 3,
+        // Three of one library.
+        calls: 6,
         arguments: 100,
         results: 100,
     };
 
     fn incoming() -> Incoming<u8, u8> {
         Incoming::new(BOUNDS)
+    }
+
+    /// With arguments of so many bytes.
+    fn request(attempt: u32, remaining_ms: u64, arguments: usize) -> Request {
+        Request {
+            id: 0,
+            attempt,
+            remaining_ms,
+            library: "lib".into(),
+            stamp: None,
+            function: "f".into(),
+            user: "u".into(),
+            db: 0,
+            flags: 0,
+            key: None,
+            script: None,
+            arguments: vec![0; arguments].into(),
+        }
     }
 
     fn ended(text: &[u8]) -> Verdict {
@@ -357,13 +386,25 @@ mod tests {
     fn a_call_that_comes_again_is_not_run_again() {
         let mut calls = incoming();
         let key = (1, 1, 7);
-        assert_eq!(calls.on_request(0, &key, 1, 100, 10), Verdict::Run);
-        assert_eq!(calls.on_request(1, &key, 2, 99, 10), Verdict::Runs);
+        assert_eq!(
+            calls.on_request(0, &key, &request(1, 100, 10)),
+            Verdict::Run
+        );
+        assert_eq!(
+            calls.on_request(1, &key, &request(2, 99, 10)),
+            Verdict::Runs
+        );
         let message = |text: &[u8]| Payload::from(text.to_vec());
         assert_eq!(calls.end(&key, message(b"end")), Some(message(b"end")));
         assert_eq!(calls.end(&key, message(b"again")), None);
-        assert_eq!(calls.on_request(2, &key, 3, 98, 10), ended(b"end"));
-        assert_eq!(calls.on_request(2, &(1, 2, 7), 1, 98, 10), Verdict::Run);
+        assert_eq!(
+            calls.on_request(2, &key, &request(3, 98, 10)),
+            ended(b"end")
+        );
+        assert_eq!(
+            calls.on_request(2, &(1, 2, 7), &request(1, 98, 10)),
+            Verdict::Run
+        );
         calls.on_taken(&key);
         assert_eq!(calls.refuse(&(1, 2, 7)), Some(1));
         assert!(calls.is_empty());
@@ -374,9 +415,9 @@ mod tests {
     fn a_call_that_is_late_is_refused_by_its_last_attempt() {
         let mut calls = incoming();
         let key = (1, 1, 7);
-        calls.on_request(0, &key, 1, 100, 0);
-        calls.on_request(0, &key, 3, 100, 0);
-        calls.on_request(0, &key, 2, 100, 0);
+        calls.on_request(0, &key, &request(1, 100, 0));
+        calls.on_request(0, &key, &request(3, 100, 0));
+        calls.on_request(0, &key, &request(2, 100, 0));
         assert_eq!(calls.refuse(&key), Some(3));
         assert_eq!(calls.refuse(&key), None);
     }
@@ -385,10 +426,10 @@ mod tests {
     fn ends_are_told_again_to_the_process_that_asked_and_to_no_other() {
         let mut calls = incoming();
         for process in [1, 2] {
-            calls.on_request(0, &(1, process, 7), 1, 100, 0);
+            calls.on_request(0, &(1, process, 7), &request(1, 100, 0));
             calls.end(&(1, process, 7), vec![process].into());
         }
-        calls.on_request(0, &(1, 2, 8), 1, 100, 0);
+        calls.on_request(0, &(1, 2, 8), &request(1, 100, 0));
         assert_eq!(calls.on_peer_up(&1, &2), [Payload::from(vec![2])]);
         assert_eq!(calls.figures().results, 2);
         assert_eq!(calls.on_peer_inbound(&1, &2), [Payload::from(vec![2])]);
@@ -419,7 +460,10 @@ mod tests {
         let mut calls = incoming();
         let refused = |byte| Payload::from(vec![byte]);
         for (key, byte) in [((1, 1, 1), 1), ((1, 2, 2), 2), ((2, 1, 3), 3)] {
-            assert_eq!(calls.on_request(0, &key, 1, 1000, 1), Verdict::Run);
+            assert_eq!(
+                calls.on_request(0, &key, &request(1, 1000, 1)),
+                Verdict::Run
+            );
             calls.refuse(&key);
             calls.keep_refusal(key, refused(byte));
         }
@@ -437,8 +481,8 @@ mod tests {
     #[test]
     fn once_a_calls_time_is_over_only_that_it_was_there_is_known_and_not_for_long() {
         let mut calls = incoming();
-        calls.on_request(0, &(1, 1, 7), 1, 100, 10);
-        calls.on_request(0, &(1, 1, 8), 1, 100, 20);
+        calls.on_request(0, &(1, 1, 7), &request(1, 100, 10));
+        calls.on_request(0, &(1, 1, 8), &request(1, 100, 20));
         calls.end(&(1, 1, 8), vec![0; 5].into());
         sweep_until(&mut calls, 100 + GRACE_MS - 1);
         let all = Figures {
@@ -454,7 +498,10 @@ mod tests {
             ..Figures::default()
         };
         assert_eq!(calls.figures(), known);
-        assert_eq!(calls.on_request(1500, &(1, 1, 7), 2, 1, 10), Verdict::Runs);
+        assert_eq!(
+            calls.on_request(1500, &(1, 1, 7), &request(2, 1, 10)),
+            Verdict::Runs
+        );
         assert_eq!(calls.end(&(1, 1, 7), Payload::default()), None);
         sweep_until(&mut calls, 100 + KNOWN_MS - 1);
         assert_eq!(calls.figures(), known);
@@ -466,9 +513,9 @@ mod tests {
     fn what_has_no_time_limit_ends_with_the_node_that_asked_for_it() {
         let mut calls = incoming();
         let long = u64::from(u32::MAX);
-        calls.on_request(0, &(1, 1, 7), 1, long, 10);
-        calls.on_request(0, &(1, 1, 8), 1, long, 20);
-        calls.on_request(0, &(1, 1, 9), 1, 100, 30);
+        calls.on_request(0, &(1, 1, 7), &request(1, long, 10));
+        calls.on_request(0, &(1, 1, 8), &request(1, long, 20));
+        calls.on_request(0, &(1, 1, 9), &request(1, 100, 30));
         calls.end(&(1, 1, 7), vec![0; 50].into());
         assert_eq!(calls.nodes(), BTreeSet::from([1]));
         calls.on_peer_failed(&2, |_| unreachable!("it has asked for nothing"));
@@ -499,10 +546,13 @@ mod tests {
     fn a_process_that_was_stopped_knows_what_it_knew() {
         let mut calls = incoming();
         let key = (1, 1, 7);
-        calls.on_request(0, &key, 1, 100, 10);
+        calls.on_request(0, &key, &request(1, 100, 10));
         calls.end(&key, Payload::default());
         calls.sweep(3_600_000);
-        assert_ne!(calls.on_request(3_600_001, &key, 2, 100, 10), Verdict::Run);
+        assert_ne!(
+            calls.on_request(3_600_001, &key, &request(2, 100, 10)),
+            Verdict::Run
+        );
         sweep_until(&mut calls, 3_600_000 + 100 + KNOWN_MS);
         assert!(calls.is_empty());
     }
@@ -510,19 +560,28 @@ mod tests {
     #[test]
     fn what_finds_no_place_is_refused_and_one_is_always_let_in() {
         let mut calls = incoming();
-        assert_eq!(calls.on_request(0, &(1, 1, 1), 1, 100, 101), Verdict::Run);
-        let full = calls.on_request(0, &(1, 1, 2), 1, 100, 1);
+        assert_eq!(
+            calls.on_request(0, &(1, 1, 1), &request(1, 100, 101)),
+            Verdict::Run
+        );
+        let full = calls.on_request(0, &(1, 1, 2), &request(1, 100, 1));
         assert!(matches!(full, Verdict::Full(why) if why.contains("memory")));
         assert!(calls.has_room_for(101));
         calls.end(&(1, 1, 1), vec![0; 60].into());
         assert!(calls.has_room_for(40) && !calls.has_room_for(41));
         for number in [2, 3] {
             assert_eq!(
-                calls.on_request(0, &(1, 1, number), 1, 100, 50),
+                calls.on_request(0, &(1, 1, number), &request(1, 100, 50)),
                 Verdict::Run
             );
         }
-        let full = calls.on_request(0, &(1, 1, 4), 1, 100, 0);
+        let full = calls.on_request(0, &(1, 1, 4), &request(1, 100, 0));
         assert!(matches!(full, Verdict::Full(why) if why.contains("too many")));
+        let of_another = Request {
+            library: "other".into(),
+            ..request(1, 100, 0)
+        };
+        let verdict = calls.on_request(0, &(1, 1, 4), &of_another);
+        assert_eq!(verdict, Verdict::Run);
     }
 }

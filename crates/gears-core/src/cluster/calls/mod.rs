@@ -32,6 +32,7 @@ mod call;
 mod incoming;
 mod message;
 mod outgoing;
+mod shares;
 mod unsent;
 
 pub use call::{CallEnd, Destination, NotAccepted, Times, Wire};

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::call::{CallEnd, Destination, NotAccepted, Times, Wire};
 use super::message::{Ended, Refusal, Request};
+use super::shares::Shares;
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
 const FIRST_PAUSE_MS: u64 = 10;
 const LONGEST_PAUSE_MS: u64 = 200;
-/// Calls that are on their way at a time.
-const CALLS_MAX: usize = 100_000;
+/// Calls that are on their way at a time, of all libraries; of one alone half as many.
+const CALLS_MAX: usize = 200_000;
 
 #[derive(Debug)]
 enum State<N, P> {
@@ -54,6 +55,8 @@ struct Call<N, P> {
 #[derive(Debug)]
 pub struct Outgoing<N, P> {
     calls: BTreeMap<u64, Call<N, P>>,
+    /// Of each library.
+    shares: Shares,
     times: BTreeSet<(u64, u64)>,
     last_id: u64,
     bytes: usize,
@@ -71,6 +74,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     pub fn new(last_id: u64, bytes_max: usize) -> Self {
         Self {
             calls: BTreeMap::new(),
+            shares: Shares::new(CALLS_MAX),
             times: BTreeSet::new(),
             last_id,
             bytes: 0,
@@ -112,12 +116,12 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             attempts_ms,
         }: Times,
     ) -> Result<u64, NotAccepted> {
-        if self.calls.len() >= CALLS_MAX {
-            return Err(NotAccepted::TooMany);
-        }
         let bytes = self.bytes.saturating_add(request.arguments.len());
         if bytes > self.bytes_max {
             return Err(NotAccepted::TooLarge);
+        }
+        if self.shares.take(&request.library).is_none() {
+            return Err(NotAccepted::TooMany);
         }
         self.bytes = bytes;
         self.last_id = self.last_id.wrapping_add(1);
@@ -269,6 +273,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         if let Some(call) = self.calls.remove(&id) {
             self.times.remove(&(call.next_ms, id));
             self.bytes -= call.request.arguments.len();
+            self.shares.give_back(&call.request.library);
             self.ended.push((id, end));
         }
     }
