@@ -243,10 +243,7 @@ impl Libraries {
         check_sizes(request)?;
         let prologue = prologue?;
         let name = prologue.name;
-        // What was loaded before there was a limit stays.
-        if name.len() > NAME_MAX && !matches!(request.kind, SourceKind::Restored { .. }) {
-            return Err(LoadError::NameTooLong(name.len()));
-        }
+        check_name(name, request)?;
         let engine = self
             .engine(prologue.engine)
             .ok_or_else(|| LoadError::UnknownEngine(prologue.engine.to_owned()))?;
@@ -422,6 +419,15 @@ impl Libraries {
             registrations,
         })
     }
+}
+
+fn check_name(name: &str, request: &LoadRequest<'_>) -> Result<(), LoadError> {
+    // What was loaded before there was a limit stays.
+    let is_new = !matches!(request.kind, SourceKind::Restored { .. });
+    if is_new && name.len() > NAME_MAX {
+        return Err(LoadError::NameTooLong(name.len()));
+    }
+    Ok(())
 }
 
 fn check_sizes(request: &LoadRequest<'_>) -> Result<(), LoadError> {
