@@ -79,6 +79,7 @@ const BOUNDS: Bounds = Bounds {
     calls: 200_000,
     arguments: 256 << 20,
     results: 256 << 20,
+    untold: 16 << 10,
 };
 
 /// This process, for itself.
@@ -232,6 +233,10 @@ impl RemoteFunctions {
         while more && Instant::now() < end {
             more = self.turn(&mut state, &place, limits);
         }
+        for (node, taken) in state.outgoing.take_taken() {
+            self.tell(&mut state, cluster, node, taken);
+        }
+        more |= !state.own.is_empty();
         self.set_timer(&state, context);
         more
     }
@@ -414,11 +419,12 @@ impl RemoteFunctions {
                 let (from, call) = ((&node, &process), (id, attempt));
                 state.outgoing.on_refused(now_ms, from, call, refusal, text);
             }
-            Message::Ended { id, ended } => {
-                state.outgoing.on_ended(&node, &process, id, ended);
-                self.tell(state, cluster, node, Message::Taken { id });
+            Message::Ended { id, ended } => state.outgoing.on_ended(&node, &process, id, ended),
+            Message::Taken { ids } => {
+                for id in ids {
+                    state.incoming.on_taken(&(node, process, id));
+                }
             }
-            Message::Taken { id } => state.incoming.on_taken(&(node, process, id)),
         }
     }
 }

@@ -48,7 +48,8 @@ impl RemoteFunctions {
                 let message = refused(Refusal::ForNow, why.to_owned());
                 self.tell_refused(state, cluster, key, message);
             }
-            Verdict::Run => match self.admit(context, cluster, &request, is_up_to_date) {
+            Verdict::Run { is_told } => match self.admit(context, cluster, &request, is_up_to_date)
+            {
                 Err((refusal, text)) => {
                     state.incoming.refuse(&key);
                     self.tell_refused(state, cluster, key, refused(refusal, text));
@@ -78,7 +79,9 @@ impl RemoteFunctions {
                         until: Instant::now() + Duration::from_millis(remaining_ms),
                         answer: RemoteAnswer::new(Box::new(caller)),
                     });
-                    self.tell(state, cluster, node, Message::Accepted { id, attempt });
+                    if is_told {
+                        self.tell(state, cluster, node, Message::Accepted { id, attempt });
+                    }
                 }
             },
         }

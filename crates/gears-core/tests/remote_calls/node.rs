@@ -23,6 +23,7 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     calls: 24,
     arguments: 2000,
     results: 2000,
+    untold: 100,
 };
 /// Bytes that wait for a node, and of one message.
 pub(crate) const QUEUE_MAX: usize = 1500;
@@ -337,6 +338,9 @@ impl Server {
                 break;
             }
         }
+        for (node, taken) in self.outgoing.take_taken() {
+            self.tell(node, taken);
+        }
         self.incoming.sweep(now_ms);
         // Promises that are not settled in time.
         let is_over = |one: &Running| one.has_begun && one.until_ms + 1000 <= now_ms;
@@ -453,11 +457,12 @@ impl Server {
                 self.outgoing
                     .on_refused(now_ms, (&node, &process), (id, attempt), refusal, text);
             }
-            Message::Ended { id, ended } => {
-                self.outgoing.on_ended(&node, &process, id, ended);
-                self.tell(node, Message::Taken { id });
+            Message::Ended { id, ended } => self.outgoing.on_ended(&node, &process, id, ended),
+            Message::Taken { ids } => {
+                for id in ids {
+                    self.incoming.on_taken(&(node, process, id));
+                }
             }
-            Message::Taken { id } => self.incoming.on_taken(&(node, process, id)),
         }
     }
 
@@ -485,7 +490,7 @@ impl Server {
             Verdict::Runs => self.tell(node, Message::Accepted { id, attempt }),
             Verdict::Ended(message) => self.post(node, message),
             Verdict::Full(_) => self.tell_refused(key, refused(Refusal::ForNow)),
-            Verdict::Run => {
+            Verdict::Run { is_told } => {
                 let place = request.key.as_ref().map(|key| usize::from(key[0]));
                 let is_elsewhere = place.is_some_and(|place| !self.owns[place]);
                 let is_for_now = is_elsewhere || !is_up_to_date;
@@ -502,7 +507,9 @@ impl Server {
                     has_begun: false,
                     stamp: self.loaded,
                 });
-                self.tell(node, Message::Accepted { id, attempt });
+                if is_told {
+                    self.tell(node, Message::Accepted { id, attempt });
+                }
             }
         }
     }

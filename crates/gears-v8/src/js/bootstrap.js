@@ -341,10 +341,6 @@
     return result;
   };
 
-  const concat_of = (list, more) => {
-    for (let at = 0; at < more.length; at++) defineProperty(list, list.length, property(more[at]));
-    return list;
-  };
   class AsyncClient {
     #user;
     #db;
@@ -366,12 +362,12 @@
     }
     run_on_key(...given) {
       return new Later((resolve, reject) => {
-        apply(call_remote, undefined, concat_of([this.#user, this.#db, this.#flags, resolve, reject, true], given));
+        call_remote(this.#user, this.#db, this.#flags, resolve, reject, true, given);
       });
     }
     run_on_all_shards(...given) {
       return new Later((resolve, reject) => {
-        apply(call_remote, undefined, concat_of([this.#user, this.#db, this.#flags, resolve, reject, false], given));
+        call_remote(this.#user, this.#db, this.#flags, resolve, reject, false, given);
       });
     }
     once(record, work, options) {

@@ -40,6 +40,9 @@ pub struct Bounds {
     pub arguments: usize,
     /// Bytes of results that their callers have not taken.
     pub results: usize,
+    /// Bytes of a call's arguments. Where there are more, its caller is told at once that it runs: should the connection
+    /// be lost, it does not send them again to ask. Of others it hears when they end, or when it asks.
+    pub untold: usize,
 }
 
 /// What there is.
@@ -59,7 +62,10 @@ pub struct Figures {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is new: it is to be run, or to be refused.
-    Run,
+    Run {
+        /// Whether its caller is to be told that it runs.
+        is_told: bool,
+    },
     /// It runs, or has run; how it ended will be told, or cannot be any more.
     Runs,
     /// It has ended: that is to be told again.
@@ -182,7 +188,9 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
             next_ms,
         };
         self.known.insert(key.clone(), known);
-        Verdict::Run
+        Verdict::Run {
+            is_told: arguments > self.bounds.untold,
+        }
     }
 
     /// A call was refused, or is late: it has not run. It may come again. Gives the attempt that this is
@@ -354,7 +362,10 @@ mod tests {
         calls: 6,
         arguments: 100,
         results: 100,
+        untold: 50,
     };
+
+    const RUN: Verdict = Verdict::Run { is_told: false };
 
     fn incoming() -> Incoming<u8, u8> {
         Incoming::new(BOUNDS)
@@ -386,10 +397,7 @@ mod tests {
     fn a_call_that_comes_again_is_not_run_again() {
         let mut calls = incoming();
         let key = (1, 1, 7);
-        assert_eq!(
-            calls.on_request(0, &key, &request(1, 100, 10)),
-            Verdict::Run
-        );
+        assert_eq!(calls.on_request(0, &key, &request(1, 100, 10)), RUN);
         assert_eq!(
             calls.on_request(1, &key, &request(2, 99, 10)),
             Verdict::Runs
@@ -401,14 +409,22 @@ mod tests {
             calls.on_request(2, &key, &request(3, 98, 10)),
             ended(b"end")
         );
-        assert_eq!(
-            calls.on_request(2, &(1, 2, 7), &request(1, 98, 10)),
-            Verdict::Run
-        );
+        assert_eq!(calls.on_request(2, &(1, 2, 7), &request(1, 98, 10)), RUN);
         calls.on_taken(&key);
         assert_eq!(calls.refuse(&(1, 2, 7)), Some(1));
         assert!(calls.is_empty());
         assert_eq!(calls.figures(), Figures::default());
+    }
+
+    #[test]
+    fn only_what_is_large_is_said_to_run_without_being_asked() {
+        let mut calls = incoming();
+        let mut ask = |number, attempt, arguments| {
+            calls.on_request(0, &(1, 1, number), &request(attempt, 100, arguments))
+        };
+        assert_eq!(ask(1, 1, 49), RUN);
+        assert_eq!(ask(2, 1, 51), Verdict::Run { is_told: true });
+        assert_eq!(ask(1, 2, 49), Verdict::Runs, "that is said");
     }
 
     #[test]
@@ -460,10 +476,7 @@ mod tests {
         let mut calls = incoming();
         let refused = |byte| Payload::from(vec![byte]);
         for (key, byte) in [((1, 1, 1), 1), ((1, 2, 2), 2), ((2, 1, 3), 3)] {
-            assert_eq!(
-                calls.on_request(0, &key, &request(1, 1000, 1)),
-                Verdict::Run
-            );
+            assert_eq!(calls.on_request(0, &key, &request(1, 1000, 1)), RUN);
             calls.refuse(&key);
             calls.keep_refusal(key, refused(byte));
         }
@@ -549,10 +562,7 @@ mod tests {
         calls.on_request(0, &key, &request(1, 100, 10));
         calls.end(&key, Payload::default());
         calls.sweep(3_600_000);
-        assert_ne!(
-            calls.on_request(3_600_001, &key, &request(2, 100, 10)),
-            Verdict::Run
-        );
+        assert_ne!(calls.on_request(3_600_001, &key, &request(2, 100, 10)), RUN);
         sweep_until(&mut calls, 3_600_000 + 100 + KNOWN_MS);
         assert!(calls.is_empty());
     }
@@ -562,7 +572,7 @@ mod tests {
         let mut calls = incoming();
         assert_eq!(
             calls.on_request(0, &(1, 1, 1), &request(1, 100, 101)),
-            Verdict::Run
+            Verdict::Run { is_told: true }
         );
         let full = calls.on_request(0, &(1, 1, 2), &request(1, 100, 1));
         assert!(matches!(full, Verdict::Full(why) if why.contains("memory")));
@@ -572,7 +582,7 @@ mod tests {
         for number in [2, 3] {
             assert_eq!(
                 calls.on_request(0, &(1, 1, number), &request(1, 100, 50)),
-                Verdict::Run
+                RUN
             );
         }
         let full = calls.on_request(0, &(1, 1, 4), &request(1, 100, 0));
@@ -582,6 +592,6 @@ mod tests {
             ..request(1, 100, 0)
         };
         let verdict = calls.on_request(0, &(1, 1, 4), &of_another);
-        assert_eq!(verdict, Verdict::Run);
+        assert_eq!(verdict, RUN);
     }
 }

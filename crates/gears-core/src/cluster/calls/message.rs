@@ -120,10 +120,10 @@ pub enum Message {
         /// How it ended.
         ended: Ended,
     },
-    /// The caller knows how it ended.
+    /// The caller knows how they ended.
     Taken {
-        /// The call.
-        id: u64,
+        /// The calls.
+        ids: Vec<u64>,
     },
 }
 
@@ -164,7 +164,7 @@ enum Trailer<'a> {
         stack: Option<Cow<'a, str>>,
         has_value: bool,
     },
-    Taken(u64),
+    Taken(Vec<u64>),
 }
 
 impl Trailer<'_> {
@@ -240,7 +240,7 @@ impl Message {
                 has_value: thrown.value.is_some(),
             }
             .end(thrown.value.unwrap_or_default()),
-            Self::Taken { id } => Trailer::Taken(id).alone(),
+            Self::Taken { ids } => Trailer::Taken(ids).alone(),
         }
     }
 
@@ -347,7 +347,7 @@ impl Message {
                     }),
                 })
             }
-            Trailer::Taken(id) => small(Self::Taken { id }),
+            Trailer::Taken(ids) => small(Self::Taken { ids }),
         }
     }
 }
@@ -443,7 +443,7 @@ mod tests {
                 }
             }),
             (any::<u64>(), ended()).prop_map(|(id, ended)| Message::Ended { id, ended }),
-            any::<u64>().prop_map(|id| Message::Taken { id }),
+            any::<Vec<u64>>().prop_map(|ids| Message::Taken { ids }),
         ]
     }
 
@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn another_version_and_a_trailer_that_is_too_long_are_errors() {
-        let bytes = Message::Taken { id: 1 }.encode().to_vec();
+        let bytes = Message::Taken { ids: vec![1] }.encode().to_vec();
         let end = bytes.len() - END;
         let mut newer = bytes.clone();
         newer[end + END - 1] = VERSION + 1;

@@ -11,7 +11,8 @@
 //! ```text
 //! caller                          callee
 //!   Request ───────────────────────>       runs it, unless it knows it already
-//!           <─────────────────────── Accepted, or Refused: it certainly has not run
+//!           <─────────────────────── Accepted, if it is large or was asked for again
+//!           <─────────────────────── Refused: it certainly has not run
 //!           <─────────────────────── Ended: the result or the error; kept until it was taken
 //!   Taken   ───────────────────────>
 //! ```

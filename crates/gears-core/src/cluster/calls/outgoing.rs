@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::call::{CallEnd, Destination, NotAccepted, Times, Wire};
-use super::message::{Ended, Refusal, Request};
+use super::message::{Ended, Message, Refusal, Request};
 use super::shares::Shares;
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
 const FIRST_PAUSE_MS: u64 = 10;
 const LONGEST_PAUSE_MS: u64 = 200;
+/// Calls that one message says to be taken.
+const TAKEN_MAX: usize = 1000;
 /// Calls that are on their way at a time, of all libraries; of one alone half as many.
 const CALLS_MAX: usize = 200_000;
 
@@ -54,7 +56,8 @@ struct Call<N, P> {
 /// The calls of this node that are on their way.
 #[derive(Debug)]
 pub struct Outgoing<N, P> {
-    calls: BTreeMap<u64, Call<N, P>>,
+    /// By their numbers. Apart, since they are large, and a tree moves what it holds.
+    calls: BTreeMap<u64, Box<Call<N, P>>>,
     /// Of each library.
     shares: Shares,
     times: BTreeSet<(u64, u64)>,
@@ -62,6 +65,8 @@ pub struct Outgoing<N, P> {
     bytes: usize,
     bytes_max: usize,
     ended: Vec<(u64, CallEnd<N>)>,
+    /// Calls whose end a node has told, and that it has not heard to be taken.
+    taken: BTreeMap<N, Vec<u64>>,
 }
 
 impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
@@ -80,6 +85,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             bytes: 0,
             bytes_max,
             ended: Vec::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -95,10 +101,10 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         self.bytes
     }
 
-    /// Whether none is, and of none it is still to be told how it ended.
+    /// Whether none is, and of none it is still to be told how it ended, or that this is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.ended.is_empty()
+        self.calls.is_empty() && self.ended.is_empty() && self.taken.is_empty()
     }
 
     /// Takes a call, whose request gets its number and time here; the next step sends it. It ends where it was
@@ -139,7 +145,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
                 last: None,
             },
         };
-        self.calls.insert(id, call);
+        self.calls.insert(id, Box::new(call));
         Ok(id)
     }
 
@@ -322,9 +328,21 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         }
     }
 
-    /// A node says how a call ended. It is to be told that this is known, also where it was known
-    /// before.
+    /// What nodes are to be told: that it is known here how calls ended.
+    pub fn take_taken(&mut self) -> Vec<(N, Message)> {
+        let mut messages = Vec::new();
+        for (node, ids) in std::mem::take(&mut self.taken) {
+            for ids in ids.chunks(TAKEN_MAX) {
+                let ids = ids.to_vec();
+                messages.push((node.clone(), Message::Taken { ids }));
+            }
+        }
+        messages
+    }
+
+    /// A node says how a call ended. It is told that this is known, also where it was known before.
     pub fn on_ended(&mut self, node: &N, process: &P, id: u64, ended: Ended) {
+        self.taken.entry(node.clone()).or_default().push(id);
         if !self.is_with(id, node, process) {
             return;
         }

@@ -184,7 +184,8 @@ fn ask<'s>(
     let execution = args.get(1).to_rust_string_lossy(scope);
     let digest = run::digest(scope);
     // Where it throws, so does who called.
-    let arguments = clone_arguments(scope, args, 4).map_err(|why| why.throw(scope));
+    let given: Vec<_> = (4..args.length()).map(|at| args.get(at)).collect();
+    let arguments = clone_arguments(scope, &given).map_err(|why| why.throw(scope));
     let Ok(arguments) = arguments else {
         return;
     };

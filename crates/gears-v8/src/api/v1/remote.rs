@@ -11,22 +11,20 @@ use crate::runtime::helpers::Helpers;
 use crate::runtime::run::{self, StartedRemoteCall};
 use crate::runtime::text::{self, OrThrown, Thrown};
 
-/// The first arguments of `call_remote`: user, database, flags, resolve, reject, whether there is a key.
-const FIXED: i32 = 6;
-
-/// `call_remote(user, db, flags, resolve, reject, has_key, ...what the method was given)`
+/// `call_remote(user, db, flags, resolve, reject, has_key, what the method was given)`
 pub(crate) fn call_remote<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     args: &v8::FunctionCallbackArguments<'s>,
     _result: v8::ReturnValue<'s, v8::Value>,
 ) {
     let credentials = credentials::of_arguments(scope, args);
-    let parsed = parse(scope, args);
-    let (place, (function, timeout_ms), first) = match parsed {
+    let given = elements_of(scope, args.get(6));
+    let parsed = parse(scope, args.get(5).is_true(), &given);
+    let (place, (function, timeout_ms), rest) = match parsed {
         Ok(parsed) => parsed,
         Err(message) => return text::throw_type_error(scope, &message),
     };
-    let arguments = match clone_arguments(scope, args, first) {
+    let arguments = match clone_arguments(scope, rest) {
         Ok(arguments) => arguments,
         Err(NotCloned::TooLarge(most)) => return throw_not_sent(scope, &clone::too_large(most)),
         Err(NotCloned::Thrown) => return,
@@ -44,49 +42,58 @@ pub(crate) fn call_remote<'s>(
     );
 }
 
-/// The arguments from `first` on, as an array, cloned.
+/// What an array of the bootstrap's own holds.
+fn elements_of<'s>(scope: &mut v8::PinScope<'s, '_>, array: Value<'s>) -> Vec<Value<'s>> {
+    let Ok(array) = v8::Local::<v8::Array>::try_from(array) else {
+        return Vec::new();
+    };
+    (0..array.length())
+        .filter_map(|at| array.get_index(scope, at))
+        .collect()
+}
+
+/// Arguments of a function, as an array, cloned.
 ///
 /// # Errors
 /// Why they cannot be sent.
 pub(crate) fn clone_arguments<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    args: &v8::FunctionCallbackArguments<'s>,
-    first: i32,
+    arguments: &[Value<'s>],
 ) -> Result<Vec<u8>, NotCloned> {
     let most = run::remotes(scope).map_or(0, |remotes| remotes.max_bytes());
-    let given: Vec<Value> = (first..args.length()).map(|at| args.get(at)).collect();
-    let given = v8::Array::new_with_elements(scope, &given);
-    clone::write(scope, given.into(), most)
+    let arguments = v8::Array::new_with_elements(scope, arguments);
+    clone::write(scope, arguments.into(), most)
 }
 
-type Parsed = (RemotePlace, (String, Option<u32>), i32);
+type Parsed<'a, 's> = (RemotePlace, (String, Option<u32>), &'a [Value<'s>]);
 
-/// Where the call goes, to which function, and which argument is the function's first one.
-fn parse<'s>(
+/// Where the call goes, to which function, and what that is given.
+fn parse<'a, 's>(
     scope: &mut v8::PinScope<'s, '_>,
-    args: &v8::FunctionCallbackArguments<'s>,
-) -> Result<Parsed, String> {
-    let has_key = args.get(FIXED - 1).is_true();
+    has_key: bool,
+    given: &'a [Value<'s>],
+) -> Result<Parsed<'a, 's>, String> {
     let method = if has_key {
         "run_on_key"
     } else {
         "run_on_all_shards"
     };
-    let name_at = FIXED + i32::from(has_key);
-    if args.length() <= name_at {
-        return Err(format!("Wrong number of arguments to '{method}' function"));
-    }
-    let place = if has_key {
-        let key = bytes_of(scope, args.get(FIXED));
-        RemotePlace::Key(key.ok_or_else(|| {
-            format!("First argument to '{method}' must be a string or an ArrayBuffer: the key")
-        })?)
-    } else {
-        RemotePlace::AllShards
+    let (key, name, rest) = match given {
+        [key, name, rest @ ..] if has_key => (Some(*key), *name, rest),
+        [name, rest @ ..] if !has_key => (None, *name, rest),
+        _ => return Err(format!("Wrong number of arguments to '{method}' function")),
     };
-    let which = if has_key { "Second" } else { "First" };
-    let function = function_of(scope, args.get(name_at), method, which)?;
-    Ok((place, function, name_at + 1))
+    let (place, which) = match key {
+        Some(key) => {
+            let key = bytes_of(scope, key).ok_or_else(|| {
+                format!("First argument to '{method}' must be a string or an ArrayBuffer: the key")
+            })?;
+            (RemotePlace::Key(key), "Second")
+        }
+        None => (RemotePlace::AllShards, "First"),
+    };
+    let function = function_of(scope, name, method, which)?;
+    Ok((place, function, rest))
 }
 
 /// The function's name, and the milliseconds it has: a string, or `{name, timeout}`.
