@@ -10,6 +10,7 @@ import pytest
 from redis import ResponseError
 
 from testing.cluster import Cluster
+from testing.launch import HOST
 from testing.libraries import consumer, function, library
 from testing.replies import fields
 from testing.waits import DEADLINE
@@ -258,6 +259,30 @@ def test_a_node_that_joins_gets_the_libraries_and_brings_none_along(shards):
     node = shards.add_node()
     shards.wait(lambda: node.libraries() == ["lib"], node.libraries)
     settle(shards)
+    node.kill()
+    shards.nodes.remove(node)
+    for other in shards.nodes:
+        other.cluster("FORGET", node.identity)
+
+
+def test_a_node_that_was_reset_and_comes_back_brings_none_along(shards):
+    [first, *_] = shards.nodes
+    shards.change(lambda: first.load(answering("one")))
+    node = shards.add_node()
+    shards.wait(lambda: node.libraries() == ["lib"], node.libraries)
+    before = node.identity
+    node.cluster("RESET", "HARD")
+    for other in shards.nodes[:-1]:
+        other.cluster("FORGET", before)
+    node.identity = node.cluster("MYID")
+    # Until it has read the server's table, it tells the others what it has.
+    node.wait(lambda: fields(node.run("RG.CLUSTER", "INFO"))["peers"] == [], "it has others")
+    node.run("RG.JSEXECUTE", "GB('StreamReader').register('s')")
+    [own] = set(node.libraries()) - {"lib"}
+    node.cluster("MEET", HOST, first.port)
+    shards.wait(lambda: node.libraries() == ["lib"], node.libraries)
+    settle(shards)
+    assert own not in first.libraries()
     node.kill()
     shards.nodes.remove(node)
     for other in shards.nodes:

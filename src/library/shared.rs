@@ -50,7 +50,11 @@ impl Libraries {
     /// The node knows its name: from now on it has a part in what the cluster says. `seed` is chance.
     pub(crate) fn share(&self, me: NodeId, seed: u64) {
         let mut shared = self.of_cluster.borrow_mut();
-        if shared.node.as_ref().is_some_and(|(known, _)| *known == me) {
+        if let Some((known, libraries)) = &mut shared.node {
+            if *known != me {
+                *known = me;
+                libraries.rename(me);
+            }
             return;
         }
         let ledger = shared.ledger();

@@ -101,6 +101,9 @@ pub enum Refused {
     /// It became a replica meanwhile.
     #[error("READONLY this node has become a replica: nothing was changed")]
     BecameReplica,
+    /// It was taken out of its cluster meanwhile.
+    #[error("ERR this node was reset: nothing was changed")]
+    Reset,
     /// Too few shards can be reached.
     #[error("CLUSTERDOWN only {alive} of {total} shards can be reached: nothing was changed")]
     NoMajority {
@@ -382,24 +385,42 @@ impl SharedLibraries {
         }
     }
 
+    /// The node has another name: it was reset.
+    pub fn rename(&mut self, me: NodeId) {
+        self.me = me;
+        self.end_pending(|| Refused::Reset);
+        self.end_asked(|| Refused::Reset);
+        self.forget_others();
+        self.leave_domain();
+    }
+
+    /// Forgets what others were told and have said.
+    fn forget_others(&mut self) {
+        self.promises.clear();
+        self.held.clear();
+        self.pulls.clear();
+        self.seen.clear();
+        self.compared.clear();
+        self.looked.clear();
+    }
+
     /// Takes in who the primaries are.
     pub fn set_members(&mut self, now: u64, members: Members) {
         if members == self.members {
             return;
         }
         let was_primary = self.members.is_primary;
+        let had_others = !self.members.others.is_empty();
         let askable = self.askable();
         self.members = members;
         if !self.members.is_primary {
-            self.promises.clear();
-            self.held.clear();
-            self.pulls.clear();
-            self.seen.clear();
-            self.compared.clear();
-            self.looked.clear();
-            self.become_replica();
+            self.forget_others();
+            self.end_pending(|| Refused::BecameReplica);
             self.end_asked(|| Refused::BecameReplica);
             return;
+        }
+        if self.members.others.is_empty() && had_others && !self.members.has_slots {
+            self.leave_domain();
         }
         let others = &self.members.others;
         let is_other = |id: &NodeId| others.iter().any(|one| one.id == *id);
@@ -507,6 +528,13 @@ impl SharedLibraries {
             self.tell_ledger();
         }
         is_first
+    }
+
+    /// The node has left its cluster: what it meets next is one whose libraries it takes, also where that is the same.
+    fn leave_domain(&mut self) {
+        if self.map.domain.take().is_some() {
+            self.tell_ledger();
+        }
     }
 
     fn tell_ledger(&mut self) {

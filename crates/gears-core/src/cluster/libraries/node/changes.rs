@@ -332,11 +332,6 @@ impl SharedLibraries {
         }
     }
 
-    /// Ends all changes, since others decide now.
-    pub(super) fn become_replica(&mut self) {
-        self.end_pending(|| Refused::BecameReplica);
-    }
-
     /// Ends all changes; those that others may have stay.
     pub(super) fn end_pending(&mut self, why: impl Fn() -> Refused) {
         for name in self.pending.keys().cloned().collect::<Vec<_>>() {

@@ -251,6 +251,56 @@ mod tests {
         rest
     }
 
+    /// A node without slots that knows these.
+    fn without_slots(others: &[u32]) -> Members {
+        Members {
+            has_slots: false,
+            ..members(others, &[])
+        }
+    }
+
+    #[test]
+    fn a_node_that_has_left_brings_nothing_along_when_it_comes_back() {
+        let mut nodes = [node(1, &[3]), node(3, &[1])];
+        nodes[1].set_members(0, without_slots(&[1]));
+        nodes[0].say("lib", content());
+        talk(&mut nodes, |_| Ok(()));
+        assert_eq!(nodes[1].map().domain, nodes[0].map().domain);
+
+        nodes[1].rename(numbered(4));
+        nodes[1].set_members(0, without_slots(&[]));
+        assert_eq!(nodes[1].map().domain, None);
+        nodes[1].say("own", content());
+        nodes[1].take_effects();
+
+        nodes[0].set_members(0, members(&[4], &[]));
+        nodes[1].set_members(0, without_slots(&[1]));
+        nodes[0].tick(1000);
+        nodes[1].tick(1000);
+        let rest = talk(&mut nodes, |_| Ok(()));
+        let name: Arc<str> = "own".into();
+        assert!(rest.contains(&Effect::Forget { name }));
+        assert_eq!(nodes[1].map().root(), nodes[0].map().root());
+        assert!(nodes[0].map().get("own").is_none());
+    }
+
+    #[test]
+    fn what_was_asked_of_a_node_that_is_reset_ends() {
+        let mut one = node(1, &[2, 3]);
+        let proposals = [
+            one.ask(0, "lib", content()).unwrap(),
+            one.propose(0, "lib", content()).unwrap(),
+        ];
+        one.take_effects();
+        one.rename(numbered(4));
+        let effects = one.take_effects();
+        for proposal in proposals {
+            let why = Refused::Reset;
+            assert!(effects.contains(&Effect::Refused { proposal, why }));
+        }
+        assert!(one.is_idle());
+    }
+
     #[test]
     fn all_shards_are_asked_and_nothing_has_changed_when_all_would_take_it() {
         let mut nodes = [node(1, &[2, 3]), node(2, &[1, 3]), node(3, &[1, 2])];
