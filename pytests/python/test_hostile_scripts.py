@@ -178,6 +178,8 @@ FOREIGN = {
 
 @pytest.mark.parametrize("what", FOREIGN)
 def test_what_is_not_a_script_s_own_is_an_error(hostile, what):
+    # What ends it is not to be the limit.
+    hostile.limit(LONG_MS)
     error = hostile.provoke("script", f"print('before')\n{FOREIGN[what]}\nprint('behind')")
     assert error
     assert not re.search(ENDED, error)

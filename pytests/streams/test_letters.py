@@ -38,6 +38,16 @@ def letters(node, *more, **named):
     return cursor, [fields(one) for one in found]
 
 
+def next_letters(node, count, cursor="0"):
+    """So many letters, and the cursor behind them: a page is shorter where finding them takes long."""
+    found = []
+    while True:
+        cursor, page = letters(node, "CURSOR", cursor, "COUNT", count - len(found))
+        found += page
+        if len(found) == count or cursor == "0":
+            return cursor, found
+
+
 def all_letters(node, *more):
     """The values of the entries of all pages."""
     cursor, found = "0", []
@@ -91,14 +101,14 @@ def test_pages_hold_every_letter_once_and_in_order(server):
     make_fail(server, *range(25))
     add_at_once(server, "stream", range(25))
     wait_dead_letters(server, *range(25))
-    cursor, first = letters(server, "COUNT", 10)
+    cursor, first = next_letters(server, 10)
     assert [one["fields"] for one in first] == [["n", str(n)] for n in range(10)]
     assert cursor == first[-1]["letter"]
     server.run("XDEL", "dead", cursor)
-    cursor, second = letters(server, "CURSOR", cursor, "COUNT", 15)
+    cursor, second = next_letters(server, 15, cursor)
     assert [one["fields"] for one in second] == [["n", str(n)] for n in range(10, 25)]
     assert cursor == "0"
-    assert len(letters(server, "COUNT", 1000)[1]) == 24
+    assert len(next_letters(server, 1000)[1]) == 24
 
 
 def test_those_of_one_stream_or_of_one_error_are_found_among_others(server):
@@ -136,10 +146,12 @@ def test_a_page_of_large_entries_ends_early(server):
     for at in range(4):
         server.run("XADD", "stream", "*", "error", f"e{at}", "large", "x" * 600_000)
     server.wait(lambda: server.run("XLEN", "dead") == 4, "no letters")
-    cursor, page = letters(server)
-    assert len(page) == 2
-    cursor, page = letters(server, "CURSOR", cursor)
-    assert len(page) == 2
+    cursor, sizes = "0", []
+    while not sizes or cursor != "0":
+        cursor, page = letters(server, "CURSOR", cursor)
+        sizes.append(len(page))
+    assert sum(sizes) == 4
+    assert max(sizes) <= 2
 
 
 def test_a_replica_shows_them_too(start_server):

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::App;
 use crate::cluster::{Cluster, ClusterEvent};
 use crate::remote::RemoteLimits;
-use crate::server::{Context, is_paused, wake_main_thread};
+use crate::server::{Context, wake_main_thread};
 use gears_core::cluster::Topic;
 
 /// Time of a tick for what comes from other nodes: clients wait that long at most.
@@ -23,9 +23,7 @@ impl App {
             return;
         };
         cluster.tick(context, self.settings.cluster_limits());
-        if !is_paused() {
-            self.share_libraries(context, cluster.topology().as_deref());
-        }
+        self.share_libraries(context, cluster.topology().as_deref());
         let end = Instant::now() + SLICE;
         while let Some(event) = cluster.next_event() {
             self.on_cluster_event(context, cluster, event);

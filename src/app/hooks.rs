@@ -190,7 +190,7 @@ impl Hooks for AppHooks {
     fn forget_libraries(&self) {
         Self::with(|app| {
             app.libraries.delete_all();
-            app.libraries.forget_shared();
+            app.forget_shared();
         });
     }
 

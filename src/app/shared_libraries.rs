@@ -28,6 +28,7 @@ use crate::library::{LoadRequest, SourceKind};
 use crate::replication;
 use crate::server::{
     BlockedClient, Context, audit, hold_back_scripts, is_enabled, is_paused, random_bytes,
+    write_what_waits,
 };
 
 /// How often what is due is looked for.
@@ -64,6 +65,15 @@ impl Default for Sharing {
     }
 }
 
+/// Somebody carries out what was decided, until this is dropped: also where that panics.
+struct CarryingOut<'a>(&'a Cell<bool>);
+
+impl Drop for CarryingOut<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Sharing {
     /// Milliseconds since it began.
     fn now(&self) -> u64 {
@@ -77,7 +87,7 @@ impl App {
         self.cluster().is_some()
     }
 
-    /// Part of every tick while writes need not wait.
+    /// Part of every tick.
     pub(super) fn share_libraries(&self, context: &Context, topology: Option<&Topology>) {
         let ticked = self.sharing.ticked.get();
         if ticked.is_some_and(|at| at.elapsed() < TICK) || context.is_loading() {
@@ -87,6 +97,12 @@ impl App {
             return;
         };
         self.sharing.ticked.set(Some(Instant::now()));
+        if is_paused() {
+            // Nothing may be written; but who waits for other shards is told when their time is over.
+            let now = self.sharing.now();
+            self.libraries.with_shared(|shared| shared.end_late(now));
+            return self.carry_out_shared(context);
+        }
         self.libraries
             .share(topology.me, u64::from_le_bytes(random_bytes()));
         self.tell_members(context, topology);
@@ -254,12 +270,28 @@ impl App {
         }
     }
 
+    /// Another data set comes, and with that other libraries: who waits for a change of these is told, and nothing is known
+    /// of what other shards have.
+    pub(super) fn forget_shared(&self) {
+        let end = |shared: &mut SharedLibraries| {
+            shared.end_all(&Refused::OtherData);
+            shared.take_effects()
+        };
+        for effect in self.libraries.with_shared(end).unwrap_or_default() {
+            if let Effect::Refused { proposal, why } = effect {
+                self.conclude(proposal, Err(why.to_string()));
+            }
+        }
+        self.libraries.forget_shared();
+    }
+
     /// Carries out what was decided.
     fn carry_out_shared(&self, context: &Context) {
         // What is carried out may itself lead here: it is taken by whoever is at it.
         if self.sharing.is_carrying_out.replace(true) {
             return;
         }
+        let _over = CarryingOut(&self.sharing.is_carrying_out);
         loop {
             let effects = self.libraries.with_shared(SharedLibraries::take_effects);
             let effects = effects.unwrap_or_default();
@@ -270,7 +302,6 @@ impl App {
                 self.carry_out_effect(context, effect);
             }
         }
-        self.sharing.is_carrying_out.set(false);
     }
 
     fn carry_out_effect(&self, context: &Context, effect: Effect) {
@@ -300,6 +331,7 @@ impl App {
             Effect::Adopt { entry, proposal } => self.adopt(context, &entry, proposal),
             Effect::Forget { name } => {
                 if self.libraries.delete(&name) {
+                    write_what_waits();
                     replication::send_deletion(context, &name);
                     let name = quoted(name.as_bytes());
                     log::warn!("library {name} is none of this cluster's: it is deleted here");
@@ -385,6 +417,7 @@ impl App {
                 }
                 Content::Deleted => {
                     if self.libraries.delete(name) {
+                        write_what_waits();
                         replication::send_deletion(context, name);
                     }
                     "deleted"
@@ -425,7 +458,9 @@ impl App {
 /// The primaries, as the server knows them.
 fn members(topology: &Topology, is_primary: bool) -> Members {
     let others = topology.nodes().filter(|node| {
-        node.id != topology.me && node.role == Role::Primary && node.state != NodeState::Nowhere
+        // One that is nowhere and has slots counts as one that has failed.
+        let is_there = node.state != NodeState::Nowhere || node.has_slots();
+        node.id != topology.me && node.role == Role::Primary && is_there
     });
     Members {
         is_primary,
@@ -434,7 +469,7 @@ fn members(topology: &Topology, is_primary: bool) -> Members {
             .map(|node| Member {
                 id: node.id,
                 has_slots: node.has_slots(),
-                is_failed: node.state == NodeState::Failed,
+                is_failed: matches!(node.state, NodeState::Failed | NodeState::Nowhere),
             })
             .collect(),
     }

@@ -7,7 +7,7 @@ mod gossip;
 mod promises;
 mod rivals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +104,9 @@ pub enum Refused {
     /// It was taken out of its cluster meanwhile.
     #[error("ERR this node was reset: nothing was changed")]
     Reset,
+    /// It takes another data set meanwhile, and with that other libraries.
+    #[error("ERR this node loads another data set: nothing was changed")]
+    OtherData,
     /// Too few shards can be reached.
     #[error("CLUSTERDOWN only {alive} of {total} shards can be reached: nothing was changed")]
     NoMajority {
@@ -249,8 +252,8 @@ pub struct SharedLibraries {
     pending: BTreeMap<Arc<str>, Pending>,
     /// What was asked without a change, by the number that its answers have.
     asked: BTreeMap<Proposal, Asked>,
-    /// What others were answered last, who had asked likewise.
-    looked: BTreeMap<NodeId, Looked>,
+    /// What others were answered last, who had asked likewise; the last one first.
+    looked: BTreeMap<NodeId, VecDeque<Looked>>,
     /// What was promised to others, by name.
     promises: BTreeMap<Arc<str>, Promise>,
     /// What waits for the promise that another has, by name.
@@ -326,7 +329,7 @@ impl SharedLibraries {
         std::mem::take(&mut self.effects)
     }
 
-    /// What was asked here and is not decided: whoever asked has to be told when this node stops.
+    /// Whether nothing is under way: no change or question of this node, and no promise to another.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.promises.is_empty() && self.asked.is_empty()
@@ -388,10 +391,15 @@ impl SharedLibraries {
     /// The node has another name: it was reset.
     pub fn rename(&mut self, me: NodeId) {
         self.me = me;
-        self.end_pending(|| Refused::Reset);
-        self.end_asked(|| Refused::Reset);
+        self.end_all(&Refused::Reset);
         self.forget_others();
         self.leave_domain();
+    }
+
+    /// Ends what was asked here, for that reason.
+    pub fn end_all(&mut self, why: &Refused) {
+        self.end_pending(|| why.clone());
+        self.end_asked(|| why.clone());
     }
 
     /// Forgets what others were told and have said.
@@ -415,8 +423,7 @@ impl SharedLibraries {
         self.members = members;
         if !self.members.is_primary {
             self.forget_others();
-            self.end_pending(|| Refused::BecameReplica);
-            self.end_asked(|| Refused::BecameReplica);
+            self.end_all(&Refused::BecameReplica);
             return;
         }
         if self.members.others.is_empty() && had_others && !self.members.has_slots {
@@ -489,6 +496,12 @@ impl SharedLibraries {
             Message::Adopted { name, stamp } => self.on_adopted(from, &name, stamp),
         }
         self.take_up_held(now);
+    }
+
+    /// Ends what others have not answered in time, and nothing else: nothing is written.
+    pub fn end_late(&mut self, now: u64) {
+        self.pending_are_late(now);
+        self.asked_are_late(now);
     }
 
     /// Does what is due.

@@ -42,6 +42,13 @@ pub(super) struct Pending {
     counters: u8,
 }
 
+impl Pending {
+    /// Who has to answer yet.
+    fn missing(&self) -> Shards {
+        Shards(self.waiting.iter().copied().collect())
+    }
+}
+
 impl SharedLibraries {
     /// Begins to change a library on all shards. What comes of it is an effect: [`Effect::Done`] or
     /// [`Effect::Refused`], which may be there at once.
@@ -301,26 +308,32 @@ impl SharedLibraries {
     }
 
     /// Ends what waited long enough, and asks again where that is due.
+    /// Ends changes that not all have promised in time.
+    pub(super) fn pending_are_late(&mut self, now: u64) {
+        let is_late = |(_, one): &(&Arc<str>, &Pending)| !one.is_committing && now >= one.until;
+        let late = self.pending.iter().filter(is_late);
+        let late: Vec<_> = late
+            .map(|(name, one)| (Arc::clone(name), one.missing()))
+            .collect();
+        for (name, missing) in late {
+            self.give_up(&name, Refused::Silent(missing));
+        }
+    }
+
     pub(super) fn pending_are_due(&mut self, now: u64) {
+        self.pending_are_late(now);
         let askable = self.askable();
         for name in self.pending.keys().cloned().collect::<Vec<_>>() {
             let Some(pending) = self.pending.get_mut(&name) else {
                 continue;
             };
-            let is_over = now >= pending.until;
             let is_left = pending.is_committing && pending.waiting.is_disjoint(&askable);
-            if !is_over && !is_left {
+            if now < pending.until && !is_left {
                 self.advance(now, &name);
                 continue;
             }
-            let silent = || Shards(pending.waiting.iter().copied().collect());
-            if !pending.is_committing {
-                let why = Refused::Silent(silent());
-                self.give_up(&name, why);
-                continue;
-            }
             let (proposal, missing, answered) =
-                (pending.proposal, silent(), pending.answered.len());
+                (pending.proposal, pending.missing(), pending.answered.len());
             self.pending.remove(&name);
             self.effects.push(match self.require_majority(answered) {
                 Ok(()) => Effect::Done { proposal },
@@ -340,8 +353,7 @@ impl SharedLibraries {
                 self.give_up(&name, why());
                 continue;
             };
-            let missing = Shards(pending.waiting.iter().copied().collect());
-            let proposal = pending.proposal;
+            let (proposal, missing) = (pending.proposal, pending.missing());
             self.pending.remove(&name);
             let why = Refused::Unconfirmed(missing);
             self.effects.push(Effect::Refused { proposal, why });

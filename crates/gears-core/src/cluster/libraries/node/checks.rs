@@ -9,6 +9,9 @@ use super::super::stamp::Stamp;
 use super::{Effect, Proposal, Refused, Shards, SharedLibraries};
 use crate::cluster::NodeId;
 
+/// So many answers to questions of another node are kept: it may ask several at a time.
+const LOOKED_MAX: usize = 8;
+
 /// What this node has asked.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -19,7 +22,7 @@ pub(super) struct Asked {
     resend_at: u64,
 }
 
-/// What came of the last question of another node.
+/// What came of a question of another node.
 #[derive(Clone, Debug)]
 pub(super) struct Looked {
     number: u64,
@@ -58,8 +61,8 @@ impl SharedLibraries {
 
     /// Another node asks whether this one would take an entry. Looking may take long, so that it asks again meanwhile.
     pub(super) fn on_ask(&mut self, from: NodeId, number: u64, entry: Entry, is_same: bool) {
-        let looked = self.looked.get(&from);
-        let looked = looked.filter(|one| (one.number, one.stamp) == (number, entry.stamp));
+        let mut looked = self.looked.get(&from).into_iter().flatten();
+        let looked = looked.find(|one| (one.number, one.stamp) == (number, entry.stamp));
         if let Some(nak) = looked.map(|one| one.nak.clone()) {
             self.answer_ask(from, number, &entry, nak);
         } else if is_same {
@@ -81,7 +84,9 @@ impl SharedLibraries {
             stamp: entry.stamp,
             nak: nak.clone(),
         };
-        self.looked.insert(from, looked);
+        let all = self.looked.entry(from).or_default();
+        all.truncate(LOOKED_MAX - 1);
+        all.push_front(looked);
         self.answer_ask(from, number, entry, nak);
     }
 
@@ -149,15 +154,22 @@ impl SharedLibraries {
         self.asked_are_due(now);
     }
 
-    /// Ends what waited long enough, and asks again where that is due.
+    /// Ends what waited long enough.
+    pub(super) fn asked_are_late(&mut self, now: u64) {
+        let late = self.asked.iter().filter(|(_, asked)| now >= asked.until);
+        let missing = |asked: &Asked| Shards(asked.waiting.iter().copied().collect());
+        let late: Vec<_> = late.map(|(one, asked)| (*one, missing(asked))).collect();
+        for (proposal, shards) in late {
+            self.give_up_asked(proposal, Refused::Silent(shards));
+        }
+    }
+
+    /// The same, and asks again where that is due.
     pub(super) fn asked_are_due(&mut self, now: u64) {
+        self.asked_are_late(now);
         let mut asks = Vec::new();
-        let mut silent = Vec::new();
         for (proposal, asked) in &mut self.asked {
-            if now >= asked.until {
-                let shards = Shards(asked.waiting.iter().copied().collect());
-                silent.push((*proposal, shards));
-            } else if asked.resend_at <= now {
+            if asked.resend_at <= now {
                 asked.resend_at = now + self.limits.resend_ms;
                 let Proposal(number) = *proposal;
                 let entry = &asked.entry;
@@ -166,9 +178,6 @@ impl SharedLibraries {
         }
         for (to, number, entry) in asks {
             self.send(to, Message::Ask { number, entry });
-        }
-        for (proposal, shards) in silent {
-            self.give_up_asked(proposal, Refused::Silent(shards));
         }
     }
 
@@ -282,6 +291,25 @@ mod tests {
         assert!(rest.contains(&Effect::Forget { name }));
         assert_eq!(nodes[1].map().root(), nodes[0].map().root());
         assert!(nodes[0].map().get("own").is_none());
+    }
+
+    #[test]
+    fn what_others_do_not_answer_ends_in_time_also_while_nothing_else_is_done() {
+        let mut one = node(1, &[2, 3]);
+        let proposals = [
+            one.ask(0, "lib", content()).unwrap(),
+            one.propose(0, "lib", content()).unwrap(),
+        ];
+        one.take_effects();
+        one.end_late(9999);
+        assert_eq!(one.take_effects(), []);
+        one.end_late(10_000);
+        let effects = one.take_effects();
+        for proposal in proposals {
+            let why = Refused::Silent(Shards(vec![numbered(2), numbered(3)]));
+            assert!(effects.contains(&Effect::Refused { proposal, why }));
+        }
+        assert!(one.is_idle());
     }
 
     #[test]
