@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
-    Answer, Batch, Closed, ClosedWhy, Connection, Endpoint, NodeId, Outgoing, Payload, ProcessId,
-    Pulse, Ticket, Token, Topic,
+    Answer, Batch, Closed, ClosedWhy, Connection, Endpoint, NodeId, Opened, Outgoing, Payload,
+    ProcessId, Pulse, Ticket, Token, Topic,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -77,12 +77,11 @@ impl End {
 pub(super) async fn run(link: Link, reports: Arc<Reports>, mut to_send: UnboundedReceiver<ToSend>) {
     let mut outgoing = Outgoing::default();
     let end = match link.open().await {
-        Ok((mut client, (process, version))) => {
+        Ok((mut client, opened)) => {
             reports.push(Report::Opened {
                 node: link.node,
                 connection: link.connection,
-                process,
-                version,
+                opened,
             });
             link.serve(&mut client, &reports, &mut to_send, &mut outgoing)
                 .await
@@ -101,7 +100,7 @@ pub(super) async fn run(link: Link, reports: Arc<Reports>, mut to_send: Unbounde
 }
 
 impl Link {
-    async fn open(&self) -> Result<(MultiplexedConnection, (ProcessId, String)), End> {
+    async fn open(&self) -> Result<(MultiplexedConnection, Opened), End> {
         let opening = async {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT))
@@ -140,11 +139,8 @@ impl Link {
         Client::open(client.get_connection_info().clone().set_addr(address))
     }
 
-    /// Gives the process that is there, and the version of its module.
-    async fn show_token(
-        &self,
-        client: &mut MultiplexedConnection,
-    ) -> Result<(ProcessId, String), End> {
+    /// Gives what the other node says of itself then.
+    async fn show_token(&self, client: &mut MultiplexedConnection) -> Result<Opened, End> {
         let mut command = redis::cmd(COMMAND);
         command
             .arg("PEER")
@@ -173,11 +169,12 @@ impl Link {
                 Value::Int(_protocol),
                 Value::BulkString(process),
                 Value::BulkString(version),
-                ..,
-            ] => {
-                let version = String::from_utf8_lossy(version).into_owned();
-                ProcessId::parse(process).map(|process| (process, version))
-            }
+                rest @ ..,
+            ] => ProcessId::parse(process).map(|process| Opened {
+                process,
+                version: String::from_utf8_lossy(version).into_owned(),
+                message_max: rest.first().and_then(bytes_of),
+            }),
             _ => None,
         }
         .ok_or_else(|| End::broken(NOT_UNDERSTOOD))
@@ -275,10 +272,18 @@ impl Link {
     }
 }
 
+/// A number of bytes in a reply.
+fn bytes_of(reply: &Value) -> Option<usize> {
+    match reply {
+        Value::Int(bytes) => usize::try_from(*bytes).ok(),
+        _ => None,
+    }
+}
+
 /// What the reply to a frame without bytes says, which took so long: how large messages may be.
 fn pulse_of(replies: &[Value], took: Duration) -> Result<Pulse, End> {
     let message_max = match replies {
-        [Value::Int(bytes)] => usize::try_from(*bytes).ok(),
+        [reply @ Value::Int(_)] => bytes_of(reply),
         [reply] => {
             // It is busy, or loading; or the connection is to end.
             answer_of(reply.clone())?;

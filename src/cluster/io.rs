@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gears_core::cluster::{
-    Closed, Connection, Hello, NodeId, Payload, ProcessId, Pulse, Ticket, Topic,
+    Closed, Connection, Hello, NodeId, Opened, Payload, Pulse, Ticket, Topic,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -34,8 +34,7 @@ pub(super) enum Report {
     Opened {
         node: NodeId,
         connection: Connection,
-        process: ProcessId,
-        version: String,
+        opened: Opened,
     },
     /// The other node has answered.
     Answered {

@@ -24,7 +24,7 @@ mod tick;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
     GoneReason, Hello, Limits, NodeId, NotSent, Payload, PeerView, Peers, ProcessId, Ticket, Topic,
@@ -36,6 +36,9 @@ use inbox::Inbox;
 pub(crate) use inbox::Received;
 use io::{Io, Order, Report};
 use outbox::Outbox;
+
+/// How often the server's table is read at most.
+const AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// The version of what nodes say to each other.
 pub(crate) const PROTOCOL: u64 = 1;
@@ -122,6 +125,8 @@ pub(crate) struct Cluster {
     epoch: Cell<u64>,
     /// When the table is read next; none: at once.
     refresh_at: Cell<Option<Instant>>,
+    /// When it was read last.
+    read_at: Cell<Option<Instant>>,
     events: RefCell<VecDeque<ClusterEvent>>,
     inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox<Order>>,
@@ -153,6 +158,7 @@ impl Cluster {
             own_key: Cell::default(),
             epoch: Cell::default(),
             refresh_at: Cell::default(),
+            read_at: Cell::default(),
             events: RefCell::default(),
             inbox: RefCell::default(),
             outbox: RefCell::default(),
@@ -177,7 +183,8 @@ impl Cluster {
     /// The same at this moment, for whoever decides in a client's command by who there is: what was read last may be a
     /// second old. Its ports are those for that client. What others decide by is read anew in the next tick, before they do.
     pub(crate) fn topology_now(&self, context: &Context) -> Option<Topology> {
-        self.refresh();
+        self.refresh_at.set(None);
+        wake_main_thread();
         Topology::parse(&context.cluster_table()?).ok()
     }
 
@@ -193,8 +200,15 @@ impl Cluster {
         self.own_key.get()
     }
 
-    /// Has the server's table read in the next tick: somebody met a slot that is elsewhere.
+    /// Has the server's table read in the next tick: somebody met a slot that is elsewhere. Where many do, or one again and
+    /// again, it is read now and then.
     pub(crate) fn refresh(&self) {
+        let soon = self.read_at.get().map(|at| at + AT_MOST_EVERY);
+        if let Some(soon) = soon.filter(|soon| *soon > Instant::now()) {
+            // By then the server's own clock has brought a tick, or a little later.
+            let at = self.refresh_at.get().map_or(soon, |at| at.min(soon));
+            return self.refresh_at.set(Some(at));
+        }
         self.refresh_at.set(None);
         wake_main_thread();
     }

@@ -37,7 +37,9 @@ impl Cluster {
             }
         }
         if self.refresh_at.get().is_none_or(|at| Instant::now() >= at) {
-            self.refresh_at.set(Some(Instant::now() + REFRESH));
+            let read_at = Instant::now();
+            self.read_at.set(Some(read_at));
+            self.refresh_at.set(Some(read_at + REFRESH));
             self.read_table(context, now, &mut decisions);
             self.look_after_inbound(context, now);
         }
@@ -213,9 +215,8 @@ fn on_report(peers: &mut Peers, report: Report, now: u64, decisions: &mut Vec<De
         Report::Opened {
             node,
             connection,
-            process,
-            version,
-        } => peers.on_opened(node, connection, (process, version), now, decisions),
+            opened,
+        } => peers.on_opened(node, connection, opened, now, decisions),
         Report::Answered {
             node,
             connection,

@@ -133,8 +133,8 @@ fn take(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     }
 }
 
-/// Gives the version of the protocol that both understand, the process of this node, and the version of its
-/// module.
+/// Gives the version of the protocol that both understand, the process of this node, the version of its module, and how
+/// large messages to it may be.
 fn peer(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let Some(cluster) = app.cluster() else {
         return Reply::error(NO_CLUSTER);
@@ -155,6 +155,7 @@ fn peer(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
             Reply::count(PROTOCOL),
             Reply::text(mine.to_string()),
             Reply::text(VERSION),
+            message_max(app),
         ]),
         Err(error) => Reply::error(error),
     }
@@ -170,10 +171,16 @@ fn frame(app: &App, context: &Context, arguments: &[&[u8]]) -> Reply {
     let limit = app.settings.cluster_limits().sending.message;
     match cluster.take_frame(context.client_id(), bytes, limit) {
         // Whoever asks with nothing learns how large messages may be.
-        Ok(()) if bytes.is_empty() => Reply::Integer(i64::try_from(limit).unwrap_or(i64::MAX)),
+        Ok(()) if bytes.is_empty() => message_max(app),
         Ok(()) => Reply::OK,
         Err(error) => Reply::error(error),
     }
+}
+
+/// Bytes of the largest message that this node takes.
+fn message_max(app: &App) -> Reply {
+    let limit = app.settings.cluster_limits().sending.message;
+    Reply::Integer(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 const NO_CLUSTER: &str = "ERR this server is in no cluster";

@@ -234,7 +234,10 @@ impl LibraryExecutor {
 
     /// Tells that a client that waited is gone.
     pub(crate) fn note_responder_gone(self: &Arc<Self>) {
-        self.change(TaskQueue::forget_gone);
+        // Outside the lock: what is told of their end has locks of its own.
+        let gone = self.queue.lock().take_gone();
+        drop(gone);
+        self.wake_worker();
     }
 
     /// Lets the library end: no entry is started any more, what runs may finish, for a while.

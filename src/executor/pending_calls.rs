@@ -68,7 +68,7 @@ impl InFlight {
 }
 
 /// A call whose promise is not settled, and how it is counted.
-struct PendingCall {
+pub(super) struct PendingCall {
     what: PendingKind,
     ongoing: Option<OngoingCall>,
 }
@@ -351,10 +351,14 @@ impl PendingCalls {
         self.pending.insert(token, PendingCall { what, ongoing });
     }
 
-    /// Forgets calls nobody waits for any more.
-    pub(super) fn forget_gone(&mut self) {
-        let is_gone = |pending: &PendingCall| matches!(&pending.what, PendingKind::Function(responder) if responder.is_gone());
-        self.pending.retain(|_, pending| !is_gone(pending));
+    /// Takes out calls nobody waits for any more.
+    pub(super) fn take_gone(&mut self) -> Vec<PendingCall> {
+        let gone = self.pending.extract_if(|_, pending| match &pending.what {
+            PendingKind::Function(responder) => responder.is_gone(),
+            PendingKind::Remote(answer) => answer.is_gone(),
+            PendingKind::InFlight { .. } | PendingKind::Trigger { .. } => false,
+        });
+        gone.map(|(_, pending)| pending).collect()
     }
 
     // --- promises ---------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ pub(crate) enum RemoteEnd {
 
 /// Whoever waits for it.
 pub(crate) trait RemoteResponder: Send {
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool;
+
     /// Tells how it ended, once.
     fn end(self: Box<Self>, end: RemoteEnd);
 }
@@ -29,6 +32,11 @@ pub(crate) struct RemoteAnswer(Option<Box<dyn RemoteResponder>>);
 impl RemoteAnswer {
     pub(crate) fn new(responder: Box<dyn RemoteResponder>) -> Self {
         Self(Some(responder))
+    }
+
+    /// Whether nobody waits any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(|responder| responder.is_gone())
     }
 
     /// Tells what came of the call.

@@ -319,6 +319,9 @@ impl<'a> RunContext<'a> {
     /// Calls a remote function, unless its caller has given up.
     pub(super) fn run_remote(&mut self, call: RemoteTask) {
         let began = Instant::now();
+        if call.answer.is_gone() {
+            return;
+        }
         if call.until <= began {
             return call.answer.end(RemoteEnd::Late);
         }

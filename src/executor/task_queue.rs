@@ -18,7 +18,7 @@ use gears_v8::ports::{Credentials, Outcome, Returns, RunResults, ScriptError};
 
 use super::callbacks::{Callback, OngoingCall};
 use super::completions::{Clock, Completion};
-use super::pending_calls::{CallStart, Done, InFlight, PendingCalls, Stalled};
+use super::pending_calls::{CallStart, Done, InFlight, PendingCall, PendingCalls, Stalled};
 use super::prefetch::{
     Dropped, PrefetchQueues, PrefetchedBatches, PrefetchedEntry, PrefetchedRecords, Taken,
 };
@@ -438,9 +438,9 @@ impl TaskQueue {
         self.calls.wait_remote(token, answer, ongoing);
     }
 
-    /// Forgets calls nobody waits for any more.
-    pub(super) fn forget_gone(&mut self) {
-        self.calls.forget_gone();
+    /// Takes out calls nobody waits for any more.
+    pub(super) fn take_gone(&mut self) -> Vec<PendingCall> {
+        self.calls.take_gone()
     }
 
     // --- what came of it --------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 //! run of them ends; nobody waits for it any more.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use gears_core::cluster::calls::{Destination, Ended, Message, Request, Thrown, Times};
+use gears_core::cluster::calls::{Destination, Ended, Message, Request, Shard, Thrown, Times};
 use gears_v8::ports::STAGE;
 
+use super::scripts::Running;
 use super::{Key, RemoteFunctions, State};
 use crate::cluster::Cluster;
 use crate::executor::{ABORTED, ExecutionLog, LibraryExecutor};
@@ -18,8 +20,10 @@ const TOLD_MS: u64 = 10_000;
 pub(super) struct Stage {
     /// The call that it is.
     pub(super) key: Key,
-    /// Where it runs, of a script that is run once.
-    script: Option<Arc<LibraryExecutor>>,
+    /// Where it runs.
+    executor: Arc<LibraryExecutor>,
+    /// Whether it was aborted.
+    is_aborted: Running,
 }
 
 /// Has an execution of another shard known here while a stage of it runs.
@@ -41,7 +45,7 @@ impl RemoteFunctions {
         state: &mut State,
         key: &Key,
         request: &Request,
-        script: Option<Arc<LibraryExecutor>>,
+        (executor, is_aborted): (&Arc<LibraryExecutor>, &Running),
     ) -> Option<Visit> {
         if request.function != STAGE {
             return None;
@@ -52,7 +56,11 @@ impl RemoteFunctions {
         }
         self.executions.join(&id, &request.user);
         let stages = state.stages.entry(id.clone()).or_default();
-        stages.push(Stage { key: *key, script });
+        stages.push(Stage {
+            key: *key,
+            executor: Arc::clone(executor),
+            is_aborted: Arc::clone(is_aborted),
+        });
         Some(Visit {
             executions: Arc::clone(&self.executions),
             id,
@@ -81,7 +89,10 @@ impl RemoteFunctions {
                     script: None,
                     arguments: id.clone().into(),
                 };
-                let destination = Destination::Shard(shard.id);
+                let destination = Destination::Shard(Shard {
+                    slot: shard.slots.first().map(|(first, _)| *first),
+                    ..Shard::of(shard.id)
+                });
                 let times = Times::of(TOLD_MS);
                 // Where it cannot be told, a stage there runs to its end, and what it gives is left out.
                 let _ = state
@@ -126,10 +137,10 @@ impl RemoteFunctions {
 
     /// Whoever waits for stages of an execution is answered; what they give after that is nobody's.
     fn end_stages(&self, state: &mut State, cluster: Option<&Cluster>, execution: &str) {
-        for Stage { key, script } in state.stages.remove(execution).unwrap_or_default() {
-            if let Some(script) = script {
-                self.scripts.end(&script);
-            }
+        for stage in state.stages.remove(execution).unwrap_or_default() {
+            stage.is_aborted.store(true, Ordering::Relaxed);
+            stage.executor.note_responder_gone();
+            let key = stage.key;
             let (node, _, id) = key;
             let ended = Ended::Thrown(Thrown {
                 text: ABORTED.to_owned(),
@@ -140,5 +151,6 @@ impl RemoteFunctions {
                 self.post(state, cluster, node, message);
             }
         }
+        self.scripts.end_aborted();
     }
 }

@@ -4,7 +4,9 @@
 //! call of one. It changes nothing, so it may come and be answered twice.
 
 use bytes::Bytes;
-use gears_core::cluster::calls::{CallEnd, Destination, Ended, Message, Request, Thrown, Times};
+use gears_core::cluster::calls::{
+    CallEnd, Destination, Ended, Message, Request, Shard, Thrown, Times,
+};
 
 use super::{Node, RemoteFunctions};
 use crate::executor::ShardView;
@@ -51,7 +53,7 @@ impl RemoteFunctions {
             script: None,
             arguments: execution.to_owned().into(),
         };
-        let (to, times) = (Destination::Shard(shard), Times::of(ANSWER_MS));
+        let (to, times) = (Destination::Shard(Shard::of(shard)), Times::of(ANSWER_MS));
         let mut state = self.state.borrow_mut();
         let begun = state.outgoing.begin(self.now_ms(), to, request, times);
         if let Ok(id) = begun {

@@ -1,6 +1,8 @@
 //! Calls that scripts make here: of each becomes one for every shard where it is to run.
 
-use gears_core::cluster::calls::{CallEnd, Destination, NotAccepted, Request, Times};
+use std::sync::Arc;
+
+use gears_core::cluster::calls::{CallEnd, Destination, NotAccepted, Request, Shard, Times};
 use gears_core::cluster::{NodeId, Topology};
 use gears_v8::ports::{Executions, RemoteCall, RemotePlace};
 
@@ -54,11 +56,11 @@ impl RemoteFunctions {
                     let text = format!("ERR there is no shard '{shard}'");
                     return gathering::refuse(&call, text);
                 };
-                vec![Destination::Shard(shard)]
+                vec![Destination::Shard(shard_of(place, shard))]
             }
             RemotePlace::Key(_) => vec![Destination::Key],
             RemotePlace::AllShards if place.cluster.is_none() => {
-                vec![Destination::Shard(self.me.get())]
+                vec![Destination::Shard(Shard::of(self.me.get()))]
             }
             // A part of the answer must not pass for all of it.
             RemotePlace::AllShards => {
@@ -104,7 +106,7 @@ impl RemoteFunctions {
         let requests = std::iter::repeat_n(request, destinations.len());
         for (destination, request) in destinations.into_iter().zip(requests) {
             let on = match &destination {
-                Destination::Shard(node) => Some(*node),
+                Destination::Shard(shard) => Some(shard.node),
                 Destination::Key => None,
             };
             let begun = state.outgoing.begin(now_ms, destination, request, times);
@@ -150,8 +152,24 @@ fn request(call: RemoteCall) -> Request {
 
 /// All shards, if each slot has one.
 fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
-    let shards = topology.shards().map(|shard| Destination::Shard(shard.id));
+    let shards = shards(topology).map(Destination::Shard);
     table::is_complete(topology).then(|| shards.collect())
+}
+
+/// That of a primary, as far as it is known.
+fn shard_of(place: &Place<'_>, node: Node) -> Shard<Node> {
+    let topology = place.topology.as_deref();
+    let known = topology.and_then(|topology| shards(topology).find(|one| one.node == node));
+    known.unwrap_or(Shard::of(node))
+}
+
+fn shards(topology: &Topology) -> impl Iterator<Item = Shard<Node>> {
+    let all: Arc<[Node]> = topology.shards().map(|shard| shard.id).collect();
+    topology.shards().map(move |shard| Shard {
+        node: shard.id,
+        slot: shard.slots.first().map(|(first, _)| *first),
+        others: Arc::clone(&all),
+    })
 }
 
 /// A call ended.

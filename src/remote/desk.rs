@@ -103,13 +103,17 @@ impl RemoteCalls for RemoteDesk {
 pub(super) struct Caller {
     pub(super) desk: Arc<RemoteDesk>,
     pub(super) key: Key,
-    /// Of a script of another shard: it is kept meanwhile.
-    pub(super) _running: Option<Running>,
+    /// Whether it was aborted. A script of another shard is kept as long as this is.
+    pub(super) is_aborted: Running,
     /// Of a stage: it is known to run meanwhile.
     pub(super) _visit: Option<Visit>,
 }
 
 impl RemoteResponder for Caller {
+    fn is_gone(&self) -> bool {
+        self.is_aborted.load(Ordering::Relaxed)
+    }
+
     fn end(self: Box<Self>, end: RemoteEnd) {
         let key = self.key;
         let bytes = match &end {

@@ -1,8 +1,8 @@
 //! What happens to other nodes, and what that means for the calls of both.
 
-use gears_core::cluster::calls::{Ended, Message, Thrown, ThrownKind};
 use gears_core::cluster::{GoneReason, Role};
 
+use super::serving::{no_result, too_large};
 use super::{Node, RemoteFunctions, State};
 use crate::cluster::{Cluster, ClusterEvent};
 
@@ -17,6 +17,16 @@ impl RemoteFunctions {
             ClusterEvent::Message { .. } => {}
             ClusterEvent::PeerUp { node, process } => {
                 state.peers.insert(*node, *process);
+                state.incoming.shorten(
+                    node,
+                    |bytes| too_large(cluster, *node, bytes).is_none(),
+                    |id| {
+                        no_result(
+                            id,
+                            "ERR the result is larger than what the caller's node takes",
+                        )
+                    },
+                );
                 for message in state.incoming.on_peer_up(node, process) {
                     self.post(state, Some(cluster), *node, message);
                 }
@@ -84,12 +94,10 @@ impl RemoteFunctions {
     ) {
         self.abort_stages_of(state, Some(cluster), |(of, ..)| of == node);
         state.incoming.on_peer_failed(node, |id| {
-            let ended = Ended::Thrown(Thrown {
-                kind: ThrownKind::NoResult,
-                text: "ERR the caller was taken for failed, nothing was kept for it".to_owned(),
-                ..Thrown::default()
-            });
-            Message::Ended { id, ended }.encode()
+            no_result(
+                id,
+                "ERR the caller was taken for failed, nothing was kept for it",
+            )
         });
         state.outgoing.on_peer_gone(node, reason.text());
     }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ const KEPT: Duration = Duration::from_secs(10);
 /// How many of those are kept at most that no stage runs of: each has memory of its own.
 const IDLE_MAX: usize = 8;
 
-/// Lives as long as a stage of a script runs.
-pub(super) type Running = Arc<()>;
+/// Lives as long as a stage of a script runs; whether the stage was aborted, and may never end.
+pub(super) type Running = Arc<AtomicBool>;
 
 /// A script that was sent to this shard.
 struct Own {
@@ -39,12 +40,31 @@ struct Part {
     executor: Arc<LibraryExecutor>,
     stage: CallbackId,
     used: Instant,
-    running: Running,
+    running: Vec<Weak<AtomicBool>>,
 }
 
 impl Part {
+    /// Another stage of it begins.
+    fn begin(&mut self) -> Running {
+        let begun = Running::default();
+        self.running.retain(|one| one.strong_count() > 0);
+        self.running.push(Arc::downgrade(&begun));
+        begun
+    }
+
     fn is_running(&self) -> bool {
-        Arc::strong_count(&self.running) > 1
+        self.running.iter().any(|one| one.strong_count() > 0)
+    }
+
+    /// Whether it runs for nobody any more.
+    fn is_aborted(&self) -> bool {
+        let is_aborted = |one: Running| one.load(Ordering::Relaxed);
+        self.is_running()
+            && self
+                .running
+                .iter()
+                .filter_map(Weak::upgrade)
+                .all(is_aborted)
     }
 }
 
@@ -93,7 +113,7 @@ impl Scripts {
         let key = (user.to_owned(), code.to_owned());
         if let Some(part) = self.parts.borrow_mut().get_mut(&key) {
             part.used = Instant::now();
-            let running = Arc::clone(&part.running);
+            let running = part.begin();
             return Ok((Arc::clone(&part.executor), part.stage, running));
         }
         self.make_room();
@@ -111,13 +131,13 @@ impl Scripts {
         let loaded = libraries.load_part(&request);
         let loaded = loaded.map_err(|error| error.to_string())?;
         let (executor, stage) = loaded.ok_or("the script does not use GearsBuilder here")?;
-        let running = Running::default();
-        let part = Part {
+        let mut part = Part {
             executor: Arc::clone(&executor),
             stage,
             used: Instant::now(),
-            running: Arc::clone(&running),
+            running: Vec::new(),
         };
+        let running = part.begin();
         self.parts.borrow_mut().insert(key, part);
         Ok((executor, stage, running))
     }
@@ -134,24 +154,20 @@ impl Scripts {
         }
     }
 
-    /// A stage of a script is aborted. If nothing else of it runs, it ends with that: the stage may never do so.
-    pub(super) fn end(&self, executor: &Arc<LibraryExecutor>) {
-        let mut parts = self.parts.borrow_mut();
-        parts.retain(|_, part| {
-            let is_it = Arc::ptr_eq(&part.executor, executor);
-            // One is the map's, one the stage's.
-            !is_it || Arc::strong_count(&part.running) > 2
+    /// Ends scripts of which nothing runs but stages that were aborted: those may never end by themselves.
+    pub(super) fn end_aborted(&self) {
+        self.parts.borrow_mut().retain(|_, part| {
+            let is_aborted = part.is_aborted();
+            if is_aborted {
+                part.executor.shut_down(true);
+            }
+            !is_aborted
         });
-        if !parts
-            .values()
-            .any(|part| Arc::ptr_eq(&part.executor, executor))
-        {
-            executor.shut_down(true);
-        }
     }
 
     /// Lets go of those that are of no use any more; gives the others.
     pub(super) fn look_after(&self) -> Vec<Arc<LibraryExecutor>> {
+        self.end_aborted();
         let mut parts = self.parts.borrow_mut();
         if parts.is_empty() {
             return Vec::new();

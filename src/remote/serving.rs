@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::calls::{Ended, Message, Refusal, Request, Thrown, ThrownKind, Verdict};
-use gears_core::cluster::{NotSent, Topic, slot_of};
+use gears_core::cluster::{NotSent, Payload, Topic, slot_of};
 use gears_v8::ports::{
     CallbackId, Credentials, Database, Flags, RemoteErrorCode, STAGE, ScriptError,
 };
@@ -60,12 +60,11 @@ impl RemoteFunctions {
                     flags,
                     running,
                 }) => {
-                    let script = running.is_some().then(|| Arc::clone(&executor));
-                    let visit = self.visit(state, &key, &request, script);
+                    let visit = self.visit(state, &key, &request, (&executor, &running));
                     let caller = Caller {
                         desk: Arc::clone(&self.desk),
                         key,
-                        _running: running,
+                        is_aborted: running,
                         _visit: visit,
                     };
                     executor.send_remote(RemoteTask {
@@ -163,20 +162,20 @@ impl RemoteFunctions {
                 callback: function.callback,
                 // What it says of itself, and no more than who called it.
                 flags: function.flags | of_caller,
-                running: None,
+                running: Running::default(),
             });
         }
         let (executor, callback, running) = if let Some(code) = &request.script {
             let part = self.scripts.part(&self.libraries, code, &request.user);
             let (executor, callback, running) = part.map_err(|text| (Refusal::ForGood, text))?;
-            (executor, callback, Some(running))
+            (executor, callback, running)
         } else {
             let found = self.libraries.stage(library);
             let (executor, callback) = found.ok_or_else(|| {
                 let text = format!("the shard has no library '{library}' that uses GearsBuilder");
                 (Refusal::ForNow, text)
             })?;
-            (executor, callback, None)
+            (executor, callback, Running::default())
         };
         Ok(Admitted {
             executor,
@@ -217,12 +216,10 @@ impl RemoteFunctions {
         };
         let mut message = Message::Ended { id, ended }.encode();
         if let Some(why) = self.cannot_be_sent(state, cluster, node, message.len()) {
-            let ended = Ended::Thrown(Thrown {
-                kind: ThrownKind::NoResult,
-                text: format!("ERR the result of the remote function cannot be sent: {why}"),
-                ..Thrown::default()
-            });
-            message = Message::Ended { id, ended }.encode();
+            message = no_result(
+                id,
+                &format!("ERR the result of the remote function cannot be sent: {why}"),
+            );
         }
         if let Some(message) = state.incoming.end(key, message) {
             self.post(state, cluster, node, message);
@@ -241,13 +238,26 @@ impl RemoteFunctions {
             return Some("results that wait for their callers take too much memory".to_owned());
         }
         let cluster = cluster.filter(|_| node != self.me.get())?;
-        match cluster.room_for(node, Topic::Calls, bytes) {
-            Err(error @ (NotSent::TooLarge(_) | NotSent::TooLargeThere(_))) => {
-                Some(error.to_string())
-            }
-            _ => None,
-        }
+        too_large(cluster, node, bytes).map(|why| why.to_string())
     }
+}
+
+/// Why no message of so many bytes is ever sent to that node, if so.
+pub(super) fn too_large(cluster: &Cluster, node: Node, bytes: usize) -> Option<NotSent> {
+    match cluster.room_for(node, Topic::Calls, bytes) {
+        Err(error @ (NotSent::TooLarge(_) | NotSent::TooLargeThere(_))) => Some(error),
+        _ => None,
+    }
+}
+
+/// The message that a call has run, and that its result does not come.
+pub(super) fn no_result(id: u64, why: &str) -> Payload {
+    let ended = Ended::Thrown(Thrown {
+        kind: ThrownKind::NoResult,
+        text: why.to_owned(),
+        ..Thrown::default()
+    });
+    Message::Ended { id, ended }.encode()
 }
 
 /// An error of a script, as its caller gets it.
@@ -272,6 +282,5 @@ struct Admitted {
     executor: Arc<LibraryExecutor>,
     callback: CallbackId,
     flags: Flags,
-    /// Of a script of another shard.
-    running: Option<Running>,
+    running: Running,
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use gears_core::cluster::calls::{Destination, Refusal, Wire};
+use gears_core::cluster::calls::{Destination, Refusal, Shard, Wire};
 use gears_core::cluster::{NotSent, Payload, Ticket, Topic, Topology, Whereabouts, slot_of};
 
 use super::{Node, Process, THIS_PROCESS};
@@ -51,13 +51,9 @@ impl Way<'_> {
                     not_here(Some(cluster), slot)
                 })
             }
-            Destination::Shard(shard) if *shard == self.me => Ok(self.me),
-            Destination::Shard(shard) => {
-                let node = topology()?.node(*shard);
-                let node = node.ok_or_else(|| "the node has left the cluster".to_owned())?;
-                // After a failover the node follows the one that has taken its place.
-                Ok(node.primary.unwrap_or(*shard))
-            }
+            Destination::Shard(Shard { node, slot, others }) => topology()?
+                .primary_of(*node, *slot, others)
+                .map_err(|why| why.to_string()),
         }
     }
 }
@@ -83,7 +79,7 @@ impl Wire<Node, Process> for Way<'_> {
     ) -> Result<(Node, Process), (Option<Node>, String)> {
         let shard = match destination {
             Destination::Key => None,
-            Destination::Shard(shard) => Some(*shard),
+            Destination::Shard(shard) => Some(shard.node),
         };
         let node = self.node(destination, key).map_err(|why| (shard, why))?;
         if node == self.me {

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 
 use gears_core::cluster::{
     Answer, Batch, CHUNK, Closed, ClosedWhy, Connection, Decision, Hello, Incoming, Limits, Memory,
-    NodeId, NotSent, Outgoing, PeerState, Peers, ProcessId, Pulse, Ticket, Token, Topic, Topology,
+    NodeId, NotSent, Opened, Outgoing, PeerState, Peers, ProcessId, Pulse, Ticket, Token, Topic,
+    Topology,
 };
 use proptest::prelude::*;
 
@@ -284,7 +285,11 @@ impl World {
         self.servers[node].peers.on_opened(
             id(to),
             connection,
-            (process, "1".into()),
+            Opened {
+                process,
+                version: "1".into(),
+                message_max: None,
+            },
             now,
             &mut out,
         );

@@ -56,6 +56,17 @@ pub enum ClosedWhy {
     WrongToken,
 }
 
+/// What a peer says of itself when it has seen the token.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Which process of it that is.
+    pub process: ProcessId,
+    /// The version of its module.
+    pub version: String,
+    /// Bytes of the largest message that it takes, if it said so.
+    pub message_max: Option<usize>,
+}
+
 /// A connection has ended, or was not made.
 #[derive(Clone, Debug)]
 pub struct Closed {

@@ -35,12 +35,12 @@ mod peers;
 mod slot;
 mod whereabouts;
 
-pub use decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Ticket};
+pub use decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Opened, Ticket};
 pub use frame::{CHUNK, FrameError, HEADER, Topic};
 pub use hello::Hello;
 pub use ids::{NodeId, ProcessId, Token};
 pub use incoming::{Incoming, Memory, NotTaken};
-pub use nodes::{Change, Node, NodeState, NodesError, Role, SLOTS, Topology};
+pub use nodes::{Change, NoShard, Node, NodeState, NodesError, Role, SLOTS, Topology};
 pub use outgoing::{Answer, Batch, Outgoing, Unfinished};
 pub use payload::Payload;
 pub use peer::{PeerState, PeerView, Pulse};

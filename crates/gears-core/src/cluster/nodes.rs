@@ -73,6 +73,20 @@ impl Node {
     }
 }
 
+/// Why a shard has no primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NoShard {
+    /// Its node is none of the cluster any more.
+    #[error("the node has left the cluster")]
+    Left,
+    /// Nobody has its slots.
+    #[error("no node has slot {0}, which was the shard's")]
+    Nobody(u16),
+    /// Another shard has them.
+    #[error("the shard has given its slots to {0}")]
+    Gone(NodeId),
+}
+
 /// Why a text is no table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NodesError {
@@ -179,6 +193,32 @@ impl Topology {
     /// The primaries with slots.
     pub fn shards(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().filter(|node| node.has_slots())
+    }
+
+    /// The primary that a shard has now, which had this one and that slot. None of the `others` takes its place, which are
+    /// shards of their own.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn primary_of(
+        &self,
+        node: NodeId,
+        slot: Option<u16>,
+        others: &[NodeId],
+    ) -> Result<NodeId, NoShard> {
+        let known = self.node(node);
+        if known.is_some_and(Node::has_slots) {
+            return Ok(node);
+        }
+        let Some(slot) = slot else {
+            let known = known.ok_or(NoShard::Left)?;
+            return Ok(known.primary.unwrap_or(node));
+        };
+        let owner = self.owner_of(slot).ok_or(NoShard::Nobody(slot))?;
+        if others.contains(&owner) {
+            return Err(NoShard::Gone(owner));
+        }
+        Ok(owner)
     }
 
     /// The same table with another address and port of a node.

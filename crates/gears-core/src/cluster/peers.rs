@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::decision::{Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Ticket};
+use super::decision::{
+    Closed, ClosedWhy, Connection, Decision, Endpoint, GoneReason, Opened, Ticket,
+};
 use super::frame::Topic;
 use super::hello::Hello;
 use super::ids::{NodeId, ProcessId, Token};
@@ -271,12 +273,16 @@ impl Peers {
         }
     }
 
-    /// A connection is there, to that process of the peer, which has that version of the module.
+    /// A connection is there.
     pub fn on_opened(
         &mut self,
         node: NodeId,
         connection: Connection,
-        (process, version): (ProcessId, String),
+        Opened {
+            process,
+            version,
+            message_max,
+        }: Opened,
         now: u64,
         out: &mut Vec<Decision>,
     ) {
@@ -292,6 +298,7 @@ impl Peers {
         peer.connections += 1;
         peer.last_error = None;
         peer.version = Some(version);
+        peer.message_max = message_max;
         out.push(Decision::Up { node, process });
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gears_core::cluster::calls::{
     Bounds, CallEnd, Destination, Ended, Incoming, IncomingKey, Message, Outgoing, Refusal,
-    Request, Thrown, ThrownKind, Times, Unsent, Verdict, Wire,
+    Request, Shard, Thrown, ThrownKind, Times, Unsent, Verdict, Wire,
 };
 use gears_core::cluster::libraries::{
     Body, Content, Effect, Envelope, Limits, Member, Members, SharedLibraries, Stamp,
@@ -141,7 +141,7 @@ impl Wire<Node, Process> for Way {
     ) -> Result<(Node, Process), (Option<Node>, String)> {
         let place = match destination {
             Destination::Key => usize::from(key.expect("it has one")[0]),
-            Destination::Shard(shard) => *shard,
+            Destination::Shard(shard) => shard.node,
         };
         let node = self.owners[place];
         if node == self.me {
@@ -292,7 +292,7 @@ impl Server {
         let destination = if by_key {
             Destination::Key
         } else {
-            Destination::Shard(place)
+            Destination::Shard(Shard::of(place))
         };
         let times = Times {
             timeout_ms,

@@ -1,5 +1,7 @@
 //! A call of a remote function: where it is to run, by which way it gets there, and how it may end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::message::{Refusal, Thrown};
@@ -11,7 +13,31 @@ pub enum Destination<N> {
     /// On the node that has the slot of the request's key.
     Key,
     /// On this shard, whichever of its nodes is the primary.
-    Shard(N),
+    Shard(Shard<N>),
+}
+
+/// A shard, as it was when the call was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard<N> {
+    /// Its primary.
+    pub node: N,
+    /// A slot that it had: whoever takes over from its primary has it.
+    pub slot: Option<u16>,
+    /// The shards that have a call of their own for the same, it may be with this one: where another of them has the slot
+    /// now, this call goes nowhere.
+    pub others: Arc<[N]>,
+}
+
+impl<N> Shard<N> {
+    /// That of a node of which no more is known.
+    #[must_use]
+    pub fn of(node: N) -> Self {
+        Self {
+            node,
+            slot: None,
+            others: Arc::new([]),
+        }
+    }
 }
 
 /// The way to other nodes.

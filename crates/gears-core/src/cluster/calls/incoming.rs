@@ -23,6 +23,10 @@ const GRACE_MS: u64 = 1000;
 /// its way.
 const KNOWN_MS: u64 = 60_000;
 
+/// Milliseconds for which the end of a call is kept for a node that was taken for failed, where the call has more time
+/// than that: it may only have been stopped, and wait.
+const FAILED_MS: u64 = 3_600_000;
+
 /// Time that goes by between two looks counts up to so many milliseconds. A process that was stopped
 /// finds messages when it goes on that came before and while it was: none of their calls may be
 /// forgotten by then.
@@ -235,6 +239,23 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         self.forget(key);
     }
 
+    /// How calls of a node ended that it cannot be told, since no message so large would be sent to it: they end with
+    /// `message` instead.
+    pub fn shorten(
+        &mut self,
+        node: &N,
+        fits: impl Fn(usize) -> bool,
+        message: impl Fn(u64) -> Payload,
+    ) {
+        let ended = self.known.iter().filter(|((of, ..), _)| of == node);
+        let too_large = ended.filter(
+            |(_, known)| matches!(&known.state, State::Ended(message) if !fits(message.len())),
+        );
+        for key in too_large.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.end_instead(&key, message(key.2));
+        }
+    }
+
     /// A node can be reached again; gives the messages about calls that have ended or were refused, and that it
     /// may not have heard of.
     #[must_use]
@@ -274,27 +295,41 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     pub fn on_peer_failed(&mut self, node: &N, message: impl Fn(u64) -> Payload) {
         self.untold.retain(|(of, ..), _| of != node);
         let far_ms = self.own_ms.saturating_add(KNOWN_MS);
-        for ((of, _, id), known) in &mut self.known {
-            if of != node || known.next_ms <= far_ms || matches!(known.state, State::Over) {
-                continue;
-            }
-            let message = message(*id);
-            self.figures.results += message.len();
-            match std::mem::replace(&mut known.state, State::Ended(message)) {
-                State::Runs(arguments) => {
-                    self.figures.running -= 1;
-                    self.figures.arguments -= arguments;
-                }
-                State::Ended(old) => self.figures.results -= old.len(),
-                State::Over => {}
-            }
+        let until_ms = self.own_ms.saturating_add(FAILED_MS);
+        let far = self.known.iter().filter(|((of, ..), known)| {
+            of == node && known.next_ms > far_ms && !matches!(known.state, State::Over)
+        });
+        for key in far.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.end_instead(&key, message(key.2));
+            self.look_earlier(&key, until_ms);
         }
     }
 
-    /// The nodes that calls are known of.
+    /// A call ends with this, whatever came of it.
+    fn end_instead(&mut self, key: &IncomingKey<N, P>, message: Payload) {
+        if let Some(known) = self.known.get_mut(key) {
+            self.figures.results += message.len();
+            let before = std::mem::replace(&mut known.state, State::Ended(message));
+            self.give_back(&before);
+        }
+    }
+
+    /// Has a call looked at by then.
+    fn look_earlier(&mut self, key: &IncomingKey<N, P>, until_ms: u64) {
+        if let Some(known) = self.known.get_mut(key)
+            && until_ms < known.next_ms
+        {
+            self.times.remove(&(known.next_ms, key.clone()));
+            self.times.insert((until_ms, key.clone()));
+            known.next_ms = until_ms;
+        }
+    }
+
+    /// The nodes that something is kept for.
     #[must_use]
     pub fn nodes(&self) -> BTreeSet<N> {
-        self.known.keys().map(|(node, ..)| node.clone()).collect()
+        let all = self.known.keys().chain(self.untold.keys());
+        all.map(|(node, ..)| node.clone()).collect()
     }
 
     /// Looks at the calls whose time is over, and forgets those that are of no use any more.
@@ -323,13 +358,8 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
     fn leave(&mut self, key: &IncomingKey<N, P>) {
         if let Some(known) = self.known.get_mut(key) {
             let state = std::mem::replace(&mut known.state, State::Over);
-            let until_ms = self.own_ms.saturating_add(KNOWN_MS);
-            if until_ms < known.next_ms {
-                self.times.remove(&(known.next_ms, key.clone()));
-                self.times.insert((until_ms, key.clone()));
-                known.next_ms = until_ms;
-            }
             self.give_back(&state);
+            self.look_earlier(key, self.own_ms.saturating_add(KNOWN_MS));
         }
     }
 
@@ -520,6 +550,22 @@ mod tests {
         assert_eq!(calls.figures(), known);
         sweep_until(&mut calls, 100 + KNOWN_MS);
         assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn an_end_that_does_not_get_to_its_caller_is_another_one() {
+        let mut calls = incoming();
+        for (number, size) in [(7, 40), (8, 5)] {
+            calls.on_request(0, &(1, 1, number), &request(1, 100, 0));
+            calls.end(&(1, 1, number), vec![0; size].into());
+        }
+        let message = |id| vec![u8::try_from(id).unwrap()].into();
+        calls.shorten(&2, |_| false, message);
+        assert_eq!(calls.figures().results, 45);
+        calls.shorten(&1, |size| size <= 5, message);
+        assert_eq!(calls.figures().results, 6);
+        let told = [vec![7], vec![0; 5]].map(Payload::from);
+        assert_eq!(calls.on_peer_up(&1, &1), told);
     }
 
     #[test]

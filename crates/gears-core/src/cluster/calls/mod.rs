@@ -36,7 +36,7 @@ mod outgoing;
 mod shares;
 mod unsent;
 
-pub use call::{CallEnd, Destination, NotAccepted, Times, Wire};
+pub use call::{CallEnd, Destination, NotAccepted, Shard, Times, Wire};
 pub use incoming::{Bounds, Figures, Incoming, IncomingKey, Verdict};
 pub use message::{Ended, Message, MessageError, Refusal, Request, Thrown, ThrownKind};
 pub use outgoing::Outgoing;

@@ -1,3 +1,4 @@
+use super::super::call::Shard;
 use super::super::message::Message;
 use super::*;
 use bytes::Bytes;
@@ -185,11 +186,21 @@ impl Message {
 fn calls_on_their_way_are_bounded() {
     let mut calls = Calls::new(0, 7);
     begin(&mut calls, 100);
-    let refused = calls.begin(0, Destination::Shard(1), request(b"1234"), Times::of(100));
+    let refused = calls.begin(
+        0,
+        Destination::Shard(Shard::of(1)),
+        request(b"1234"),
+        Times::of(100),
+    );
     assert_eq!(refused, Err(NotAccepted::TooLarge));
     assert!(
         calls
-            .begin(0, Destination::Shard(1), request(b"123"), Times::of(100))
+            .begin(
+                0,
+                Destination::Shard(Shard::of(1)),
+                request(b"123"),
+                Times::of(100)
+            )
             .is_ok()
     );
 }
