@@ -389,6 +389,7 @@ def wait_nothing_runs(cluster):
 
 def test_of_runs_that_are_aborted_at_once_no_shard_keeps_anything(cluster):
     nodes = shards_of(cluster)
+    identities = set()
     for number in range(60):
         node = nodes[number % len(nodes)]
         identity = execute(node, "GB('ShardsIDReader').map(() => new Promise(() => {})).run()", "UNBLOCKING")
@@ -396,7 +397,14 @@ def test_of_runs_that_are_aborted_at_once_no_shard_keeps_anything(cluster):
         time.sleep(number % 7 / 100)
         assert node.run("RG.ABORTEXECUTION", identity) == "OK"
         assert node.run("RG.DROPEXECUTION", identity) == "OK"
+        identities.add(identity)
     wait_nothing_runs(cluster)
+
+    def known():
+        return [identities & set(executions(one)) for one in nodes]
+
+    # Stages that never end are let go of, also several of one text.
+    cluster.wait(lambda: not any(known()), known)
 
 
 def test_a_run_that_a_limit_ends_where_it_began_ends_on_all_shards(cluster):

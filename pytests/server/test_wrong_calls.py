@@ -46,8 +46,8 @@ COMMANDS = {
     "LOAD without prologue": ([*LOAD, "redis.log('x')"], "could not find #! syntax"),
     "LOAD without name": ([*LOAD, "#!js\n"], "(?i)find 'name' property"),
     "LOAD of a long name": (
-        [*LOAD, f"#!js name={'n' * 257}\n"],
-        "library name is too long: 257 bytes given, at most 256 are allowed",
+        [*LOAD, f"#!js name={'n' * 1001}\n"],
+        "library name is too long: 1001 bytes given, at most 1000 are allowed",
     ),
     "LOAD of a property without value": ([*LOAD, "#!js name\n"], "could not extract property value"),
     "LOAD of an unknown property": ([*LOAD, "#!js foo=x\n"], "unknown property 'foo'"),

@@ -30,7 +30,7 @@ use super::versions::{digest, history};
 const CODE_MAX: usize = 16 << 20;
 
 /// Limit of a library's name, in bytes. In a cluster nodes tell each other the names of all that they have.
-const NAME_MAX: usize = 256;
+const NAME_MAX: usize = 1000;
 
 /// A library or script to be loaded.
 #[derive(Clone, Copy, Debug)]

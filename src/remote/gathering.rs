@@ -75,6 +75,11 @@ impl Gathering {
         self.missing == 0
     }
 
+    /// Whether who called is gone.
+    pub(super) fn is_of_nobody(&self) -> bool {
+        self.returns.is_closed()
+    }
+
     /// Gives all to the script that called.
     pub(super) fn send(self) {
         self.returns.push(RemoteReturn {

@@ -99,6 +99,8 @@ pub(crate) struct RemoteFunctions {
     began: Instant,
     /// When a timer wakes the event loop, in milliseconds since `began`.
     wakes_at: Cell<Option<u64>>,
+    /// When calls of nobody are looked for next, likewise.
+    forgets_at: Cell<u64>,
 }
 
 /// How much there is of calls, as INFO shows it.
@@ -178,6 +180,7 @@ impl RemoteFunctions {
             returned: Arc::default(),
             began: Instant::now(),
             wakes_at: Cell::default(),
+            forgets_at: Cell::default(),
         }
     }
 
@@ -233,12 +236,47 @@ impl RemoteFunctions {
         while more && Instant::now() < end {
             more = self.turn(&mut state, &place, limits);
         }
-        for (node, taken) in state.outgoing.take_taken() {
+        self.forget_those_of_nobody(&mut state);
+        let State {
+            outgoing, peers, ..
+        } = &mut *state;
+        let can_reach = |node: &Node| *node == self.me.get() || peers.contains_key(node);
+        for (node, taken) in outgoing.take_taken(can_reach) {
             self.tell(&mut state, cluster, node, taken);
         }
         more |= !state.own.is_empty();
         self.set_timer(&state, context);
         more
+    }
+
+    /// Ends calls of libraries that are gone, once a second: they would still be tried where their keys are, by whatever
+    /// library is there by then.
+    fn forget_those_of_nobody(&self, state: &mut State) {
+        let now_ms = self.now_ms();
+        if now_ms < self.forgets_at.get() {
+            return;
+        }
+        self.forgets_at.set(now_ms + 1000);
+        let State {
+            gatherings,
+            calls,
+            tickets,
+            outgoing,
+            ..
+        } = state;
+        let before = gatherings.len();
+        gatherings.retain(|_, one| !one.is_of_nobody());
+        if gatherings.len() == before {
+            return;
+        }
+        calls.retain(|id, gathering| {
+            let has_one = gatherings.contains_key(gathering);
+            if !has_one {
+                outgoing.forget(*id);
+                tickets.remove(id);
+            }
+            has_one
+        });
     }
 
     /// Does one thing of each kind; false where there is nothing to do.
@@ -420,11 +458,7 @@ impl RemoteFunctions {
                 state.outgoing.on_refused(now_ms, from, call, refusal, text);
             }
             Message::Ended { id, ended } => state.outgoing.on_ended(&node, &process, id, ended),
-            Message::Taken { ids } => {
-                for id in ids {
-                    state.incoming.on_taken(&(node, process, id));
-                }
-            }
+            Message::Taken(taken) => state.incoming.on_taken(&node, &process, &taken),
         }
     }
 }

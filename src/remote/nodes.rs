@@ -93,6 +93,9 @@ impl RemoteFunctions {
         reason: GoneReason,
     ) {
         self.abort_stages_of(state, Some(cluster), |(of, ..)| of == node);
+        if reason == GoneReason::Left {
+            state.incoming.on_peer_left(node);
+        }
         state.incoming.on_peer_failed(node, |id| {
             no_result(
                 id,

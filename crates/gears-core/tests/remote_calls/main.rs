@@ -105,6 +105,49 @@ fn a_call_waits_for_the_library_of_its_caller_which_the_shard_fetches() {
     world.check();
 }
 
+#[test]
+fn a_question_that_is_overtaken_by_what_tells_that_the_end_was_taken_does_not_run_the_call_again() {
+    let mut world = World::new();
+    world.connect_all();
+    world.apply(Step::Begin {
+        from: 0,
+        place: 1,
+        by_key: true,
+        timeout_ms: 5000,
+        size: Size::Small,
+    });
+    world.apply(Step::Tick(0));
+    while world.carry(0, 1, |_| 0) {
+        world.apply(Step::Tick(1));
+    }
+    world.start(1, |_| 0);
+    assert_eq!(world.runs(0), 1);
+    // The shard has another connection to its caller, which asks once more.
+    let cut = Cut {
+        sent: 0,
+        arrives: 0,
+        at_once: false,
+    };
+    for step in [
+        Step::Break(1, 0, cut),
+        Step::Connect(1, 0),
+        Step::Tick(1),
+        Step::Tick(0),
+    ] {
+        world.apply(step);
+    }
+    world.end(1, |_| 0, Ending::Result(Size::Small));
+    while world.carry(1, 0, |_| 0) {}
+    world.apply(Step::Tick(0));
+    // What was sent last is there first.
+    while world.carry(0, 1, |count| count - 1) {
+        world.apply(Step::Tick(1));
+    }
+    world.start(1, |_| 0);
+    world.heal();
+    world.check();
+}
+
 proptest! {
     // As many as `PROPTEST_CASES` says, twice.
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]

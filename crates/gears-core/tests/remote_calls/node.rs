@@ -338,7 +338,9 @@ impl Server {
                 break;
             }
         }
-        for (node, taken) in self.outgoing.take_taken() {
+        let way = &self.way;
+        let can_reach = |node: &Node| *node == way.me || way.peers.contains_key(node);
+        for (node, taken) in self.outgoing.take_taken(can_reach) {
             self.tell(node, taken);
         }
         self.incoming.sweep(now_ms);
@@ -458,11 +460,7 @@ impl Server {
                     .on_refused(now_ms, (&node, &process), (id, attempt), refusal, text);
             }
             Message::Ended { id, ended } => self.outgoing.on_ended(&node, &process, id, ended),
-            Message::Taken { ids } => {
-                for id in ids {
-                    self.incoming.on_taken(&(node, process, id));
-                }
-            }
+            Message::Taken(taken) => self.incoming.on_taken(&node, &process, &taken),
         }
     }
 

@@ -145,7 +145,9 @@ impl World {
                 size,
             } => self.begin(from, (place, by_key), timeout_ms, size),
             Step::Tick(node) => self.tick(node),
-            Step::Carry(from, to, which) => self.carry(from, to, |count| which.index(count)),
+            Step::Carry(from, to, which) => {
+                self.carry(from, to, |count| which.index(count));
+            }
             Step::Start(node, which) => self.start(node, |count| which.index(count)),
             Step::End(node, which, ending) => self.end(node, |count| which.index(count), ending),
             Step::Break(from, to, cut) => self.cut(from, to, cut, false),
@@ -273,21 +275,23 @@ impl World {
         assert!(here.results <= BOUNDS.results + MESSAGE_MAX, "{here:?}");
     }
 
-    pub(crate) fn carry(&mut self, from: Node, to: Node, which: impl Fn(usize) -> usize) {
+    /// False where there is nothing to carry.
+    pub(crate) fn carry(&mut self, from: Node, to: Node, which: impl Fn(usize) -> usize) -> bool {
         let now_ms = self.now_ms;
         let sender = self.servers[from].process;
         let Some(link) = self.servers[from].way.links.get_mut(&to) else {
-            return;
+            return false;
         };
         // A process that is stopped takes nothing.
         if link.queue.is_empty() || self.is_stopped[to] || self.is_stopped[from] {
-            return;
+            return false;
         }
         let at = which(link.queue.len());
         let (_, message) = link.queue.remove(at).unwrap();
         link.since_ms = now_ms;
         let event = Event::Message(from, sender, message);
         self.servers[to].events.push_back(event);
+        true
     }
 
     pub(crate) fn start(&mut self, node: Node, which: impl Fn(usize) -> usize) {

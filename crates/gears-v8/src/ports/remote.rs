@@ -172,6 +172,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 pub struct RemoteReturns {
     waiting: Mutex<Lanes<RemoteReturn>>,
     has_some: AtomicBool,
+    is_closed: AtomicBool,
     wake: OnceLock<Wake>,
 }
 
@@ -195,10 +196,30 @@ impl RemoteReturns {
         }
     }
 
+    /// The program is gone: nobody takes anything any more.
+    pub fn close(&self) {
+        let mut waiting = self.waiting.lock();
+        self.is_closed.store(true, Ordering::Release);
+        let left = std::mem::take(&mut *waiting);
+        drop(waiting);
+        drop(left);
+    }
+
+    /// Whether the program is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Adds what came of a call, and has the program entered.
     pub fn push(&self, one: RemoteReturn) {
         let bytes = one.outcomes.iter().map(ShardOutcome::bytes).sum();
-        self.waiting.lock().push(bytes, one);
+        let mut waiting = self.waiting.lock();
+        if self.is_closed() {
+            return;
+        }
+        waiting.push(bytes, one);
+        drop(waiting);
         self.has_some.store(true, Ordering::Release);
         self.wake();
     }

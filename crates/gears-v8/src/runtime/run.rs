@@ -121,6 +121,7 @@ impl RunState {
 impl Drop for RunState {
     fn drop(&mut self) {
         self.end_executions("the library that it belongs to is gone");
+        self.returns.close();
     }
 }
 

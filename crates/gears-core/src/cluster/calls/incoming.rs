@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::message::Request;
+use super::message::{Request, Taken};
 use super::shares::Shares;
 use crate::cluster::Payload;
 
@@ -25,7 +25,7 @@ const KNOWN_MS: u64 = 60_000;
 
 /// Milliseconds for which the end of a call is kept for a node that was taken for failed, where the call has more time
 /// than that: it may only have been stopped, and wait.
-const FAILED_MS: u64 = 3_600_000;
+const FAILED_MS: u64 = 600_000;
 
 /// Time that goes by between two looks counts up to so many milliseconds. A process that was stopped
 /// finds messages when it goes on that came before and while it was: none of their calls may be
@@ -169,7 +169,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
                 State::Runs(_) | State::Over => Verdict::Runs,
             };
         }
-        let arguments = request.arguments.len();
+        let arguments = request.large_bytes();
         let bytes = self.figures.arguments.saturating_add(arguments);
         // One is always let in: it may be larger than all there is.
         if self.figures.arguments > 0 && bytes > self.bounds.arguments {
@@ -234,9 +234,18 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         Some(message)
     }
 
-    /// The caller knows how it ended.
-    pub fn on_taken(&mut self, key: &IncomingKey<N, P>) {
-        self.forget(key);
+    /// The caller knows how calls ended.
+    pub fn on_taken(&mut self, node: &N, process: &P, taken: &Taken) {
+        let key = |id: &u64| (node.clone(), process.clone(), *id);
+        for key in taken.ids.iter().map(key) {
+            let is_over = |known: &Known| matches!(known.state, State::Over);
+            if !self.known.get(&key).is_some_and(is_over) {
+                self.forget(&key);
+            }
+        }
+        for key in taken.asked_again.iter().map(key) {
+            self.leave(&key);
+        }
     }
 
     /// How calls of a node ended that it cannot be told, since no message so large would be sent to it: they end with
@@ -302,6 +311,15 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         for key in far.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.end_instead(&key, message(key.2));
             self.look_earlier(&key, until_ms);
+        }
+    }
+
+    /// A node is of the cluster no more: nobody waits for its calls.
+    pub fn on_peer_left(&mut self, node: &N) {
+        self.untold.retain(|(of, ..), _| of != node);
+        let its = self.known.keys().filter(|(of, ..)| of == node);
+        for key in its.cloned().collect::<Vec<_>>() {
+            self.leave(&key);
         }
     }
 
@@ -419,6 +437,13 @@ mod tests {
         }
     }
 
+    fn taken(ids: &[u64], asked_again: &[u64]) -> Taken {
+        Taken {
+            ids: ids.to_vec(),
+            asked_again: asked_again.to_vec(),
+        }
+    }
+
     fn ended(text: &[u8]) -> Verdict {
         Verdict::Ended(text.to_vec().into())
     }
@@ -440,7 +465,7 @@ mod tests {
             ended(b"end")
         );
         assert_eq!(calls.on_request(2, &(1, 2, 7), &request(1, 98, 10)), RUN);
-        calls.on_taken(&key);
+        calls.on_taken(&1, &1, &taken(&[7], &[]));
         assert_eq!(calls.refuse(&(1, 2, 7)), Some(1));
         assert!(calls.is_empty());
         assert_eq!(calls.figures(), Figures::default());
@@ -455,6 +480,26 @@ mod tests {
         assert_eq!(ask(1, 1, 49), RUN);
         assert_eq!(ask(2, 1, 51), Verdict::Run { is_told: true });
         assert_eq!(ask(1, 2, 49), Verdict::Runs, "that is said");
+    }
+
+    #[test]
+    fn what_may_have_been_asked_for_again_is_known_for_a_while_after_its_end_was_taken() {
+        let mut calls = incoming();
+        let key = (1, 1, 7);
+        calls.on_request(0, &key, &request(1, 3_600_000, 10));
+        calls.end(&key, vec![0; 5].into());
+        calls.on_taken(&1, &1, &taken(&[], &[7]));
+        let known = Figures {
+            known: 1,
+            ..Figures::default()
+        };
+        assert_eq!(calls.figures(), known);
+        // That it was taken is said more than once, where its end is.
+        calls.on_taken(&1, &1, &taken(&[7], &[]));
+        let verdict = calls.on_request(0, &key, &request(2, 3_600_000, 10));
+        assert_eq!(verdict, Verdict::Runs, "it does not run again");
+        sweep_until(&mut calls, KNOWN_MS);
+        assert!(calls.is_empty());
     }
 
     #[test]
@@ -599,6 +644,17 @@ mod tests {
         sweep_until(&mut calls, KNOWN_MS + GRACE_MS);
         assert!(calls.is_empty());
         assert_eq!(calls.figures(), Figures::default());
+    }
+
+    #[test]
+    fn calls_of_a_node_that_has_left_are_forgotten_soon() {
+        let mut calls = incoming();
+        calls.on_request(0, &(1, 1, 7), &request(1, 3_600_000, 10));
+        calls.end(&(1, 1, 7), vec![0; 50].into());
+        calls.on_peer_left(&1);
+        assert_eq!(calls.figures().results, 0);
+        sweep_until(&mut calls, KNOWN_MS);
+        assert!(calls.is_empty());
     }
 
     #[test]

@@ -45,6 +45,17 @@ pub struct Request {
     pub arguments: Bytes,
 }
 
+impl Request {
+    /// Bytes of what may be large of it.
+    #[must_use]
+    pub fn large_bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, Vec::len);
+        let script = self.script.as_ref().map_or(0, String::len);
+        key.saturating_add(script)
+            .saturating_add(self.arguments.len())
+    }
+}
+
 /// Why a call has not been run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
@@ -90,6 +101,16 @@ pub enum Ended {
     Thrown(Thrown),
 }
 
+/// Calls of which the caller knows how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Those that nobody asks for any more.
+    pub ids: Vec<u64>,
+    /// Those that may have been asked for again, by a message that this one has overtaken: that they were there stays
+    /// known for a while, so that they do not run again.
+    pub asked_again: Vec<u64>,
+}
+
 /// What one shard tells another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -121,10 +142,7 @@ pub enum Message {
         ended: Ended,
     },
     /// The caller knows how they ended.
-    Taken {
-        /// The calls.
-        ids: Vec<u64>,
-    },
+    Taken(Taken),
 }
 
 /// Why bytes are no message.
@@ -164,7 +182,7 @@ enum Trailer<'a> {
         stack: Option<Cow<'a, str>>,
         has_value: bool,
     },
-    Taken(Vec<u64>),
+    Taken(Cow<'a, Taken>),
 }
 
 impl Trailer<'_> {
@@ -240,7 +258,7 @@ impl Message {
                 has_value: thrown.value.is_some(),
             }
             .end(thrown.value.unwrap_or_default()),
-            Self::Taken { ids } => Trailer::Taken(ids).alone(),
+            Self::Taken(taken) => Trailer::Taken(Cow::Owned(taken)).alone(),
         }
     }
 
@@ -347,7 +365,7 @@ impl Message {
                     }),
                 })
             }
-            Trailer::Taken(ids) => small(Self::Taken { ids }),
+            Trailer::Taken(taken) => small(Self::Taken(taken.into_owned())),
         }
     }
 }
@@ -443,7 +461,8 @@ mod tests {
                 }
             }),
             (any::<u64>(), ended()).prop_map(|(id, ended)| Message::Ended { id, ended }),
-            any::<Vec<u64>>().prop_map(|ids| Message::Taken { ids }),
+            any::<(Vec<u64>, Vec<u64>)>()
+                .prop_map(|(ids, asked_again)| Message::Taken(Taken { ids, asked_again })),
         ]
     }
 
@@ -483,7 +502,7 @@ mod tests {
 
     #[test]
     fn another_version_and_a_trailer_that_is_too_long_are_errors() {
-        let bytes = Message::Taken { ids: vec![1] }.encode().to_vec();
+        let bytes = Message::Taken(Taken::default()).encode().to_vec();
         let end = bytes.len() - END;
         let mut newer = bytes.clone();
         newer[end + END - 1] = VERSION + 1;

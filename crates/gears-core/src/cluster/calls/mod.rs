@@ -14,7 +14,7 @@
 //!           <─────────────────────── Accepted, if it is large or was asked for again
 //!           <─────────────────────── Refused: it certainly has not run
 //!           <─────────────────────── Ended: the result or the error; kept until it was taken
-//!   Taken   ───────────────────────>
+//!   Taken   ───────────────────────>       forgets it, unless it may have been asked for again
 //! ```
 //!
 //! What certainly has not run is tried again until its time is over, also on another node, if that has
@@ -38,6 +38,6 @@ mod unsent;
 
 pub use call::{CallEnd, Destination, NotAccepted, Shard, Times, Wire};
 pub use incoming::{Bounds, Figures, Incoming, IncomingKey, Verdict};
-pub use message::{Ended, Message, MessageError, Refusal, Request, Thrown, ThrownKind};
+pub use message::{Ended, Message, MessageError, Refusal, Request, Taken, Thrown, ThrownKind};
 pub use outgoing::Outgoing;
 pub use unsent::Unsent;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::call::{CallEnd, Destination, NotAccepted, Times, Wire};
-use super::message::{Ended, Message, Refusal, Request};
+use super::message::{Ended, Message, Refusal, Request, Taken};
 use super::shares::Shares;
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
@@ -65,8 +65,8 @@ pub struct Outgoing<N, P> {
     bytes: usize,
     bytes_max: usize,
     ended: Vec<(u64, CallEnd<N>)>,
-    /// Calls whose end a node has told, and that it has not heard to be taken.
-    taken: BTreeMap<N, Vec<u64>>,
+    /// Calls whose end a node has told, and that it has not heard to be taken; whether they may have been asked for again.
+    taken: BTreeMap<N, Vec<(u64, bool)>>,
 }
 
 impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
@@ -122,7 +122,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
             attempts_ms,
         }: Times,
     ) -> Result<u64, NotAccepted> {
-        let bytes = self.bytes.saturating_add(request.arguments.len());
+        let bytes = self.bytes.saturating_add(request.large_bytes());
         if bytes > self.bytes_max {
             return Err(NotAccepted::TooLarge);
         }
@@ -276,10 +276,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     }
 
     fn end(&mut self, id: u64, end: CallEnd<N>) {
-        if let Some(call) = self.calls.remove(&id) {
-            self.times.remove(&(call.next_ms, id));
-            self.bytes -= call.request.arguments.len();
-            self.shares.give_back(&call.request.library);
+        if self.forget(id) {
             self.ended.push((id, end));
         }
     }
@@ -328,21 +325,59 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         }
     }
 
-    /// What nodes are to be told: that it is known here how calls ended.
-    pub fn take_taken(&mut self) -> Vec<(N, Message)> {
+    /// What nodes are to be told that can be reached: that it is known here how calls ended.
+    pub fn take_taken(&mut self, can_reach: impl Fn(&N) -> bool) -> Vec<(N, Message)> {
         let mut messages = Vec::new();
-        for (node, ids) in std::mem::take(&mut self.taken) {
-            for ids in ids.chunks(TAKEN_MAX) {
-                let ids = ids.to_vec();
-                messages.push((node.clone(), Message::Taken { ids }));
+        self.taken.retain(|node, calls| {
+            if !can_reach(node) {
+                return true;
             }
-        }
+            for calls in calls.chunks(TAKEN_MAX) {
+                let of = |again| {
+                    let some = calls.iter().filter(move |(_, asked)| *asked == again);
+                    some.map(|(id, _)| *id).collect()
+                };
+                let taken = Taken {
+                    ids: of(false),
+                    asked_again: of(true),
+                };
+                messages.push((node.clone(), Message::Taken(taken)));
+            }
+            false
+        });
         messages
+    }
+
+    /// Nobody waits for a call any more, and is told of its end; false where there is none.
+    pub fn forget(&mut self, id: u64) -> bool {
+        let Some(call) = self.calls.remove(&id) else {
+            return false;
+        };
+        self.times.remove(&(call.next_ms, id));
+        self.bytes -= call.request.large_bytes();
+        self.shares.give_back(&call.request.library);
+        true
+    }
+
+    /// Whether a call was asked for once, and that is known: a question more may be on its way, behind what is told now.
+    fn was_asked_once(&self, id: u64) -> bool {
+        let call = self.calls.get(&id);
+        call.is_some_and(|call| {
+            !matches!(
+                call.state,
+                State::Sent {
+                    asked: Asked::Again,
+                    ..
+                }
+            )
+        })
     }
 
     /// A node says how a call ended. It is told that this is known, also where it was known before.
     pub fn on_ended(&mut self, node: &N, process: &P, id: u64, ended: Ended) {
-        self.taken.entry(node.clone()).or_default().push(id);
+        let asked_again = !self.was_asked_once(id);
+        let taken = self.taken.entry(node.clone()).or_default();
+        taken.push((id, asked_again));
         if !self.is_with(id, node, process) {
             return;
         }
@@ -419,6 +454,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
 
     /// A node is taken for failed, or has left: what it had is lost.
     pub fn on_peer_gone(&mut self, node: &N, why: &str) {
+        self.taken.remove(node);
         let with_it: Vec<_> = self.sent_to(node).map(|(id, _)| id).collect();
         for id in with_it {
             let (on, why) = (node.clone(), why.to_owned());

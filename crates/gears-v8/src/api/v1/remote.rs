@@ -24,6 +24,12 @@ pub(crate) fn call_remote<'s>(
         Ok(parsed) => parsed,
         Err(message) => return text::throw_type_error(scope, &message),
     };
+    if let RemotePlace::Key(key) = &place
+        && let Some(most) = run::remotes(scope).map(|remotes| remotes.max_bytes())
+        && key.len() > most
+    {
+        return throw_not_sent(scope, &format!("the key is larger than {most} bytes"));
+    }
     let arguments = match clone_arguments(scope, rest) {
         Ok(arguments) => arguments,
         Err(NotCloned::TooLarge(most)) => return throw_not_sent(scope, &clone::too_large(most)),
