@@ -203,9 +203,14 @@ class Cluster:
         """A node without slots, which the others know."""
         port = free_port()
         node = self._start(None, port)
-        node.identity = node.cluster("MYID")
-        node.cluster("MEET", HOST, self.alive()[0].port)
         self.nodes.append(node)
+        self.meet(node)
+        return node
+
+    def meet(self, node):
+        """A node without slots, which knows nobody, gets to know the others, and they know it."""
+        node.identity = node.cluster("MYID")
+        node.cluster("MEET", HOST, next(one for one in self.alive() if one is not node).port)
 
         def met(one):
             """Whether it knows all that it should: nodes that died stay in the tables."""
@@ -213,7 +218,6 @@ class Cluster:
             return {node.identity for node in self.alive()} <= set(known)
 
         self.wait(lambda: all(map(met, self.alive())), "they do not meet")
-        return node
 
     def alive(self):
         """The nodes whose process runs."""

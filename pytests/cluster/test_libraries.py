@@ -10,7 +10,6 @@ import pytest
 from redis import ResponseError
 
 from testing.cluster import Cluster
-from testing.launch import HOST
 from testing.libraries import consumer, function, library
 from testing.replies import fields
 from testing.waits import DEADLINE
@@ -259,10 +258,7 @@ def test_a_node_that_joins_gets_the_libraries_and_brings_none_along(shards):
     node = shards.add_node()
     shards.wait(lambda: node.libraries() == ["lib"], node.libraries)
     settle(shards)
-    node.kill()
-    shards.nodes.remove(node)
-    for other in shards.nodes:
-        other.cluster("FORGET", node.identity)
+    shards.forget(node)
 
 
 def test_a_node_that_was_reset_and_comes_back_brings_none_along(shards):
@@ -274,19 +270,15 @@ def test_a_node_that_was_reset_and_comes_back_brings_none_along(shards):
     node.cluster("RESET", "HARD")
     for other in shards.nodes[:-1]:
         other.cluster("FORGET", before)
-    node.identity = node.cluster("MYID")
     # Until it has read the server's table, it tells the others what it has.
     node.wait(lambda: fields(node.run("RG.CLUSTER", "INFO"))["peers"] == [], "it has others")
     node.run("RG.JSEXECUTE", "GB('StreamReader').register('s')")
     [own] = set(node.libraries()) - {"lib"}
-    node.cluster("MEET", HOST, first.port)
+    shards.meet(node)
     shards.wait(lambda: node.libraries() == ["lib"], node.libraries)
     settle(shards)
     assert own not in first.libraries()
-    node.kill()
-    shards.nodes.remove(node)
-    for other in shards.nodes:
-        other.cluster("FORGET", node.identity)
+    shards.forget(node)
 
 
 def test_two_clients_that_change_the_same_library_at_once_without_a_pause_both_get_on(cluster, measured):

@@ -34,7 +34,7 @@ LIBRARY = [
     # It does not wait: clients that wait are sent away while the cluster is down.
     function(
         "begin",
-        "async (client, key) => { client.run_on_key(key, { name: 'hold', timeout: 60000 })"
+        "async (client, key) => { client.run_on_key(key, { name: 'hold', timeout: 600000 })"
         ".catch(e => redis.log('ended ' + JSON.stringify(known(e)))); }",
     ),
     function(
@@ -271,6 +271,24 @@ def test_a_call_follows_a_slot_that_moves(cluster, shards):
         assert on_key(source, key, "get", key) == {"done": "here"}
     finally:
         target.run("DEL", key)
+        cluster.begin_move(slot, target, source)
+        cluster.end_move(slot, source)
+        cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")
+
+
+def test_calls_end_with_their_library(cluster, shards):
+    node, source, target = shards
+    key = source.key("moving")
+    slot = slot_of(key)
+    try:
+        cluster.begin_move(slot, source, target)
+        # The key is not there, and so it may come to either of the two.
+        node.call("begin", key)
+        node.wait(lambda: kept(node)[0] == 1, lambda: kept(node))
+        cluster.change(lambda: node.run("RG.FUNCTION", "DEL", "lib"))
+        node.wait(lambda: kept(node)[0] == 0, lambda: kept(node))
+    finally:
+        cluster.end_move(slot, target)
         cluster.begin_move(slot, target, source)
         cluster.end_move(slot, source)
         cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")

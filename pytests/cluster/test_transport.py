@@ -6,7 +6,7 @@ import pytest
 from redis import ResponseError
 
 from testing import bus, certificates
-from testing.cluster import Cluster
+from testing.cluster import NODE_TIMEOUT, Cluster
 from testing.launch import HOST
 from testing.replies import fields
 
@@ -95,7 +95,7 @@ def patient(nodes):
         node.run("CONFIG", "SET", "cluster-node-timeout", 120_000)
     yield nodes
     for node in nodes.alive():
-        node.run("CONFIG", "SET", "cluster-node-timeout", 2000)
+        node.run("CONFIG", "SET", "cluster-node-timeout", NODE_TIMEOUT)
 
 
 def test_all_nodes_are_connected_without_configuration(nodes):
@@ -111,8 +111,7 @@ def test_all_nodes_are_connected_without_configuration(nodes):
     assert set(info(replica)["peers"]) == {node.identity for node in nodes.primaries()}
     section = first.client.info("redisgears_2_cluster")
     assert section["redisgears_2_cluster_peers_up"] == 5
-    line = section[f"redisgears_2_peer_{second.identity}"]
-    assert line["state"] == "up"
+    assert section[f"redisgears_2_peer_{second.identity}"]["state"] in ("up", "silent")
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK, 10_000_000])
@@ -385,17 +384,19 @@ def test_what_is_sent_to_a_node_in_a_long_script_arrives_behind_it(patient):
             return "BUSY" in str(error)
         return False
 
-    second.wait(is_busy)
-    for size in (1, 100_000):
-        send(first, second, size)
-    # It was sent, and refused: that takes less than the time between two attempts. So is what nodes say of libraries.
-    first.wait(lambda: peer(first, second)["queue_messages"] >= 2, lambda: peer(first, second))
-    second.run("SCRIPT", "KILL")
-    with pytest.raises(ResponseError):
-        script.reply()
+    try:
+        second.wait(is_busy)
+        for size in (1, 100_000):
+            send(first, second, size)
+        # It was sent, and refused: that takes less than the time between two attempts. So is what nodes say of libraries.
+        first.wait(lambda: peer(first, second)["queue_messages"] >= 2, lambda: peer(first, second))
+    finally:
+        second.run("SCRIPT", "KILL")
+        with pytest.raises(ResponseError):
+            script.reply()
+        second.run("CONFIG", "SET", "busy-reply-threshold", 5000)
     wait_received(second, first, before, [1, 100_000])
     assert peer(first, second)["connections"] == connections
-    second.run("CONFIG", "SET", "busy-reply-threshold", 5000)
 
 
 def test_links_of_the_bus_that_break_break_no_connection(nodes):
@@ -461,7 +462,7 @@ def test_garbage_on_the_bus_is_refused_and_harms_nobody(nodes):
     # Of other types, of other modules, of nobody; and a packet that is cut off.
     bus.send(second, bus.packet(first, whole, kind=3), bus.packet(first, whole)[:-10])
     assert info(second)["refused"] == refused + len(wrong)
-    assert peer(second, first)["state"] == "up"
+    wait_state(second, first, "up")
 
 
 def test_greetings_that_are_repeated_or_false_are_set_right(nodes):
@@ -471,7 +472,8 @@ def test_greetings_that_are_repeated_or_false_are_set_right(nodes):
     false = bus.packet(first, bus.greeting(os.urandom(16), os.urandom(32)))
     bus.send(second, *[false] * 20)
     # What is there stays.
-    assert (peer(second, first)["state"], peer(second, first)["connections"]) == ("up", before)
+    wait_state(second, first, "up")
+    assert peer(second, first)["connections"] == before
     first.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     second.wait(lambda: peer(second, first)["connections"] > before, lambda: info(second))
     wait_all_up(nodes)

@@ -478,6 +478,26 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_whoever_took_over_from_its_primary_and_no_other_shard() {
+        let topology = Topology::parse(&table()).unwrap();
+        let primary =
+            |digit, slot, others: &[NodeId]| topology.primary_of(named(digit), slot, others);
+        let (a, b) = (named('a'), named('b'));
+        assert_eq!(primary('a', Some(9000), &[a, b]), Ok(a), "it has slots");
+        // It has failed, or follows another one.
+        for digit in ['e', 'c', 'f'] {
+            assert_eq!(primary(digit, Some(9000), &[a]), Ok(b));
+            let gone = Err(NoShard::Gone(b));
+            assert_eq!(primary(digit, Some(9000), &[a, b]), gone);
+            let nobody = Err(NoShard::Nobody(16_383));
+            assert_eq!(primary(digit, Some(16_383), &[a, b]), nobody);
+        }
+        assert_eq!(primary('c', None, &[]), Ok(b));
+        assert_eq!(primary('e', None, &[]), Ok(named('e')));
+        assert_eq!(primary('9', None, &[]), Err(NoShard::Left));
+    }
+
+    #[test]
     fn a_slot_has_the_owner_whose_range_it_is_in() {
         let topology = Topology::parse(&table()).unwrap();
         for (slot, owner) in [
