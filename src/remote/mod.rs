@@ -79,7 +79,7 @@ const BOUNDS: Bounds = Bounds {
     calls: 200_000,
     arguments: 256 << 20,
     results: 256 << 20,
-    untold: 16 << 10,
+    confirm_above: 16 << 10,
 };
 
 /// This process, for itself.

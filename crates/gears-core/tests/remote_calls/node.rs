@@ -23,7 +23,7 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     calls: 24,
     arguments: 2000,
     results: 2000,
-    untold: 100,
+    confirm_above: 100,
 };
 /// Bytes that wait for a node, and of one message.
 pub(crate) const QUEUE_MAX: usize = 1500;

@@ -33,7 +33,7 @@ mod call;
 mod incoming;
 mod message;
 mod outgoing;
-mod shares;
+mod quotas;
 mod unsent;
 
 pub use call::{CallEnd, Destination, NotAccepted, Shard, Times, Wire};

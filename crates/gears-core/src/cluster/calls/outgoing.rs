@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::call::{CallEnd, Destination, NotAccepted, Times, Wire};
 use super::message::{Ended, Message, Refusal, Request, Taken};
-use super::shares::Shares;
+use super::quotas::LibraryQuotas;
 
 /// Milliseconds before a call that was not sent is tried again: twice as many each time.
 const FIRST_PAUSE_MS: u64 = 10;
@@ -59,7 +59,7 @@ pub struct Outgoing<N, P> {
     /// By their numbers. Apart, since they are large, and a tree moves what it holds.
     calls: BTreeMap<u64, Box<Call<N, P>>>,
     /// Of each library.
-    shares: Shares,
+    quotas: LibraryQuotas,
     times: BTreeSet<(u64, u64)>,
     last_id: u64,
     bytes: usize,
@@ -79,7 +79,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
     pub fn new(last_id: u64, bytes_max: usize) -> Self {
         Self {
             calls: BTreeMap::new(),
-            shares: Shares::new(CALLS_MAX),
+            quotas: LibraryQuotas::new(CALLS_MAX),
             times: BTreeSet::new(),
             last_id,
             bytes: 0,
@@ -126,7 +126,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         if bytes > self.bytes_max {
             return Err(NotAccepted::TooLarge);
         }
-        if self.shares.take(&request.library).is_none() {
+        if self.quotas.take(&request.library).is_none() {
             return Err(NotAccepted::TooMany);
         }
         self.bytes = bytes;
@@ -355,7 +355,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         };
         self.times.remove(&(call.next_ms, id));
         self.bytes -= call.request.large_bytes();
-        self.shares.give_back(&call.request.library);
+        self.quotas.give_back(&call.request.library);
         true
     }
 

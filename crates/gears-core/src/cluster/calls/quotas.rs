@@ -7,13 +7,13 @@ use std::sync::Arc;
 /// The calls of each library, of so many altogether at most. A library may have as many as there is room left: one
 /// alone half of them, the next a quarter, and one that has none yet finds room as long as there is any.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct LibraryQuotas {
     most: usize,
     all: usize,
     of: BTreeMap<Arc<str>, usize>,
 }
 
-impl Shares {
+impl LibraryQuotas {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -58,13 +58,13 @@ mod tests {
 
     #[test]
     fn a_library_alone_has_half_the_next_a_quarter_and_a_new_one_finds_room() {
-        let mut shares = Shares::new(16);
-        let mut fill = |library| std::iter::from_fn(|| shares.take(library)).count();
+        let mut quotas = LibraryQuotas::new(16);
+        let mut fill = |library| std::iter::from_fn(|| quotas.take(library)).count();
         assert_eq!([fill("a"), fill("b"), fill("c"), fill("d")], [8, 4, 2, 1]);
         assert_eq!([fill("a"), fill("e"), fill("f")], [0, 1, 0]);
-        shares.give_back("a");
-        assert_eq!(shares.take("a"), None);
-        assert!(shares.take("f").is_some());
+        quotas.give_back("a");
+        assert_eq!(quotas.take("a"), None);
+        assert!(quotas.take("f").is_some());
     }
 
     proptest! {
@@ -72,26 +72,26 @@ mod tests {
         fn there_are_never_more_than_so_many_and_in_the_end_nothing_is_kept(
             most in 0_usize..20, steps in prop::collection::vec((0_u8..5, any::<bool>()), 0..100),
         ) {
-            let mut shares = Shares::new(most);
+            let mut quotas = LibraryQuotas::new(most);
             let mut held = Vec::new();
             for (library, takes) in steps {
                 if takes {
                     let library = library.to_string();
                     let has_none = !held.iter().any(|one: &Arc<str>| **one == *library);
                     let has_room = held.len() < most;
-                    let taken = shares.take(&library);
+                    let taken = quotas.take(&library);
                     prop_assert!(taken.is_some() || !(has_none && has_room));
                     held.extend(taken);
                 } else if let Some(one) = held.pop() {
-                    shares.give_back(&one);
+                    quotas.give_back(&one);
                 }
                 prop_assert!(held.len() <= most);
-                prop_assert_eq!(shares.all, held.len());
+                prop_assert_eq!(quotas.all, held.len());
             }
             for one in held {
-                shares.give_back(&one);
+                quotas.give_back(&one);
             }
-            prop_assert!(shares.all == 0 && shares.of.is_empty());
+            prop_assert!(quotas.all == 0 && quotas.of.is_empty());
         }
     }
 }
