@@ -259,6 +259,13 @@ def test_a_shard_that_does_not_answer_is_named_and_its_call_may_have_run(cluster
     cluster.wait_ok()
 
 
+def give_back(cluster, slot, source, target):
+    """A slot that has moved comes back."""
+    cluster.begin_move(slot, target, source)
+    cluster.end_move(slot, source)
+    cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")
+
+
 def test_a_call_follows_a_slot_that_moves(cluster, shards):
     node, source, target = shards
     key = source.key("moving")
@@ -271,9 +278,7 @@ def test_a_call_follows_a_slot_that_moves(cluster, shards):
         assert on_key(source, key, "get", key) == {"done": "here"}
     finally:
         target.run("DEL", key)
-        cluster.begin_move(slot, target, source)
-        cluster.end_move(slot, source)
-        cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")
+        give_back(cluster, slot, source, target)
 
 
 def test_calls_end_with_their_library(cluster, shards):
@@ -289,9 +294,7 @@ def test_calls_end_with_their_library(cluster, shards):
         node.wait(lambda: kept(node)[0] == 0, lambda: kept(node))
     finally:
         cluster.end_move(slot, target)
-        cluster.begin_move(slot, target, source)
-        cluster.end_move(slot, source)
-        cluster.wait(lambda: source.owns(slot) and not target.owns(slot), "the slot does not come back")
+        give_back(cluster, slot, source, target)
 
 
 @pytest.fixture
