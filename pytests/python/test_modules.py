@@ -81,7 +81,7 @@ def test_what_would_be_asked_of_the_machine_is_refused_with_the_reason(server, c
 
 
 def test_source_that_is_nested_too_deeply_is_refused(server):
-    with pytest.raises(ResponseError, match="RecursionError|SyntaxError: too many nested parentheses"):
+    with pytest.raises(ResponseError, match="RecursionError|SyntaxError: too many nested parentheses"), server.setting(TIMEOUT, 20_000):
         execute(server, "x = " + "(" * 50_000 + ")" * 50_000)
 
 
