@@ -76,7 +76,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_what_would_be_asked_of_the_machine_is_refused_with_the_reason(server, call):
-    with pytest.raises(ResponseError, match=CALLS[call]):
+    with pytest.raises(ResponseError, match=CALLS[call]), server.setting(TIMEOUT, 20_000):
         execute(server, call)
 
 
