@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gears_core::cluster::{
-    Closed, Decision, Limits, NodeId, Peers, ProcessId, Token, Topology, key_of, slot_of,
+    Closed, Decision, Limits, Node, NodeId, Peers, ProcessId, Token, Topology, key_of, slot_of,
 };
 
 use super::connection::Link;
@@ -113,7 +113,7 @@ impl Cluster {
         if changed {
             self.epoch.set(self.epoch.get() + 1);
             let me = topology.myself().filter(|me| me.has_slots());
-            let slot = me.and_then(|me| me.slots.first()).map(|(first, _)| *first);
+            let slot = me.and_then(Node::first_slot);
             let is_there = |key: &[u8; 2]| slot == Some(slot_of(key));
             if !self.own_key.get().is_some_and(|key| is_there(&key)) {
                 self.own_key.set(slot.map(key_of));

@@ -207,7 +207,7 @@ fn infocluster(app: &App, _context: &Context, _arguments: &[&[u8]]) -> Reply {
     };
     let field = |name, value| [Reply::text(name), value];
     let shards = topology.shards().map(|node| {
-        let first = node.slots.first().map_or(0, |(first, _)| *first);
+        let first = node.first_slot().unwrap_or(0);
         let last = node.slots.last().map_or(0, |(_, last)| *last);
         let fields = [
             field("id", Reply::text(node.id.as_str())),

@@ -90,7 +90,7 @@ impl RemoteFunctions {
                     arguments: id.clone().into(),
                 };
                 let destination = Destination::Shard(Shard {
-                    slot: shard.slots.first().map(|(first, _)| *first),
+                    slot: shard.first_slot(),
                     ..Shard::of(shard.id)
                 });
                 let times = Times::of(TOLD_MS);

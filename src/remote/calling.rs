@@ -1,7 +1,5 @@
 //! Calls that scripts make here: of each becomes one for every shard where it is to run.
 
-use std::sync::Arc;
-
 use gears_core::cluster::calls::{CallEnd, Destination, NotAccepted, Request, Shard, Times};
 use gears_core::cluster::{NodeId, Topology};
 use gears_v8::ports::{Executions, RemoteCall, RemotePlace};
@@ -56,7 +54,9 @@ impl RemoteFunctions {
                     let text = format!("ERR there is no shard '{shard}'");
                     return gathering::refuse(&call, text);
                 };
-                vec![Destination::Shard(shard_of(place, shard))]
+                let topology = place.topology.as_deref();
+                let shard = topology.map_or(Shard::of(shard), |of| shard_of(of, shard));
+                vec![Destination::Shard(shard)]
             }
             RemotePlace::Key(_) => vec![Destination::Key],
             RemotePlace::AllShards if place.cluster.is_none() => {
@@ -152,24 +152,19 @@ fn request(call: RemoteCall) -> Request {
 
 /// All shards, if each slot has one.
 fn all_shards(topology: &Topology) -> Option<Vec<Destination<Node>>> {
-    let shards = shards(topology).map(Destination::Shard);
+    let shards = topology.shards();
+    let shards = shards.map(|shard| Destination::Shard(shard_of(topology, shard.id)));
     table::is_complete(topology).then(|| shards.collect())
 }
 
-/// That of a primary, as far as it is known.
-fn shard_of(place: &Place<'_>, node: Node) -> Shard<Node> {
-    let topology = place.topology.as_deref();
-    let known = topology.and_then(|topology| shards(topology).find(|one| one.node == node));
-    known.unwrap_or(Shard::of(node))
-}
-
-fn shards(topology: &Topology) -> impl Iterator<Item = Shard<Node>> {
-    let all: Arc<[Node]> = topology.shards().map(|shard| shard.id).collect();
-    topology.shards().map(move |shard| Shard {
-        node: shard.id,
-        slot: shard.slots.first().map(|(first, _)| *first),
-        others: Arc::clone(&all),
-    })
+/// That of a primary, among those that have a call for the same.
+fn shard_of(topology: &Topology, node: Node) -> Shard<Node> {
+    let primary = topology.node(node).filter(|node| node.has_slots());
+    Shard {
+        node,
+        slot: primary.and_then(gears_core::cluster::Node::first_slot),
+        others: topology.shard_ids(),
+    }
 }
 
 /// A call ended.

@@ -2,7 +2,7 @@
 
 use gears_core::cluster::{GoneReason, Role};
 
-use super::serving::{no_result, too_large};
+use super::serving::{no_result, not_sent, too_large};
 use super::{Node, RemoteFunctions, State};
 use crate::cluster::{Cluster, ClusterEvent};
 
@@ -17,16 +17,9 @@ impl RemoteFunctions {
             ClusterEvent::Message { .. } => {}
             ClusterEvent::PeerUp { node, process } => {
                 state.peers.insert(*node, *process);
-                state.incoming.shorten(
-                    node,
-                    |bytes| too_large(cluster, *node, bytes).is_none(),
-                    |id| {
-                        no_result(
-                            id,
-                            "ERR the result is larger than what the caller's node takes",
-                        )
-                    },
-                );
+                state.incoming.shorten(node, |id, bytes| {
+                    too_large(cluster, *node, bytes).map(|why| not_sent(id, &why.to_string()))
+                });
                 for message in state.incoming.on_peer_up(node, process) {
                     self.post(state, Some(cluster), *node, message);
                 }
@@ -95,13 +88,12 @@ impl RemoteFunctions {
         self.abort_stages_of(state, Some(cluster), |(of, ..)| of == node);
         if reason == GoneReason::Left {
             state.incoming.on_peer_left(node);
+        } else {
+            let why = "ERR the caller was taken for failed, nothing was kept for it";
+            state
+                .incoming
+                .on_peer_failed(node, |id| no_result(id, why.to_owned()));
         }
-        state.incoming.on_peer_failed(node, |id| {
-            no_result(
-                id,
-                "ERR the caller was taken for failed, nothing was kept for it",
-            )
-        });
         state.outgoing.on_peer_gone(node, reason.text());
     }
 }

@@ -216,10 +216,7 @@ impl RemoteFunctions {
         };
         let mut message = Message::Ended { id, ended }.encode();
         if let Some(why) = self.cannot_be_sent(state, cluster, node, message.len()) {
-            message = no_result(
-                id,
-                &format!("ERR the result of the remote function cannot be sent: {why}"),
-            );
+            message = not_sent(id, &why);
         }
         if let Some(message) = state.incoming.end(key, message) {
             self.post(state, cluster, node, message);
@@ -251,13 +248,19 @@ pub(super) fn too_large(cluster: &Cluster, node: Node, bytes: usize) -> Option<N
 }
 
 /// The message that a call has run, and that its result does not come.
-pub(super) fn no_result(id: u64, why: &str) -> Payload {
+pub(super) fn no_result(id: u64, text: String) -> Payload {
     let ended = Ended::Thrown(Thrown {
         kind: ThrownKind::NoResult,
-        text: why.to_owned(),
+        text,
         ..Thrown::default()
     });
     Message::Ended { id, ended }.encode()
+}
+
+/// The same, since the result cannot be sent.
+pub(super) fn not_sent(id: u64, why: &str) -> Payload {
+    let text = format!("ERR the result of the remote function cannot be sent: {why}");
+    no_result(id, text)
 }
 
 /// An error of a script, as its caller gets it.

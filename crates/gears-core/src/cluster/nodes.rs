@@ -8,6 +8,7 @@
 //! left out, so that a word more in a later release breaks nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -71,6 +72,11 @@ impl Node {
     pub fn has_slots(&self) -> bool {
         self.role == Role::Primary && !self.slots.is_empty()
     }
+
+    /// The first of its slots.
+    pub fn first_slot(&self) -> Option<u16> {
+        self.slots.first().map(|(first, _)| *first)
+    }
 }
 
 /// Why a shard has no primary.
@@ -106,6 +112,8 @@ pub struct Topology {
     nodes: BTreeMap<NodeId, Node>,
     /// First and last slot of each range, in order, and who has it.
     owners: Vec<(u16, u16, NodeId)>,
+    /// The primaries with slots.
+    shards: Arc<[NodeId]>,
 }
 
 /// What is another than before.
@@ -154,8 +162,10 @@ impl Topology {
             })
             .collect();
         owners.sort_unstable();
+        let shards = nodes.values().filter(|node| node.has_slots());
         Ok(Self {
             me: me.ok_or(NodesError::NoMyself)?,
+            shards: shards.map(|node| node.id).collect(),
             nodes,
             owners,
         })
@@ -193,6 +203,11 @@ impl Topology {
     /// The primaries with slots.
     pub fn shards(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().filter(|node| node.has_slots())
+    }
+
+    /// The names of the same. Each call to a shard holds them.
+    pub fn shard_ids(&self) -> Arc<[NodeId]> {
+        Arc::clone(&self.shards)
     }
 
     /// The primary that a shard has now, which had this one and that slot. None of the `others` takes its place, which are

@@ -248,20 +248,16 @@ impl<N: Clone + Ord, P: Clone + Ord> Incoming<N, P> {
         }
     }
 
-    /// How calls of a node ended that it cannot be told, since no message so large would be sent to it: they end with
-    /// `message` instead.
-    pub fn shorten(
-        &mut self,
-        node: &N,
-        fits: impl Fn(usize) -> bool,
-        message: impl Fn(u64) -> Payload,
-    ) {
-        let ended = self.known.iter().filter(|((of, ..), _)| of == node);
-        let too_large = ended.filter(
-            |(_, known)| matches!(&known.state, State::Ended(message) if !fits(message.len())),
-        );
-        for key in too_large.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            self.end_instead(&key, message(key.2));
+    /// Where a node cannot be told how a call ended, since no message of so many bytes would be sent to it, the call ends
+    /// with what `instead` gives for its number and these bytes.
+    pub fn shorten(&mut self, node: &N, instead: impl Fn(u64, usize) -> Option<Payload>) {
+        let its = self.known.iter().filter(|((of, ..), _)| of == node);
+        let too_large = its.filter_map(|(key, known)| match &known.state {
+            State::Ended(message) => Some((key.clone(), instead(key.2, message.len())?)),
+            State::Runs(_) | State::Over => None,
+        });
+        for (key, message) in too_large.collect::<Vec<_>>() {
+            self.end_instead(&key, message);
         }
     }
 

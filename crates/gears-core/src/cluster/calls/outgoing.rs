@@ -348,7 +348,7 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         messages
     }
 
-    /// Nobody waits for a call any more, and is told of its end; false where there is none.
+    /// Forgets a call: nobody is told how it ends. False where there is none.
     pub fn forget(&mut self, id: u64) -> bool {
         let Some(call) = self.calls.remove(&id) else {
             return false;
@@ -359,23 +359,19 @@ impl<N: Clone + Ord, P: Clone + Ord> Outgoing<N, P> {
         true
     }
 
-    /// Whether a call was asked for once, and that is known: a question more may be on its way, behind what is told now.
-    fn was_asked_once(&self, id: u64) -> bool {
-        let call = self.calls.get(&id);
-        call.is_some_and(|call| {
-            !matches!(
-                call.state,
-                State::Sent {
-                    asked: Asked::Again,
-                    ..
-                }
-            )
-        })
+    /// Whether a question about a call may be on its way, behind what its callee is told now. Of a call that is not known
+    /// here any more that cannot be said.
+    fn may_be_asked_again(&self, id: u64) -> bool {
+        let asked = |call: &Call<N, P>| match call.state {
+            State::Sent { asked, .. } => asked == Asked::Again,
+            State::Waiting { .. } => false,
+        };
+        self.calls.get(&id).is_none_or(|call| asked(call))
     }
 
     /// A node says how a call ended. It is told that this is known, also where it was known before.
     pub fn on_ended(&mut self, node: &N, process: &P, id: u64, ended: Ended) {
-        let asked_again = !self.was_asked_once(id);
+        let asked_again = self.may_be_asked_again(id);
         let taken = self.taken.entry(node.clone()).or_default();
         taken.push((id, asked_again));
         if !self.is_with(id, node, process) {

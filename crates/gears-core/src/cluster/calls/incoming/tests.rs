@@ -200,9 +200,9 @@ fn an_end_that_does_not_get_to_its_caller_is_another_one() {
         calls.end(&(1, 1, number), vec![0; size].into());
     }
     let message = |id| vec![u8::try_from(id).unwrap()].into();
-    calls.shorten(&2, |_| false, message);
+    calls.shorten(&2, |id, _| Some(message(id)));
     assert_eq!(calls.figures().results, 45);
-    calls.shorten(&1, |size| size <= 5, message);
+    calls.shorten(&1, |id, size| (size > 5).then(|| message(id)));
     assert_eq!(calls.figures().results, 6);
     let told = [vec![7], vec![0; 5]].map(Payload::from);
     assert_eq!(calls.on_peer_up(&1, &1), told);

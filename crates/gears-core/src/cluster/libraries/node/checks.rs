@@ -293,40 +293,43 @@ mod tests {
         assert!(nodes[0].map().get("own").is_none());
     }
 
-    #[test]
-    fn what_others_do_not_answer_ends_in_time_also_while_nothing_else_is_done() {
-        let mut one = node(1, &[2, 3]);
+    /// A question and a change, both on their way to all.
+    fn begin_both(one: &mut SharedLibraries) -> [Proposal; 2] {
         let proposals = [
             one.ask(0, "lib", content()).unwrap(),
             one.propose(0, "lib", content()).unwrap(),
         ];
         one.take_effects();
+        proposals
+    }
+
+    /// Whether all of them were refused for that reason, and nothing is under way.
+    fn are_refused(one: &mut SharedLibraries, proposals: [Proposal; 2], why: &Refused) -> bool {
+        let effects = one.take_effects();
+        let is_refused = |proposal| {
+            let why = why.clone();
+            effects.contains(&Effect::Refused { proposal, why })
+        };
+        proposals.into_iter().all(is_refused) && one.is_idle()
+    }
+
+    #[test]
+    fn what_others_do_not_answer_ends_in_time_also_while_nothing_else_is_done() {
+        let mut one = node(1, &[2, 3]);
+        let proposals = begin_both(&mut one);
         one.end_late(9999);
         assert_eq!(one.take_effects(), []);
         one.end_late(10_000);
-        let effects = one.take_effects();
-        for proposal in proposals {
-            let why = Refused::Silent(Shards(vec![numbered(2), numbered(3)]));
-            assert!(effects.contains(&Effect::Refused { proposal, why }));
-        }
-        assert!(one.is_idle());
+        let why = Refused::Silent(Shards(vec![numbered(2), numbered(3)]));
+        assert!(are_refused(&mut one, proposals, &why));
     }
 
     #[test]
     fn what_was_asked_of_a_node_that_is_reset_ends() {
         let mut one = node(1, &[2, 3]);
-        let proposals = [
-            one.ask(0, "lib", content()).unwrap(),
-            one.propose(0, "lib", content()).unwrap(),
-        ];
-        one.take_effects();
+        let proposals = begin_both(&mut one);
         one.rename(numbered(4));
-        let effects = one.take_effects();
-        for proposal in proposals {
-            let why = Refused::Reset;
-            assert!(effects.contains(&Effect::Refused { proposal, why }));
-        }
-        assert!(one.is_idle());
+        assert!(are_refused(&mut one, proposals, &Refused::Reset));
     }
 
     #[test]
